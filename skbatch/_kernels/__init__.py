@@ -1,0 +1,1 @@
+"""Numerics on plain arrays: ndarray in, ndarray out."""

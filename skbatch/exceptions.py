@@ -1,0 +1,76 @@
+"""Errors and warnings raised by skbatch."""
+
+__all__ = [
+    "FallbackWarning",
+    "HistoryWarning",
+    "HorizonWarning",
+    "ModelFitError",
+    "PanelError",
+    "PanelWarning",
+    "SkbatchError",
+    "SkbatchWarning",
+    "format_tickers",
+]
+
+
+class SkbatchError(Exception):
+    """Base class of the errors that skbatch defines."""
+
+
+class PanelError(SkbatchError, ValueError):
+    """A table of prices, features or labels is malformed."""
+
+
+class ModelFitError(SkbatchError, RuntimeError):
+    """A model could not be fitted although its arguments are valid.
+
+    This is the failure that :class:`~skbatch.forecasting.FallbackForecaster` answers
+    with its fallback. Bad arguments and malformed input raise other errors, which
+    are never caught.
+    """
+
+
+class SkbatchWarning(UserWarning):
+    """Base class of the warnings that skbatch defines."""
+
+
+class PanelWarning(SkbatchWarning):
+    """Some values of a panel were treated as missing, or cannot be used."""
+
+
+class HistoryWarning(SkbatchWarning):
+    """Rows were transformed without the full look-back that precedes them."""
+
+
+class HorizonWarning(SkbatchWarning):
+    """The horizon of the labels is not known and had to be assumed."""
+
+
+class FallbackWarning(SkbatchWarning):
+    """Some tickers are not served by the primary model."""
+
+
+def format_tickers(tickers: object, limit: int = 5) -> str:
+    """Join tickers for a message: the first five, then "and N more".
+
+    Parameters
+    ----------
+    tickers : iterable of str
+        Tickers to name.
+    limit : int, default=5
+        How many are named in full.
+
+    Returns
+    -------
+    str
+        For example ``"A, B, C, D, E and 3 more"``.
+
+    Examples
+    --------
+    >>> from skbatch.exceptions import format_tickers
+    >>> format_tickers(["A", "B", "C"], limit=2)
+    'A, B and 1 more'
+    """
+    names = [str(ticker) for ticker in tickers]  # type: ignore[attr-defined]
+    shown = ", ".join(names[:limit])
+    return shown if len(names) <= limit else f"{shown} and {len(names) - limit} more"

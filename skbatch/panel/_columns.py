@@ -1,0 +1,107 @@
+"""Names of feature columns, and the panel structure they carry."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+__all__ = ["MARKET", "SEPARATOR", "PanelColumns", "join_column", "split_column"]
+
+SEPARATOR = "__"
+MARKET = "market"
+
+
+def join_column(ticker: str, feature: str) -> str:
+    """Name the column of one ticker's feature: ``TICKER__feature``."""
+    return f"{ticker}{SEPARATOR}{feature}"
+
+
+def split_column(column: str) -> tuple[str | None, str]:
+    """Split a column name at its last ``__`` into ticker and feature.
+
+    Parameters
+    ----------
+    column : str
+        A column name such as ``"AAPL__log_return_5"``.
+
+    Returns
+    -------
+    ticker : str or None
+        None when the name has no ``__``: the column is shared by all tickers.
+    feature : str
+        The feature's name.
+
+    Examples
+    --------
+    >>> from skbatch.panel import split_column
+    >>> split_column("BRK__B__volatility_21")
+    ('BRK__B', 'volatility_21')
+    >>> split_column("vix")
+    (None, 'vix')
+    """
+    ticker, separator, feature = column.rpartition(SEPARATOR)
+    return (ticker, feature) if separator else (None, column)
+
+
+@dataclass(frozen=True)
+class PanelColumns:
+    """Where each ticker's features stand among the columns of a feature frame.
+
+    Attributes
+    ----------
+    tickers : tuple of str
+        Tickers in the order of their first column; empty without panel structure.
+    features : tuple of str
+        Ticker features in the order of their first column.
+    positions : ndarray of shape (n_tickers, n_features), dtype intp
+        Column number of each ticker's feature, -1 where the ticker lacks it.
+    shared : tuple of str
+        Names of the columns shared by all tickers (``market__*``, or without ``__``).
+    shared_positions : ndarray of shape (n_shared,), dtype intp
+        Their column numbers.
+    """
+
+    tickers: tuple[str, ...]
+    features: tuple[str, ...]
+    positions: np.ndarray
+    shared: tuple[str, ...]
+    shared_positions: np.ndarray
+
+    @classmethod
+    def parse(cls, columns: Iterable[str]) -> PanelColumns:
+        """Read the structure from column names.
+
+        Parameters
+        ----------
+        columns : iterable of str
+            Column names of a feature frame.
+
+        Returns
+        -------
+        PanelColumns
+            The structure; a name without ``__`` counts as shared.
+        """
+        tickers: dict[str, int] = {}
+        features: dict[str, int] = {}
+        cells: list[tuple[int, int, int]] = []
+        shared: dict[str, int] = {}
+        for number, column in enumerate(columns):
+            ticker, feature = split_column(column)
+            if ticker is None or ticker == MARKET:
+                shared[column] = number
+                continue
+            row = tickers.setdefault(ticker, len(tickers))
+            cells.append((row, features.setdefault(feature, len(features)), number))
+        positions = np.full((len(tickers), len(features)), -1, dtype=np.intp)
+        if cells:
+            rows, cols, numbers = np.asarray(cells, dtype=np.intp).T
+            positions[rows, cols] = numbers
+        return cls(
+            tickers=tuple(tickers),
+            features=tuple(features),
+            positions=positions,
+            shared=tuple(shared),
+            shared_positions=np.asarray(list(shared.values()), dtype=np.intp),
+        )
