@@ -1,5 +1,6 @@
 """Reading and checking panels, naming feature columns, making labels."""
 
+from skbatch.panel._check import check_panel
 from skbatch.panel._columns import (
     MARKET,
     SEPARATOR,
@@ -7,5 +8,17 @@ from skbatch.panel._columns import (
     join_column,
     split_column,
 )
+from skbatch.panel._fields import panel_fields, panel_tickers
+from skbatch.panel._labels import forward_returns
 
-__all__ = ["MARKET", "SEPARATOR", "PanelColumns", "join_column", "split_column"]
+__all__ = [
+    "MARKET",
+    "SEPARATOR",
+    "PanelColumns",
+    "check_panel",
+    "forward_returns",
+    "join_column",
+    "panel_fields",
+    "panel_tickers",
+    "split_column",
+]

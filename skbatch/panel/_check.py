@@ -1,0 +1,294 @@
+"""The one place where panels are checked."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Hashable, Sequence
+
+import numpy as np
+import pandas as pd
+from pandas.api import types
+
+from skbatch.exceptions import PanelError, PanelWarning, format_tickers
+from skbatch.panel._columns import MARKET
+from skbatch.panel._fields import adjust_prices, arrange_fields, is_single_ticker
+
+__all__ = ["check_panel"]
+
+
+def check_panel(
+    X: object, *, min_dates: int = 1, warn_all_nan: bool = True
+) -> pd.DataFrame:
+    """Check a panel of prices and bring it into its canonical form.
+
+    Parameters
+    ----------
+    X : DataFrame or array-like of shape (n_dates, n_columns)
+        Prices: one column per ticker (closes), or two column levels, field and
+        ticker, in either order. Fields are Open, High, Low, Close, Adj Close and
+        Volume in any case; other fields are dropped. The rows are in the order of
+        time. An array gets the tickers ``x0``, ``x1``, ...
+    min_dates : int, default=1
+        Least number of rows.
+    warn_all_nan : bool, default=True
+        Whether to warn of tickers without any price.
+
+    Returns
+    -------
+    DataFrame of shape (n_dates, n_tickers) or (n_dates, n_fields * n_tickers)
+        Panel of float64. With fields, the columns are a MultiIndex (field, ticker),
+        field by field in the order Open, High, Low, Close, Volume, as far as they
+        are there. Where ``X`` is canonical already, it is returned itself; it is
+        never modified.
+
+    Raises
+    ------
+    PanelError
+        If ``X`` is not a table, has no rows or columns or fewer rows than
+        `min_dates`; if its index is unsorted, has duplicates or missing dates, or
+        holds neither dates nor numbers; if tickers are duplicated, not strings,
+        empty, or named "market"; if values are not numbers; if a ticker has no Close.
+
+    Warns
+    -----
+    PanelWarning
+        Once per call: if prices are not positive or not finite, or volumes negative
+        or not finite, which are treated as missing; if tickers have no price at all;
+        if there are unknown fields.
+
+    Notes
+    -----
+    If there is an "Adj Close", then every price is multiplied by Adj Close / Close,
+    so that returns include dividends and splits, and "Adj Close" is dropped. Volume
+    stays as it is.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from skbatch.panel import check_panel
+    >>> prices = pd.DataFrame({("AAPL", "close"): [3, 4], ("AAPL", "open"): [2, 4]})
+    >>> check_panel(prices)
+    field  Open Close
+    ticker AAPL  AAPL
+    0       2.0   3.0
+    1       4.0   4.0
+    """
+    frame = _as_frame(X)
+    _check_index(frame.index)
+    if len(frame) < min_dates:
+        raise PanelError(
+            f"`X` must have at least {min_dates} dates. Got n_samples = {len(frame)} "
+            f"({len(frame)} sample{'s' * (len(frame) != 1)}). Pass a longer history."
+        )
+    has_fields = frame.columns.nlevels > 1
+    problems: list[str] = []
+    if has_fields:
+        frame, problems = arrange_fields(frame)
+        _check_tickers(frame.columns.unique("ticker"))
+    else:
+        _check_tickers(frame.columns)
+    frame, invalid = _drop_invalid(_as_float(frame))
+    problems += invalid
+    if has_fields:
+        frame = adjust_prices(frame)
+    problems += _find_all_nan(frame) if warn_all_nan else []
+    if problems:
+        warnings.warn(" ".join(problems), PanelWarning, stacklevel=2)
+    return frame
+
+
+def _as_frame(X: object) -> pd.DataFrame:
+    """Make a table of whatever was passed, and refuse what is none."""
+    if isinstance(X, pd.Series):
+        raise PanelError(
+            "`X` must be a table with one column per ticker. Got a Series. "
+            'Turn it into a table with `.to_frame("TICKER")`.'
+        )
+    if not isinstance(X, pd.DataFrame):
+        X = _frame_from_array(X)
+    if not len(X):
+        raise PanelError(
+            f"`X` must have at least one date. Got 0 samples (shape={X.shape}). "
+            "Check the selection of dates."
+        )
+    if not X.shape[1]:
+        raise PanelError(
+            f"`X` must have tickers. Got 0 feature(s) (shape={X.shape}) while a "
+            "minimum of 1 is required. Check the selection of tickers."
+        )
+    return X
+
+
+def _frame_from_array(X: object) -> pd.DataFrame:
+    """Wrap an array-like without copying it; tickers are x0, x1, ..."""
+    if hasattr(X, "toarray"):
+        raise PanelError(
+            "`X` must be dense. Got a sparse matrix. Convert it with `X.toarray()`."
+        )
+    array = np.asarray(X)
+    if array.ndim != 2:
+        raise PanelError(
+            f"`X` must be 2-dimensional (n_dates, n_tickers). Got {array.ndim} "
+            "dimension(s). Reshape your data with `X.reshape(-1, 1)` if it holds one "
+            "ticker, or `X.reshape(1, -1)` if it holds one date."
+        )
+    tickers = [f"x{number}" for number in range(array.shape[1])]
+    return pd.DataFrame(array, columns=tickers, copy=False)
+
+
+def _check_index(index: pd.Index) -> None:
+    """Raise unless the index increases strictly and holds dates or numbers."""
+    if index.nlevels > 1:
+        raise PanelError(
+            "`X.index` must have one level, the dates. Got a MultiIndex. Read a long "
+            "table with `read_panel(X.reset_index())`."
+        )
+    dates = isinstance(index, (pd.DatetimeIndex, pd.PeriodIndex))
+    if not dates and not types.is_numeric_dtype(index.dtype):
+        raise PanelError(
+            f"`X.index` must hold dates or numbers. Got {index.inferred_type} such as "
+            f"{index[0]!r}. Convert it with `X.index = pd.to_datetime(X.index)`."
+        )
+    if index.hasnans:
+        raise PanelError(
+            "`X.index` must have no missing dates. Got one at row "
+            f"{np.flatnonzero(index.isna())[0]}. "
+            "Drop these rows with `X.loc[X.index.notna()]`."
+        )
+    if not index.is_unique:
+        twice = index[index.duplicated()].unique()
+        raise PanelError(
+            f"`X.index` must hold every date once. Got duplicates of "
+            f"{format_tickers(twice)}. Keep the last row of each with "
+            '`X.loc[~X.index.duplicated(keep="last")]`.'
+        )
+    if not index.is_monotonic_increasing:
+        late = next(i for i in range(1, len(index)) if index[i] < index[i - 1])
+        raise PanelError(
+            "`X.index` must be sorted from the oldest date to the newest. Got "
+            f"{index[late]} after {index[late - 1]}. Sort it with `X.sort_index()`."
+        )
+
+
+def _check_tickers(tickers: pd.Index) -> None:
+    """Raise unless the tickers are unique strings that features can be named by."""
+    if is_single_ticker(tickers):
+        raise PanelError(
+            "`X.columns` must be tickers, or have two levels (field, ticker). Got the "
+            f"fields {format_tickers(tickers)} of one ticker. Name it with "
+            '`pd.concat({"TICKER": X}, axis=1)`.'
+        )
+    strange = [ticker for ticker in tickers if not isinstance(ticker, str)]
+    if strange:
+        raise PanelError(
+            f"Tickers must be strings. Got {format_tickers(map(repr, strange))}. "
+            "Convert them with `X.columns = X.columns.astype(str)`."
+        )
+    if not tickers.is_unique:
+        twice = tickers[tickers.duplicated()].unique()
+        raise PanelError(
+            f"Tickers must be unique. Got duplicates of {format_tickers(twice)}. Keep "
+            "the first of each with `X.loc[:, ~X.columns.duplicated()]`."
+        )
+    reserved = [ticker for ticker in tickers if ticker == MARKET or not ticker.strip()]
+    if reserved:
+        raise PanelError(
+            f'Tickers must be neither empty nor "{MARKET}", which names the features '
+            f"shared by all. Got {reserved[0]!r}. Rename or drop this column."
+        )
+
+
+def _as_float(frame: pd.DataFrame) -> pd.DataFrame:
+    """Convert to float64, not copying what is float64 already."""
+    dtypes = frame.dtypes.to_numpy()
+    if all(dtype == np.float64 for dtype in dtypes):
+        return frame
+    _check_dtypes(frame)
+    if any(map(types.is_object_dtype, dtypes)):
+        frame = _check_objects(frame)
+    values = frame.to_numpy(dtype=np.float64, na_value=np.nan)
+    return _like(frame, values)
+
+
+def _check_dtypes(frame: pd.DataFrame) -> None:
+    """Raise if the type of a column tells that it holds no real numbers."""
+    if any(types.is_complex_dtype(dtype) for dtype in frame.dtypes):
+        raise PanelError(
+            "`X` must hold real numbers. Complex data not supported. Pass `X.real`."
+        )
+    wrong = [
+        (column, dtype)
+        for column, dtype in frame.dtypes.items()
+        if types.is_bool_dtype(dtype)
+        or not (types.is_numeric_dtype(dtype) or types.is_object_dtype(dtype))
+    ]
+    if wrong:
+        raise _not_numeric([column for column, _ in wrong], str(wrong[0][1]))
+
+
+def _check_objects(frame: pd.DataFrame) -> pd.DataFrame:
+    """Convert columns of Python objects if all of them are numbers or missing."""
+    values = frame.to_numpy(dtype=object)
+    values = np.where(pd.isna(values), np.nan, values)
+    strange = [
+        column
+        for column, cells in zip(frame.columns, values.T, strict=True)
+        if any(isinstance(cell, (str, bytes, bool, np.bool_)) for cell in cells)
+    ]
+    if strange:
+        raise _not_numeric(strange, "text or truth values")
+    try:
+        values = values.astype(np.float64)
+    except TypeError as error:
+        message = f"`X` must hold numbers. {error}. Convert or drop such values."
+        raise TypeError(message) from error
+    return _like(frame, values)
+
+
+def _not_numeric(columns: Sequence[Hashable], found: str) -> PanelError:
+    """Say which tickers hold something else than numbers."""
+    tickers = dict.fromkeys(c[-1] if isinstance(c, tuple) else c for c in columns)
+    return PanelError(
+        f"`X` must hold numbers. Got {found} in {format_tickers(tickers)}. "
+        'Convert it with `X.apply(pd.to_numeric, errors="coerce")`, or drop it.'
+    )
+
+
+def _drop_invalid(frame: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
+    """Replace values that can be no price or volume by NaN, and say how many."""
+    values = frame.to_numpy()
+    valid = values > 0
+    if frame.columns.nlevels > 1:
+        volumes = np.asarray(frame.columns.get_level_values("field") == "Volume")
+        valid[:, volumes] |= values[:, volumes] == 0
+    valid &= values < np.inf
+    invalid = ~(valid | np.isnan(values))
+    if not invalid.any():
+        return frame, []
+    columns = frame.columns[invalid.any(axis=0)]
+    tickers = columns.get_level_values(-1).unique()
+    message = (
+        "Prices must be positive and finite, volumes not negative and finite. Got "
+        f"{int(invalid.sum())} other value(s) in {format_tickers(tickers)}, treated as "
+        "missing. Correct them at the source, or set them to NaN yourself."
+    )
+    return _like(frame, np.where(invalid, np.nan, values)), [message]
+
+
+def _find_all_nan(frame: pd.DataFrame) -> list[str]:
+    """Say which tickers have no close at all."""
+    closes = frame if frame.columns.nlevels == 1 else frame["Close"]
+    empty = closes.columns[np.isnan(closes.to_numpy()).all(axis=0)]
+    if not len(empty):
+        return []
+    return [
+        f"Tickers must have prices. Got none at all for {format_tickers(empty)}, which "
+        "cannot be forecast. Drop the ticker(s), or check their download."
+    ]
+
+
+def _like(frame: pd.DataFrame, values: np.ndarray) -> pd.DataFrame:
+    """Put values into a table with the labels and attributes of another."""
+    out = pd.DataFrame(values, index=frame.index, columns=frame.columns, copy=False)
+    out.attrs = dict(frame.attrs)
+    return out

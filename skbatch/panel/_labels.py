@@ -1,0 +1,111 @@
+"""Labels: the returns that forecasters learn."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from numbers import Integral
+
+import numpy as np
+import pandas as pd
+
+from skbatch.panel._check import check_panel
+from skbatch.panel._fields import panel_fields, panel_tickers
+
+__all__ = ["forward_returns"]
+
+
+def forward_returns(prices: object, horizon: int | Sequence[int] = 1) -> pd.DataFrame:
+    r"""Compute the returns that follow each date: the labels of forecasters.
+
+    Parameters
+    ----------
+    prices : DataFrame or array-like of shape (n_dates, n_tickers)
+        Panel of prices, or one with fields (see :func:`check_panel`), of which the
+        closes are taken.
+    horizon : int or sequence of int, default=1
+        Length of the returns, in rows (not calendar days), at least 1 and less than
+        ``n_dates``. A sequence gives the returns of each length side by side.
+
+    Returns
+    -------
+    DataFrame of shape (n_dates, n_tickers) or (n_dates, n_horizons * n_tickers)
+        Simple returns, not percent and not annualised. The last `horizon` rows are
+        NaN, as is every return that begins or ends with a missing price. For a
+        sequence, the columns are a MultiIndex (horizon, ticker). The horizon, as int
+        or tuple, is also in ``attrs["horizon"]``, where forecasters find it; pandas
+        keeps it when rows are selected.
+
+    Raises
+    ------
+    PanelError
+        If `prices` is malformed, see :func:`check_panel`.
+    ValueError
+        If `horizon` is not an int, repeated, less than 1, or not less than the
+        number of dates.
+
+    Notes
+    -----
+    With the price :math:`P_t` at row :math:`t`, the label for horizon :math:`h` is
+
+    .. math:: y_t = P_{t+h} / P_t - 1
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from skbatch.panel import forward_returns
+    >>> forward_returns(pd.DataFrame({"AAPL": [2.0, 3.0, 6.0]}))
+       AAPL
+    0   0.5
+    1   1.0
+    2   NaN
+    """
+    panel = check_panel(prices, warn_all_nan=False)
+    horizons = _check_horizons(horizon, len(panel))
+    closes = panel_fields(panel)["close"]
+    returns = [_returns(closes, step) for step in horizons]
+    if panel.columns.nlevels == 1:
+        tickers = panel.columns
+    else:
+        tickers = pd.Index(panel_tickers(panel), name="ticker")
+    if isinstance(horizon, Integral):
+        labels = pd.DataFrame(returns[0], index=panel.index, columns=tickers)
+        labels.attrs["horizon"] = horizons[0]
+        return labels
+    columns = pd.MultiIndex.from_product(
+        [horizons, list(tickers)], names=["horizon", "ticker"]
+    )
+    labels = pd.DataFrame(np.hstack(returns), index=panel.index, columns=columns)
+    labels.attrs["horizon"] = horizons
+    return labels
+
+
+def _check_horizons(horizon: int | Sequence[int], n_dates: int) -> tuple[int, ...]:
+    """Turn the horizon into a tuple of valid ones."""
+    given = horizon if isinstance(horizon, (Sequence, np.ndarray)) else [horizon]
+    steps = [
+        int(h) for h in given if isinstance(h, Integral) and not isinstance(h, bool)
+    ]
+    if (
+        len(steps) < len(given)
+        or len(set(steps)) < len(steps)
+        or min(steps, default=0) < 1
+    ):
+        raise ValueError(
+            "`horizon` must be an int of at least 1, or a sequence of different ones. "
+            f"Got {horizon!r}. Pass the number of rows to look ahead, such as 5."
+        )
+    if max(steps) >= n_dates:
+        raise ValueError(
+            f"`horizon` must be less than the number of dates. Got {max(steps)} with "
+            f"{n_dates} date(s). Pass a longer history or a shorter horizon."
+        )
+    return tuple(steps)
+
+
+def _returns(closes: np.ndarray, horizon: int) -> np.ndarray:
+    """Compute simple forward returns; NaN where one of the two prices is missing."""
+    returns = np.full(closes.shape, np.nan)
+    with np.errstate(over="ignore"):
+        growth = closes[horizon:] / closes[:-horizon]
+    returns[:-horizon] = np.where(np.isfinite(growth), growth - 1, np.nan)
+    return returns
