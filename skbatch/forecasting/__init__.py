@@ -1,0 +1,16 @@
+"""Forecasters that learn from all tickers together."""
+
+from skbatch.forecasting._base import BaseBatchForecaster, BatchForecasterMixin
+from skbatch.forecasting._fallback import FallbackForecaster
+from skbatch.forecasting._linear import BatchLinearForecaster
+from skbatch.forecasting._mean import HistoricalMeanForecaster
+from skbatch.forecasting._xgboost import BatchXGBoostForecaster
+
+__all__ = [
+    "BaseBatchForecaster",
+    "BatchForecasterMixin",
+    "BatchLinearForecaster",
+    "BatchXGBoostForecaster",
+    "FallbackForecaster",
+    "HistoricalMeanForecaster",
+]

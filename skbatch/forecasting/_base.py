@@ -1,0 +1,216 @@
+"""The contract of batch forecasters: tables in, tables out."""
+
+from __future__ import annotations
+
+from abc import ABCMeta, abstractmethod
+from numbers import Integral
+from typing import Any, ClassVar
+
+import numpy as np
+import pandas as pd
+from sklearn.base import BaseEstimator, RegressorMixin
+from sklearn.callback import CallbackSupportMixin, with_callbacks
+from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.validation import check_is_fitted
+
+from skbatch.exceptions import PanelError
+from skbatch.forecasting._tables import (
+    FeatureTable,
+    LabelLayout,
+    check_features,
+    check_labels,
+)
+
+__all__ = ["BaseBatchForecaster", "BatchForecasterMixin"]
+
+
+class BatchForecasterMixin(RegressorMixin):
+    """What every batch forecaster can do once it has `fit` and `predict`."""
+
+    def fit_batch(self, X: Any, y: Any) -> Any:
+        """Fit on all tickers at once; the same as `fit`.
+
+        Parameters
+        ----------
+        X : DataFrame of shape (n_dates, n_columns)
+            Feature frame.
+        y : DataFrame of shape (n_dates, n_tickers)
+            Labels, simple returns over the horizon.
+
+        Returns
+        -------
+        self : estimator
+            The fitted forecaster.
+        """
+        return self.fit(X, y)
+
+    def predict_batch(self, X: Any) -> dict[Any, float]:
+        """Forecast every ticker at the last date of `X`.
+
+        Parameters
+        ----------
+        X : DataFrame of shape (n_dates, n_columns)
+            Feature frame; only its last row matters.
+
+        Returns
+        -------
+        dict
+            Ticker → expected simple return over the horizon; NaN where there is no
+            forecast. With several horizons the keys are (horizon, ticker).
+        """
+        last = X.iloc[[-1]] if isinstance(X, pd.DataFrame) else np.asarray(X)[-1:]
+        forecasts = self.predict(last)
+        if isinstance(forecasts, pd.DataFrame):
+            return {name: float(v) for name, v in forecasts.iloc[0].items()}
+        values = np.asarray(forecasts).reshape(-1)
+        return {
+            name: float(v) for name, v in zip(self.layout_.names, values, strict=True)
+        }
+
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        r"""Coefficient of determination over all finite labels, pooled.
+
+        Parameters
+        ----------
+        X : DataFrame of shape (n_dates, n_columns)
+            Feature frame.
+        y : DataFrame of shape (n_dates, n_tickers)
+            Labels; columns are matched by name.
+        sample_weight : array-like of shape (n_dates,), default=None
+            Weight of each date.
+
+        Returns
+        -------
+        float
+            :math:`1 - \sum (y - \hat y)^2 / \sum (y - \bar y)^2` over the cells in
+            which label and forecast are finite; :math:`\bar y` is the mean of those
+            labels. NaN if there is none.
+        """
+        forecasts = self.predict(X)
+        if isinstance(forecasts, pd.DataFrame) and isinstance(y, pd.DataFrame):
+            if set(forecasts.columns) != set(y.columns):
+                raise PanelError(
+                    "y must have the columns that the forecaster was fitted on. Got "
+                    f"{y.shape[1]} columns, fitted on {forecasts.shape[1]}. Pass "
+                    "labels of the same tickers and horizons."
+                )
+            y = y[forecasts.columns]
+        actual = np.asarray(y, dtype=np.float64)
+        predicted = np.asarray(forecasts, dtype=np.float64)
+        if actual.size != predicted.size:
+            raise PanelError(
+                "X and y must have the same rows. Got forecasts of shape "
+                f"{predicted.shape} and labels of shape {actual.shape}. Select the "
+                "same dates from both."
+            )
+        actual = actual.reshape(predicted.shape)
+        weight = np.ones(len(actual)) if sample_weight is None else sample_weight
+        weight = np.asarray(weight, dtype=np.float64).reshape(
+            -1, *[1] * (actual.ndim - 1)
+        )
+        use = np.isfinite(actual) & np.isfinite(predicted)
+        weights = np.broadcast_to(weight, actual.shape)[use]
+        actual, predicted = actual[use], predicted[use]
+        if not weights.sum() > 0:
+            return float("nan")
+        centred = actual - np.average(actual, weights=weights)
+        total = float(weights @ centred**2)
+        return (
+            1.0 - float(weights @ (actual - predicted) ** 2) / total if total else 0.0
+        )
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = True
+        tags.target_tags.multi_output = True
+        return tags
+
+
+class BaseBatchForecaster(
+    CallbackSupportMixin, BatchForecasterMixin, BaseEstimator, metaclass=ABCMeta
+):
+    """Base class of batch forecasters.
+
+    A forecaster implements two hooks. The base class checks the tables, reads the
+    panel structure from the column names, removes the labels that are not known yet,
+    and gives forecasts back in the container of the labels.
+
+    Attributes
+    ----------
+    layout_ : LabelLayout
+        Tickers and horizons of the label columns.
+    horizon_ : int or tuple of int
+        Horizon of the labels, in rows.
+    n_features_in_ : int
+        Number of feature columns.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Their names, when `X` had string columns.
+    """
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        "horizon": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
+    }
+    horizon: Any
+
+    @abstractmethod
+    def _fit_table(
+        self, features: FeatureTable, labels: np.ndarray, layout: LabelLayout
+    ) -> None:
+        """Train on features and labels `(n_dates, n_labels)`, NaN where unknown."""
+
+    @abstractmethod
+    def _predict_table(self, features: FeatureTable) -> np.ndarray:
+        """Forecast expected returns `(n_dates, n_labels)`, NaN where impossible."""
+
+    @with_callbacks
+    def fit(self, X: Any, y: Any) -> Any:
+        """Fit on all tickers at once.
+
+        Parameters
+        ----------
+        X : DataFrame or array-like of shape (n_dates, n_columns)
+            Feature frame from :class:`~skbatch.SharedFeatureExtractor`. The columns
+            of a plain array are shared features of every label.
+        y : DataFrame, Series or array-like of shape (n_dates,) or (n_dates, n_labels)
+            Labels from :func:`~skbatch.forward_returns`: simple returns over the
+            horizon; NaN labels are masked. The labels of the last `horizon` rows are
+            not known at the last date of `X` and are never trained on.
+
+        Returns
+        -------
+        self : estimator
+            The fitted forecaster.
+
+        Raises
+        ------
+        PanelError
+            When rows, dates or tickers of `X` and `y` differ, or no label is finite.
+        ModelFitError
+            When the model cannot be fitted although its arguments are valid.
+        """
+        self._validate_params()
+        features = check_features(self, X, reset=True)
+        labels, self.layout_ = check_labels(y, features, self.horizon)
+        horizons = tuple(dict.fromkeys(self.layout_.horizons))
+        self.horizon_ = horizons[0] if len(horizons) == 1 else horizons
+        self._fit_table(features, labels, self.layout_)
+        return self
+
+    def predict(self, X: Any) -> Any:
+        """Forecast the expected return of every ticker at every date of `X`.
+
+        Parameters
+        ----------
+        X : DataFrame or array-like of shape (n_dates, n_columns)
+            Feature frame with the columns seen in `fit`. Each row is forecast from
+            its own values alone.
+
+        Returns
+        -------
+        DataFrame, Series or ndarray, as `y` was
+            Expected simple returns over the horizon. NaN for a ticker that has no
+            finite feature of its own at a date.
+        """
+        check_is_fitted(self)
+        features = check_features(self, X, reset=False)
+        return self.layout_.wrap(self._predict_table(features), features.index)

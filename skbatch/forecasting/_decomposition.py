@@ -1,0 +1,367 @@
+"""Expected return = common expectation + scale × shrunken model of relative returns.
+
+The forecasters that learn from features share what happens around their model: how
+labels are made comparable across tickers and dates, which rows are trained on, how
+far the model's forecasts are to be trusted, and how they become returns again.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from numbers import Integral, Real
+from typing import Any, Literal
+
+import numpy as np
+from sklearn.utils._param_validation import Interval, StrOptions
+
+from skbatch._kernels.target import common_return, shrinkage_slope, shrunken_mean
+from skbatch.exceptions import ModelFitError
+from skbatch.forecasting._progress import Progress
+from skbatch.forecasting._tables import FeatureTable, LabelLayout
+
+__all__ = ["DECOMPOSITION_CONSTRAINTS", "Decomposition", "Task", "TaskModel"]
+
+_SHARE = Interval(Real, 0, 1, closed="both")
+_AUTO = StrOptions({"auto"})
+# Constraints of the estimator parameters that `Decomposition.of` reads.
+DECOMPOSITION_CONSTRAINTS: dict[str, list[Any]] = {
+    "strategy": [StrOptions({"pooled", "vector", "per_ticker"})],
+    "relative": ["boolean"],
+    "scale": [str, None],
+    "market_weight": [_SHARE, _AUTO],
+    "market_features": ["boolean"],
+    "thin": [Interval(Integral, 1, None, closed="left"), _AUTO],
+    "validation_size": [
+        Interval(Integral, 0, None, closed="left"),
+        Interval(Real, 0, 1, closed="left"),
+        _AUTO,
+    ],
+}
+
+# Scaled labels are winsorised here: single crashes would otherwise own the trees.
+MAX_SCALED_LABEL = 5.0
+# Shrinkage never goes below this, so that tickers stay ranked where the tail of the
+# training window happened to reward nothing; it costs under 0.01 % of R².
+MIN_SHRINKAGE = 0.1
+# Fewer dates than this in the tail say nothing about a slope or a number of trees.
+MIN_VALIDATION_DATES = 10
+# "auto" tails: two years of trading days are enough, and older models cost more.
+MAX_AUTO_TAIL = 504
+# Stack at most this many cells at once when forecasting (64 MiB of float32).
+MAX_CELLS = 2**24
+
+Rows = tuple[np.ndarray, np.ndarray]
+FitModel = Callable[[np.ndarray, np.ndarray, Rows | None, Callable[[], None]], Any]
+
+
+@dataclass(frozen=True)
+class Task:
+    """One model to train: which columns are its inputs, which labels its targets.
+
+    Attributes
+    ----------
+    name : str
+        What the task is called in progress bars and messages.
+    columns : ndarray of shape (n_series, n_inputs), dtype intp
+        Feature columns of each series.
+    outputs : ndarray of shape (n_series, n_outputs), dtype intp
+        Label columns of each series.
+    horizon : int
+        The longest horizon among the outputs, in rows.
+    """
+
+    name: str
+    columns: np.ndarray
+    outputs: np.ndarray
+    horizon: int
+
+
+@dataclass
+class TaskModel:
+    """A trained task and the factor its forecasts are multiplied with."""
+
+    task: Task
+    model: Any
+    shrinkage: float
+
+
+@dataclass
+class Decomposition:
+    r"""Fit models of relative, volatility-scaled returns and turn them into returns.
+
+    Parameters
+    ----------
+    strategy : {"pooled", "vector", "per_ticker"}
+        One model on all (date, ticker) rows of a horizon; one model with an output
+        per label; one model per label.
+    relative : bool
+        Learn returns relative to the equal-weighted mean over tickers of the date.
+    scale : str or None
+        ``"auto"``, a ticker feature's name, or None.
+    market_weight : float or "auto"
+        Weight in [0, 1] of the historical mean common return.
+    market_features : bool
+        Give columns shared by all tickers to the model beside the ticker's own.
+    thin : int or "auto"
+        Train on every `thin`-th date.
+    validation_size : int, float or "auto"
+        Rows or share of the training rows, the latest, on which forecasts are
+        checked. ``"auto"`` is a fifth, at most 504 rows. 0 disables.
+
+    Attributes
+    ----------
+    models : list of TaskModel
+        The trained models.
+    failures : dict
+        Label name → reason, for labels whose own model could not be trained.
+    expectation, weight : ndarray of shape (n_labels,)
+        Mean common return of the training labels, and the weight it is given.
+
+    Notes
+    -----
+    With label :math:`r_{t,i}` over h rows, its mean over tickers :math:`m_t` and the
+    ticker's volatility per row :math:`\sigma_{t,i}`, the model f learns
+    :math:`z_{t,i} = (r_{t,i} - m_t) / (\sigma_{t,i}\sqrt{h})`, and the forecast is
+    :math:`w \bar m + s\,\sigma_{t,i}\sqrt{h}\,f(x_{t,i})`, with the slope s of z on f
+    in the tail and w from :func:`~skbatch._kernels.target.shrunken_mean`.
+    """
+
+    strategy: Literal["pooled", "vector", "per_ticker"]
+    relative: bool
+    scale: str | None
+    market_weight: float | Literal["auto"]
+    market_features: bool
+    thin: int | Literal["auto"]
+    validation_size: float | Literal["auto"]
+    models: list[TaskModel] = field(default_factory=list)
+    failures: dict[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, estimator: Any) -> Decomposition:
+        """Make one from an estimator's parameters of the same names."""
+        return cls(
+            **{name: getattr(estimator, name) for name in DECOMPOSITION_CONSTRAINTS}
+        )
+
+    def fit(
+        self,
+        features: FeatureTable,
+        labels: np.ndarray,
+        layout: LabelLayout,
+        fit_model: FitModel,
+        progress: Callable[[int], Progress],
+        n_steps: int = 0,
+    ) -> Decomposition:
+        """Train every task with `fit_model`."""
+        self.layout = layout
+        self.root_horizon = np.sqrt(np.asarray(layout.horizons, dtype=np.float64))
+        self.own = features.series_columns(layout.tickers)
+        self._choose_scale(features, labels)
+        target = self._target(features, labels)
+        tasks = self._tasks(features)
+        report = progress(len(tasks))
+        for task in tasks:
+            with report.task(task.name, n_steps) as step:
+                self._fit_task(task, features, target, fit_model, step)
+        report.finish()
+        if not self.models:
+            name, reason = next(iter(self.failures.items()))
+            raise ModelFitError(
+                f"No model could be fitted for any of {len(tasks)} tickers. Got, for "
+                f"{name}: {reason}. Pass more rows, or strategy='pooled'."
+            )
+        return self
+
+    def predict(self, features: FeatureTable) -> np.ndarray:
+        """Forecast expected returns `(n_dates, n_labels)`."""
+        scale = self._scale_matrix(features)
+        usable = np.isfinite(scale)
+        if self.own.shape[1]:
+            usable &= features.observed(self.own)
+        relative = np.full(scale.shape, np.nan)
+        for fitted in self.models:
+            self._predict_task(fitted, features, usable, relative)
+        common = self.weight * self.expectation
+        return common + relative * scale * self.root_horizon
+
+    def _choose_scale(self, features: FeatureTable, labels: np.ndarray) -> None:
+        """Choose the features that hold each ticker's own volatility."""
+        names = features.columns.features
+        if self.scale is None or not self.own.shape[1]:
+            chosen: list[str] = []
+        elif self.scale == "auto":
+            windows = {
+                name: int(match.group(1))
+                for name in names
+                if (match := re.fullmatch(r"volatility_(\d+)", name))
+            }
+            # A quarter of a year is the usual compromise between noise and staleness;
+            # other windows step in where a ticker is too young for it.
+            chosen = sorted(windows, key=lambda name: abs(np.log(windows[name] / 63)))
+        elif self.scale in names:
+            chosen = [self.scale]
+        else:
+            raise ValueError(
+                f"scale must be 'auto', None or a ticker feature of X. Got "
+                f"{self.scale!r}. X has {', '.join(names[:5])}, …."
+            )
+        self.scale_features = chosen
+        if self.scale is None:
+            self.constant_scale = 1.0 / self.root_horizon
+        else:
+            spread = np.nanstd(np.where(np.isfinite(labels), labels, np.nan), axis=0)
+            self.constant_scale = spread / self.root_horizon
+
+    def _scale_matrix(self, features: FeatureTable) -> np.ndarray:
+        """Volatility per row `(n_dates, n_labels)`; NaN where unknown or zero."""
+        if not self.scale_features:
+            scale = np.where(self.constant_scale > 0, self.constant_scale, np.nan)
+            return np.broadcast_to(scale, (features.n_dates, len(scale))).copy()
+        scale = np.full((features.n_dates, len(self.own)), np.nan)
+        for name in self.scale_features:
+            numbers = self.own[:, features.columns.features.index(name)]
+            candidate = np.where(numbers >= 0, features.values[:, numbers], np.nan)
+            scale = np.where(scale > 0, scale, candidate)
+        return np.where(scale > 0, scale, np.nan)
+
+    def _target(self, features: FeatureTable, labels: np.ndarray) -> np.ndarray:
+        """Make labels relative and scaled; set the common expectation."""
+        horizons = np.asarray(self.layout.horizons)
+        self.expectation = np.empty(len(horizons))
+        self.weight = np.empty(len(horizons))
+        level = np.empty_like(labels)
+        for horizon in np.unique(horizons):
+            group = np.flatnonzero(horizons == horizon)
+            pooled = self.own.shape[1] > 0 and len(group) > 1
+            for columns in [group] if pooled else group[:, None]:
+                values = labels[:, columns]
+                common = common_return(values) if pooled else values[:, 0]
+                mean, weight = shrunken_mean(common, int(horizon))
+                self.expectation[columns] = mean
+                self.weight[columns] = (
+                    weight if self.market_weight == "auto" else self.market_weight
+                )
+                moving = self.relative and pooled
+                level[:, columns] = common[:, None] if moving else mean
+        target = (labels - level) / (self._scale_matrix(features) * self.root_horizon)
+        if self.own.shape[1]:
+            target[~features.observed(self.own)] = np.nan
+        if self.scale is not None:
+            np.clip(target, -MAX_SCALED_LABEL, MAX_SCALED_LABEL, out=target)
+        return target
+
+    def _tasks(self, features: FeatureTable) -> list[Task]:
+        """List the models that the strategy trains."""
+        n_labels = len(self.layout.tickers)
+        horizons = np.asarray(self.layout.horizons)
+        own, shared = self.own, features.columns.shared_positions
+        if self.strategy == "vector":
+            used = np.unique(own[own >= 0])
+            inputs = np.concatenate([used, shared]) if self._uses_shared() else used
+            every = np.arange(n_labels)[None, :]
+            return [Task("all tickers", inputs[None, :], every, int(horizons.max()))]
+        if self._uses_shared():
+            own = np.hstack([own, np.tile(shared, (n_labels, 1))])
+        if self.strategy == "per_ticker":
+            return [
+                Task(name, own[[row]], np.array([[row]]), int(horizons[row]))
+                for row, name in enumerate(self.layout.names)
+            ]
+        return [
+            Task(f"horizon {horizon}", own[rows], rows[:, None], int(horizon))
+            for horizon in np.unique(horizons)
+            for rows in [np.flatnonzero(horizons == horizon)]
+        ]
+
+    def _uses_shared(self) -> bool:
+        """Whether shared columns are inputs: always when there are no others."""
+        return self.market_features or not self.own.shape[1]
+
+    def _fit_task(
+        self,
+        task: Task,
+        features: FeatureTable,
+        target: np.ndarray,
+        fit_model: FitModel,
+        step: Callable[[], None],
+    ) -> None:
+        """Train one model, check it on the tail, and keep it."""
+        dates = self._training_dates(task, target)
+        train, tail = self._split(dates, task.horizon)
+        try:
+            if len(train) < 2:
+                raise ModelFitError(f"{len(train)} dates with a known label")
+            validation = (
+                None if tail is None else self._rows(task, features, target, tail)
+            )
+            X, y = self._rows(task, features, target, train)
+            model = fit_model(X, y, validation, step)
+        except ModelFitError as error:
+            if self.strategy != "per_ticker":
+                raise
+            self.failures[task.name] = str(error)
+            return
+        shrinkage = 1.0
+        if validation is not None:
+            slope = shrinkage_slope(validation[1], model.predict(validation[0]))
+            shrinkage = max(slope, MIN_SHRINKAGE)
+        self.models.append(TaskModel(task, model, shrinkage))
+
+    def _training_dates(self, task: Task, target: np.ndarray) -> np.ndarray:
+        """Dates to train on: those with labels, thinned back from the latest."""
+        known = np.isfinite(target[:, task.outputs.ravel()]).any(axis=1)
+        thin = -(-task.horizon // 2) if self.thin == "auto" else self.thin
+        return np.flatnonzero(known)[::-1][::thin][::-1]
+
+    def _split(
+        self, dates: np.ndarray, horizon: int
+    ) -> tuple[np.ndarray, np.ndarray | None]:
+        """Split off the latest dates, and purge labels that reach into them."""
+        if len(dates) < 2:
+            return dates, None
+        span = int(dates[-1] - dates[0]) + 1
+        if self.validation_size == "auto":
+            n_rows = min(span // 5, MAX_AUTO_TAIL)
+        elif isinstance(self.validation_size, Integral):
+            n_rows = int(self.validation_size)
+        else:
+            n_rows = int(span * self.validation_size)
+        tail = dates[dates > dates[-1] - n_rows]
+        if len(tail) < MIN_VALIDATION_DATES:
+            return dates, None
+        train = dates[dates + horizon <= tail[0]]
+        return (train, tail) if len(train) >= MIN_VALIDATION_DATES else (dates, None)
+
+    @staticmethod
+    def _rows(
+        task: Task, features: FeatureTable, target: np.ndarray, dates: np.ndarray
+    ) -> Rows:
+        """Stack the rows of a task that have a known label."""
+        labels = target[dates][:, task.outputs]
+        rows, series = np.nonzero(np.isfinite(labels).any(axis=2))
+        y = labels[rows, series]
+        X = features.stack(task.columns, dates[rows], series)
+        return X, y[:, 0] if y.shape[1] == 1 else y
+
+    @staticmethod
+    def _predict_task(
+        fitted: TaskModel,
+        features: FeatureTable,
+        usable: np.ndarray,
+        relative: np.ndarray,
+    ) -> None:
+        """Write one model's forecasts into `relative`, block by block of dates."""
+        task = fitted.task
+        n_series, n_inputs = task.columns.shape
+        block = max(1, MAX_CELLS // max(1, n_series * n_inputs))
+        for start in range(0, features.n_dates, block):
+            part = usable[start : start + block][:, task.outputs]
+            dates, series = np.nonzero(part.any(axis=2))
+            if not len(dates):
+                continue
+            X = features.stack(task.columns, dates + start, series)
+            forecast = fitted.model.predict(X).reshape(len(dates), -1)
+            cells = (dates + start)[:, None], task.outputs[series]
+            relative[cells] = forecast * fitted.shrinkage

@@ -1,0 +1,280 @@
+"""Serve every ticker: by the model, its fallback, the mean, or NaN with a reason."""
+
+from __future__ import annotations
+
+import warnings
+from numbers import Integral
+from typing import Any, ClassVar
+
+import numpy as np
+import pandas as pd
+from sklearn.base import BaseEstimator, MetaEstimatorMixin, clone
+from sklearn.callback import CallbackSupportMixin, with_callbacks
+from sklearn.utils._param_validation import HasMethods, Interval
+from sklearn.utils.validation import check_is_fitted
+
+from skbatch.exceptions import FallbackWarning, ModelFitError, format_tickers
+from skbatch.forecasting._base import BatchForecasterMixin
+from skbatch.forecasting._linear import BatchLinearForecaster
+from skbatch.forecasting._mean import HistoricalMeanForecaster
+from skbatch.forecasting._progress import Progress
+from skbatch.forecasting._tables import FeatureTable, check_features, check_labels
+
+__all__ = ["FallbackForecaster"]
+
+NO_MODEL = "none"
+
+
+class FallbackForecaster(
+    CallbackSupportMixin, BatchForecasterMixin, MetaEstimatorMixin, BaseEstimator
+):
+    """Forecast with a primary model, ticker by ticker with the next best if needed.
+
+    The primary model is fitted on all tickers. A ticker that it cannot serve (its fit
+    failed, the ticker's labels are too few, its forecast is not finite) is forecast
+    by the fallback, then by the ticker's historical mean, then gets NaN; where each
+    forecast comes from, and why, is recorded.
+
+    Parameters
+    ----------
+    estimator : estimator
+        The primary batch forecaster.
+    fallback : estimator or None, default=None
+        The simpler forecaster; None means :class:`BatchLinearForecaster`.
+    min_labels : int, default=63
+        A ticker with fewer known labels is not served by the primary model, and one
+        with fewer than a third of it not by its historical mean either.
+
+    Attributes
+    ----------
+    provenance_ : DataFrame of shape (n_tickers, 2)
+        Which model serves each ticker at the last date of `fit`, indexed by ticker
+        ((horizon, ticker) for several horizons). Column ``model`` is the class name of
+        the primary, fallback or mean forecaster, or ``"none"``; ``reason`` is empty
+        for the primary and says otherwise why the models before it could not serve.
+        For other dates see :meth:`predict_provenance`.
+    estimator_, fallback_, mean_ : estimator or None
+        The fitted forecasters; None for one whose fit failed.
+    failures_ : dict
+        Class name of a forecaster whose fit failed → the error's class and message.
+    n_known_ : ndarray of shape (n_labels,)
+        Number of known labels of each ticker.
+    horizon_ : int or tuple of int
+        Horizon of the labels, in rows.
+    n_features_in_, feature_names_in_
+        As in every batch forecaster.
+
+    Notes
+    -----
+    Only :class:`~skbatch.exceptions.ModelFitError` counts as a failed fit. Bad
+    arguments, malformed input and programming errors are raised, never answered with
+    a fallback.
+
+    Examples
+    --------
+    >>> import numpy as np, pandas as pd
+    >>> from skbatch import (BatchLinearForecaster, FallbackForecaster,
+    ...                      HistoricalMeanForecaster)
+    >>> rng = np.random.default_rng(0)
+    >>> X = pd.DataFrame(rng.standard_normal((200, 2)), columns=["A__f", "B__f"])
+    >>> y = pd.DataFrame(rng.normal(0, 0.01, (200, 2)), columns=["A", "B"])
+    >>> y.loc[:150, "B"] = np.nan
+    >>> model = FallbackForecaster(BatchLinearForecaster(horizon=1),
+    ...                            HistoricalMeanForecaster(horizon=1))
+    >>> import warnings
+    >>> with warnings.catch_warnings(action="ignore"):
+    ...     model.fit(X, y).provenance_["model"].to_dict()
+    {'A': 'BatchLinearForecaster', 'B': 'HistoricalMeanForecaster'}
+    """
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        "estimator": [HasMethods(["fit", "predict"])],
+        "fallback": [HasMethods(["fit", "predict"]), None],
+        "min_labels": [Interval(Integral, 1, None, closed="left")],
+    }
+
+    def __init__(
+        self, estimator: Any, fallback: Any = None, *, min_labels: int = 63
+    ) -> None:
+        self.estimator = estimator
+        self.fallback = fallback
+        self.min_labels = min_labels
+
+    @with_callbacks
+    def fit(self, X: Any, y: Any) -> FallbackForecaster:
+        """Fit the primary model, the fallback and the historical mean.
+
+        Parameters
+        ----------
+        X : DataFrame or array-like of shape (n_dates, n_columns)
+            Feature frame.
+        y : DataFrame, Series or array-like of shape (n_dates,) or (n_dates, n_labels)
+            Labels; the last `horizon` rows are never trained on.
+
+        Returns
+        -------
+        self : FallbackForecaster
+            The fitted forecaster.
+
+        Raises
+        ------
+        PanelError
+            When rows, dates or tickers of `X` and `y` differ, or no label is finite.
+
+        Warns
+        -----
+        FallbackWarning
+            Once, naming the tickers that the primary model does not serve.
+        """
+        self._validate_params()
+        features = check_features(self, X, reset=True)
+        horizon: Any = getattr(self.estimator, "horizon", "auto")
+        labels, self.layout_ = check_labels(y, features, horizon)
+        horizons = tuple(dict.fromkeys(self.layout_.horizons))
+        self.horizon_ = horizons[0] if len(horizons) == 1 else horizons
+        self.n_known_ = np.isfinite(labels).sum(axis=0)
+        self.failures_: dict[str, str] = {}
+        models = {
+            "primary": self.estimator,
+            "fallback": self.fallback or BatchLinearForecaster(),
+            "mean": HistoricalMeanForecaster(min_labels=-(-self.min_labels // 3)),
+        }
+        progress = Progress(self, n_tasks=len(models))
+        self.estimator_, self.fallback_, self.mean_ = (
+            self._fit_one(role, model, X, y, progress) for role, model in models.items()
+        )
+        progress.finish()
+        self.provenance_ = self._provenance_at_end(X, features)
+        return self
+
+    def predict(self, X: Any) -> Any:
+        """Forecast every ticker at every date, each with the best model that can.
+
+        Parameters
+        ----------
+        X : DataFrame or array-like of shape (n_dates, n_columns)
+            Feature frame with the columns seen in `fit`.
+
+        Returns
+        -------
+        DataFrame, Series or ndarray, as `y` was
+            Expected simple returns over the horizon; NaN where no model can serve.
+        """
+        check_is_fitted(self)
+        features = check_features(self, X, reset=False)
+        forecasts, _ = self._serve(X, features)
+        return self.layout_.wrap(forecasts, features.index)
+
+    def predict_provenance(self, X: Any) -> Any:
+        """Name the model that serves each ticker at each date of `X`.
+
+        Parameters
+        ----------
+        X : DataFrame or array-like of shape (n_dates, n_columns)
+            Feature frame with the columns seen in `fit`.
+
+        Returns
+        -------
+        DataFrame, Series or ndarray of str, as `y` was
+            Class name of the forecaster, or ``"none"`` where the forecast is NaN.
+        """
+        check_is_fitted(self)
+        features = check_features(self, X, reset=False)
+        _, server = self._serve(X, features)
+        names = np.array([*self._names(), NO_MODEL], dtype=object)
+        return self.layout_.wrap(names[server], features.index)
+
+    def _fit_one(
+        self, role: str, model: Any, X: Any, y: Any, progress: Progress
+    ) -> Any:
+        """Fit one forecaster; a declared failure is recorded and gives None."""
+        model = clone(model)
+        if getattr(model, "horizon", None) == "auto" and isinstance(self.horizon_, int):
+            model.set_params(horizon=self.horizon_)
+        with progress.estimator_task(f"fit {role}", model):
+            try:
+                return model.fit(X, y)
+            except ModelFitError as error:
+                self.failures_[role] = f"{type(error).__name__}: {error}"
+                return None
+
+    def _names(self) -> list[str]:
+        """Class names of primary, fallback and mean."""
+        fallback = self.fallback
+        return [
+            type(self.estimator).__name__,
+            "BatchLinearForecaster" if fallback is None else type(fallback).__name__,
+            "HistoricalMeanForecaster",
+        ]
+
+    def _serve(self, X: Any, features: FeatureTable) -> tuple[np.ndarray, np.ndarray]:
+        """Forecast with each model what the ones before it left open.
+
+        Returns the forecasts, and the number of the model behind each of them
+        (3 where there is none), both `(n_dates, n_labels)`.
+        """
+        shape = (features.n_dates, len(self.layout_.tickers))
+        forecasts = np.full(shape, np.nan)
+        server = np.full(shape, 3)
+        for number, model in enumerate((self.estimator_, self.fallback_, self.mean_)):
+            open_cells = ~np.isfinite(forecasts)
+            if number == 0:
+                open_cells &= self.n_known_ >= self.min_labels
+            if model is None or not open_cells.any():
+                continue
+            values = np.asarray(model.predict(X), dtype=np.float64).reshape(shape)
+            taken = open_cells & np.isfinite(values)
+            forecasts[taken] = values[taken]
+            server[taken] = number
+        return forecasts, server
+
+    def _provenance_at_end(self, X: Any, features: FeatureTable) -> pd.DataFrame:
+        """Tabulate who serves each ticker at the last date, and warn once."""
+        last = X.iloc[[-1]] if isinstance(X, pd.DataFrame) else np.asarray(X)[-1:]
+        at_end = FeatureTable(features.values[-1:], features.columns, None)
+        server = self._serve(last, at_end)[1][0]
+        own = at_end.series_columns(self.layout_.tickers)
+        observed = at_end.observed(own)[0] if own.shape[1] else np.ones(len(own), bool)
+        names = [*self._names(), NO_MODEL]
+        rows = [
+            (names[number], self._reason(label, number, bool(observed[label])))
+            for label, number in enumerate(server)
+        ]
+        index = self.layout_.columns
+        if index is None or self.layout_.kind == "series":
+            index = pd.Index(self.layout_.names)
+        index = index.rename("ticker") if index.nlevels == 1 else index
+        table = pd.DataFrame(rows, index=index, columns=["model", "reason"])
+        others = table.index[server > 0].get_level_values(-1).unique()
+        if len(others):
+            warnings.warn(
+                f"{len(others)} of {len(table)} tickers are not served by "
+                f"{names[0]}: {format_tickers(others)}. See provenance_ for reasons.",
+                FallbackWarning,
+                stacklevel=3,
+            )
+        return table
+
+    def _reason(self, label: int, server: int, observed: bool) -> str:
+        """Say why the models before `server` do not serve a label."""
+        if server == 0:
+            return ""
+        if not observed:
+            return "no features at the last date: its prices are missing"
+        name = self.layout_.names[label]
+        reasons = []
+        for number, role in enumerate(("primary", "fallback", "mean")[:server]):
+            model = (self.estimator_, self.fallback_, self.mean_)[number]
+            failures = getattr(model, "failures_", {})
+            if role in self.failures_:
+                reason = f"fit failed ({self.failures_[role]})"
+            elif name in failures:
+                reason = f"fit failed ({failures[name]})"
+            elif number == 0 and self.n_known_[label] < self.min_labels:
+                reason = f"{self.n_known_[label]} labels, needs {self.min_labels}"
+            elif role == "mean":
+                reason = f"{self.n_known_[label]} labels, needs {model.min_labels}"
+            else:
+                reason = "forecast not finite"
+            reasons.append(f"{role}: {reason}")
+        return "; ".join(reasons)

@@ -1,0 +1,90 @@
+"""The historical mean of each ticker: the baseline every model has to beat."""
+
+from __future__ import annotations
+
+from numbers import Integral
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+from sklearn.utils._param_validation import Interval
+
+from skbatch.forecasting._base import BaseBatchForecaster
+from skbatch.forecasting._progress import Progress
+from skbatch.forecasting._tables import FeatureTable, LabelLayout
+
+__all__ = ["HistoricalMeanForecaster"]
+
+
+class HistoricalMeanForecaster(BaseBatchForecaster):
+    """Forecast each ticker's mean return over all labels known so far.
+
+    Refitted as time goes on, this is the expanding mean: the benchmark against which
+    out-of-sample R² of return forecasts is measured [1]_.
+
+    Parameters
+    ----------
+    horizon : int or "auto", default="auto"
+        Rows that a label looks ahead. ``"auto"`` reads ``y.attrs["horizon"]``.
+    min_labels : int, default=20
+        A ticker with fewer finite labels gets NaN: the mean of a handful of returns
+        says nothing.
+
+    Attributes
+    ----------
+    mean_ : ndarray of shape (n_labels,)
+        Mean simple return over the horizon, NaN below `min_labels`.
+    n_known_ : ndarray of shape (n_labels,)
+        Number of finite labels that each mean rests on.
+    layout_, horizon_, n_features_in_, feature_names_in_
+        As in every batch forecaster.
+
+    References
+    ----------
+    .. [1] Welch, I. and Goyal, A. (2008). A comprehensive look at the empirical
+       performance of equity premium prediction. Review of Financial Studies, 21(4),
+       1455–1508. https://doi.org/10.1093/rfs/hhm014
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skbatch import HistoricalMeanForecaster
+    >>> X, y = np.zeros((5, 1)), np.array([0.01, 0.03, 0.02, 0.02, 9.0])
+    >>> HistoricalMeanForecaster(horizon=1, min_labels=2).fit(X, y).predict(X[-1:])
+    array([0.02])
+    """
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        **BaseBatchForecaster._parameter_constraints,
+        "min_labels": [Interval(Integral, 1, None, closed="left")],
+    }
+
+    def __init__(
+        self, horizon: int | Literal["auto"] = "auto", *, min_labels: int = 20
+    ) -> None:
+        self.horizon = horizon
+        self.min_labels = min_labels
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        # A mean explains nothing of the labels it is the mean of.
+        tags.regressor_tags.poor_score = True
+        return tags
+
+    def _fit_table(
+        self, features: FeatureTable, labels: np.ndarray, layout: LabelLayout
+    ) -> None:
+        progress = Progress(self, n_tasks=1)
+        with progress.task("mean"):
+            known = np.isfinite(labels)
+            self.n_known_ = known.sum(axis=0)
+            total = np.where(known, labels, 0.0).sum(axis=0)
+            mean = total / np.maximum(self.n_known_, 1)
+            self.mean_ = np.where(self.n_known_ >= self.min_labels, mean, np.nan)
+        progress.finish()
+
+    def _predict_table(self, features: FeatureTable) -> np.ndarray:
+        own = features.series_columns(self.layout_.tickers)
+        forecasts = np.repeat(self.mean_[None, :], features.n_dates, axis=0)
+        if own.shape[1]:
+            forecasts[~features.observed(own)] = np.nan
+        return forecasts

@@ -1,0 +1,54 @@
+"""Progress of a fit, told through scikit-learn's callbacks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+__all__ = ["Progress"]
+
+
+class Progress:
+    """Report the tasks of one fit, and the steps of each task.
+
+    Parameters
+    ----------
+    estimator : estimator with `CallbackSupportMixin`
+        The estimator being fitted; its `fit` is decorated with `with_callbacks`.
+    n_tasks : int
+        How many models the fit trains.
+    """
+
+    def __init__(self, estimator: Any, n_tasks: int) -> None:
+        self.estimator = estimator
+        self.context = estimator._init_callback_context(max_subtasks=n_tasks)
+        self.context.call_on_fit_task_begin(estimator=estimator)
+
+    @contextmanager
+    def task(self, name: str, n_steps: int = 0) -> Iterator[Callable[[], None]]:
+        """Announce a task; the function that is given counts one finished step."""
+        context = self.context.subcontext(task_name=name, max_subtasks=n_steps)
+        context.call_on_fit_task_begin(estimator=self.estimator)
+
+        def step() -> None:
+            if n_steps:
+                inner = context.subcontext(task_name="step")
+                inner.call_on_fit_task_begin(estimator=self.estimator)
+                inner.call_on_fit_task_end(estimator=self.estimator)
+
+        yield step
+        context.call_on_fit_task_end(estimator=self.estimator)
+
+    @contextmanager
+    def estimator_task(self, name: str, child: Any) -> Iterator[None]:
+        """Announce the fit of a child estimator and hand the callbacks to it."""
+        context = self.context.subcontext(task_name=name)
+        context.call_on_fit_task_begin(estimator=self.estimator)
+        with context.propagate_callback_context(child):
+            yield
+        context.call_on_fit_task_end(estimator=self.estimator)
+
+    def finish(self) -> None:
+        """Announce the end of the fit."""
+        self.context.call_on_fit_task_end(estimator=self.estimator)

@@ -1,0 +1,311 @@
+"""Checked feature and label tables, and the shape that forecasts are given back in."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+from sklearn.utils import check_array
+from sklearn.utils.validation import validate_data
+
+from skbatch.exceptions import HorizonWarning, PanelError, format_tickers
+from skbatch.panel import PanelColumns
+
+__all__ = ["FeatureTable", "LabelLayout", "check_features", "check_labels"]
+
+
+@dataclass(frozen=True)
+class FeatureTable:
+    """Features of one panel as an array, with the structure their names carry.
+
+    Attributes
+    ----------
+    values : ndarray of shape (n_dates, n_columns), dtype float32
+        Features; NaN is missing.
+    columns : PanelColumns
+        Which column belongs to which ticker. Plain arrays have shared columns only.
+    index : pandas.Index or None
+        Dates, or None for an array.
+    """
+
+    values: np.ndarray
+    columns: PanelColumns
+    index: pd.Index | None
+
+    @property
+    def n_dates(self) -> int:
+        """Number of rows."""
+        return len(self.values)
+
+    def series_columns(self, tickers: Sequence[str | None]) -> np.ndarray:
+        """Give each label's own column numbers, `(n_labels, n_features)`."""
+        numbers = {ticker: row for row, ticker in enumerate(self.columns.tickers)}
+        rows = [numbers[t] for t in tickers if t is not None and t in numbers]
+        if len(rows) != len(tickers):
+            return np.empty((len(tickers), 0), dtype=np.intp)
+        return self.columns.positions[rows]
+
+    def observed(self, own: np.ndarray) -> np.ndarray:
+        """Where a label has a finite feature of its own, `(n_dates, n_labels)`."""
+        seen = np.zeros((self.n_dates, len(own)), dtype=bool)
+        for numbers in own.T:
+            seen |= np.isfinite(self.values[:, numbers]) & (numbers >= 0)
+        return seen
+
+    def stack(
+        self, columns: np.ndarray, dates: np.ndarray, series: np.ndarray
+    ) -> np.ndarray:
+        """Stack (date, series) rows into one model input.
+
+        Parameters
+        ----------
+        columns : ndarray of shape (n_series, n_inputs), dtype intp
+            Column numbers of each series' inputs, -1 where it lacks one.
+        dates, series : ndarray of shape (n_rows,), dtype intp
+            The rows to stack.
+
+        Returns
+        -------
+        ndarray of shape (n_rows, n_inputs), dtype float32, Fortran order
+            Inputs; a missing column is NaN. XGBoost takes this order as fast as the
+            other, and each input is filled in one pass.
+        """
+        stacked = np.empty((len(dates), columns.shape[1]), np.float32, order="F")
+        for number, column in enumerate(columns.T):
+            stacked[:, number] = self.values[dates, column[series]]
+            if (column < 0).any():
+                stacked[column[series] < 0, number] = np.nan
+        return stacked
+
+
+@dataclass(frozen=True)
+class LabelLayout:
+    """The columns of a label table, and the kind of container it came in.
+
+    Attributes
+    ----------
+    kind : {"frame", "series", "array"}
+        What `fit` was given, and `predict` gives back.
+    columns : pandas.Index or None
+        Columns of the label frame, or the name of the series as its only element.
+    ndim : int
+        1 for a vector of labels.
+    tickers : tuple of (str or None)
+        Ticker of each label column; None where labels have no names.
+    horizons : tuple of int
+        Horizon of each label column, in rows.
+    """
+
+    kind: Literal["frame", "series", "array"]
+    columns: pd.Index | None
+    ndim: int
+    tickers: tuple[str | None, ...]
+    horizons: tuple[int, ...]
+
+    def wrap(self, values: np.ndarray, index: pd.Index | None) -> Any:
+        """Give forecasts `(n_dates, n_labels)` the container of the labels."""
+        if self.kind == "frame":
+            return pd.DataFrame(values, index=index, columns=self.columns)
+        if self.kind == "series":
+            assert self.columns is not None
+            return pd.Series(values[:, 0], index=index, name=self.columns[0])
+        return values[:, 0] if self.ndim == 1 else values
+
+    @property
+    def names(self) -> list[str]:
+        """Name of each label column: its ticker, or ``y0``, ``y1``, …."""
+        return [
+            f"y{number}" if ticker is None else ticker
+            for number, ticker in enumerate(self.tickers)
+        ]
+
+
+def check_features(estimator: Any, X: Any, *, reset: bool) -> FeatureTable:
+    """Check a feature frame or array and read its panel structure.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Receives `n_features_in_` and `feature_names_in_` when `reset`, and is
+        compared with them otherwise.
+    X : DataFrame or array-like of shape (n_dates, n_columns)
+        Features; NaN allowed, infinite values not.
+    reset : bool
+        True in `fit`.
+
+    Returns
+    -------
+    FeatureTable
+        The features as float32.
+
+    Raises
+    ------
+    ValueError
+        For infinite, non-numeric or mismatched features.
+    """
+    values = validate_data(
+        estimator,
+        X=X,
+        reset=reset,
+        dtype=np.float32,
+        ensure_all_finite="allow-nan",
+        ensure_min_samples=2 if reset else 1,
+    )
+    names = getattr(estimator, "feature_names_in_", None)
+    if names is None:
+        names = np.array([f"x{number}" for number in range(values.shape[1])], object)
+    index = X.index if isinstance(X, pd.DataFrame) else None
+    return FeatureTable(values, PanelColumns.parse(names), index)
+
+
+def check_labels(
+    y: Any, features: FeatureTable, horizon: int | Literal["auto"]
+) -> tuple[np.ndarray, LabelLayout]:
+    """Check labels, resolve their horizon, and remove those not known yet.
+
+    The last `horizon` rows of labels are returns that end after the last row of the
+    features. In a cross-validation fold they look into the test fold, so they are
+    set to NaN here, before any model sees them.
+
+    Parameters
+    ----------
+    y : DataFrame, Series or array-like of shape (n_dates,) or (n_dates, n_labels)
+        Labels; NaN is missing.
+    features : FeatureTable
+        The features that the labels belong to.
+    horizon : int or "auto"
+        Rows that a label looks ahead. ``"auto"`` reads ``y.attrs["horizon"]``, or the
+        first level of two-level columns.
+
+    Returns
+    -------
+    values : ndarray of shape (n_dates, n_labels), dtype float64
+        A copy with the unknown labels removed.
+    layout : LabelLayout
+        What the columns are.
+
+    Raises
+    ------
+    PanelError
+        When rows or tickers do not match the features, or no finite label is left.
+    """
+    if y is None:
+        raise ValueError(
+            "This estimator requires y to be passed, but the target y is None. "
+            "Pass y=forward_returns(prices, horizon)."
+        )
+    values = check_array(
+        y,
+        dtype=np.float64,
+        ensure_2d=False,
+        ensure_all_finite="allow-nan",
+        input_name="y",
+        copy=True,
+    )
+    ndim = values.ndim
+    values = values.reshape(len(values), -1)
+    _check_rows(y, values, features)
+    layout = _label_layout(y, values.shape[1], ndim, features, horizon)
+    for column, rows in enumerate(layout.horizons):
+        values[max(0, len(values) - rows) :, column] = np.nan
+    if not np.isfinite(values).any():
+        raise PanelError(
+            "y must hold finite labels that are known by its last row. Got none in "
+            f"{len(values)} rows at horizon {max(layout.horizons)}. Pass more rows, "
+            "or check the prices that the labels come from."
+        )
+    return values, layout
+
+
+def _check_rows(y: Any, values: np.ndarray, features: FeatureTable) -> None:
+    """Refuse labels whose rows are not those of the features."""
+    if len(values) != features.n_dates:
+        raise PanelError(
+            "X and y must have the same rows: found input variables with inconsistent "
+            f"numbers of samples. Got {features.n_dates} and {len(values)}. Select the "
+            "same dates from both."
+        )
+    index = y.index if isinstance(y, pd.DataFrame | pd.Series) else None
+    if index is None or features.index is None or index.equals(features.index):
+        return
+    differs = int(np.argmax(np.asarray(index != features.index)))
+    raise PanelError(
+        "X and y must have the same index. Got "
+        f"{features.index[differs]!s} in X and {index[differs]!s} in y at row "
+        f"{differs}. Align them with `y.reindex(X.index)` (keep y.attrs)."
+    )
+
+
+def _label_layout(
+    y: Any,
+    n_labels: int,
+    ndim: int,
+    features: FeatureTable,
+    horizon: int | Literal["auto"],
+) -> LabelLayout:
+    """Read tickers and horizons of the label columns."""
+    kind: Literal["frame", "series", "array"] = "array"
+    columns = None
+    tickers: list[str | None] = [None] * n_labels
+    levels: list[int] | None = None
+    if isinstance(y, pd.DataFrame):
+        kind, columns = "frame", y.columns
+        if isinstance(columns, pd.MultiIndex):
+            levels = [int(value) for value in columns.get_level_values(0)]
+            columns_of_tickers = columns.get_level_values(-1)
+        else:
+            columns_of_tickers = columns
+        tickers = [str(ticker) for ticker in columns_of_tickers]
+    elif isinstance(y, pd.Series):
+        kind, columns = "series", pd.Index([y.name])
+        tickers = [None if y.name is None else str(y.name)]
+    known = features.columns.tickers
+    if kind == "array" and n_labels == len(known):
+        tickers = list(known)
+    horizons = _horizons(y, n_labels, levels, horizon)
+    _check_tickers(tickers, known)
+    return LabelLayout(kind, columns, ndim, tuple(tickers), horizons)
+
+
+def _check_tickers(tickers: list[str | None], known: tuple[str, ...]) -> None:
+    """Refuse labels of tickers that the features do not know."""
+    if not known:
+        return
+    unknown = [ticker for ticker in tickers if ticker not in set(known)]
+    if unknown:
+        named = [ticker for ticker in unknown if ticker is not None]
+        raise PanelError(
+            "y must have columns named as the tickers of X. Got labels without "
+            f"features: {format_tickers(named) or f'{len(unknown)} unnamed'}. X has "
+            f"{format_tickers(known)}. Make both from the same prices."
+        )
+
+
+def _horizons(
+    y: Any, n_labels: int, levels: list[int] | None, horizon: int | Literal["auto"]
+) -> tuple[int, ...]:
+    """Resolve the horizon of each label column, in rows."""
+    if horizon != "auto":
+        if levels is not None and set(levels) != {horizon}:
+            raise ValueError(
+                f"horizon must agree with the columns of y. Got horizon={horizon} and "
+                f"columns for {sorted(set(levels))}. Pass horizon='auto'."
+            )
+        return (int(horizon),) * n_labels
+    if levels is not None:
+        return tuple(levels)
+    recorded = getattr(y, "attrs", {}).get("horizon")
+    if isinstance(recorded, int | np.integer):
+        return (int(recorded),) * n_labels
+    warnings.warn(
+        "horizon='auto' must find the horizon in y.attrs['horizon']. Got labels "
+        "without it, so horizon 1 is assumed: only the last row of labels is kept "
+        "out of training. Pass horizon=, or labels from forward_returns.",
+        HorizonWarning,
+        stacklevel=4,
+    )
+    return (1,) * n_labels

@@ -1,0 +1,377 @@
+"""Gradient boosted trees on all tickers at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from numbers import Integral, Real
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import xgboost as xgb
+from sklearn.utils import check_random_state
+from sklearn.utils._param_validation import Interval, StrOptions
+from xgboost.callback import EarlyStopping, TrainingCallback
+
+from skbatch.exceptions import ModelFitError
+from skbatch.forecasting._base import BaseBatchForecaster
+from skbatch.forecasting._decomposition import (
+    DECOMPOSITION_CONSTRAINTS,
+    Decomposition,
+    Rows,
+)
+from skbatch.forecasting._progress import Progress
+from skbatch.forecasting._tables import FeatureTable, LabelLayout
+from skbatch.forecasting._threads import inner_threads
+
+__all__ = ["BatchXGBoostForecaster"]
+
+
+class BoosterModel:
+    """A trained booster that pickles in XGBoost's stable model format."""
+
+    def __init__(self, booster: xgb.Booster, device: str, n_jobs: int | None) -> None:
+        self.booster = booster
+        self.device = device
+        self.n_jobs = n_jobs
+
+    def predict(self, X: np.ndarray) -> np.ndarray:
+        """Forecast `(n_rows,)`, or `(n_rows, n_outputs)` for several outputs."""
+        self.booster.set_param(
+            {"nthread": inner_threads(self.n_jobs), "device": self.device}
+        )
+        return self.booster.inplace_predict(X, predict_type="margin")
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = self.__dict__.copy()
+        state["booster"] = self.booster.save_raw("ubj")
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self.booster = xgb.Booster(model_file=state["booster"])
+
+
+class _Steps(TrainingCallback):
+    """Tell a progress bar about each finished boosting round."""
+
+    def __init__(self, step: Callable[[], None]) -> None:
+        super().__init__()
+        self.step = step
+
+    def after_iteration(self, model: Any, epoch: int, evals_log: Any) -> bool:
+        self.step()
+        return False
+
+
+class BatchXGBoostForecaster(BaseBatchForecaster):
+    """Forecast the returns of all tickers with gradient boosted trees.
+
+    By default one model learns from all (date, ticker) rows together, what a
+    ticker's volatility-scaled return will be relative to the others'. Its number of
+    trees and the shrinkage of its forecasts are found on the latest training dates,
+    from which the training rows are purged by the horizon.
+
+    Parameters
+    ----------
+    strategy : {"pooled", "vector", "per_ticker"}, default="pooled"
+        ``"pooled"``: one model on all (date, ticker) rows, of the ticker's own
+        features. ``"vector"``: one model with an output per ticker (trees with
+        vector leaves), on the features of all tickers; for small portfolios and
+        several horizons, since its time grows with the square of the tickers.
+        ``"per_ticker"``: one model each, the slow baseline.
+    horizon : int or "auto", default="auto"
+        Rows that a label looks ahead. ``"auto"`` reads ``y.attrs["horizon"]``.
+    n_estimators : int, default=300
+        Largest number of trees.
+    learning_rate : float, default=0.03
+        Weight of each tree.
+    max_depth : int, default=4
+        Depth of the trees.
+    min_child_weight : float or "auto", default="auto"
+        Fewest training rows in a leaf. ``"auto"`` is a thousandth of the rows,
+        between 1 and 100.
+    subsample : float, default=0.8
+        Share of rows drawn for each tree.
+    colsample_bytree : float, default=0.5
+        Share of inputs drawn for each tree.
+    reg_lambda : float, default=10.0
+        Penalty on the squared leaf values.
+    max_bin : int, default=64
+        Histogram bins of each input.
+    early_stopping_rounds : int or None, default=None
+        Stop when the correlation with the validation tail's labels has not risen for
+        so many trees, and keep the best number. None trains all trees.
+    relative : bool, default=True
+        Learn returns relative to the mean over tickers of the date, and add the
+        shrunken historical mean back.
+    scale : str or None, default="auto"
+        Ticker feature by which labels are scaled: its volatility per row. ``"auto"``
+        takes the ``volatility_*`` feature with the window nearest to 63, and others
+        where that one is missing. Without such features, or for plain arrays, labels
+        are scaled by their standard deviation. None disables.
+    market_weight : float or "auto", default="auto"
+        Weight in [0, 1] of the historical mean return in every forecast. ``"auto"``
+        is t²/(1+t²) with the mean's t-statistic.
+    market_features : bool, default=False
+        Whether columns shared by all tickers (``market__*``) are inputs, too. They
+        always are when there are no others.
+    thin : int or "auto", default="auto"
+        Train on every `thin`-th date, because labels of neighbouring dates overlap.
+        ``"auto"`` is half the horizon, rounded up.
+    validation_size : int, float or "auto", default="auto"
+        Number of dates or share of dates, the latest of the training rows and purged
+        from them, on which trees and shrinkage are found. ``"auto"`` is a fifth, at
+        most 504 rows. 0 disables.
+    device : str, default="cpu"
+        Where XGBoost trains and predicts, such as ``"cuda"``.
+    n_jobs : int or None, default=None
+        Threads of XGBoost; None means all cores, or one inside a joblib worker.
+    random_state : int, RandomState or None, default=0
+        Seed of the row and column draws; None draws a new one for each `fit`.
+
+    Attributes
+    ----------
+    model_ : Decomposition
+        The trained models, their shrinkage, and the common expectation.
+    failures_ : dict
+        Ticker → reason, where ``strategy="per_ticker"`` could not train a model.
+    layout_, horizon_, n_features_in_, feature_names_in_
+        As in every batch forecaster.
+
+    References
+    ----------
+    .. [1] Chen, T. and Guestrin, C. (2016). XGBoost: a scalable tree boosting system.
+       KDD 2016. https://doi.org/10.1145/2939672.2939785
+    .. [2] Gu, S., Kelly, B. and Xiu, D. (2020). Empirical asset pricing via machine
+       learning. Review of Financial Studies, 33(5), 2223–2273.
+       https://doi.org/10.1093/rfs/hhaa009
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skbatch import BatchXGBoostForecaster
+    >>> rng = np.random.default_rng(0)
+    >>> X = rng.standard_normal((400, 2))
+    >>> y = 0.01 * np.sign(X[:, 0])
+    >>> model = BatchXGBoostForecaster(horizon=1, n_jobs=1).fit(X, y)
+    >>> model.predict([[2.0, 0.0], [-2.0, 0.0]]).round(2)
+    array([ 0.01, -0.01])
+    """
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        **BaseBatchForecaster._parameter_constraints,
+        **DECOMPOSITION_CONSTRAINTS,
+        "n_estimators": [Interval(Integral, 1, None, closed="left")],
+        "learning_rate": [Interval(Real, 0, None, closed="neither")],
+        "max_depth": [Interval(Integral, 1, None, closed="left")],
+        "min_child_weight": [
+            Interval(Real, 0, None, closed="left"),
+            StrOptions({"auto"}),
+        ],
+        "subsample": [Interval(Real, 0, 1, closed="right")],
+        "colsample_bytree": [Interval(Real, 0, 1, closed="right")],
+        "reg_lambda": [Interval(Real, 0, None, closed="left")],
+        "max_bin": [Interval(Integral, 2, None, closed="left")],
+        "early_stopping_rounds": [Interval(Integral, 1, None, closed="left"), None],
+        "device": [str],
+        "n_jobs": [Integral, None],
+        "random_state": ["random_state"],
+    }
+
+    def __init__(
+        self,
+        strategy: Literal["pooled", "vector", "per_ticker"] = "pooled",
+        *,
+        horizon: int | Literal["auto"] = "auto",
+        n_estimators: int = 300,
+        learning_rate: float = 0.03,
+        max_depth: int = 4,
+        min_child_weight: float | Literal["auto"] = "auto",
+        subsample: float = 0.8,
+        colsample_bytree: float = 0.5,
+        reg_lambda: float = 10.0,
+        max_bin: int = 64,
+        early_stopping_rounds: int | None = None,
+        relative: bool = True,
+        scale: str | None = "auto",
+        market_weight: float | Literal["auto"] = "auto",
+        market_features: bool = False,
+        thin: int | Literal["auto"] = "auto",
+        validation_size: float | Literal["auto"] = "auto",
+        device: str = "cpu",
+        n_jobs: int | None = None,
+        random_state: Any = 0,
+    ) -> None:
+        self.strategy = strategy
+        self.horizon = horizon
+        self.n_estimators = n_estimators
+        self.learning_rate = learning_rate
+        self.max_depth = max_depth
+        self.min_child_weight = min_child_weight
+        self.subsample = subsample
+        self.colsample_bytree = colsample_bytree
+        self.reg_lambda = reg_lambda
+        self.max_bin = max_bin
+        self.early_stopping_rounds = early_stopping_rounds
+        self.relative = relative
+        self.scale = scale
+        self.market_weight = market_weight
+        self.market_features = market_features
+        self.thin = thin
+        self.validation_size = validation_size
+        self.device = device
+        self.n_jobs = n_jobs
+        self.random_state = random_state
+
+    def _fit_table(
+        self, features: FeatureTable, labels: np.ndarray, layout: LabelLayout
+    ) -> None:
+        self._seed = int(check_random_state(self.random_state).randint(2**31 - 1))
+        self.model_ = Decomposition.of(self).fit(
+            features,
+            labels,
+            layout,
+            self._fit_booster,
+            lambda n_tasks: Progress(self, n_tasks),
+            n_steps=0 if self.strategy == "per_ticker" else self.n_estimators,
+        )
+        self.failures_ = self.model_.failures
+
+    def _predict_table(self, features: FeatureTable) -> np.ndarray:
+        return self.model_.predict(features)
+
+    def _fit_booster(
+        self,
+        X: np.ndarray,
+        y: np.ndarray,
+        validation: Rows | None,
+        step: Callable[[], None],
+    ) -> BoosterModel:
+        """Train one booster; XGBoost's own failures become `ModelFitError`."""
+        callbacks: list[TrainingCallback] = [_Steps(step)]
+        try:
+            train = self._matrix(X, y)
+            options: dict[str, Any] = {}
+            if validation is not None and self.early_stopping_rounds is not None:
+                tail = self._matrix(*validation, reference=train)
+                options["evals"] = [(tail, "tail")]
+                options["custom_metric"] = tail_correlation(validation[1])
+                callbacks.append(
+                    EarlyStopping(
+                        self.early_stopping_rounds,
+                        metric_name="correlation",
+                        maximize=True,
+                        save_best=True,
+                    )
+                )
+            if y.ndim == 2:
+                options["obj"] = masked_squared_error(y)
+            booster = xgb.train(
+                self._booster_params(len(X), y.ndim == 2),
+                train,
+                self.n_estimators,
+                callbacks=callbacks,
+                verbose_eval=False,
+                **options,
+            )
+        except xgb.core.XGBoostError as error:
+            message = str(error).strip().splitlines()[0]
+            raise ModelFitError(f"XGBoostError: {message}") from error
+        return BoosterModel(booster, self.device, self.n_jobs)
+
+    def _matrix(
+        self, X: np.ndarray, y: np.ndarray, reference: xgb.DMatrix | None = None
+    ) -> xgb.QuantileDMatrix:
+        """Quantise inputs; missing labels of vectors are masked by the objective."""
+        return xgb.QuantileDMatrix(
+            X,
+            np.nan_to_num(y) if y.ndim == 2 else y,
+            ref=reference,
+            max_bin=self.max_bin,
+            nthread=inner_threads(self.n_jobs),
+        )
+
+    def _booster_params(self, n_rows: int, several_outputs: bool) -> dict[str, Any]:
+        """XGBoost's parameters for a training set of `n_rows` rows."""
+        weight = self.min_child_weight
+        if weight == "auto":
+            weight = float(np.clip(n_rows / 1000, 1, 100))
+        params: dict[str, Any] = {
+            "objective": "reg:squarederror",
+            "base_score": 0.0,
+            "disable_default_eval_metric": True,
+            "tree_method": "hist",
+            "learning_rate": self.learning_rate,
+            "max_depth": self.max_depth,
+            "min_child_weight": weight,
+            "subsample": self.subsample,
+            "colsample_bytree": self.colsample_bytree,
+            "reg_lambda": self.reg_lambda,
+            "max_bin": self.max_bin,
+            "device": self.device,
+            "nthread": inner_threads(self.n_jobs),
+            "seed": self._seed,
+            "verbosity": 0,
+        }
+        if several_outputs:
+            params["multi_strategy"] = "multi_output_tree"
+        return params
+
+
+def masked_squared_error(
+    y: np.ndarray,
+) -> Callable[[np.ndarray, xgb.DMatrix], tuple[np.ndarray, np.ndarray]]:
+    """Squared error whose gradient and Hessian are zero at missing labels.
+
+    Parameters
+    ----------
+    y : ndarray of shape (n_rows, n_outputs)
+        Labels; NaN is missing.
+
+    Returns
+    -------
+    callable
+        Objective for :func:`xgboost.train`.
+    """
+    known = np.isfinite(y)
+    labels = np.where(known, y, 0.0)
+    hessian = known.astype(np.float32)
+
+    def objective(
+        forecast: np.ndarray, _: xgb.DMatrix
+    ) -> tuple[np.ndarray, np.ndarray]:
+        gradient = np.where(known, forecast - labels, 0.0).astype(np.float32)
+        return gradient, hessian
+
+    return objective
+
+
+def tail_correlation(
+    y: np.ndarray,
+) -> Callable[[np.ndarray, xgb.DMatrix], tuple[str, float]]:
+    """Uncentred correlation of forecasts and finite labels.
+
+    Forecasts are shrunk by their slope on the same rows afterwards, and the squared
+    error that is left then is the labels' square times one minus this correlation's
+    square: so this, not the raw squared error, tells the best number of trees.
+
+    Parameters
+    ----------
+    y : ndarray of shape (n_rows,) or (n_rows, n_outputs)
+        Labels; NaN is missing.
+
+    Returns
+    -------
+    callable
+        Metric for :func:`xgboost.train`; greater is better.
+    """
+    known = np.isfinite(y)
+    labels = y[known]
+    norm = float(np.sqrt(labels @ labels))
+
+    def metric(forecast: np.ndarray, _: xgb.DMatrix) -> tuple[str, float]:
+        values = forecast.reshape(known.shape)[known].astype(np.float64)
+        length = float(np.sqrt(values @ values)) * norm
+        return "correlation", float(values @ labels) / length if length else 0.0
+
+    return metric
