@@ -258,7 +258,7 @@ class BatchXGBoostForecaster(BaseBatchForecaster):
                 options["custom_metric"] = tail_correlation(validation[1])
                 callbacks.append(
                     EarlyStopping(
-                        self.early_stopping_rounds,
+                        rounds=self.early_stopping_rounds,
                         metric_name="correlation",
                         maximize=True,
                         save_best=True,
