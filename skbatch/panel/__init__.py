@@ -10,6 +10,7 @@ from skbatch.panel._columns import (
 )
 from skbatch.panel._fields import panel_fields, panel_tickers
 from skbatch.panel._labels import forward_returns
+from skbatch.panel._read import read_panel
 
 __all__ = [
     "MARKET",
@@ -20,5 +21,6 @@ __all__ = [
     "join_column",
     "panel_fields",
     "panel_tickers",
+    "read_panel",
     "split_column",
 ]
