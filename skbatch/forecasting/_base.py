@@ -141,6 +141,8 @@ class BaseBatchForecaster(
         Tickers and horizons of the label columns.
     horizon_ : int or tuple of int
         Horizon of the labels, in rows.
+    panel_columns_ : PanelColumns
+        Which feature column belongs to which ticker.
     n_features_in_ : int
         Number of feature columns.
     feature_names_in_ : ndarray of shape (n_features_in_,)

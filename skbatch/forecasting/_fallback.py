@@ -61,7 +61,7 @@ class FallbackForecaster(
         Number of known labels of each ticker.
     horizon_ : int or tuple of int
         Horizon of the labels, in rows.
-    n_features_in_, feature_names_in_
+    layout_, panel_columns_, n_features_in_, feature_names_in_
         As in every batch forecaster.
 
     Notes

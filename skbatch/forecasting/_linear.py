@@ -87,7 +87,7 @@ class BatchLinearForecaster(BaseBatchForecaster):
         The trained models, their shrinkage, and the common expectation.
     failures_ : dict
         Ticker → reason, where ``strategy="per_ticker"`` could not train a model.
-    layout_, horizon_, n_features_in_, feature_names_in_
+    layout_, horizon_, panel_columns_, n_features_in_, feature_names_in_
         As in every batch forecaster.
 
     References
@@ -161,15 +161,11 @@ class BatchLinearForecaster(BaseBatchForecaster):
         alphas = ALPHAS if automatic else np.array([fixed])
         targets = y.reshape(len(y), -1)
         path = np.full((len(alphas), X.shape[1], targets.shape[1]), np.nan)
-        known = np.isfinite(targets)
-        patterns, group = np.unique(known, axis=1, return_inverse=True)
         try:
-            for number, rows in enumerate(patterns.T):
-                outputs = np.flatnonzero(group.ravel() == number)
-                if rows.any():
-                    path[:, :, outputs] = ridge_path(
-                        X[rows], targets[rows][:, outputs], mean, deviation, alphas
-                    )
+            for rows, outputs in _same_rows(np.isfinite(targets)):
+                path[:, :, outputs] = ridge_path(
+                    X[rows], targets[rows][:, outputs], mean, deviation, alphas
+                )
         except np.linalg.LinAlgError as error:
             raise ModelFitError(f"LinAlgError: {error}") from error
         best = 0
@@ -180,3 +176,12 @@ class BatchLinearForecaster(BaseBatchForecaster):
             best = int(np.nanargmin(errors))
         coef = path[best, :, 0] if y.ndim == 1 else path[best]
         return RidgeModel(mean, deviation, coef, float(alphas[best]))
+
+
+def _same_rows(known: np.ndarray) -> list[tuple[np.ndarray, list[int]]]:
+    """Group outputs by the rows in which they are known, leaving out empty ones."""
+    groups: dict[bytes, list[int]] = {}
+    for output, rows in enumerate(known.T):
+        if rows.any():
+            groups.setdefault(rows.tobytes(), []).append(output)
+    return [(known[:, outputs[0]], outputs) for outputs in groups.values()]

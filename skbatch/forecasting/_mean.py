@@ -35,7 +35,7 @@ class HistoricalMeanForecaster(BaseBatchForecaster):
         Mean simple return over the horizon, NaN below `min_labels`.
     n_known_ : ndarray of shape (n_labels,)
         Number of finite labels that each mean rests on.
-    layout_, horizon_, n_features_in_, feature_names_in_
+    layout_, horizon_, panel_columns_, n_features_in_, feature_names_in_
         As in every batch forecaster.
 
     References

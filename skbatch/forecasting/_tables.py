@@ -130,8 +130,8 @@ def check_features(estimator: Any, X: Any, *, reset: bool) -> FeatureTable:
     Parameters
     ----------
     estimator : estimator
-        Receives `n_features_in_` and `feature_names_in_` when `reset`, and is
-        compared with them otherwise.
+        Receives `n_features_in_`, `feature_names_in_` and `panel_columns_` when
+        `reset`, and is compared with them otherwise.
     X : DataFrame or array-like of shape (n_dates, n_columns)
         Features; NaN allowed, infinite values not.
     reset : bool
@@ -147,19 +147,25 @@ def check_features(estimator: Any, X: Any, *, reset: bool) -> FeatureTable:
     ValueError
         For infinite, non-numeric or mismatched features.
     """
-    values = validate_data(
-        estimator,
-        X=X,
-        reset=reset,
-        dtype=np.float32,
-        ensure_all_finite="allow-nan",
-        ensure_min_samples=2 if reset else 1,
-    )
-    names = getattr(estimator, "feature_names_in_", None)
-    if names is None:
-        names = np.array([f"x{number}" for number in range(values.shape[1])], object)
+    rules = {
+        "dtype": np.float32,
+        "ensure_all_finite": "allow-nan",
+        "ensure_min_samples": 2 if reset else 1,
+    }
+    if isinstance(X, pd.DataFrame) and set(X.dtypes) <= {np.dtype(t) for t in "fd"}:
+        # check_array looks at every column's dtype, which takes longer than a
+        # forecast of a few rows when there are tens of thousands of columns.
+        validate_data(estimator, X=X, reset=reset, skip_check_array=True)
+        values = check_array(X.to_numpy(), estimator=estimator, input_name="X", **rules)
+    else:
+        values = validate_data(estimator, X=X, reset=reset, **rules)
+    if reset:
+        names = getattr(estimator, "feature_names_in_", None)
+        if names is None:
+            names = [f"x{number}" for number in range(values.shape[1])]
+        estimator.panel_columns_ = PanelColumns.parse(names)
     index = X.index if isinstance(X, pd.DataFrame) else None
-    return FeatureTable(values, PanelColumns.parse(names), index)
+    return FeatureTable(values, estimator.panel_columns_, index)
 
 
 def check_labels(

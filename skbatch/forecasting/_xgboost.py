@@ -135,7 +135,7 @@ class BatchXGBoostForecaster(BaseBatchForecaster):
         The trained models, their shrinkage, and the common expectation.
     failures_ : dict
         Ticker → reason, where ``strategy="per_ticker"`` could not train a model.
-    layout_, horizon_, n_features_in_, feature_names_in_
+    layout_, horizon_, panel_columns_, n_features_in_, feature_names_in_
         As in every batch forecaster.
 
     References
