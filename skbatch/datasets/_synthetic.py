@@ -252,9 +252,10 @@ def _check_scales(strength: float, volatility: float, market: float) -> None:
             f"`strength` must be between -{_MAX_STRENGTH} and {_MAX_STRENGTH}. Got "
             f"{strength!r}. Momentum stronger than that would explode: pass less."
         )
-    if not (volatility > 0 and market >= 0 and volatility + market <= _MAX_VOLATILITY):
+    total = volatility + market
+    if not (volatility > 0 and market >= 0 and total <= _MAX_VOLATILITY):
         raise ValueError(
-            "`volatility` must be positive, `market_volatility` not negative, their sum "
-            f"at most {_MAX_VOLATILITY} per row. Got {volatility!r} and {market!r}. "
+            "`volatility` must be positive, `market_volatility` not negative, their "
+            f"sum at most {_MAX_VOLATILITY}. Got {volatility!r} and {market!r}. "
             "Pass daily values such as 0.02 and 0.01."
         )

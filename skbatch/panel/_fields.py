@@ -42,10 +42,12 @@ def has_close(names: Iterable[Hashable]) -> bool:
 def is_single_ticker(columns: Iterable[Hashable]) -> bool:
     """Tell whether flat columns are the fields of one ticker, not tickers.
 
-    One known field is no proof: OPEN and LOW are tickers, too.
+    A field or two are no proof among other names: OPEN and LOW are tickers, too.
     """
-    names = list(columns)
-    return len(names) > 1 and all(map(canonical_field, names)) and has_close(names)
+    fields = [canonical_field(column) for column in columns]
+    known = {field for field in fields if field is not None}
+    enough = 2 if None not in fields else 3
+    return len(known) >= enough and not known.isdisjoint({"Close", ADJUSTED})
 
 
 def arrange_fields(frame: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
