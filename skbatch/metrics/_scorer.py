@@ -1,0 +1,189 @@
+"""Scores as scikit-learn scorers."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from numbers import Integral
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+from sklearn.metrics import make_scorer
+
+from skbatch.metrics._accuracy import directional_accuracy, out_of_sample_r2
+from skbatch.metrics._correlation import (
+    information_coefficient,
+    rank_information_coefficient,
+)
+from skbatch.metrics._tables import align, as_floats
+
+__all__ = ["make_forecast_scorer"]
+
+_SCORES: dict[str, Callable[..., float]] = {
+    "rank_ic": rank_information_coefficient,
+    "ic": information_coefficient,
+    "r2": out_of_sample_r2,
+    "directional_accuracy": directional_accuracy,
+}
+ScoreName = Literal["rank_ic", "ic", "r2", "directional_accuracy"]
+
+
+def make_forecast_scorer(
+    score: ScoreName | Callable[..., float] = "rank_ic",
+    *,
+    purge: int | Literal["auto"] = "auto",
+    greater_is_better: bool = True,
+    **kwargs: Any,
+) -> Any:
+    """Make a scorer of forecasts for `GridSearchCV` and its like.
+
+    Missing labels, and labels without a forecast, are ignored. So are the last rows
+    of the labels it is given, whose returns end after these rows: a search that is
+    fitted on the dates up to t then chooses its parameters by what is known at t.
+
+    Parameters
+    ----------
+    score : {"rank_ic", "ic", "r2", "directional_accuracy"} or callable, \
+default="rank_ic"
+        A score of this module, by name or itself; or a function
+        ``score(y_true, y_pred, **kwargs)`` such as those of :mod:`sklearn.metrics`,
+        which gets the finite pairs of all dates and tickers as two vectors (for
+        several horizons: those of each, and the mean of the scores counts).
+    purge : int or "auto", default="auto"
+        How many of the last rows of the labels to ignore. ``"auto"`` takes the
+        horizon from ``y.attrs["horizon"]`` or the columns (horizon, ticker); without
+        either, no row is ignored. 0 scores all rows: right for labels that are not
+        used to choose anything.
+    greater_is_better : bool, default=True
+        False for a callable that measures an error; its sign is then flipped.
+    **kwargs
+        Passed to the score, such as ``benchmark="mean"`` for ``"r2"``.
+
+    Returns
+    -------
+    callable
+        ``scorer(estimator, X, y)``: a float, greater is better; NaN if nothing can be
+        scored, as when a test fold has no more rows than the horizon.
+
+    Raises
+    ------
+    ValueError
+        If `score` is no known name, or `purge` no number of rows.
+    TypeError
+        If the score does not take `kwargs`.
+
+    See Also
+    --------
+    rank_information_coefficient, information_coefficient, out_of_sample_r2
+    directional_accuracy
+
+    Notes
+    -----
+    Scikit-learn hands the scorer the labels of the test fold. If the last test fold
+    ends at t, then with horizon h the labels of its last h rows are returns that end
+    between t+1 and t+h. Forecasters drop such labels of the training fold in `fit`,
+    but nothing else would keep a search from choosing parameters by those of the test
+    fold, and these returns overlap the ones that the chosen model is judged on
+    afterwards. Purging is described in [1]_.
+
+    References
+    ----------
+    .. [1] López de Prado, M. (2018). Advances in Financial Machine Learning, chapter
+       7. Wiley.
+
+    Examples
+    --------
+    >>> from sklearn.linear_model import LinearRegression
+    >>> from skbatch.metrics import make_forecast_scorer
+    >>> X, y = [[1.0], [2.0], [3.0]], [0.01, 0.02, 0.03]
+    >>> scorer = make_forecast_scorer("directional_accuracy")
+    >>> scorer(LinearRegression().fit(X, y), X, y)
+    1.0
+    """
+    function = _find_score(score)
+    try:
+        inspect.signature(function).bind(None, None, **kwargs)
+    except TypeError as error:
+        raise TypeError(
+            f"`kwargs` must be arguments of the score. Got {sorted(kwargs)} for "
+            f"{_name(function)} ({error}). See its signature."
+        ) from error
+    if purge != "auto" and not (isinstance(purge, Integral) and purge >= 0):
+        raise ValueError(
+            f'`purge` must be an int of at least 0, or "auto". Got {purge!r}. Pass the '
+            "horizon of the labels."
+        )
+    return make_scorer(
+        _ForecastScore(function, purge), greater_is_better=greater_is_better, **kwargs
+    )
+
+
+@dataclass(frozen=True)
+class _ForecastScore:
+    """Score of the pairs that are known, as `make_scorer` calls it."""
+
+    function: Callable[..., float]
+    purge: int | Literal["auto"]
+
+    def __call__(self, y_true: Any, y_pred: Any, **kwargs: Any) -> float:
+        known = _drop_unknown(y_true, self.purge)
+        if self.function in _SCORES.values():
+            return float(self.function(known, y_pred, **kwargs))
+        return align(known, y_pred).score(lambda *pair: self._pool(*pair, **kwargs))
+
+    @property
+    def __name__(self) -> str:
+        # The repr of scikit-learn's scorer asks for it.
+        return f"{_name(self.function)}, purge={self.purge!r}"
+
+    def _pool(self, actual: np.ndarray, forecast: np.ndarray, **kwargs: Any) -> float:
+        """Score finite pairs as two vectors."""
+        use = np.isfinite(actual) & np.isfinite(forecast)
+        if not use.any():
+            return float("nan")
+        return float(self.function(actual[use], forecast[use], **kwargs))
+
+
+def _find_score(score: str | Callable[..., float]) -> Callable[..., float]:
+    if callable(score):
+        return score
+    if score not in _SCORES:
+        raise ValueError(
+            f"`score` must be one of {', '.join(map(repr, _SCORES))}, or a callable. "
+            f"Got {score!r}. Choose one of them."
+        )
+    return _SCORES[score]
+
+
+def _name(function: Callable[..., float]) -> str:
+    return getattr(function, "__name__", repr(function))
+
+
+def _drop_unknown(y_true: Any, purge: int | Literal["auto"]) -> Any:
+    """Make labels missing that end after the last row; `y_true` stays as it is."""
+    steps = _steps(y_true, purge)
+    if not any(steps):
+        return y_true
+    values = as_floats(y_true, "y_true").copy()
+    for column, step in enumerate(steps):
+        values[max(len(values) - step, 0) :, column] = np.nan
+    if isinstance(y_true, pd.DataFrame):
+        return pd.DataFrame(values, y_true.index, y_true.columns)
+    if isinstance(y_true, pd.Series):
+        return pd.Series(values[:, 0], y_true.index)
+    return values.reshape(np.shape(y_true))
+
+
+def _steps(y_true: Any, purge: int | Literal["auto"]) -> Iterable[int]:
+    """Give how many of the last rows of each column are not known."""
+    shape = np.shape(y_true)
+    n_columns = shape[1] if len(shape) > 1 else 1
+    if purge != "auto":
+        return [int(purge)] * n_columns
+    columns = getattr(y_true, "columns", None)
+    if isinstance(columns, pd.MultiIndex):
+        return [int(horizon) for horizon in columns.get_level_values(0)]
+    horizon = getattr(y_true, "attrs", {}).get("horizon", 0)
+    return [int(horizon) if isinstance(horizon, Integral) else 0] * n_columns
