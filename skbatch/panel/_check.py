@@ -86,6 +86,7 @@ def check_panel(
         frame, problems = arrange_fields(frame)
         _check_tickers(frame.columns.unique("ticker"))
     else:
+        _check_no_fields(frame.columns)
         _check_tickers(frame.columns)
     frame, invalid = _drop_invalid(_as_float(frame))
     problems += invalid
@@ -170,14 +171,18 @@ def _check_index(index: pd.Index) -> None:
         )
 
 
-def _check_tickers(tickers: pd.Index) -> None:
-    """Raise unless the tickers are unique strings that features can be named by."""
-    if is_single_ticker(tickers):
+def _check_no_fields(columns: pd.Index) -> None:
+    """Raise if what should be tickers are the fields of one ticker."""
+    if is_single_ticker(columns):
         raise PanelError(
             "`X.columns` must be tickers, or have two levels (field, ticker). Got the "
-            f"fields {format_tickers(tickers)} of one ticker. Name it with "
+            f"fields {format_columns(columns)} of one ticker. Name it with "
             '`pd.concat({"TICKER": X}, axis=1)`.'
         )
+
+
+def _check_tickers(tickers: pd.Index) -> None:
+    """Raise unless the tickers are unique strings that features can be named by."""
     strange = [ticker for ticker in tickers if not isinstance(ticker, str)]
     if strange:
         raise PanelError(

@@ -1,0 +1,129 @@
+import pickle
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pandas.testing import assert_frame_equal
+from sklearn.model_selection import TimeSeriesSplit
+from sklearn.utils import _safe_indexing
+
+from skbatch.exceptions import PanelError, PanelWarning
+from skbatch.panel import forward_returns
+
+
+def make_prices(n_dates=12, tickers=("A", "B", "C"), seed=0):
+    dates = pd.bdate_range("2024-01-01", periods=n_dates, name="date")
+    random = np.random.default_rng(seed)
+    values = np.exp(random.normal(0, 0.1, (n_dates, len(tickers))).cumsum(axis=0))
+    values[random.uniform(size=values.shape) < 0.1] = np.nan
+    return pd.DataFrame(values, index=dates, columns=list(tickers))
+
+
+@given(st.integers(2, 12), st.data())
+def test_labels_are_the_returns_cell_by_cell(n_dates, data):
+    prices = make_prices(n_dates)
+    horizon = data.draw(st.integers(1, n_dates - 1))
+    labels = forward_returns(prices, horizon)
+    assert labels.shape == prices.shape
+    for row, ticker in np.ndindex(prices.shape):
+        later = row + horizon
+        if later >= n_dates:
+            expected = np.nan
+        else:
+            expected = prices.iat[later, ticker] / prices.iat[row, ticker] - 1
+        np.testing.assert_allclose(labels.iat[row, ticker], expected)
+
+
+def test_labels_agree_with_pandas():
+    prices = make_prices()
+    labels = forward_returns(prices, 5)
+    expected = prices.pct_change(5, fill_method=None).shift(-5)
+    assert_frame_equal(labels, expected)
+    assert labels.attrs == {"horizon": 5}
+
+
+def test_several_horizons_stand_side_by_side():
+    prices = make_prices()
+    labels = forward_returns(prices, (5, 1))
+    assert labels.attrs == {"horizon": (5, 1)}
+    assert labels.columns.names == ["horizon", "ticker"]
+    assert list(labels.columns) == [(h, t) for h in (5, 1) for t in "ABC"]
+    for horizon in (5, 1):
+        expected = forward_returns(prices, horizon)
+        assert_frame_equal(labels[horizon], expected, check_names=False)
+
+
+@pytest.mark.parametrize("horizon", [np.int64(3), [3], np.array([3]), range(3, 4)])
+def test_horizons_of_any_integer_type(horizon):
+    labels = forward_returns(make_prices(), horizon)
+    sequence = np.ndim(horizon) > 0
+    assert labels.attrs["horizon"] == ((3,) if sequence else 3)
+    assert labels.columns.nlevels == 1 + sequence
+
+
+def test_labels_of_an_array():
+    labels = forward_returns(np.array([[2.0, 1.0], [3.0, 1.0], [6.0, 3.0]]))
+    expected = {"x0": [0.5, 1.0, np.nan], "x1": [0.0, 2.0, np.nan]}
+    assert_frame_equal(labels, pd.DataFrame(expected))
+
+
+def test_labels_are_taken_from_adjusted_closes():
+    closes = make_prices()
+    fields = {"Open": closes, "Close": closes * 2, "Adj Close": closes}
+    panel = pd.concat(fields, axis=1).swaplevel(axis=1)
+    labels = forward_returns(panel, 2)
+    expected = forward_returns(closes, 2)
+    assert_frame_equal(labels, expected, check_names=False)
+    assert labels.columns.names == ["ticker"]
+
+
+def test_the_horizon_survives_selection_and_pickling():
+    labels = forward_returns(make_prices(), 2)
+    for train, test in TimeSeriesSplit(3).split(labels):
+        for rows in (train, test):
+            assert _safe_indexing(labels, rows).attrs["horizon"] == 2
+    assert labels.iloc[:-1].attrs["horizon"] == 2
+    assert labels[["B", "A"]].attrs["horizon"] == 2
+    assert pickle.loads(pickle.dumps(labels)).attrs["horizon"] == 2
+
+
+def test_the_prices_are_not_changed():
+    prices = make_prices()
+    before = prices.copy()
+    forward_returns(prices, (1, 2))
+    assert_frame_equal(prices, before)
+    assert prices.attrs == {}
+
+
+@pytest.mark.parametrize(
+    "horizon", [0, -1, 1.0, True, "5", None, [], [1, 1], [1, 2.5], [1, True], [[1]]]
+)
+def test_a_horizon_must_be_whole_and_positive(horizon):
+    with pytest.raises(ValueError, match="`horizon` must be an int of at least 1"):
+        forward_returns(make_prices(), horizon)
+
+
+@pytest.mark.parametrize(("n_dates", "horizon"), [(12, 12), (12, [1, 30]), (1, 1)])
+def test_a_horizon_must_fit_into_the_history(n_dates, horizon):
+    with pytest.raises(ValueError, match="Pass a longer history or a shorter horizon"):
+        forward_returns(make_prices(n_dates), horizon)
+
+
+def test_a_series_is_refused():
+    with pytest.raises(PanelError, match=r'to_frame\("TICKER"\)'):
+        forward_returns(make_prices()["A"])
+
+
+def test_an_impossible_price_has_no_return():
+    prices = pd.DataFrame({"A": [1.0, 0.0, 2.0, 4.0], "B": [1e-300, 1e300, 1.0, 1.0]})
+    with pytest.warns(PanelWarning, match=r"1 other value\(s\) in A"):
+        labels = forward_returns(prices)
+    np.testing.assert_array_equal(labels["A"], [np.nan, np.nan, 1.0, np.nan])
+    assert np.isnan(labels["B"].iloc[0])
+
+
+def test_a_ticker_without_prices_gives_empty_labels_silently():
+    prices = make_prices().assign(B=np.nan)
+    assert forward_returns(prices)["B"].isna().all()
