@@ -176,7 +176,7 @@ def _check_no_fields(columns: pd.Index) -> None:
     if is_single_ticker(columns):
         raise PanelError(
             "`X.columns` must be tickers, or have two levels (field, ticker). Got the "
-            f"fields {format_columns(columns)} of one ticker. Name it with "
+            f"fields {format_tickers(columns)} of one ticker. Name it with "
             '`pd.concat({"TICKER": X}, axis=1)`.'
         )
 
