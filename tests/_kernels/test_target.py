@@ -1,0 +1,90 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from skbatch._kernels.target import common_return, shrinkage_slope, shrunken_mean
+
+NAN = np.nan
+returns = st.floats(-1, 1, allow_subnormal=False)
+labels = arrays(
+    float,
+    st.tuples(st.integers(1, 6), st.integers(1, 5)),
+    elements=returns | st.just(NAN),
+)
+
+
+@given(labels)
+def test_common_return_is_the_mean_of_at_least_two_tickers(labels):
+    got = common_return(labels)
+    assert got.shape == (len(labels),)
+    for row, value in zip(labels, got, strict=True):
+        known = [label for label in row if label == label]
+        expected = sum(known) / len(known) if len(known) >= 2 else NAN
+        np.testing.assert_allclose(value, expected, rtol=1e-12, atol=1e-15)
+
+
+def test_common_return_ignores_infinite_labels():
+    got = common_return(np.array([[0.1, 0.3, np.inf], [0.1, -np.inf, np.inf]]))
+    np.testing.assert_allclose(got, [0.2, NAN])
+
+
+@pytest.mark.parametrize("horizon", [1, 5])
+def test_shrunken_mean_by_hand(horizon):
+    # Mean 2, variance 4, so the squared standard error is 4 * horizon / 3.
+    mean, weight = shrunken_mean(np.array([0.0, 2.0, NAN, 4.0]), horizon)
+    t_squared = 2.0**2 / (4.0 * horizon / 3)
+    assert mean == 2.0
+    assert weight == pytest.approx(t_squared / (1 + t_squared))
+
+
+@pytest.mark.parametrize(
+    ("values", "mean", "weight"),
+    [
+        ([], NAN, 0.0),
+        ([NAN, NAN], NAN, 0.0),
+        ([0.5], 0.5, 0.0),
+        ([0.0, 0.0], 0.0, 0.0),
+        ([0.5, 0.5, 0.5], 0.5, 1.0),
+        ([-1.0, 1.0], 0.0, 0.0),
+    ],
+)
+def test_shrunken_mean_at_the_edges(values, mean, weight):
+    np.testing.assert_equal(shrunken_mean(np.array(values), 1), (mean, weight))
+
+
+@given(
+    arrays(
+        float, st.integers(2, 20), elements=st.floats(-1, 1).map(lambda x: round(x, 3))
+    ),
+    st.integers(1, 10),
+    st.floats(0.01, 100),
+)
+def test_the_weight_has_no_unit_and_falls_with_the_overlap(values, horizon, factor):
+    mean, weight = shrunken_mean(values, horizon)
+    scaled_mean, scaled_weight = shrunken_mean(factor * values, horizon)
+    assert 0 <= weight <= 1
+    assert scaled_mean == pytest.approx(factor * mean, abs=1e-12)
+    assert scaled_weight == pytest.approx(weight, abs=1e-6)
+    assert shrunken_mean(values, horizon + 1)[1] <= weight
+
+
+@given(st.integers(0, 2**32 - 1), st.floats(-0.5, 1.5))
+def test_slope_is_least_squares_within_zero_and_one(seed, slope):
+    random = np.random.default_rng(seed)
+    forecast = random.standard_normal((30, 2)).astype(np.float32)
+    realised = slope * forecast + 0.1 * random.standard_normal((30, 2))
+    realised[random.uniform(size=realised.shape) < 0.2] = NAN
+    forecast[random.uniform(size=realised.shape) < 0.2] = NAN
+    both = ~np.isnan(realised) & ~np.isnan(forecast)
+    fitted = np.linalg.lstsq(
+        forecast[both][:, None].astype(float), realised[both], rcond=None
+    )[0][0]
+    expected = min(max(fitted, 0.0), 1.0)
+    assert shrinkage_slope(realised, forecast) == pytest.approx(expected, abs=1e-12)
+
+
+def test_forecasts_without_any_pair_or_size_deserve_no_trust():
+    assert shrinkage_slope(np.array([NAN, 1.0]), np.array([1.0, NAN])) == 0.0
+    assert shrinkage_slope(np.array([1.0, 2.0]), np.array([0.0, 0.0])) == 0.0
