@@ -1,12 +1,35 @@
 """Forecast the returns of a whole portfolio at once, as scikit-learn estimators."""
 
 from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from skbatch.feature_extraction import SharedFeatureExtractor
+    from skbatch.forecasting import (
+        BatchLinearForecaster,
+        BatchXGBoostForecaster,
+        FallbackForecaster,
+        HistoricalMeanForecaster,
+    )
+    from skbatch.panel import check_panel, forward_returns, read_panel
 
 __version__ = "0.1.0"
 
-# Public name → module that defines it; imported on first use, so that
-# ``import skbatch`` does not pay for scikit-learn and xgboost.
-_EXPORTS = {
+__all__ = [
+    "BatchLinearForecaster",
+    "BatchXGBoostForecaster",
+    "FallbackForecaster",
+    "HistoricalMeanForecaster",
+    "SharedFeatureExtractor",
+    "__version__",
+    "check_panel",
+    "forward_returns",
+    "read_panel",
+]
+
+# The imports above are for type checkers; at run time each name is imported on first
+# use, so that ``import skbatch`` does not pay for scikit-learn and XGBoost.
+_ROOMS = {
     "BatchLinearForecaster": "skbatch.forecasting",
     "BatchXGBoostForecaster": "skbatch.forecasting",
     "FallbackForecaster": "skbatch.forecasting",
@@ -17,16 +40,15 @@ _EXPORTS = {
     "read_panel": "skbatch.panel",
 }
 
-__all__ = [*_EXPORTS, "__version__"]
+# Hidden from type checkers: with it they would accept any name.
+if not TYPE_CHECKING:
 
+    def __getattr__(name):
+        if name not in _ROOMS:
+            raise AttributeError(f"module 'skbatch' has no attribute {name!r}")
+        value = getattr(import_module(_ROOMS[name]), name)
+        globals()[name] = value
+        return value
 
-def __getattr__(name: str) -> object:
-    if name not in _EXPORTS:
-        raise AttributeError(f"module 'skbatch' has no attribute {name!r}")
-    value = getattr(import_module(_EXPORTS[name]), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+    def __dir__():
+        return sorted(__all__)
