@@ -133,7 +133,8 @@ def _day_first(texts: list[str]) -> bool:
 def _not_dates(values: pd.Index) -> PanelError:
     """Say what was found instead of dates."""
     name = "The index" if values.name is None else f"Column {values.name!r}"
+    example = values[:1].tolist()[0]
     return PanelError(
-        f"{name} must hold dates. Got values such as {values[0]!r}. Name the column of "
+        f"{name} must hold dates. Got values such as {example!r}. Name the column of "
         "the dates with `date`, or convert them with `pd.to_datetime`."
     )

@@ -15,6 +15,19 @@ from skbatch.panel._dates import is_date_text
 from skbatch.panel._fields import has_close
 from skbatch.panel._long import is_ticker_name
 
+_MISSING = [
+    "",
+    "NA",
+    "N/A",
+    "n/a",
+    "#N/A",
+    "NaN",
+    "nan",
+    "<NA>",
+    "None",
+    "null",
+    "NULL",
+]
 _NUMBER = re.compile(r"\s*[-+]?(\d+[.,]?\d*|[.,]\d+)([eE][-+]?\d+)?\s*$")
 _DECIMAL = re.compile(r"\s*[-+]?\d*[.,]\d*([eE][-+]?\d+)?\s*$")
 
@@ -31,7 +44,13 @@ def read_table(path: str | os.PathLike[str], ticker: str | None) -> pd.DataFrame
     if suffix in (".parquet", ".pq"):
         return _read_parquet(path)
     if suffix in (".csv", ".tsv", ".txt"):
-        return _read_csv(path, ticker)
+        try:
+            return _read_csv(path, ticker)
+        except (pd.errors.ParserError, UnicodeDecodeError) as error:
+            raise PanelError(
+                f"{path.name!r} must be a table in UTF-8 text, with as many cells in "
+                f"every row. Got: {error}. Correct the file."
+            ) from error
     raise PanelError(
         "`path_or_frame` must end in .csv, .tsv, .txt, .parquet or .pq. Got "
         f"{path.name!r}. Convert the file, or read it with pandas and pass the table."
@@ -66,25 +85,32 @@ def _read_csv(path: Path, ticker: str | None) -> pd.DataFrame:
             f"{len(rows)} row(s). Check the file."
         )
     first = rows[skipped]
-    # Tickers such as NA, TRUE or 0700 are not to be read as values.
-    texts = [
-        number
-        for number, (name, cell) in enumerate(zip(rows[0], first, strict=False))
-        if n_header == 1
-        and (name == ticker or (is_ticker_name(name) and not _DECIMAL.match(cell)))
-    ]
+    texts = _text_columns(rows[0], first, ticker) if n_header == 1 else []
+    missing = {n: [""] if n in texts else _MISSING for n in range(len(first))}
     body = pd.read_csv(
         path,
         header=None,
         skiprows=skipped,
         sep=separator,
         decimal="," if separator == ";" and any(map(_has_comma, first)) else ".",
-        converters=dict.fromkeys(texts, str.strip),
+        dtype=dict.fromkeys(texts, str),
+        keep_default_na=False,
+        na_values=missing,  # type: ignore[arg-type]
+        skipinitialspace=True,
         encoding="utf-8-sig",
         low_memory=False,
     )
     body.columns = _name_columns(rows, n_header, body.shape[1], path)
     return body
+
+
+def _text_columns(names: list[str], cells: list[str], ticker: str | None) -> list[int]:
+    """Find columns of tickers: NA, TRUE and 0700 are not to be read as values."""
+    return [
+        number
+        for number, (name, cell) in enumerate(zip(names, cells, strict=False))
+        if name == ticker or (is_ticker_name(name) and not _DECIMAL.match(cell))
+    ]
 
 
 def _has_comma(cell: str) -> bool:

@@ -174,12 +174,13 @@ def _tickers_to_columns(
 
 def _name_ticker(frame: pd.DataFrame, ticker: str, value: str | None) -> pd.DataFrame:
     """Make a panel of the table of one ticker."""
-    if value is not None and value in frame.columns:
-        frame = frame[[value]]
-    elif has_close(frame.columns):
-        return pd.concat({ticker: frame}, axis=1)
-    if frame.shape[1] == 1:
-        return frame.set_axis([ticker], axis=1)
+    if find_ticker_column(frame, None) is None:
+        if value is not None and value in frame.columns:
+            frame = frame[[value]]
+        elif has_close(frame.columns):
+            return pd.concat({ticker: frame}, axis=1)
+        if frame.shape[1] == 1:
+            return frame.set_axis([ticker], axis=1)
     raise PanelError(
         "`ticker` must be a column, or the name of the only ticker of the table. Got "
         f"{ticker!r}. The columns are {format_tickers(frame.columns, 10)}."
