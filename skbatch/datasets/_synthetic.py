@@ -193,14 +193,13 @@ def _simulate(
         if row >= _WINDOW:
             change = log_prices[row] - log_prices[row - _WINDOW]
             known = np.flatnonzero(np.isfinite(change))
-            expected[row, known] = scale * rule(_score(change[known], volatility))
+            if known.size:
+                expected[row, known] = scale * rule(_score(change[known], volatility))
     return log_prices, expected
 
 
 def _score(change: np.ndarray, volatility: float) -> np.ndarray:
     """Scale changes of the log price, relative to the other tickers, to unit noise."""
-    if not len(change):
-        return change
     scores = (change - change.mean()) / (volatility * np.sqrt(_WINDOW))
     # Never reached in practice; bounds the expected return for certain.
     return np.clip(scores, -_MAX_SCORE, _MAX_SCORE)
