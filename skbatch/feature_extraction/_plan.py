@@ -1,0 +1,160 @@
+"""Which features an extractor computes, and what their columns are called."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+import skbatch.feature_extraction.catalogue  # noqa: F401  registers the features
+from skbatch.exceptions import format_tickers
+from skbatch.feature_extraction._registry import Feature, catalogue, families
+from skbatch.panel import MARKET, join_column
+
+__all__ = ["FeaturePlan", "check_families", "check_windows"]
+
+
+@dataclass(frozen=True)
+class FeaturePlan:
+    """The features of a fitted extractor, in the order of their columns.
+
+    Attributes
+    ----------
+    tickers : tuple of str
+        Tickers of the panel.
+    ticker_features : tuple of Feature
+        Built-in features that each ticker has.
+    ticker_functions : tuple of str
+        Names of the user's functions that give each ticker a value.
+    market_features : tuple of Feature
+        Built-in features shared by all tickers.
+    market_functions : tuple of str
+        Names of the user's functions that give a value shared by all.
+    market_data : tuple of str
+        Names of the user's series.
+    """
+
+    tickers: tuple[str, ...]
+    ticker_features: tuple[Feature, ...]
+    ticker_functions: tuple[str, ...]
+    market_features: tuple[Feature, ...]
+    market_functions: tuple[str, ...]
+    market_data: tuple[str, ...]
+
+    @property
+    def features(self) -> tuple[Feature, ...]:
+        """All built-in features."""
+        return self.ticker_features + self.market_features
+
+    @cached_property
+    def ticker_names(self) -> list[str]:
+        """Names of what each ticker has."""
+        names = [feature.name for feature in self.ticker_features]
+        return names + list(self.ticker_functions)
+
+    @cached_property
+    def market_names(self) -> list[str]:
+        """Names of what all tickers share."""
+        names = [feature.name for feature in self.market_features]
+        return [*names, *self.market_functions, *self.market_data]
+
+    @property
+    def n_columns(self) -> int:
+        """Number of columns of the feature frame."""
+        return len(self.ticker_names) * len(self.tickers) + len(self.market_names)
+
+    @property
+    def lookback(self) -> int:
+        """How many rows before its own the longest feature reads."""
+        return max((feature.lookback for feature in self.features), default=0)
+
+    @property
+    def longest_window(self) -> int:
+        """The longest window of the features."""
+        return max((feature.window or 0 for feature in self.features), default=0)
+
+    def columns(self, tickers: Sequence[str] | None = None) -> np.ndarray:
+        """Name the columns: feature by feature, then what all tickers share."""
+        tickers = self.tickers if tickers is None else tickers
+        own = [join_column(t, name) for name in self.ticker_names for t in tickers]
+        shared = [join_column(MARKET, name) for name in self.market_names]
+        return np.array(own + shared, dtype=object)
+
+
+def check_windows(windows: Any) -> tuple[int, ...]:
+    """Check that windows are unique integers of at least 2, and sort them."""
+    values = tuple(windows) if isinstance(windows, Iterable) else (None,)
+    valid = all(
+        isinstance(w, (int, np.integer)) and not isinstance(w, bool) and w >= 2
+        for w in values
+    )
+    if not valid or len(set(values)) < len(values):
+        raise ValueError(
+            "`windows` must be a sequence of unique integers of at least 2. Got "
+            f"{windows!r}. Pass numbers of rows, such as (5, 21, 63)."
+        )
+    return tuple(sorted(int(window) for window in values))
+
+
+def check_families(chosen: Any, available: frozenset[str]) -> frozenset[str]:
+    """Check the names of families, and that the panel has what they need.
+
+    Parameters
+    ----------
+    chosen : sequence of str or None
+        Names of families, None for all that the panel allows.
+    available : frozenset of str
+        Fields of the panel, and "dates" and "groups" if they are there.
+
+    Returns
+    -------
+    frozenset of str
+        The chosen names.
+
+    Raises
+    ------
+    ValueError
+        For unknown names, or families without a feature for this panel.
+    """
+    if chosen is None:
+        return frozenset(families())
+    names = (chosen,) if isinstance(chosen, str) else tuple(chosen)
+    unknown = [name for name in names if name not in families()]
+    if unknown:
+        raise ValueError(
+            f"`families` must be among {', '.join(families())}. Got "
+            f"{format_tickers(map(repr, unknown))}. Correct the names, or pass None "
+            "for all families."
+        )
+    for name in names:
+        _check_needs(name, available)
+    return frozenset(names)
+
+
+def _check_needs(family: str, available: frozenset[str]) -> None:
+    """Raise if the panel lacks what every feature of a family needs."""
+    needs = [entry.needs for entry in catalogue() if entry.family == family]
+    if not any(need <= available for need in needs):
+        lacking = sorted(min(needs, key=len) - available)
+        raise ValueError(
+            f"`families` must be computable from the panel. Got {family!r} without "
+            f"{', '.join(lacking)}. Pass a panel with fields (field, ticker), a "
+            "DatetimeIndex or `groups`, or leave this family out."
+        )
+
+
+def select_features(
+    chosen: Any, windows: Any, available: frozenset[str]
+) -> tuple[Feature, ...]:
+    """List the built-in features of the chosen families that the panel allows."""
+    names = check_families(chosen, available)
+    windows = check_windows(windows)
+    return tuple(
+        feature
+        for entry in catalogue()
+        if entry.family in names and entry.needs <= available
+        for feature in entry.features(windows)
+    )

@@ -1,0 +1,150 @@
+"""Registration of features: one decorated function is all that a feature takes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, Literal, TypeVar
+
+import numpy as np
+
+__all__ = ["Entry", "Feature", "catalogue", "entry_of", "families", "feature"]
+
+Scope = Literal["ticker", "cross_section", "market"]
+Function = TypeVar("Function", bound=Callable[..., np.ndarray])
+
+_ENTRIES: dict[Callable[..., np.ndarray], Entry] = {}
+
+
+@dataclass(frozen=True)
+class Feature:
+    """One feature: an entry of the catalogue with its window.
+
+    Attributes
+    ----------
+    entry : Entry
+        What is computed.
+    window : int or None
+        Number of rows, None for an entry without windows.
+    """
+
+    entry: Entry
+    window: int | None
+
+    @property
+    def name(self) -> str:
+        """Name of the feature, without the ticker."""
+        name = self.entry.function.__name__
+        return name if self.window is None else f"{name}_{self.window}"
+
+    @property
+    def lookback(self) -> int:
+        """How many rows before its own the feature reads."""
+        return self.entry.lookback(self.window or 0)
+
+    def compute(self, context: Any) -> np.ndarray:
+        """Compute the values in a context that fits the entry's scope."""
+        if self.window is None:
+            return self.entry.function(context)
+        return self.entry.function(context, self.window)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What the catalogue knows of a feature.
+
+    Attributes
+    ----------
+    function : callable
+        Computes the values; its name and docstring are the feature's.
+    family : str
+        Name by which users choose it.
+    scope : {"ticker", "cross_section", "market"}
+        Whether a ticker's values depend on that ticker (and the market series) alone,
+        on all tickers, or are shared by all tickers.
+    windows : tuple of (int, int or None) or None
+        Smallest and largest of the user's windows that the feature takes.
+    also : tuple of int
+        Windows that it has whatever the user's are.
+    needs : frozenset of str
+        Fields (``"close"``, ``"high"``, …), ``"dates"`` or ``"groups"``.
+    lookback : callable
+        Window → how many rows before its own the feature reads.
+    """
+
+    function: Callable[..., np.ndarray]
+    family: str
+    scope: Scope
+    windows: tuple[int, int | None] | None
+    also: tuple[int, ...]
+    needs: frozenset[str]
+    lookback: Callable[[int], int]
+
+    def features(self, windows: Iterable[int]) -> Iterator[Feature]:
+        """List the features that this entry makes of the user's windows."""
+        if self.windows is None and not self.also:
+            yield Feature(self, None)
+            return
+        low, high = self.windows or (1, 0)
+        chosen = {w for w in windows if low <= w and (high is None or w <= high)}
+        for window in sorted(chosen.union(self.also)):
+            yield Feature(self, window)
+
+
+def feature(
+    family: str,
+    *,
+    scope: Scope = "ticker",
+    windows: tuple[int, int | None] | None = None,
+    also: tuple[int, ...] = (),
+    needs: tuple[str, ...] = ("close",),
+    lookback: Callable[[int], int] = lambda window: window,
+) -> Callable[[Function], Function]:
+    """Register a function as a feature of the catalogue.
+
+    Parameters
+    ----------
+    family : str
+        Name by which users choose it.
+    scope : {"ticker", "cross_section", "market"}, default="ticker"
+        What the function is given and returns: a block of tickers and
+        `(n_dates, n_block)`, the universe and `(n_dates, n_tickers)`, or the universe
+        and `(n_dates,)`.
+    windows : tuple of (int, int or None), default=None
+        Smallest and largest of the user's windows that the feature takes. The
+        function then takes the window as its second argument.
+    also : tuple of int, default=()
+        Windows that it has whatever the user's are.
+    needs : tuple of str, default=("close",)
+        Fields it needs, ``"dates"`` or ``"groups"``.
+    lookback : callable, default=the window
+        Window → how many rows before its own the feature reads.
+
+    Returns
+    -------
+    callable
+        A decorator that returns the function unchanged.
+    """
+
+    def register(function: Function) -> Function:
+        _ENTRIES[function] = Entry(
+            function, family, scope, windows, also, frozenset(needs), lookback
+        )
+        return function
+
+    return register
+
+
+def catalogue() -> tuple[Entry, ...]:
+    """List all entries in the order of their columns."""
+    return tuple(_ENTRIES.values())
+
+
+def entry_of(function: Callable[..., np.ndarray]) -> Entry:
+    """Find the entry of a registered function."""
+    return _ENTRIES[function]
+
+
+def families() -> tuple[str, ...]:
+    """List the names of all families."""
+    return tuple(dict.fromkeys(entry.family for entry in catalogue()))

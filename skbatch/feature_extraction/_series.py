@@ -1,0 +1,49 @@
+"""Series that several topics of the catalogue share."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from skbatch._kernels.cross_section import row_mean
+from skbatch._kernels.rolling import difference, lag
+from skbatch.feature_extraction._context import TickerBlock, Universe
+
+__all__ = [
+    "close",
+    "log_close",
+    "log_return_1",
+    "market_log_return",
+    "market_return",
+    "simple_return",
+]
+
+
+def close(context: TickerBlock | Universe) -> np.ndarray:
+    """Give the closes."""
+    return context.close
+
+
+def log_close(context: TickerBlock | Universe) -> np.ndarray:
+    """Compute log closes."""
+    return np.log(context.close)
+
+
+def log_return_1(context: TickerBlock | Universe) -> np.ndarray:
+    """Compute log returns from row to row."""
+    return difference(context.get(log_close), 1)
+
+
+def simple_return(context: TickerBlock | Universe) -> np.ndarray:
+    """Compute simple returns from row to row."""
+    change = context.close / lag(context.close, 1) - 1.0
+    return np.where(np.isfinite(change), change, np.nan)
+
+
+def market_return(universe: Universe) -> np.ndarray:
+    """Average the finite simple returns of each date, equally weighted."""
+    return row_mean(universe.get(simple_return))
+
+
+def market_log_return(universe: Universe) -> np.ndarray:
+    """Compute the log of one plus the market return."""
+    return np.log1p(universe.get(market_return))
