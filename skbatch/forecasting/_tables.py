@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -12,7 +11,8 @@ import pandas as pd
 from sklearn.utils import check_array
 from sklearn.utils.validation import validate_data
 
-from skbatch.exceptions import HorizonWarning, PanelError, format_tickers
+from skbatch.exceptions import PanelError, format_tickers
+from skbatch.forecasting._horizons import resolve_horizons
 from skbatch.panel import PanelColumns
 
 __all__ = ["FeatureTable", "LabelLayout", "check_features", "check_labels"]
@@ -144,9 +144,13 @@ def check_features(estimator: Any, X: Any, *, reset: bool) -> FeatureTable:
 
     Raises
     ------
+    PanelError
+        When `reset` and the dates are not increasing.
     ValueError
         For infinite, non-numeric or mismatched features.
     """
+    if reset and isinstance(X, pd.DataFrame):
+        _check_dates(X.index)
     rules = {
         "dtype": np.float32,
         "ensure_all_finite": "allow-nan",
@@ -184,8 +188,8 @@ def check_labels(
     features : FeatureTable
         The features that the labels belong to.
     horizon : int or "auto"
-        Rows that a label looks ahead. ``"auto"`` reads ``y.attrs["horizon"]``, or the
-        first level of two-level columns.
+        Rows that a label looks ahead, see
+        :func:`~skbatch.forecasting._horizons.resolve_horizons`.
 
     Returns
     -------
@@ -227,6 +231,18 @@ def check_labels(
     return values, layout
 
 
+def _check_dates(index: pd.Index) -> None:
+    """Refuse rows in another order than time: the last are taken for the latest."""
+    if index.is_monotonic_increasing and index.is_unique:
+        return
+    raise PanelError(
+        "X must have dates in increasing order, each once. Got "
+        f"{index[0]!s} to {index[-1]!s} with {index.nunique()} different dates in "
+        f"{len(index)} rows. Sort X and y with `.sort_index()`, drop repeated dates, "
+        "and split by time, not at random."
+    )
+
+
 def _check_rows(y: Any, values: np.ndarray, features: FeatureTable) -> None:
     """Refuse labels whose rows are not those of the features."""
     if len(values) != features.n_dates:
@@ -257,22 +273,16 @@ def _label_layout(
     kind: Literal["frame", "series", "array"] = "array"
     columns = None
     tickers: list[str | None] = [None] * n_labels
-    levels: list[int] | None = None
     if isinstance(y, pd.DataFrame):
         kind, columns = "frame", y.columns
-        if isinstance(columns, pd.MultiIndex):
-            levels = [int(value) for value in columns.get_level_values(0)]
-            columns_of_tickers = columns.get_level_values(-1)
-        else:
-            columns_of_tickers = columns
-        tickers = [str(ticker) for ticker in columns_of_tickers]
+        tickers = [str(ticker) for ticker in columns.get_level_values(-1)]
     elif isinstance(y, pd.Series):
         kind, columns = "series", pd.Index([y.name])
         tickers = [None if y.name is None else str(y.name)]
     known = features.columns.tickers
     if kind == "array" and n_labels == len(known):
         tickers = list(known)
-    horizons = _horizons(y, n_labels, levels, horizon)
+    horizons = resolve_horizons(y, n_labels, horizon)
     _check_tickers(tickers, known)
     return LabelLayout(kind, columns, ndim, tuple(tickers), horizons)
 
@@ -281,7 +291,8 @@ def _check_tickers(tickers: list[str | None], known: tuple[str, ...]) -> None:
     """Refuse labels of tickers that the features do not know."""
     if not known:
         return
-    unknown = [ticker for ticker in tickers if ticker not in set(known)]
+    with_features = set(known)
+    unknown = [ticker for ticker in tickers if ticker not in with_features]
     if unknown:
         named = [ticker for ticker in unknown if ticker is not None]
         raise PanelError(
@@ -289,29 +300,3 @@ def _check_tickers(tickers: list[str | None], known: tuple[str, ...]) -> None:
             f"features: {format_tickers(named) or f'{len(unknown)} unnamed'}. X has "
             f"{format_tickers(known)}. Make both from the same prices."
         )
-
-
-def _horizons(
-    y: Any, n_labels: int, levels: list[int] | None, horizon: int | Literal["auto"]
-) -> tuple[int, ...]:
-    """Resolve the horizon of each label column, in rows."""
-    if horizon != "auto":
-        if levels is not None and set(levels) != {horizon}:
-            raise ValueError(
-                f"horizon must agree with the columns of y. Got horizon={horizon} and "
-                f"columns for {sorted(set(levels))}. Pass horizon='auto'."
-            )
-        return (int(horizon),) * n_labels
-    if levels is not None:
-        return tuple(levels)
-    recorded = getattr(y, "attrs", {}).get("horizon")
-    if isinstance(recorded, int | np.integer):
-        return (int(recorded),) * n_labels
-    warnings.warn(
-        "horizon='auto' must find the horizon in y.attrs['horizon']. Got labels "
-        "without it, so horizon 1 is assumed: only the last row of labels is kept "
-        "out of training. Pass horizon=, or labels from forward_returns.",
-        HorizonWarning,
-        stacklevel=4,
-    )
-    return (1,) * n_labels

@@ -1,0 +1,109 @@
+"""How far labels look ahead."""
+
+from __future__ import annotations
+
+import warnings
+from numbers import Integral
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+
+from skbatch.exceptions import HorizonWarning, PanelError
+
+__all__ = ["resolve_horizons"]
+
+
+def resolve_horizons(
+    y: Any, n_labels: int, horizon: int | Literal["auto"]
+) -> tuple[int, ...]:
+    """Resolve the horizon of each label column.
+
+    Parameters
+    ----------
+    y : DataFrame, Series or array-like
+        Labels. The first level of two-level columns holds their horizons; otherwise
+        ``y.attrs["horizon"]`` holds the one of all columns.
+    n_labels : int
+        Number of label columns.
+    horizon : int or "auto"
+        What the user asked for. An int has to agree with what `y` records.
+
+    Returns
+    -------
+    tuple of int
+        Rows that each column looks ahead, at least 1.
+
+    Raises
+    ------
+    PanelError
+        When the first level of the columns does not hold horizons.
+    ValueError
+        When the recorded horizon is malformed, ambiguous, or not the one asked for.
+
+    Warns
+    -----
+    HorizonWarning
+        When `horizon` is ``"auto"`` and `y` records none: 1 is assumed.
+    """
+    columns = getattr(y, "columns", None)
+    if isinstance(columns, pd.MultiIndex):
+        levels = _column_horizons(columns)
+        if horizon != "auto" and set(levels) != {horizon}:
+            raise _disagreement(horizon, sorted(set(levels)))
+        return levels
+    recorded = getattr(y, "attrs", {}).get("horizon")
+    if recorded is None:
+        return (_assumed_horizon() if horizon == "auto" else int(horizon),) * n_labels
+    several = isinstance(recorded, list | tuple | np.ndarray)
+    known = set(recorded) if several else {recorded}
+    if horizon != "auto":
+        if horizon not in known:
+            raise _disagreement(horizon, recorded)
+        return (int(horizon),) * n_labels
+    if len(known) != 1 or not all(map(_is_horizon, known)):
+        raise ValueError(
+            "y.attrs['horizon'] must be one int of at least 1 for labels with one "
+            f"level of columns. Got {recorded!r}. Pass horizon=."
+        )
+    return (int(known.pop()),) * n_labels
+
+
+def _is_horizon(value: object) -> bool:
+    """Whether a value is a number of rows to look ahead."""
+    return (
+        isinstance(value, Integral) and not isinstance(value, bool) and int(value) >= 1
+    )
+
+
+def _column_horizons(columns: pd.MultiIndex) -> tuple[int, ...]:
+    """Read the horizons in the first level of the columns."""
+    levels = list(columns.get_level_values(0))
+    wrong = [value for value in levels if not _is_horizon(value)]
+    if wrong:
+        raise PanelError(
+            "y must have columns (horizon, ticker), the horizon an int of at least 1. "
+            f"Got {wrong[0]!r} as a horizon. Pass labels from forward_returns."
+        )
+    return tuple(int(value) for value in levels)
+
+
+def _disagreement(horizon: int, recorded: object) -> ValueError:
+    """Make the error of a horizon that is not the one of the labels."""
+    return ValueError(
+        f"horizon must agree with the labels. Got horizon={horizon} and y made for "
+        f"{recorded}. Pass horizon='auto', or correct y.attrs['horizon']."
+    )
+
+
+def _assumed_horizon() -> int:
+    """Assume 1 where no horizon is recorded, and warn."""
+    warnings.warn(
+        "horizon='auto' must find the horizon in y.attrs['horizon']. Got labels "
+        "without it, so horizon 1 is assumed: only the last row of labels is kept "
+        "out of training. Pass horizon=, or labels from forward_returns.",
+        HorizonWarning,
+        # The caller of `fit`, above this file, check_labels and sklearn's decorator.
+        stacklevel=7,
+    )
+    return 1
