@@ -1,0 +1,79 @@
+"""Panels whose future is garbage."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pandas as pd
+
+__all__ = ["KINDS", "ORDERLY", "REMOVED", "garble"]
+
+REMOVED = "removed"
+
+
+def _huge(future: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    return rng.uniform(1e3, 1e6, size=future.shape)
+
+
+def _constant(future: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    return np.ones_like(future)
+
+
+def _reversed(future: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    return future[::-1].copy()
+
+
+def _shuffled(future: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    return future[rng.permutation(len(future))]
+
+
+def _missing(future: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    # At least one column goes and, where there are several, at least one stays.
+    n_columns = future.shape[1]
+    gone = rng.permutation(n_columns)[: max(1, n_columns // 2)]
+    garbage = future.copy()
+    garbage[:, gone] = np.nan
+    return garbage
+
+
+_GARBAGE: dict[str, Callable[[np.ndarray, np.random.Generator], np.ndarray]] = {
+    "reversed": _reversed,
+    "shuffled": _shuffled,
+    "missing": _missing,
+    "huge": _huge,
+    "constant": _constant,
+}
+# Garbage that looks like prices: no estimator has a reason to refuse it.
+ORDERLY = frozenset({"reversed", "shuffled", REMOVED})
+KINDS = (*_GARBAGE, REMOVED)
+
+
+def garble(
+    panel: pd.DataFrame, last: int, kind: str, rng: np.random.Generator
+) -> pd.DataFrame:
+    """Replace all values after a row by garbage.
+
+    Parameters
+    ----------
+    panel : DataFrame of shape (n_dates, n_columns)
+        Canonical panel of prices; stays as it is.
+    last : int
+        Number of the last row to keep.
+    kind : str
+        One of `KINDS`; "removed" cuts the rows off.
+    rng : numpy.random.Generator
+        Source of random numbers.
+
+    Returns
+    -------
+    DataFrame of shape (n_dates, n_columns), or (last + 1, n_columns) if removed
+        The garbled panel.
+    """
+    if kind == REMOVED:
+        return panel.iloc[: last + 1]
+    values = panel.to_numpy(dtype=np.float64, copy=True)
+    values[last + 1 :] = _GARBAGE[kind](values[last + 1 :], rng)
+    garbled = pd.DataFrame(values, panel.index, panel.columns)
+    garbled.attrs.update(panel.attrs)
+    return garbled

@@ -1,0 +1,261 @@
+"""A check that nothing at a date depends on prices after it."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from numbers import Integral
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from sklearn.base import clone
+
+from skbatch.exceptions import PanelError
+from skbatch.panel import check_panel, forward_returns
+from skbatch.testing._compare import find_difference
+from skbatch.testing._peeking import PeekingEstimator, TattlingEstimator
+from skbatch.testing._trials import (
+    Cut,
+    Trial,
+    fit_transform_trial,
+    labels_trial,
+    new_features_trial,
+    new_forecasts_trial,
+)
+
+__all__ = ["LookAheadError", "check_no_lookahead"]
+
+# A trial of an estimator at a cut.
+Build = Callable[[Any, pd.DataFrame, Cut], Trial]
+
+
+class LookAheadError(AssertionError):
+    """A feature or forecast depends on prices after its date."""
+
+
+def check_no_lookahead(
+    estimator: Any,
+    prices: Any,
+    *,
+    horizon: int | Sequence[int] = 1,
+    n_cuts: int = 3,
+    random_state: int = 0,
+) -> None:
+    """Check that no feature and no forecast depends on prices after its date.
+
+    At random dates t, everything after t is replaced by garbage: huge, constant,
+    reversed, shuffled and missing prices, or no rows at all. Whatever the estimator
+    says about dates up to t has to stay the same, bit for bit.
+
+    Parameters
+    ----------
+    estimator : estimator
+        What to check; it is cloned, and has to be deterministic (set its
+        `random_state`). One of
+
+        - a transformer from prices to features, such as
+          :class:`~skbatch.SharedFeatureExtractor`, or a pipeline of such;
+        - a forecaster from prices and labels to forecasts, such as a pipeline that
+          ends in a batch forecaster;
+        - a search over such a forecaster, such as
+          :class:`~sklearn.model_selection.GridSearchCV`, with `refit`.
+    prices : DataFrame or array-like of shape (n_dates, n_tickers)
+        Panel of prices, or one with fields (see :func:`~skbatch.check_panel`). Half
+        of the rows have to be enough for finite features.
+    horizon : int or sequence of int, default=1
+        Horizon of the labels for forecasters, in rows.
+    n_cuts : int, default=3
+        Number of random dates. A forecaster is fitted about six times for each.
+    random_state : int, default=0
+        Seed of dates and garbage.
+
+    Raises
+    ------
+    LookAheadError
+        If something changes. The message names the columns, the first date on which
+        they change, the cut, the garbage, and what to look for.
+    AssertionError
+        If the check does not catch a version of the estimator that looks ahead on
+        purpose: then it proves nothing about the estimator either.
+    ValueError
+        If the estimator is not deterministic, or gives no finite values on `prices`.
+    PanelError
+        If `prices` is malformed or has too few rows.
+    TypeError
+        If `estimator` is no estimator that can be checked.
+
+    See Also
+    --------
+    check_batch_forecaster : The other promises of a batch forecaster.
+
+    Notes
+    -----
+    For a *transformer*, two outputs are compared up to t: that of `fit_transform` on
+    the whole panel, and that of `transform` on the rows after an earlier date s up to
+    which it is fitted. A scaler that learns from all rows it is fitted on fails the
+    first, rightly: its features are not those that were known at the time. Inside a
+    forecaster's pipeline it may pass, as only forecasts count there.
+
+    For a *forecaster*, too: forecasts for rows after s, as in a test fold; and
+    forecasts of models that are trained up to s on labels of the whole panel,
+    ``forward_returns(prices, horizon).iloc[:s + 1]``, as cross-validation gives
+    them. The last `horizon` of these labels end after s. A model that learns from
+    them has seen the test fold, and is caught.
+
+    A *search* is fitted up to s on the labels that are known at s, that is with the
+    last `horizon` rows missing; then the estimator it chose, with its parameters, is
+    checked like any forecaster. The reason is that scikit-learn scores a candidate on
+    all labels of an inner test fold, and the last of these folds ends at s: its last
+    `horizon` labels end later, and no `fit` can keep them from the choice. If you fit
+    a search on an outer training fold, use the scorers of
+    :func:`~skbatch.metrics.make_forecast_scorer`, which leave these labels out, or
+    pass labels made from the prices of that fold alone. A search that is a step of a
+    pipeline is not spared: its choices show in the forecasts.
+
+    Rows that are cut off may change rounding errors, as they change the order of
+    sums; only there a relative difference of 1e-5 is forgiven. A ValueError that the
+    estimator raises on huge, constant or missing prices is no failure.
+
+    After that, the check is tried itself: the estimator is fed with prices that come
+    a row too early, a forecaster also with labels that come `horizon` rows too early,
+    and both must be caught. For an estimator that hardly depends on recent prices (or
+    labels) they come earlier still, or are added to its output as a column.
+
+    Warnings of the estimator are silenced, as garbage gives cause to many.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import pandas as pd
+    >>> from sklearn.preprocessing import FunctionTransformer
+    >>> from skbatch.testing import check_no_lookahead
+    >>> returns = np.random.default_rng(0).normal(0, 0.01, size=(60, 3))
+    >>> prices = pd.DataFrame(np.exp(returns.cumsum(axis=0)), columns=list("ABC"))
+    >>> check_no_lookahead(FunctionTransformer(lambda X: X.pct_change()), prices)
+    >>> check_no_lookahead(FunctionTransformer(lambda X: X / X.mean()), prices)
+    Traceback (most recent call last):
+        ...
+    skbatch.testing._lookahead.LookAheadError: FunctionTransformer looks ahead. ...
+    """
+    builds = _choose_trials(estimator, horizon)
+    panel = check_panel(prices)
+    longest = 1
+    if "labels" in builds:
+        longest = int(np.max(forward_returns(panel, horizon).attrs["horizon"]))
+    cuts = _draw_cuts(len(panel), longest, n_cuts, random_state)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for number, cut in enumerate(cuts):
+            judged = _select(estimator, panel, cut, horizon)
+            if number == 0:
+                _check_deterministic(judged, panel, cut, builds)
+            for build in builds.values():
+                leak = build(judged, panel, cut).find_leak(panel, random_state)
+                if leak is not None:
+                    name = type(estimator).__name__
+                    raise LookAheadError(f"{name} looks ahead. {leak}")
+        _check_check(judged, panel, cuts, builds, longest, random_state)
+
+
+def _choose_trials(estimator: Any, horizon: Any) -> dict[str, Build]:
+    """Choose the trials by what the estimator can do."""
+    if isinstance(estimator, type) or not hasattr(estimator, "fit"):
+        raise TypeError(
+            "`estimator` must be an instance with `fit`. Got "
+            f"{estimator!r}. Pass an unfitted estimator, such as a Pipeline."
+        )
+    if hasattr(estimator, "predict"):
+        return {
+            "rows": partial(new_forecasts_trial, horizon=horizon),
+            "labels": partial(labels_trial, horizon=horizon),
+        }
+    if hasattr(estimator, "transform"):
+        return {"fit": fit_transform_trial, "rows": new_features_trial}
+    raise TypeError(
+        "`estimator` must have `transform` or `predict`. Got "
+        f"{type(estimator).__name__}. Pass a transformer or forecaster of prices; a "
+        "search needs `refit=True`."
+    )
+
+
+def _draw_cuts(n_dates: int, horizon: int, n_cuts: int, seed: int) -> list[Cut]:
+    """Draw rows in the later half that leave room for the garbage."""
+    if not isinstance(n_cuts, Integral) or n_cuts < 1:
+        raise ValueError(
+            f"`n_cuts` must be an int of at least 1. Got {n_cuts!r}. Pass 3, say."
+        )
+    least = 8 * horizon + 16
+    if n_dates < least:
+        raise PanelError(
+            "`prices` must have enough rows to fit before a cut and to garble after "
+            f"it: at least {least}. Got {n_dates}. Pass a longer history."
+        )
+    rng = np.random.default_rng(seed)
+    rows = np.arange(n_dates // 2, n_dates - 2 * horizon - 2)
+    rows = rng.choice(rows, size=min(n_cuts, len(rows)), replace=False)
+    # Transformers without history need some new rows before they give values.
+    back = rng.integers(n_dates // 8, n_dates // 4, size=len(rows))
+    return [
+        Cut(fitted=int(row - step), last=int(row))
+        for row, step in zip(rows, back, strict=True)
+    ]
+
+
+def _select(estimator: Any, panel: pd.DataFrame, cut: Cut, horizon: Any) -> Any:
+    """Let a search choose by what is known at the cut; others are judged themselves."""
+    if not {"estimator", "cv", "refit"} <= estimator.get_params(deep=False).keys():
+        return estimator
+    past = panel.iloc[: cut.fitted + 1]
+    search = clone(estimator).fit(past, forward_returns(past, horizon))
+    return clone(search.best_estimator_)
+
+
+def _check_deterministic(
+    estimator: Any, panel: pd.DataFrame, cut: Cut, builds: dict[str, Build]
+) -> None:
+    """Raise unless two fits give the same output."""
+    build = builds["fit" if "fit" in builds else "rows"]
+    first, second = (build(estimator, panel, cut).output(panel) for _ in range(2))
+    difference = find_difference(first, second, first.index)
+    if difference is not None:
+        raise ValueError(
+            "`estimator` must be deterministic: two fits on the same prices must agree "
+            f"bit for bit. Got {difference}. Set its `random_state`."
+        )
+
+
+def _check_check(
+    estimator: Any,
+    panel: pd.DataFrame,
+    cuts: list[Cut],
+    builds: dict[str, Build],
+    horizon: int,
+    seed: int,
+) -> None:
+    """Raise unless every trial catches an estimator that looks ahead on purpose."""
+    for name, build in builds.items():
+        labels = horizon if name == "labels" else 0
+        if any(
+            build(planted, panel, cut).find_leak(panel, seed)
+            for cut in cuts
+            for planted in _plant(estimator, labels, len(panel) - 1 - cut.last)
+        ):
+            continue
+        raise AssertionError(
+            "The check must be able to fail, or it proves nothing. Got no change of "
+            f"the output of {type(estimator).__name__} after a look ahead was planted "
+            "in it. Pass other or longer prices."
+        )
+
+
+def _plant(estimator: Any, label_rows: int, n_later: int) -> Iterator[Any]:
+    """Make versions of the estimator that look ahead, the most natural one first."""
+    if label_rows:
+        yield PeekingEstimator(estimator, label_rows=label_rows)
+    else:
+        yield PeekingEstimator(estimator, price_rows=1)
+        # One row is not enough for features that skip the latest rows.
+        yield PeekingEstimator(estimator, price_rows=n_later)
+    yield TattlingEstimator(estimator, label_rows=label_rows)
