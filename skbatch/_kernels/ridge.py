@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-__all__ = ["moments", "ridge_path", "standardise"]
+__all__ = ["linear_forecast", "moments", "ridge_path", "standardise"]
 
 # Standardised inputs are winsorised here: one absurd price must not own a coefficient.
 MAX_SCORE = 5.0
@@ -118,3 +118,25 @@ def ridge_path(
     values, vectors = np.linalg.eigh(gram)
     rotated = vectors.T @ moment
     return vectors @ (rotated / (np.maximum(values, 0.0)[:, None] + penalty))
+
+
+def linear_forecast(scores: np.ndarray, coef: np.ndarray) -> np.ndarray:
+    """Weight the scores of each row, whatever rows stand beside it.
+
+    Parameters
+    ----------
+    scores : ndarray of shape (n_rows, n_inputs)
+        From :func:`standardise`.
+    coef : ndarray of shape (n_inputs,) or (n_inputs, n_outputs)
+        Coefficients of the scores.
+
+    Returns
+    -------
+    ndarray of shape (n_rows,) or (n_rows, n_outputs)
+        ``scores @ coef``, but the last bits of a row do not depend on the other rows:
+        BLAS sums in an order that depends on the shape of the whole table.
+    """
+    forecast = np.zeros((len(scores), *coef.shape[1:]))
+    for column, weight in zip(scores.T, coef, strict=True):
+        forecast += np.multiply.outer(column, weight)
+    return forecast

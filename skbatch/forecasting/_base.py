@@ -19,6 +19,7 @@ from skbatch.forecasting._tables import (
     LabelLayout,
     check_features,
     check_labels,
+    check_same_rows,
 )
 
 __all__ = ["BaseBatchForecaster", "BatchForecasterMixin"]
@@ -84,7 +85,7 @@ class BatchForecasterMixin(RegressorMixin):
         float
             :math:`1 - \sum (y - \hat y)^2 / \sum (y - \bar y)^2` over the cells in
             which label and forecast are finite; :math:`\bar y` is the mean of those
-            labels. NaN if there is none.
+            labels. NaN if there is none, 0 if they do not vary.
         """
         forecasts = self.predict(X)
         if isinstance(forecasts, pd.DataFrame) and isinstance(y, pd.DataFrame):
@@ -95,13 +96,15 @@ class BatchForecasterMixin(RegressorMixin):
                     "labels of the same tickers and horizons."
                 )
             y = y[forecasts.columns]
-        actual = np.asarray(y, dtype=np.float64)
         predicted = np.asarray(forecasts, dtype=np.float64)
+        actual = np.asarray(y, dtype=np.float64)
+        dates = X.index if isinstance(X, pd.DataFrame) else None
+        check_same_rows(dates, len(predicted), y, len(actual))
         if actual.size != predicted.size:
             raise PanelError(
-                "X and y must have the same rows. Got forecasts of shape "
-                f"{predicted.shape} and labels of shape {actual.shape}. Select the "
-                "same dates from both."
+                "y must have the columns that the forecaster was fitted on. Got "
+                f"shape {actual.shape}, forecasts of shape {predicted.shape}. Pass "
+                "labels of the same tickers and horizons."
             )
         actual = actual.reshape(predicted.shape)
         weight = np.ones(len(actual)) if sample_weight is None else sample_weight

@@ -187,6 +187,8 @@ class Decomposition:
         relative = np.full(scale.shape, np.nan)
         for fitted in self.models:
             self._predict_task(fitted, features, usable, relative)
+        # A date is forecast for all outputs of a vector if it can be for one.
+        relative[~usable] = np.nan
         common = self.weight * self.expectation
         return common + relative * scale * self.root_horizon
 

@@ -10,7 +10,12 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from sklearn.utils._param_validation import Interval, StrOptions
 
-from skbatch._kernels.ridge import moments, ridge_path, standardise
+from skbatch._kernels.ridge import (
+    linear_forecast,
+    moments,
+    ridge_path,
+    standardise,
+)
 from skbatch.exceptions import ModelFitError
 from skbatch.forecasting._base import BaseBatchForecaster
 from skbatch.forecasting._decomposition import (
@@ -37,7 +42,7 @@ class RidgeModel:
 
     def predict(self, X: np.ndarray) -> np.ndarray:
         """Forecast `(n_rows,)`, or `(n_rows, n_outputs)` for several outputs."""
-        return standardise(X, self.mean, self.deviation) @ self.coef
+        return linear_forecast(standardise(X, self.mean, self.deviation), self.coef)
 
 
 class BatchLinearForecaster(BaseBatchForecaster):

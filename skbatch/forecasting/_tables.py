@@ -15,7 +15,13 @@ from skbatch.exceptions import PanelError, format_tickers
 from skbatch.forecasting._horizons import resolve_horizons
 from skbatch.panel import PanelColumns
 
-__all__ = ["FeatureTable", "LabelLayout", "check_features", "check_labels"]
+__all__ = [
+    "FeatureTable",
+    "LabelLayout",
+    "check_features",
+    "check_labels",
+    "check_same_rows",
+]
 
 
 @dataclass(frozen=True)
@@ -218,7 +224,7 @@ def check_labels(
     )
     ndim = values.ndim
     values = values.reshape(len(values), -1)
-    _check_rows(y, values, features)
+    check_same_rows(features.index, features.n_dates, y, len(values))
     layout = _label_layout(y, values.shape[1], ndim, features, horizon)
     for column, rows in enumerate(layout.horizons):
         values[max(0, len(values) - rows) :, column] = np.nan
@@ -243,21 +249,40 @@ def _check_dates(index: pd.Index) -> None:
     )
 
 
-def _check_rows(y: Any, values: np.ndarray, features: FeatureTable) -> None:
-    """Refuse labels whose rows are not those of the features."""
-    if len(values) != features.n_dates:
+def check_same_rows(
+    index: pd.Index | None, n_features: int, y: Any, n_labels: int
+) -> None:
+    """Refuse labels whose rows are not those of the features.
+
+    Parameters
+    ----------
+    index : pandas.Index or None
+        Dates of the features, or None for an array.
+    n_features : int
+        Number of rows of the features.
+    y : DataFrame, Series or array-like
+        Labels.
+    n_labels : int
+        Number of rows of the labels.
+
+    Raises
+    ------
+    PanelError
+        When there are more or fewer of them, or both have dates and they differ.
+    """
+    if n_labels != n_features:
         raise PanelError(
             "X and y must have the same rows: found input variables with inconsistent "
-            f"numbers of samples. Got {features.n_dates} and {len(values)}. Select the "
-            "same dates from both."
+            f"numbers of samples. Got {n_features} and {n_labels}. Select the same "
+            "dates from both."
         )
-    index = y.index if isinstance(y, pd.DataFrame | pd.Series) else None
-    if index is None or features.index is None or index.equals(features.index):
+    dates = y.index if isinstance(y, pd.DataFrame | pd.Series) else None
+    if dates is None or index is None or dates.equals(index):
         return
-    differs = int(np.argmax(np.asarray(index != features.index)))
+    differs = int(np.argmax(np.asarray(dates != index)))
     raise PanelError(
         "X and y must have the same index. Got "
-        f"{features.index[differs]!s} in X and {index[differs]!s} in y at row "
+        f"{index[differs]!s} in X and {dates[differs]!s} in y at row "
         f"{differs}. Align them with `y.reindex(X.index)` (keep y.attrs)."
     )
 

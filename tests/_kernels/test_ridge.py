@@ -6,7 +6,7 @@ from sklearn.linear_model import Ridge
 from sklearn.preprocessing import StandardScaler
 
 from skbatch._kernels import ridge
-from skbatch._kernels.ridge import moments, ridge_path, standardise
+from skbatch._kernels.ridge import linear_forecast, moments, ridge_path, standardise
 
 NAN = np.nan
 ALPHAS = np.array([1e-3, 0.1, 10.0])
@@ -101,3 +101,14 @@ def test_inputs_are_left_as_they_were():
     ridge_path(X, Y, *moments(X), ALPHAS)
     np.testing.assert_array_equal(X, before[0])
     np.testing.assert_array_equal(Y, before[1])
+
+
+@pytest.mark.parametrize("shape", [(7,), (7, 5)])
+def test_forecasts_are_the_matrix_product_row_by_row(shape):
+    random = np.random.default_rng(0)
+    scores, coef = random.standard_normal((50, 7)), random.standard_normal(shape)
+    forecast = linear_forecast(scores, coef)
+    np.testing.assert_allclose(forecast, scores @ coef, rtol=1e-12, atol=1e-14)
+    for row in range(50):
+        alone = linear_forecast(np.asfortranarray(scores[row : row + 1]), coef)
+        np.testing.assert_array_equal(alone[0], forecast[row])
