@@ -2,21 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import pandas as pd
 
-from skbatch.feature_extraction._context import TickerBlock, Universe, compute_block
+from skbatch.exceptions import PanelError
+from skbatch.feature_extraction._context import Universe, compute_block
+from skbatch.feature_extraction._inputs import (
+    Function,
+    call_function,
+    join_market_data,
+)
 from skbatch.feature_extraction._plan import FeaturePlan
-from skbatch.feature_extraction._registry import Feature
 from skbatch.panel import panel_fields
 
 __all__ = ["compute_features"]
 
 
 def compute_features(
-    plan: FeaturePlan, panel: pd.DataFrame, groups: np.ndarray | None = None
+    plan: FeaturePlan,
+    panel: pd.DataFrame,
+    functions: Mapping[str, Function],
+    market_data: pd.DataFrame | None = None,
+    groups: np.ndarray | None = None,
 ) -> np.ndarray:
-    """Compute the built-in features of a panel.
+    """Compute the features of a panel.
 
     Parameters
     ----------
@@ -24,43 +35,75 @@ def compute_features(
         What to compute.
     panel : DataFrame of shape (n_dates, n_tickers) or (n_dates, n_fields * n_tickers)
         Canonical panel.
+    functions : dict of str to callable
+        The user's functions.
+    market_data : DataFrame, default=None
+        The user's market series, filled forward.
     groups : ndarray of shape (n_tickers,), dtype int, default=None
         Number of each ticker's group, negative for none.
 
     Returns
     -------
     ndarray of shape (n_dates, n_columns), dtype float32, C order
-        All columns of the plan; those of user functions and series are not filled.
+        All columns of the plan.
     """
-    dates = panel.index if isinstance(panel.index, pd.DatetimeIndex) else None
-    universe = Universe(panel_fields(panel), dates, groups)
     out = np.empty((len(panel), plan.n_columns), dtype=np.float32)
     width = len(plan.tickers)
-    places = {
-        feature: out[:, number * width : (number + 1) * width]
-        for number, feature in enumerate(plan.ticker_features)
-    }
-    own = {f: v for f, v in places.items() if f.entry.scope == "ticker"}
-    for block in universe.blocks():
-        _fill_block(block, own)
-    for feature, values in own.items():
-        universe.keep(feature, values)
-    with np.errstate(all="ignore"):
-        for feature, values in places.items():
-            if feature.entry.scope == "cross_section":
-                _store(values, feature.compute(universe))
-        first = len(plan.ticker_names) * width
-        for number, feature in enumerate(plan.market_features):
-            _store(out[:, first + number], feature.compute(universe))
+    own = out[:, : width * len(plan.ticker_names)]
+    by_name = own.reshape(len(panel), len(plan.ticker_names), width)
+    shared = out[:, own.shape[1] :]
+    _fill_built_in(plan, _universe(panel, groups), by_name, shared)
+    n_ticker, n_market = len(plan.ticker_features), len(plan.market_features)
+    for number, name in enumerate(plan.ticker_functions, n_ticker):
+        _store(by_name[:, number], _call(name, functions, panel, plan))
+    for number, name in enumerate(plan.market_functions, n_market):
+        _store(shared[:, number], _call(name, functions, panel, plan))
+    if market_data is not None:
+        first = n_market + len(plan.market_functions)
+        _store(shared[:, first:], join_market_data(market_data, panel.index))
     return out
 
 
-def _fill_block(block: TickerBlock, places: dict[Feature, np.ndarray]) -> None:
-    """Compute the ticker features of a block."""
-    for feature, values in places.items():
-        compute_block(feature, block, values[:, block.columns])
+def _universe(panel: pd.DataFrame, groups: np.ndarray | None) -> Universe:
+    """Gather what built-in features are computed from."""
+    dates = panel.index if isinstance(panel.index, pd.DatetimeIndex) else None
+    return Universe(panel_fields(panel), dates, groups)
 
 
+@np.errstate(all="ignore")
+def _fill_built_in(
+    plan: FeaturePlan, universe: Universe, by_name: np.ndarray, shared: np.ndarray
+) -> None:
+    """Compute the built-in features: of blocks, then across tickers."""
+    numbers = {feature: i for i, feature in enumerate(plan.ticker_features)}
+    own = {f: by_name[:, i] for f, i in numbers.items() if f.entry.scope == "ticker"}
+    for block in universe.blocks():
+        for feature, values in own.items():
+            compute_block(feature, block, values[:, block.columns])
+    for feature, values in own.items():
+        universe.keep(feature, values)
+    for feature, number in numbers.items():
+        if feature.entry.scope == "cross_section":
+            _store(by_name[:, number], feature.compute(universe))
+    for number, feature in enumerate(plan.market_features):
+        _store(shared[:, number], feature.compute(universe))
+
+
+def _call(
+    name: str, functions: Mapping[str, Function], panel: pd.DataFrame, plan: FeaturePlan
+) -> np.ndarray:
+    """Call a user's function; it must return the kind of table it did in `fit`."""
+    values = call_function(name, functions[name], panel, plan.tickers)
+    if (values.ndim == 2) != (name in plan.ticker_functions):
+        raise PanelError(
+            f"`functions[{name!r}]` must always return the same kind of table. Got a "
+            f"{'DataFrame' if values.ndim == 2 else 'Series'}, but not so in `fit`. "
+            "Return one kind whatever the rows."
+        )
+    return values
+
+
+@np.errstate(over="ignore")
 def _store(out: np.ndarray, values: np.ndarray) -> None:
     """Write values, NaN where they are infinite."""
     out[...] = values

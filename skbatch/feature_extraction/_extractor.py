@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+import warnings
+from collections.abc import Hashable
 from typing import Any
 
 import numpy as np
@@ -9,15 +12,106 @@ import pandas as pd
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from skbatch.exceptions import PanelWarning
+from skbatch.feature_extraction._cache import FEATURE_CACHE, function_key
 from skbatch.feature_extraction._engine import compute_features
-from skbatch.feature_extraction._plan import FeaturePlan, select_features
-from skbatch.panel import check_panel, panel_fields, panel_tickers
+from skbatch.feature_extraction._history import History, panel_digest
+from skbatch.feature_extraction._inputs import (
+    call_function,
+    check_functions,
+    check_market_data,
+    group_numbers,
+)
+from skbatch.feature_extraction._plan import FeaturePlan, make_plan
+from skbatch.panel import check_panel, join_column, panel_tickers
 
 __all__ = ["SharedFeatureExtractor"]
 
+_TRIAL_ROWS = 256  # on which functions are tried in `fit`
+
 
 class SharedFeatureExtractor(TransformerMixin, BaseEstimator):
-    """Turn a panel of prices into a feature frame with the same rows."""
+    """Turn a panel of prices into a feature frame with the same rows.
+
+    Features that tickers share are computed once, and all tickers together. Every
+    feature at a date is computed from that date and earlier ones. The last fitted
+    rows are kept, so that rows that follow them, the test fold of a cross-validation
+    or a single new day, see their full look-back: to fit on the first rows and
+    transform the next gives the same values, bit by bit, as both at once.
+
+    Parameters
+    ----------
+    families : sequence of str, default=None
+        Families of features: returns, volatility, trend, oscillators, relative,
+        range, volume, rank, group, market, calendar. None takes all that the panel
+        allows: range needs open, high and low, volume needs volume, calendar needs
+        dates, and group needs `groups`.
+    windows : sequence of int, default=(5, 10, 21, 63, 126, 252)
+        Windows in rows, at least 2. Each feature takes those that make sense for it.
+    functions : dict of str to callable, default=None
+        Features of your own, by name. A function takes the panel as
+        :func:`~skbatch.check_panel` returns it, and returns a DataFrame
+        `(n_dates, n_tickers)` for a feature of each ticker or a Series `(n_dates,)`
+        for one that all share, with the panel's index. It must use each row's own and
+        earlier rows only (:func:`~skbatch.testing.check_no_lookahead` tests that),
+        and give the same result for the same panel.
+    market_data : DataFrame or Series, default=None
+        Series that are not prices of tickers, such as a volatility index, with an
+        index of their own: the date from which each value is known. Each row of the
+        panel takes the latest value at or before it, as column ``market__NAME``. To
+        transform rows later than these series, set newer ones with `set_params`.
+    groups : dict or Series, default=None
+        Ticker → group, such as the sector, for features relative to the group's other
+        tickers. Those of a ticker without a group are NaN.
+    lookback : int, default=None
+        How many rows before its own a feature may read, and how many fitted rows are
+        therefore kept. None takes what the built-in features need; raise it for
+        functions that read more.
+    cache_size : int, default=2**30
+        Limit in bytes of the cache of feature frames that all extractors of the
+        process share; 0 bypasses it. With functions that cannot be recognised safely
+        (other than plain functions, or with variables in their closure that may
+        change) it is bypassed, too.
+
+    Attributes
+    ----------
+    plan_ : FeaturePlan
+        The features in the order of their columns.
+    lookback_ : int
+        How many rows before its own a feature may read.
+    history_ : History
+        The kept rows.
+    functions_ : dict of str to callable
+        The functions.
+    groups_ : ndarray of shape (n_tickers,) or None
+        Number of each ticker's group, −1 for none.
+    n_features_in_ : int
+        Number of columns of the panel.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Tickers, or ``TICKER__Field`` for a panel with fields. Not set for arrays.
+
+    Notes
+    -----
+    A windowed feature is NaN unless at least half of its window's rows, and the row
+    itself, have a price. Tickers' own features (returns, volatility, trend,
+    oscillators, range, volume) do not depend on any other ticker.
+
+    If rows are missing between the fitted ones and those to transform, they count as
+    missing prices, and a warning says which rows to pass. An array has no dates: if
+    its content is that of the fitted array, it is taken for it, any other for the
+    rows that follow it.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import pandas as pd
+    >>> from skbatch import SharedFeatureExtractor
+    >>> dates = pd.bdate_range("2024-01-01", periods=6)
+    >>> prices = pd.DataFrame({"A": [1, 2, 4, 4, 2, 1], "B": 2.0}, index=dates)
+    >>> extractor = SharedFeatureExtractor(families=["trend"], windows=[3, 21])
+    >>> extractor.fit(prices.iloc[:5]).get_feature_names_out()
+    array(['A__sma_gap_21', 'B__sma_gap_21'], dtype=object)
+    """
 
     def __init__(
         self,
@@ -38,41 +132,242 @@ class SharedFeatureExtractor(TransformerMixin, BaseEstimator):
         self.cache_size = cache_size
 
     def fit(self, X: Any, y: Any = None) -> SharedFeatureExtractor:
-        """Learn the columns and keep the rows that the look-back needs."""
-        panel = check_panel(X)
-        validate_data(self, panel, reset=True, skip_check_array=True)
-        fields = panel_fields(panel)
-        available = frozenset(fields)
-        if isinstance(panel.index, pd.DatetimeIndex):
-            available |= {"dates"}
-        features = select_features(self.families, self.windows, available)
-        self.plan_ = FeaturePlan(
-            tuple(panel_tickers(panel)),
-            tuple(f for f in features if f.entry.scope != "market"),
-            (),
-            tuple(f for f in features if f.entry.scope == "market"),
-            (),
-            (),
-        )
-        self.lookback_ = self.plan_.lookback
-        self.history_ = panel.iloc[max(0, len(panel) - self.lookback_) :]
+        """Learn the columns, and keep the rows that later rows look back on.
+
+        Parameters
+        ----------
+        X : DataFrame or array-like of shape (n_dates, n_tickers)
+            Panel of prices: closes, or two column levels (field, ticker).
+        y : ignored
+            Not used.
+
+        Returns
+        -------
+        self : SharedFeatureExtractor
+            The fitted extractor.
+
+        Raises
+        ------
+        PanelError
+            If `X` is malformed; see :func:`~skbatch.check_panel`.
+        ValueError
+            For an invalid parameter.
+
+        Warns
+        -----
+        PanelWarning
+            If the panel is shorter than the longest window.
+        """
+        self._fit(self._check(X, reset=True))
         return self
 
+    def fit_transform(self, X: Any, y: Any = None) -> Any:
+        """Fit, and compute the features of the same panel.
+
+        Parameters
+        ----------
+        X : DataFrame or array-like of shape (n_dates, n_tickers)
+            Panel of prices: closes, or two column levels (field, ticker).
+        y : ignored
+            Not used.
+
+        Returns
+        -------
+        DataFrame or ndarray of shape (n_dates, n_columns), dtype float32
+            Feature frame, or an array if `X` is no DataFrame.
+        """
+        panel = self._check(X, reset=True)
+        self._fit(panel)
+        return self._wrap(self._extract(panel, 0), X)
+
     def transform(self, X: Any) -> Any:
-        """Compute the features of a panel."""
+        """Compute the features of a panel.
+
+        Parameters
+        ----------
+        X : DataFrame or array-like of shape (n_dates, n_tickers)
+            Panel with the columns seen in `fit`: the fitted rows, rows that follow
+            them, or any other rows with their look-back.
+
+        Returns
+        -------
+        DataFrame or ndarray of shape (n_dates, n_columns), dtype float32
+            Feature frame, or an array if `X` is no DataFrame.
+
+        Raises
+        ------
+        PanelError
+            If `X` is malformed, or its index of another kind than in `fit`.
+        ValueError
+            If its columns are not those of `fit`.
+
+        Warns
+        -----
+        HistoryWarning
+            If rows between the fitted ones and `X` are missing.
+        """
         check_is_fitted(self)
-        panel = check_panel(X, warn_all_nan=False)
-        validate_data(self, panel, reset=False, skip_check_array=True)
-        earlier = self.history_[self.history_.index < panel.index[0]]
-        full = pd.concat([earlier, panel]) if len(earlier) else panel
-        values = compute_features(self.plan_, full)[len(earlier) :]
+        panel = self._check(X, reset=False)
         if not isinstance(X, pd.DataFrame):
-            return values
-        return pd.DataFrame(
-            values, index=panel.index, columns=self.plan_.columns(), copy=False
-        )
+            panel = self.history_.place(panel)
+        return self._wrap(self._extract(*self.history_.prepend(panel)), X)
 
     def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
-        """Name the columns of the feature frame."""
+        """Name the columns of the feature frame.
+
+        Parameters
+        ----------
+        input_features : array-like of str, default=None
+            Names of the panel's columns; they must be those of `fit`, if it saw any.
+
+        Returns
+        -------
+        ndarray of str objects of shape (n_columns,)
+            ``TICKER__feature``, feature by feature, then ``market__feature``.
+        """
         check_is_fitted(self)
-        return self.plan_.columns()
+        if input_features is None:
+            return self.plan_.columns()
+        names = [str(name) for name in input_features]
+        known = getattr(self, "feature_names_in_", None)
+        if known is not None and names != list(known):
+            raise ValueError("input_features is not equal to feature_names_in_")
+        if len(names) != self.n_features_in_:
+            raise ValueError(
+                "input_features should have length equal to number of features "
+                f"({self.n_features_in_}), got {len(names)}"
+            )
+        return self.plan_.columns(names if known is None else None)
+
+    def _check(self, X: Any, reset: bool) -> pd.DataFrame:
+        """Check a panel, and its columns as scikit-learn does."""
+        panel = check_panel(X, warn_all_nan=reset)
+        if not isinstance(X, pd.DataFrame):
+            validate_data(self, panel.to_numpy(), reset=reset, skip_check_array=True)
+            return panel
+        named = panel
+        if panel.columns.nlevels > 1:
+            flat = [join_column(name[1], name[0]) for name in panel.columns]
+            named = panel.set_axis(flat, axis=1)
+        validate_data(self, named, reset=reset, skip_check_array=True)
+        return panel
+
+    def _fit(self, panel: pd.DataFrame) -> None:
+        """Choose the features of a checked panel, and keep its last rows."""
+        tickers = tuple(panel_tickers(panel))
+        self.functions_ = check_functions(self.functions)
+        self.groups_ = group_numbers(self.groups, tickers)
+        market_data = check_market_data(self.market_data, panel.index)
+        plan = make_plan(
+            self.families,
+            self.windows,
+            _available(panel, self.groups_),
+            tickers,
+            self._function_kinds(panel, tickers),
+            () if market_data is None else market_data.columns,
+        )
+        self._check_cache_size()
+        self.lookback_ = self._check_lookback(plan)
+        self.plan_ = plan
+        self.history_ = History.of(panel, self.lookback_)
+        if len(panel) < plan.longest_window:
+            warnings.warn(
+                f"`X` must have {self.lookback_ + 1} rows for the full set of "
+                f"features. Got {len(panel)}, so features with longer windows are "
+                "NaN. Pass a longer history, or shorter `windows`.",
+                PanelWarning,
+                stacklevel=3,
+            )
+
+    def _function_kinds(
+        self, panel: pd.DataFrame, tickers: tuple[str, ...]
+    ) -> dict[str, int]:
+        """Call each function on the last rows, to see what it returns."""
+        rows = panel.iloc[-max(_TRIAL_ROWS, self.lookback or 0) :]
+        return {
+            name: call_function(name, function, rows, tickers).ndim
+            for name, function in self.functions_.items()
+        }
+
+    def _check_lookback(self, plan: FeaturePlan) -> int:
+        """Check the look-back against what the features need."""
+        if self.lookback is None:
+            return plan.lookback
+        is_int = isinstance(self.lookback, (int, np.integer))
+        if not is_int or self.lookback < plan.lookback:
+            raise ValueError(
+                "`lookback` must be None or an integer of at least what the built-in "
+                f"features need, {plan.lookback}. Got {self.lookback!r}. Raise it, or "
+                "pass None."
+            )
+        return int(self.lookback)
+
+    def _check_cache_size(self) -> None:
+        """Raise unless the limit of the cache is a number of bytes."""
+        if not isinstance(self.cache_size, (int, np.integer)) or self.cache_size < 0:
+            raise ValueError(
+                "`cache_size` must be a number of bytes, 0 or more. Got "
+                f"{self.cache_size!r}. Pass 0 to compute features anew every time."
+            )
+
+    def _extract(self, panel: pd.DataFrame, n_earlier: int) -> pd.DataFrame:
+        """Compute the features of a panel without its earlier rows, or look them up."""
+        market_data = check_market_data(self.market_data, panel.index)
+        names = () if market_data is None else tuple(market_data.columns)
+        if names != self.plan_.market_data:
+            raise ValueError(
+                "`market_data` must have the columns seen in `fit`. Got "
+                f"{list(names)}, fitted on {list(self.plan_.market_data)}. Fit again."
+            )
+
+        def compute() -> pd.DataFrame:
+            values = compute_features(
+                self.plan_, panel, self.functions_, market_data, self.groups_
+            )
+            if n_earlier:
+                values = values[n_earlier:].copy()
+            return pd.DataFrame(values, copy=False)
+
+        key = self._key(panel, n_earlier, market_data)
+        return FEATURE_CACHE.get_or_compute(key, self.cache_size, compute)
+
+    def _key(
+        self, panel: pd.DataFrame, n_earlier: int, market_data: pd.DataFrame | None
+    ) -> Hashable | None:
+        """Identify what features are computed from; None if that is not possible."""
+        functions = function_key(self.functions_)
+        if functions is None or not self.cache_size:
+            return None
+        digest = hashlib.blake2b(panel_digest(panel), digest_size=32)
+        plan = self.plan_
+        digest.update(repr((n_earlier, plan.ticker_names, plan.market_names)).encode())
+        if self.groups_ is not None:
+            digest.update(self.groups_.tobytes())
+        if market_data is not None:
+            digest.update(panel_digest(market_data))
+        return digest.digest(), functions
+
+    def _wrap(self, frame: pd.DataFrame, X: Any) -> Any:
+        """Give features the container of the panel."""
+        if not isinstance(X, pd.DataFrame):
+            return np.array(frame.to_numpy())
+        frame.index, frame.columns = X.index, pd.Index(self.plan_.columns())
+        return frame
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = True
+        tags.transformer_tags.preserves_dtype = ["float32"]
+        return tags
+
+
+def _available(panel: pd.DataFrame, groups: np.ndarray | None) -> frozenset[str]:
+    """List what features may need and the panel has."""
+    has_fields = panel.columns.nlevels > 1
+    fields = panel.columns.unique("field") if has_fields else ["close"]
+    available = {field.lower() for field in fields}
+    if isinstance(panel.index, pd.DatetimeIndex):
+        available.add("dates")
+    if groups is not None:
+        available.add("groups")
+    return frozenset(available)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -14,7 +14,7 @@ from skbatch.exceptions import format_tickers
 from skbatch.feature_extraction._registry import Feature, catalogue, families
 from skbatch.panel import MARKET, join_column
 
-__all__ = ["FeaturePlan", "check_families", "check_windows"]
+__all__ = ["FeaturePlan", "make_plan"]
 
 
 @dataclass(frozen=True)
@@ -146,15 +146,71 @@ def _check_needs(family: str, available: frozenset[str]) -> None:
         )
 
 
-def select_features(
-    chosen: Any, windows: Any, available: frozenset[str]
-) -> tuple[Feature, ...]:
-    """List the built-in features of the chosen families that the panel allows."""
-    names = check_families(chosen, available)
+def make_plan(
+    families: Any,
+    windows: Any,
+    available: frozenset[str],
+    tickers: Sequence[str],
+    functions: Mapping[str, int],
+    market_data: Iterable[str],
+) -> FeaturePlan:
+    """Choose the features of the families that the panel allows, and name them.
+
+    Parameters
+    ----------
+    families, windows
+        As users pass them.
+    available : frozenset of str
+        Fields of the panel, and "dates" and "groups" if they are there.
+    tickers : sequence of str
+        Tickers of the panel.
+    functions : dict of str to int
+        Number of dimensions, 1 or 2, of what each user's function returns.
+    market_data : iterable of str
+        Names of the user's series.
+
+    Returns
+    -------
+    FeaturePlan
+        The features in the order of their columns.
+
+    Raises
+    ------
+    ValueError
+        For unknown families, bad windows, or columns of the same name, or none.
+    """
+    names = check_families(families, available)
     windows = check_windows(windows)
-    return tuple(
+    features = [
         feature
         for entry in catalogue()
         if entry.family in names and entry.needs <= available
         for feature in entry.features(windows)
+    ]
+    plan = FeaturePlan(
+        tickers=tuple(tickers),
+        ticker_features=tuple(f for f in features if f.entry.scope != "market"),
+        ticker_functions=tuple(name for name, ndim in functions.items() if ndim == 2),
+        market_features=tuple(f for f in features if f.entry.scope == "market"),
+        market_functions=tuple(name for name, ndim in functions.items() if ndim == 1),
+        market_data=tuple(market_data),
     )
+    _check_names(plan)
+    return plan
+
+
+def _check_names(plan: FeaturePlan) -> None:
+    """Raise if there is no feature, or two have the same name."""
+    if not plan.n_columns:
+        raise ValueError(
+            "`families` and `windows` must leave at least one feature. Got none. Add "
+            "a family or a window."
+        )
+    for names in (plan.ticker_names, plan.market_names):
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(
+                "Names in `functions` and `market_data` must differ from each other "
+                f"and from the built-in features. Got {format_tickers(twice)} twice. "
+                "Rename them."
+            )

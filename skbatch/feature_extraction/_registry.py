@@ -42,6 +42,11 @@ class Feature:
         """How many rows before its own the feature reads."""
         return self.entry.lookback(self.window or 0)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # By name: functions of the catalogue may move, and their rules may change.
+        is_market = self.entry.scope == "market"
+        return _load_feature, (is_market, self.entry.function.__name__, self.window)
+
     def compute(self, context: Any) -> np.ndarray:
         """Compute the values in a context that fits the entry's scope."""
         if self.window is None:
@@ -143,6 +148,17 @@ def catalogue() -> tuple[Entry, ...]:
 def entry_of(function: Callable[..., np.ndarray]) -> Entry:
     """Find the entry of a registered function."""
     return _ENTRIES[function]
+
+
+def _load_feature(is_market: bool, name: str, window: int | None) -> Feature:
+    """Find a pickled feature in the catalogue."""
+    for entry in catalogue():
+        if (entry.scope == "market") == is_market and entry.function.__name__ == name:
+            return Feature(entry, window)
+    raise ValueError(
+        f"A saved extractor must use features of the catalogue. Got {name!r}, which "
+        "this version of skbatch does not have. Fit the extractor again."
+    )
 
 
 def families() -> tuple[str, ...]:

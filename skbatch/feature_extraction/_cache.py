@@ -1,0 +1,166 @@
+"""A bounded cache of feature frames, shared by all extractors of the process.
+
+Searches fit the same extractor on the same fold again for every candidate; the frame
+is then computed once.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Mapping
+from threading import Lock
+from types import FunctionType
+from typing import Any, NamedTuple
+
+import pandas as pd
+
+from skbatch.feature_extraction._inputs import COPY_ON_WRITE
+
+__all__ = ["CacheInfo", "FeatureCache", "cache_info", "clear_cache", "function_key"]
+
+
+class CacheInfo(NamedTuple):
+    """State of the cache of feature frames.
+
+    Attributes
+    ----------
+    hits : int
+        How often a frame was found.
+    extractions : int
+        How often one had to be computed.
+    entries : int
+        Number of frames held.
+    size : int
+        Their size in bytes.
+    """
+
+    hits: int
+    extractions: int
+    entries: int
+    size: int
+
+
+class FeatureCache:
+    """Feature frames by what they were computed from; the least used leave first."""
+
+    def __init__(self) -> None:
+        self._frames: OrderedDict[Hashable, pd.DataFrame] = OrderedDict()
+        self._lock = Lock()
+        self._size = self._hits = self._extractions = 0
+
+    def get_or_compute(
+        self, key: Hashable | None, limit: int, compute: Callable[[], pd.DataFrame]
+    ) -> pd.DataFrame:
+        """Give the frame of a key, computing it if it is not there.
+
+        Parameters
+        ----------
+        key : hashable or None
+            Identifies the content; None for what cannot be identified.
+        limit : int
+            Size in bytes that the cache must not exceed; 0 bypasses it.
+        compute : callable
+            Computes the frame.
+
+        Returns
+        -------
+        DataFrame
+            A frame that the caller may change without changing the cache.
+        """
+        if key is None or limit <= 0:
+            with self._lock:
+                self._extractions += 1
+            return compute()
+        with self._lock:
+            frame = self._frames.get(key)
+            if frame is not None:
+                self._hits += 1
+                self._frames.move_to_end(key)
+        if frame is None:
+            frame = compute()
+            self._put(key, frame, limit)
+        return frame.copy(deep=not COPY_ON_WRITE)
+
+    def _put(self, key: Hashable, frame: pd.DataFrame, limit: int) -> None:
+        """Hold a frame, dropping the least recently used ones beyond the limit."""
+        size = _size(frame)
+        with self._lock:
+            self._extractions += 1
+            if key in self._frames:
+                return
+            while self._frames and self._size + size > limit:
+                self._size -= _size(self._frames.popitem(last=False)[1])
+            if size <= limit:
+                self._frames[key] = frame
+                self._size += size
+
+    def info(self) -> CacheInfo:
+        """Tell what the cache holds."""
+        with self._lock:
+            return CacheInfo(
+                self._hits, self._extractions, len(self._frames), self._size
+            )
+
+    def clear(self) -> None:
+        """Drop all frames and restart the counts."""
+        with self._lock:
+            self._frames.clear()
+            self._size = self._hits = self._extractions = 0
+
+
+def _size(frame: pd.DataFrame) -> int:
+    """Measure the values in bytes; cached frames have no names of columns."""
+    return frame.shape[0] * frame.shape[1] * 4
+
+
+FEATURE_CACHE = FeatureCache()
+
+
+def cache_info() -> CacheInfo:
+    """Tell what the cache of feature frames holds.
+
+    Returns
+    -------
+    CacheInfo
+        Hits, extractions, entries and size in bytes, since the process started or
+        :func:`clear_cache` was called.
+
+    Examples
+    --------
+    >>> from skbatch.feature_extraction import cache_info, clear_cache
+    >>> clear_cache()
+    >>> cache_info()
+    CacheInfo(hits=0, extractions=0, entries=0, size=0)
+    """
+    return FEATURE_CACHE.info()
+
+
+def clear_cache() -> None:
+    """Drop all cached feature frames, to give back their memory."""
+    FEATURE_CACHE.clear()
+
+
+def function_key(functions: Mapping[str, Any]) -> Hashable | None:
+    """Identify functions, None if one may change without becoming another object.
+
+    A plain function is itself its key, as long as what it holds in defaults and
+    closure cannot change.
+    """
+    keys = []
+    for name, function in functions.items():
+        if not isinstance(function, FunctionType):
+            return None
+        cells = [cell.cell_contents for cell in function.__closure__ or ()]
+        held = (*cells, *(function.__defaults__ or ()))
+        held += tuple((function.__kwdefaults__ or {}).values())
+        if not all(map(_is_constant, held)):
+            return None
+        keys.append((name, function, tuple(map(repr, held))))
+    return tuple(keys)
+
+
+def _is_constant(value: object) -> bool:
+    """Tell whether a value can never change."""
+    if isinstance(value, tuple):
+        return all(map(_is_constant, value))
+    return value is None or type(value) in (bool, int, float, str, bytes)

@@ -1,0 +1,230 @@
+"""What users add to the built-in features: functions, market series and groups."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from skbatch.exceptions import PanelError, format_tickers
+from skbatch.panel import SEPARATOR
+
+__all__ = [
+    "call_function",
+    "check_functions",
+    "check_market_data",
+    "group_numbers",
+    "join_market_data",
+]
+
+Function = Callable[[pd.DataFrame], pd.DataFrame | pd.Series]
+
+# Under copy-on-write, a shallow copy is safe from its owner's and user's changes.
+COPY_ON_WRITE = int(pd.__version__.split(".")[0]) >= 3
+
+
+def check_functions(functions: Any) -> dict[str, Function]:
+    """Check the user's functions and their names."""
+    if functions is None:
+        return {}
+    if not isinstance(functions, Mapping):
+        raise ValueError(
+            "`functions` must be a dict of name → function. Got "
+            f'{type(functions).__name__}. Pass such as {{"my_feature": function}}.'
+        )
+    for name, function in functions.items():
+        check_name(name, "functions")
+        if not callable(function):
+            raise ValueError(
+                f"`functions[{name!r}]` must be callable. Got {function!r}. Pass a "
+                "function of the panel that returns a DataFrame or a Series."
+            )
+    return dict(functions)
+
+
+def check_name(name: Any, argument: str) -> None:
+    """Raise unless a column can be named so."""
+    if not isinstance(name, str) or not name.strip() or SEPARATOR in name:
+        raise ValueError(
+            f"Names in `{argument}` must be non-empty strings without {SEPARATOR!r}, "
+            f"which separates ticker and feature. Got {name!r}. Rename it."
+        )
+
+
+def call_function(
+    name: str, function: Function, panel: pd.DataFrame, tickers: tuple[str, ...]
+) -> np.ndarray:
+    """Compute a user's feature, and check what the function returned.
+
+    Parameters
+    ----------
+    name : str
+        Name of the feature.
+    function : callable
+        Takes the panel and returns a DataFrame (a column per ticker) or a Series.
+    panel : DataFrame of shape (n_dates, n_tickers) or (n_dates, n_fields * n_tickers)
+        Canonical panel; protected from changes by the function.
+    tickers : tuple of str
+        Tickers of the panel.
+
+    Returns
+    -------
+    ndarray of shape (n_dates, n_tickers) or (n_dates,), dtype float64
+        The values, NaN where infinite.
+
+    Raises
+    ------
+    PanelError
+        If the function returns anything else.
+    """
+    result = function(panel.copy(deep=not COPY_ON_WRITE))
+    if not isinstance(result, (pd.DataFrame, pd.Series)):
+        raise PanelError(
+            f"`functions[{name!r}]` must return a DataFrame (one column per ticker) or "
+            f"a Series. Got {type(result).__name__}. Wrap the values with the panel's "
+            "index."
+        )
+    if not result.index.equals(panel.index):
+        raise PanelError(
+            f"`functions[{name!r}]` must return one row for each row of the panel. Got "
+            f"{len(result)} rows for {len(panel)}, or other dates. Keep the panel's "
+            "index, and use NaN where there is no value."
+        )
+    if isinstance(result, pd.DataFrame):
+        result = _arrange_tickers(name, result, tickers)
+    try:
+        values = result.to_numpy(dtype=np.float64, na_value=np.nan)
+    except (TypeError, ValueError) as error:
+        raise PanelError(
+            f"`functions[{name!r}]` must return numbers. Got values that are none "
+            f"({error}). Convert them."
+        ) from error
+    return np.where(np.isinf(values), np.nan, values)
+
+
+def _arrange_tickers(
+    name: str, result: pd.DataFrame, tickers: tuple[str, ...]
+) -> pd.DataFrame:
+    """Bring the columns of a function's result into the order of the tickers."""
+    if len(result.columns) != len(tickers) or set(result.columns) != set(tickers):
+        raise PanelError(
+            f"`functions[{name!r}]` must return one column for each of the "
+            f"{len(tickers)} tickers. Got {result.shape[1]} columns: "
+            f"{format_tickers(result.columns)}. Return a Series for a value that all "
+            "tickers share."
+        )
+    return result[list(tickers)]
+
+
+def check_market_data(market_data: Any, index: pd.Index) -> pd.DataFrame | None:
+    """Check the user's market series, and fill them forward.
+
+    Parameters
+    ----------
+    market_data : DataFrame, Series or None
+        Series with an index of their own.
+    index : pandas.Index
+        Index of the panel.
+
+    Returns
+    -------
+    DataFrame or None
+        float64; each value stays until the next one is known.
+
+    Raises
+    ------
+    ValueError
+        If the table is malformed, or its index of another kind than the panel's.
+    """
+    if market_data is None:
+        return None
+    if isinstance(market_data, pd.Series):
+        market_data = market_data.to_frame()
+    if not isinstance(market_data, pd.DataFrame):
+        raise ValueError(
+            "`market_data` must be a DataFrame or Series with dates as its index. Got "
+            f"{type(market_data).__name__}. Convert it with pandas."
+        )
+    for name in market_data.columns:
+        check_name(name, "market_data")
+    dates = market_data.index
+    if not (dates.is_monotonic_increasing and dates.is_unique) or dates.hasnans:
+        raise ValueError(
+            "`market_data` must have increasing, unique dates. Got an index that is "
+            "not. Use `.sort_index()`, and keep one row per date."
+        )
+    if index_kind(dates) != index_kind(index):
+        raise ValueError(
+            "`market_data` must have an index of the panel's kind. Got "
+            f"{index_kind(dates)}, the panel has {index_kind(index)}. Convert one of "
+            "them."
+        )
+    try:
+        return market_data.astype(np.float64).ffill()
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"`market_data` must hold numbers. Got values that are none ({error}). "
+            "Convert or drop them."
+        ) from error
+
+
+def index_kind(index: pd.Index) -> str:
+    """Say what an index holds, as far as it decides what it compares with."""
+    if isinstance(index, pd.DatetimeIndex):
+        return "dates without time zone" if index.tz is None else "dates with time zone"
+    if isinstance(index, pd.PeriodIndex):
+        return f"periods ({index.freqstr})"
+    return "numbers"
+
+
+def join_market_data(market_data: pd.DataFrame, index: pd.Index) -> np.ndarray:
+    """Take the latest row at or before each date, `(n_dates, n_series)`."""
+    values = market_data.reindex(index, method="ffill").to_numpy()
+    return np.where(np.isinf(values), np.nan, values)
+
+
+def group_numbers(groups: Any, tickers: tuple[str, ...]) -> np.ndarray | None:
+    """Give each ticker the number of its group.
+
+    Parameters
+    ----------
+    groups : dict, Series or None
+        Ticker → group. Tickers that the panel lacks are ignored.
+    tickers : tuple of str
+        Tickers of the panel.
+
+    Returns
+    -------
+    ndarray of shape (n_tickers,), dtype int, or None
+        Number of each ticker's group; −1 for none, or a missing one.
+
+    Raises
+    ------
+    ValueError
+        If it is no mapping, or no ticker of the panel has a group.
+    """
+    if groups is None:
+        return None
+    if not isinstance(groups, (Mapping, pd.Series)):
+        raise ValueError(
+            "`groups` must be a dict or Series of ticker → group. Got "
+            f'{type(groups).__name__}. Pass such as {{"AAPL": "tech"}}.'
+        )
+    if isinstance(groups, pd.Series) and not groups.index.is_unique:
+        twice = groups.index[groups.index.duplicated()]
+        raise ValueError(
+            "`groups` must hold every ticker once. Got duplicates of "
+            f"{format_tickers(twice)}. Drop them with "
+            "`groups[~groups.index.duplicated()]`."
+        )
+    names = pd.Series([groups.get(ticker) for ticker in tickers], dtype=object)
+    numbers, _ = pd.factorize(names)
+    if (numbers < 0).all():
+        raise ValueError(
+            "`groups` must name a group for some of the panel's tickers. Got groups of "
+            f"{format_tickers(groups.keys())}, the panel has {format_tickers(tickers)}."
+            " Use the panel's tickers as keys."
+        )
+    return numbers
