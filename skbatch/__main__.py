@@ -1,5 +1,6 @@
 """Entry point of the command line: ``skbatch`` or ``python -m skbatch``."""
 
+import os
 import sys
 
 __all__ = ["main"]
@@ -7,6 +8,9 @@ __all__ = ["main"]
 
 def main() -> None:
     """Run the command line, or say what to install when its packages are missing."""
+    # XGBoost's threads spin while they wait for each other: on cores that are busy with
+    # something else, a fit would take many times as long. OpenMP reads it when loaded.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         from skbatch.cli import app
     except ModuleNotFoundError as error:

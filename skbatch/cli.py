@@ -206,7 +206,7 @@ def _progress() -> Iterator[Progress | None]:
     if not sys.stderr.isatty():
         yield None
         return
-    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    columns = (TextColumn("{task.description:<32}"), BarColumn(), TimeElapsedColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
         yield progress
 
@@ -347,17 +347,19 @@ def _score(
     actual = labels.iloc[-holdout:]
     forecasts = model.predict(features.iloc[-holdout:])
     r2 = out_of_sample_r2(actual, forecasts)
-    scores = [f"R² against a forecast of zero {100 * r2:+.2f} %"]
+    scores = [f"an R² of {100 * r2:+.2f} % against forecasting zero"]
     ranks = rank_information_coefficient_series(actual, forecasts).dropna()
     if len(ranks) > horizon:
         # Labels overlap: only every horizon-th date brings something new.
         error = ranks.std() / (len(ranks) / horizon) ** 0.5
-        scores.insert(0, f"rank IC {ranks.mean():+.3f} (standard error {error:.3f})")
+        scores.insert(
+            0, f"a rank IC of {ranks.mean():+.3f} (standard error {error:.3f})"
+        )
     return (
-        f"Held out: on the last {holdout} rows, forecast by a second fit that ended "
-        f"before them, {' and '.join(scores)}. Returns are mostly noise: a rank IC "
-        "within two standard errors of 0 is what chance gives, and an R² below 0 is "
-        "worse than forecasting nothing."
+        f"Held out: a second fit without the last {holdout} rows, scored on them, has "
+        f"{' and '.join(scores)}. Returns are mostly noise: a rank IC within two "
+        "standard errors of 0 is what chance gives, and an R² below 0 is worse than "
+        "forecasting nothing."
     )
 
 

@@ -1,0 +1,388 @@
+import os
+import re
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+import scipy.stats
+from sklearn.pipeline import make_pipeline
+from typer.testing import CliRunner
+
+import skbatch
+import skbatch.datasets
+from skbatch import (
+    BatchLinearForecaster,
+    BatchXGBoostForecaster,
+    FallbackForecaster,
+    SharedFeatureExtractor,
+    __main__,
+    cli,
+    forward_returns,
+    read_panel,
+)
+from skbatch.datasets import make_panel
+
+COLUMNS = ["ticker", "date", "horizon", "expected_return", "model", "reason"]
+# Variables that make rich believe in a terminal.
+NO_COLOR = dict.fromkeys(["FORCE_COLOR", "PY_COLORS", "GITHUB_ACTIONS", "COLUMNS"])
+PIPE = {name: value for name, value in os.environ.items() if name not in NO_COLOR}
+
+
+@pytest.fixture(scope="module")
+def prices():
+    return make_panel(n_dates=320, n_tickers=5, random_state=0).round(3)
+
+
+def run(*arguments):
+    """Run a command in this process."""
+    return CliRunner(env=NO_COLOR).invoke(cli.app, [str(part) for part in arguments])
+
+
+def read_forecasts(path):
+    """Read cells as they are written, and all digits of the forecasts."""
+    table = pd.read_csv(path, dtype=str, keep_default_na=False)
+    forecasts = [float(cell or "nan") for cell in table["expected_return"]]
+    return table.assign(expected_return=forecasts)
+
+
+def table_rows(output):
+    """Cut the table of forecasts out of the output: ticker → rest of the line.
+
+    A line that begins with a space goes on with the reason of the one above.
+    """
+    lines = output.splitlines()
+    start = next(i for i, line in enumerate(lines) if line.startswith("──")) + 1
+    table = [row for row in lines[start : lines.index("", start)] if row[0] != " "]
+    return dict(row.rstrip().split(maxsplit=1) for row in table)
+
+
+def with_volume(prices):
+    """Make the table that yfinance downloads."""
+    volume = (prices * 1000).round()
+    frame = pd.concat({"Close": prices, "Volume": volume}, axis=1)
+    return frame.rename_axis(index="Date", columns=["Price", "Ticker"])
+
+
+def write_wide(prices, folder):
+    prices.to_csv(folder / "wide.csv")
+    return folder / "wide.csv", ()
+
+
+def write_parquet(prices, folder):
+    prices.to_parquet(folder / "wide.parquet")
+    return folder / "wide.parquet", ()
+
+
+def write_yfinance(prices, folder):
+    with_volume(prices).to_csv(folder / "yfinance.csv")
+    return folder / "yfinance.csv", ()
+
+
+def write_field(prices, folder):
+    with_volume(prices).to_csv(folder / "field.csv")
+    return folder / "field.csv", ("--field", "Close")
+
+
+def write_long(prices, folder):
+    long = prices.rename_axis("when").melt(
+        var_name="paper", value_name="paid", ignore_index=False
+    )
+    long["rating"] = 3
+    long.sample(frac=1, random_state=0).to_csv(folder / "long.csv")
+    names = ("--date", "when", "--ticker", "paper", "--value", "paid")
+    return folder / "long.csv", names
+
+
+@pytest.mark.parametrize(
+    "write", [write_wide, write_parquet, write_yfinance, write_field, write_long]
+)
+def test_forecast_writes_what_the_python_api_forecasts(write, prices, tmp_path):
+    path, options = write(prices, tmp_path)
+    output = tmp_path / "forecasts.csv"
+    result = run("forecast", path, "--horizon", 3, "--output", output, *options)
+    assert (result.exit_code, result.stderr) == (0, "")
+
+    panel = with_volume(prices) if write is write_yfinance else prices
+    panel = read_panel(panel)
+    model = make_pipeline(
+        SharedFeatureExtractor(),
+        FallbackForecaster(BatchXGBoostForecaster(), BatchLinearForecaster()),
+    )
+    model.fit(panel, forward_returns(panel, horizon=3))
+    expected = model.predict(panel.iloc[[-1]]).iloc[0]
+
+    table = read_forecasts(output)
+    assert list(table.columns) == COLUMNS
+    assert list(table["ticker"]) == list(prices.columns)
+    assert set(table["date"]) == {str(prices.index[-1].date())}
+    assert set(table["horizon"]) == {"3"}
+    # CSV readers may round the last digit of a price.
+    np.testing.assert_allclose(table["expected_return"], expected, rtol=1e-9)
+    assert list(table["model"]) == list(model[-1].provenance_["model"])
+    assert list(table["reason"]) == list(model[-1].provenance_["reason"])
+
+    assert f"Written to {output}" in result.stdout
+    by_forecast = table.sort_values("expected_return", ascending=False)
+    rows = table_rows(result.stdout)
+    assert list(rows) == list(by_forecast["ticker"])
+    for row in by_forecast.itertuples():
+        assert rows[row.ticker].startswith(f"{100 * row.expected_return:+.3f} % ")
+
+
+def test_output_is_optional(prices, tmp_path):
+    path, _ = write_wide(prices, tmp_path)
+    result = run("forecast", path, "--holdout", 0)
+    assert result.exit_code == 0
+    assert "Written" not in result.stdout
+    assert [path.name for path in tmp_path.iterdir()] == ["wide.csv"]
+
+
+def test_tickers_without_a_price_are_listed_with_their_reason(prices, tmp_path):
+    prices = prices.copy()
+    prices.iloc[-1, 1] = np.nan
+    prices.iloc[5, 2] = -1.0
+    prices.columns = ["A", "B", "[bold]C[/bold]", "D", "E"]
+    path, _ = write_wide(prices, tmp_path)
+    output = tmp_path / "forecasts.csv"
+    result = run("forecast", path, "--output", output, "--holdout", 0)
+
+    assert result.exit_code == 0
+    assert f"\nB,{prices.index[-1].date()},5,,none," in output.read_text()
+    missing = read_forecasts(output).set_index("ticker").loc["B"]
+    assert "prices are missing" in missing["reason"]
+    rows = table_rows(result.stdout)
+    assert list(rows)[-1] == "B"
+    assert rows["B"].split(maxsplit=2)[:2] == ["NaN", "none"]
+    assert "[bold]C[/bold]" in rows, "tickers must not be read as markup"
+
+    lines = result.stderr.splitlines()
+    assert len(lines) == 2
+    assert all(line.startswith("warning: ") for line in lines)
+    assert "[bold]C[/bold]" in lines[0]
+    assert "1 of 5 tickers are not served" in lines[1]
+
+
+def test_long_tables_are_cut_in_the_middle(monkeypatch):
+    panel = make_panel(n_dates=300, n_tickers=31, random_state=0)
+    monkeypatch.setattr(skbatch.datasets, "load_sp500_prices", lambda: panel)
+    result = run("demo", "--holdout", 0)
+    assert result.exit_code == 0
+    rows = table_rows(result.stdout)
+    assert len(rows) == 21
+    assert list(rows)[10] == "..."
+    assert rows["..."] == "11 more"
+
+
+def test_demo_tells_stages_facts_and_scores_of_rows_not_seen(monkeypatch):
+    panel = make_panel(n_dates=500, n_tickers=5, random_state=1)
+    monkeypatch.setattr(skbatch.datasets, "load_sp500_prices", lambda: panel)
+    result = run("demo", "--horizon", 2, "--holdout", 100)
+    assert (result.exit_code, result.stderr) == (0, "")
+    text = " ".join(result.stdout.split())
+    first, last = panel.index[[0, -1]].date
+    assert f"5 tickers, 500 rows from {first} to {last}, fields: close" in text
+    stages = "start", "read", "features", "fit", "forecast", "hold-out", "total"
+    for stage in stages:
+        assert re.search(rf"^{stage} +\d+\.\d\d$", result.stdout, re.MULTILINE), stage
+
+    y = forward_returns(panel, 2)
+    model = make_pipeline(
+        SharedFeatureExtractor(),
+        FallbackForecaster(BatchXGBoostForecaster(), BatchLinearForecaster()),
+    )
+    forecasts = model.fit(panel[:-100], y[:-100]).predict(panel[-100:])[:-2].to_numpy()
+    actual = panel.pct_change(2, fill_method=None).shift(-2)[-100:-2].to_numpy()
+    r2 = 1 - ((actual - forecasts) ** 2).sum() / (actual**2).sum()
+    pairs = zip(actual, forecasts, strict=True)
+    ranks = [scipy.stats.spearmanr(*pair).statistic for pair in pairs]
+    error = np.std(ranks, ddof=1) / np.sqrt(len(ranks) / 2)
+    assert f"rank IC of {np.mean(ranks):+.3f} (standard error {error:.3f})" in text
+    assert f"R² of {100 * r2:+.2f} % against forecasting zero" in text
+
+
+def test_a_short_panel_is_forecast_but_not_scored(prices, tmp_path):
+    path, _ = write_wide(prices, tmp_path)
+    result = run("forecast", path)
+    assert result.exit_code == 0
+    assert "Not scored: 252 held-out rows" in result.stdout
+
+
+def test_one_ticker_has_no_rank_ic(tmp_path):
+    path, _ = write_wide(make_panel(n_dates=400, n_tickers=1, random_state=0), tmp_path)
+    result = run("forecast", path, "--holdout", 60)
+    assert result.exit_code == 0
+    assert "has an R² of" in " ".join(result.stdout.split())
+
+
+def write_words(prices, folder):
+    prices.assign(T001="soon").to_csv(folder / "words.csv")
+    return folder / "words.csv"
+
+
+def write_duplicates(prices, folder):
+    pd.concat([prices, prices.iloc[-1:]]).to_csv(folder / "d.csv")
+    return folder / "d.csv"
+
+
+def write_binary(_, folder):
+    (folder / "b.csv").write_bytes(b"\xff\xfe\x00\x80" * 9)
+    return folder / "b.csv"
+
+
+def write_text(_, folder):
+    (folder / "t.parquet").write_text("date,A\n")
+    return folder / "t.parquet"
+
+
+def write_empty(_, folder):
+    (folder / "e.csv").write_text("")
+    return folder / "e.csv"
+
+
+def write_prices(prices, folder):
+    return write_wide(prices, folder)[0]
+
+
+@pytest.mark.parametrize(
+    ("write", "options", "message"),
+    [
+        (lambda _, folder: folder / "none.csv", (), "existing file"),
+        (lambda _, folder: folder, (), ""),
+        (write_words, (), "Got str in T001"),
+        (write_duplicates, (), "every date once"),
+        (write_binary, (), ""),
+        (write_text, (), ""),
+        (write_empty, (), "must hold prices"),
+        (write_prices, ("--date", "when"), "when"),
+        (write_prices, ("--value", "paid"), "value"),
+        (write_prices, ("--field", "Bid"), "Bid"),
+        (write_prices, ("--horizon", 320), "less than the number of dates"),
+        (write_prices, ("--output", "forecasts.parquet"), "end in .csv"),
+        (write_prices, ("--output", "nowhere/forecasts.csv"), "existing folder"),
+        (write_prices, ("--output", "wide.csv"), "must not be the file of prices"),
+    ],
+)
+def test_errors_of_users_are_one_line(
+    write, options, message, prices, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    path = write(prices, tmp_path)
+    before = path.read_bytes() if path.is_file() else None
+    result = run("forecast", path, *options)
+    assert result.exit_code == 2
+    assert result.stdout == ""
+    assert re.fullmatch(r"error: .+\n", result.stderr)
+    assert message in result.stderr
+    assert before is None or path.read_bytes() == before
+
+
+@pytest.mark.parametrize("arguments", [("--horizon", 0), ("--horizon", "week")])
+def test_arguments_of_the_wrong_kind_are_refused(arguments):
+    result = run("demo", *arguments)
+    assert result.exit_code == 2
+    assert "--horizon" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_labels_that_are_all_missing_are_an_error_of_the_user(tmp_path):
+    prices = pd.DataFrame(
+        {"A": [1.0, np.nan] * 20, "B": [np.nan, 1.0] * 20},
+        index=pd.date_range("2020-01-01", periods=40, freq="D"),
+    )
+    path, _ = write_wide(prices, tmp_path)
+    result = run("forecast", path, "--horizon", 1, "--holdout", 0)
+    assert result.exit_code == 2
+    assert "error: " in result.stderr.splitlines()[-1]
+
+
+@pytest.mark.parametrize("error", [RuntimeError, ValueError, KeyError])
+def test_errors_of_the_program_keep_their_traceback(
+    error, prices, tmp_path, monkeypatch
+):
+    def fail(*_):
+        raise error("a bug")
+
+    monkeypatch.setattr(cli, "_forecaster", fail)
+    result = run("forecast", write_prices(prices, tmp_path))
+    assert isinstance(result.exception, error)
+    assert result.exit_code == 1
+
+
+def test_missing_datasets_name_their_extra(monkeypatch):
+    monkeypatch.setitem(sys.modules, "skfolio.datasets", None)
+    result = run("demo")
+    assert result.exit_code == 2
+    assert "skbatch[datasets]" in result.stderr
+
+
+@pytest.mark.parametrize("package", ["typer", "rich"])
+def test_missing_packages_of_the_command_line_name_its_extra(package, monkeypatch):
+    monkeypatch.delitem(sys.modules, "skbatch.cli")
+    monkeypatch.delattr(skbatch, "cli")
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(SystemExit) as stop:
+        __main__.main()
+    assert str(stop.value).startswith(f"error: the command line needs {package}")
+    assert "pip install 'skbatch[cli]'" in str(stop.value)
+
+
+def test_version_and_help_import_nothing_heavy():
+    code = (
+        "import sys; from typer.testing import CliRunner; from skbatch.cli import app;"
+        "outputs = [CliRunner().invoke(app, [o]).output for o in sys.argv[1:]];"
+        "print(*outputs);"
+        "print('heavy:', *{'numpy', 'pandas', 'sklearn', 'xgboost'} & {*sys.modules})"
+    )
+    command = [sys.executable, "-c", code, "--version", "--help"]
+    output = subprocess.check_output(command, text=True, env=PIPE, encoding="utf-8")
+    assert f"skbatch {skbatch.__version__}" in output
+    assert "demo" in output
+    assert "forecast" in output
+    assert output.splitlines()[-1].strip() == "heavy:"
+
+
+def test_a_pipe_gets_plain_text(prices, tmp_path):
+    path, _ = write_wide(prices, tmp_path)
+    command = [sys.executable, "-m", "skbatch", "forecast", path, "--holdout", "0"]
+    done = subprocess.run(command, capture_output=True, env=PIPE, check=True)
+    assert done.stderr == b""
+    text = done.stdout.decode()
+    assert "\x1b" not in text
+    assert "\r" not in text.replace(os.linesep, "\n")
+    assert list(table_rows(text.replace(os.linesep, "\n")))
+    assert max(map(len, text.splitlines())) <= cli.PIPE_WIDTH
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no pseudo-terminals.")
+def test_a_terminal_gets_a_progress_bar_on_stderr(prices, tmp_path):
+    import pty
+
+    path, _ = write_wide(prices, tmp_path)
+    reader, writer = pty.openpty()
+    command = [sys.executable, "-m", "skbatch", "forecast", path, "--holdout", "0"]
+    with subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=writer,
+        env={**PIPE, "TERM": "xterm-256color"},
+    ) as process:
+        os.close(writer)
+        drawn = b""
+        while chunk := read_terminal(reader):
+            drawn += chunk
+        assert process.stdout is not None
+        assert b"\x1b" not in process.stdout.read()
+    os.close(reader)
+    assert process.returncode == 0
+    assert "fit: BatchXGBoostForecaster" in drawn.decode()
+    assert drawn.endswith(b"\x1b[2K"), "the bar must leave nothing behind"
+
+
+def read_terminal(reader):
+    """Read what was drawn; Linux reports the end of a pseudo-terminal as an error."""
+    try:
+        return os.read(reader, 4096)
+    except OSError:
+        return b""
