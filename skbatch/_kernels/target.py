@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-__all__ = ["common_return", "shrinkage_slope", "shrunken_mean"]
+__all__ = ["common_return", "shrinkage_slope", "shrunken_mean", "standard_deviation"]
 
 
 def common_return(labels: np.ndarray) -> np.ndarray:
@@ -25,6 +25,25 @@ def common_return(labels: np.ndarray) -> np.ndarray:
     count = finite.sum(axis=1)
     total = np.where(finite, labels, 0.0).sum(axis=1)
     return np.where(count >= 2, total / np.maximum(count, 1), np.nan)
+
+
+def standard_deviation(labels: np.ndarray) -> np.ndarray:
+    """Standard deviation of the finite labels of each column.
+
+    Parameters
+    ----------
+    labels : ndarray of shape (n_dates, n_labels)
+        Returns; NaN is missing.
+
+    Returns
+    -------
+    ndarray of shape (n_labels,)
+        With divisor n; 0 for a column without finite labels.
+    """
+    finite = np.isfinite(labels)
+    count = np.maximum(finite.sum(axis=0), 1)
+    mean = np.where(finite, labels, 0.0).sum(axis=0) / count
+    return np.sqrt((np.where(finite, labels - mean, 0.0) ** 2).sum(axis=0) / count)
 
 
 def shrunken_mean(values: np.ndarray, horizon: int) -> tuple[float, float]:

@@ -16,7 +16,12 @@ from typing import Any, Literal
 import numpy as np
 from sklearn.utils._param_validation import Interval, StrOptions
 
-from skbatch._kernels.target import common_return, shrinkage_slope, shrunken_mean
+from skbatch._kernels.target import (
+    common_return,
+    shrinkage_slope,
+    shrunken_mean,
+    standard_deviation,
+)
 from skbatch.exceptions import ModelFitError
 from skbatch.forecasting._progress import Progress
 from skbatch.forecasting._tables import FeatureTable, LabelLayout
@@ -217,8 +222,7 @@ class Decomposition:
         if self.scale is None:
             self.constant_scale = 1.0 / self.root_horizon
         else:
-            spread = np.nanstd(np.where(np.isfinite(labels), labels, np.nan), axis=0)
-            self.constant_scale = spread / self.root_horizon
+            self.constant_scale = standard_deviation(labels) / self.root_horizon
 
     def _scale_matrix(self, features: FeatureTable) -> np.ndarray:
         """Volatility per row `(n_dates, n_labels)`; NaN where unknown or zero."""
