@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import time
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -105,8 +106,10 @@ def evaluate(
     }
 
 
-def run(prices: pd.DataFrame, horizons: list[int], names: list[str]) -> pd.DataFrame:
-    """Evaluate the named variants at every horizon."""
+def run(
+    prices: pd.DataFrame, horizons: list[int], names: list[str]
+) -> Iterator[pd.DataFrame]:
+    """Evaluate the named variants at every horizon; give the table so far."""
     X = SharedFeatureExtractor().fit_transform(prices)
     wrong = spikes(prices)
     print(f"{int(wrong.to_numpy().sum())} prices are off by a factor for one day")
@@ -135,8 +138,7 @@ def run(prices: pd.DataFrame, horizons: list[int], names: list[str]) -> pd.DataF
                 }
             row["seconds"] = time.perf_counter() - start
             rows.append(row)
-            print(pd.Series(row).to_frame().T.to_string(index=False, header=False))
-    return pd.DataFrame(rows)
+            yield pd.DataFrame(rows)
 
 
 def to_markdown(table: pd.DataFrame) -> str:
@@ -171,9 +173,10 @@ def main() -> None:
     prices = read_panel(arguments.prices, field="Close")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", SkbatchWarning)
-        table = run(prices, arguments.horizons, arguments.variants)
-    if arguments.output:
-        arguments.output.write_text(to_markdown(table), encoding="utf-8")
+        for table in run(prices, arguments.horizons, arguments.variants):
+            print(to_markdown(table.tail(1)).splitlines()[-1], flush=True)
+            if arguments.output:
+                arguments.output.write_text(to_markdown(table), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -28,7 +28,7 @@ def common_return(labels: np.ndarray) -> np.ndarray:
 
 
 def standard_deviation(labels: np.ndarray) -> np.ndarray:
-    """Standard deviation of the finite labels of each column.
+    """Measure the spread of the finite labels of each column.
 
     Parameters
     ----------
