@@ -96,13 +96,13 @@ def parse_dates(values: pd.Index) -> pd.Index:
     if _has_several_offsets(texts):
         # Daylight saving changes the offset. The local time keeps the trading day.
         values = values.str.replace(_OFFSET, "", regex=True)
+    day_first = _day_first(texts)
     try:
         with warnings.catch_warnings():
+            # pandas warns where it begins to guess: 10:00 would become today.
             warnings.simplefilter("error")
-            return pd.DatetimeIndex(pd.to_datetime(values, dayfirst=_day_first(texts)))
-    except (ValueError, TypeError, UserWarning) as error:
-        if isinstance(error, PanelError):
-            raise
+            return pd.DatetimeIndex(pd.to_datetime(values, dayfirst=day_first))
+    except (ValueError, TypeError, Warning) as error:
         raise _not_dates(values) from error
 
 

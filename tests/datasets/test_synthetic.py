@@ -162,6 +162,12 @@ def test_prices_stay_positive_at_the_limits(signal, strength):
     assert prices.pct_change(fill_method=None).min(axis=None) > -0.9
 
 
+def test_noise_is_cut_at_four_standard_deviations():
+    prices = make_panel(3000, 40, volatility=0.1, market_volatility=0, random_state=1)
+    moves = prices.pct_change(fill_method=None).abs().max(axis=None)
+    assert moves == pytest.approx(0.4, abs=1e-12)
+
+
 @pytest.mark.parametrize("signal", SIGNALS)
 def test_late_listings_begin_with_missing_prices(signal):
     prices, oracle = make(signal, n_dates=80, n_tickers=10, late_listings=4)

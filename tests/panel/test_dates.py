@@ -86,6 +86,7 @@ def test_local_dates_are_kept_when_daylight_saving_changes_the_offset():
         (["2024-02-28", "soon"], "Column 'date' must hold dates"),
         ([1704153600, 1704240000], "Got values such as 1704153600"),
         (["2024-02-28", None], "Got one at row 1"),
+        (["10:00", "11:00"], "must hold dates"),
         ([True, False], "must hold dates"),
     ],
 )

@@ -68,10 +68,11 @@ def test_tickers_may_be_called_like_fields(tickers, ticker_first):
     assert_frame_equal(checked, panel)
 
 
-def test_wide_tickers_may_be_called_like_fields():
-    panel = pd.DataFrame({"OPEN": [1.0], "LOW": [2.0]})
+@pytest.mark.parametrize("tickers", [["OPEN", "LOW"], ["MSFT", "OPEN", "CLOSE"]])
+def test_wide_tickers_may_be_called_like_fields(tickers):
+    panel = pd.DataFrame(1.0, index=[0, 1], columns=tickers)
     assert check_panel(panel) is panel
-    assert panel_tickers(panel) == ["OPEN", "LOW"]
+    assert panel_tickers(panel) == tickers
 
 
 def test_adjusted_closes_adjust_all_prices_but_not_volume():

@@ -109,6 +109,12 @@ def test_a_wide_frame_may_have_row_numbers():
     assert_same(read_panel(closes.to_numpy()), check_panel(closes.to_numpy()))
 
 
+def test_only_row_numbers_are_dropped():
+    closes = pd.DataFrame({"index": [0, 1, 2], "A": [5, 6, 7]}, index=[3, 4, 5])
+    assert list(read_panel(closes)) == ["A"]
+    assert list(read_panel(closes + 1)) == ["index", "A"]
+
+
 # ---------------------------------------------------------------- tables of fields
 
 
@@ -312,6 +318,7 @@ BAD_TABLES = {
     ),
     "unknown date": (LONG, {"date": "when"}, "Got 'when'. The columns are date, tick"),
     "unknown ticker": (LONG, {"ticker": "who"}, "Got 'who'. The columns are "),
+    "unknown ticker of a wide table": (make_closes(), {"ticker": "who"}, "Got 'who'."),
     "unknown value": (LONG, {"value": "px"}, "Got 'px'. The columns are "),
     "unknown field": (make_ohlcv(), {"field": "VWAP"}, "Got 'VWAP'. The fields are Op"),
     "field of a wide table": (
