@@ -1,0 +1,83 @@
+import re
+import runpy
+import tomllib
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+import skbatch.datasets
+from skbatch import cli
+
+ROOT = Path(skbatch.__file__).parents[1]
+README = ROOT / "README.md"
+QUICKSTART = ROOT / "examples" / "quickstart.py"
+pytestmark = pytest.mark.skipif(
+    not README.exists(), reason="The package is installed without its repository."
+)
+
+
+def blocks(language):
+    """Cut the code blocks of a language out of the README."""
+    text = README.read_text(encoding="utf-8")
+    return re.findall(rf"^```{language}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+
+
+def extras():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    return project["optional-dependencies"]
+
+
+@pytest.mark.parametrize(
+    ("number", "last"),
+    [(0, ".venv/bin/skbatch demo"), (1, ".venv/bin/python -m pytest")],
+)
+def test_the_two_commands_do_all_the_set_up_in_one_line(number, last):
+    steps = blocks("bash")[number].strip().split(" && ")
+    assert len(steps) == 3
+    assert "\n" not in "".join(steps)
+    assert steps[0] == "python3 -m venv .venv"
+    assert steps[1].startswith(".venv/bin/python -m pip install ")
+    assert steps[2] == last
+
+
+def test_extras_that_are_named_exist():
+    text = README.read_text(encoding="utf-8") + QUICKSTART.read_text(encoding="utf-8")
+    named = set(re.findall(r"(?:\.|skbatch)\[(\w+)\]", text))
+    assert named
+    assert named <= set(extras())
+
+
+def test_options_that_are_named_exist():
+    used = set(re.findall(r"--[a-z]\w+", README.read_text(encoding="utf-8")))
+    # Wide enough that no option is cut.
+    output = CliRunner().invoke(cli.app, ["forecast", "--help"], env={"COLUMNS": "200"})
+    assert used
+    assert used <= set(re.findall(r"--[a-z]\w+", output.stdout))
+
+
+@pytest.mark.parametrize("document", ["README.md", "docs/index.md"])
+def test_links_lead_somewhere(document):
+    path = ROOT / document
+    links = re.findall(r"\]\((?!https?:)([^)#]+)\)", path.read_text(encoding="utf-8"))
+    assert links
+    for link in links:
+        assert (path.parent / link).exists(), link
+
+
+def test_python_blocks_are_the_example():
+    example = QUICKSTART.read_text(encoding="utf-8").partition('"""\n\n')[2]
+    assert blocks("python") == [example]
+
+
+@pytest.mark.filterwarnings("ignore::skbatch.exceptions.SkbatchWarning")
+def test_the_example_runs(monkeypatch, capsys):
+    # On the last four years of a few tickers: all of it takes half a minute.
+    recent = skbatch.datasets.load_sp500_prices().iloc[-1000:, :5]
+    monkeypatch.setattr(skbatch.datasets, "load_sp500_prices", lambda: recent)
+    names = runpy.run_path(str(QUICKSTART))
+    assert names["forecasts"].shape == (1, 5)
+    assert names["forecasts"].notna().all(axis=None)
+    printed = capsys.readouterr().out
+    assert "BatchXGBoostForecaster" in printed
+    assert "fallbackforecaster__estimator__max_depth" in printed
