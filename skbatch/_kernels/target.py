@@ -7,24 +7,26 @@ import numpy as np
 __all__ = ["common_return", "shrinkage_slope", "shrunken_mean", "standard_deviation"]
 
 
-def common_return(labels: np.ndarray) -> np.ndarray:
+def common_return(labels: np.ndarray, min_tickers: int = 2) -> np.ndarray:
     """Equal-weighted mean of the finite labels of each date.
 
     Parameters
     ----------
     labels : ndarray of shape (n_dates, n_tickers)
         Returns per horizon; NaN is missing.
+    min_tickers : int, default=2
+        Fewest finite labels of a date, at least 1. One ticker alone has no return
+        relative to the others.
 
     Returns
     -------
     ndarray of shape (n_dates,)
-        NaN where a date has fewer than two finite labels: one ticker alone has no
-        return relative to the others.
+        NaN where a date has fewer than `min_tickers` finite labels.
     """
     finite = np.isfinite(labels)
     count = finite.sum(axis=1)
     total = np.where(finite, labels, 0.0).sum(axis=1)
-    return np.where(count >= 2, total / np.maximum(count, 1), np.nan)
+    return np.where(count >= min_tickers, total / np.maximum(count, 1), np.nan)
 
 
 def standard_deviation(labels: np.ndarray) -> np.ndarray:
@@ -62,7 +64,7 @@ def shrunken_mean(values: np.ndarray, horizon: int) -> tuple[float, float]:
     mean : float
         Mean of the finite values, NaN if there is none.
     weight : float
-        :math:`t^2 / (1 + t^2)` with the mean's t-statistic t, in [0, 1).
+        :math:`t^2 / (1 + t^2)` with the mean's t-statistic t, in [0, 1]; 1 for returns that do not vary.
 
     Notes
     -----

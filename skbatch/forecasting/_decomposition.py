@@ -87,11 +87,25 @@ class Task:
 
 @dataclass
 class TaskModel:
-    """A trained task and the factor its forecasts are multiplied with."""
+    """A trained task and the factor its forecasts are multiplied with.
+
+    Attributes
+    ----------
+    task : Task
+        What was trained.
+    model : object
+        Its `predict` takes stacked inputs.
+    shrinkage : float
+        Factor in (0, 1] of the model's forecasts.
+    trained : ndarray of shape (n_outputs,), dtype bool
+        Outputs that had a label in training. What a model says about the others is
+        made up.
+    """
 
     task: Task
     model: Any
     shrinkage: float
+    trained: np.ndarray
 
 
 @dataclass
@@ -176,10 +190,9 @@ class Decomposition:
                 self._fit_task(task, features, target, fit_model, step)
         report.finish()
         if not self.models:
-            name, reason = next(iter(self.failures.items()))
             raise ModelFitError(
-                f"No model could be fitted for any of {len(tasks)} tickers. Got, for "
-                f"{name}: {reason}. Pass more rows, or strategy='pooled'."
+                f"strategy='per_ticker' must fit a model for one of {len(tasks)} "
+                f"labels. Got none: {next(iter(self.failures.values()))}"
             )
         return self
 
@@ -251,7 +264,11 @@ class Decomposition:
             pooled = self.own.shape[1] > 0 and len(group) > 1
             for columns in [group] if pooled else group[:, None]:
                 values = labels[:, columns]
-                common = common_return(values) if pooled else values[:, 0]
+                common = (
+                    common_return(values, min_tickers=2 if self.relative else 1)
+                    if pooled
+                    else values[:, 0]
+                )
                 mean, weight = shrunken_mean(common, int(horizon))
                 self.expectation[columns] = mean
                 self.weight[columns] = (
@@ -306,7 +323,11 @@ class Decomposition:
         train, tail = self._split(dates, task.horizon)
         try:
             if len(train) < 2:
-                raise ModelFitError(f"{len(train)} dates with a known label")
+                raise ModelFitError(
+                    f"{task.name} must have 2 dates with a usable label. Got "
+                    f"{len(train)} date(s). Pass more rows, or relative=False where "
+                    "no two tickers have labels at the same date."
+                )
             validation = (
                 None if tail is None else self._rows(task, features, target, tail)
             )
@@ -321,7 +342,8 @@ class Decomposition:
         if validation is not None:
             slope = shrinkage_slope(validation[1], model.predict(validation[0]))
             shrinkage = max(slope, MIN_SHRINKAGE)
-        self.models.append(TaskModel(task, model, shrinkage))
+        trained = np.isfinite(y.reshape(len(y), -1)).any(axis=0)
+        self.models.append(TaskModel(task, model, shrinkage, trained))
 
     def _training_dates(self, task: Task, target: np.ndarray) -> np.ndarray:
         """Dates to train on: those with labels, thinned back from the latest."""
@@ -377,5 +399,6 @@ class Decomposition:
                 continue
             X = features.stack(task.columns, dates + start, series)
             forecast = fitted.model.predict(X).reshape(len(dates), -1)
+            forecast[:, ~fitted.trained] = np.nan
             cells = (dates + start)[:, None], task.outputs[series]
             relative[cells] = forecast * fitted.shrinkage

@@ -176,9 +176,7 @@ class BatchLinearForecaster(BaseBatchForecaster):
         best = 0
         if automatic and validation is not None:
             scores = standardise(validation[0], mean, deviation)
-            actual = validation[1].reshape(len(scores), -1)
-            errors = [np.nanmean((actual - scores @ coef) ** 2) for coef in path]
-            best = int(np.nanargmin(errors))
+            best = _least_error(path, scores, validation[1].reshape(len(scores), -1))
         coef = path[best, :, 0] if y.ndim == 1 else path[best]
         return RidgeModel(mean, deviation, coef, float(alphas[best]))
 
@@ -190,3 +188,11 @@ def _same_rows(known: np.ndarray) -> list[tuple[np.ndarray, list[int]]]:
         if rows.any():
             groups.setdefault(rows.tobytes(), []).append(output)
     return [(known[:, outputs[0]], outputs) for outputs in groups.values()]
+
+
+def _least_error(path: np.ndarray, scores: np.ndarray, actual: np.ndarray) -> int:
+    """Choose the penalty that serves the tail best, or 1.0 if it serves none."""
+    use = np.isfinite(actual) & np.isfinite(path[0]).all(axis=0)
+    if not use.any():
+        return int(np.argmin(np.abs(ALPHAS - 1.0)))
+    return int(np.argmin([np.mean((actual - scores @ c)[use] ** 2) for c in path]))

@@ -4,7 +4,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from skbatch._kernels.target import common_return, shrinkage_slope, shrunken_mean
+from skbatch._kernels.target import (
+    common_return,
+    shrinkage_slope,
+    shrunken_mean,
+    standard_deviation,
+)
 
 NAN = np.nan
 returns = st.floats(-1, 1, allow_subnormal=False)
@@ -15,19 +20,33 @@ labels = arrays(
 )
 
 
-@given(labels)
-def test_common_return_is_the_mean_of_at_least_two_tickers(labels):
-    got = common_return(labels)
+@given(labels, st.integers(1, 3))
+def test_common_return_is_the_mean_of_enough_tickers(labels, min_tickers):
+    got = common_return(labels, min_tickers)
     assert got.shape == (len(labels),)
     for row, value in zip(labels, got, strict=True):
         known = [label for label in row if label == label]
-        expected = sum(known) / len(known) if len(known) >= 2 else NAN
+        expected = sum(known) / len(known) if len(known) >= min_tickers else NAN
         np.testing.assert_allclose(value, expected, rtol=1e-12, atol=1e-15)
+
+
+def test_one_ticker_alone_has_no_common_return():
+    np.testing.assert_allclose(
+        common_return(np.array([[0.1, NAN], [0.1, 0.3]])), [NAN, 0.2]
+    )
 
 
 def test_common_return_ignores_infinite_labels():
     got = common_return(np.array([[0.1, 0.3, np.inf], [0.1, -np.inf, np.inf]]))
     np.testing.assert_allclose(got, [0.2, NAN])
+
+
+@given(labels)
+def test_standard_deviation_is_numpys_of_the_finite_labels(labels):
+    got = standard_deviation(labels)
+    for column, value in zip(labels.T, got, strict=True):
+        known = column[np.isfinite(column)]
+        assert value == pytest.approx(known.std() if len(known) else 0.0, abs=1e-12)
 
 
 @pytest.mark.parametrize("horizon", [1, 5])

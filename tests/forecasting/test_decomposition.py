@@ -39,7 +39,7 @@ class SlowDecomposition:
                 if np.isfinite(value):
                     clipped = max(-limit, min(limit, value))
                     values.append(value if np.isnan(limit) else clipped)
-            if len(values) >= 2:
+            if len(values) >= (2 if self.relative else 1):
                 means[date] = sum(values) / len(values)
         self.common = pd.Series(means).reindex(known.index)
         n = len(means)
