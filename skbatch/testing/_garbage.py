@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import pandas as pd
 
-__all__ = ["KINDS", "ORDERLY", "REMOVED", "garble"]
+__all__ = ["KINDS", "ORDERLY", "REMOVED", "garble", "make_gaps"]
 
 REMOVED = "removed"
 
@@ -77,3 +77,28 @@ def garble(
     garbled = pd.DataFrame(values, panel.index, panel.columns)
     garbled.attrs.update(panel.attrs)
     return garbled
+
+
+def make_gaps(panel: pd.DataFrame, first: int, last: int, seed: int) -> pd.DataFrame:
+    """Make the prices of about half of the tickers missing on some rows.
+
+    Parameters
+    ----------
+    panel : DataFrame of shape (n_dates, n_columns)
+        Canonical panel of prices; stays as it is.
+    first, last : int
+        Numbers of the first and last row of the gaps.
+    seed : int
+        Chooses the tickers.
+
+    Returns
+    -------
+    DataFrame of shape (n_dates, n_columns)
+        The panel with gaps; that of a single ticker has none.
+    """
+    columns = panel.columns.get_level_values(-1)
+    tickers = columns.unique()
+    gone = np.random.default_rng(seed).permutation(tickers)[: len(tickers) // 2]
+    gapped = panel.copy()
+    gapped.iloc[first : last + 1, np.flatnonzero(columns.isin(gone))] = np.nan
+    return gapped

@@ -114,6 +114,10 @@ def check_no_lookahead(
     pass labels made from the prices of that fold alone. A search that is a step of a
     pipeline is not spared: its choices show in the forecasts.
 
+    Back-filling shows only where something is missing. Therefore the first trials
+    are repeated with some tickers' prices missing just before t, and with garbage
+    soon after the first row, where windows are not full yet.
+
     Rows that are cut off may change rounding errors, as they change the order of
     sums; only there a relative difference of 1e-5 is forgiven. A ValueError that the
     estimator raises on huge, constant or missing prices is no failure.

@@ -14,7 +14,7 @@ from sklearn.base import clone
 from skbatch.exceptions import PanelError
 from skbatch.panel import forward_returns
 from skbatch.testing._compare import as_table, find_difference, spell
-from skbatch.testing._garbage import KINDS, ORDERLY, REMOVED, garble
+from skbatch.testing._garbage import KINDS, ORDERLY, REMOVED, garble, make_gaps
 from skbatch.testing._peeking import fit_transform
 
 __all__ = [
@@ -36,6 +36,7 @@ _PHRASES = {
 }
 # Labels change in much the same way under the other kinds, and each costs a fit.
 _LABEL_KINDS = ("shuffled", "huge", REMOVED)
+_FILL_KINDS = ("shuffled", "huge")
 
 
 @dataclass(frozen=True)
@@ -66,59 +67,80 @@ class Trial:
         What to look for when it does not.
     compute : callable
         Gives the output for a panel, garbled or not.
-    last : int
-        Last row of the panel whose prices may matter.
-    rows : slice
-        Rows whose output is compared.
+    first, last : int
+        First and last row whose output is compared; later prices must not matter.
     kinds : tuple of str
         Kinds of garbage to try.
+    fills : bool
+        Whether to look for filled gaps as well.
     """
 
     rule: str
     advice: str
     compute: Callable[[pd.DataFrame], pd.DataFrame]
+    first: int
     last: int
-    rows: slice
     kinds: tuple[str, ...] = KINDS
+    fills: bool = True
 
     def find_leak(self, panel: pd.DataFrame, seed: int) -> str | None:
         """Try every kind of garbage and describe the first change of the output."""
-        rows = panel.index[self.rows]
         expected = self.output(panel)
-        for number, kind in enumerate(self.kinds):
-            garbled = garble(
-                panel, self.last, kind, np.random.default_rng([seed, number])
+        leak = self._find(panel, expected, self.last, self.kinds, seed)
+        if leak or not self.fills:
+            return leak
+        # A window that is not full yet is filled from rows soon after the first.
+        leak = self._find(panel, expected, self.first + 1, _FILL_KINDS, seed)
+        if leak:
+            return leak
+        gapped = make_gaps(panel, max(self.first, self.last - 4), self.last, seed)
+        try:
+            expected = self.compute(gapped)
+        except ValueError:
+            return None  # The estimator takes no missing prices, so it fills none.
+        return self._find(gapped, expected, self.last, _FILL_KINDS, seed)
+
+    def output(self, panel: pd.DataFrame) -> pd.DataFrame:
+        """Compute the output and make sure that there is something to compare."""
+        rows = panel.index[self.first : self.last + 1]
+        table = self.compute(panel)
+        compared = table.loc[table.index.isin(rows)]
+        numeric = all(types.is_numeric_dtype(dtype) for dtype in compared.dtypes)
+        if not compared.size or (numeric and not np.isfinite(compared).any(axis=None)):
+            raise PanelError(
+                "`prices` must be long enough for the estimator to give finite values "
+                f"between {spell(rows[0])} and {spell(rows[-1])}. Got none, so nothing "
+                "could be compared. Pass more rows, or use shorter windows; a "
+                "transformer that keeps no history loses its first rows in every call."
             )
+        return table
+
+    def _find(
+        self,
+        panel: pd.DataFrame,
+        expected: pd.DataFrame,
+        last: int,
+        kinds: tuple[str, ...],
+        seed: int,
+    ) -> str | None:
+        """Garble the rows after `last` and compare the output up to it."""
+        for kind in kinds:
+            rng = np.random.default_rng([seed, KINDS.index(kind)])
             try:
-                got = self.compute(garbled)
+                got = self.compute(garble(panel, last, kind, rng))
             except ValueError:
                 # Refusing absurd prices is no use of them; orderly ones must do.
                 if kind in ORDERLY:
                     raise
                 continue
-            exact = kind != REMOVED
-            difference = find_difference(expected, got, rows, exact=exact)
+            rows = panel.index[self.first : last + 1]
+            difference = find_difference(expected, got, rows, exact=kind != REMOVED)
             if difference is not None:
                 return (
                     f"{self.rule} Got {difference}, when the prices after "
-                    f"{spell(panel.index[self.last])} {_PHRASES[kind]}. {self.advice}"
+                    f"{spell(panel.index[last])} {_PHRASES[kind]}. {self.advice}"
                 )
         return None
-
-    def output(self, panel: pd.DataFrame) -> pd.DataFrame:
-        """Compute the output and make sure that there is something to compare."""
-        first, last = (spell(panel.index[self.rows][end]) for end in (0, -1))
-        table = self.compute(panel)
-        compared = table.loc[table.index.isin(panel.index[self.rows])]
-        numeric = all(types.is_numeric_dtype(dtype) for dtype in compared.dtypes)
-        if not compared.size or (numeric and not np.isfinite(compared).any(axis=None)):
-            raise PanelError(
-                "`prices` must be long enough for the estimator to give finite values "
-                f"between {first} and {last}. Got none, so nothing could be compared. "
-                "Pass more rows, or use shorter windows; a transformer that keeps no "
-                "history loses its first rows in every call."
-            )
-        return table
 
 
 def fit_transform_trial(estimator: Any, panel: pd.DataFrame, cut: Cut) -> Trial:
@@ -132,8 +154,8 @@ def fit_transform_trial(estimator: Any, panel: pd.DataFrame, cut: Cut) -> Trial:
         compute=lambda prices: as_table(
             fit_transform(clone(estimator), prices), prices.index
         ),
+        first=0,
         last=cut.last,
-        rows=slice(0, cut.last + 1),
     )
 
 
@@ -150,8 +172,8 @@ def new_features_trial(estimator: Any, panel: pd.DataFrame, cut: Cut) -> Trial:
             "statistics of all rows that are transformed together."
         ),
         compute=lambda prices: _on_new_rows(fitted.transform, prices, cut),
+        first=cut.fitted + 1,
         last=cut.last,
-        rows=slice(cut.fitted + 1, cut.last + 1),
     )
 
 
@@ -171,8 +193,8 @@ def new_forecasts_trial(
             "windows, back-filling, and statistics of all rows that come together."
         ),
         compute=lambda prices: _on_new_rows(fitted.predict, prices, cut),
+        first=cut.fitted + 1,
         last=cut.last,
-        rows=slice(cut.fitted + 1, cut.last + 1),
     )
 
 
@@ -195,9 +217,10 @@ def labels_trial(estimator: Any, panel: pd.DataFrame, cut: Cut, horizon: Any) ->
             "learnt or chosen by them."
         ),
         compute=compute,
+        first=0,
         last=cut.fitted,
-        rows=slice(0, end),
         kinds=_LABEL_KINDS,
+        fills=False,
     )
 
 

@@ -127,6 +127,9 @@ LEAKS = {
     "standardised": lambda X: (X - X.mean()) / X.std(),
     "centred window": lambda X: X.rolling(5, center=True).mean(),
     "back-filled": lambda X: X.where(X.shift(1) < X).bfill(),
+    "gaps back-filled": lambda X: X.bfill(),
+    "gaps interpolated": lambda X: X.interpolate(limit_direction="both"),
+    "first window back-filled": lambda X: X.rolling(4).mean().bfill(),
     "shifted": lambda X: X.shift(-1),
     "rank in time": lambda X: X.rank(),
     "share of the rows": lambda X: X * np.linspace(0, 1, len(X))[:, None],
@@ -139,7 +142,15 @@ LEAKS = {
 @pytest.mark.parametrize("name", LEAKS)
 def test_leaking_features_are_caught(name, prices):
     with pytest.raises(LookAheadError, match=r"^FunctionTransformer looks ahead\."):
-        check_no_lookahead(FunctionTransformer(LEAKS[name]), prices)
+        check_no_lookahead(FunctionTransformer(LEAKS[name]), prices.bfill())
+
+
+@pytest.mark.parametrize("window", [3, 8, 15])
+def test_filled_first_window_of_new_rows_is_caught(window, prices):
+    means = FunctionTransformer(lambda X: X.rolling(window).mean().bfill())
+    model = make_pipeline(means, Returns(), Slope())
+    with pytest.raises(LookAheadError, match="Forecasts must not depend on prices"):
+        check_no_lookahead(model, prices)
 
 
 def test_scaler_on_all_rows_is_caught(prices):
@@ -288,7 +299,7 @@ class TestSearch:
         scorer = make_forecast_scorer("r2", purge=purge)
         search = GridSearchCV(
             Scored(),
-            {"shrinkage": np.linspace(-3, 3, 101)},
+            {"shrinkage": np.linspace(-3, 3, 41)},
             cv=TimeSeriesSplit(2, test_size=10),
             scoring=scorer,
         )
