@@ -342,7 +342,7 @@ class Decomposition:
         if validation is not None:
             slope = shrinkage_slope(validation[1], model.predict(validation[0]))
             shrinkage = max(slope, MIN_SHRINKAGE)
-        trained = np.isfinite(y.reshape(len(y), -1)).any(axis=0)
+        trained = np.atleast_1d(np.isfinite(y).any(axis=0))
         self.models.append(TaskModel(task, model, shrinkage, trained))
 
     def _training_dates(self, task: Task, target: np.ndarray) -> np.ndarray:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from numbers import Integral, Real
+from threading import Lock
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -33,22 +35,27 @@ class BoosterModel:
         self.booster = booster
         self.device = device
         self.n_jobs = n_jobs
+        self.lock = Lock()
 
     def predict(self, X: np.ndarray) -> np.ndarray:
         """Forecast `(n_rows,)`, or `(n_rows, n_outputs)` for several outputs."""
-        self.booster.set_param(
-            {"nthread": inner_threads(self.n_jobs), "device": self.device}
-        )
-        return self.booster.inplace_predict(X, predict_type="margin")
+        params = {"nthread": inner_threads(self.n_jobs), "device": self.device}
+        # A booster with new parameters fails when two threads forecast with it.
+        with self.lock:
+            self.booster.set_param(params)
+            return self.booster.inplace_predict(X, predict_type="margin")
 
     def __getstate__(self) -> dict[str, Any]:
-        state = self.__dict__.copy()
-        state["booster"] = self.booster.save_raw("ubj")
-        return state
+        return {
+            "booster": self.booster.save_raw("ubj"),
+            "device": self.device,
+            "n_jobs": self.n_jobs,
+        }
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
         self.booster = xgb.Booster(model_file=state["booster"])
+        self.lock = Lock()
 
 
 class _Steps(TrainingCallback):
@@ -226,6 +233,11 @@ class BatchXGBoostForecaster(BaseBatchForecaster):
     def _fit_table(
         self, features: FeatureTable, labels: np.ndarray, layout: LabelLayout
     ) -> None:
+        if not re.fullmatch(r"cpu|(cuda|gpu)(:\d+)?", self.device):
+            raise ValueError(
+                "device must be 'cpu', 'cuda', or 'cuda' and a number. Got "
+                f"{self.device!r}. Pass device='cuda:0' for the first GPU."
+            )
         self._seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         self.model_ = Decomposition.of(self).fit(
             features,
@@ -275,7 +287,9 @@ class BatchXGBoostForecaster(BaseBatchForecaster):
                 **options,
             )
         except xgb.core.XGBoostError as error:
-            message = str(error).strip().splitlines()[0]
+            # Without time and place, which would make reasons differ from run to run.
+            message = re.sub(r"^\[[\d:]+\] \S+: ", "", str(error).strip())
+            message = message.partition("\n")[0]
             raise ModelFitError(f"XGBoostError: {message}") from error
         return BoosterModel(booster, self.device, self.n_jobs)
 

@@ -1,0 +1,237 @@
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pandas as pd
+import pytest
+import xgboost as xgb
+from sklearn.base import clone
+
+from skbatch import BatchLinearForecaster, BatchXGBoostForecaster, FallbackForecaster
+from skbatch.exceptions import ModelFitError
+from skbatch.forecasting._xgboost import masked_squared_error, tail_correlation
+
+NAN = np.nan
+
+
+def count_trees(model):
+    return [m.model.booster.num_boosted_rounds() for m in model.model_.models]
+
+
+# Early stopping -----------------------------------------------------------------------
+
+
+def fading_signal(n_outputs, seed=4):
+    """Labels that follow the inputs for 200 rows and hardly afterwards."""
+    random = np.random.default_rng(seed)
+    X = random.standard_normal((300, 3)).astype(np.float32)
+    follow = np.where(np.arange(300) < 200, 1.0, 0.1)[:, None]
+    signal = follow * np.stack([X[:, 0], -X[:, 1]], axis=1)
+    y = 0.01 * (signal + random.standard_normal((300, 2)))
+    return X, y[:, :n_outputs]
+
+
+@pytest.mark.parametrize("n_outputs", [1, 2])
+def test_the_kept_trees_have_the_best_correlation_with_the_tail(n_outputs):
+    X, y = fading_signal(n_outputs)
+    options = {
+        "horizon": 1,
+        "scale": None,
+        "market_weight": 0.0,
+        "thin": 1,
+        "validation_size": 60,
+        "n_estimators": 40,
+        "learning_rate": 0.2,
+        "max_depth": 3,
+        "min_child_weight": 1.0,
+        "subsample": 1.0,
+        "colsample_bytree": 1.0,
+        "n_jobs": 1,
+    }
+    params = {
+        "max_depth": 3,
+        "learning_rate": 0.2,
+        "reg_lambda": 10.0,
+        "max_bin": 64,
+        "base_score": 0.0,
+        "multi_strategy": "multi_output_tree",
+        "nthread": 1,
+    }
+    # Labels are known up to row 298, so the tail is 239 … 298.
+    z = y - y[:299].mean(axis=0)
+    train = xgb.QuantileDMatrix(X[:239], z[:239], max_bin=64)
+    booster = xgb.train(params, train, 40)
+    correlations = []
+    for n_trees in range(1, 41):
+        f = booster.inplace_predict(X[239:299], iteration_range=(0, n_trees))
+        f, actual = f.ravel().astype(float), z[239:299].ravel()
+        correlations.append(f @ actual / np.sqrt((f @ f) * (actual @ actual)))
+    best = int(np.argmax(correlations)) + 1
+    assert 1 < best < 40
+    model = BatchXGBoostForecaster("vector", early_stopping_rounds=40, **options)
+    model.fit(X, y)
+    assert count_trees(model) == [best]
+    f = booster.inplace_predict(X[239:299], iteration_range=(0, best)).ravel()
+    slope = np.linalg.lstsq(f[:, None], z[239:299].ravel(), rcond=None)[0][0]
+    forecast = booster.inplace_predict(X, iteration_range=(0, best))
+    np.testing.assert_allclose(
+        model.predict(X),
+        np.clip(slope, 0.1, 1) * forecast.reshape(300, -1),
+        rtol=1e-5,
+        atol=1e-9,
+    )
+    patient = clone(model).set_params(early_stopping_rounds=None).fit(X, y)
+    assert count_trees(patient) == [40]
+
+
+def test_fewer_trees_are_kept_where_the_tail_contradicts(make_frames):
+    X, y = make_frames(300, 4, signal=1.0)
+    agreeing = BatchXGBoostForecaster(
+        n_estimators=60, early_stopping_rounds=10, n_jobs=1, learning_rate=0.1
+    )
+    contradicting = clone(agreeing)
+    reversed_y = y.copy()
+    reversed_y.iloc[230:] = -y.iloc[230:]
+    assert count_trees(agreeing.fit(X, y))[0] > 20
+    assert count_trees(contradicting.fit(X, reversed_y))[0] < 5
+    stubborn = agreeing.set_params(early_stopping_rounds=None).fit(X, reversed_y)
+    assert count_trees(stubborn) == [60]
+    assert stubborn.model_.models[0].shrinkage == 0.1
+
+
+def test_without_a_tail_all_trees_are_kept(make_frames):
+    X, y = make_frames(100)
+    model = BatchXGBoostForecaster(
+        n_estimators=7, early_stopping_rounds=1, validation_size=0, n_jobs=1
+    )
+    assert count_trees(model.fit(X, y)) == [7]
+    assert model.model_.models[0].shrinkage == 1.0
+
+
+def test_tail_correlation_by_hand():
+    y = np.array([[1.0, NAN], [-2.0, 0.5]])
+    forecast = np.array([[2.0, 9.0], [1.0, 4.0]], dtype=np.float32)
+    name, value = tail_correlation(y)(forecast.reshape(-1), None)
+    expected = (1 * 2 - 2 * 1 + 0.5 * 4) / np.sqrt((1 + 4 + 0.25) * (4 + 1 + 16))
+    assert name == "correlation"
+    assert value == pytest.approx(expected)
+    assert tail_correlation(y)(forecast * 100, None)[1] == pytest.approx(expected)
+    assert tail_correlation(y)(forecast * 0, None)[1] == 0.0
+
+
+def test_masked_squared_error_by_hand():
+    y = np.array([[1.0, NAN], [NAN, 0.5]])
+    forecast = np.array([[3.0, 9.0], [1.0, 0.25]], dtype=np.float32)
+    gradient, hessian = masked_squared_error(y)(forecast, None)
+    np.testing.assert_array_equal(gradient, [[2.0, 0.0], [0.0, -0.25]])
+    np.testing.assert_array_equal(hessian, [[1.0, 0.0], [0.0, 1.0]])
+
+
+# Parameters ---------------------------------------------------------------------------
+
+
+def test_automatic_leaves_hold_a_thousandth_of_the_rows(make_frames):
+    X, y = make_frames(151, 20)
+    automatic, explicit, other = (
+        BatchXGBoostForecaster(
+            n_estimators=5, min_child_weight=weight, validation_size=0, n_jobs=1
+        )
+        .fit(X, y)
+        .predict(X)
+        for weight in ("auto", 3.0, 300.0)
+    )
+    pd.testing.assert_frame_equal(automatic, explicit, check_exact=True)
+    assert not automatic.equals(other)
+
+
+def test_the_seed_decides_the_draws(make_frames):
+    X, y = make_frames(120)
+
+    def forecasts(seed):
+        model = BatchXGBoostForecaster(n_estimators=5, random_state=seed, n_jobs=1)
+        return model.fit(X, y).predict(X)
+
+    assert forecasts(0).equals(forecasts(0))
+    assert not forecasts(0).equals(forecasts(1))
+    assert forecasts(np.random.RandomState(0)).equals(forecasts(0))
+    assert not forecasts(None).equals(forecasts(None))
+
+
+@pytest.mark.parametrize("device", ["nonsense", "cpu:0", "cuda:x", "", "CPU"])
+def test_an_unknown_device_is_a_bad_argument_and_no_failed_fit(make_frames, device):
+    X, y = make_frames(120)
+    model = BatchXGBoostForecaster(device=device, n_jobs=1)
+    for forecaster in (model, FallbackForecaster(model)):
+        with pytest.raises(ValueError, match=r"device must be .* Got .*\. Pass"):
+            forecaster.fit(X, y)
+
+
+def test_failures_inside_xgboost_are_failed_fits(make_frames, monkeypatch):
+    def fail(*args, **kwargs):
+        raise xgb.core.XGBoostError("[07:00] core.cc:1: out of memory\nStack trace:\n")
+
+    X, y = make_frames(120)
+    monkeypatch.setattr(xgb, "train", fail)
+    with pytest.raises(ModelFitError, match=r"XGBoostError: .*out of memory$") as error:
+        BatchXGBoostForecaster(n_jobs=1).fit(X, y)
+    assert isinstance(error.value.__cause__, xgb.core.XGBoostError)
+    per_ticker = BatchXGBoostForecaster("per_ticker", n_jobs=1)
+    with pytest.raises(ModelFitError, match=r"4 labels\. Got none: XGBoostError"):
+        per_ticker.fit(X, y)
+
+
+# Threads ------------------------------------------------------------------------------
+
+
+def test_xgboost_gets_the_threads_it_is_allowed(make_frames, monkeypatch):
+    X, y = make_frames(120)
+    threads = []
+    monkeypatch.setattr("skbatch.forecasting._xgboost.inner_threads", lambda n: 40 + n)
+    train, matrix, set_param = xgb.train, xgb.QuantileDMatrix, xgb.Booster.set_param
+
+    def record_train(params, *args, **kwargs):
+        threads.append(("train", params["nthread"]))
+        return train({**params, "nthread": 1}, *args, **kwargs)
+
+    def record_matrix(*args, nthread, **kwargs):
+        threads.append(("matrix", nthread))
+        return matrix(*args, nthread=1, **kwargs)
+
+    def record_set_param(self, params, value=None):
+        if isinstance(params, dict) and set(params) == {"nthread", "device"}:
+            threads.append(("predict", params["nthread"]))
+            params = {**params, "nthread": 1}
+        return set_param(self, params, value)
+
+    monkeypatch.setattr(xgb, "train", record_train)
+    monkeypatch.setattr(xgb, "QuantileDMatrix", record_matrix)
+    monkeypatch.setattr(xgb.Booster, "set_param", record_set_param)
+    model = BatchXGBoostForecaster(n_estimators=2, n_jobs=2, early_stopping_rounds=1)
+    model.fit(X, y)
+    assert threads[:3] == [("matrix", 42), ("matrix", 42), ("train", 42)]
+    threads.clear()
+    model.predict(X)
+    assert threads == [("predict", 42)]
+
+
+def test_one_model_can_forecast_in_several_threads_at_once(make_frames):
+    X, y = make_frames(150)
+    model = BatchXGBoostForecaster(n_estimators=30, n_jobs=2).fit(X, y)
+    expected = model.predict(X)
+
+    def forecast(_):
+        return all(model.predict(X).equals(expected) for _ in range(60))
+
+    with ThreadPoolExecutor(6) as pool:
+        assert all(pool.map(forecast, range(6)))
+
+
+# Linear -------------------------------------------------------------------------------
+
+
+def test_without_a_tail_the_automatic_penalty_is_one(make_frames):
+    X, y = make_frames(100)
+    automatic, explicit = (
+        BatchLinearForecaster(alpha=alpha, validation_size=0).fit(X, y).predict(X)
+        for alpha in ("auto", 1.0)
+    )
+    pd.testing.assert_frame_equal(automatic, explicit, check_exact=True)
