@@ -35,7 +35,9 @@ def row_sum(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     count : ndarray of shape (n_dates,), dtype float64
         Number of finite values.
     """
-    values = np.sort(np.asarray(values, dtype=np.float64), axis=1)
+    # The order in memory decides the order of summation, too.
+    values = np.array(values, dtype=np.float64, order="C")
+    values.sort(axis=1)
     finite = np.isfinite(values)
     total = np.where(finite, values, 0.0).sum(axis=1)
     return total, finite.sum(axis=1, dtype=np.float64)

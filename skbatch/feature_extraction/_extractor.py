@@ -254,6 +254,7 @@ class SharedFeatureExtractor(TransformerMixin, BaseEstimator):
 
     def _fit(self, panel: pd.DataFrame) -> None:
         """Choose the features of a checked panel, and keep its last rows."""
+        self._check_numbers()
         tickers = tuple(panel_tickers(panel))
         self.functions_ = check_functions(self.functions)
         self.groups_ = group_numbers(self.groups, tickers)
@@ -266,7 +267,6 @@ class SharedFeatureExtractor(TransformerMixin, BaseEstimator):
             self._function_kinds(panel, tickers),
             () if market_data is None else market_data.columns,
         )
-        self._check_cache_size()
         self.lookback_ = self._check_lookback(plan)
         self.plan_ = plan
         self.history_ = History.of(panel, self.lookback_)
@@ -293,22 +293,26 @@ class SharedFeatureExtractor(TransformerMixin, BaseEstimator):
         """Check the look-back against what the features need."""
         if self.lookback is None:
             return plan.lookback
-        is_int = isinstance(self.lookback, (int, np.integer))
-        if not is_int or self.lookback < plan.lookback:
+        if self.lookback < plan.lookback:
             raise ValueError(
-                "`lookback` must be None or an integer of at least what the built-in "
-                f"features need, {plan.lookback}. Got {self.lookback!r}. Raise it, or "
-                "pass None."
+                "`lookback` must be at least what the built-in features need, "
+                f"{plan.lookback}. Got {self.lookback}. Raise it, or pass None."
             )
         return int(self.lookback)
 
-    def _check_cache_size(self) -> None:
-        """Raise unless the limit of the cache is a number of bytes."""
-        if not isinstance(self.cache_size, (int, np.integer)) or self.cache_size < 0:
-            raise ValueError(
-                "`cache_size` must be a number of bytes, 0 or more. Got "
-                f"{self.cache_size!r}. Pass 0 to compute features anew every time."
-            )
+    def _check_numbers(self) -> None:
+        """Raise unless the parameters that must be integers are."""
+        for name, rule in (("cache_size", "bytes"), ("lookback", "rows")):
+            value = getattr(self, name)
+            if value is None and name == "lookback":
+                continue
+            if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
+                value = -1
+            if value < 0:
+                raise ValueError(
+                    f"`{name}` must be a number of {rule}, 0 or more. Got "
+                    f"{getattr(self, name)!r}. Pass an integer."
+                )
 
     def _extract(self, panel: pd.DataFrame, n_earlier: int) -> pd.DataFrame:
         """Compute the features of a panel without its earlier rows, or look them up."""

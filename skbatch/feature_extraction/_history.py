@@ -178,8 +178,9 @@ def _missing_days(
     Holidays are allowed for: as many days in a row as once were missing before.
     """
     days = ends.tz_localize(None).to_numpy().astype("datetime64[D]")
-    recent = ends[-n_recent - 1 : -1]
-    mask = [weekday in set(recent.dayofweek) for weekday in range(7)]
+    month_ago = ends[:-1].searchsorted(ends[-2] - pd.Timedelta(days=31))
+    recent = ends[min(month_ago, max(0, len(ends) - 1 - n_recent)) : -1]
+    mask = [weekday in set(recent.day_of_week) for weekday in range(7)]
     counts = np.busday_count(days[:-1] + 1, np.maximum(days[1:], days[:-1] + 1), mask)
     if counts[-1] <= counts[:-1].max(initial=0):
         return False, None

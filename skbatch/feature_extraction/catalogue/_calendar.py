@@ -25,7 +25,7 @@ def day_of_week(universe: Universe) -> np.ndarray:
     French, K. R. (1980). Stock returns and the weekend effect. Journal of Financial
     Economics, 8(1), 55–69. https://doi.org/10.1016/0304-405X(80)90021-5
     """
-    return _dates(universe).dayofweek.to_numpy()
+    return _dates(universe).day_of_week.to_numpy()
 
 
 @feature("calendar", scope="market", needs=_NEEDS, lookback=lambda _: 0)

@@ -68,6 +68,8 @@ def group_rank_log_return(universe: Universe, window: int) -> np.ndarray:
 def group_rank_momentum(universe: Universe, window: int) -> np.ndarray:
     """Centred percentile rank of ``momentum`` within the ticker's group.
 
+    For the formula see ``group_rank_log_return``.
+
     References
     ----------
     Moskowitz, T. J. and Grinblatt, M. (1999). Do industries explain momentum? The

@@ -73,7 +73,8 @@ def idiosyncratic_volatility(block: TickerBlock, window: int) -> np.ndarray:
 
     .. math:: \sqrt{\frac{1}{n-2} \sum_{k<w} (r_{t-k} - a - b\, m_{t-k})^2}
 
-    with the intercept a and slope b of the least-squares line over the window.
+    with the intercept a and slope b of the least-squares line over the window. NaN if
+    the market is constant.
 
     References
     ----------

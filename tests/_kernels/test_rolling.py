@@ -1,0 +1,180 @@
+"""Rolling kernels against pandas and brute force, and their exactness."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from skbatch._kernels.rolling import (
+    central_moments,
+    decay_rows,
+    decayed_sum,
+    difference,
+    extend_maxima,
+    extend_sums,
+    lag,
+    least_count,
+    window_drawdown,
+    window_maximum,
+    window_mean,
+    window_sum,
+)
+
+shapes = st.tuples(st.integers(1, 70), st.integers(1, 3))
+windows = st.integers(1, 40)
+seeds = st.integers(0, 2**32 - 1)
+
+
+def rolling_sum(values, window):
+    powers = [values]
+    extend_sums(powers, window)
+    return window_sum(powers, window)
+
+
+def rolling_maximum(values, window):
+    powers = [values]
+    extend_maxima(powers, window)
+    return window_maximum(powers, window)
+
+
+def random_values(seed, shape):
+    return np.random.default_rng(seed).standard_normal(shape)
+
+
+@given(seeds, shapes, windows)
+def test_sum_is_that_of_pandas(seed, shape, window):
+    values = random_values(seed, shape)
+    expected = pd.DataFrame(values).rolling(window, min_periods=1).sum()
+    np.testing.assert_allclose(rolling_sum(values, window), expected, atol=1e-12)
+
+
+@given(seeds, shapes, windows)
+def test_maximum_is_that_of_pandas(seed, shape, window):
+    values = random_values(seed, shape)
+    expected = pd.DataFrame(values).rolling(window, min_periods=1).max()
+    np.testing.assert_array_equal(rolling_maximum(values, window), expected)
+
+
+@given(seeds, shapes, windows, st.integers(0, 60))
+def test_a_sum_is_the_same_wherever_the_table_starts(seed, shape, window, start):
+    values = random_values(seed, shape)
+    start = min(start, len(values) - 1)
+    whole, part = rolling_sum(values, window), rolling_sum(values[start:], window)
+    np.testing.assert_array_equal(whole[start + window - 1 :], part[window - 1 :])
+
+
+@given(seeds, windows)
+def test_windows_share_powers_in_any_order(seed, window):
+    values = random_values(seed, (50, 2))
+    powers = [values]
+    for other in (3, 17, window):
+        extend_sums(powers, other)
+        window_sum(powers, other)
+    np.testing.assert_array_equal(
+        window_sum(powers, window), rolling_sum(values, window)
+    )
+    np.testing.assert_array_equal(powers[0], values)
+
+
+def test_a_huge_value_leaves_no_error_behind():
+    values = np.full(30, 0.1)
+    values[5] = 1e20
+    after = rolling_sum(values, 7)[12:]
+    np.testing.assert_array_equal(after, rolling_sum(np.full(30, 0.1), 7)[12:])
+    running = pd.Series(values).cumsum()
+    assert np.abs((running - running.shift(7))[12:] - 0.7).max() > 0.1
+
+
+@given(seeds, st.floats(0.05, 0.3), st.integers(1, 700))
+@settings(max_examples=30)
+def test_decayed_sum_is_pandas_exponential_mean(seed, alpha, n_dates):
+    values = random_values(seed, (n_dates, 2))
+    values[np.random.default_rng(seed).random(values.shape) < 0.2] = np.nan
+    ratio = decayed_sum(values, 1 - alpha)
+    with np.errstate(invalid="ignore"):
+        ratio /= decayed_sum(np.where(np.isnan(values), np.nan, 1.0), 1 - alpha)
+    expected = pd.DataFrame(values).ewm(alpha=alpha, ignore_na=False).mean()
+    np.testing.assert_allclose(ratio, expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("decay", [0.1, 0.8, 11 / 13, 25 / 27, 13 / 14])
+def test_decay_rows_are_the_smallest_sufficient_power_of_two(decay):
+    rows = decay_rows(decay)
+    assert np.log2(rows) % 1 == 0
+    assert decay**rows < 1e-8 <= decay ** (rows / 2)
+
+
+@given(seeds, st.floats(0.1, 0.9), st.integers(0, 200))
+def test_decayed_sum_is_the_same_wherever_the_table_starts(seed, decay, start):
+    values = random_values(seed, 400)
+    rows = decay_rows(decay)
+    whole, part = decayed_sum(values, decay), decayed_sum(values[start:], decay)
+    np.testing.assert_array_equal(whole[start + rows - 1 :], part[rows - 1 :])
+
+
+@given(seeds, st.integers(0, 12))
+def test_lag_and_difference_are_shift_and_diff(seed, rows):
+    values = random_values(seed, (9, 2))
+    values[3, 0] = np.nan
+    frame = pd.DataFrame(values)
+    np.testing.assert_array_equal(lag(values, rows), frame.shift(rows))
+    np.testing.assert_array_equal(difference(values, rows), frame.diff(rows))
+
+
+@given(seeds, st.integers(1, 30))
+def test_drawdown_is_that_of_the_index_level(seed, window):
+    log_returns = 0.1 * random_values(seed, 60)
+    level = pd.Series(np.exp(np.cumsum(log_returns)))
+    expected = level / level.rolling(window, min_periods=1).max()
+    # The first return leads from the level before the table to its first row, which
+    # a longer table would show: both count from the first row on.
+    np.testing.assert_allclose(
+        np.exp(window_drawdown(np.r_[np.nan, log_returns[1:]], window)), expected
+    )
+
+
+@pytest.mark.parametrize(
+    ("window", "at_least", "expected"),
+    [(2, 2, 2), (5, 2, 3), (10, 2, 5), (21, 2, 11), (4, 3, 3), (1, 1, 1)],
+)
+def test_half_a_window_of_values_is_enough(window, at_least, expected):
+    assert least_count(window, at_least) == expected
+
+
+def test_mean_is_missing_with_too_few_values():
+    mean = window_mean(np.array([4.0, 4.0, 0.0]), np.array([2.0, 1.0, 0.0]), 2)
+    np.testing.assert_array_equal(mean, [2.0, np.nan, np.nan])
+
+
+@given(seeds, st.integers(3, 40), st.floats(-100, 100), st.floats(1e-3, 1e3))
+def test_central_moments_are_those_of_numpy(seed, n, shift, scale):
+    values = scale * (random_values(seed, n) + shift)
+    sums = [np.array([(values**power).sum()]) for power in (1, 2, 3)]
+    second, third = central_moments(np.array([float(n)]), *sums, least=3)
+    centred = values - values.mean()
+    np.testing.assert_allclose(second, (centred**2).mean(), rtol=1e-8)
+    size = np.mean(centred**2) ** 1.5
+    np.testing.assert_allclose(third, (centred**3).mean(), atol=1e-5 * size)
+
+
+@given(
+    st.floats(1e-6, 1e6),
+    st.sampled_from([3, 5, 21, 63, 252]),
+    st.integers(0, 2**32 - 1),
+)
+def test_a_constant_window_has_no_variance_at_all(value, window, seed):
+    # Noise in the last bits, as returns of a price that grows at a constant rate have.
+    noise = np.random.default_rng(seed).integers(-2, 3, 400)
+    values = value + noise * np.spacing(value)
+    sums = [rolling_sum(values**power, window) for power in (1, 2, 3)]
+    count = rolling_sum(np.ones(400), window)
+    second, third = central_moments(count, *sums, least=3)
+    np.testing.assert_array_equal(second[window:], 0.0)
+    assert np.isnan(third[window:]).all()
+
+
+def test_moments_are_missing_with_too_few_values():
+    sums = np.array([2.0, 2.0]), np.array([3.0, 3.0])
+    (second,) = central_moments(np.array([2.0, 1.0]), *sums, least=2)
+    np.testing.assert_array_equal(second, [0.5, np.nan])

@@ -1,0 +1,328 @@
+"""Every entry of the catalogue against a slow reference in pandas."""
+
+import calendar
+from dataclasses import replace
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from skbatch import SharedFeatureExtractor, check_panel
+from skbatch.feature_extraction._engine import compute_features
+from skbatch.feature_extraction._plan import make_plan
+from skbatch.feature_extraction._registry import catalogue
+
+WINDOWS = (5, 10, 21, 63, 126, 252)
+
+
+def half(window, at_least=2):
+    return max(at_least, -(-window // 2))
+
+
+def rolling(frame, window, at_least=2):
+    return frame.rolling(window, min_periods=half(window, at_least))
+
+
+def comoments(p, window):
+    market = pd.DataFrame(dict.fromkeys(p.close, p.market)).where(p.ret.notna())
+    own = rolling(p.ret, window, 3)
+    return own.var(), rolling(market, window, 3).var(), own.cov(market, pairwise=False)
+
+
+def beta(p, w):
+    _, market, covariance = comoments(p, w)
+    return covariance / market
+
+
+def correlation(p, w):
+    own, market, covariance = comoments(p, w)
+    return covariance / np.sqrt(own * market)
+
+
+def idiosyncratic_volatility(p, w):
+    own, market, covariance = comoments(p, w)
+    n = p.ret.notna().rolling(w, min_periods=1).sum()
+    return np.sqrt((own - covariance**2 / market) * (n - 1) / (n - 2))
+
+
+def rsi(p, w):
+    change = p.close.diff()
+    rise = change.clip(lower=0).ewm(alpha=1 / w, ignore_na=False).mean()
+    fall = (-change).clip(lower=0).ewm(alpha=1 / w, ignore_na=False).mean()
+    return (100 - 100 / (1 + rise / fall)).where(rolling(change, w).mean().notna())
+
+
+def macd(p, _=None):
+    fast, slow = (
+        p.close.ewm(span=span, ignore_na=False)
+        .mean()
+        .where(rolling(p.close, span).mean().notna())
+        for span in (12, 26)
+    )
+    return (fast - slow) / p.close
+
+
+def macd_histogram(p, _):
+    line = macd(p)
+    signal = line.ewm(span=9, ignore_na=False).mean()
+    return line - signal.where(rolling(line, 9).mean().notna())
+
+
+def channel_position(p, w):
+    low, high = rolling(p.close, w).min(), rolling(p.close, w).max()
+    return (p.close - low) / (high - low)
+
+
+def bollinger(p, w):
+    closes = rolling(p.close, w)
+    return (p.close - closes.mean()) / closes.std(ddof=0)
+
+
+def true_range(p, w):
+    last = p.close.shift()
+    high = p.high.where(p.high > last, last).where(p.high.notna() & last.notna())
+    low = p.low.where(p.low < last, last).where(p.low.notna() & last.notna())
+    return rolling(high - low, w).mean() / p.close
+
+
+def garman_klass_volatility(p, w):
+    spread, body = np.log(p.high / p.low), np.log(p.close / p.open)
+    daily = 0.5 * spread**2 - (2 * np.log(2) - 1) * body**2
+    return rolling(daily, w).mean().clip(lower=0) ** 0.5
+
+
+def rank(values):
+    number = values.count(axis=1)
+    return (values.rank(axis=1) - 1).div(number.where(number > 1) - 1, axis=0) - 0.5
+
+
+def group_gap(p, values):
+    return values - values.T.groupby(p.groups).transform("mean").T
+
+
+def group_rank(p, values):
+    grouped = values.T.groupby(p.groups)
+    number = grouped.transform("count").T
+    return (grouped.rank().T - 1) / (number.where(number > 1) - 1) - 0.5
+
+
+def market_return(p, w):
+    total = np.log1p(p.market).rolling(w, min_periods=half(w, min(w, 2))).sum()
+    return total.where(p.market.notna())
+
+
+def market_drawdown(p, w):
+    level = (1 + p.market.fillna(0)).cumprod()
+    fall = level / level.rolling(w, min_periods=1).max() - 1
+    return fall.where(market_return(p, w).notna())
+
+
+def average_correlation(p, w):
+    """By the variance ratio; exact values are tested below on a panel without gaps."""
+    deviations = TICKER["volatility"](p, w).where(p.close.notna())
+    n = deviations.count(axis=1)
+    squares = (deviations**2).sum(axis=1)
+    market = rolling(p.log_ret.mean(axis=1), w).var()
+    ratio = (n**2 * market - squares) / (deviations.sum(axis=1) ** 2 - squares)
+    return ratio.clip(-1, 1).where(n >= 2)
+
+
+def breadth(p, w):
+    average = rolling(p.close, w).mean().where(p.close.notna())
+    return (p.close > average).where(average.notna()).astype(float).mean(axis=1)
+
+
+TICKER = {
+    "log_return": lambda p, w: np.log(p.close / p.close.shift(w)),
+    "momentum": lambda p, w: np.log(p.close.shift(21) / p.close.shift(w)),
+    "volatility": lambda p, w: rolling(p.log_ret, w).std(),
+    "downside_volatility": lambda p, w: (
+        rolling(p.log_ret.clip(upper=0) ** 2, w).mean() ** 0.5
+    ),
+    "skewness": lambda p, w: rolling(p.log_ret, w, 3).skew(),
+    "largest_return": lambda p, w: rolling(p.ret, w).max(),
+    "sma_gap": lambda p, w: np.log(p.close / rolling(p.close, w).mean()),
+    "channel_position": channel_position,
+    "drawdown": lambda p, w: p.close / rolling(p.close, w).max() - 1,
+    "rsi": rsi,
+    "macd": macd,
+    "macd_histogram": macd_histogram,
+    "bollinger": bollinger,
+    "beta": beta,
+    "correlation": correlation,
+    "idiosyncratic_volatility": idiosyncratic_volatility,
+    "relative_strength": lambda p, w: np.log(p.close / p.close.shift(w)).sub(
+        rolling(np.log1p(p.market), w).sum(), axis=0
+    ),
+    "overnight_return": lambda p, _: np.log(p.open / p.close.shift()),
+    "intraday_return": lambda p, _: np.log(p.close / p.open),
+    "mean_overnight_return": lambda p, w: rolling(
+        np.log(p.open / p.close.shift()), w
+    ).mean(),
+    "mean_intraday_return": lambda p, w: rolling(np.log(p.close / p.open), w).mean(),
+    "close_location": lambda p, _: (p.close - p.low) / (p.high - p.low),
+    "true_range": true_range,
+    "parkinson_volatility": lambda p, w: (
+        (rolling(np.log(p.high / p.low) ** 2, w).mean() / (4 * np.log(2))) ** 0.5
+    ),
+    "garman_klass_volatility": garman_klass_volatility,
+    "volume_ratio": lambda p, w: np.log(
+        (p.volume / rolling(p.volume, w).mean()).where(p.volume > 0)
+    ),
+    "dollar_volume": lambda p, w: np.log(rolling(p.close * p.volume, w).mean()),
+    "amihud": lambda p, w: np.log(
+        rolling((p.ret.abs() / (p.close * p.volume)).where(p.volume > 0), w).mean()
+    ),
+    "rank_log_return": lambda p, w: rank(own("log_return", p, w)),
+    "rank_momentum": lambda p, w: rank(own("momentum", p, w)),
+    "rank_volatility": lambda p, w: rank(own("volatility", p, w)),
+    "rank_largest_return": lambda p, w: rank(own("largest_return", p, w)),
+    "rank_dollar_volume": lambda p, w: rank(own("dollar_volume", p, w)),
+    "group_log_return": lambda p, w: group_gap(p, own("log_return", p, w)),
+    "group_momentum": lambda p, w: group_gap(p, own("momentum", p, w)),
+    "group_volatility": lambda p, w: group_gap(p, own("volatility", p, w)),
+    "group_rank_log_return": lambda p, w: group_rank(p, own("log_return", p, w)),
+    "group_rank_momentum": lambda p, w: group_rank(p, own("momentum", p, w)),
+}
+MARKET = {
+    "log_return": market_return,
+    "volatility": lambda p, w: (
+        rolling(np.log1p(p.market), w).std().where(p.market.notna())
+    ),
+    "drawdown": market_drawdown,
+    "dispersion": lambda p, w: (
+        p.ret.std(axis=1).rolling(w, min_periods=half(w, 1)).mean()
+    ),
+    "average_correlation": average_correlation,
+    "breadth": breadth,
+    "day_of_week": lambda p, _: by_date(p, lambda date: date.weekday()),
+    "day_of_month": lambda p, _: by_date(p, lambda date: date.day),
+    "month": lambda p, _: by_date(p, lambda date: date.month),
+    "days_to_month_end": lambda p, _: by_date(
+        p, lambda date: calendar.monthrange(date.year, date.month)[1] - date.day
+    ),
+    "days_since_last_row": lambda p, _: (
+        p.close.index.to_series().diff().dt.total_seconds() / 86400
+    ),
+}
+
+
+def own(name, p, window):
+    """Give a base feature as the extractor does: without a price there is none."""
+    return TICKER[name](p, window).where(p.close.notna())
+
+
+def by_date(p, function):
+    return pd.Series([function(date.date()) for date in p.close.index], p.close.index)
+
+
+def reference_inputs(panel, groups):
+    fields = {name.lower(): panel[name] for name in panel.columns.unique(0)}
+    close = fields["close"]
+    ret = close / close.shift() - 1
+    return SimpleNamespace(
+        **fields,
+        ret=ret,
+        log_ret=np.log(close).diff(),
+        market=ret.mean(axis=1),
+        groups=pd.Series(groups).reindex(close.columns),
+    )
+
+
+def full_plan(panel, groups):
+    available = {name.lower() for name in panel.columns.unique(0)}
+    tickers = list(panel["Close"])
+    everything = frozenset(available | {"dates", "groups"})
+    return make_plan(None, WINDOWS, everything, tickers, {}, ())
+
+
+ALL = {"open", "high", "low", "close", "volume", "dates", "groups"}
+PLAN = make_plan(None, WINDOWS, frozenset(ALL), ["T0"], {}, ())
+FEATURES = [
+    pytest.param(
+        f, id=f"{'market' if f in PLAN.market_features else 'ticker'}-{f.name}"
+    )
+    for f in PLAN.features
+]
+
+
+@pytest.fixture(scope="module")
+def frame(ohlcv, groups):
+    return SharedFeatureExtractor(groups=groups, cache_size=0).fit_transform(ohlcv)
+
+
+@pytest.fixture(scope="module")
+def inputs(ohlcv, groups):
+    return reference_inputs(ohlcv, groups)
+
+
+@pytest.mark.parametrize("feature", FEATURES)
+def test_feature_is_that_of_the_reference(feature, frame, inputs):
+    name = feature.entry.function.__name__
+    if feature.entry.scope == "market":
+        actual = frame[f"market__{feature.name}"]
+        expected = MARKET[name](inputs, feature.window)
+    else:
+        columns = [f"{ticker}__{feature.name}" for ticker in inputs.close]
+        actual = frame[columns]
+        expected = TICKER[name](inputs, feature.window).where(inputs.close.notna())
+    assert np.isfinite(expected.to_numpy()).mean() > 0.1
+    np.testing.assert_allclose(
+        actual.to_numpy(), expected.to_numpy(dtype=float), rtol=2e-5, atol=2e-6
+    )
+
+
+def test_every_entry_has_a_reference():
+    entries = {(e.scope == "market", e.function.__name__) for e in catalogue()}
+    references = {(False, name) for name in TICKER} | {(True, name) for name in MARKET}
+    assert entries == references
+
+
+def test_every_entry_documents_its_formula():
+    for entry in catalogue():
+        text = entry.function.__doc__
+        assert ".. math::" in text or "see ``" in text or entry.family == "calendar", (
+            f"{entry.function.__name__} must say how it is computed."
+        )
+
+
+@pytest.mark.parametrize("feature", FEATURES)
+def test_declared_look_back_is_enough(feature, make_ohlcv):
+    panel = check_panel(make_ohlcv(1, n_dates=390, n_tickers=4)).ffill().bfill()
+    kind = "market" if feature.entry.scope == "market" else "ticker"
+    parts = {
+        "ticker_features": (),
+        "market_features": (),
+        f"{kind}_features": (feature,),
+    }
+    plan = replace(PLAN, tickers=tuple(panel["Close"]), **parts)
+    groups = np.array([0, 1, 0, 1])
+    whole = compute_features(plan, panel, {}, None, groups)[-1]
+    needed = panel.iloc[-feature.lookback - 1 :]
+    assert len(needed) < len(panel)
+    part = compute_features(plan, needed, {}, None, groups)[-1]
+    assert np.isfinite(whole).any()
+    np.testing.assert_array_equal(part, whole)
+
+
+def test_average_correlation_is_the_weighted_mean_of_all_pairs(make_ohlcv):
+    closes = make_ohlcv(2, missing=0.0)["Close"].iloc[:, 4:]
+    frame = SharedFeatureExtractor(["market"]).fit_transform(closes)
+    returns = np.log(closes).diff().iloc[-63:]
+    weights = np.outer(returns.std(), returns.std())
+    off_diagonal = ~np.eye(len(weights), dtype=bool)
+    expected = np.average(
+        returns.corr().to_numpy()[off_diagonal], weights=weights[off_diagonal]
+    )
+    actual = frame["market__average_correlation_63"].iloc[-1]
+    np.testing.assert_allclose(actual, expected, rtol=1e-5)
+
+
+def test_default_panel_sizes(ohlcv):
+    closes = SharedFeatureExtractor().fit(ohlcv["Close"]).plan_
+    fields = SharedFeatureExtractor().fit(ohlcv).plan_
+    market = [f for f in closes.market_features if f.entry.family == "market"]
+    assert len(closes.ticker_features) >= 40
+    assert len(market) >= 12
+    assert len(fields.ticker_features) - len(closes.ticker_features) >= 15
