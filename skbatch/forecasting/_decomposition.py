@@ -184,11 +184,10 @@ class Decomposition:
         self._choose_scale(features, labels)
         target = self._target(features, labels)
         tasks = self._tasks(features)
-        report = progress(len(tasks))
-        for task in tasks:
-            with report.task(task.name, n_steps) as step:
-                self._fit_task(task, features, target, fit_model, step)
-        report.finish()
+        with progress(len(tasks)) as report:
+            for task in tasks:
+                with report.task(task.name, n_steps) as step:
+                    self._fit_task(task, features, target, fit_model, step)
         if not self.models:
             raise ModelFitError(
                 f"strategy='per_ticker' must fit a model for one of {len(tasks)} "

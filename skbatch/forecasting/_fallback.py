@@ -139,11 +139,11 @@ class FallbackForecaster(
             "fallback": self.fallback or BatchLinearForecaster(),
             "mean": HistoricalMeanForecaster(min_labels=-(-self.min_labels // 3)),
         }
-        progress = Progress(self, n_tasks=len(models))
-        self.estimator_, self.fallback_, self.mean_ = (
-            self._fit_one(role, model, X, y, progress) for role, model in models.items()
-        )
-        progress.finish()
+        with Progress(self, n_tasks=len(models)) as progress:
+            self.estimator_, self.fallback_, self.mean_ = (
+                self._fit_one(role, model, X, y, progress)
+                for role, model in models.items()
+            )
         self.provenance_ = self._provenance_at_end(X, features)
         return self
 

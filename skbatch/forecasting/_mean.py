@@ -73,14 +73,12 @@ class HistoricalMeanForecaster(BaseBatchForecaster):
     def _fit_table(
         self, features: FeatureTable, labels: np.ndarray, layout: LabelLayout
     ) -> None:
-        progress = Progress(self, n_tasks=1)
-        with progress.task("mean"):
+        with Progress(self, n_tasks=1) as progress, progress.task("mean"):
             known = np.isfinite(labels)
             self.n_known_ = known.sum(axis=0)
             total = np.where(known, labels, 0.0).sum(axis=0)
             mean = total / np.maximum(self.n_known_, 1)
             self.mean_ = np.where(self.n_known_ >= self.min_labels, mean, np.nan)
-        progress.finish()
 
     def _predict_table(self, features: FeatureTable) -> np.ndarray:
         own = features.series_columns(self.layout_.tickers)

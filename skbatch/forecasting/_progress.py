@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Self
 
 __all__ = ["Progress"]
 
 
 class Progress:
     """Report the tasks of one fit, and the steps of each task.
+
+    Tasks end where they fail, too: a meta-estimator may go on with another model.
 
     Parameters
     ----------
@@ -23,13 +25,18 @@ class Progress:
     def __init__(self, estimator: Any, n_tasks: int) -> None:
         self.estimator = estimator
         self.context = estimator._init_callback_context(max_subtasks=n_tasks)
-        self.context.call_on_fit_task_begin(estimator=estimator)
+
+    def __enter__(self) -> Self:
+        self.context.call_on_fit_task_begin(estimator=self.estimator)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.context.call_on_fit_task_end(estimator=self.estimator)
 
     @contextmanager
     def task(self, name: str, n_steps: int = 0) -> Iterator[Callable[[], None]]:
         """Announce a task; the function that is given counts one finished step."""
         context = self.context.subcontext(task_name=name, max_subtasks=n_steps)
-        context.call_on_fit_task_begin(estimator=self.estimator)
 
         def step() -> None:
             if n_steps:
@@ -37,18 +44,20 @@ class Progress:
                 inner.call_on_fit_task_begin(estimator=self.estimator)
                 inner.call_on_fit_task_end(estimator=self.estimator)
 
-        yield step
-        context.call_on_fit_task_end(estimator=self.estimator)
+        context.call_on_fit_task_begin(estimator=self.estimator)
+        try:
+            yield step
+        finally:
+            context.call_on_fit_task_end(estimator=self.estimator)
 
     @contextmanager
     def estimator_task(self, name: str, child: Any) -> Iterator[None]:
         """Announce the fit of a child estimator and hand the callbacks to it."""
         context = self.context.subcontext(task_name=name)
-        context.call_on_fit_task_begin(estimator=self.estimator)
+        # Inside, so that a task that the child announces itself begins only once.
         with context.propagate_callback_context(child):
-            yield
-        context.call_on_fit_task_end(estimator=self.estimator)
-
-    def finish(self) -> None:
-        """Announce the end of the fit."""
-        self.context.call_on_fit_task_end(estimator=self.estimator)
+            context.call_on_fit_task_begin(estimator=self.estimator)
+            try:
+                yield
+            finally:
+                context.call_on_fit_task_end(estimator=self.estimator)
