@@ -164,6 +164,25 @@ def test_tickers_without_a_price_are_listed_with_their_reason(prices, tmp_path):
     assert "1 of 5 tickers are not served" in lines[1]
 
 
+def test_a_warning_is_shown_once(prices, tmp_path):
+    # Reading, labels and features all look at the panel.
+    path, _ = write_wide(prices.assign(T001=np.nan), tmp_path)
+    result = run("forecast", path, "--holdout", 60)
+    assert result.exit_code == 0
+    lines = result.stderr.splitlines()
+    assert len(lines) == len(set(lines)) == 2
+
+
+def test_the_second_fit_does_not_warn(prices, tmp_path):
+    # Where the second fit ends, the new ticker is too young for the primary model.
+    prices = prices.copy()
+    prices.iloc[:-120, 1] = np.nan
+    path, _ = write_wide(prices, tmp_path)
+    result = run("forecast", path, "--holdout", 80)
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert "Held out" in result.stdout
+
+
 def test_long_tables_are_cut_in_the_middle(monkeypatch):
     panel = make_panel(n_dates=300, n_tickers=31, random_state=0)
     monkeypatch.setattr(skbatch.datasets, "load_sp500_prices", lambda: panel)
@@ -345,14 +364,14 @@ def test_version_and_help_import_nothing_heavy():
 
 def test_a_pipe_gets_plain_text(prices, tmp_path):
     path, _ = write_wide(prices, tmp_path)
-    command = [sys.executable, "-m", "skbatch", "forecast", path, "--holdout", "0"]
+    command = [sys.executable, "-m", "skbatch", "forecast", path]
     done = subprocess.run(command, capture_output=True, env=PIPE, check=True)
     assert done.stderr == b""
-    text = done.stdout.decode()
-    assert "\x1b" not in text
-    assert "\r" not in text.replace(os.linesep, "\n")
-    assert list(table_rows(text.replace(os.linesep, "\n")))
-    assert max(map(len, text.splitlines())) <= cli.PIPE_WIDTH
+    text = done.stdout.decode().replace(os.linesep, "\n")
+    assert not re.search(r"[\x1b\r]", text)
+    assert list(table_rows(text))
+    # The sentence about scores is longer than a line.
+    assert 80 < max(map(len, text.splitlines())) <= 100
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no pseudo-terminals.")
