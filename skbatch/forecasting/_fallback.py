@@ -56,7 +56,8 @@ class FallbackForecaster(
     estimator_, fallback_, mean_ : estimator or None
         The fitted forecasters; None for one whose fit failed.
     failures_ : dict
-        Class name of a forecaster whose fit failed → the error's class and message.
+        ``"primary"`` or ``"fallback"`` → the error's class and message, where the fit
+        failed.
     n_known_ : ndarray of shape (n_labels,)
         Number of known labels of each ticker.
     horizon_ : int or tuple of int
@@ -128,15 +129,14 @@ class FallbackForecaster(
         """
         self._validate_params()
         features = check_features(self, X, reset=True)
-        horizon: Any = getattr(self.estimator, "horizon", "auto")
-        labels, self.layout_ = check_labels(y, features, horizon)
+        labels, self.layout_ = check_labels(y, features, self._horizon())
         horizons = tuple(dict.fromkeys(self.layout_.horizons))
         self.horizon_ = horizons[0] if len(horizons) == 1 else horizons
         self.n_known_ = np.isfinite(labels).sum(axis=0)
         self.failures_: dict[str, str] = {}
         models = {
             "primary": self.estimator,
-            "fallback": self.fallback or BatchLinearForecaster(),
+            "fallback": self._fallback_estimator(),
             "mean": HistoricalMeanForecaster(min_labels=-(-self.min_labels // 3)),
         }
         with Progress(self, n_tasks=len(models)) as progress:
@@ -189,8 +189,10 @@ class FallbackForecaster(
     ) -> Any:
         """Fit one forecaster; a declared failure is recorded and gives None."""
         model = clone(model)
-        if getattr(model, "horizon", None) == "auto" and isinstance(self.horizon_, int):
-            model.set_params(horizon=self.horizon_)
+        if isinstance(self.horizon_, int):
+            given = _horizon_parameters(model)
+            resolved = {name: self.horizon_ for name in given if given[name] == "auto"}
+            model.set_params(**resolved)
         with progress.estimator_task(f"fit {role}", model):
             try:
                 return model.fit(X, y)
@@ -198,14 +200,29 @@ class FallbackForecaster(
                 self.failures_[role] = f"{type(error).__name__}: {error}"
                 return None
 
+    def _fallback_estimator(self) -> Any:
+        """Give the fallback, or the default one."""
+        # Not by truth: an ensemble without fitted members is false, or an error.
+        return BatchLinearForecaster() if self.fallback is None else self.fallback
+
+    def _horizon(self) -> Any:
+        """Find the one horizon that the forecasters inside are given, or "auto"."""
+        models = (self.estimator, self._fallback_estimator())
+        given = {h for m in models for h in _horizon_parameters(m).values()} - {"auto"}
+        if len(given) > 1:
+            raise ValueError(
+                "estimator and fallback must have the same horizon. Got "
+                f"{' and '.join(map(str, sorted(given)))}. Pass horizon='auto' to all."
+            )
+        return given.pop() if given else "auto"
+
     def _names(self) -> list[str]:
         """Class names of primary, fallback and mean."""
-        fallback = self.fallback
-        return [
-            type(self.estimator).__name__,
-            "BatchLinearForecaster" if fallback is None else type(fallback).__name__,
-            "HistoricalMeanForecaster",
+        names = [
+            type(model).__name__
+            for model in (self.estimator, self._fallback_estimator())
         ]
+        return [*names, "HistoricalMeanForecaster"]
 
     def _serve(self, X: Any, features: FeatureTable) -> tuple[np.ndarray, np.ndarray]:
         """Forecast with each model what the ones before it left open.
@@ -222,7 +239,10 @@ class FallbackForecaster(
                 open_cells &= self.n_known_ >= self.min_labels
             if model is None or not open_cells.any():
                 continue
-            values = np.asarray(model.predict(X), dtype=np.float64).reshape(shape)
+            values = model.predict(X)
+            if isinstance(values, pd.DataFrame) and self.layout_.kind == "frame":
+                values = values[self.layout_.columns]
+            values = np.asarray(values, dtype=np.float64).reshape(shape)
             taken = open_cells & np.isfinite(values)
             forecasts[taken] = values[taken]
             server[taken] = number
@@ -245,13 +265,15 @@ class FallbackForecaster(
             index = pd.Index(self.layout_.names)
         index = index.rename("ticker") if index.nlevels == 1 else index
         table = pd.DataFrame(rows, index=index, columns=["model", "reason"])
-        others = table.index[server > 0].get_level_values(-1).unique()
+        tickers = table.index.get_level_values(-1)
+        others = tickers[server > 0].unique()
         if len(others):
             warnings.warn(
-                f"{len(others)} of {len(table)} tickers are not served by "
+                f"{len(others)} of {tickers.nunique()} tickers are not served by "
                 f"{names[0]}: {format_tickers(others)}. See provenance_ for reasons.",
                 FallbackWarning,
-                stacklevel=3,
+                # The caller of `fit`, above fit itself and sklearn's decorator.
+                stacklevel=4,
             )
         return table
 
@@ -260,7 +282,7 @@ class FallbackForecaster(
         if server == 0:
             return ""
         if not observed:
-            return "no features at the last date: its prices are missing"
+            return "no finite feature of its own at the last date"
         name = self.layout_.names[label]
         reasons = []
         for number, role in enumerate(("primary", "fallback", "mean")[:server]):
@@ -278,3 +300,12 @@ class FallbackForecaster(
                 reason = "forecast not finite"
             reasons.append(f"{role}: {reason}")
         return "; ".join(reasons)
+
+
+def _horizon_parameters(model: Any) -> dict[str, Any]:
+    """Horizons of a forecaster and of those inside it, by parameter name."""
+    return {
+        name: value
+        for name, value in model.get_params().items()
+        if name.rpartition("__")[2] == "horizon"
+    }
