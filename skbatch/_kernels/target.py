@@ -64,7 +64,8 @@ def shrunken_mean(values: np.ndarray, horizon: int) -> tuple[float, float]:
     mean : float
         Mean of the finite values, NaN if there is none.
     weight : float
-        :math:`t^2 / (1 + t^2)` with the mean's t-statistic t, in [0, 1]; 1 for returns that do not vary.
+        :math:`t^2 / (1 + t^2)` with the mean's t-statistic t, in [0, 1]; 1 for
+        returns that do not vary.
 
     Notes
     -----
@@ -88,23 +89,54 @@ def shrunken_mean(values: np.ndarray, horizon: int) -> tuple[float, float]:
     return mean, mean**2 / (error + mean**2)
 
 
-def shrinkage_slope(realised: np.ndarray, forecast: np.ndarray) -> float:
-    """Slope through the origin of realised values on forecasts, within [0, 1].
+def shrinkage_slope(
+    realised: np.ndarray, forecast: np.ndarray, dates: np.ndarray, overlap: float = 1.0
+) -> float:
+    r"""Find the factor that forecasts deserve, from how they did on past dates.
 
     Parameters
     ----------
-    realised, forecast : ndarray of the same shape
+    realised, forecast : ndarray of shape (n_rows,) or (n_rows, n_outputs)
         Pairs in which either is NaN are ignored.
+    dates : ndarray of shape (n_rows,), dtype int
+        Date number of each row. Errors of one date may be correlated.
+    overlap : float, default=1.0
+        How many neighbouring dates share a label's span, at least 1.
 
     Returns
     -------
     float
-        The factor by which forecasts are best multiplied (Mincer–Zarnowitz slope
-        without intercept). 0 for forecasts that point the wrong way, or not at all.
+        In [0, 1]; 0 for forecasts that point the wrong way, or not at all, or with
+        fewer than two dates.
+
+    Notes
+    -----
+    The slope b of realised values on forecasts through the origin [1]_, clipped to
+    [0, 1], times :math:`t^2 / (1 + t^2)`, as for :func:`shrunken_mean`. With
+    :math:`a_d = \sum_i y f`, :math:`q_d = \sum_i f^2` of a date and n dates,
+    :math:`b = \sum a_d / \sum q_d`, and its t-statistic is clustered by date [2]_:
+    :math:`t = b \sum q_d / \sqrt{k \frac{n}{n-1} \sum (a_d - b q_d)^2}` with the
+    overlap k.
+
+    References
+    ----------
+    .. [1] Mincer, J. and Zarnowitz, V. (1969). The evaluation of economic forecasts.
+       In Economic Forecasts and Expectations, NBER, 3–46.
+    .. [2] Cameron, A. C. and Miller, D. L. (2015). A practitioner's guide to
+       cluster-robust inference. Journal of Human Resources, 50(2), 317–372.
+       https://doi.org/10.3368/jhr.50.2.317
     """
     use = np.isfinite(realised) & np.isfinite(forecast)
-    actual, predicted = realised[use], forecast[use].astype(np.float64)
-    square = float(predicted @ predicted)
-    if square == 0.0:
+    actual = np.where(use, realised, 0.0).reshape(len(dates), -1)
+    predicted = np.where(use, forecast, 0.0).astype(np.float64).reshape(len(dates), -1)
+    _, codes = np.unique(dates, return_inverse=True)
+    products = np.bincount(codes, (actual * predicted).sum(axis=1))
+    squares = np.bincount(codes, (predicted**2).sum(axis=1))
+    n_dates, total = len(squares), float(squares.sum())
+    if n_dates < 2 or total == 0.0:
         return 0.0
-    return float(np.clip(float(actual @ predicted) / square, 0.0, 1.0))
+    slope = float(products.sum()) / total
+    errors = products - slope * squares
+    variance = overlap * n_dates / (n_dates - 1) * float(errors @ errors) / total**2
+    weight = slope**2 / (slope**2 + variance) if slope else 0.0
+    return float(np.clip(slope, 0.0, 1.0)) * weight

@@ -25,8 +25,18 @@ from skbatch._kernels.target import (
 from skbatch.exceptions import ModelFitError
 from skbatch.forecasting._progress import Progress
 from skbatch.forecasting._tables import FeatureTable, LabelLayout
+from skbatch.forecasting._tasks import (
+    Rows,
+    Task,
+    TaskModel,
+    predict_task,
+    split_tail,
+    stack_rows,
+    thinned,
+    thinning,
+)
 
-__all__ = ["DECOMPOSITION_CONSTRAINTS", "Decomposition", "Task", "TaskModel"]
+__all__ = ["DECOMPOSITION_CONSTRAINTS", "Decomposition"]
 
 _SHARE = Interval(Real, 0, 1, closed="both")
 _AUTO = StrOptions({"auto"})
@@ -50,62 +60,10 @@ DECOMPOSITION_CONSTRAINTS: dict[str, list[Any]] = {
 # would move the mean over 500 tickers by 20 %.
 MAX_SCALED_LABEL = 5.0
 # Shrinkage never goes below this, so that tickers stay ranked where the tail of the
-# training window happened to reward nothing; it costs under 0.01 % of R².
+# training window happened to reward nothing.
 MIN_SHRINKAGE = 0.1
-# Fewer dates than this in the tail say nothing about a slope or a number of trees.
-MIN_VALIDATION_DATES = 10
-# "auto" tails: two years of trading days are enough, and older models cost more.
-MAX_AUTO_TAIL = 504
-# Stack at most this many cells at once when forecasting (64 MiB of float32).
-MAX_CELLS = 2**24
 
-Rows = tuple[np.ndarray, np.ndarray]
-FitModel = Callable[[np.ndarray, np.ndarray, Rows | None, Callable[[], None]], Any]
-
-
-@dataclass(frozen=True)
-class Task:
-    """One model to train: which columns are its inputs, which labels its targets.
-
-    Attributes
-    ----------
-    name : str
-        What the task is called in progress bars and messages.
-    columns : ndarray of shape (n_series, n_inputs), dtype intp
-        Feature columns of each series.
-    outputs : ndarray of shape (n_series, n_outputs), dtype intp
-        Label columns of each series.
-    horizon : int
-        The longest horizon among the outputs, in rows.
-    """
-
-    name: str
-    columns: np.ndarray
-    outputs: np.ndarray
-    horizon: int
-
-
-@dataclass
-class TaskModel:
-    """A trained task and the factor its forecasts are multiplied with.
-
-    Attributes
-    ----------
-    task : Task
-        What was trained.
-    model : object
-        Its `predict` takes stacked inputs.
-    shrinkage : float
-        Factor in (0, 1] of the model's forecasts.
-    trained : ndarray of shape (n_outputs,), dtype bool
-        Outputs that had a label in training. What a model says about the others is
-        made up.
-    """
-
-    task: Task
-    model: Any
-    shrinkage: float
-    trained: np.ndarray
+FitModel = Callable[[Rows, Rows | None, Callable[[], None]], Any]
 
 
 @dataclass
@@ -147,8 +105,9 @@ class Decomposition:
     With its mean over tickers :math:`m_t` the model f learns
     :math:`z_{t,i} = (r_{t,i} - m_t) / (\sigma_{t,i}\sqrt{h})`, winsorised at
     :math:`\pm 5`, and the forecast is
-    :math:`w \bar m + s\,\sigma_{t,i}\sqrt{h}\,f(x_{t,i})`, with the slope s of z on f
-    in the tail and w from :func:`~skbatch._kernels.target.shrunken_mean`.
+    :math:`w \bar m + s\,\sigma_{t,i}\sqrt{h}\,f(x_{t,i})`, with s from
+    :func:`~skbatch._kernels.target.shrinkage_slope` in the tail, at least 0.1, and w
+    from :func:`~skbatch._kernels.target.shrunken_mean`.
     """
 
     strategy: Literal["pooled", "vector", "per_ticker"]
@@ -203,7 +162,7 @@ class Decomposition:
             usable &= features.observed(self.own)
         relative = np.full(scale.shape, np.nan)
         for fitted in self.models:
-            self._predict_task(fitted, features, usable, relative)
+            predict_task(fitted, features, usable, relative)
         # A date is forecast for all outputs of a vector if it can be for one.
         relative[~usable] = np.nan
         common = self.weight * self.expectation
@@ -318,8 +277,8 @@ class Decomposition:
         step: Callable[[], None],
     ) -> None:
         """Train one model, check it on the tail, and keep it."""
-        dates = self._training_dates(task, target)
-        train, tail = self._split(dates, task.horizon)
+        dates = thinned(target[:, task.outputs.ravel()], self.thin, task.horizon)
+        train, tail = split_tail(dates, task.horizon, self.validation_size)
         try:
             if len(train) < 2:
                 raise ModelFitError(
@@ -327,77 +286,22 @@ class Decomposition:
                     f"{len(train)} date(s). Pass more rows, or relative=False where "
                     "no two tickers have labels at the same date."
                 )
-            validation = (
-                None if tail is None else self._rows(task, features, target, tail)
-            )
-            X, y = self._rows(task, features, target, train)
-            model = fit_model(X, y, validation, step)
+            validation = stack_rows(task, features, target, tail)
+            rows = stack_rows(task, features, target, train)
+            model = fit_model(rows, validation if len(tail) else None, step)
         except ModelFitError as error:
             if self.strategy != "per_ticker":
                 raise
             self.failures[task.name] = str(error)
             return
         shrinkage = 1.0
-        if validation is not None:
-            slope = shrinkage_slope(validation[1], model.predict(validation[0]))
-            shrinkage = max(slope, MIN_SHRINKAGE)
-        trained = np.atleast_1d(np.isfinite(y).any(axis=0))
+        if len(tail):
+            overlap = max(1.0, task.horizon / thinning(self.thin, task.horizon))
+            forecast = model.predict(validation.X)
+            found = shrinkage_slope(validation.y, forecast, validation.dates, overlap)
+            shrinkage = max(found, MIN_SHRINKAGE)
+        elif self.validation_size != 0:
+            # Too little history to tell: the model's word counts for little.
+            shrinkage = MIN_SHRINKAGE
+        trained = np.atleast_1d(np.isfinite(rows.y).any(axis=0))
         self.models.append(TaskModel(task, model, shrinkage, trained))
-
-    def _training_dates(self, task: Task, target: np.ndarray) -> np.ndarray:
-        """Dates to train on: those with labels, thinned back from the latest."""
-        known = np.isfinite(target[:, task.outputs.ravel()]).any(axis=1)
-        thin = -(-task.horizon // 2) if self.thin == "auto" else self.thin
-        return np.flatnonzero(known)[::-1][::thin][::-1]
-
-    def _split(
-        self, dates: np.ndarray, horizon: int
-    ) -> tuple[np.ndarray, np.ndarray | None]:
-        """Split off the latest dates, and purge labels that reach into them."""
-        if len(dates) < 2:
-            return dates, None
-        span = int(dates[-1] - dates[0]) + 1
-        if self.validation_size == "auto":
-            n_rows = min(span // 5, MAX_AUTO_TAIL)
-        elif isinstance(self.validation_size, Integral):
-            n_rows = int(self.validation_size)
-        else:
-            n_rows = int(span * self.validation_size)
-        tail = dates[dates > dates[-1] - n_rows]
-        if len(tail) < MIN_VALIDATION_DATES:
-            return dates, None
-        train = dates[dates + horizon <= tail[0]]
-        return (train, tail) if len(train) >= MIN_VALIDATION_DATES else (dates, None)
-
-    @staticmethod
-    def _rows(
-        task: Task, features: FeatureTable, target: np.ndarray, dates: np.ndarray
-    ) -> Rows:
-        """Stack the rows of a task that have a known label."""
-        labels = target[dates][:, task.outputs]
-        rows, series = np.nonzero(np.isfinite(labels).any(axis=2))
-        y = labels[rows, series]
-        X = features.stack(task.columns, dates[rows], series)
-        return X, y[:, 0] if y.shape[1] == 1 else y
-
-    @staticmethod
-    def _predict_task(
-        fitted: TaskModel,
-        features: FeatureTable,
-        usable: np.ndarray,
-        relative: np.ndarray,
-    ) -> None:
-        """Write one model's forecasts into `relative`, block by block of dates."""
-        task = fitted.task
-        n_series, n_inputs = task.columns.shape
-        block = max(1, MAX_CELLS // max(1, n_series * n_inputs))
-        for start in range(0, features.n_dates, block):
-            part = usable[start : start + block][:, task.outputs]
-            dates, series = np.nonzero(part.any(axis=2))
-            if not len(dates):
-                continue
-            X = features.stack(task.columns, dates + start, series)
-            forecast = fitted.model.predict(X).reshape(len(dates), -1)
-            forecast[:, ~fitted.trained] = np.nan
-            cells = (dates + start)[:, None], task.outputs[series]
-            relative[cells] = forecast * fitted.shrinkage

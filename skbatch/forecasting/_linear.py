@@ -18,13 +18,10 @@ from skbatch._kernels.ridge import (
 )
 from skbatch.exceptions import ModelFitError
 from skbatch.forecasting._base import BaseBatchForecaster
-from skbatch.forecasting._decomposition import (
-    DECOMPOSITION_CONSTRAINTS,
-    Decomposition,
-    Rows,
-)
+from skbatch.forecasting._decomposition import DECOMPOSITION_CONSTRAINTS, Decomposition
 from skbatch.forecasting._progress import Progress
 from skbatch.forecasting._tables import FeatureTable, LabelLayout
+from skbatch.forecasting._tasks import Rows
 
 __all__ = ["BatchLinearForecaster"]
 
@@ -153,31 +150,27 @@ class BatchLinearForecaster(BaseBatchForecaster):
         return self.model_.predict(features)
 
     def _fit_ridge(
-        self,
-        X: np.ndarray,
-        y: np.ndarray,
-        validation: Rows | None,
-        step: Callable[[], None],
+        self, rows: Rows, validation: Rows | None, step: Callable[[], None]
     ) -> RidgeModel:
         """Fit all penalties, keep the one that serves the validation tail best."""
-        mean, deviation = moments(X)
+        mean, deviation = moments(rows.X)
         automatic = self.alpha == "auto" and validation is not None
         fixed = 1.0 if self.alpha == "auto" else float(self.alpha)
         alphas = ALPHAS if automatic else np.array([fixed])
-        targets = y.reshape(len(y), -1)
-        path = np.full((len(alphas), X.shape[1], targets.shape[1]), np.nan)
+        targets = rows.y.reshape(len(rows.y), -1)
+        path = np.full((len(alphas), rows.X.shape[1], targets.shape[1]), np.nan)
         try:
-            for rows, outputs in _same_rows(np.isfinite(targets)):
+            for use, outputs in _same_rows(np.isfinite(targets)):
                 path[:, :, outputs] = ridge_path(
-                    X[rows], targets[rows][:, outputs], mean, deviation, alphas
+                    rows.X[use], targets[use][:, outputs], mean, deviation, alphas
                 )
         except np.linalg.LinAlgError as error:
             raise ModelFitError(f"LinAlgError: {error}") from error
         best = 0
         if automatic and validation is not None:
-            scores = standardise(validation[0], mean, deviation)
-            best = _least_error(path, scores, validation[1].reshape(len(scores), -1))
-        coef = path[best, :, 0] if y.ndim == 1 else path[best]
+            scores = standardise(validation.X, mean, deviation)
+            best = _least_error(path, scores, validation.y.reshape(len(scores), -1))
+        coef = path[best, :, 0] if rows.y.ndim == 1 else path[best]
         return RidgeModel(mean, deviation, coef, float(alphas[best]))
 
 

@@ -16,13 +16,10 @@ from xgboost.callback import EarlyStopping, TrainingCallback
 
 from skbatch.exceptions import ModelFitError
 from skbatch.forecasting._base import BaseBatchForecaster
-from skbatch.forecasting._decomposition import (
-    DECOMPOSITION_CONSTRAINTS,
-    Decomposition,
-    Rows,
-)
+from skbatch.forecasting._decomposition import DECOMPOSITION_CONSTRAINTS, Decomposition
 from skbatch.forecasting._progress import Progress
 from skbatch.forecasting._tables import FeatureTable, LabelLayout
+from skbatch.forecasting._tasks import Rows
 from skbatch.forecasting._threads import inner_threads
 
 __all__ = ["BatchXGBoostForecaster"]
@@ -253,21 +250,17 @@ class BatchXGBoostForecaster(BaseBatchForecaster):
         return self.model_.predict(features)
 
     def _fit_booster(
-        self,
-        X: np.ndarray,
-        y: np.ndarray,
-        validation: Rows | None,
-        step: Callable[[], None],
+        self, rows: Rows, validation: Rows | None, step: Callable[[], None]
     ) -> BoosterModel:
         """Train one booster; XGBoost's own failures become `ModelFitError`."""
         callbacks: list[TrainingCallback] = [_Steps(step)]
         try:
-            train = self._matrix(X, y)
+            train = self._matrix(rows)
             options: dict[str, Any] = {}
             if validation is not None and self.early_stopping_rounds is not None:
-                tail = self._matrix(*validation, reference=train)
+                tail = self._matrix(validation, reference=train)
                 options["evals"] = [(tail, "tail")]
-                options["custom_metric"] = tail_correlation(validation[1])
+                options["custom_metric"] = tail_correlation(validation.y)
                 callbacks.append(
                     EarlyStopping(
                         rounds=self.early_stopping_rounds,
@@ -276,10 +269,10 @@ class BatchXGBoostForecaster(BaseBatchForecaster):
                         save_best=True,
                     )
                 )
-            if y.ndim == 2:
-                options["obj"] = masked_squared_error(y)
+            if rows.y.ndim == 2:
+                options["obj"] = masked_squared_error(rows.y)
             booster = xgb.train(
-                self._booster_params(len(X), y.ndim == 2),
+                self._booster_params(rows),
                 train,
                 self.n_estimators,
                 callbacks=callbacks,
@@ -294,22 +287,22 @@ class BatchXGBoostForecaster(BaseBatchForecaster):
         return BoosterModel(booster, self.device, self.n_jobs)
 
     def _matrix(
-        self, X: np.ndarray, y: np.ndarray, reference: xgb.DMatrix | None = None
+        self, rows: Rows, reference: xgb.DMatrix | None = None
     ) -> xgb.QuantileDMatrix:
         """Quantise inputs; missing labels of vectors are masked by the objective."""
         return xgb.QuantileDMatrix(
-            X,
-            np.nan_to_num(y) if y.ndim == 2 else y,
+            rows.X,
+            np.nan_to_num(rows.y) if rows.y.ndim == 2 else rows.y,
             ref=reference,
             max_bin=self.max_bin,
             nthread=inner_threads(self.n_jobs),
         )
 
-    def _booster_params(self, n_rows: int, several_outputs: bool) -> dict[str, Any]:
-        """XGBoost's parameters for a training set of `n_rows` rows."""
+    def _booster_params(self, rows: Rows) -> dict[str, Any]:
+        """XGBoost's parameters for a training set."""
         weight = self.min_child_weight
         if weight == "auto":
-            weight = float(np.clip(n_rows / 1000, 1, 100))
+            weight = float(np.clip(len(rows.y) / 1000, 1, 100))
         params: dict[str, Any] = {
             "objective": "reg:squarederror",
             "base_score": 0.0,
@@ -327,7 +320,7 @@ class BatchXGBoostForecaster(BaseBatchForecaster):
             "seed": self._seed,
             "verbosity": 0,
         }
-        if several_outputs:
+        if rows.y.ndim == 2:
             params["multi_strategy"] = "multi_output_tree"
         return params
 

@@ -89,21 +89,45 @@ def test_the_weight_has_no_unit_and_falls_with_the_overlap(values, horizon, fact
     assert shrunken_mean(values, horizon + 1)[1] <= weight
 
 
-@given(st.integers(0, 2**32 - 1), st.floats(-0.5, 1.5))
-def test_slope_is_least_squares_within_zero_and_one(seed, slope):
+@given(st.integers(0, 2**32 - 1), st.floats(-0.5, 1.5), st.floats(1, 5))
+def test_slope_is_least_squares_weighted_by_its_clustered_t(seed, slope, overlap):
     random = np.random.default_rng(seed)
+    dates = np.repeat(np.arange(10), 3)
     forecast = random.standard_normal((30, 2)).astype(np.float32)
-    realised = slope * forecast + 0.1 * random.standard_normal((30, 2))
+    realised = slope * forecast + random.standard_normal((30, 2))
     realised[random.uniform(size=realised.shape) < 0.2] = NAN
     forecast[random.uniform(size=realised.shape) < 0.2] = NAN
     both = ~np.isnan(realised) & ~np.isnan(forecast)
     fitted = np.linalg.lstsq(
         forecast[both][:, None].astype(float), realised[both], rcond=None
     )[0][0]
-    expected = min(max(fitted, 0.0), 1.0)
-    assert shrinkage_slope(realised, forecast) == pytest.approx(expected, abs=1e-12)
+    score = {
+        date: sum(
+            f * (z - fitted * f)
+            for f, z in zip(
+                forecast[dates == date].ravel().astype(float),
+                realised[dates == date].ravel(),
+                strict=True,
+            )
+            if not np.isnan(f * z)
+        )
+        for date in range(10)
+    }
+    squares = np.sum(forecast[both].astype(float) ** 2)
+    error = np.sqrt(overlap * 10 / 9 * sum(s**2 for s in score.values())) / squares
+    t = fitted / error
+    expected = min(max(fitted, 0.0), 1.0) * t**2 / (1 + t**2)
+    found = shrinkage_slope(realised, forecast, dates, overlap)
+    assert found == pytest.approx(expected, abs=1e-12)
+
+
+def test_a_perfect_forecast_is_trusted_and_a_single_date_is_not():
+    forecast = np.array([1.0, -2.0, 3.0])
+    assert shrinkage_slope(forecast, forecast, np.array([0, 1, 2])) == 1.0
+    assert shrinkage_slope(forecast, forecast, np.array([4, 4, 4])) == 0.0
 
 
 def test_forecasts_without_any_pair_or_size_deserve_no_trust():
-    assert shrinkage_slope(np.array([NAN, 1.0]), np.array([1.0, NAN])) == 0.0
-    assert shrinkage_slope(np.array([1.0, 2.0]), np.array([0.0, 0.0])) == 0.0
+    two = np.array([0, 1])
+    assert shrinkage_slope(np.array([NAN, 1.0]), np.array([1.0, NAN]), two) == 0.0
+    assert shrinkage_slope(np.array([1.0, 2.0]), np.array([0.0, 0.0]), two) == 0.0

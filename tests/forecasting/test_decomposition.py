@@ -181,6 +181,19 @@ def test_penalty_and_shrinkage_are_found_on_the_purged_tail(make_frames, market_
     predicted = best.predict(tail_X)
     slope = np.linalg.lstsq(predicted[:, None], tail_z, rcond=None)[0][0]
     assert 0.1 < slope < 1
+    counts = [len(slow.rows([date])[1]) for date in tail]
+    errors = [
+        (f * (z - slope * f)).sum()
+        for f, z in zip(
+            np.split(predicted, np.cumsum(counts)[:-1]),
+            np.split(tail_z, np.cumsum(counts)[:-1]),
+            strict=True,
+        )
+    ]
+    # Every other date is used and labels span three rows: 1.5 dates share a label.
+    variance = 1.5 * 15 / 14 * np.sum(np.square(errors)) / np.sum(predicted**2) ** 2
+    slope *= slope**2 / (slope**2 + variance)
+    assert 0.1 < slope < 1
     model = BatchLinearForecaster(
         thin=thin, validation_size=30, market_weight=market_weight
     )
