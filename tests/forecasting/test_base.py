@@ -107,6 +107,7 @@ def test_inputs_are_left_as_they_were(make_frames, forecaster):
 # Rows ---------------------------------------------------------------------------------
 
 
+@pytest.mark.filterwarnings("ignore::skbatch.exceptions.FallbackWarning")
 def test_a_row_is_forecast_to_the_bit_whatever_stands_beside_it(
     make_frames, forecaster
 ):
