@@ -79,7 +79,7 @@ class FeatureCache:
         if frame is None:
             frame = compute()
             self._put(key, frame, limit)
-        return frame.copy(deep=not COPY_ON_WRITE)
+        return _protect(frame)
 
     def _put(self, key: Hashable, frame: pd.DataFrame, limit: int) -> None:
         """Hold a frame, dropping the least recently used ones beyond the limit."""
@@ -106,6 +106,13 @@ class FeatureCache:
         with self._lock:
             self._frames.clear()
             self._size = self._hits = self._extractions = 0
+
+
+def _protect(frame: pd.DataFrame) -> pd.DataFrame:
+    """Copy a frame lazily where pandas does, and in its order of memory elsewhere."""
+    if COPY_ON_WRITE:
+        return frame.copy(deep=False)
+    return pd.DataFrame(frame.to_numpy().copy(), copy=False)
 
 
 def _size(frame: pd.DataFrame) -> int:

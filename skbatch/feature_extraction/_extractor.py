@@ -103,14 +103,14 @@ class SharedFeatureExtractor(TransformerMixin, BaseEstimator):
 
     Examples
     --------
-    >>> import numpy as np
     >>> import pandas as pd
     >>> from skbatch import SharedFeatureExtractor
-    >>> dates = pd.bdate_range("2024-01-01", periods=6)
-    >>> prices = pd.DataFrame({"A": [1, 2, 4, 4, 2, 1], "B": 2.0}, index=dates)
-    >>> extractor = SharedFeatureExtractor(families=["trend"], windows=[3, 21])
-    >>> extractor.fit(prices.iloc[:5]).get_feature_names_out()
-    array(['A__sma_gap_21', 'B__sma_gap_21'], dtype=object)
+    >>> dates = pd.bdate_range("2024-01-01", periods=5)
+    >>> prices = pd.DataFrame({"A": [1, 2, 4, 4, 2], "B": 3.0}, index=dates)
+    >>> extractor = SharedFeatureExtractor(families=["returns"], windows=[2])
+    >>> extractor.fit(prices.iloc[:4]).transform(prices.iloc[4:])
+                A__log_return_1  B__log_return_1  A__log_return_2  B__log_return_2
+    2024-01-05        -0.693147              0.0        -0.693147              0.0
     """
 
     def __init__(

@@ -72,7 +72,7 @@ def call_function(
     Returns
     -------
     ndarray of shape (n_dates, n_tickers) or (n_dates,), dtype float64
-        The values, NaN where infinite.
+        The values.
 
     Raises
     ------
@@ -95,13 +95,12 @@ def call_function(
     if isinstance(result, pd.DataFrame):
         result = _arrange_tickers(name, result, tickers)
     try:
-        values = result.to_numpy(dtype=np.float64, na_value=np.nan)
+        return result.to_numpy(dtype=np.float64, na_value=np.nan)
     except (TypeError, ValueError) as error:
         raise PanelError(
             f"`functions[{name!r}]` must return numbers. Got values that are none "
             f"({error}). Convert them."
         ) from error
-    return np.where(np.isinf(values), np.nan, values)
 
 
 def _arrange_tickers(
@@ -181,8 +180,7 @@ def index_kind(index: pd.Index) -> str:
 
 def join_market_data(market_data: pd.DataFrame, index: pd.Index) -> np.ndarray:
     """Take the latest row at or before each date, `(n_dates, n_series)`."""
-    values = market_data.reindex(index, method="ffill").to_numpy()
-    return np.where(np.isinf(values), np.nan, values)
+    return market_data.reindex(index, method="ffill").to_numpy()
 
 
 def group_numbers(groups: Any, tickers: tuple[str, ...]) -> np.ndarray | None:

@@ -15,7 +15,7 @@ def _empty_cache():
 
 
 def make_ohlcv(seed, n_dates=420, n_tickers=8, missing=0.04):
-    """Simulate an OHLCV panel with gaps, a late listing and a delisting."""
+    """Simulate an OHLCV panel with gaps, a late listing, a delisting, an empty date."""
     rng = np.random.default_rng(seed)
     shape = (n_dates, n_tickers)
     market = 0.01 * rng.standard_normal((n_dates, 1))
@@ -33,6 +33,7 @@ def make_ohlcv(seed, n_dates=420, n_tickers=8, missing=0.04):
     gone[3 * n_dates // 4 :, 1] = True  # delisted
     gone[n_dates // 2 : n_dates // 2 + n_dates // 6, 2] = True  # suspended
     gone[:, 3] |= rng.random(n_dates) < 0.4
+    gone[n_dates // 2 - 9] = True  # a date without any price
     dates = pd.bdate_range("2015-01-01", periods=n_dates)
     tickers = [f"T{number}" for number in range(n_tickers)]
     frames = {

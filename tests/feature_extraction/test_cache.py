@@ -109,6 +109,18 @@ def test_the_history_is_part_of_the_key(closes):
     assert cache_info()[:2] == (1, 3)
 
 
+def test_the_same_rows_with_and_without_history_are_told_apart(closes):
+    whole = SharedFeatureExtractor(**SETTINGS).fit_transform(closes)
+    model = SharedFeatureExtractor(**SETTINGS)
+    with pytest.warns(UserWarning, match="Got 5"):
+        model.fit(closes.iloc[150:155])
+    rows = model.transform(closes.iloc[155:])
+    assert len(rows) == len(closes) - 155
+    model.fit_transform(closes.iloc[150:])
+    assert cache_info()[:2] == (0, 3)
+    np.testing.assert_array_equal(rows.iloc[20:], whole.iloc[175:])
+
+
 def test_changes_to_a_result_do_not_reach_the_cache(closes):
     model = SharedFeatureExtractor(**SETTINGS)
     first = model.fit_transform(closes)

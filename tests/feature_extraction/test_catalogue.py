@@ -1,7 +1,6 @@
 """Every entry of the catalogue against a slow reference in pandas."""
 
 import calendar
-from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -9,9 +8,10 @@ import pandas as pd
 import pytest
 
 from skbatch import SharedFeatureExtractor, check_panel
-from skbatch.feature_extraction._engine import compute_features
+from skbatch.feature_extraction._context import TickerBlock, Universe
 from skbatch.feature_extraction._plan import make_plan
 from skbatch.feature_extraction._registry import catalogue
+from skbatch.panel import panel_fields
 
 WINDOWS = (5, 10, 21, 63, 126, 252)
 
@@ -118,6 +118,11 @@ def market_drawdown(p, w):
     return fall.where(market_return(p, w).notna())
 
 
+def dispersion(p, w):
+    daily = p.ret.std(axis=1)
+    return daily.rolling(w, min_periods=half(w, 1)).mean().where(daily.notna())
+
+
 def average_correlation(p, w):
     """By the variance ratio; exact values are tested below on a panel without gaps."""
     deviations = TICKER["volatility"](p, w).where(p.close.notna())
@@ -191,9 +196,7 @@ MARKET = {
         rolling(np.log1p(p.market), w).std().where(p.market.notna())
     ),
     "drawdown": market_drawdown,
-    "dispersion": lambda p, w: (
-        p.ret.std(axis=1).rolling(w, min_periods=half(w, 1)).mean()
-    ),
+    "dispersion": dispersion,
     "average_correlation": average_correlation,
     "breadth": breadth,
     "day_of_week": lambda p, _: by_date(p, lambda date: date.weekday()),
@@ -228,13 +231,6 @@ def reference_inputs(panel, groups):
         market=ret.mean(axis=1),
         groups=pd.Series(groups).reindex(close.columns),
     )
-
-
-def full_plan(panel, groups):
-    available = {name.lower() for name in panel.columns.unique(0)}
-    tickers = list(panel["Close"])
-    everything = frozenset(available | {"dates", "groups"})
-    return make_plan(None, WINDOWS, everything, tickers, {}, ())
 
 
 ALL = {"open", "high", "low", "close", "volume", "dates", "groups"}
@@ -290,20 +286,20 @@ def test_every_entry_documents_its_formula():
 @pytest.mark.parametrize("feature", FEATURES)
 def test_declared_look_back_is_enough(feature, make_ohlcv):
     panel = check_panel(make_ohlcv(1, n_dates=390, n_tickers=4)).ffill().bfill()
-    kind = "market" if feature.entry.scope == "market" else "ticker"
-    parts = {
-        "ticker_features": (),
-        "market_features": (),
-        f"{kind}_features": (feature,),
-    }
-    plan = replace(PLAN, tickers=tuple(panel["Close"]), **parts)
-    groups = np.array([0, 1, 0, 1])
-    whole = compute_features(plan, panel, {}, None, groups)[-1]
     needed = panel.iloc[-feature.lookback - 1 :]
     assert len(needed) < len(panel)
-    part = compute_features(plan, needed, {}, None, groups)[-1]
+    whole, part = last_values(feature, panel), last_values(feature, needed)
     assert np.isfinite(whole).any()
     np.testing.assert_array_equal(part, whole)
+
+
+def last_values(feature, panel):
+    """Compute the last row as the engine does, before it is rounded to float32."""
+    universe = Universe(panel_fields(panel), panel.index, np.array([0, 1, 0, 1]))
+    is_own = feature.entry.scope == "ticker"
+    context = TickerBlock(universe, slice(0, 4)) if is_own else universe
+    with np.errstate(all="ignore"):
+        return feature.compute(context)[-1]
 
 
 def test_average_correlation_is_the_weighted_mean_of_all_pairs(make_ohlcv):

@@ -180,3 +180,12 @@ def test_constant_returns_have_no_volatility(growth):
     assert np.isnan(last["A__beta_63"])  # the market is constant, too
     assert last["B__drawdown_252"] == last["B__log_return_5"] == 0.0
     assert np.isnan(last["B__idiosyncratic_volatility_63"])
+
+
+@pytest.mark.parametrize("growth", [1.0, 1.01, 0.97])
+def test_a_constant_return_does_not_move_with_the_market(growth, make_ohlcv):
+    closes = make_ohlcv(3, missing=0.0)["Close"][["T4", "T5", "T6"]]
+    closes["T4"] = 100 * growth ** np.arange(420.0)
+    last = SharedFeatureExtractor().fit_transform(closes).iloc[-1]
+    assert last["T4__beta_63"] == last["T4__idiosyncratic_volatility_63"] == 0.0
+    assert np.isnan(last["T4__correlation_126"])
