@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from skbatch._kernels.cross_section import (
@@ -15,6 +15,8 @@ from skbatch._kernels.cross_section import (
 )
 
 seeds = st.integers(0, 2**32 - 1)
+# Without the time limit per example, which a busy machine exceeds.
+patient = settings(deadline=None, max_examples=60)
 
 
 def random_values(seed, shape=(7, 23), missing=0.3):
@@ -25,6 +27,7 @@ def random_values(seed, shape=(7, 23), missing=0.3):
     return values
 
 
+@patient
 @given(seeds)
 def test_statistics_are_those_of_pandas(seed):
     values = random_values(seed)
@@ -36,6 +39,7 @@ def test_statistics_are_those_of_pandas(seed):
     np.testing.assert_allclose(row_deviation(values), frame.std(axis=1), rtol=1e-9)
 
 
+@patient
 @given(seeds)
 def test_rank_is_that_of_pandas(seed):
     frame = pd.DataFrame(random_values(seed))
@@ -51,6 +55,7 @@ def test_rank_is_that_of_pandas(seed):
     [row_mean, row_deviation, lambda values: row_sum(values)[0]],
     ids=["mean", "deviation", "sum"],
 )
+@patient
 @given(seed=seeds)
 def test_the_order_of_tickers_does_not_change_a_bit(statistic, seed):
     values = random_values(seed)
@@ -58,6 +63,7 @@ def test_the_order_of_tickers_does_not_change_a_bit(statistic, seed):
     np.testing.assert_array_equal(statistic(values), statistic(values[:, order]))
 
 
+@patient
 @given(seed=seeds, start=st.integers(0, 6))
 def test_a_date_does_not_depend_on_the_others(seed, start):
     values = random_values(seed, (7, 300))
@@ -77,6 +83,7 @@ def test_infinite_values_are_left_out_of_sums():
     np.testing.assert_array_equal(row_mean(np.array([[1.0, np.inf, 3.0]])), [2.0])
 
 
+@patient
 @given(seed=seeds)
 def test_groups_are_those_of_pandas(seed):
     values = random_values(seed, missing=0.1)
