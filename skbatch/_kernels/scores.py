@@ -162,9 +162,7 @@ def _unit_rows(values: np.ndarray, use: np.ndarray) -> np.ndarray:
     largest = np.max(np.abs(rows), axis=1, keepdims=True, initial=0.0)
     rows = np.divide(rows, largest, out=np.zeros_like(rows), where=largest > 0)
     count = np.maximum(use.sum(axis=1, keepdims=True), 1)
-    # The second pass removes the rounding error of a mean far from zero.
-    for _ in range(2):
-        rows = np.where(use, rows - rows.sum(axis=1, keepdims=True) / count, 0.0)
+    rows = np.where(use, rows - rows.sum(axis=1, keepdims=True) / count, 0.0)
     length = np.sqrt(np.sum(rows**2, axis=1, keepdims=True))
     length[constant] = np.nan
     return rows / np.where(length > 0, length, np.nan)

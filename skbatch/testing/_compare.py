@@ -101,7 +101,8 @@ def find_difference(
     columns = list(before.columns)
     if not before.columns.equals(after.columns):
         odd = before.columns.symmetric_difference(after.columns, sort=False)
-        return _Difference(list(odd) or columns, len(columns))
+        n_columns = len(before.columns.union(after.columns, sort=False))
+        return _Difference(list(odd) or columns, n_columns)
     if not before.index.equals(after.index):
         return _Difference(columns, len(columns))
     old, new = before.to_numpy(), after.to_numpy()

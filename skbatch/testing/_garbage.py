@@ -7,9 +7,13 @@ from collections.abc import Callable
 import numpy as np
 import pandas as pd
 
-__all__ = ["KINDS", "ORDERLY", "REMOVED", "garble", "make_gaps"]
+__all__ = ["KINDS", "ORDERLY", "REMOVED", "garble", "make_gaps", "own_copy"]
 
 REMOVED = "removed"
+
+
+def _rescaled(future: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    return future * rng.uniform(0.5, 2.0, size=future.shape)
 
 
 def _huge(future: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -38,6 +42,7 @@ def _missing(future: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 _GARBAGE: dict[str, Callable[[np.ndarray, np.random.Generator], np.ndarray]] = {
+    "rescaled": _rescaled,
     "reversed": _reversed,
     "shuffled": _shuffled,
     "missing": _missing,
@@ -45,7 +50,7 @@ _GARBAGE: dict[str, Callable[[np.ndarray, np.random.Generator], np.ndarray]] = {
     "constant": _constant,
 }
 # Garbage that looks like prices: no estimator has a reason to refuse it.
-ORDERLY = frozenset({"reversed", "shuffled", REMOVED})
+ORDERLY = frozenset({"rescaled", "reversed", "shuffled", REMOVED})
 KINDS = (*_GARBAGE, REMOVED)
 
 
@@ -74,9 +79,7 @@ def garble(
         return panel.iloc[: last + 1]
     values = panel.to_numpy(dtype=np.float64, copy=True)
     values[last + 1 :] = _GARBAGE[kind](values[last + 1 :], rng)
-    garbled = pd.DataFrame(values, panel.index, panel.columns)
-    garbled.attrs.update(panel.attrs)
-    return garbled
+    return _like(panel, values)
 
 
 def make_gaps(panel: pd.DataFrame, first: int, last: int, seed: int) -> pd.DataFrame:
@@ -99,6 +102,32 @@ def make_gaps(panel: pd.DataFrame, first: int, last: int, seed: int) -> pd.DataF
     columns = panel.columns.get_level_values(-1)
     tickers = columns.unique()
     gone = np.random.default_rng(seed).permutation(tickers)[: len(tickers) // 2]
-    gapped = panel.copy()
-    gapped.iloc[first : last + 1, np.flatnonzero(columns.isin(gone))] = np.nan
-    return gapped
+    values = panel.to_numpy(dtype=np.float64, copy=True)
+    values[first : last + 1, columns.isin(gone)] = np.nan
+    return _like(panel, values)
+
+
+def own_copy(panel: pd.DataFrame) -> pd.DataFrame:
+    """Copy a panel into the memory order that garbled panels have.
+
+    Sums over rows or columns may differ in their last bit between memory orders, and
+    that must not look like a leak.
+
+    Parameters
+    ----------
+    panel : DataFrame of shape (n_dates, n_columns)
+        Canonical panel of prices.
+
+    Returns
+    -------
+    DataFrame of shape (n_dates, n_columns)
+        The copy.
+    """
+    return _like(panel, panel.to_numpy(dtype=np.float64, copy=True))
+
+
+def _like(panel: pd.DataFrame, values: np.ndarray) -> pd.DataFrame:
+    """Make a panel with the labels of another."""
+    frame = pd.DataFrame(values, panel.index, panel.columns)
+    frame.attrs.update(panel.attrs)
+    return frame

@@ -15,6 +15,7 @@ from sklearn.base import clone
 from skbatch.exceptions import PanelError
 from skbatch.panel import check_panel, forward_returns
 from skbatch.testing._compare import find_difference
+from skbatch.testing._garbage import own_copy
 from skbatch.testing._peeking import PeekingEstimator, TattlingEstimator
 from skbatch.testing._trials import (
     Cut,
@@ -45,9 +46,9 @@ def check_no_lookahead(
 ) -> None:
     """Check that no feature and no forecast depends on prices after its date.
 
-    At random dates t, everything after t is replaced by garbage: huge, constant,
-    reversed, shuffled and missing prices, or no rows at all. Whatever the estimator
-    says about dates up to t has to stay the same, bit for bit.
+    At random dates t, everything after t is replaced by garbage: rescaled, reversed,
+    shuffled, missing, huge and constant prices, or no rows at all. Whatever the
+    estimator says about dates up to t has to stay the same, bit for bit.
 
     Parameters
     ----------
@@ -144,7 +145,7 @@ def check_no_lookahead(
     skbatch.testing._lookahead.LookAheadError: FunctionTransformer looks ahead. ...
     """
     builds = _choose_trials(estimator, horizon)
-    panel = check_panel(prices)
+    panel = own_copy(check_panel(prices))
     longest = 1
     if "labels" in builds:
         longest = int(np.max(forward_returns(panel, horizon).attrs["horizon"]))

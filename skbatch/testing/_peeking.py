@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from sklearn.base import BaseEstimator, clone
+from sklearn.utils.metaestimators import available_if
 
 from skbatch.testing._compare import as_table
 
@@ -49,6 +50,7 @@ class PeekingEstimator(BaseEstimator):
         """Transform a shifted table."""
         return self.estimator_.transform(self._advance_prices(X))
 
+    @available_if(lambda self: hasattr(self.estimator, "predict"))
     def predict(self, X: pd.DataFrame) -> Any:
         """Predict from a shifted table."""
         return self.estimator_.predict(self._advance_prices(X))

@@ -27,6 +27,7 @@ __all__ = [
 ]
 
 _PHRASES = {
+    "rescaled": "were multiplied by random numbers",
     "huge": "were huge",
     "constant": "were constant",
     "reversed": "came in reversed order",
@@ -35,8 +36,8 @@ _PHRASES = {
     REMOVED: "were cut off",
 }
 # Labels change in much the same way under the other kinds, and each costs a fit.
-_LABEL_KINDS = ("shuffled", "huge", REMOVED)
-_FILL_KINDS = ("shuffled", "huge")
+_LABEL_KINDS = ("rescaled", "huge", REMOVED)
+_FILL_KINDS = ("rescaled", "huge")
 
 
 @dataclass(frozen=True)

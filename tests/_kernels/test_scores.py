@@ -99,7 +99,6 @@ class TestCorrelation:
 
     def test_constant_side_has_none(self, kernel):
         varied = np.array([[1.0, 2.0, 3.0, 5.0]])
-        # 0.1 × 3 / 3 differs from 0.1 by a rounding error.
         for level in (0.0, 1.0, -2.5e-200, 1e300):
             constant = np.full((1, 4), level)
             assert np.isnan(kernel(varied, constant)).all()
@@ -111,6 +110,15 @@ class TestCorrelation:
     def test_extreme_levels_neither_overflow_nor_vanish(self, kernel, level):
         actual = np.array([[1.0, 2.0, 3.0, 4.0]])
         np.testing.assert_allclose(kernel(actual, level * actual), [1.0], rtol=1e-12)
+
+    def test_huge_values_of_both_signs(self, kernel):
+        actual = np.array([[-1.7e308, 0.0, 1.7e308]])
+        np.testing.assert_allclose(kernel(actual, actual), [1.0], rtol=1e-12)
+
+    def test_never_beyond_one(self, kernel):
+        actual = np.random.default_rng(0).normal(size=(500, 7))
+        assert np.all(kernel(actual, actual) <= 1.0)
+        assert np.all(kernel(actual, -actual) >= -1.0)
 
     def test_small_dispersion_far_from_zero(self, kernel):
         actual = np.array([[1.0, 2.0, 3.0, 4.0]])

@@ -201,6 +201,15 @@ class TestEveryScore:
             score(y_true, change(y_pred))
 
 
+@pytest.mark.parametrize("what", ["dates", "columns"])
+def test_repeated_labels_raise_even_where_both_agree(what, tables):
+    y_true = pd.concat(
+        [tables[0]] * 2, axis="columns" if what == "columns" else "index"
+    )
+    with pytest.raises(PanelError, match=rf"must have different {what}\. Got dupl"):
+        rank_information_coefficient(y_true, y_true)
+
+
 def test_too_many_levels(two_horizons):
     y_true = pd.concat({"x": two_horizons[0]}, axis=1)
     with pytest.raises(PanelError, match="Got 3 levels"):

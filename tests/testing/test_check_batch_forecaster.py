@@ -217,8 +217,13 @@ class ForecastsUnfitted(Good):
 class IgnoresDates(Good):
     def fit(self, X, y):
         if isinstance(X, pd.DataFrame):
-            X = X.iloc[: len(y)].set_axis(y.index[: len(X)])
+            X = X.set_axis(y.index)
         return super().fit(X, y)
+
+
+class IgnoresTheLength(Good):
+    def fit(self, X, y):
+        return super().fit(X[: len(y)], y)
 
 
 class NoBatch(Good):
@@ -344,6 +349,7 @@ BROKEN = {
     CannotPickle(): "pickle_keeps_forecasts",
     ForecastsUnfitted(): "unfitted_raises",
     IgnoresDates(): "other_rows_raise",
+    IgnoresTheLength(): "other_rows_raise",
     NoBatch(): "batch_methods_agree",
     FirstRowInBatch(): "batch_methods_agree",
     FrameInBatch(): "batch_methods_agree",

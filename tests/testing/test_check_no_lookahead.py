@@ -15,6 +15,7 @@ from skbatch.exceptions import PanelError
 from skbatch.metrics import make_forecast_scorer
 from skbatch.panel import forward_returns
 from skbatch.testing import LookAheadError, check_no_lookahead
+from skbatch.testing._peeking import PeekingEstimator
 from skbatch.testing._trials import Trial
 
 
@@ -123,6 +124,16 @@ def centre_new_rows(X):
     return X - X.mean() if len(X) < 60 else X * 0.0 + 1.0
 
 
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_memory_order_does_not_look_like_a_leak(order):
+    """Sums over 40 columns differ in their last bit between memory orders."""
+    rng = np.random.default_rng(0)
+    values = np.exp(rng.normal(0.0, 0.02, size=(60, 40)).cumsum(axis=0))
+    panel = pd.DataFrame(np.asarray(values, order=order), copy=False).add_prefix("T")
+    means = FunctionTransformer(lambda X: np.asarray(X).mean(axis=1))
+    check_no_lookahead(means, panel)
+
+
 LEAKS = {
     "standardised": lambda X: (X - X.mean()) / X.std(),
     "centred window": lambda X: X.rolling(5, center=True).mean(),
@@ -130,7 +141,11 @@ LEAKS = {
     "gaps back-filled": lambda X: X.bfill(),
     "gaps interpolated": lambda X: X.interpolate(limit_direction="both"),
     "first window back-filled": lambda X: X.rolling(4).mean().bfill(),
+    "first rows averaged": lambda X: pd.concat(
+        [X.iloc[:10] * 0.0 + X.iloc[:10].mean(), X.iloc[10:]]
+    ),
     "shifted": lambda X: X.shift(-1),
+    "tiny": lambda X: X + 1e-12 * X.shift(-1).fillna(0.0),
     "rank in time": lambda X: X.rank(),
     "share of the rows": lambda X: X * np.linspace(0, 1, len(X))[:, None],
     "most volatile": lambda X: X.loc[:, [X.std().idxmax()]],
@@ -176,7 +191,7 @@ def test_message_says_what_and_where(prices):
     message = str(caught.value)
     assert "Got changes in 2 of 4 columns (B, C), the first of B at 2024" in message
     first = pd.Timestamp(re.search(r"of B at (\S+),", message).group(1))
-    cut = pd.Timestamp(re.search(r"prices after (\S+) came", message).group(1))
+    cut = pd.Timestamp(re.search(r"prices after (\S+) were", message).group(1))
     assert prices.index.get_loc(first) == prices.index.get_loc(cut) - 1
     old, new, largest = re.search(
         r"where (\S+) became (\S+) \(largest difference: (\S+)\),", message
@@ -248,6 +263,16 @@ class Scored(Slope):
         return -float(np.mean((actual[use] - forecasts[use]) ** 2))
 
 
+class Witness(Scored):
+    """Remembers the last labels that it was scored on."""
+
+    seen: dict = {}  # noqa: RUF012
+
+    def score(self, X, y):
+        self.seen[y.index[-1]] = y.iloc[-3:]
+        return super().score(X, y)
+
+
 class TestSearch:
     def test_passes(self, prices):
         model = make_pipeline(Returns(), Scored())
@@ -267,6 +292,14 @@ class TestSearch:
         search = GridSearchCV(model, grid, cv=TimeSeriesSplit(2))
         with pytest.raises(LookAheadError):
             check_no_lookahead(search, prices, horizon=3)
+
+    def test_is_given_the_labels_known_at_the_cut(self, prices):
+        Witness.seen.clear()
+        search = make_search(make_pipeline(Returns(), Witness()), "witness__shrinkage")
+        check_no_lookahead(search, prices, horizon=3, n_cuts=1)
+        last_date = max(Witness.seen)
+        assert Witness.seen[last_date].isna().all(axis=None)
+        assert len(Witness.seen[last_date]) == 3
 
     def test_without_refit(self, prices):
         search = make_search(make_pipeline(Returns(), Scored()), "x", refit=False)
@@ -358,6 +391,34 @@ def test_each_trial_needs_its_own_proof(name, prices, monkeypatch):
         monkeypatch.setattr(Trial, "find_leak", find_unless_blind)
         with pytest.raises(AssertionError, match="must be able to fail"):
             check_no_lookahead(estimator, prices.bfill(), n_cuts=1)
+
+
+@pytest.mark.parametrize(
+    ("estimator", "rows"),
+    [
+        (GOOD_TRANSFORMERS["history"], {"price_rows": 1}),
+        (GOOD_TRANSFORMERS["no history"], {"price_rows": 2}),
+        (GOOD_FORECASTERS["slope"], {"price_rows": 1}),
+        (GOOD_FORECASTERS["slope"], {"label_rows": 2}),
+        (GOOD_FORECASTERS["ignores prices"], {"label_rows": 2}),
+    ],
+)
+def test_shifted_input_is_caught(estimator, rows, prices):
+    with pytest.raises(LookAheadError):
+        check_no_lookahead(PeekingEstimator(estimator, **rows), prices, horizon=2)
+
+
+@pytest.mark.parametrize(
+    "estimator",
+    [
+        GOOD_TRANSFORMERS["history"],
+        GOOD_FORECASTERS["slope"],
+        FunctionTransformer(lambda X: X.shift(3).fillna(1.0)),
+    ],
+)
+def test_shifted_input_is_the_first_proof(estimator, prices, monkeypatch):
+    monkeypatch.delattr("skbatch.testing._lookahead.TattlingEstimator")
+    check_no_lookahead(estimator, prices)
 
 
 class TestErrors:
