@@ -13,11 +13,11 @@ from skbatch.feature_extraction._rolling import Rolling
 
 __all__ = ["TickerBlock", "Universe", "compute_block"]
 
-# Blocks of about 1 MB keep the temporaries of a feature in the cache, and bound the
-# memory of all the series that a block shares.
-_BLOCK_CELLS = 2**17
+# Series of half a megabyte keep the temporaries of a feature in the processor's cache,
+# and bound the memory of all the series that a block shares.
+_BLOCK_CELLS = 2**16
 
-Series = Callable[..., Any]
+SeriesFunction = Callable[..., Any]
 
 
 class _Context:
@@ -26,21 +26,21 @@ class _Context:
     def __init__(self, fields: dict[str, np.ndarray]) -> None:
         self.fields = fields
         self._series: dict[tuple[Any, ...], Any] = {}
-        self._rolling: dict[Series, Rolling] = {}
+        self._rolling: dict[SeriesFunction, Rolling] = {}
 
     @property
     def close(self) -> np.ndarray:
         """Closes; NaN is missing."""
         return self.fields["close"]
 
-    def get(self, series: Series, *arguments: int) -> Any:
+    def get(self, series: SeriesFunction, *arguments: int) -> Any:
         """Compute a series of this context, once."""
         key = (series, *arguments)
         if key not in self._series:
             self._series[key] = series(self, *arguments)
         return self._series[key]
 
-    def rolling(self, series: Series) -> Rolling:
+    def rolling(self, series: SeriesFunction) -> Rolling:
         """Give the rolling statistics of a series of this context."""
         if series not in self._rolling:
             self._rolling[series] = Rolling(self.get(series))
@@ -103,7 +103,7 @@ class Universe(_Context):
         for start in range(0, n_tickers, width):
             yield TickerBlock(self, slice(start, min(start + width, n_tickers)))
 
-    def feature(self, function: Series, window: int) -> np.ndarray:
+    def feature(self, function: SeriesFunction, window: int) -> np.ndarray:
         """Give a ticker feature of all tickers, `(n_dates, n_tickers)` of float32."""
         wanted = Feature(entry_of(function), window)
         if wanted not in self._features:

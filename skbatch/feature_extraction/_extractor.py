@@ -20,6 +20,7 @@ from skbatch.feature_extraction._inputs import (
     call_function,
     check_functions,
     check_market_data,
+    check_number,
     group_numbers,
 )
 from skbatch.feature_extraction._plan import FeaturePlan, make_plan
@@ -254,7 +255,9 @@ class SharedFeatureExtractor(TransformerMixin, BaseEstimator):
 
     def _fit(self, panel: pd.DataFrame) -> None:
         """Choose the features of a checked panel, and keep its last rows."""
-        self._check_numbers()
+        check_number(self.cache_size, "cache_size", "bytes")
+        if self.lookback is not None:
+            check_number(self.lookback, "lookback", "rows")
         tickers = tuple(panel_tickers(panel))
         self.functions_ = check_functions(self.functions)
         self.groups_ = group_numbers(self.groups, tickers)
@@ -299,20 +302,6 @@ class SharedFeatureExtractor(TransformerMixin, BaseEstimator):
                 f"{plan.lookback}. Got {self.lookback}. Raise it, or pass None."
             )
         return int(self.lookback)
-
-    def _check_numbers(self) -> None:
-        """Raise unless the parameters that must be integers are."""
-        for name, rule in (("cache_size", "bytes"), ("lookback", "rows")):
-            value = getattr(self, name)
-            if value is None and name == "lookback":
-                continue
-            if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
-                value = -1
-            if value < 0:
-                raise ValueError(
-                    f"`{name}` must be a number of {rule}, 0 or more. Got "
-                    f"{getattr(self, name)!r}. Pass an integer."
-                )
 
     def _extract(self, panel: pd.DataFrame, n_earlier: int) -> pd.DataFrame:
         """Compute the features of a panel without its earlier rows, or look them up."""

@@ -15,6 +15,7 @@ __all__ = [
     "call_function",
     "check_functions",
     "check_market_data",
+    "check_number",
     "group_numbers",
     "join_market_data",
 ]
@@ -23,6 +24,16 @@ Function = Callable[[pd.DataFrame], pd.DataFrame | pd.Series]
 
 # Under copy-on-write, a shallow copy is safe from its owner's and user's changes.
 COPY_ON_WRITE = int(pd.__version__.split(".")[0]) >= 3
+
+
+def check_number(value: Any, name: str, unit: str) -> None:
+    """Raise unless a parameter is a number of rows or bytes."""
+    is_number = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
+    if not is_number or value < 0:
+        raise ValueError(
+            f"`{name}` must be a number of {unit}, 0 or more. Got {value!r}. Pass an "
+            "integer."
+        )
 
 
 def check_functions(functions: Any) -> dict[str, Function]:

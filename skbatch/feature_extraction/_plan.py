@@ -14,7 +14,7 @@ from skbatch.exceptions import format_tickers
 from skbatch.feature_extraction._registry import Feature, catalogue, families
 from skbatch.panel import MARKET, join_column
 
-__all__ = ["FeaturePlan", "make_plan"]
+__all__ = ["FeaturePlan", "check_windows", "make_plan"]
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,11 @@ import pandas as pd
 import pytest
 
 from skbatch import SharedFeatureExtractor, check_panel
+from skbatch.feature_extraction import _registry, list_features
 from skbatch.feature_extraction._context import TickerBlock, Universe
 from skbatch.feature_extraction._plan import make_plan
 from skbatch.feature_extraction._registry import catalogue
-from skbatch.panel import panel_fields
+from skbatch.panel import panel_fields, split_column
 
 WINDOWS = (5, 10, 21, 63, 126, 252)
 
@@ -322,3 +323,31 @@ def test_default_panel_sizes(ohlcv):
     assert len(closes.ticker_features) >= 40
     assert len(market) >= 12
     assert len(fields.ticker_features) - len(closes.ticker_features) >= 15
+
+
+def test_the_list_of_features_is_that_of_the_columns(frame):
+    features = list_features()
+    names = list(features.index[~features["shared"]])
+    shared = list(features.index[features["shared"]])
+    columns = dict.fromkeys(split_column(column)[1] for column in frame)
+    assert names == list(columns)[: len(names)]
+    assert [f"market__{name}" for name in shared] == list(frame)[-len(shared) :]
+    assert features["summary"].str.endswith(".").all()
+    assert features["lookback"].max() == 382
+
+
+def test_one_entry_is_all_that_a_feature_takes(ohlcv, monkeypatch):
+    monkeypatch.setattr(_registry, "_ENTRIES", dict(_registry._ENTRIES))
+
+    @_registry.feature("novelties", windows=(5, 10), lookback=lambda w: 500 + w)
+    def doubled_close(block, window):
+        """Close times two and the window."""
+        return 2.0 * window * block.close
+
+    model = SharedFeatureExtractor(["novelties"]).fit(ohlcv)
+    assert model.lookback_ == 510
+    frame = model.transform(ohlcv)
+    assert list(frame)[::8] == ["T0__doubled_close_5", "T0__doubled_close_10"]
+    expected = 20 * ohlcv["Close"]["T5"]
+    np.testing.assert_allclose(frame["T5__doubled_close_10"], expected, rtol=1e-6)
+    assert "doubled_close_5" in list_features().index

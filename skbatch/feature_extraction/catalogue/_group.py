@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from skbatch._kernels.cross_section import by_group, centred_rank, row_mean
-from skbatch.feature_extraction._context import Series, Universe
+from skbatch.feature_extraction._context import SeriesFunction, Universe
 from skbatch.feature_extraction._registry import feature
 from skbatch.feature_extraction.catalogue._returns import log_return, momentum
 from skbatch.feature_extraction.catalogue._volatility import volatility
@@ -15,14 +15,14 @@ _NEEDS = ("close", "groups")
 _QUARTER, _YEAR = (42, 125), (189, None)
 
 
-def _gap(universe: Universe, base: Series, window: int) -> np.ndarray:
+def _gap(universe: Universe, base: SeriesFunction, window: int) -> np.ndarray:
     """Subtract the group's mean."""
     assert universe.groups is not None
     values = universe.feature(base, window)
     return values - by_group(row_mean, values, universe.groups)
 
 
-def _rank(universe: Universe, base: Series, window: int) -> np.ndarray:
+def _rank(universe: Universe, base: SeriesFunction, window: int) -> np.ndarray:
     """Rank within the group."""
     assert universe.groups is not None
     return by_group(centred_rank, universe.feature(base, window), universe.groups)

@@ -67,7 +67,7 @@ def dispersion(universe: Universe, window: int) -> np.ndarray:
 
     .. math:: \frac1w \sum_{k<w} \sqrt{\frac{1}{n-1} \sum_i (r_{i,t-k} - m_{t-k})^2}
 
-    with simple returns r. NaN with one ticker.
+    with simple returns r. NaN with one ticker, and at a date without returns.
 
     References
     ----------

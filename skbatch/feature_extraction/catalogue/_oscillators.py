@@ -92,7 +92,7 @@ def bollinger(block: TickerBlock, window: int) -> np.ndarray:
 
     .. math:: (P_t - \bar P) / \sqrt{\tfrac1n \sum_{k<w} (P_{t-k} - \bar P)^2}
 
-    NaN if the closes are constant.
+    NaN if the closes are constant, up to a ten-millionth.
 
     References
     ----------
