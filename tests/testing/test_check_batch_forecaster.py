@@ -56,7 +56,7 @@ class Good(RegressorMixin, BaseEstimator):
         return 1 - errors / np.sum((actual - actual.mean()) ** 2)
 
     def as_matrix(self, y):
-        return np.array(y, dtype=float).reshape(len(y), -1)
+        return np.asarray(y, dtype=float).copy().reshape(len(y), -1)
 
     def horizons(self, y):
         if isinstance(getattr(y, "columns", None), pd.MultiIndex):
