@@ -72,6 +72,14 @@ def test_constant_and_empty_columns_have_no_deviation_and_become_zero(level):
     assert (standardise(X + np.float32(level) + 1, mean, deviation) == 0).all()
 
 
+def test_the_rounding_noise_of_a_constant_is_no_deviation():
+    X = np.full((1000, 1), np.float32(123.4))
+    X[7] = np.nextafter(X[7], np.float32(200))
+    mean, deviation = moments(X)
+    assert deviation[0] == 0
+    assert mean[0] == pytest.approx(123.4)
+
+
 def test_moments_of_a_small_spread_on_a_high_level_survive():
     random = np.random.default_rng(0)
     X = (1e4 + random.normal(0, 1, (500, 1))).astype(np.float32)

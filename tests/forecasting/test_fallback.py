@@ -204,6 +204,15 @@ def test_forecasts_that_are_not_finite_are_filled_cell_by_cell(make_frames):
     assert model.provenance_.loc["T2", "reason"] == reason
 
 
+def test_an_infinite_forecast_is_none(make_frames):
+    X, y = make_frames()
+    y.iloc[:190, 1] = NAN
+    model = FallbackForecaster(Stub(np.inf), Other(-np.inf))
+    fit(model, X, y)
+    assert model.predict(X)["T1"].isna().all()
+    assert model.provenance_.loc["T1", "model"] == "none"
+
+
 def test_a_ticker_without_features_at_the_last_date(make_frames):
     X, y = make_frames()
     X.loc[X.index[-2:], X.columns.str.startswith("T3__")] = NAN

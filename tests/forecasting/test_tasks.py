@@ -1,0 +1,81 @@
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from skbatch import BatchLinearForecaster, BatchXGBoostForecaster
+from skbatch.forecasting import _tasks
+from skbatch.forecasting._tasks import split_tail, thinned
+
+dates = st.sets(st.integers(0, 400), max_size=120).map(sorted)
+sizes = st.integers(0, 200) | st.floats(0, 1, exclude_max=True) | st.just("auto")
+
+
+@settings(deadline=None)
+@given(dates, st.integers(1, 30), sizes)
+def test_the_tail_is_the_latest_rows_and_purged(dates, horizon, size):
+    train, tail = split_tail(np.array(dates, dtype=np.intp), horizon, size)
+    if len(dates) < 2:
+        assert (list(train), list(tail)) == (dates, [])
+        return
+    first, last = dates[0], dates[-1]
+    n_rows = size
+    if size == "auto":
+        n_rows = min((last - first + 1) // 5, 504)
+    elif isinstance(size, float):
+        n_rows = int((last - first + 1) * size)
+    expected = [date for date in dates if last - date < n_rows]
+    before = [date for date in dates if expected and date + horizon <= expected[0]]
+    if len(expected) < 5 or len(before) < 5:
+        before, expected = dates, []
+    assert (list(train), list(tail)) == (before, expected)
+
+
+def test_the_automatic_tail_is_two_years_at_most():
+    train, tail = split_tail(np.arange(4000), 5, "auto")
+    assert (tail[0], tail[-1], train[-1]) == (4000 - 504, 3999, 4000 - 504 - 5)
+
+
+def test_a_share_of_the_rows_counts_rows_between_thinned_dates():
+    _, tail = split_tail(np.arange(0, 200, 4), 5, 0.25)
+    # 197 rows from the first to the last date.
+    assert list(tail) == list(range(148, 200, 4))
+
+
+@given(st.lists(st.booleans(), min_size=1, max_size=40), st.integers(1, 6))
+def test_thinning_keeps_the_latest_date(known, thin):
+    target = np.where(known, 1.0, np.nan)[:, None]
+    expected = []
+    for count, date in enumerate(reversed(np.flatnonzero(known))):
+        if count % thin == 0:
+            expected.insert(0, date)
+    assert list(thinned(target, thin, 1)) == expected
+
+
+def test_a_tail_too_short_to_tell_leaves_little_of_a_forecast(make_frames):
+    X, y = make_frames(80, horizon=10, signal=1.0)
+    # Every fifth of 70 known dates is used, three of them in the automatic tail.
+    options = {"market_weight": 0.0, "alpha": 1.0}
+    cautious, unchecked = (
+        BatchLinearForecaster(validation_size=size, **options).fit(X, y).predict(X)
+        for size in ("auto", 0)
+    )
+    pd.testing.assert_frame_equal(cautious, 0.1 * unchecked)
+
+
+@pytest.mark.parametrize("strategy", ["pooled", "vector", "per_ticker"])
+def test_blocks_of_dates_are_forecast_like_the_whole(
+    make_frames, monkeypatch, strategy
+):
+    X, y = make_frames(120, missing=0.2, market=True)
+    for model in (
+        BatchLinearForecaster(strategy, market_features=True),
+        BatchXGBoostForecaster(strategy, n_estimators=4, n_jobs=1),
+    ):
+        whole = model.fit(X, y).predict(X)
+        for cells in (1, 50):
+            monkeypatch.setattr(_tasks, "MAX_CELLS", cells)
+            blocks = model.predict(X)
+            pd.testing.assert_frame_equal(blocks, whole, check_exact=True)
+        monkeypatch.undo()
