@@ -17,6 +17,8 @@ __all__ = [
     "simple_return",
 ]
 
+MAX_RETURN = 0.5
+
 
 def close(context: TickerBlock | Universe) -> np.ndarray:
     """Give the closes."""
@@ -40,8 +42,13 @@ def simple_return(context: TickerBlock | Universe) -> np.ndarray:
 
 
 def market_return(universe: Universe) -> np.ndarray:
-    """Average the finite simple returns of each date, equally weighted."""
-    return row_mean(universe.get(simple_return))
+    """Average the finite simple returns of each date, equally weighted.
+
+    Returns beyond ±50 % count as ±50 %. One price that is off by a factor of 100, as
+    real data has them, would otherwise move the mean of 500 tickers by 20 %, and with
+    it every ticker's beta for a year.
+    """
+    return row_mean(np.clip(universe.get(simple_return), -MAX_RETURN, MAX_RETURN))
 
 
 def market_log_return(universe: Universe) -> np.ndarray:

@@ -214,7 +214,8 @@ class BaseBatchForecaster(
         -------
         DataFrame, Series or ndarray, as `y` was
             Expected simple returns over the horizon. NaN for a ticker that has no
-            finite feature of its own at a date.
+            finite feature of its own at a date, or no volatility to scale by, or of
+            which nothing could be learned.
         """
         check_is_fitted(self)
         features = check_features(self, X, reset=False)

@@ -59,6 +59,9 @@ DECOMPOSITION_CONSTRAINTS: dict[str, list[Any]] = {
 # the trees, and one price that is off by a factor of 100, as real data has them,
 # would move the mean over 500 tickers by 20 %.
 MAX_SCALED_LABEL = 5.0
+# A ticker with less than this share of the typical volatility, such as a stablecoin
+# among coins, does not take its full part in the common expectation.
+CALM = 0.5
 # Shrinkage never goes below this, so that tickers stay ranked where the tail of the
 # training window happened to reward nothing.
 MIN_SHRINKAGE = 0.1
@@ -97,6 +100,8 @@ class Decomposition:
         Label name → reason, for labels whose own model could not be trained.
     expectation, weight : ndarray of shape (n_labels,)
         Mean common return of the training labels, and the weight it is given.
+    typical_scale : float
+        Median volatility per row of all tickers and training rows.
 
     Notes
     -----
@@ -105,9 +110,12 @@ class Decomposition:
     With its mean over tickers :math:`m_t` the model f learns
     :math:`z_{t,i} = (r_{t,i} - m_t) / (\sigma_{t,i}\sqrt{h})`, winsorised at
     :math:`\pm 5`, and the forecast is
-    :math:`w \bar m + s\,\sigma_{t,i}\sqrt{h}\,f(x_{t,i})`, with s from
+    :math:`c\,w \bar m + s\,\sigma_{t,i}\sqrt{h}\,f(x_{t,i})`, with s from
     :func:`~skbatch._kernels.target.shrinkage_slope` in the tail, at least 0.1, and w
-    from :func:`~skbatch._kernels.target.shrunken_mean`.
+    from :func:`~skbatch._kernels.target.shrunken_mean`. The share c is
+    :math:`\min(1, 2\sigma_{t,i} / \tilde\sigma)` with the median
+    :math:`\tilde\sigma` of all volatilities in training, and 1 where labels are not
+    scaled by a feature.
     """
 
     strategy: Literal["pooled", "vector", "per_ticker"]
@@ -166,6 +174,10 @@ class Decomposition:
         # A date is forecast for all outputs of a vector if it can be for one.
         relative[~usable] = np.nan
         common = self.weight * self.expectation
+        if self.scale_features:
+            calm = scale < CALM * self.typical_scale
+            share = np.where(calm, scale / (CALM * self.typical_scale), 1.0)
+            common = common * share
         return common + relative * scale * self.root_horizon
 
     def _choose_scale(self, features: FeatureTable, labels: np.ndarray) -> None:
@@ -213,7 +225,10 @@ class Decomposition:
         self.expectation = np.empty(len(horizons))
         self.weight = np.empty(len(horizons))
         level = np.empty_like(labels)
-        unit = self._scale_matrix(features) * self.root_horizon
+        scale = self._scale_matrix(features)
+        known = scale[np.isfinite(scale)]
+        self.typical_scale = float(np.median(known)) if len(known) else np.nan
+        unit = scale * self.root_horizon
         if self.scale is not None:
             bound = MAX_SCALED_LABEL * np.where(np.isfinite(unit), unit, np.inf)
             labels = np.clip(labels, -bound, bound)
@@ -243,16 +258,23 @@ class Decomposition:
 
     def _tasks(self, features: FeatureTable) -> list[Task]:
         """List the models that the strategy trains."""
-        n_labels = len(self.layout.tickers)
         horizons = np.asarray(self.layout.horizons)
         own, shared = self.own, features.columns.shared_positions
+        # XGBoost draws samples of rows and columns by their place, so the order of
+        # the tickers in the tables must not be the order in training.
+        order = np.lexsort((horizons, np.asarray(self.layout.names, dtype=str)))
         if self.strategy == "vector":
-            used = np.unique(own[own >= 0])
-            inputs = np.concatenate([used, shared]) if self._uses_shared() else used
-            every = np.arange(n_labels)[None, :]
-            return [Task("all tickers", inputs[None, :], every, int(horizons.max()))]
+            used = list(dict.fromkeys(own[order][own[order] >= 0].tolist()))
+            inputs = np.array(used, dtype=np.intp)
+            if self._uses_shared():
+                inputs = np.concatenate([inputs, shared])
+            return [
+                Task(
+                    "all tickers", inputs[None, :], order[None, :], int(horizons.max())
+                )
+            ]
         if self._uses_shared():
-            own = np.hstack([own, np.tile(shared, (n_labels, 1))])
+            own = np.hstack([own, np.tile(shared, (len(own), 1))])
         if self.strategy == "per_ticker":
             return [
                 Task(name, own[[row]], np.array([[row]]), int(horizons[row]))
@@ -261,7 +283,7 @@ class Decomposition:
         return [
             Task(f"horizon {horizon}", own[rows], rows[:, None], int(horizon))
             for horizon in np.unique(horizons)
-            for rows in [np.flatnonzero(horizons == horizon)]
+            for rows in [order[horizons[order] == horizon]]
         ]
 
     def _uses_shared(self) -> bool:

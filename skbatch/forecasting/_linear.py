@@ -63,12 +63,14 @@ class BatchLinearForecaster(BaseBatchForecaster):
         squared error in the validation tail, and 1.0 without a tail.
     relative : bool, default=True
         Learn returns relative to the mean over tickers of the date, and add the
-        shrunken historical mean back.
+        shrunken historical mean back. False learns them relative to that historical
+        mean alone, as is done for plain arrays and for a single ticker anyway.
     scale : str or None, default="auto"
         Ticker feature by which labels are scaled: its volatility per row. ``"auto"``
-        takes the ``volatility_*`` feature with the window nearest to 63, and others
-        where that one is missing. Without such features, or for plain arrays, labels
-        are scaled by their standard deviation. None disables.
+        takes the ``volatility_*`` feature with the window nearest to 63 by ratio, and
+        others where that one is missing. Without such features, or for plain arrays,
+        labels are scaled by their standard deviation. Labels are winsorised at five
+        of these units. None disables both.
     market_weight : float or "auto", default="auto"
         Weight in [0, 1] of the historical mean return in every forecast. ``"auto"``
         is t²/(1+t²) with the mean's t-statistic.
@@ -79,9 +81,11 @@ class BatchLinearForecaster(BaseBatchForecaster):
         Train on every `thin`-th date, because labels of neighbouring dates overlap.
         ``"auto"`` is half the horizon, rounded up.
     validation_size : int, float or "auto", default="auto"
-        Number of dates or share of dates, the latest of the training rows and purged
-        from them, on which penalty and shrinkage are found. ``"auto"`` is a fifth,
-        at most 504 rows. 0 disables.
+        Number of rows or share of rows, the latest of the training rows and purged
+        from them, on which penalty and shrinkage are found: the factor between 0.1
+        and 1 that relative forecasts are multiplied with. ``"auto"`` is a fifth,
+        at most 504 rows. Where fewer than five dates are in it, or left to train on,
+        all dates train and the factor is 0.1. 0 disables: the factor is 1.
 
     Attributes
     ----------

@@ -71,9 +71,9 @@ class BatchXGBoostForecaster(BaseBatchForecaster):
     """Forecast the returns of all tickers with gradient boosted trees.
 
     By default one model learns from all (date, ticker) rows together, what a
-    ticker's volatility-scaled return will be relative to the others'. Its number of
-    trees and the shrinkage of its forecasts are found on the latest training dates,
-    from which the training rows are purged by the horizon.
+    ticker's volatility-scaled return will be relative to the others'. The shrinkage
+    of its forecasts and, with early stopping, its number of trees are found on the
+    latest training dates, from which the training rows are purged by the horizon.
 
     Parameters
     ----------
@@ -104,15 +104,18 @@ class BatchXGBoostForecaster(BaseBatchForecaster):
         Histogram bins of each input.
     early_stopping_rounds : int or None, default=None
         Stop when the correlation with the validation tail's labels has not risen for
-        so many trees, and keep the best number. None trains all trees.
+        so many trees, and keep the best number. None, or too few rows for a tail,
+        trains all trees.
     relative : bool, default=True
         Learn returns relative to the mean over tickers of the date, and add the
-        shrunken historical mean back.
+        shrunken historical mean back. False learns them relative to that historical
+        mean alone, as is done for plain arrays and for a single ticker anyway.
     scale : str or None, default="auto"
         Ticker feature by which labels are scaled: its volatility per row. ``"auto"``
-        takes the ``volatility_*`` feature with the window nearest to 63, and others
-        where that one is missing. Without such features, or for plain arrays, labels
-        are scaled by their standard deviation. None disables.
+        takes the ``volatility_*`` feature with the window nearest to 63 by ratio, and
+        others where that one is missing. Without such features, or for plain arrays,
+        labels are scaled by their standard deviation. Labels are winsorised at five
+        of these units. None disables both.
     market_weight : float or "auto", default="auto"
         Weight in [0, 1] of the historical mean return in every forecast. ``"auto"``
         is t²/(1+t²) with the mean's t-statistic.
@@ -123,9 +126,12 @@ class BatchXGBoostForecaster(BaseBatchForecaster):
         Train on every `thin`-th date, because labels of neighbouring dates overlap.
         ``"auto"`` is half the horizon, rounded up.
     validation_size : int, float or "auto", default="auto"
-        Number of dates or share of dates, the latest of the training rows and purged
-        from them, on which trees and shrinkage are found. ``"auto"`` is a fifth, at
-        most 504 rows. 0 disables.
+        Number of rows or share of rows, the latest of the training rows and purged
+        from them, on which shrinkage is found, the factor between 0.1 and 1 that
+        relative forecasts are multiplied with, and trees for early stopping.
+        ``"auto"`` is a fifth, at most 504 rows. Where fewer than five dates are in
+        it, or left to train on, all dates train and the factor is 0.1. 0 disables:
+        all dates train and the factor is 1.
     device : str, default="cpu"
         Where XGBoost trains and predicts, such as ``"cuda"``.
     n_jobs : int or None, default=None

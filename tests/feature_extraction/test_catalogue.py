@@ -229,7 +229,7 @@ def reference_inputs(panel, groups):
         **fields,
         ret=ret,
         log_ret=np.log(close).diff(),
-        market=ret.mean(axis=1),
+        market=ret.clip(-0.5, 0.5).mean(axis=1),
         groups=pd.Series(groups).reindex(close.columns),
     )
 
@@ -351,3 +351,17 @@ def test_one_entry_is_all_that_a_feature_takes(ohlcv, monkeypatch):
     expected = 20 * ohlcv["Close"]["T5"]
     np.testing.assert_allclose(frame["T5__doubled_close_10"], expected, rtol=1e-6)
     assert "doubled_close_5" in list_features().index
+
+
+def test_a_price_that_is_off_by_a_factor_hardly_moves_the_market():
+    rng = np.random.default_rng(0)
+    returns = 0.01 * rng.standard_normal((80, 50))
+    prices = pd.DataFrame(np.exp(np.cumsum(returns, axis=0)))
+    prices.columns = [f"T{number}" for number in range(50)]
+    wrong = prices.copy()
+    wrong.iloc[70, 0] /= 100
+    extractor = SharedFeatureExtractor(["relative", "market"], windows=[63])
+    # One of 50 tickers moves the mean by at most 1 % a day, instead of by 200 %.
+    clean = extractor.fit_transform(prices)["market__log_return_1"]
+    moved = extractor.fit_transform(wrong)["market__log_return_1"]
+    assert 0.009 < (moved - clean).abs().max() < 0.011

@@ -85,6 +85,16 @@ class SlowDecomposition:
         train = [t for t in self.dates if position[t] + horizon <= position[tail[0]]]
         return train, tail
 
+    def share(self, date, ticker):
+        """Part of the common expectation that a ticker's volatility allows."""
+        if self.bound == np.inf:
+            return 1.0
+        return min(1.0, 2 * self.unit.loc[date, ticker] / np.nanmedian(self.unit))
+
+    def shares(self):
+        cells = [[self.share(date, t) for t in self.tickers] for date in self.X.index]
+        return pd.DataFrame(cells, self.X.index, self.tickers)
+
     def forecast(self, predict, market_weight=None):
         """Put market expectation and scaled model forecasts together."""
         weight = self.weight if market_weight is None else market_weight
@@ -94,7 +104,8 @@ class SlowDecomposition:
                 x, unit = self.inputs(date, ticker), self.unit.loc[date, ticker]
                 if x is not None and np.isfinite(unit):
                     value = float(np.ravel(predict(x[None, :], ticker))[0])
-                    forecasts.loc[date, ticker] = weight * self.mean + unit * value
+                    common = weight * self.mean * self.share(date, ticker)
+                    forecasts.loc[date, ticker] = common + unit * value
         return forecasts
 
 
@@ -151,6 +162,7 @@ def small_xgboost(strategy="pooled", **params):
 @pytest.mark.parametrize("relative", [True, False])
 def test_pooled_linear_is_ridge_on_stacked_rows(make_frames, horizon, scale, relative):
     X, y = make_frames(60, 3, horizon=horizon, missing=0.1)
+    y.iloc[[7, 20], [0, 1]] = [[0.9, 0.0], [0.1, -0.8]]
     slow = SlowDecomposition(X, y, horizon, relative=relative, scale=scale)
     ridge = SlowRidge(*slow.rows(slow.dates), alpha=0.2)
     model = BatchLinearForecaster(
@@ -260,7 +272,8 @@ def test_vector_xgboost_is_its_own_multi_output_tree(make_frames):
     slow = SlowDecomposition(X, y, 1)
     z = slow.z.loc[slow.dates].to_numpy()
     predict = boost(X.to_numpy()[:-1], z, multi_strategy="multi_output_tree")
-    forecasts = slow.weight * slow.mean + slow.unit * predict(X.to_numpy())
+    common = slow.weight * slow.mean * slow.shares()
+    forecasts = common + slow.unit * predict(X.to_numpy())
     pd.testing.assert_frame_equal(
         small_xgboost("vector", validation_size=0).fit(X, y).predict(X),
         forecasts,
@@ -285,7 +298,7 @@ def test_vector_ridge_has_a_solution_for_each_pattern_of_missing_labels(make_fra
     model = BatchLinearForecaster("vector", alpha=0.5, validation_size=0)
     pd.testing.assert_frame_equal(
         model.fit(X, y).predict(X),
-        expected + slow.weight * slow.mean,
+        expected + slow.weight * slow.mean * slow.shares(),
         check_names=False,
         rtol=1e-5,
         atol=1e-9,

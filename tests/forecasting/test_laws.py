@@ -176,4 +176,5 @@ def test_market_weight_adds_the_mean_of_the_common_return(make_frames, strategy)
             clone(model).set_params(market_weight=w).fit(X, y).predict(X)
             for w in (0.4, 0.0)
         )
-        np.testing.assert_allclose(with_market - without, 0.4 * common, rtol=1e-9)
+        expected = np.minimum(1, 2 * unit / np.median(unit)) * 0.4 * common
+        np.testing.assert_allclose(with_market - without, expected, rtol=1e-6)

@@ -46,13 +46,9 @@ def fields(prices):
 
 
 def small_trees(**kwargs):
-    # XGBoost draws samples of rows and columns by their place: without sampling,
-    # forecasts do not depend on the order of the tickers.
     return BatchXGBoostForecaster(
         n_estimators=8,
         max_depth=3,
-        subsample=1.0,
-        colsample_bytree=1.0,
         n_jobs=1,
         **kwargs,
     )
