@@ -39,14 +39,13 @@ VARIANTS: dict[str, Any] = {
     "historical mean": HistoricalMeanForecaster(),
     "linear": BatchLinearForecaster(),
     "linear, raw returns": BatchLinearForecaster(relative=False, scale=None),
+    "linear, no market features": BatchLinearForecaster(market_features=False),
     "linear, no shrinkage": BatchLinearForecaster(alpha=1.0, validation_size=0),
     "xgboost (default)": XGB(),
-    "raw returns, market features": XGB(
-        relative=False, scale=None, market_features=True
-    ),
+    "raw returns": XGB(relative=False, scale=None),
     "not relative": XGB(relative=False),
     "not scaled": XGB(scale=None),
-    "market features": XGB(market_features=True),
+    "no market features": XGB(market_features=False),
     "no shrinkage": XGB(validation_size=0),
     "market weight 0": XGB(market_weight=0.0),
     "market weight 1": XGB(market_weight=1.0),
@@ -60,6 +59,7 @@ VARIANTS: dict[str, Any] = {
     "leaf of 1": XGB(min_child_weight=1),
     "all rows and columns": XGB(subsample=1.0, colsample_bytree=1.0),
     "thinned by the horizon": XGB(),  # `thin` is set to the horizon below
+    "not thinned": XGB(thin=1),
     "another seed": XGB(random_state=1),
 }
 

@@ -119,7 +119,7 @@ class BatchXGBoostForecaster(BaseBatchForecaster):
     market_weight : float or "auto", default="auto"
         Weight in [0, 1] of the historical mean return in every forecast. ``"auto"``
         is t²/(1+t²) with the mean's t-statistic.
-    market_features : bool, default=False
+    market_features : bool, default=True
         Whether columns shared by all tickers (``market__*``) are inputs, too. They
         always are when there are no others.
     thin : int or "auto", default="auto"
@@ -205,7 +205,7 @@ class BatchXGBoostForecaster(BaseBatchForecaster):
         relative: bool = True,
         scale: str | None = "auto",
         market_weight: float | Literal["auto"] = "auto",
-        market_features: bool = False,
+        market_features: bool = True,
         thin: int | Literal["auto"] = "auto",
         validation_size: float | Literal["auto"] = "auto",
         device: str = "cpu",
