@@ -14,7 +14,6 @@ from numbers import Integral, Real
 from typing import Any, Literal
 
 import numpy as np
-from sklearn.utils._param_validation import Interval, StrOptions
 
 from skbatch._kernels.target import (
     common_return,
@@ -23,6 +22,7 @@ from skbatch._kernels.target import (
     standard_deviation,
 )
 from skbatch.exceptions import ModelFitError
+from skbatch.forecasting._base import Interval, StrOptions
 from skbatch.forecasting._progress import Progress
 from skbatch.forecasting._tables import FeatureTable, LabelLayout
 from skbatch.forecasting._tasks import (

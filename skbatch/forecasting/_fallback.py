@@ -10,11 +10,10 @@ import numpy as np
 import pandas as pd
 from sklearn.base import BaseEstimator, MetaEstimatorMixin, clone
 from sklearn.callback import CallbackSupportMixin, with_callbacks
-from sklearn.utils._param_validation import HasMethods, Interval
 from sklearn.utils.validation import check_is_fitted
 
 from skbatch.exceptions import FallbackWarning, ModelFitError, format_tickers
-from skbatch.forecasting._base import BatchForecasterMixin
+from skbatch.forecasting._base import BatchForecasterMixin, HasMethods, Interval
 from skbatch.forecasting._linear import BatchLinearForecaster
 from skbatch.forecasting._mean import HistoricalMeanForecaster
 from skbatch.forecasting._progress import Progress

@@ -8,7 +8,6 @@ from numbers import Real
 from typing import Any, ClassVar, Literal
 
 import numpy as np
-from sklearn.utils._param_validation import Interval, StrOptions
 
 from skbatch._kernels.ridge import (
     linear_forecast,
@@ -17,7 +16,7 @@ from skbatch._kernels.ridge import (
     standardise,
 )
 from skbatch.exceptions import ModelFitError
-from skbatch.forecasting._base import BaseBatchForecaster
+from skbatch.forecasting._base import BaseBatchForecaster, Interval, StrOptions
 from skbatch.forecasting._decomposition import DECOMPOSITION_CONSTRAINTS, Decomposition
 from skbatch.forecasting._progress import Progress
 from skbatch.forecasting._tables import FeatureTable, LabelLayout
@@ -73,7 +72,8 @@ class BatchLinearForecaster(BaseBatchForecaster):
         of these units. None disables both.
     market_weight : float or "auto", default="auto"
         Weight in [0, 1] of the historical mean return in every forecast. ``"auto"``
-        is t²/(1+t²) with the mean's t-statistic.
+        is t²/(1+t²) with the mean's t-statistic. A ticker with less than half the
+        typical volatility takes it in proportion to its volatility only.
     market_features : bool, default=True
         Whether columns shared by all tickers (``market__*``) are inputs, too. They
         always are when there are no others.

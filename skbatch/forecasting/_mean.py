@@ -6,9 +6,8 @@ from numbers import Integral
 from typing import Any, ClassVar, Literal
 
 import numpy as np
-from sklearn.utils._param_validation import Interval
 
-from skbatch.forecasting._base import BaseBatchForecaster
+from skbatch.forecasting._base import BaseBatchForecaster, Interval
 from skbatch.forecasting._progress import Progress
 from skbatch.forecasting._tables import FeatureTable, LabelLayout
 

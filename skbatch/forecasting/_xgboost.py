@@ -11,11 +11,10 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 import xgboost as xgb
 from sklearn.utils import check_random_state
-from sklearn.utils._param_validation import Interval, StrOptions
 from xgboost.callback import EarlyStopping, TrainingCallback
 
 from skbatch.exceptions import ModelFitError
-from skbatch.forecasting._base import BaseBatchForecaster
+from skbatch.forecasting._base import BaseBatchForecaster, Interval, StrOptions
 from skbatch.forecasting._decomposition import DECOMPOSITION_CONSTRAINTS, Decomposition
 from skbatch.forecasting._progress import Progress
 from skbatch.forecasting._tables import FeatureTable, LabelLayout
@@ -118,7 +117,8 @@ class BatchXGBoostForecaster(BaseBatchForecaster):
         of these units. None disables both.
     market_weight : float or "auto", default="auto"
         Weight in [0, 1] of the historical mean return in every forecast. ``"auto"``
-        is t²/(1+t²) with the mean's t-statistic.
+        is t²/(1+t²) with the mean's t-statistic. A ticker with less than half the
+        typical volatility takes it in proportion to its volatility only.
     market_features : bool, default=True
         Whether columns shared by all tickers (``market__*``) are inputs, too. They
         always are when there are no others.
