@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from numbers import Integral, Real
-from threading import Lock
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -15,6 +14,12 @@ from xgboost.callback import EarlyStopping, TrainingCallback
 
 from skbatch.exceptions import ModelFitError
 from skbatch.forecasting._base import BaseBatchForecaster, Interval, StrOptions
+from skbatch.forecasting._booster import (
+    BoosterModel,
+    StepCallback,
+    masked_squared_error,
+    tail_correlation,
+)
 from skbatch.forecasting._decomposition import DECOMPOSITION_CONSTRAINTS, Decomposition
 from skbatch.forecasting._progress import Progress
 from skbatch.forecasting._tables import FeatureTable, LabelLayout
@@ -22,48 +27,6 @@ from skbatch.forecasting._tasks import Rows
 from skbatch.forecasting._threads import inner_threads
 
 __all__ = ["BatchXGBoostForecaster"]
-
-
-class BoosterModel:
-    """A trained booster that pickles in XGBoost's stable model format."""
-
-    def __init__(self, booster: xgb.Booster, device: str, n_jobs: int | None) -> None:
-        self.booster = booster
-        self.device = device
-        self.n_jobs = n_jobs
-        self.lock = Lock()
-
-    def predict(self, X: np.ndarray) -> np.ndarray:
-        """Forecast `(n_rows,)`, or `(n_rows, n_outputs)` for several outputs."""
-        params = {"nthread": inner_threads(self.n_jobs), "device": self.device}
-        # A booster with new parameters fails when two threads forecast with it.
-        with self.lock:
-            self.booster.set_param(params)
-            return self.booster.inplace_predict(X, predict_type="margin")
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {
-            "booster": self.booster.save_raw("ubj"),
-            "device": self.device,
-            "n_jobs": self.n_jobs,
-        }
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
-        self.booster = xgb.Booster(model_file=state["booster"])
-        self.lock = Lock()
-
-
-class _Steps(TrainingCallback):
-    """Tell a progress bar about each finished boosting round."""
-
-    def __init__(self, step: Callable[[], None]) -> None:
-        super().__init__()
-        self.step = step
-
-    def after_iteration(self, model: Any, epoch: int, evals_log: Any) -> bool:
-        self.step()
-        return False
 
 
 class BatchXGBoostForecaster(BaseBatchForecaster):
@@ -259,7 +222,7 @@ class BatchXGBoostForecaster(BaseBatchForecaster):
         self, rows: Rows, validation: Rows | None, step: Callable[[], None]
     ) -> BoosterModel:
         """Train one booster; XGBoost's own failures become `ModelFitError`."""
-        callbacks: list[TrainingCallback] = [_Steps(step)]
+        callbacks: list[TrainingCallback] = [StepCallback(step)]
         try:
             train = self._matrix(rows)
             options: dict[str, Any] = {}
@@ -329,62 +292,3 @@ class BatchXGBoostForecaster(BaseBatchForecaster):
         if rows.y.ndim == 2:
             params["multi_strategy"] = "multi_output_tree"
         return params
-
-
-def masked_squared_error(
-    y: np.ndarray,
-) -> Callable[[np.ndarray, xgb.DMatrix], tuple[np.ndarray, np.ndarray]]:
-    """Squared error whose gradient and Hessian are zero at missing labels.
-
-    Parameters
-    ----------
-    y : ndarray of shape (n_rows, n_outputs)
-        Labels; NaN is missing.
-
-    Returns
-    -------
-    callable
-        Objective for :func:`xgboost.train`.
-    """
-    known = np.isfinite(y)
-    labels = np.where(known, y, 0.0)
-    hessian = known.astype(np.float32)
-
-    def objective(
-        forecast: np.ndarray, _: xgb.DMatrix
-    ) -> tuple[np.ndarray, np.ndarray]:
-        gradient = np.where(known, forecast - labels, 0.0).astype(np.float32)
-        return gradient, hessian
-
-    return objective
-
-
-def tail_correlation(
-    y: np.ndarray,
-) -> Callable[[np.ndarray, xgb.DMatrix], tuple[str, float]]:
-    """Uncentred correlation of forecasts and finite labels.
-
-    Forecasts are shrunk by their slope on the same rows afterwards, and the squared
-    error that is left then is the labels' square times one minus this correlation's
-    square: so this, not the raw squared error, tells the best number of trees.
-
-    Parameters
-    ----------
-    y : ndarray of shape (n_rows,) or (n_rows, n_outputs)
-        Labels; NaN is missing.
-
-    Returns
-    -------
-    callable
-        Metric for :func:`xgboost.train`; greater is better.
-    """
-    known = np.isfinite(y)
-    labels = y[known]
-    norm = float(np.sqrt(labels @ labels))
-
-    def metric(forecast: np.ndarray, _: xgb.DMatrix) -> tuple[str, float]:
-        values = forecast.reshape(known.shape)[known].astype(np.float64)
-        length = float(np.sqrt(values @ values)) * norm
-        return "correlation", float(values @ labels) / length if length else 0.0
-
-    return metric

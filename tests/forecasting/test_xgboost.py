@@ -8,7 +8,7 @@ from sklearn.base import clone
 
 from skbatch import BatchLinearForecaster, BatchXGBoostForecaster, FallbackForecaster
 from skbatch.exceptions import ModelFitError
-from skbatch.forecasting._xgboost import masked_squared_error, tail_correlation
+from skbatch.forecasting._booster import masked_squared_error, tail_correlation
 
 NAN = np.nan
 
@@ -136,11 +136,15 @@ def test_automatic_leaves_hold_a_thousandth_of_the_rows(make_frames):
     X, y = make_frames(151, 20)
     automatic, explicit, other = (
         BatchXGBoostForecaster(
-            n_estimators=5, min_child_weight=weight, validation_size=0, n_jobs=1
+            n_estimators=5,
+            max_depth=9,
+            min_child_weight=weight,
+            validation_size=0,
+            n_jobs=1,
         )
         .fit(X, y)
         .predict(X)
-        for weight in ("auto", 3.0, 300.0)
+        for weight in ("auto", 3.0, 4.0)
     )
     pd.testing.assert_frame_equal(automatic, explicit, check_exact=True)
     assert not automatic.equals(other)
