@@ -138,6 +138,7 @@ def test_automatic_leaves_hold_a_thousandth_of_the_rows(make_frames):
         BatchXGBoostForecaster(
             n_estimators=5,
             max_depth=9,
+            reg_lambda=0.0,
             min_child_weight=weight,
             validation_size=0,
             n_jobs=1,
