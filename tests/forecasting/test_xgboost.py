@@ -138,7 +138,7 @@ def test_automatic_leaves_hold_a_thousandth_of_the_rows(make_frames):
         BatchXGBoostForecaster(
             n_estimators=5,
             max_depth=9,
-            reg_lambda=0.0,
+            max_bin=1000,
             min_child_weight=weight,
             validation_size=0,
             n_jobs=1,
@@ -193,7 +193,9 @@ def test_failures_inside_xgboost_are_failed_fits(make_frames, monkeypatch):
 def test_xgboost_gets_the_threads_it_is_allowed(make_frames, monkeypatch):
     X, y = make_frames(120)
     threads = []
-    monkeypatch.setattr("skbatch.forecasting._xgboost.inner_threads", lambda n: 40 + n)
+    for module in ("_xgboost", "_booster"):
+        name = f"skbatch.forecasting.{module}.inner_threads"
+        monkeypatch.setattr(name, lambda n_jobs: 40 + n_jobs)
     train, matrix, set_param = xgb.train, xgb.QuantileDMatrix, xgb.Booster.set_param
 
     def record_train(params, *args, **kwargs):
