@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import bottleneck as bn
 import numpy as np
 
-__all__ = ["common_return", "shrinkage_slope", "shrunken_mean", "standard_deviation"]
+__all__ = [
+    "common_return",
+    "market_share",
+    "shrinkage_slope",
+    "shrunken_mean",
+    "standard_deviation",
+]
 
 
 def common_return(labels: np.ndarray, min_tickers: int = 2) -> np.ndarray:
@@ -46,6 +53,27 @@ def standard_deviation(labels: np.ndarray) -> np.ndarray:
     count = np.maximum(finite.sum(axis=0), 1)
     mean = np.where(finite, labels, 0.0).sum(axis=0) / count
     return np.sqrt((np.where(finite, labels - mean, 0.0) ** 2).sum(axis=0) / count)
+
+
+def market_share(volatility: np.ndarray) -> np.ndarray:
+    r"""Part of the common expectation that each ticker takes.
+
+    A ticker that hardly moves, such as a stablecoin among coins, cannot be expected
+    to return what the others do.
+
+    Parameters
+    ----------
+    volatility : ndarray of shape (n_dates, n_tickers)
+        Volatility per row; NaN is unknown.
+
+    Returns
+    -------
+    ndarray of shape (n_dates, n_tickers)
+        :math:`\min(1, 2\sigma_{t,i} / \tilde\sigma_t)` with the median
+        :math:`\tilde\sigma_t` over the tickers of the date; NaN where unknown.
+    """
+    typical = bn.nanmedian(volatility, axis=1)
+    return np.minimum(1.0, 2.0 * volatility / typical[:, None])
 
 
 def shrunken_mean(values: np.ndarray, horizon: int) -> tuple[float, float]:

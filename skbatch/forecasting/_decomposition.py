@@ -17,6 +17,7 @@ import numpy as np
 
 from skbatch._kernels.target import (
     common_return,
+    market_share,
     shrinkage_slope,
     shrunken_mean,
     standard_deviation,
@@ -59,9 +60,6 @@ DECOMPOSITION_CONSTRAINTS: dict[str, list[Any]] = {
 # the trees, and one price that is off by a factor of 100, as real data has them,
 # would move the mean over 500 tickers by 20 %.
 MAX_SCALED_LABEL = 5.0
-# A ticker with less than this share of the typical volatility, such as a stablecoin
-# among coins, does not take its full part in the common expectation.
-CALM = 0.5
 # Shrinkage never goes below this, so that tickers stay ranked where the tail of the
 # training window happened to reward nothing.
 MIN_SHRINKAGE = 0.1
@@ -100,8 +98,6 @@ class Decomposition:
         Label name → reason, for labels whose own model could not be trained.
     expectation, weight : ndarray of shape (n_labels,)
         Mean common return of the training labels, and the weight it is given.
-    typical_scale : float
-        Median volatility per row of all tickers and training rows.
 
     Notes
     -----
@@ -113,8 +109,7 @@ class Decomposition:
     :math:`c\,w \bar m + s\,\sigma_{t,i}\sqrt{h}\,f(x_{t,i})`, with s from
     :func:`~skbatch._kernels.target.shrinkage_slope` in the tail, at least 0.1, and w
     from :func:`~skbatch._kernels.target.shrunken_mean`. The share c is
-    :math:`\min(1, 2\sigma_{t,i} / \tilde\sigma)` with the median
-    :math:`\tilde\sigma` of all volatilities in training, and 1 where labels are not
+    that of :func:`~skbatch._kernels.target.market_share`, and 1 where labels are not
     scaled by a feature.
     """
 
@@ -175,9 +170,7 @@ class Decomposition:
         relative[~usable] = np.nan
         common = self.weight * self.expectation
         if self.scale_features:
-            calm = scale < CALM * self.typical_scale
-            share = np.where(calm, scale / (CALM * self.typical_scale), 1.0)
-            common = common * share
+            common = common * market_share(scale)
         return common + relative * scale * self.root_horizon
 
     def _choose_scale(self, features: FeatureTable, labels: np.ndarray) -> None:
@@ -225,10 +218,7 @@ class Decomposition:
         self.expectation = np.empty(len(horizons))
         self.weight = np.empty(len(horizons))
         level = np.empty_like(labels)
-        scale = self._scale_matrix(features)
-        known = scale[np.isfinite(scale)]
-        self.typical_scale = float(np.median(known)) if len(known) else np.nan
-        unit = scale * self.root_horizon
+        unit = self._scale_matrix(features) * self.root_horizon
         if self.scale is not None:
             bound = MAX_SCALED_LABEL * np.where(np.isfinite(unit), unit, np.inf)
             labels = np.clip(labels, -bound, bound)

@@ -6,6 +6,7 @@ from hypothesis.extra.numpy import arrays
 
 from skbatch._kernels.target import (
     common_return,
+    market_share,
     shrinkage_slope,
     shrunken_mean,
     standard_deviation,
@@ -131,3 +132,9 @@ def test_forecasts_without_any_pair_or_size_deserve_no_trust():
     two = np.array([0, 1])
     assert shrinkage_slope(np.array([NAN, 1.0]), np.array([1.0, NAN]), two) == 0.0
     assert shrinkage_slope(np.array([1.0, 2.0]), np.array([0.0, 0.0]), two) == 0.0
+
+
+def test_only_tickers_of_less_than_half_the_median_volatility_take_less():
+    volatility = np.array([[0.01, 0.02, 0.04], [0.001, 0.02, 0.03], [NAN, 0.01, 0.04]])
+    expected = [[1.0, 1.0, 1.0], [0.1, 1.0, 1.0], [NAN, 0.8, 1.0]]
+    np.testing.assert_allclose(market_share(volatility), expected)

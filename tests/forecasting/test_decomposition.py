@@ -89,7 +89,9 @@ class SlowDecomposition:
         """Part of the common expectation that a ticker's volatility allows."""
         if self.bound == np.inf:
             return 1.0
-        return min(1.0, 2 * self.unit.loc[date, ticker] / np.nanmedian(self.unit))
+        return min(
+            1.0, 2 * self.unit.loc[date, ticker] / np.nanmedian(self.unit.loc[date])
+        )
 
     def shares(self):
         cells = [[self.share(date, t) for t in self.tickers] for date in self.X.index]

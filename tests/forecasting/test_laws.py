@@ -165,5 +165,7 @@ def test_market_weight_adds_the_mean_of_the_common_return(make_frames, strategy)
             clone(model).set_params(market_weight=w).fit(X, y).predict(X)
             for w in (0.4, 0.0)
         )
-        expected = np.minimum(1, 2 * unit / np.median(unit)) * 0.4 * common
+        expected = (
+            np.minimum(1, 2 * unit / np.median(unit, axis=1)[:, None]) * 0.4 * common
+        )
         np.testing.assert_allclose(with_market - without, expected, rtol=1e-6)
