@@ -24,6 +24,8 @@ __all__ = [
     "labels_trial",
     "new_features_trial",
     "new_forecasts_trial",
+    "refit_trial",
+    "transforms_alike",
 ]
 
 _PHRASES = {
@@ -160,6 +162,37 @@ def fit_transform_trial(estimator: Any, panel: pd.DataFrame, cut: Cut) -> Trial:
     )
 
 
+def refit_trial(estimator: Any, panel: pd.DataFrame, cut: Cut) -> Trial:
+    """Features by `transform` of the rows that the transformer was fitted on."""
+    return Trial(
+        rule=(
+            "Features by `transform` of fitted rows must not depend on prices after "
+            "their date."
+        ),
+        advice=(
+            "Compare `fit(X).transform(X)` with `fit_transform(X)`: they differ, and "
+            "one of them must be wrong."
+        ),
+        compute=lambda prices: _transform_fitted_rows(estimator, prices),
+        first=0,
+        last=cut.last,
+    )
+
+
+def transforms_alike(estimator: Any, panel: pd.DataFrame, cut: Cut, seed: int) -> bool:
+    """Tell whether `fit(X).transform(X)` is `fit_transform(X)`, also with gaps."""
+    gapped = make_gaps(panel, max(0, cut.last - 4), cut.last, seed)
+    for prices in (panel, gapped):
+        try:
+            expected = as_table(fit_transform(clone(estimator), prices), prices.index)
+            got = _transform_fitted_rows(estimator, prices)
+        except ValueError:
+            continue  # What is refused shows nothing.
+        if find_difference(expected, got, prices.index) is not None:
+            return False
+    return True
+
+
 def new_features_trial(estimator: Any, panel: pd.DataFrame, cut: Cut) -> Trial:
     """Features of rows that follow those the transformer is fitted on."""
     fitted = clone(estimator).fit(panel.iloc[: cut.fitted + 1])
@@ -231,3 +264,8 @@ def _on_new_rows(
     """Apply a method of a fitted estimator to the rows after those it was fitted on."""
     new = prices.iloc[cut.fitted + 1 :]
     return as_table(method(new), new.index)
+
+
+def _transform_fitted_rows(estimator: Any, prices: pd.DataFrame) -> pd.DataFrame:
+    """Fit on rows first, and transform them in a second call."""
+    return as_table(clone(estimator).fit(prices).transform(prices), prices.index)
