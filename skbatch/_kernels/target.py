@@ -11,6 +11,7 @@ __all__ = [
     "shrinkage_slope",
     "shrunken_mean",
     "standard_deviation",
+    "winsorised",
 ]
 
 
@@ -168,3 +169,26 @@ def shrinkage_slope(
     variance = overlap * n_dates / (n_dates - 1) * float(errors @ errors) / total**2
     weight = slope**2 / (slope**2 + variance) if slope else 0.0
     return float(np.clip(slope, 0.0, 1.0)) * weight
+
+
+def winsorised(labels: np.ndarray, sizes: float = 10.0) -> np.ndarray:
+    """Bound the labels of each column by a multiple of their typical size.
+
+    Parameters
+    ----------
+    labels : ndarray of shape (n_dates, n_labels)
+        Returns; NaN is missing.
+    sizes : float, default=10.0
+        The bound in robust deviations: 1.4826 times the median of the absolute
+        labels that are not 0, so that a price that stands still counts for nothing.
+
+    Returns
+    -------
+    ndarray of shape (n_dates, n_labels)
+        Labels within the bound.
+    """
+    size = np.abs(labels)
+    size[size == 0.0] = np.nan
+    bound = sizes * 1.4826 * bn.nanmedian(size, axis=0)
+    bound = np.where(np.isfinite(bound), bound, np.inf)
+    return np.clip(labels, -bound, bound)

@@ -204,8 +204,7 @@ class BaseBatchForecaster(
         self._validate_params()
         features = check_features(self, X, reset=True)
         labels, self.layout_ = check_labels(y, features, self.horizon)
-        horizons = tuple(dict.fromkeys(self.layout_.horizons))
-        self.horizon_ = horizons[0] if len(horizons) == 1 else horizons
+        self.horizon_ = self.layout_.horizon
         self._fit_table(features, labels, self.layout_)
         return self
 
@@ -227,4 +226,8 @@ class BaseBatchForecaster(
         """
         check_is_fitted(self)
         features = check_features(self, X, reset=False)
-        return self.layout_.wrap(self._predict_table(features), features.index)
+        forecasts = self._predict_table(features)
+        own = features.series_columns(self.layout_.tickers)
+        if own.shape[1]:
+            forecasts[~features.observed(own)] = np.nan
+        return self.layout_.wrap(forecasts, features.index)

@@ -268,7 +268,7 @@ class Decomposition:
         if self.strategy == "per_ticker":
             return [
                 Task(name, own[[row]], np.array([[row]]), int(horizons[row]))
-                for row, name in enumerate(self.layout.names)
+                for row, name in enumerate(self.layout.keys)
             ]
         return [
             Task(f"horizon {horizon}", own[rows], rows[:, None], int(horizon))

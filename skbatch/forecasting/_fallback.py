@@ -12,6 +12,7 @@ from sklearn.base import BaseEstimator, MetaEstimatorMixin, clone
 from sklearn.callback import CallbackSupportMixin, with_callbacks
 from sklearn.utils.validation import check_is_fitted
 
+from skbatch._kernels.target import winsorised
 from skbatch.exceptions import FallbackWarning, ModelFitError, format_tickers
 from skbatch.forecasting._base import BatchForecasterMixin, HasMethods, Interval
 from skbatch.forecasting._linear import BatchLinearForecaster
@@ -32,7 +33,8 @@ class FallbackForecaster(
     The primary model is fitted on all tickers. A ticker that it cannot serve (its fit
     failed, the ticker's labels are too few, its forecast is not finite) is forecast
     by the fallback, then by the ticker's historical mean, then gets NaN; where each
-    forecast comes from, and why, is recorded.
+    forecast comes from, and why, is recorded. Labels of more than ten times a ticker's
+    typical size, such as wrong prices make them, enter its mean as ten times that.
 
     Parameters
     ----------
@@ -129,19 +131,23 @@ class FallbackForecaster(
         self._validate_params()
         features = check_features(self, X, reset=True)
         labels, self.layout_ = check_labels(y, features, self._horizon())
-        horizons = tuple(dict.fromkeys(self.layout_.horizons))
-        self.horizon_ = horizons[0] if len(horizons) == 1 else horizons
+        self.horizon_ = self.layout_.horizon
         self.n_known_ = np.isfinite(labels).sum(axis=0)
         self.failures_: dict[str, str] = {}
+        # The forecasters inside may be anyone's: they never see an unknown label.
+        index = getattr(y, "index", None)
+        known = self.layout_.wrap(labels, index)
+        tame = self.layout_.wrap(winsorised(labels), index)
+        mean = HistoricalMeanForecaster(min_labels=-(-self.min_labels // 3))
         models = {
-            "primary": self.estimator,
-            "fallback": self._fallback_estimator(),
-            "mean": HistoricalMeanForecaster(min_labels=-(-self.min_labels // 3)),
+            "primary": (self.estimator, known),
+            "fallback": (self._fallback_estimator(), known),
+            "mean": (mean, tame),
         }
         with Progress(self, n_tasks=len(models)) as progress:
             self.estimator_, self.fallback_, self.mean_ = (
-                self._fit_one(role, model, X, y, progress)
-                for role, model in models.items()
+                self._fit_one(role, model, X, self._record(target, y), progress)
+                for role, (model, target) in models.items()
             )
         self.provenance_ = self._provenance_at_end(X, features)
         return self
@@ -198,6 +204,13 @@ class FallbackForecaster(
             except ModelFitError as error:
                 self.failures_[role] = f"{type(error).__name__}: {error}"
                 return None
+
+    @staticmethod
+    def _record(target: Any, y: Any) -> Any:
+        """Give prepared labels what the given ones record, such as the horizon."""
+        if isinstance(y, pd.DataFrame | pd.Series):
+            target.attrs = dict(y.attrs)
+        return target
 
     def _fallback_estimator(self) -> Any:
         """Give the fallback, or the default one."""
@@ -282,7 +295,7 @@ class FallbackForecaster(
             return ""
         if not observed:
             return "no finite feature of its own at the last date"
-        name = self.layout_.names[label]
+        name = self.layout_.keys[label]
         reasons = []
         for number, role in enumerate(("primary", "fallback", "mean")[:server]):
             model = (self.estimator_, self.fallback_, self.mean_)[number]

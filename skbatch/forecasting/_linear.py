@@ -52,8 +52,8 @@ class BatchLinearForecaster(BaseBatchForecaster):
     ----------
     strategy : {"pooled", "vector", "per_ticker"}, default="pooled"
         ``"pooled"``: one model on all (date, ticker) rows, of the ticker's own
-        features. ``"vector"``: one model with an output per ticker, on the features
-        of all tickers. ``"per_ticker"``: one model each.
+        and the market's features. ``"vector"``: one model with an output per ticker,
+        on the features of all tickers. ``"per_ticker"``: one model each.
     horizon : int or "auto", default="auto"
         Rows that a label looks ahead. ``"auto"`` reads ``y.attrs["horizon"]``.
     alpha : float or "auto", default="auto"

@@ -13,7 +13,7 @@ from sklearn.utils.validation import validate_data
 
 from skbatch.exceptions import PanelError, format_tickers
 from skbatch.forecasting._horizons import resolve_horizons
-from skbatch.panel import PanelColumns
+from skbatch.panel import MARKET, SEPARATOR, PanelColumns
 
 __all__ = [
     "FeatureTable",
@@ -120,6 +120,20 @@ class LabelLayout:
             assert self.columns is not None
             return pd.Series(values[:, 0], index=index, name=self.columns[0])
         return values[:, 0] if self.ndim == 1 else values
+
+    @property
+    def horizon(self) -> int | tuple[int, ...]:
+        """The horizon of all columns, or each different one."""
+        horizons = tuple(dict.fromkeys(self.horizons))
+        return horizons[0] if len(horizons) == 1 else horizons
+
+    @property
+    def keys(self) -> list[str]:
+        """Name of each label column, with its horizon if there are several."""
+        if isinstance(self.horizon, int):
+            return self.names
+        pairs = zip(self.names, self.horizons, strict=True)
+        return [f"{name} at horizon {horizon}" for name, horizon in pairs]
 
     @property
     def names(self) -> list[str]:
@@ -308,13 +322,21 @@ def _label_layout(
     if kind == "array" and n_labels == len(known):
         tickers = list(known)
     horizons = resolve_horizons(y, n_labels, horizon)
-    _check_tickers(tickers, known)
+    _check_tickers(tickers, features.columns)
     return LabelLayout(kind, columns, ndim, tuple(tickers), horizons)
 
 
-def _check_tickers(tickers: list[str | None], known: tuple[str, ...]) -> None:
+def _check_tickers(tickers: list[str | None], columns: PanelColumns) -> None:
     """Refuse labels of tickers that the features do not know."""
+    known = columns.tickers
     if not known:
+        # Without a feature of its own, nobody sees that a ticker stopped trading.
+        if any(name.startswith(MARKET + SEPARATOR) for name in columns.shared):
+            raise PanelError(
+                "X must have a feature of each ticker. Got a feature frame with "
+                f"columns of the market only: {format_tickers(columns.shared)}. Add a "
+                "family of ticker features, such as 'returns'."
+            )
         return
     with_features = set(known)
     unknown = [ticker for ticker in tickers if ticker not in with_features]

@@ -22,7 +22,16 @@ def inner_threads(n_jobs: int | None) -> int:
     int
         At least 1. Inside a worker of a parallel joblib run always 1: the workers
         already fill the cores.
+
+    Raises
+    ------
+    ValueError
+        If `n_jobs` is 0.
     """
+    if n_jobs == 0:
+        raise ValueError(
+            "n_jobs must not be 0. Got 0. Pass None for all cores, or a number."
+        )
     backend, _ = get_active_backend()
     if backend.nesting_level:
         return 1

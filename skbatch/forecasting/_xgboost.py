@@ -41,8 +41,8 @@ class BatchXGBoostForecaster(BaseBatchForecaster):
     ----------
     strategy : {"pooled", "vector", "per_ticker"}, default="pooled"
         ``"pooled"``: one model on all (date, ticker) rows, of the ticker's own
-        features. ``"vector"``: one model with an output per ticker (trees with
-        vector leaves), on the features of all tickers; for small portfolios and
+        and the market's features. ``"vector"``: one model with an output per ticker
+        (trees with vector leaves), on the features of all tickers; for small portfolios and
         several horizons, since its time grows with the square of the tickers.
         ``"per_ticker"``: one model each, the slow baseline.
     horizon : int or "auto", default="auto"
@@ -252,6 +252,11 @@ class BatchXGBoostForecaster(BaseBatchForecaster):
             # Without time and place, which would make reasons differ from run to run.
             message = re.sub(r"^\[[\d:]+\] \S+: ", "", str(error).strip())
             message = message.partition("\n")[0]
+            if "Invalid Parameter" in message:
+                raise ValueError(
+                    f"The parameters must be XGBoost's. Got: {message}. See the "
+                    "docstring of BatchXGBoostForecaster for what is allowed."
+                ) from error
             raise ModelFitError(f"XGBoostError: {message}") from error
         return BoosterModel(booster, self.device, self.n_jobs)
 

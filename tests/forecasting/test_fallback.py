@@ -4,7 +4,6 @@ import numpy as np
 import pandas as pd
 import pytest
 from sklearn.base import BaseEstimator, RegressorMixin, TransformerMixin, clone
-from sklearn.ensemble import RandomForestRegressor
 from sklearn.model_selection import GridSearchCV, TimeSeriesSplit
 from sklearn.pipeline import make_pipeline
 
@@ -352,9 +351,42 @@ def test_a_grid_search_over_the_primarys_parameters(make_frames):
 
 
 def test_a_fallback_that_has_a_length(make_frames):
+    class Ensemble(Stub):
+        def __len__(self):
+            return 0
+
     X, y = make_frames()
-    model = FallbackForecaster(Stub(), RandomForestRegressor(n_estimators=1))
-    assert len(model.fit(X, y).fallback_) == 1
+    model = FallbackForecaster(Stub(), Ensemble())
+    assert isinstance(model.fit(X, y).fallback_, Ensemble)
+
+
+def test_nobody_inside_sees_a_label_that_is_not_known_yet(make_frames):
+    class Recorder(Stub):
+        def fit(self, X, y):
+            self.seen_ = y
+            return super().fit(X, y)
+
+    X, y = make_frames(horizon=5)
+    model = FallbackForecaster(Recorder(), Recorder()).fit(X, y)
+    for inside in (model.estimator_, model.fallback_):
+        assert inside.seen_.attrs == {"horizon": 5}
+        assert inside.seen_.iloc[-5:].isna().all(axis=None)
+        pd.testing.assert_frame_equal(inside.seen_.iloc[:-5], y.iloc[:-5])
+
+
+def test_a_wrong_price_does_not_become_a_mean(make_frames):
+    X, y = make_frames(200, 3)
+    y.iloc[50, 1] = 1e4
+    y.iloc[60:, 1] = 0.0
+    failing = Stub(error=ModelFitError("no"))
+    with pytest.warns(FallbackWarning):
+        model = FallbackForecaster(failing, failing).fit(X, y)
+    sizes = sorted(abs(v) for v in y.iloc[:199, 1] if v != 0)
+    bound = 10 * 1.4826 * (sizes[len(sizes) // 2] + sizes[(len(sizes) - 1) // 2]) / 2
+    expected = (y.iloc[:50, 1].sum() + bound + y.iloc[51:199, 1].sum()) / 199
+    forecast = model.predict(X).iloc[-1, 1]
+    assert forecast == pytest.approx(expected)
+    assert abs(forecast) < 0.01
 
 
 # Horizons -----------------------------------------------------------------------------

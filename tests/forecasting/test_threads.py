@@ -19,9 +19,14 @@ def test_threads_outside_joblib(eight_cores, n_jobs, threads):
     assert inner_threads(n_jobs) == threads
 
 
-@pytest.mark.parametrize("n_jobs", [-9, -100, 0])
+@pytest.mark.parametrize("n_jobs", [-9, -100])
 def test_there_is_always_one_thread(eight_cores, n_jobs):
     assert inner_threads(n_jobs) == 1
+
+
+def test_no_threads_at_all_are_refused():
+    with pytest.raises(ValueError, match="n_jobs must not be 0"):
+        inner_threads(0)
 
 
 @pytest.mark.parametrize("backend", ["loky", "threading"])
