@@ -6,7 +6,7 @@ import pytest
 import xgboost as xgb
 from sklearn.base import clone
 
-from skbatch import BatchLinearForecaster, BatchXGBoostForecaster, FallbackForecaster
+from skbatch import BatchXGBoostForecaster, FallbackForecaster
 from skbatch.exceptions import ModelFitError
 from skbatch.forecasting._booster import masked_squared_error, tail_correlation
 
@@ -233,15 +233,3 @@ def test_one_model_can_forecast_in_several_threads_at_once(make_frames):
 
     with ThreadPoolExecutor(6) as pool:
         assert all(pool.map(forecast, range(6)))
-
-
-# Linear -------------------------------------------------------------------------------
-
-
-def test_without_a_tail_the_automatic_penalty_is_one(make_frames):
-    X, y = make_frames(100)
-    automatic, explicit = (
-        BatchLinearForecaster(alpha=alpha, validation_size=0).fit(X, y).predict(X)
-        for alpha in ("auto", 1.0)
-    )
-    pd.testing.assert_frame_equal(automatic, explicit, check_exact=True)
