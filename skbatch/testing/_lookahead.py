@@ -5,20 +5,18 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from numbers import Integral
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from sklearn.base import clone
 
-from skbatch.exceptions import PanelError
 from skbatch.panel import check_panel, forward_returns
 from skbatch.testing._compare import find_difference
+from skbatch.testing._cuts import Cut, draw_cuts
 from skbatch.testing._garbage import own_copy
 from skbatch.testing._peeking import PeekingEstimator, TattlingEstimator
 from skbatch.testing._trials import (
-    Cut,
     Trial,
     fit_transform_trial,
     labels_trial,
@@ -119,6 +117,10 @@ def check_no_lookahead(
     pass labels made from the prices of that fold alone. A search that is a step of a
     pipeline is not spared: its choices show in the forecasts.
 
+    A leak may show on some days only, such as Fridays. Features and forecasts of rows
+    are therefore compared up to the four rows before t and, where the panel has dates,
+    up to the three month ends nearest to t as well, each with rescaled prices after it.
+
     Back-filling shows only where something is missing. Therefore the first trials
     are repeated with some tickers' prices missing just before t, and with garbage
     soon after the first row, where windows are not full yet.
@@ -153,7 +155,7 @@ def check_no_lookahead(
     longest = 1
     if "labels" in builds:
         longest = int(np.max(forward_returns(panel, horizon).attrs["horizon"]))
-    cuts = _draw_cuts(len(panel), longest, n_cuts, random_state)
+    cuts = draw_cuts(panel.index, longest, n_cuts, random_state)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         for number, cut in enumerate(cuts):
@@ -192,29 +194,6 @@ def _choose_trials(estimator: Any, horizon: Any) -> dict[str, Build]:
         f"{type(estimator).__name__}. Pass a transformer or forecaster of prices; a "
         "search needs `refit=True`."
     )
-
-
-def _draw_cuts(n_dates: int, horizon: int, n_cuts: int, seed: int) -> list[Cut]:
-    """Draw rows in the later half that leave room for the garbage."""
-    if not isinstance(n_cuts, Integral) or n_cuts < 1:
-        raise ValueError(
-            f"`n_cuts` must be an int of at least 1. Got {n_cuts!r}. Pass 3, say."
-        )
-    least = 8 * horizon + 16
-    if n_dates < least:
-        raise PanelError(
-            "`prices` must have enough rows to fit before a cut and to garble after "
-            f"it: at least {least}. Got {n_dates}. Pass a longer history."
-        )
-    rng = np.random.default_rng(seed)
-    rows = np.arange(n_dates // 2, n_dates - 2 * horizon - 2)
-    rows = rng.choice(rows, size=min(n_cuts, len(rows)), replace=False)
-    # Transformers without history need some new rows before they give values.
-    back = rng.integers(n_dates // 8, n_dates // 4, size=len(rows))
-    return [
-        Cut(fitted=int(row - step), last=int(row))
-        for row, step in zip(rows, back, strict=True)
-    ]
 
 
 def _select(estimator: Any, panel: pd.DataFrame, cut: Cut, horizon: Any) -> Any:

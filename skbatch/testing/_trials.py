@@ -14,11 +14,11 @@ from sklearn.base import clone
 from skbatch.exceptions import PanelError
 from skbatch.panel import forward_returns
 from skbatch.testing._compare import as_table, find_difference, spell
+from skbatch.testing._cuts import Cut
 from skbatch.testing._garbage import KINDS, ORDERLY, REMOVED, garble, make_gaps
 from skbatch.testing._peeking import fit_transform
 
 __all__ = [
-    "Cut",
     "Trial",
     "fit_transform_trial",
     "labels_trial",
@@ -39,23 +39,9 @@ _PHRASES = {
 }
 # Labels change in much the same way under the other kinds, and each costs a fit.
 _LABEL_KINDS = ("rescaled", "huge", REMOVED)
+# What a leak of some weekdays or month ends reads is changed by any kind.
+_OTHER_KINDS = ("rescaled",)
 _FILL_KINDS = ("rescaled", "huge")
-
-
-@dataclass(frozen=True)
-class Cut:
-    """Where a panel is cut, as row numbers.
-
-    Attributes
-    ----------
-    fitted : int
-        Last row of the training window.
-    last : int
-        Last row whose prices are left as they are; later than `fitted`.
-    """
-
-    fitted: int
-    last: int
 
 
 @dataclass(frozen=True)
@@ -76,6 +62,8 @@ class Trial:
         Kinds of garbage to try.
     fills : bool
         Whether to look for filled gaps as well.
+    others : tuple of int
+        Further rows in the place of `last`; only those after `first` count.
     """
 
     rule: str
@@ -85,11 +73,15 @@ class Trial:
     last: int
     kinds: tuple[str, ...] = KINDS
     fills: bool = True
+    others: tuple[int, ...] = ()
 
     def find_leak(self, panel: pd.DataFrame, seed: int) -> str | None:
         """Try every kind of garbage and describe the first change of the output."""
         expected = self.output(panel)
         leak = self._find(panel, expected, self.last, self.kinds, seed)
+        for row in self.others:
+            if leak is None and row > self.first:
+                leak = self._find(panel, expected, row, _OTHER_KINDS, seed)
         if leak or not self.fills:
             return leak
         # A window that is not full yet is filled from rows soon after the first.
@@ -159,6 +151,7 @@ def fit_transform_trial(estimator: Any, panel: pd.DataFrame, cut: Cut) -> Trial:
         ),
         first=0,
         last=cut.last,
+        others=cut.others,
     )
 
 
@@ -176,6 +169,7 @@ def refit_trial(estimator: Any, panel: pd.DataFrame, cut: Cut) -> Trial:
         compute=lambda prices: _transform_fitted_rows(estimator, prices),
         first=0,
         last=cut.last,
+        others=cut.others,
     )
 
 
@@ -208,6 +202,7 @@ def new_features_trial(estimator: Any, panel: pd.DataFrame, cut: Cut) -> Trial:
         compute=lambda prices: _on_new_rows(fitted.transform, prices, cut),
         first=cut.fitted + 1,
         last=cut.last,
+        others=cut.others,
     )
 
 
@@ -229,6 +224,7 @@ def new_forecasts_trial(
         compute=lambda prices: _on_new_rows(fitted.predict, prices, cut),
         first=cut.fitted + 1,
         last=cut.last,
+        others=cut.others,
     )
 
 

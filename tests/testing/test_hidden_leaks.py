@@ -1,11 +1,15 @@
 """Leaks that show on some rows, or in some calls, only."""
 
+from functools import partial
+
 import numpy as np
 import pandas as pd
 import pytest
 from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.preprocessing import FunctionTransformer
 
 from skbatch.testing import LookAheadError, check_no_lookahead
+from skbatch.testing._cuts import draw_cuts
 
 
 def make_prices(n_dates):
@@ -81,3 +85,78 @@ def test_transform_of_fitted_rows_must_repeat(prices):
     noisy = TwoFaced(lambda X, honest: honest + rng.normal(size=X.shape))
     with pytest.raises(ValueError, match="deterministic"):
         check_no_lookahead(noisy, prices)
+
+
+def is_friday(index):
+    return index.day_of_week == 4
+
+
+def is_month_end(index):
+    return np.append(np.diff(index.month) != 0, False)
+
+
+def is_quarter_end(index):
+    return np.append(np.diff(index.quarter) != 0, False)
+
+
+DAYS = {"Fridays": is_friday, "month ends": is_month_end, "quarters": is_quarter_end}
+
+
+def peek_on(days, X):
+    """Give the last return, and on some days the next one."""
+    returns = X.pct_change(fill_method=None)
+    values = np.where(days(X.index)[:, None], returns.shift(-1), returns)
+    return pd.DataFrame(values, X.index, X.columns)
+
+
+@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("name", DAYS)
+def test_leak_on_some_days_is_caught(name, seed):
+    peeking = FunctionTransformer(partial(peek_on, DAYS[name]))
+    with pytest.raises(LookAheadError, match="must not depend on prices"):
+        check_no_lookahead(peeking, make_prices(160), random_state=seed)
+
+
+@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("name", ["Fridays", "month ends"])
+def test_leak_on_some_days_among_new_rows_is_caught(name, seed):
+    """The first date is missing only in calls for new rows."""
+
+    def peek(X):
+        if X.index[0] > pd.Timestamp("2024-01-01"):
+            return peek_on(DAYS[name], X)
+        return X.pct_change(fill_method=None)
+
+    with pytest.raises(LookAheadError, match="new rows must not depend on prices"):
+        check_no_lookahead(
+            FunctionTransformer(peek), make_prices(160), random_state=seed
+        )
+
+
+def test_days_of_features_matter_to_honest_ones(prices):
+    """What is known of the day itself is no look ahead."""
+
+    def on_fridays(X):
+        return X.mul(is_friday(X.index), axis=0)
+
+    check_no_lookahead(FunctionTransformer(on_fridays), prices)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_rows_to_cut_at(seed):
+    index = make_prices(160).index
+    ends = np.flatnonzero(is_month_end(index))
+    for cut in draw_cuts(index, 1, 3, seed):
+        rows = {cut.last, *cut.others}
+        assert cut.last not in cut.others
+        assert set(range(cut.last - 4, cut.last + 1)) <= rows
+        assert set(index[list(rows)].day_of_week) == {0, 1, 2, 3, 4}
+        near = sorted(ends, key=lambda row: abs(row - cut.last))[:3]
+        assert set(near) <= rows
+        assert len(rows) <= 8
+        assert max(rows) < len(index) - 1
+
+
+def test_rows_to_cut_at_without_dates():
+    for cut in draw_cuts(pd.RangeIndex(80), 1, 3, 0):
+        assert cut.others == tuple(range(cut.last - 4, cut.last))
