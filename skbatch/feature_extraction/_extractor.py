@@ -97,8 +97,10 @@ class SharedFeatureExtractor(TransformerMixin, BaseEstimator):
     itself, have a price. Tickers' own features (returns, volatility, trend,
     oscillators, range, volume) do not depend on any other ticker.
 
-    If rows are missing between the fitted ones and those to transform, they count as
-    missing prices, and a warning says which rows to pass. An array has no dates: if
+    Features count rows, so every row of the period is needed: to have features of some
+    dates only, pass all rows, and select from the result. Rows that are missing
+    between the fitted ones, after them or among those to transform count as missing
+    prices, and a warning says which rows to pass. An array has no dates: if
     its content is that of the fitted array, it is taken for it, any other for the
     rows that follow it.
 
@@ -158,6 +160,9 @@ class SharedFeatureExtractor(TransformerMixin, BaseEstimator):
         -----
         PanelWarning
             If the panel is shorter than the longest window.
+        HistoryWarning
+            If the panel has a hole: a step that skips more than ten dates and is more
+            than five times as long as usual.
         """
         self._fit(self._check(X, reset=True))
         return self
@@ -179,7 +184,7 @@ class SharedFeatureExtractor(TransformerMixin, BaseEstimator):
         """
         panel = self._check(X, reset=True)
         self._fit(panel)
-        return self._wrap(self._extract(panel, 0), X)
+        return self._wrap(self._extract(*self.history_.complete(panel)), X)
 
     def transform(self, X: Any) -> Any:
         """Compute the features of a panel.
@@ -205,7 +210,8 @@ class SharedFeatureExtractor(TransformerMixin, BaseEstimator):
         Warns
         -----
         HistoryWarning
-            If rows between the fitted ones and `X` are missing.
+            If `X` skips fitted rows, or rows between the fitted ones and `X` or in
+            `X` are missing.
         """
         check_is_fitted(self)
         panel = self._check(X, reset=False)
@@ -273,6 +279,7 @@ class SharedFeatureExtractor(TransformerMixin, BaseEstimator):
         self.lookback_ = self._check_lookback(plan)
         self.plan_ = plan
         self.history_ = History.of(panel, self.lookback_)
+        self.history_.warn_holes()
         if len(panel) < plan.longest_window:
             warnings.warn(
                 f"`X` must have {self.lookback_ + 1} rows for the full set of "
@@ -303,8 +310,8 @@ class SharedFeatureExtractor(TransformerMixin, BaseEstimator):
             )
         return int(self.lookback)
 
-    def _extract(self, panel: pd.DataFrame, n_earlier: int) -> pd.DataFrame:
-        """Compute the features of a panel without its earlier rows, or look them up."""
+    def _extract(self, panel: pd.DataFrame, rows: np.ndarray) -> pd.DataFrame:
+        """Compute the features of some rows of a panel, or look them up."""
         market_data = check_market_data(self.market_data, panel.index)
         names = () if market_data is None else tuple(market_data.columns)
         if names != self.plan_.market_data:
@@ -317,15 +324,15 @@ class SharedFeatureExtractor(TransformerMixin, BaseEstimator):
             values = compute_features(
                 self.plan_, panel, self.functions_, market_data, self.groups_
             )
-            if n_earlier:
-                values = values[n_earlier:].copy()
+            if len(rows) < len(panel):
+                values = values[rows]
             return pd.DataFrame(values, copy=False)
 
-        key = self._key(panel, n_earlier, market_data)
+        key = self._key(panel, rows, market_data)
         return FEATURE_CACHE.get_or_compute(key, self.cache_size, compute)
 
     def _key(
-        self, panel: pd.DataFrame, n_earlier: int, market_data: pd.DataFrame | None
+        self, panel: pd.DataFrame, rows: np.ndarray, market_data: pd.DataFrame | None
     ) -> Hashable | None:
         """Identify what features are computed from; None if that is not possible."""
         functions = function_key(self.functions_)
@@ -333,7 +340,8 @@ class SharedFeatureExtractor(TransformerMixin, BaseEstimator):
             return None
         digest = hashlib.blake2b(panel_digest(panel), digest_size=32)
         plan = self.plan_
-        digest.update(repr((n_earlier, plan.ticker_names, plan.market_names)).encode())
+        digest.update(np.ascontiguousarray(rows, dtype=np.int64).tobytes())
+        digest.update(repr((plan.ticker_names, plan.market_names)).encode())
         if self.groups_ is not None:
             digest.update(self.groups_.tobytes())
         if market_data is not None:

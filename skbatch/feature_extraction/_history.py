@@ -12,6 +12,7 @@ import pandas as pd
 
 from skbatch.exceptions import HistoryWarning, PanelError
 from skbatch.feature_extraction._inputs import index_kind
+from skbatch.feature_extraction._steps import Steps
 
 __all__ = ["History", "panel_digest"]
 
@@ -44,6 +45,8 @@ class History:
         Last rows of the canonical panel.
     lookback : int
         How many rows before its own a feature reads.
+    steps : Steps
+        Lengths of the steps between fitted rows.
     digest : bytes
         Hash of the fitted values, by which an array without dates is recognised.
     """
@@ -51,6 +54,7 @@ class History:
     index: pd.Index
     tail: pd.DataFrame
     lookback: int
+    steps: Steps
     digest: bytes
 
     @classmethod
@@ -62,6 +66,7 @@ class History:
             index=panel.index,
             tail=panel.iloc[max(0, len(panel) - kept) :].copy(),
             lookback=lookback,
+            steps=Steps.of(panel.index, max(lookback, 14)),
             digest=panel_digest(panel, labels=False) if is_plain else b"",
         )
 
@@ -79,8 +84,43 @@ class History:
         index = pd.RangeIndex(first, first + step * len(panel), step)
         return panel.set_axis(index, axis=0)
 
-    def prepend(self, panel: pd.DataFrame) -> tuple[pd.DataFrame, int]:
-        """Put the fitted rows that the first rows look back on before a panel.
+    def complete(self, panel: pd.DataFrame) -> tuple[pd.DataFrame, np.ndarray]:
+        """Fill the holes of the fitted panel with missing rows.
+
+        Parameters
+        ----------
+        panel : DataFrame of shape (n_dates, n_columns)
+            The fitted panel.
+
+        Returns
+        -------
+        panel : DataFrame of shape (n_missing + n_dates, n_columns)
+            The panel without holes.
+        rows : ndarray of shape (n_dates,)
+            Numbers of its own rows.
+        """
+        if self.lookback:
+            is_hole = self.steps.lengths(panel.index) > self.steps.limit
+            filled = self._fill(panel, is_hole)
+            return filled, filled.index.get_indexer(panel.index)
+        return panel, np.arange(len(panel))
+
+    def warn_holes(self) -> None:
+        """Warn if the fitted rows have holes."""
+        is_hole = self.steps.lengths(self.index) > self.steps.limit
+        if not self.lookback or not is_hole.any():
+            return
+        first = int(is_hole.argmax())
+        warnings.warn(
+            f"`X` must hold every row. Got {is_hole.sum()} holes, the first after "
+            f"{self.index[first]}, before {self.index[first + 1]}; the rows between "
+            "count as missing. Pass them, too.",
+            HistoryWarning,
+            stacklevel=4,
+        )
+
+    def prepend(self, panel: pd.DataFrame) -> tuple[pd.DataFrame, np.ndarray]:
+        """Add the rows that a panel lacks and its features look back on.
 
         Parameters
         ----------
@@ -89,16 +129,16 @@ class History:
 
         Returns
         -------
-        panel : DataFrame of shape (n_earlier + n_dates, n_columns)
-            The panel with its look-back.
-        n_earlier : int
-            Number of rows that were prepended.
+        panel : DataFrame of shape (n_added + n_dates, n_columns)
+            The panel with fitted rows before and between its own, and missing rows
+            where rows are unknown.
+        rows : ndarray of shape (n_dates,)
+            Numbers of the panel's own rows.
 
         Warns
         -----
         HistoryWarning
-            If rows between the fitted ones and the panel are missing, or fitted rows
-            are needed that were not kept.
+            If the panel skips rows, or fitted rows are needed that were not kept.
         """
         if index_kind(panel.index) != index_kind(self.index):
             raise PanelError(
@@ -106,19 +146,62 @@ class History:
                 f"{index_kind(panel.index)}. Convert the index."
             )
         if not self.lookback:
-            return panel, 0
-        zone = getattr(self.index, "tz", None)
-        if zone is not None:
-            panel = panel.tz_convert(zone)
-        earlier = self.tail[self.tail.index < panel.index[0]]
-        if panel.index[0] > self.index[-1]:
-            earlier = self._bridge(earlier, panel.index[0])
-        else:
-            self._check_kept(len(earlier), panel.index[0])
-        if not len(earlier):
-            return panel, 0
-        earlier = earlier.iloc[-self.lookback :]
-        return pd.concat([earlier, panel]), len(earlier)
+            return panel, np.arange(len(panel))
+        panel, fitted, tail = self._align(panel)
+        rows, first = panel.index, panel.index[0]
+        earlier = tail[tail.index < first]
+        inside = self._skipped(rows, fitted)
+        if len(inside):
+            self._warn_skipped(len(inside), first)
+            panel = panel.reindex(rows.union(inside))
+            known = tail.index.intersection(inside)
+            panel.loc[known] = tail.loc[known]
+        elif first <= fitted[-1]:
+            self._check_kept(len(earlier), first)
+        earlier = self._bridge(earlier, panel, fitted, warn=not len(inside))
+        joined = pd.concat([earlier, panel]) if len(earlier) else panel
+        filled = self._fill(joined, self._holes(joined.index, fitted[-1]))
+        start = max(
+            0, int(filled.index.get_indexer(panel.index[:1])[0]) - self.lookback
+        )
+        filled = filled.iloc[start:]
+        return filled, filled.index.get_indexer(rows)
+
+    def _align(
+        self, panel: pd.DataFrame
+    ) -> tuple[pd.DataFrame, pd.Index, pd.DataFrame]:
+        """Bring dates to the time zone of the fitted ones and one resolution."""
+        fitted, tail = self.index, self.tail
+        if not isinstance(fitted, pd.DatetimeIndex):
+            return panel, fitted, tail
+        if fitted.tz is not None:
+            panel = panel.tz_convert(fitted.tz)
+        rows = pd.DatetimeIndex(panel.index)
+        unit = max(fitted.unit, rows.unit, key=["s", "ms", "us", "ns"].index)
+        panel = panel.set_axis(rows.as_unit(unit), axis=0)
+        tail = tail.set_axis(pd.DatetimeIndex(tail.index).as_unit(unit), axis=0)
+        return panel, fitted.as_unit(unit), tail
+
+    def _skipped(self, rows: pd.Index, fitted: pd.Index) -> pd.Index:
+        """List the fitted rows after the first row that a panel lacks."""
+        start, stop = fitted.searchsorted(rows[0]), fitted.searchsorted(rows[-1])
+        between = fitted[start:stop]
+        n_inside = int(rows.searchsorted(fitted[-1], side="right"))
+        n_known = int(rows[:n_inside].isin(fitted).sum())
+        if 2 * n_known < n_inside:
+            return between[:0]  # other rows than the fitted ones
+        return between[~between.isin(rows)]
+
+    def _warn_skipped(self, n_skipped: int, first: Any) -> None:
+        """Warn about fitted rows that are not passed."""
+        warnings.warn(
+            f"`X` must hold every row from its first on. Got rows from {first} on that "
+            f"skip {n_skipped} fitted rows, which count as missing where they were "
+            "not kept. Pass all rows, and select from the result, such as "
+            "`model.predict(prices).iloc[::21]`.",
+            HistoryWarning,
+            stacklevel=4,
+        )
 
     def _check_kept(self, n_kept: int, first: Any) -> None:
         """Warn if the first row looks back on fitted rows that were not kept."""
@@ -132,62 +215,58 @@ class History:
             f"look-back {n_kept} rows were kept, so that some features are NaN or of "
             f"shorter windows. Pass the rows from {needed} on.",
             HistoryWarning,
-            stacklevel=5,
+            stacklevel=4,
         )
 
-    def _bridge(self, earlier: pd.DataFrame, first: object) -> pd.DataFrame:
-        """Fill a hole after the fitted rows with missing rows, and warn."""
-        last = self.index[-1]
-        is_hole, missing = _hole(self.index, first, max(self.lookback, 14))
-        if not is_hole:
+    def _bridge(
+        self,
+        earlier: pd.DataFrame,
+        panel: pd.DataFrame,
+        fitted: pd.Index,
+        *,
+        warn: bool,
+    ) -> pd.DataFrame:
+        """Warn of holes after the fitted rows; beyond the look-back, drop those."""
+        last = fitted[-1]
+        later = panel.index[panel.index > last]
+        if not len(later):
             return earlier
-        warnings.warn(
-            "`X` must start with the row that follows the fitted rows. Got rows from "
-            f"{first} on, the fitted rows end at {last}; the rows between count as "
-            f"missing. Pass the rows after {last}, too.",
-            HistoryWarning,
-            stacklevel=5,
-        )
-        if missing is None or len(missing) >= self.lookback:
+        chain = fitted[-1:].append(later)
+        is_hole = self._holes(chain, last)
+        if not is_hole.any():
+            return earlier
+        if warn:
+            number = int(is_hole.argmax())
+            warnings.warn(
+                "`X` must hold every row that follows the fitted rows. Got "
+                f"{is_hole.sum()} holes, the first before {later[number]}; the fitted "
+                f"rows end at {last}; the rows between count as missing. Pass the rows "
+                f"after {chain[number]}, too.",
+                HistoryWarning,
+                stacklevel=4,
+            )
+        missing = self.steps.missing(chain[:1], chain[1:2])
+        is_far = missing is None or len(missing) >= self.lookback
+        if is_hole[0] and is_far and panel.index[0] > last:
             return earlier.iloc[:0]
-        filler = pd.DataFrame(np.nan, index=missing, columns=earlier.columns)
-        return pd.concat([earlier, filler])
+        return earlier
 
+    def _holes(self, index: pd.Index, last: Any) -> np.ndarray:
+        """Tell which steps of rows skip rows; `last` is the last fitted row."""
+        lengths = self.steps.lengths(index)
+        is_hole = lengths > self.steps.limit
+        before, after = index[:-1], index[1:]
+        seam = np.asarray((before == last) & (after > last))
+        is_hole |= seam & (lengths > self.steps.largest)
+        later = np.asarray(before > last)
+        is_hole[later] |= self.steps.thinned(lengths[later])
+        return is_hole
 
-def _hole(index: pd.Index, first: Any, n_recent: int) -> tuple[bool, pd.Index | None]:
-    """Tell if rows are missing after an index, and which, if that can be known."""
-    ends = index.append(pd.Index([first]))
-    if isinstance(index, pd.RangeIndex):
-        end = int(np.ceil(first))
-        missing = pd.RangeIndex(index[-1] + index.step, end, index.step)
-        return len(missing) > 0, missing
-    if isinstance(index, pd.DatetimeIndex):
-        return _missing_days(pd.DatetimeIndex(ends), n_recent)
-    if isinstance(index, pd.PeriodIndex):
-        gaps = np.diff(ends.astype("int64").to_numpy())
-    else:
-        gaps = np.diff(ends.to_numpy(dtype=np.float64))
-    return len(gaps) > 1 and gaps[-1] > gaps[:-1].max(), None
-
-
-def _missing_days(
-    ends: pd.DatetimeIndex, n_recent: int
-) -> tuple[bool, pd.DatetimeIndex | None]:
-    """Find the days before the last row on whose weekdays there should be rows.
-
-    Holidays are allowed for: as many days in a row as once were missing before.
-    """
-    days = ends.tz_localize(None).to_numpy().astype("datetime64[D]")
-    month_ago = ends[:-1].searchsorted(ends[-2] - pd.Timedelta(days=31))
-    recent = ends[min(month_ago, max(0, len(ends) - 1 - n_recent)) : -1]
-    mask = [weekday in set(recent.day_of_week) for weekday in range(7)]
-    counts = np.busday_count(days[:-1] + 1, np.maximum(days[1:], days[:-1] + 1), mask)
-    if counts[-1] <= counts[:-1].max(initial=0):
-        return False, None
-    if not recent.normalize().is_unique:
-        return True, None  # several rows a day: how many are missing is not known
-    between = np.arange(days[-2] + 1, days[-1])
-    missing = pd.DatetimeIndex(between[np.is_busday(between, mask)])
-    if ends.tz is not None:
-        missing = missing.tz_localize(ends.tz, nonexistent="shift_forward")
-    return True, missing.as_unit(ends.unit)
+    def _fill(self, panel: pd.DataFrame, is_hole: np.ndarray) -> pd.DataFrame:
+        """Put missing rows into the holes of a panel."""
+        index = panel.index
+        for number in np.flatnonzero(is_hole):
+            before = panel.index[number : number + 1]
+            after = panel.index[number + 1 : number + 2]
+            index = index.append(self.steps.fillers(before, after, self.lookback))
+        return panel.reindex(index.sort_values()) if len(index) > len(panel) else panel

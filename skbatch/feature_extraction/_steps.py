@@ -1,0 +1,137 @@
+"""Steps between consecutive rows: which are usual, and which skip rows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+__all__ = ["Steps"]
+
+# A step of a fitted panel is a hole if it skips more dates than any exchange holiday
+# does, and is long for the panel, too.
+_LONG_HOLIDAY = 10
+_LONG_STEP = 5
+_LONG_NUMBER = 15  # for numbers and periods, which do not tell weekends
+
+
+@dataclass(frozen=True)
+class Steps:
+    """Lengths of the steps of the fitted rows.
+
+    Attributes
+    ----------
+    row_step : int
+        Distance of consecutive rows of a RangeIndex, 0 for other indexes.
+    weekdays : tuple of bool
+        Weekdays on which there are rows; all False for other indexes than dates.
+    is_daily : bool
+        Whether there is at most one row a day.
+    typical, common, largest : float
+        Median, 90 % quantile and maximum of the lengths, without holes: the dates
+        skipped for dates and a RangeIndex, else the difference.
+    limit : float
+        Length beyond which a step of any rows is a hole.
+    """
+
+    row_step: int
+    weekdays: tuple[bool, ...]
+    is_daily: bool
+    typical: float
+    common: float
+    largest: float
+    limit: float
+
+    @classmethod
+    def of(cls, index: pd.Index, n_recent: int) -> Steps:
+        """Measure the steps of an index; `n_recent` rows tell the weekdays."""
+        row_step = index.step if isinstance(index, pd.RangeIndex) else 0
+        weekdays: tuple[bool, ...] = (False,) * 7
+        is_daily = True
+        if isinstance(index, pd.DatetimeIndex):
+            month_ago = index.searchsorted(index[-1] - pd.Timedelta(days=31))
+            recent = index[min(month_ago, max(0, len(index) - n_recent)) :]
+            known = set(recent.day_of_week)
+            weekdays = tuple(weekday in known for weekday in range(7))
+            is_daily = bool(recent.normalize().is_unique)
+        lengths = _lengths(index, row_step, weekdays)
+        counts = row_step or any(weekdays)
+        if not len(lengths):
+            most = (0.0, float(_LONG_HOLIDAY)) if counts else (np.inf, np.inf)
+            return cls(row_step, weekdays, is_daily, 0.0, most[0], *most)
+        typical = float(np.median(lengths))
+        limit = _LONG_NUMBER * typical
+        if counts:
+            limit = max(_LONG_HOLIDAY, _LONG_STEP * (typical + 1))
+        usual = lengths[lengths <= limit]
+        common = float(np.quantile(usual, 0.9, method="lower"))
+        largest = float(usual.max())
+        return cls(row_step, weekdays, is_daily, typical, common, largest, limit)
+
+    def lengths(self, index: pd.Index) -> np.ndarray:
+        """Measure the steps of other rows, `(n_rows - 1,)`."""
+        return _lengths(index, self.row_step, self.weekdays)
+
+    def thinned(self, lengths: np.ndarray) -> np.ndarray:
+        """Tell which of new rows' steps skip rows.
+
+        A single long step may be a closure of the exchange; where most steps are
+        long, only some of the rows were passed.
+        """
+        rare, long = lengths > self.largest, lengths > self.common
+        is_hole = lengths > self.limit
+        if 2 * rare.sum() > len(lengths):
+            is_hole |= rare
+        if 2 * long.sum() > len(lengths) and long.sum() > 2:
+            is_hole |= long
+        return is_hole
+
+    def missing(self, before: pd.Index, after: pd.Index) -> pd.Index | None:
+        """List the rows skipped between two rows; None if they are not known."""
+        if self.row_step:
+            end = int(np.ceil(after[0]))
+            return pd.RangeIndex(before[0] + self.row_step, end, self.row_step)
+        if not isinstance(before, pd.DatetimeIndex) or not self.is_daily:
+            return None
+        ends = _days(before.append(after))
+        between = np.arange(ends[0] + 1, ends[1])
+        between = between[np.is_busday(between, list(self.weekdays))]
+        every = int(self.typical) + 1
+        missing = pd.DatetimeIndex(between[every - 1 :: every])
+        if before.tz is not None:
+            missing = missing.tz_localize(
+                before.tz, nonexistent="shift_forward", ambiguous=True
+            )
+        return missing.as_unit(before.unit)
+
+    def fillers(self, before: pd.Index, after: pd.Index, n_most: int) -> pd.Index:
+        """Name missing rows between two rows, the last `n_most` of them."""
+        missing = self.missing(before, after)
+        if missing is not None and len(missing):
+            return missing[-n_most:]
+        if isinstance(before, pd.DatetimeIndex):
+            return pd.date_range(before[0], after[0], periods=n_most + 2)[1:-1].as_unit(
+                before.unit
+            )
+        if isinstance(before, pd.PeriodIndex):
+            n_between = (after.astype("int64")[0] - before.astype("int64")[0]) - 1
+            return pd.period_range(end=after[0] - 1, periods=min(n_between, n_most))
+        return pd.Index(np.linspace(before[0], after[0], n_most + 2)[1:-1])
+
+
+def _days(index: pd.Index) -> np.ndarray:
+    """Take the days of dates."""
+    return pd.DatetimeIndex(index).tz_localize(None).to_numpy().astype("datetime64[D]")
+
+
+def _lengths(index: pd.Index, row_step: int, weekdays: tuple[bool, ...]) -> np.ndarray:
+    """Measure steps: weekday dates or rows skipped, else differences."""
+    if isinstance(index, pd.DatetimeIndex):
+        days = _days(index)
+        later = np.maximum(days[1:], days[:-1] + 1)
+        return np.busday_count(days[:-1] + 1, later, list(weekdays)).astype(float)
+    if isinstance(index, pd.PeriodIndex):
+        return np.diff(index.astype("int64").to_numpy()).astype(float)
+    gaps = np.diff(index.to_numpy(dtype=np.float64))
+    return np.ceil(gaps / row_step) - 1 if row_step else gaps
