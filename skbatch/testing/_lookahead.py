@@ -126,8 +126,9 @@ def check_no_lookahead(
     soon after the first row, where windows are not full yet.
 
     Rows that are cut off may change rounding errors, as they change the order of
-    sums; only there a relative difference of 1e-5 is forgiven. A ValueError that the
-    estimator raises on huge, constant or missing prices is no failure.
+    sums; only there a relative difference of 1e-5 is forgiven. A ValueError, an
+    ArithmeticError or a :class:`~skbatch.exceptions.ModelFitError` that the estimator
+    raises on huge, constant or missing prices is no failure.
 
     After that, the check is tried itself: the estimator is fed with prices that come
     a row too early, a forecaster also with labels that come `horizon` rows too early,

@@ -11,7 +11,7 @@ import pandas as pd
 from pandas.api import types
 from sklearn.base import clone
 
-from skbatch.exceptions import PanelError
+from skbatch.exceptions import ModelFitError, PanelError
 from skbatch.panel import forward_returns
 from skbatch.testing._compare import as_table, find_difference, spell
 from skbatch.testing._cuts import Cut
@@ -39,6 +39,8 @@ _PHRASES = {
 }
 # Labels change in much the same way under the other kinds, and each costs a fit.
 _LABEL_KINDS = ("rescaled", "huge", REMOVED)
+# How estimators refuse prices that they cannot work with; LinAlgError is a ValueError.
+REFUSALS = (ValueError, ArithmeticError, ModelFitError)
 # What a leak of some weekdays or month ends reads is changed by any kind.
 _OTHER_KINDS = ("rescaled",)
 _FILL_KINDS = ("rescaled", "huge")
@@ -91,7 +93,7 @@ class Trial:
         gapped = make_gaps(panel, max(self.first, self.last - 4), self.last, seed)
         try:
             expected = self.compute(gapped)
-        except ValueError:
+        except REFUSALS:
             return None  # The estimator takes no missing prices, so it fills none.
         return self._find(gapped, expected, self.last, _FILL_KINDS, seed)
 
@@ -123,7 +125,7 @@ class Trial:
             rng = np.random.default_rng([seed, KINDS.index(kind)])
             try:
                 got = self.compute(garble(panel, last, kind, rng))
-            except ValueError:
+            except REFUSALS:
                 # Refusing absurd prices is no use of them; orderly ones must do.
                 if kind in ORDERLY:
                     raise
@@ -180,7 +182,7 @@ def transforms_alike(estimator: Any, panel: pd.DataFrame, cut: Cut, seed: int) -
         try:
             expected = as_table(fit_transform(clone(estimator), prices), prices.index)
             got = _transform_fitted_rows(estimator, prices)
-        except ValueError:
+        except REFUSALS:
             continue  # What is refused shows nothing.
         if find_difference(expected, got, prices.index) is not None:
             return False

@@ -8,6 +8,7 @@ import pytest
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.preprocessing import FunctionTransformer
 
+from skbatch.exceptions import ModelFitError
 from skbatch.testing import LookAheadError, check_no_lookahead
 from skbatch.testing._cuts import draw_cuts
 
@@ -160,3 +161,49 @@ def test_rows_to_cut_at(seed):
 def test_rows_to_cut_at_without_dates():
     for cut in draw_cuts(pd.RangeIndex(80), 1, 3, 0):
         assert cut.others == tuple(range(cut.last - 4, cut.last))
+
+
+def refuse(error, looks_odd, X):
+    if looks_odd(X):
+        raise error("these prices are odd")
+    return X.pct_change(fill_method=None)
+
+
+ODD = {
+    "huge": lambda X: (X > 100).any(axis=None),
+    "constant": lambda X: (X.iloc[-2:] == 1.0).all(axis=None),
+    "missing": lambda X: X.isna().any(axis=None),
+}
+REFUSALS = [ValueError, ModelFitError, ZeroDivisionError, FloatingPointError]
+
+
+@pytest.mark.parametrize("error", [*REFUSALS, np.linalg.LinAlgError])
+@pytest.mark.parametrize("name", ODD)
+def test_refusal_of_odd_prices_passes(name, error, prices):
+    assert not ODD[name](prices)
+    picky = FunctionTransformer(partial(refuse, error, ODD[name]))
+    check_no_lookahead(picky, prices)
+
+
+@pytest.mark.parametrize("error", REFUSALS)
+def test_refusal_of_orderly_prices_is_raised(error, prices):
+    def is_shorter(X):
+        return X.index[0] == prices.index[0] and len(X) < len(prices) - 20
+
+    picky = FunctionTransformer(partial(refuse, error, is_shorter))
+    with pytest.raises(error, match="these prices are odd"):
+        check_no_lookahead(picky, prices)
+
+
+def test_other_errors_on_odd_prices_are_raised(prices):
+    broken = FunctionTransformer(partial(refuse, RuntimeError, ODD["huge"]))
+    with pytest.raises(RuntimeError, match="these prices are odd"):
+        check_no_lookahead(broken, prices)
+
+
+def test_leak_of_what_refuses_odd_prices_is_caught(prices):
+    def peek(X):
+        return refuse(ModelFitError, ODD["constant"], X).shift(-1)
+
+    with pytest.raises(LookAheadError):
+        check_no_lookahead(FunctionTransformer(peek), prices)
