@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable
-from threading import Lock
+from threading import Lock, current_thread, main_thread
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,13 @@ from xgboost.callback import TrainingCallback
 
 from skbatch.forecasting._threads import inner_threads
 
-__all__ = ["BoosterModel", "StepCallback", "masked_squared_error", "tail_correlation"]
+__all__ = [
+    "BoosterModel",
+    "DeferredInterrupt",
+    "StepCallback",
+    "masked_squared_error",
+    "tail_correlation",
+]
 
 
 class BoosterModel:
@@ -45,16 +52,46 @@ class BoosterModel:
         self.lock = Lock()
 
 
-class StepCallback(TrainingCallback):
-    """Tell a progress bar about each finished boosting round."""
+class DeferredInterrupt:
+    """Hold Ctrl-C back while XGBoost's own code runs, and raise it afterwards.
 
-    def __init__(self, step: Callable[[], None]) -> None:
+    A `KeyboardInterrupt` that is raised while XGBoost calls back into Python is lost
+    there: training goes on without its data and fails as if the data were at fault.
+    """
+
+    def __enter__(self) -> DeferredInterrupt:
+        self.pending = False
+        self.previous: Any = None
+        # Only the main thread may, and gets to, handle signals.
+        if current_thread() is main_thread():
+            handler = signal.getsignal(signal.SIGINT)
+            if callable(handler):
+                signal.signal(signal.SIGINT, self._note)
+                self.previous = handler
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.previous is not None:
+            signal.signal(signal.SIGINT, self.previous)
+            if self.pending:
+                self.previous(signal.SIGINT, None)
+
+    def _note(self, number: int, frame: object) -> None:
+        """Remember that the user wants to stop."""
+        self.pending = True
+
+
+class StepCallback(TrainingCallback):
+    """Tell a progress bar about each finished boosting round, and stop on Ctrl-C."""
+
+    def __init__(self, step: Callable[[], None], interrupt: DeferredInterrupt) -> None:
         super().__init__()
         self.step = step
+        self.interrupt = interrupt
 
     def after_iteration(self, model: Any, epoch: int, evals_log: Any) -> bool:
         self.step()
-        return False
+        return self.interrupt.pending
 
 
 def masked_squared_error(
@@ -90,9 +127,9 @@ def tail_correlation(
 ) -> Callable[[np.ndarray, xgb.DMatrix], tuple[str, float]]:
     """Uncentred correlation of forecasts and finite labels.
 
-    Forecasts are shrunk by their slope on the same rows afterwards, and the squared
-    error that is left then is the labels' square times one minus this correlation's
-    square: so this, not the raw squared error, tells the best number of trees.
+    Multiplied by their slope on the same rows, forecasts leave a squared error that is
+    the labels' square times one minus this correlation's square. Since forecasts are
+    shrunk afterwards, this, not the raw squared error, tells the best number of trees.
 
     Parameters
     ----------

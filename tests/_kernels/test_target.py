@@ -10,6 +10,7 @@ from skbatch._kernels.target import (
     shrinkage_slope,
     shrunken_mean,
     standard_deviation,
+    winsorised,
 )
 
 NAN = np.nan
@@ -138,3 +139,23 @@ def test_only_tickers_of_less_than_half_the_median_volatility_take_less():
     volatility = np.array([[0.01, 0.02, 0.04], [0.001, 0.02, 0.03], [NAN, 0.01, 0.04]])
     expected = [[1.0, 1.0, 1.0], [0.1, 1.0, 1.0], [NAN, 0.8, 1.0]]
     np.testing.assert_allclose(market_share(volatility), expected)
+
+
+@given(labels, st.sampled_from([1.0, 2.5]))
+def test_winsorised_labels_are_bounded_by_their_typical_size(labels, sizes):
+    got = winsorised(labels, sizes)
+    for column, bounded in zip(labels.T, got.T, strict=True):
+        moves = [abs(label) for label in column if label == label and label != 0]
+        bound = sizes * 1.4826 * np.median(moves) if moves else np.inf
+        expected = [max(-bound, min(bound, label)) for label in column]
+        expected = np.where(np.isnan(column), NAN, expected)
+        np.testing.assert_allclose(bounded, expected, rtol=1e-12)
+
+
+def test_winsorising_leaves_its_input_and_ordinary_returns_alone():
+    usual = np.random.default_rng(0).normal(0, 0.01, (500, 3))
+    wrong = usual.copy()
+    wrong[7, 1] = 99.0
+    np.testing.assert_array_equal(winsorised(usual), usual)
+    assert 0.08 < winsorised(wrong)[7, 1] < 0.2
+    assert wrong[7, 1] == 99.0
