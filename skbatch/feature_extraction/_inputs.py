@@ -57,10 +57,12 @@ def check_functions(functions: Any) -> dict[str, Function]:
 
 def check_name(name: Any, argument: str) -> None:
     """Raise unless a column can be named so."""
-    if not isinstance(name, str) or not name.strip() or SEPARATOR in name:
+    is_name = isinstance(name, str) and bool(name.strip())
+    if not is_name or SEPARATOR in name or name.startswith("_"):
         raise ValueError(
             f"Names in `{argument}` must be non-empty strings without {SEPARATOR!r}, "
-            f"which separates ticker and feature. Got {name!r}. Rename it."
+            "which separates ticker and feature, and without a leading '_', which "
+            f"would be taken for a part of it. Got {name!r}. Rename it."
         )
 
 

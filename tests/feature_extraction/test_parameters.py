@@ -3,10 +3,13 @@
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from skbatch import SharedFeatureExtractor
 from skbatch.exceptions import PanelError
-from skbatch.panel import split_column
+from skbatch.feature_extraction._inputs import check_name
+from skbatch.panel import join_column, split_column
 
 
 @pytest.fixture
@@ -147,7 +150,7 @@ class TestFunctions:
         with pytest.raises(PanelError, match="always return the same kind"):
             model.transform(closes.iloc[60:70])
 
-    @pytest.mark.parametrize("name", ["a__b", "", " ", 3, None])
+    @pytest.mark.parametrize("name", ["a__b", "", " ", 3, None, "_f"])
     def test_names_of_functions(self, closes, name):
         with pytest.raises(ValueError, match="Names in `functions` must be"):
             extract(closes, functions={name: lambda p: p})
@@ -211,6 +214,7 @@ class TestMarketData:
             (lambda s: s.to_period("D"), "periods"),
             (lambda s: s.rename(None), "Names in `market_data`"),
             (lambda s: s.rename("a__b"), "Names in `market_data`"),
+            (lambda s: s.rename("_vix"), "without a leading '_'"),
             (lambda s: s.rename("log_return_5"), "Got log_return_5 twice"),
             (lambda s: s.astype(str) + "?", "must hold numbers"),
             (lambda s: s.to_numpy(), "must be a DataFrame or Series"),
@@ -220,6 +224,17 @@ class TestMarketData:
         vix = change(pd.Series(1.0, index=closes.index, name="vix"))
         with pytest.raises(ValueError, match=match):
             extract(closes, market_data=vix, families=["market"])
+
+
+@given(ticker=st.text("A_. é1"), name=st.text("ab_ 1", min_size=1))
+@example(ticker="A", name="_f")
+@example(ticker="A__", name="f_")
+def test_accepted_names_can_be_split_off(ticker, name):
+    try:
+        check_name(name, "functions")
+    except ValueError:
+        return
+    assert split_column(join_column(ticker, name)) == (ticker, name)
 
 
 class TestGroups:
