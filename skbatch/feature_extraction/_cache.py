@@ -6,10 +6,12 @@ is then computed once.
 
 from __future__ import annotations
 
+import builtins
+import dis
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Mapping
 from threading import Lock
-from types import FunctionType
+from types import CodeType, FunctionType, ModuleType
 from typing import Any, NamedTuple
 
 import pandas as pd
@@ -17,6 +19,19 @@ import pandas as pd
 from skbatch.feature_extraction._inputs import COPY_ON_WRITE
 
 __all__ = ["CacheInfo", "FeatureCache", "cache_info", "clear_cache", "function_key"]
+
+
+_GLOBAL_OPERATIONS = {
+    "LOAD_GLOBAL",
+    "LOAD_NAME",
+    "LOAD_FROM_DICT_OR_GLOBALS",
+    "STORE_GLOBAL",
+    "DELETE_GLOBAL",
+}
+# The others can reach globals, or files, by names that the code does not show.
+_SAFE_BUILTINS = set(dir(builtins)) - {
+    *("eval", "exec", "globals", "locals", "vars", "open", "__import__", "compile")
+}
 
 
 class CacheInfo(NamedTuple):
@@ -151,19 +166,50 @@ def function_key(functions: Mapping[str, Any]) -> Hashable | None:
     """Identify functions, None if one may change without becoming another object.
 
     A plain function is itself its key, as long as what it holds in defaults and
-    closure cannot change.
+    closure cannot change, and it reads no globals but modules.
     """
     keys = []
     for name, function in functions.items():
-        if not isinstance(function, FunctionType):
+        if not isinstance(function, FunctionType) or function.__dict__:
             return None
-        cells = [cell.cell_contents for cell in function.__closure__ or ()]
-        held = (*cells, *(function.__defaults__ or ()))
-        held += tuple((function.__kwdefaults__ or {}).values())
-        if not all(map(_is_constant, held)):
+        held, modules = _held_values(function), _global_modules(function)
+        if held is None or modules is None or not all(map(_is_constant, held)):
             return None
-        keys.append((name, function, tuple(map(repr, held))))
+        keys.append((name, function, tuple(map(repr, held)), modules))
     return tuple(keys)
+
+
+def _held_values(function: FunctionType) -> tuple[object, ...] | None:
+    """List what closure and defaults hold; None if a cell is still empty."""
+    try:
+        cells = [cell.cell_contents for cell in function.__closure__ or ()]
+    except ValueError:
+        return None
+    defaults = (function.__kwdefaults__ or {}).values()
+    return (*cells, *(function.__defaults__ or ()), *defaults)
+
+
+def _global_modules(function: FunctionType) -> tuple[Hashable, ...] | None:
+    """List the modules that a function reads; None if it reads other globals."""
+    modules = []
+    for name in sorted(_global_names(function.__code__)):
+        value = function.__globals__.get(name)
+        if isinstance(value, ModuleType):
+            modules.append((name, value))
+        elif name in function.__globals__ or name not in _SAFE_BUILTINS:
+            return None
+    return tuple(modules)
+
+
+def _global_names(code: CodeType) -> set[str]:
+    """Collect the globals that code, and the code nested in it, refers to."""
+    names = {
+        instruction.argval
+        for instruction in dis.get_instructions(code)
+        if instruction.opname in _GLOBAL_OPERATIONS
+    }
+    nested = (value for value in code.co_consts if isinstance(value, CodeType))
+    return names.union(*map(_global_names, nested))
 
 
 def _is_constant(value: object) -> bool:

@@ -71,8 +71,8 @@ class SharedFeatureExtractor(TransformerMixin, BaseEstimator):
     cache_size : int, default=2**30
         Limit in bytes of the cache of feature frames that all extractors of the
         process share; 0 bypasses it. With functions that cannot be recognised safely
-        (other than plain functions, or with variables in their closure that may
-        change) it is bypassed, too.
+        (other than plain functions, with variables in their closure that may change,
+        or that read globals other than modules) it is bypassed, too.
 
     Attributes
     ----------

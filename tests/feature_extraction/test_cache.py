@@ -234,3 +234,47 @@ class TestFunctions:
     @pytest.mark.parametrize("function", [partial(np.add, 1.0), np.log, [].append])
     def test_other_callables_have_no_key(self, function):
         assert function_key({"name": function}) is None
+
+    def test_a_redefined_helper_is_seen(self, closes):
+        space = {}
+        exec("def helper(p): return p\ndef level(p): return helper(p)", space)
+        functions = {"level": space["level"]}
+        model = SharedFeatureExtractor(**SETTINGS, functions=functions)
+        model.fit_transform(closes)
+        exec("def helper(p): return 2 * p", space)
+        frame = model.fit_transform(closes)
+        np.testing.assert_allclose(frame["T5__level"], 2 * closes["T5"], rtol=1e-6)
+
+    @pytest.mark.parametrize(
+        "body",
+        [
+            "helper(p)",
+            "(lambda: helper(p))()",
+            "[helper(q) for q in p]",
+            "p * len",
+            "unknown(p)",
+            "eval('helper(p)')",
+        ],
+    )
+    def test_other_globals_than_modules_have_no_key(self, body):
+        space = {"np": np, "helper": abs, "len": 3}
+        function = eval(f"lambda p: {body}", space)
+        assert function_key({"name": function}) is None
+
+    def test_modules_and_builtins_have_a_key(self):
+        function = eval("lambda p: max(np.log(q).sum() for q in p)", {"np": np})
+        assert function_key({"name": function}) is not None
+
+    def test_functions_with_attributes_or_empty_cells_have_no_key(self):
+        def counted(panel):
+            return panel
+
+        counted.factor = 2
+        assert function_key({"name": counted}) is None
+
+        def unfinished(panel):
+            return panel * later
+
+        assert function_key({"name": unfinished}) is None
+        later = 1.0
+        assert function_key({"name": unfinished}) is not None
