@@ -238,3 +238,11 @@ def test_the_look_back_must_be_enough_for_the_features(panel, extractor, lookbac
     extractor.set_params(lookback=lookback)
     with pytest.raises(ValueError, match="`lookback` must be"):
         extractor.fit(panel)
+
+
+def test_the_market_s_drawdown_has_its_first_return():
+    index = pd.bdate_range("2020-01-01", periods=120)
+    prices = pd.DataFrame({"A": np.linspace(9.0, 1.0, 120)}, index=index)
+    plan = SharedFeatureExtractor(["market"], windows=(63,)).fit(prices).plan_
+    looks = {feature.name: feature.lookback for feature in plan.features}
+    assert looks["drawdown_63"] == 63  # as many returns, of one more price

@@ -52,7 +52,7 @@ def volatility(universe: Universe, window: int) -> np.ndarray:
     return np.where(universe.get(_enough, window), np.sqrt(variance), np.nan)
 
 
-@feature("market", scope="market", windows=(63, None), lookback=lambda w: w - 1)
+@feature("market", scope="market", windows=(63, None))
 def drawdown(universe: Universe, window: int) -> np.ndarray:
     r"""Return of the market from its highest level in the window, 0 or negative.
 
