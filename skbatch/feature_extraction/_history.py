@@ -264,9 +264,14 @@ class History:
 
     def _fill(self, panel: pd.DataFrame, is_hole: np.ndarray) -> pd.DataFrame:
         """Put missing rows into the holes of a panel."""
-        index = panel.index
-        for number in np.flatnonzero(is_hole):
-            before = panel.index[number : number + 1]
-            after = panel.index[number + 1 : number + 2]
-            index = index.append(self.steps.fillers(before, after, self.lookback))
-        return panel.reindex(index.sort_values()) if len(index) > len(panel) else panel
+        fillers = [
+            self.steps.fillers(
+                panel.index[number : number + 1],
+                panel.index[number + 1 : number + 2],
+                self.lookback,
+            )
+            for number in np.flatnonzero(is_hole)
+        ]
+        if not fillers:
+            return panel
+        return panel.reindex(panel.index.append(fillers).sort_values())
