@@ -22,7 +22,7 @@ from skbatch._kernels.target import (
     shrunken_mean,
     standard_deviation,
 )
-from skbatch.exceptions import ModelFitError
+from skbatch.exceptions import ModelFitError, PanelError
 from skbatch.forecasting._base import Interval, StrOptions
 from skbatch.forecasting._progress import Progress
 from skbatch.forecasting._tables import FeatureTable, LabelLayout
@@ -33,7 +33,6 @@ from skbatch.forecasting._tasks import (
     predict_task,
     split_tail,
     stack_rows,
-    thinned,
     thinning,
 )
 
@@ -195,6 +194,14 @@ class Decomposition:
                 f"{self.scale!r}. X has {', '.join(names[:5])}, …."
             )
         self.scale_features = chosen
+        for name in chosen:
+            numbers = self.own[:, names.index(name)]
+            if (features.values[:, numbers[numbers >= 0]] < 0).any():
+                raise PanelError(
+                    f"The volatilities of X, {name!r}, must not be negative. Got "
+                    "features that look standardised. Leave out the scaler, which "
+                    "no forecaster here needs, or pass scale=None."
+                )
         if self.scale is None:
             self.constant_scale = 1.0 / self.root_horizon
         else:
@@ -289,8 +296,12 @@ class Decomposition:
         step: Callable[[], None],
     ) -> None:
         """Train one model, check it on the tail, and keep it."""
-        dates = thinned(target[:, task.outputs.ravel()], self.thin, task.horizon)
-        train, tail = split_tail(dates, task.horizon, self.validation_size)
+        train, tail = split_tail(
+            target[:, task.outputs.ravel()],
+            task.horizon,
+            self.validation_size,
+            thinning(self.thin, task.horizon),
+        )
         try:
             if len(train) < 2:
                 raise ModelFitError(
@@ -308,9 +319,10 @@ class Decomposition:
             return
         shrinkage = 1.0
         if len(tail):
-            overlap = max(1.0, task.horizon / thinning(self.thin, task.horizon))
             forecast = model.predict(validation.X)
-            found = shrinkage_slope(validation.y, forecast, validation.dates, overlap)
+            found = shrinkage_slope(
+                validation.y, forecast, validation.dates, task.horizon
+            )
             shrinkage = max(found, MIN_SHRINKAGE)
         elif self.validation_size != 0:
             # Too little history to tell: the model's word counts for little.

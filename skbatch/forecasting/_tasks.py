@@ -17,12 +17,11 @@ __all__ = [
     "predict_task",
     "split_tail",
     "stack_rows",
-    "thinned",
     "thinning",
 ]
 
-# Fewer dates than this say nothing about a slope or a number of trees.
-MIN_TAIL_DATES = 5
+# Fewer steps of the thinning than this say nothing about a slope or a number of trees.
+MIN_TAIL_STEPS = 5
 # "auto" tails: two years of trading days are enough, and older models cost more.
 MAX_AUTO_TAIL = 504
 # Stack at most this many cells at once when forecasting (64 MiB of float32).
@@ -92,51 +91,51 @@ class Rows(NamedTuple):
     dates: np.ndarray
 
 
-def thinned(
-    target: np.ndarray, thin: int | Literal["auto"], horizon: int
-) -> np.ndarray:
-    """List the dates to train on: those with labels, thinned back from the latest."""
-    known = np.isfinite(target).any(axis=1)
-    return np.flatnonzero(known)[::-1][:: thinning(thin, horizon)][::-1]
-
-
 def thinning(thin: int | Literal["auto"], horizon: int) -> int:
     """Resolve the step between training dates: half the horizon by default."""
     return -(-horizon // 2) if thin == "auto" else thin
 
 
 def split_tail(
-    dates: np.ndarray, horizon: int, size: float | Literal["auto"]
+    target: np.ndarray, horizon: int, size: float | Literal["auto"], thin: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Split off the latest dates, and purge labels that reach into them.
 
     Parameters
     ----------
-    dates : ndarray of shape (n,), dtype intp
-        Row numbers of the dates to train on, increasing.
+    target : ndarray of shape (n_dates, n_outputs)
+        Labels of a task; NaN is missing.
     horizon : int
         Rows that a label looks ahead.
     size : int, float or "auto"
         Rows or share of the rows of the tail; ``"auto"`` is a fifth, at most 504.
+    thin : int
+        Step between training dates, counted back from the latest.
 
     Returns
     -------
     train, tail : ndarray, dtype intp
-        The label of every training date is known at the first date of the tail. The
-        tail is empty when it, or what is left, would have fewer than five dates.
+        Row numbers of dates with labels. The label of every training date is known at
+        the first date of the tail. The tail has every date, so that what is found
+        there does not depend on where the thinning happens to begin. It is empty
+        when it, or what is left, would have fewer than five training steps.
     """
-    if len(dates) < 2:
-        return dates, dates[:0]
-    span = int(dates[-1] - dates[0]) + 1
+    dates = np.flatnonzero(np.isfinite(target).any(axis=1))
+    train, tail = dates, dates[:0]
+    if len(dates):
+        first, last = int(dates[0]), int(dates[-1])
+        late = dates[dates > last - _tail_rows(last - first + 1, size)]
+        early = dates[dates + horizon <= late[0]] if len(late) else tail
+        if min(len(late), len(early)) >= MIN_TAIL_STEPS * thin:
+            train, tail = early, late
+    return train[::-1][::thin][::-1], tail
+
+
+def _tail_rows(span: int, size: float | Literal["auto"]) -> int:
+    """Resolve the number of rows of the tail."""
     if size == "auto":
-        n_rows = min(span // 5, MAX_AUTO_TAIL)
-    else:
-        n_rows = int(size) if isinstance(size, Integral) else int(span * size)
-    tail = dates[dates > dates[-1] - n_rows]
-    if len(tail) < MIN_TAIL_DATES:
-        return dates, dates[:0]
-    train = dates[dates + horizon <= tail[0]]
-    return (train, tail) if len(train) >= MIN_TAIL_DATES else (dates, dates[:0])
+        return min(span // 5, MAX_AUTO_TAIL)
+    return int(size) if isinstance(size, Integral) else int(span * size)
 
 
 def stack_rows(

@@ -16,6 +16,7 @@ from skbatch.exceptions import ModelFitError
 from skbatch.forecasting._base import BaseBatchForecaster, Interval, StrOptions
 from skbatch.forecasting._booster import (
     BoosterModel,
+    DeferredInterrupt,
     StepCallback,
     masked_squared_error,
     tail_correlation,
@@ -42,8 +43,8 @@ class BatchXGBoostForecaster(BaseBatchForecaster):
     strategy : {"pooled", "vector", "per_ticker"}, default="pooled"
         ``"pooled"``: one model on all (date, ticker) rows, of the ticker's own
         and the market's features. ``"vector"``: one model with an output per ticker
-        (trees with vector leaves), on the features of all tickers; for small portfolios and
-        several horizons, since its time grows with the square of the tickers.
+        (trees with vector leaves), on the features of all tickers; for small
+        portfolios, since its time grows with the square of the tickers.
         ``"per_ticker"``: one model each, the slow baseline.
     horizon : int or "auto", default="auto"
         Rows that a label looks ahead. ``"auto"`` reads ``y.attrs["horizon"]``.
@@ -222,43 +223,42 @@ class BatchXGBoostForecaster(BaseBatchForecaster):
         self, rows: Rows, validation: Rows | None, step: Callable[[], None]
     ) -> BoosterModel:
         """Train one booster; XGBoost's own failures become `ModelFitError`."""
-        callbacks: list[TrainingCallback] = [StepCallback(step)]
-        try:
-            train = self._matrix(rows)
-            options: dict[str, Any] = {}
-            if validation is not None and self.early_stopping_rounds is not None:
-                tail = self._matrix(validation, reference=train)
-                options["evals"] = [(tail, "tail")]
-                options["custom_metric"] = tail_correlation(validation.y)
-                callbacks.append(
-                    EarlyStopping(
-                        rounds=self.early_stopping_rounds,
-                        metric_name="correlation",
-                        maximize=True,
-                        save_best=True,
-                    )
-                )
-            if rows.y.ndim == 2:
-                options["obj"] = masked_squared_error(rows.y)
-            booster = xgb.train(
-                self._booster_params(rows),
-                train,
-                self.n_estimators,
-                callbacks=callbacks,
-                verbose_eval=False,
-                **options,
-            )
-        except xgb.core.XGBoostError as error:
-            # Without time and place, which would make reasons differ from run to run.
-            message = re.sub(r"^\[[\d:]+\] \S+: ", "", str(error).strip())
-            message = message.partition("\n")[0]
-            if "Invalid Parameter" in message:
-                raise ValueError(
-                    f"The parameters must be XGBoost's. Got: {message}. See the "
-                    "docstring of BatchXGBoostForecaster for what is allowed."
-                ) from error
-            raise ModelFitError(f"XGBoostError: {message}") from error
+        with DeferredInterrupt() as interrupt:
+            try:
+                booster = self._train(rows, validation, StepCallback(step, interrupt))
+            except xgb.core.XGBoostError as error:
+                raise _translated(error) from error
         return BoosterModel(booster, self.device, self.n_jobs)
+
+    def _train(
+        self, rows: Rows, validation: Rows | None, steps: TrainingCallback
+    ) -> xgb.Booster:
+        """Train all trees, or until the tail says that it is enough."""
+        callbacks = [steps]
+        options: dict[str, Any] = {}
+        train = self._matrix(rows)
+        if validation is not None and self.early_stopping_rounds is not None:
+            tail = self._matrix(validation, reference=train)
+            options["evals"] = [(tail, "tail")]
+            options["custom_metric"] = tail_correlation(validation.y)
+            callbacks.append(
+                EarlyStopping(
+                    rounds=self.early_stopping_rounds,
+                    metric_name="correlation",
+                    maximize=True,
+                    save_best=True,
+                )
+            )
+        if rows.y.ndim == 2:
+            options["obj"] = masked_squared_error(rows.y)
+        return xgb.train(
+            self._booster_params(rows),
+            train,
+            self.n_estimators,
+            callbacks=callbacks,
+            verbose_eval=False,
+            **options,
+        )
 
     def _matrix(
         self, rows: Rows, reference: xgb.DMatrix | None = None
@@ -297,3 +297,16 @@ class BatchXGBoostForecaster(BaseBatchForecaster):
         if rows.y.ndim == 2:
             params["multi_strategy"] = "multi_output_tree"
         return params
+
+
+def _translated(error: xgb.core.XGBoostError) -> Exception:
+    """Tell XGBoost's refusal of a parameter from its failure to train."""
+    # Without time and place, which would make reasons differ from run to run.
+    message = re.sub(r"^\[[\d:]+\] \S+: ", "", str(error).strip())
+    message = message.partition("\n")[0]
+    if "Invalid Parameter" in message:
+        return ValueError(
+            f"The parameters must be XGBoost's. Got: {message}. See the docstring of "
+            "BatchXGBoostForecaster for what is allowed."
+        )
+    return ModelFitError(f"XGBoostError: {message}")

@@ -6,21 +6,30 @@ from hypothesis import strategies as st
 
 from skbatch import BatchLinearForecaster, BatchXGBoostForecaster
 from skbatch.forecasting import _tasks
-from skbatch.forecasting._tasks import split_tail, thinned
+from skbatch.forecasting._tasks import split_tail
 
 sizes = st.integers(0, 200) | st.floats(0, 1, exclude_max=True) | st.just("auto")
 
 
+def labels_at(dates, n_rows=None):
+    target = np.full((n_rows or max(dates, default=0) + 1, 1), np.nan)
+    target[dates] = 0.01
+    return target
+
+
 @settings(deadline=None)
-@given(st.integers(0, 10_000), st.integers(0, 120), st.integers(1, 30), sizes)
-def test_the_tail_is_the_latest_rows_and_purged(seed, n_dates, horizon, size):
+@given(
+    st.integers(0, 10_000),
+    st.integers(0, 120),
+    st.integers(1, 30),
+    sizes,
+    st.integers(1, 7),
+)
+def test_the_tail_is_the_latest_rows_and_purged(seed, n_dates, horizon, size, thin):
     steps = np.random.default_rng(seed).integers(1, 6, n_dates)
     dates = steps.cumsum().tolist()
-    train, tail = split_tail(np.array(dates, dtype=np.intp), horizon, size)
-    if len(dates) < 2:
-        assert (list(train), list(tail)) == (dates, [])
-        return
-    first, last = dates[0], dates[-1]
+    train, tail = split_tail(labels_at(dates), horizon, size, thin)
+    first, last = (dates[0], dates[-1]) if dates else (0, 0)
     n_rows = size
     if size == "auto":
         n_rows = min((last - first + 1) // 5, 504)
@@ -28,35 +37,34 @@ def test_the_tail_is_the_latest_rows_and_purged(seed, n_dates, horizon, size):
         n_rows = int((last - first + 1) * size)
     expected = [date for date in dates if last - date < n_rows]
     before = [date for date in dates if expected and date + horizon <= expected[0]]
-    if len(expected) < 5 or len(before) < 5:
+    if len(expected) < 5 * thin or len(before) < 5 * thin:
         before, expected = dates, []
-    assert (list(train), list(tail)) == (before, expected)
+    kept = [date for count, date in enumerate(reversed(before)) if count % thin == 0]
+    assert (list(train), list(tail)) == (kept[::-1], expected)
 
 
 def test_the_automatic_tail_is_two_years_at_most():
-    train, tail = split_tail(np.arange(4000), 5, "auto")
+    train, tail = split_tail(labels_at(range(4000)), 5, "auto", 1)
     assert (tail[0], tail[-1], train[-1]) == (4000 - 504, 3999, 4000 - 504 - 5)
 
 
-def test_a_share_of_the_rows_counts_rows_between_thinned_dates():
-    _, tail = split_tail(np.arange(0, 200, 4), 5, 0.25)
+def test_a_share_of_the_rows_counts_rows_between_dates():
+    _, tail = split_tail(labels_at(range(0, 200, 4)), 5, 0.25, 1)
     # 197 rows from the first to the last date.
     assert list(tail) == list(range(148, 200, 4))
 
 
-@given(st.lists(st.booleans(), min_size=1, max_size=40), st.integers(1, 6))
-def test_thinning_keeps_the_latest_date(known, thin):
-    target = np.where(known, 1.0, np.nan)[:, None]
-    expected = []
-    for count, date in enumerate(reversed(np.flatnonzero(known))):
-        if count % thin == 0:
-            expected.insert(0, date)
-    assert list(thinned(target, thin, 1)) == expected
+def test_the_tail_does_not_depend_on_the_phase_of_the_thinning():
+    first = split_tail(labels_at(range(300)), 5, 60, 3)
+    later = split_tail(labels_at(range(301)), 5, 60, 3)
+    assert list(first[1]) == list(range(240, 300))
+    assert list(later[1]) == list(range(241, 301))
+    assert set(np.diff(first[0])) == set(np.diff(later[0])) == {3}
 
 
 def test_a_tail_too_short_to_tell_leaves_little_of_a_forecast(make_frames):
     X, y = make_frames(80, horizon=10, signal=1.0)
-    # Every fifth of 70 known dates is used, three of them in the automatic tail.
+    # Every fifth of 70 known dates is used; the automatic tail of 14 is less than five.
     options = {"market_weight": 0.0, "alpha": 1.0}
     cautious, unchecked = (
         BatchLinearForecaster(validation_size=size, **options).fit(X, y).predict(X)

@@ -1,4 +1,6 @@
-from concurrent.futures import ThreadPoolExecutor
+import signal
+
+XX
 
 import numpy as np
 import pandas as pd
@@ -7,8 +9,12 @@ import xgboost as xgb
 from sklearn.base import clone
 
 from skbatch import BatchXGBoostForecaster, FallbackForecaster
-from skbatch.exceptions import ModelFitError
-from skbatch.forecasting._booster import masked_squared_error, tail_correlation
+from skbatch.exceptions import ModelFitError, PanelError
+from skbatch.forecasting._booster import (
+    StepCallback,
+    masked_squared_error,
+    tail_correlation,
+)
 
 NAN = np.nan
 
@@ -233,3 +239,47 @@ def test_one_model_can_forecast_in_several_threads_at_once(make_frames):
 
     with ThreadPoolExecutor(6) as pool:
         assert all(pool.map(forecast, range(6)))
+
+
+@pytest.mark.parametrize("moment", ["data", "tree"])
+def test_an_interrupt_is_never_a_failed_fit(make_frames, monkeypatch, moment):
+    X, y = make_frames(200, 3)
+    trained = []
+
+    def interrupt_in_data(self, rows, reference=None):
+        signal.raise_signal(signal.SIGINT)
+        return make_matrix(self, rows, reference)
+
+    def interrupt_after_tree(self):
+        trained.append(1)
+        signal.raise_signal(signal.SIGINT)
+
+    make_matrix = BatchXGBoostForecaster._matrix
+    if moment == "data":
+        monkeypatch.setattr(BatchXGBoostForecaster, "_matrix", interrupt_in_data)
+    else:
+        monkeypatch.setattr(
+            StepCallback, "after_iteration", after_iteration_with(interrupt_after_tree)
+        )
+    handler = signal.getsignal(signal.SIGINT)
+    model = FallbackForecaster(BatchXGBoostForecaster(n_estimators=50, n_jobs=1))
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(X, y)
+    assert signal.getsignal(signal.SIGINT) is handler
+    assert len(trained) == (1 if moment == "tree" else 0)
+
+
+def after_iteration_with(action):
+    original = StepCallback.after_iteration
+
+    def after_iteration(self, model, epoch, evals_log):
+        action(self)
+        return original(self, model, epoch, evals_log)
+
+    return after_iteration
+
+
+def test_standardised_volatilities_are_refused(make_frames):
+    X, y = make_frames(100, 3)
+    with pytest.raises(PanelError, match="must not be negative"):
+        BatchXGBoostForecaster(n_estimators=2).fit((X - X.mean()) / X.std(), y)
