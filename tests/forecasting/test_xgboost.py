@@ -1,6 +1,5 @@
 import signal
-
-XX
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pandas as pd
