@@ -22,6 +22,7 @@ from skbatch.feature_extraction._inputs import (
     check_market_data,
     check_number,
     group_numbers,
+    warn_stale,
 )
 from skbatch.feature_extraction._plan import FeaturePlan, make_plan
 from skbatch.panel import check_panel, join_column, panel_tickers
@@ -60,7 +61,8 @@ class SharedFeatureExtractor(TransformerMixin, BaseEstimator):
         Series that are not prices of tickers, such as a volatility index, with an
         index of their own: the date from which each value is known. Each row of the
         panel takes the latest value at or before it, as column ``market__NAME``. To
-        transform rows later than these series, set newer ones with `set_params`.
+        transform rows later than these series, set newer ones with `set_params`; a
+        warning says when they end long before the panel.
     groups : dict or Series, default=None
         Ticker → group, such as the sector, for features relative to the group's other
         tickers. Those of a ticker without a group are NaN.
@@ -101,8 +103,9 @@ class SharedFeatureExtractor(TransformerMixin, BaseEstimator):
     dates only, pass all rows, and select from the result. Rows that are missing
     between the fitted ones, after them or among those to transform count as missing
     prices, and a warning says which rows to pass. An array has no dates: if
-    its content is that of the fitted array, it is taken for it, any other for the
-    rows that follow it.
+    its content is that of the fitted array, or of its last rows, it is taken for them,
+    any other for the rows that follow. An array of other fitted rows, such as a fold
+    of KFold, cannot be placed, and is taken to follow, too.
 
     Examples
     --------
@@ -212,6 +215,8 @@ class SharedFeatureExtractor(TransformerMixin, BaseEstimator):
         HistoryWarning
             If `X` skips fitted rows, or rows between the fitted ones and `X` or in
             `X` are missing.
+        PanelWarning
+            If `market_data` ends long before `X`.
         """
         check_is_fitted(self)
         panel = self._check(X, reset=False)
@@ -319,6 +324,8 @@ class SharedFeatureExtractor(TransformerMixin, BaseEstimator):
                 "`market_data` must have the columns seen in `fit`. Got "
                 f"{list(names)}, fitted on {list(self.plan_.market_data)}. Fit again."
             )
+        if market_data is not None:
+            warn_stale(self.market_data, panel.index[-1])
 
         def compute() -> pd.DataFrame:
             values = compute_features(

@@ -79,10 +79,22 @@ class History:
             )
         if panel_digest(panel, labels=False) == self.digest:
             return panel.set_axis(self.index, axis=0)
+        if self._ends_with(panel.to_numpy()):
+            return panel.set_axis(self.index[-len(panel) :], axis=0)
         step = self.index.step if isinstance(self.index, pd.RangeIndex) else 1
         first = self.index[-1] + step
         index = pd.RangeIndex(first, first + step * len(panel), step)
         return panel.set_axis(index, axis=0)
+
+    def _ends_with(self, values: np.ndarray) -> bool:
+        """Tell whether an array holds the last fitted rows, as far as they are kept."""
+        n_common = min(len(values), len(self.tail))
+        if not n_common or len(values) > len(self.index):
+            return False
+        last, kept = values[-n_common:], self.tail.to_numpy()[-n_common:]
+        return bool(
+            np.isfinite(last).any() and np.array_equal(last, kept, equal_nan=True)
+        )
 
     def complete(self, panel: pd.DataFrame) -> tuple[pd.DataFrame, np.ndarray]:
         """Fill the holes of the fitted panel with missing rows.
@@ -200,7 +212,7 @@ class History:
             "not kept. Pass all rows, and select from the result, such as "
             "`model.predict(prices).iloc[::21]`.",
             HistoryWarning,
-            stacklevel=4,
+            stacklevel=5,
         )
 
     def _check_kept(self, n_kept: int, first: Any) -> None:
@@ -215,7 +227,7 @@ class History:
             f"look-back {n_kept} rows were kept, so that some features are NaN or of "
             f"shorter windows. Pass the rows from {needed} on.",
             HistoryWarning,
-            stacklevel=4,
+            stacklevel=5,
         )
 
     def _bridge(
@@ -243,7 +255,7 @@ class History:
                 f"rows end at {last}; the rows between count as missing. Pass the rows "
                 f"after {chain[number]}, too.",
                 HistoryWarning,
-                stacklevel=4,
+                stacklevel=5,
             )
         missing = self.steps.missing(chain[:1], chain[1:2])
         is_far = missing is None or len(missing) >= self.lookback

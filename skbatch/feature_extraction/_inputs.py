@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from skbatch.exceptions import PanelError, format_tickers
+from skbatch.exceptions import PanelError, PanelWarning, format_tickers
 from skbatch.panel import SEPARATOR
 
 __all__ = [
@@ -18,7 +19,12 @@ __all__ = [
     "check_number",
     "group_numbers",
     "join_market_data",
+    "warn_stale",
 ]
+
+# Market series may be late by so many of their usual steps, and days.
+_LATE_STEPS = 5
+_LATE_DAYS = 5
 
 Function = Callable[[pd.DataFrame], pd.DataFrame | pd.Series]
 
@@ -180,6 +186,35 @@ def check_market_data(market_data: Any, index: pd.Index) -> pd.DataFrame | None:
             f"`market_data` must hold numbers. Got values that are none ({error}). "
             "Convert or drop them."
         ) from error
+
+
+def warn_stale(market_data: Any, last: Any) -> None:
+    """Warn of series that end long before a panel's last row."""
+    table = pd.DataFrame(market_data)
+    known = {name: table.index[table[name].notna()] for name in table.columns}
+    stale = [name for name, dates in known.items() if _is_late(dates, last)]
+    if not stale:
+        return
+    end = min(known[name][-1] for name in stale)
+    warnings.warn(
+        f"`market_data` must reach the last row of `X`, {last}. Got values up to {end} "
+        f"for {format_tickers(stale)}, which are used for all later rows. Set newer "
+        "ones with `set_params`.",
+        PanelWarning,
+        stacklevel=5,
+    )
+
+
+def _is_late(dates: pd.Index, last: Any) -> bool:
+    """Tell whether a series has missed several of its steps before a date."""
+    if len(dates) < 2:
+        return False  # a constant, without a usual step
+    if isinstance(dates, pd.PeriodIndex):
+        dates, last = dates.astype("int64"), last.ordinal
+    late, step = last - dates[-1], pd.Series(dates).diff().median()
+    if isinstance(dates, pd.DatetimeIndex) and late <= pd.Timedelta(days=_LATE_DAYS):
+        return False
+    return bool(late > _LATE_STEPS * step)
 
 
 def index_kind(index: pd.Index) -> str:

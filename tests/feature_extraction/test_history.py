@@ -187,6 +187,29 @@ def test_arrays_follow_the_fitted_array_unless_they_are_it(extractor):
     np.testing.assert_array_equal(extractor.transform(values[200:]), whole[200:])
 
 
+@pytest.mark.parametrize("n_rows", [1, 10, 63])
+def test_an_array_of_the_last_fitted_rows_is_recognised(extractor, n_rows):
+    values = closes(pd.RangeIndex(N_DATES)).to_numpy(copy=True)
+    values[-5, 1] = np.nan
+    whole = extractor.fit_transform(values)
+    np.testing.assert_array_equal(
+        extractor.transform(values[-n_rows:]), whole[-n_rows:]
+    )
+    changed = values[-n_rows:].copy()
+    changed[-1, 0] *= 1.01
+    both = extractor.fit_transform(np.vstack([values, changed]))
+    actual = extractor.fit(values).transform(changed)
+    np.testing.assert_array_equal(actual, both[N_DATES:])
+
+
+def test_an_array_of_more_last_rows_than_were_kept_lacks_its_look_back(extractor):
+    values = closes(pd.RangeIndex(N_DATES)).to_numpy()
+    whole = extractor.fit_transform(values)
+    with pytest.warns(HistoryWarning, match="Pass the rows from 79 on"):
+        actual = extractor.transform(values[100:])
+    np.testing.assert_array_equal(actual[30:], whole[130:])
+
+
 @pytest.mark.parametrize(
     "later",
     [

@@ -29,7 +29,7 @@ def spread(panel):
 def extractor(groups, dates, **parameters):
     """Build an extractor with everything that users can add."""
     index = pd.Series(
-        [9.0, 8.0, np.nan, 7.0], index=dates[[3, 50, 90, 130]], name="vix"
+        [9.0, 8.0, np.nan, 7.0, 6.0], index=dates[[3, 50, 90, 130, -1]], name="vix"
     )
     return SharedFeatureExtractor(
         functions={"volume_trend": volume_trend, "spread": spread},

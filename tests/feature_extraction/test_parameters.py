@@ -1,5 +1,7 @@
 """Families, windows, functions, market series and groups that users pass."""
 
+import warnings
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -7,7 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from skbatch import SharedFeatureExtractor
-from skbatch.exceptions import PanelError
+from skbatch.exceptions import PanelError, PanelWarning
 from skbatch.feature_extraction._inputs import check_name
 from skbatch.panel import join_column, split_column
 
@@ -189,12 +191,39 @@ class TestMarketData:
         vix = pd.Series(np.arange(120.0), index=closes.index, name="vix")
         model = SharedFeatureExtractor(["returns"], (5,), market_data=vix.iloc[:60])
         model.fit(closes.iloc[:60])
-        stale = model.transform(closes.iloc[60:])["market__vix"]
+        with pytest.warns(PanelWarning, match="Set newer ones with `set_params`"):
+            stale = model.transform(closes.iloc[60:])["market__vix"]
         assert (stale == 59).all()
         fresh = model.set_params(market_data=vix).transform(closes.iloc[60:])
         np.testing.assert_array_equal(fresh["market__vix"], vix.iloc[60:])
         with pytest.raises(ValueError, match="must have the columns seen in `fit`"):
             model.set_params(market_data=vix.rename("vvix")).transform(closes)
+
+    @pytest.mark.parametrize(
+        ("every", "n_late", "is_stale"),
+        [(1, 3, False), (1, 12, True), (21, 60, False), (5, 60, True)],
+    )
+    @pytest.mark.parametrize("kind", ["dates", "periods", "numbers"])
+    def test_series_that_end_long_before_the_panel(
+        self, closes, kind, every, n_late, is_stale
+    ):
+        if kind == "periods":
+            closes = closes.to_period("D")
+        elif kind == "numbers":
+            closes = closes.reset_index(drop=True)
+        ends = len(closes) - n_late
+        vix = pd.Series(1.0, index=closes.index[:ends:every])
+        data = pd.DataFrame({"vix": vix, "old": vix, "constant": vix.iloc[:1]})
+        data = data.reindex(closes.index)  # missing values are not known ones
+        model = SharedFeatureExtractor(["returns"], (5,), market_data=data)
+        with warnings.catch_warnings(record=True) as record:
+            warnings.simplefilter("always")
+            frame = model.fit_transform(closes)
+        assert (frame["market__vix"] == 1.0).all()
+        assert [w.category for w in record] == [PanelWarning] * is_stale
+        if is_stale:
+            message = str(record[0].message)
+            assert f"values up to {vix.index[-1]} for vix, old" in message
 
     def test_an_array_is_joined_by_row_number(self, closes):
         values = closes[["T4", "T5"]].to_numpy()
