@@ -84,8 +84,9 @@ class BatchLinearForecaster(BaseBatchForecaster):
         Number of rows or share of rows, the latest of the training rows and purged
         from them, on which penalty and shrinkage are found: the factor between 0.1
         and 1 that relative forecasts are multiplied with. ``"auto"`` is a fifth,
-        at most 504 rows. Where fewer than five dates are in it, or left to train on,
-        all dates train and the factor is 0.1. 0 disables: the factor is 1.
+        at most 504 rows. Where fewer than ``5 * thin`` dates are in it, or left to
+        train on, there is no tail: all dates train and the factor is 0.1. 0 disables:
+        all dates train and the factor is 1.
 
     Attributes
     ----------

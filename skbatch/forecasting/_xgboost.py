@@ -93,9 +93,9 @@ class BatchXGBoostForecaster(BaseBatchForecaster):
         Number of rows or share of rows, the latest of the training rows and purged
         from them, on which shrinkage is found, the factor between 0.1 and 1 that
         relative forecasts are multiplied with, and trees for early stopping.
-        ``"auto"`` is a fifth, at most 504 rows. Where fewer than five dates are in
-        it, or left to train on, all dates train and the factor is 0.1. 0 disables:
-        all dates train and the factor is 1.
+        ``"auto"`` is a fifth, at most 504 rows. Where fewer than ``5 * thin`` dates
+        are in it, or left to train on, there is no tail: all dates train and the
+        factor is 0.1. 0 disables: all dates train and the factor is 1.
     device : str, default="cpu"
         Where XGBoost trains and predicts, such as ``"cuda"``.
     n_jobs : int or None, default=None
