@@ -331,6 +331,7 @@ def _score(
     stages: Stages,
 ) -> str:
     """Score a second fit on the last rows, which it has not seen, and say it."""
+    from skbatch.forecasting import HistoricalMeanForecaster
     from skbatch.metrics import out_of_sample_r2, rank_information_coefficient_series
 
     n_known = int(labels.iloc[: -holdout - horizon].notna().any(axis=1).sum())
@@ -344,10 +345,16 @@ def _score(
         warnings.simplefilter("ignore", SkbatchWarning)
         model = _forecaster(stages)
         model.fit(features.iloc[:-holdout], labels.iloc[:-holdout])
+        mean = HistoricalMeanForecaster()
+        mean.fit(features.iloc[:-holdout], labels.iloc[:-holdout])
     actual = labels.iloc[-holdout:]
     forecasts = model.predict(features.iloc[-holdout:])
     r2 = out_of_sample_r2(actual, forecasts)
-    scores = [f"an R² of {100 * r2:+.2f} % against forecasting zero"]
+    drift = out_of_sample_r2(actual, mean.predict(features.iloc[-holdout:]))
+    scores = [
+        f"an R² of {100 * r2:+.2f} % against forecasting zero (each ticker's "
+        f"historical mean: {100 * drift:+.2f} %)"
+    ]
     ranks = rank_information_coefficient_series(actual, forecasts).dropna()
     if len(ranks) > horizon:
         # Labels overlap: only every horizon-th date brings something new.
@@ -358,8 +365,8 @@ def _score(
     return (
         f"Held out: a second fit without the last {holdout} rows, scored on them, has "
         f"{' and '.join(scores)}. Returns are mostly noise: a rank IC within two "
-        "standard errors of 0 is what chance gives, and an R² below 0 is worse than "
-        "forecasting nothing."
+        "standard errors of 0 is what chance gives, an R² below 0 is worse than "
+        "forecasting nothing, and one that the mean reaches is the market's drift."
     )
 
 

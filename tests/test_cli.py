@@ -219,6 +219,9 @@ def test_demo_tells_stages_facts_and_scores_of_rows_not_seen(monkeypatch):
     error = np.std(ranks, ddof=1) / np.sqrt(len(ranks) / 2)
     assert f"rank IC of {np.mean(ranks):+.3f} (standard error {error:.3f})" in text
     assert f"R² of {100 * r2:+.2f} % against forecasting zero" in text
+    known = panel.pct_change(2, fill_method=None).shift(-2)[:-102]
+    drift = 1 - ((actual - known.mean().to_numpy()) ** 2).sum() / (actual**2).sum()
+    assert f"historical mean: {100 * drift:+.2f} %)" in text
 
 
 def test_a_short_panel_is_forecast_but_not_scored(prices, tmp_path):

@@ -18,6 +18,9 @@ from skbatch.panel._long import find_ticker_column, is_ticker_name, pivot_long
 
 __all__ = ["read_panel"]
 
+# Wrong prices are rare; of returns, about half are not positive.
+MAX_NOT_POSITIVE = 0.2
+MIN_CELLS = 100  # fewer values do not tell the one from the other
 _UNNAMED = {"", "Unnamed: 0", "index"}
 
 
@@ -69,7 +72,8 @@ def read_panel(
     PanelError
         If the file has another extension; if the columns of dates, tickers or prices
         are unclear; if a date of a ticker comes twice; if dates cannot be read, or
-        can be read in two ways; and as :func:`check_panel` does.
+        can be read in two ways, or a fifth of the values of a table of closes are
+        not positive, as in a table of returns; and as :func:`check_panel` does.
     ImportError
         If a Parquet file is read without pyarrow.
 
@@ -190,6 +194,7 @@ def _name_ticker(frame: pd.DataFrame, ticker: str, value: str | None) -> pd.Data
 def _pick_field(frame: pd.DataFrame, field: str | None) -> pd.DataFrame:
     """Check the panel, and select the field that was asked for."""
     panel = check_panel(frame)
+    _check_prices(frame, panel)
     wide = panel.columns.nlevels == 1
     fields = ["Close"] if wide else list(panel.columns.unique("field"))
     if field is None:
@@ -203,6 +208,18 @@ def _pick_field(frame: pd.DataFrame, field: str | None) -> pd.DataFrame:
             f"{format_tickers(fields)}."
         )
     return panel if wide else pd.DataFrame(panel[name])
+
+
+def _check_prices(frame: pd.DataFrame, panel: pd.DataFrame) -> None:
+    """Refuse a table of returns: a good part of it is not positive."""
+    if panel.columns.nlevels > 1 or panel.size < MIN_CELLS:
+        return
+    lost = 1 - panel.notna().sum().sum() / max(1, frame.notna().sum().sum())
+    if lost > MAX_NOT_POSITIVE:
+        raise PanelError(
+            f"Prices must be positive. Got {100 * lost:.0f} % of values that are "
+            "not, as in a table of returns. Pass the prices themselves."
+        )
 
 
 def _has_adjusted(columns: pd.Index) -> bool:

@@ -421,3 +421,18 @@ def test_impossible_prices_in_a_file_are_told(tmp_path):
     path.write_text("Date,A,B\n2024-01-02,0,2\n2024-01-03,1,2\n")
     with pytest.warns(PanelWarning, match=r"1 other value\(s\) in A"):
         assert np.isnan(read_panel(path)["A"].iloc[0])
+
+
+def test_a_table_of_returns_is_refused():
+    rng = np.random.default_rng(0)
+    dates = pd.bdate_range("2024-01-01", periods=50)
+    returns = pd.DataFrame(rng.normal(0, 0.01, (50, 3)), dates, list("ABC"))
+    with (
+        pytest.warns(PanelWarning),
+        pytest.raises(PanelError, match=r"returns\. Pass the prices themselves"),
+    ):
+        read_panel(returns)
+    prices = (1 + returns).cumprod()
+    prices.iloc[::10, 0] = 0.0
+    with pytest.warns(PanelWarning):
+        assert read_panel(prices)["A"].isna().sum() == 5
