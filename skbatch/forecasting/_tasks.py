@@ -110,7 +110,7 @@ def split_tail(
     size : int, float or "auto"
         Rows or share of the rows of the tail; ``"auto"`` is a fifth, at most 504.
     thin : int
-        Step between training dates, counted back from the latest.
+        Step between the dates trained on, counted from the first.
 
     Returns
     -------
@@ -128,7 +128,9 @@ def split_tail(
         early = dates[dates + horizon <= late[0]] if len(late) else tail
         if min(len(late), len(early)) >= MIN_TAIL_STEPS * thin:
             train, tail = early, late
-    return train[::-1][::thin][::-1], tail
+    # Counted from the first date: a new day leaves the choice as it is. Counted from
+    # the last one, every day would train on other rows, and rank tickers anew.
+    return train[::thin], tail
 
 
 def _tail_rows(span: int, size: float | Literal["auto"]) -> int:

@@ -28,7 +28,7 @@ class SlowDecomposition:
         self._set_common(known, horizon)
         self._set_target(known)
         dates = [t for t in X.index if np.isfinite(self.z.loc[t]).any()]
-        self.dates = dates[::-1][::thin][::-1]
+        self.dates = dates[::thin]
 
     def _set_common(self, known, horizon):
         means = {}
@@ -185,7 +185,7 @@ def test_penalty_and_shrinkage_are_found_on_the_purged_tail(make_frames, market_
     slow = SlowDecomposition(X, y, horizon)
     train, tail = slow.split(30, horizon)
     # Only training is thinned; the tail has every date.
-    train = train[::-1][::thin][::-1]
+    train = train[::thin]
     assert len(train) > 20
     assert len(tail) == 30
     tail_X, tail_z = slow.rows(tail)

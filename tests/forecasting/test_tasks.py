@@ -39,8 +39,8 @@ def test_the_tail_is_the_latest_rows_and_purged(seed, n_dates, horizon, size, th
     before = [date for date in dates if expected and date + horizon <= expected[0]]
     if len(expected) < 5 * thin or len(before) < 5 * thin:
         before, expected = dates, []
-    kept = [date for count, date in enumerate(reversed(before)) if count % thin == 0]
-    assert (list(train), list(tail)) == (kept[::-1], expected)
+    kept = [date for count, date in enumerate(before) if count % thin == 0]
+    assert (list(train), list(tail)) == (kept, expected)
 
 
 def test_the_automatic_tail_is_two_years_at_most():
@@ -54,9 +54,11 @@ def test_a_share_of_the_rows_counts_rows_between_dates():
     assert list(tail) == list(range(148, 200, 4))
 
 
-def test_the_tail_does_not_depend_on_the_phase_of_the_thinning():
+def test_a_new_day_leaves_the_choice_of_dates_as_it_is():
     first = split_tail(labels_at(range(300)), 5, 60, 3)
     later = split_tail(labels_at(range(301)), 5, 60, 3)
+    assert list(first[0]) == list(range(0, 236, 3))
+    assert list(later[0]) == list(range(0, 237, 3))
     assert list(first[1]) == list(range(240, 300))
     assert list(later[1]) == list(range(241, 301))
     assert set(np.diff(first[0])) == set(np.diff(later[0])) == {3}
