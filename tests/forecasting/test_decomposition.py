@@ -125,7 +125,7 @@ class SlowRidge:
         return self.ridge.predict(self.scores(X))
 
 
-def boost(X, z, validation=None, **params):
+def boost(X, z, objective=None, **params):
     params = {
         "tree_method": "hist",
         "max_bin": 64,
@@ -137,8 +137,8 @@ def boost(X, z, validation=None, **params):
         "nthread": 1,
         **params,
     }
-    matrix = xgb.QuantileDMatrix(X.astype(np.float32), z, max_bin=64)
-    booster = xgb.train(params, matrix, 6)
+    matrix = xgb.QuantileDMatrix(X.astype(np.float32), np.nan_to_num(z), max_bin=64)
+    booster = xgb.train(params, matrix, 6, obj=objective)
     return lambda x: booster.inplace_predict(x.astype(np.float32))
 
 
@@ -283,6 +283,35 @@ def test_vector_xgboost_is_its_own_multi_output_tree(make_frames):
         forecasts,
         check_names=False,
         rtol=1e-5,
+    )
+
+
+def test_vector_xgboost_masks_missing_labels(make_frames):
+    X, y = make_frames(120, 3)
+    y.iloc[:40, 1] = y.iloc[40:90, 2] = NAN
+    slow = SlowDecomposition(X, y, 1)
+    z = slow.z.loc[slow.dates].to_numpy()
+
+    def squared_error_of_known_labels(forecast, _):
+        gradient, hessian = np.zeros(z.shape), np.zeros(z.shape)
+        for cell, label in np.ndenumerate(z):
+            if not np.isnan(label):
+                gradient[cell], hessian[cell] = forecast[cell] - label, 1.0
+        return gradient, hessian
+
+    predict = boost(
+        X.to_numpy()[:-1],
+        z,
+        squared_error_of_known_labels,
+        multi_strategy="multi_output_tree",
+    )
+    common = slow.weight * slow.mean * slow.shares()
+    pd.testing.assert_frame_equal(
+        small_xgboost("vector", validation_size=0).fit(X, y).predict(X),
+        common + slow.unit * predict(X.to_numpy()),
+        check_names=False,
+        rtol=1e-5,
+        atol=1e-9,
     )
 
 

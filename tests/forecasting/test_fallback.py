@@ -247,6 +247,19 @@ def test_one_ticker_whose_own_model_fails(make_frames):
     assert (model.predict(X)["T2"] == 2.0).all()
 
 
+def test_a_ticker_whose_own_model_fails_at_one_horizon(make_frames, stack_horizons):
+    X, y = make_frames()
+    short = y.copy()
+    short.iloc[1:, 1] = NAN
+    primary = BatchLinearForecaster("per_ticker")
+    model = FallbackForecaster(primary, Other(2.0), min_labels=1)
+    fit(model, X, stack_horizons({1: y, 20: short}))
+    assert list(model.estimator_.failures_) == ["T1 at horizon 20"]
+    others = model.provenance_[model.provenance_["model"] == "Other"]
+    assert others.index.tolist() == [(20, "T1")]
+    assert others["reason"].iloc[0].startswith("primary: fit failed (T1 at horizon 20")
+
+
 def test_the_warning_names_five_tickers_and_counts_the_rest(make_frames):
     X, y = make_frames(n_tickers=8)
     y.iloc[:180, 1:] = NAN

@@ -194,3 +194,9 @@ def test_an_unnamed_series_needs_the_name_of_its_ticker(make_frames):
     X, y = make_frames()
     with pytest.raises(PanelError, match=r"labels without features: 1 unnamed"):
         BatchLinearForecaster(horizon=1).fit(X, pd.Series(y["T0"].to_numpy(), y.index))
+
+
+def test_a_frame_of_the_market_alone_is_refused(make_frames, forecaster):
+    X, y = make_frames(market=True)
+    with pytest.raises(PanelError, match="X must have a feature of each ticker"):
+        forecaster.fit(X[["market__return"]], y)

@@ -178,6 +178,13 @@ def test_an_unknown_device_is_a_bad_argument_and_no_failed_fit(make_frames, devi
             forecaster.fit(X, y)
 
 
+def test_what_xgboost_refuses_is_a_bad_argument_too(make_frames):
+    X, y = make_frames(120)
+    model = BatchXGBoostForecaster(max_depth=10**12, n_jobs=1)
+    with pytest.raises(ValueError, match=r"Got: Invalid Parameter .*max_depth"):
+        FallbackForecaster(model).fit(X, y)
+
+
 def test_failures_inside_xgboost_are_failed_fits(make_frames, monkeypatch):
     def fail(*args, **kwargs):
         raise xgb.core.XGBoostError("[07:00] core.cc:1: out of memory\nStack trace:\n")
