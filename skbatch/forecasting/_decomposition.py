@@ -157,16 +157,12 @@ class Decomposition:
         return self
 
     def predict(self, features: FeatureTable) -> np.ndarray:
-        """Forecast expected returns `(n_dates, n_labels)`."""
+        """Forecast expected returns `(n_dates, n_labels)`, NaN without a scale."""
         scale = self._scale_matrix(features)
         usable = np.isfinite(scale)
-        if self.own.shape[1]:
-            usable &= features.observed(self.own)
         relative = np.full(scale.shape, np.nan)
         for fitted in self.models:
             predict_task(fitted, features, usable, relative)
-        # A date is forecast for all outputs of a vector if it can be for one.
-        relative[~usable] = np.nan
         common = self.weight * self.expectation
         if self.scale_features:
             common = common * market_share(scale)
