@@ -1,6 +1,9 @@
 """Errors and warnings raised by skbatch."""
 
 __all__ = [
+    "BatchWarning",
+    "CheckpointError",
+    "ConfigError",
     "FallbackWarning",
     "HistoryWarning",
     "HorizonWarning",
@@ -30,6 +33,14 @@ class ModelFitError(SkbatchError, RuntimeError):
     """
 
 
+class ConfigError(SkbatchError, ValueError):
+    """A configuration has a wrong key, type or value."""
+
+
+class CheckpointError(SkbatchError, RuntimeError):
+    """A checkpoint belongs to other data or settings, or cannot be used."""
+
+
 class SkbatchWarning(UserWarning):
     """Base class of the warnings that skbatch defines."""
 
@@ -44,6 +55,10 @@ class HistoryWarning(SkbatchWarning):
 
 class HorizonWarning(SkbatchWarning):
     """The horizon of the labels is not known and had to be assumed."""
+
+
+class BatchWarning(SkbatchWarning):
+    """A batch run went on in another way than it was asked to."""
 
 
 class FallbackWarning(SkbatchWarning):

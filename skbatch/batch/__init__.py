@@ -1,0 +1,1 @@
+"""From prices to forecasts, whatever the data and the machine throw at it."""
