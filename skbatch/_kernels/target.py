@@ -11,6 +11,7 @@ __all__ = [
     "shrinkage_slope",
     "shrunken_mean",
     "standard_deviation",
+    "typical_volatility",
     "winsorised",
 ]
 
@@ -56,7 +57,9 @@ def standard_deviation(labels: np.ndarray) -> np.ndarray:
     return np.sqrt((np.where(finite, labels - mean, 0.0) ** 2).sum(axis=0) / count)
 
 
-def market_share(volatility: np.ndarray) -> np.ndarray:
+def market_share(
+    volatility: np.ndarray, typical: np.ndarray | None = None
+) -> np.ndarray:
     r"""Part of the common expectation that each ticker takes.
 
     A ticker that hardly moves, such as a stablecoin among coins, cannot be expected
@@ -66,15 +69,34 @@ def market_share(volatility: np.ndarray) -> np.ndarray:
     ----------
     volatility : ndarray of shape (n_dates, n_tickers)
         Volatility per row; NaN is unknown.
+    typical : ndarray of shape (n_dates,), default=None
+        :func:`typical_volatility` of the universe; None takes that of the tickers.
 
     Returns
     -------
     ndarray of shape (n_dates, n_tickers)
-        :math:`\min(1, 2\sigma_{t,i} / \tilde\sigma_t)` with the median
-        :math:`\tilde\sigma_t` over the tickers of the date; NaN where unknown.
+        :math:`\min(1, 2\sigma_{t,i} / \tilde\sigma_t)` with the typical volatility
+        :math:`\tilde\sigma_t` of the date; NaN where unknown.
     """
-    typical = bn.nanmedian(volatility, axis=1)
+    if typical is None:
+        typical = typical_volatility(volatility)
     return np.minimum(1.0, 2.0 * volatility / typical[:, None])
+
+
+def typical_volatility(volatility: np.ndarray) -> np.ndarray:
+    """Median over the tickers of each date.
+
+    Parameters
+    ----------
+    volatility : ndarray of shape (n_dates, n_tickers)
+        Volatility per row; NaN is unknown.
+
+    Returns
+    -------
+    ndarray of shape (n_dates,), dtype float32
+        In the precision of features, among which it may travel.
+    """
+    return bn.nanmedian(volatility, axis=1).astype(np.float32)
 
 
 def shrunken_mean(values: np.ndarray, horizon: int) -> tuple[float, float]:

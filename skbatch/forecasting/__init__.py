@@ -4,6 +4,7 @@ from skbatch.forecasting._base import BaseBatchForecaster, BatchForecasterMixin
 from skbatch.forecasting._fallback import FallbackForecaster
 from skbatch.forecasting._linear import BatchLinearForecaster
 from skbatch.forecasting._mean import HistoricalMeanForecaster
+from skbatch.forecasting._scale import market_return, volatility_features
 from skbatch.forecasting._xgboost import BatchXGBoostForecaster
 
 __all__ = [
@@ -13,4 +14,6 @@ __all__ = [
     "BatchXGBoostForecaster",
     "FallbackForecaster",
     "HistoricalMeanForecaster",
+    "market_return",
+    "volatility_features",
 ]

@@ -7,24 +7,24 @@ far the model's forecasts are to be trusted, and how they become returns again.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from numbers import Integral, Real
 from typing import Any, Literal
 
 import numpy as np
+import pandas as pd
 
 from skbatch._kernels.target import (
     common_return,
     market_share,
     shrinkage_slope,
     shrunken_mean,
-    standard_deviation,
 )
 from skbatch.exceptions import ModelFitError, PanelError
 from skbatch.forecasting._base import Interval, StrOptions
 from skbatch.forecasting._progress import Progress
+from skbatch.forecasting._scale import MAX_SCALED_LABEL, LabelScale, bounded
 from skbatch.forecasting._tables import FeatureTable, LabelLayout
 from skbatch.forecasting._tasks import (
     Rows,
@@ -35,6 +35,7 @@ from skbatch.forecasting._tasks import (
     stack_rows,
     thinning,
 )
+from skbatch.panel import TYPICAL_VOLATILITY
 
 __all__ = ["DECOMPOSITION_CONSTRAINTS", "Decomposition"]
 
@@ -46,6 +47,7 @@ DECOMPOSITION_CONSTRAINTS: dict[str, list[Any]] = {
     "relative": ["boolean"],
     "scale": [str, None],
     "market_weight": [_SHARE, _AUTO],
+    "market_return": [pd.DataFrame, pd.Series, None],
     "market_features": ["boolean"],
     "thin": [Interval(Integral, 1, None, closed="left"), _AUTO],
     "validation_size": [
@@ -55,10 +57,6 @@ DECOMPOSITION_CONSTRAINTS: dict[str, list[Any]] = {
     ],
 }
 
-# Labels are winsorised at so many volatilities. Otherwise single crashes would own
-# the trees, and one price that is off by a factor of 100, as real data has them,
-# would move the mean over 500 tickers by 20 %.
-MAX_SCALED_LABEL = 5.0
 # Shrinkage never goes below this, so that tickers stay ranked where the tail of the
 # training window happened to reward nothing.
 MIN_SHRINKAGE = 0.1
@@ -81,6 +79,8 @@ class Decomposition:
         ``"auto"``, a ticker feature's name, or None.
     market_weight : float or "auto"
         Weight in [0, 1] of the historical mean common return.
+    market_return : DataFrame, Series or None
+        Returns of the market that labels are relative to, in place of their mean.
     market_features : bool
         Give columns shared by all tickers to the model beside the ticker's own.
     thin : int or "auto"
@@ -116,6 +116,7 @@ class Decomposition:
     relative: bool
     scale: str | None
     market_weight: float | Literal["auto"]
+    market_return: Any
     market_features: bool
     thin: int | Literal["auto"]
     validation_size: float | Literal["auto"]
@@ -142,7 +143,7 @@ class Decomposition:
         self.layout = layout
         self.root_horizon = np.sqrt(np.asarray(layout.horizons, dtype=np.float64))
         self.own = features.series_columns(layout.tickers)
-        self._choose_scale(features, labels)
+        self.label_scale = LabelScale.choose(self.scale, features, labels, layout)
         target = self._target(features, labels)
         tasks = self._tasks(features)
         with progress(len(tasks)) as report:
@@ -158,62 +159,15 @@ class Decomposition:
 
     def predict(self, features: FeatureTable) -> np.ndarray:
         """Forecast expected returns `(n_dates, n_labels)`, NaN without a scale."""
-        scale = self._scale_matrix(features)
+        scale = self.label_scale.matrix(features)
         usable = np.isfinite(scale)
         relative = np.full(scale.shape, np.nan)
         for fitted in self.models:
             predict_task(fitted, features, usable, relative)
         common = self.weight * self.expectation
-        if self.scale_features:
-            common = common * market_share(scale)
+        if self.label_scale.features:
+            common = common * market_share(scale, _typical_volatility(features))
         return common + relative * scale * self.root_horizon
-
-    def _choose_scale(self, features: FeatureTable, labels: np.ndarray) -> None:
-        """Choose the features that hold each ticker's own volatility."""
-        names = features.columns.features
-        if self.scale is None or not self.own.shape[1]:
-            chosen: list[str] = []
-        elif self.scale == "auto":
-            windows = {
-                name: int(match.group(1))
-                for name in names
-                if (match := re.fullmatch(r"volatility_(\d+)", name))
-            }
-            # A quarter of a year is the usual compromise between noise and staleness;
-            # other windows step in where a ticker is too young for it.
-            chosen = sorted(windows, key=lambda name: abs(np.log(windows[name] / 63)))
-        elif self.scale in names:
-            chosen = [self.scale]
-        else:
-            raise ValueError(
-                f"scale must be 'auto', None or a ticker feature of X. Got "
-                f"{self.scale!r}. X has {', '.join(names[:5])}, …."
-            )
-        self.scale_features = chosen
-        for name in chosen:
-            numbers = self.own[:, names.index(name)]
-            if (features.values[:, numbers[numbers >= 0]] < 0).any():
-                raise PanelError(
-                    f"The volatilities of X, {name!r}, must not be negative. Got "
-                    "features that look standardised. Leave out the scaler, which "
-                    "no forecaster here needs, or pass scale=None."
-                )
-        if self.scale is None:
-            self.constant_scale = 1.0 / self.root_horizon
-        else:
-            self.constant_scale = standard_deviation(labels) / self.root_horizon
-
-    def _scale_matrix(self, features: FeatureTable) -> np.ndarray:
-        """Volatility per row `(n_dates, n_labels)`; NaN where unknown or zero."""
-        if not self.scale_features:
-            scale = np.where(self.constant_scale > 0, self.constant_scale, np.nan)
-            return np.broadcast_to(scale, (features.n_dates, len(scale))).copy()
-        scale = np.full((features.n_dates, len(self.own)), np.nan)
-        for name in self.scale_features:
-            numbers = self.own[:, features.columns.features.index(name)]
-            candidate = np.where(numbers >= 0, features.values[:, numbers], np.nan)
-            scale = np.where(scale > 0, scale, candidate)
-        return np.where(scale > 0, scale, np.nan)
 
     def _target(self, features: FeatureTable, labels: np.ndarray) -> np.ndarray:
         """Make labels relative and scaled; set the common expectation."""
@@ -221,26 +175,27 @@ class Decomposition:
         self.expectation = np.empty(len(horizons))
         self.weight = np.empty(len(horizons))
         level = np.empty_like(labels)
-        unit = self._scale_matrix(features) * self.root_horizon
+        unit = self.label_scale.matrix(features) * self.root_horizon
         if self.scale is not None:
-            bound = MAX_SCALED_LABEL * np.where(np.isfinite(unit), unit, np.inf)
-            labels = np.clip(labels, -bound, bound)
+            labels = bounded(labels, unit)
         for horizon in np.unique(horizons):
             group = np.flatnonzero(horizons == horizon)
             pooled = self.own.shape[1] > 0 and len(group) > 1
-            for columns in [group] if pooled else group[:, None]:
+            given = self._given_return(int(horizon), features)
+            for columns in [group] if pooled or given is not None else group[:, None]:
                 values = labels[:, columns]
-                common = (
-                    common_return(values, min_tickers=2 if self.relative else 1)
-                    if pooled
-                    else values[:, 0]
-                )
+                if given is not None:
+                    common = given
+                elif pooled:
+                    common = common_return(values, 2 if self.relative else 1)
+                else:
+                    common = values[:, 0]
                 mean, weight = shrunken_mean(common, int(horizon))
                 self.expectation[columns] = mean
                 self.weight[columns] = (
                     weight if self.market_weight == "auto" else self.market_weight
                 )
-                moving = self.relative and pooled
+                moving = self.relative and (pooled or given is not None)
                 level[:, columns] = common[:, None] if moving else mean
         target = (labels - level) / unit
         if self.own.shape[1]:
@@ -249,10 +204,38 @@ class Decomposition:
             np.clip(target, -MAX_SCALED_LABEL, MAX_SCALED_LABEL, out=target)
         return target
 
+    def _given_return(self, horizon: int, features: FeatureTable) -> np.ndarray | None:
+        """Give the market's returns over a horizon, if the user named a market."""
+        table = self.market_return
+        if table is None:
+            return None
+        if isinstance(table, pd.Series):
+            table = table.to_frame(self.layout.horizon)
+        if horizon not in table.columns:
+            raise PanelError(
+                "market_return must have a column for every horizon of y. Got "
+                f"{list(table.columns)} without {horizon}. Add it."
+            )
+        table = table[horizon]
+        if features.index is None:
+            raise PanelError(
+                "market_return must go with features that have dates. Got an array. "
+                "Pass a feature frame."
+            )
+        returns = table.reindex(features.index).to_numpy(np.float64, copy=True)
+        # At the last date, the market's latest returns are not known either.
+        returns[max(0, len(returns) - horizon) :] = np.nan
+        if not np.isfinite(returns).any():
+            raise PanelError(
+                "market_return must have finite returns at dates of X, other than the "
+                f"last {horizon}. Got none. Index it by the dates of X."
+            )
+        return returns
+
     def _tasks(self, features: FeatureTable) -> list[Task]:
         """List the models that the strategy trains."""
         horizons = np.asarray(self.layout.horizons)
-        own, shared = self.own, features.columns.shared_positions
+        own, shared = self.own, _shared_inputs(features)
         # XGBoost draws samples of rows and columns by their place, so the order of
         # the tickers in the tables must not be the order in training.
         order = np.lexsort((horizons, np.asarray(self.layout.names, dtype=str)))
@@ -325,3 +308,19 @@ class Decomposition:
             shrinkage = MIN_SHRINKAGE
         trained = np.atleast_1d(np.isfinite(rows.y).any(axis=0))
         self.models.append(TaskModel(task, model, shrinkage, trained))
+
+
+def _shared_inputs(features: FeatureTable) -> np.ndarray:
+    """Find the shared columns that are inputs of models."""
+    columns = features.columns
+    keep = [name != TYPICAL_VOLATILITY for name in columns.shared]
+    return columns.shared_positions[np.array(keep, dtype=bool)]
+
+
+def _typical_volatility(features: FeatureTable) -> np.ndarray | None:
+    """Give the typical volatility of the universe that the tickers are part of."""
+    columns = features.columns
+    if TYPICAL_VOLATILITY not in columns.shared:
+        return None
+    number = columns.shared_positions[columns.shared.index(TYPICAL_VOLATILITY)]
+    return features.values[:, number]

@@ -83,6 +83,11 @@ class BatchXGBoostForecaster(BaseBatchForecaster):
         Weight in [0, 1] of the historical mean return in every forecast. ``"auto"``
         is t²/(1+t²) with the mean's t-statistic. A ticker with less than half the
         typical volatility takes it in proportion to its volatility only.
+    market_return : Series or DataFrame, default=None
+        Returns of the market that labels are relative to: over the horizon that
+        follows each date, indexed by date, for several horizons with a column for
+        each. An index's, or for a model of some tickers of a universe that of all.
+        None takes the mean over the tickers of the labels.
     market_features : bool, default=True
         Whether columns shared by all tickers (``market__*``) are inputs, too. They
         always are when there are no others.
@@ -169,6 +174,7 @@ class BatchXGBoostForecaster(BaseBatchForecaster):
         relative: bool = True,
         scale: str | None = "auto",
         market_weight: float | Literal["auto"] = "auto",
+        market_return: Any = None,
         market_features: bool = True,
         thin: int | Literal["auto"] = "auto",
         validation_size: float | Literal["auto"] = "auto",
@@ -190,6 +196,7 @@ class BatchXGBoostForecaster(BaseBatchForecaster):
         self.relative = relative
         self.scale = scale
         self.market_weight = market_weight
+        self.market_return = market_return
         self.market_features = market_features
         self.thin = thin
         self.validation_size = validation_size

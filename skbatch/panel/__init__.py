@@ -4,6 +4,7 @@ from skbatch.panel._check import check_panel
 from skbatch.panel._columns import (
     MARKET,
     SEPARATOR,
+    TYPICAL_VOLATILITY,
     PanelColumns,
     join_column,
     split_column,
@@ -15,6 +16,7 @@ from skbatch.panel._read import read_panel
 __all__ = [
     "MARKET",
     "SEPARATOR",
+    "TYPICAL_VOLATILITY",
     "PanelColumns",
     "check_panel",
     "forward_returns",

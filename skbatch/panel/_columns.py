@@ -7,10 +7,20 @@ from dataclasses import dataclass
 
 import numpy as np
 
-__all__ = ["MARKET", "SEPARATOR", "PanelColumns", "join_column", "split_column"]
+__all__ = [
+    "MARKET",
+    "SEPARATOR",
+    "TYPICAL_VOLATILITY",
+    "PanelColumns",
+    "join_column",
+    "split_column",
+]
 
 SEPARATOR = "__"
 MARKET = "market"
+# Median volatility of all tickers of a universe. Frames that hold some of its tickers
+# carry it beside their features; it is not an input of models.
+TYPICAL_VOLATILITY = f"{MARKET}{SEPARATOR}typical_volatility"
 
 
 def join_column(ticker: str, feature: str) -> str:
