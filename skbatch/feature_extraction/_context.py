@@ -48,17 +48,17 @@ class _Context:
 
 
 class TickerBlock(_Context):
-    """Some neighbouring tickers of a panel.
+    """Some tickers of a panel.
 
     Parameters
     ----------
     universe : Universe
         All tickers.
-    columns : slice
+    columns : slice or ndarray of int
         Which of them.
     """
 
-    def __init__(self, universe: Universe, columns: slice) -> None:
+    def __init__(self, universe: Universe, columns: slice | np.ndarray) -> None:
         super().__init__(
             {
                 name: np.ascontiguousarray(values[:, columns])
@@ -96,26 +96,35 @@ class Universe(_Context):
         self.groups = groups
         self._features: dict[Feature, np.ndarray] = {}
 
-    def blocks(self) -> Iterator[TickerBlock]:
-        """Cut the universe into blocks of tickers."""
+    def blocks(
+        self, tickers: np.ndarray | None = None
+    ) -> Iterator[tuple[TickerBlock, slice]]:
+        """Cut the universe, or some of its tickers, into blocks with their places."""
         n_dates, n_tickers = self.close.shape
         width = max(1, _BLOCK_CELLS // n_dates)
-        for start in range(0, n_tickers, width):
-            yield TickerBlock(self, slice(start, min(start + width, n_tickers)))
+        n_chosen = n_tickers if tickers is None else len(tickers)
+        for start in range(0, n_chosen, width):
+            place = slice(start, min(start + width, n_chosen))
+            columns = place if tickers is None else tickers[place]
+            yield TickerBlock(self, columns), place
 
     def feature(self, function: SeriesFunction, window: int) -> np.ndarray:
         """Give a ticker feature of all tickers, `(n_dates, n_tickers)` of float32."""
         wanted = Feature(entry_of(function), window)
         if wanted not in self._features:
             values = np.empty(self.close.shape, dtype=np.float32)
-            for block in self.blocks():
-                compute_block(wanted, block, values[:, block.columns])
+            for block, place in self.blocks():
+                compute_block(wanted, block, values[:, place])
             self._features[wanted] = values
         return self._features[wanted]
 
     def keep(self, feature: Feature, values: np.ndarray) -> None:
         """Remember a feature that was computed already."""
         self._features[feature] = values
+
+    def forget(self) -> None:
+        """Give back the memory of the features that were remembered."""
+        self._features.clear()
 
 
 def compute_block(feature: Feature, block: TickerBlock, out: np.ndarray) -> None:

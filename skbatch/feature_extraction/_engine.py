@@ -17,7 +17,7 @@ from skbatch.feature_extraction._inputs import (
 from skbatch.feature_extraction._plan import FeaturePlan
 from skbatch.panel import panel_fields
 
-__all__ = ["compute_features"]
+__all__ = ["call", "compute_features", "fill_shared", "make_universe", "store"]
 
 
 def compute_features(
@@ -52,44 +52,55 @@ def compute_features(
     own = out[:, : width * len(plan.ticker_names)]
     by_name = own.reshape(len(panel), len(plan.ticker_names), width)
     shared = out[:, own.shape[1] :]
-    _fill_built_in(plan, _universe(panel, groups), by_name, shared)
-    n_ticker, n_market = len(plan.ticker_features), len(plan.market_features)
-    for number, name in enumerate(plan.ticker_functions, n_ticker):
-        _store(by_name[:, number], _call(name, functions, panel, plan))
-    for number, name in enumerate(plan.market_functions, n_market):
-        _store(shared[:, number], _call(name, functions, panel, plan))
-    if market_data is not None:
-        first = n_market + len(plan.market_functions)
-        _store(shared[:, first:], join_market_data(market_data, panel.index))
+    universe = make_universe(panel, groups)
+    _fill_built_in(plan, universe, by_name)
+    for number, name in enumerate(plan.ticker_functions, len(plan.ticker_features)):
+        store(by_name[:, number], call(name, functions, panel, plan))
+    fill_shared(plan, universe, panel, functions, market_data, shared)
     return out
 
 
-def _universe(panel: pd.DataFrame, groups: np.ndarray | None) -> Universe:
+@np.errstate(all="ignore")
+def fill_shared(
+    plan: FeaturePlan,
+    universe: Universe,
+    panel: pd.DataFrame,
+    functions: Mapping[str, Function],
+    market_data: pd.DataFrame | None,
+    shared: np.ndarray,
+) -> None:
+    """Compute what all tickers share, `(n_dates, n_shared)`."""
+    for number, feature in enumerate(plan.market_features):
+        store(shared[:, number], feature.compute(universe))
+    for number, name in enumerate(plan.market_functions, len(plan.market_features)):
+        store(shared[:, number], call(name, functions, panel, plan))
+    if market_data is not None:
+        first = len(plan.market_features) + len(plan.market_functions)
+        store(shared[:, first:], join_market_data(market_data, panel.index))
+
+
+def make_universe(panel: pd.DataFrame, groups: np.ndarray | None) -> Universe:
     """Gather what built-in features are computed from."""
     dates = panel.index if isinstance(panel.index, pd.DatetimeIndex) else None
     return Universe(panel_fields(panel), dates, groups)
 
 
 @np.errstate(all="ignore")
-def _fill_built_in(
-    plan: FeaturePlan, universe: Universe, by_name: np.ndarray, shared: np.ndarray
-) -> None:
-    """Compute the built-in features: of blocks, then across tickers."""
+def _fill_built_in(plan: FeaturePlan, universe: Universe, by_name: np.ndarray) -> None:
+    """Compute the tickers' built-in features: of blocks, then across tickers."""
     numbers = {feature: i for i, feature in enumerate(plan.ticker_features)}
     own = {f: by_name[:, i] for f, i in numbers.items() if f.entry.scope == "ticker"}
-    for block in universe.blocks():
+    for block, place in universe.blocks():
         for feature, values in own.items():
-            compute_block(feature, block, values[:, block.columns])
+            compute_block(feature, block, values[:, place])
     for feature, values in own.items():
         universe.keep(feature, values)
     for feature, number in numbers.items():
         if feature.entry.scope == "cross_section":
-            _store(by_name[:, number], feature.compute(universe))
-    for number, feature in enumerate(plan.market_features):
-        _store(shared[:, number], feature.compute(universe))
+            store(by_name[:, number], feature.compute(universe))
 
 
-def _call(
+def call(
     name: str, functions: Mapping[str, Function], panel: pd.DataFrame, plan: FeaturePlan
 ) -> np.ndarray:
     """Call a user's function; it must return the kind of table it did in `fit`."""
@@ -104,7 +115,7 @@ def _call(
 
 
 @np.errstate(over="ignore")
-def _store(out: np.ndarray, values: np.ndarray) -> None:
+def store(out: np.ndarray, values: np.ndarray) -> None:
     """Write values, NaN where they are infinite."""
     out[...] = values
     np.copyto(out, np.nan, where=np.isinf(out))

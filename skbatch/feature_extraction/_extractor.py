@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import warnings
-from collections.abc import Hashable
+from collections.abc import Container, Hashable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,8 @@ import pandas as pd
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from skbatch.exceptions import PanelWarning
+from skbatch.exceptions import PanelWarning, format_tickers
+from skbatch.feature_extraction._batches import compute_batches
 from skbatch.feature_extraction._cache import FEATURE_CACHE, function_key
 from skbatch.feature_extraction._engine import compute_features
 from skbatch.feature_extraction._history import History, panel_digest
@@ -224,6 +225,62 @@ class SharedFeatureExtractor(TransformerMixin, BaseEstimator):
             panel = self.history_.place(panel)
         return self._wrap(self._extract(*self.history_.prepend(panel)), X)
 
+    def transform_batches(
+        self,
+        X: pd.DataFrame,
+        batches: Sequence[Sequence[str]],
+        *,
+        names: Sequence[str] | None = None,
+    ) -> Iterator[pd.DataFrame]:
+        """Compute the features of some tickers after others.
+
+        The wide feature frame of all tickers never exists; the cache is not used.
+
+        Parameters
+        ----------
+        X : DataFrame of shape (n_dates, n_tickers)
+            Panel with all columns seen in `fit`, as for `transform`.
+        batches : sequence of sequences of str
+            Tickers of each batch.
+        names : sequence of str, default=None
+            Ticker features to compute, such as ``["volatility_63"]``, without those
+            that all tickers share. None computes all.
+
+        Yields
+        ------
+        DataFrame of shape (n_dates, n_columns), dtype float32
+            The columns of ``transform(X)`` that belong to the batch's tickers, then
+            those that all tickers share, bit by bit. What depends on all tickers is
+            computed once, when the first batch is asked for.
+
+        Raises
+        ------
+        PanelError
+            If `X` is malformed.
+        ValueError
+            If columns, tickers or names are not those of `fit`.
+        """
+        check_is_fitted(self)
+        panel, rows = self.history_.prepend(self._check(X, reset=False))
+        numbers = {ticker: number for number, ticker in enumerate(self.plan_.tickers)}
+        plan = self.plan_
+        _check_known("batches", [t for tickers in batches for t in tickers], numbers)
+        _check_known("names", names or [], plan.ticker_names)
+        market_data = check_market_data(self.market_data, panel.index)
+        frames = compute_batches(
+            plan,
+            panel,
+            self.functions_,
+            market_data,
+            self.groups_,
+            batches=[np.array([numbers[t] for t in batch]) for batch in batches],
+            names=names,
+        )
+        for tickers, values in zip(batches, frames, strict=True):
+            kept = values[rows] if len(rows) < len(values) else values
+            columns = plan.columns(tickers, names)
+            yield pd.DataFrame(kept, X.index, pd.Index(columns), copy=False)
+
     def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
         """Name the columns of the feature frame.
 
@@ -367,6 +424,16 @@ class SharedFeatureExtractor(TransformerMixin, BaseEstimator):
         tags.input_tags.allow_nan = True
         tags.transformer_tags.preserves_dtype = ["float32"]
         return tags
+
+
+def _check_known(subject: str, given: Sequence[str], known: Container[str]) -> None:
+    """Raise if a name is not among those of `fit`."""
+    unknown = [name for name in given if name not in known]
+    if unknown:
+        raise ValueError(
+            f"`{subject}` must hold names seen in `fit`. Got {format_tickers(unknown)}."
+            " Correct them, or fit again."
+        )
 
 
 def _available(panel: pd.DataFrame, groups: np.ndarray | None) -> frozenset[str]:

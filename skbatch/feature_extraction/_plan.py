@@ -76,11 +76,18 @@ class FeaturePlan:
         """The longest window of the features."""
         return max((feature.window or 0 for feature in self.features), default=0)
 
-    def columns(self, tickers: Sequence[str] | None = None) -> np.ndarray:
-        """Name the columns: feature by feature, then what all tickers share."""
+    def columns(
+        self, tickers: Sequence[str] | None = None, names: Sequence[str] | None = None
+    ) -> np.ndarray:
+        """Name the columns: feature by feature, then what all tickers share.
+
+        Of some `names` only, without the latter.
+        """
         tickers = self.tickers if tickers is None else tickers
-        own = [join_column(t, name) for name in self.ticker_names for t in tickers]
+        chosen = self.ticker_names if names is None else names
+        own = [join_column(t, name) for name in chosen for t in tickers]
         shared = [join_column(MARKET, name) for name in self.market_names]
+        shared = shared if names is None else []
         return np.array(own + shared, dtype=object)
 
 
