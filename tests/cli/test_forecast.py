@@ -326,7 +326,7 @@ def test_errors_of_the_program_keep_their_traceback(
     def fail(*_):
         raise error("a bug")
 
-    monkeypatch.setattr(cli, "_forecaster", fail)
+    monkeypatch.setattr(cli._forecast, "_forecaster", fail)
     result = run("forecast", write_prices(prices, tmp_path))
     assert isinstance(result.exception, error)
     assert result.exit_code == 1
@@ -341,7 +341,8 @@ def test_missing_datasets_name_their_extra(monkeypatch):
 
 @pytest.mark.parametrize("package", ["typer", "rich"])
 def test_missing_packages_of_the_command_line_name_its_extra(package, monkeypatch):
-    monkeypatch.delitem(sys.modules, "skbatch.cli")
+    for name in [name for name in sys.modules if name.startswith("skbatch.cli")]:
+        monkeypatch.delitem(sys.modules, name)
     monkeypatch.delattr(skbatch, "cli")
     monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(SystemExit) as stop:

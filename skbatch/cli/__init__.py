@@ -1,0 +1,37 @@
+"""The command line: prices in, a table of expected returns out.
+
+Only typer and rich are imported at the top; pandas and the models are imported by the
+commands, so that ``skbatch --help`` answers at once.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from skbatch import __version__
+from skbatch.cli import _forecast
+
+__all__ = ["app"]
+
+app = typer.Typer(
+    help="Forecast the returns of a whole portfolio at once.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+app.command()(_forecast.demo)
+app.command()(_forecast.forecast)
+
+
+@app.callback(invoke_without_command=True)
+def skbatch(
+    version: Annotated[
+        bool, typer.Option("--version", help="Show the version and leave.")
+    ] = False,
+) -> None:
+    """Forecast the returns of a whole portfolio at once."""
+    if version:
+        print(f"skbatch {__version__}")
+        raise typer.Exit

@@ -1,0 +1,133 @@
+"""What every command shares: errors and warnings in a line, progress on stderr."""
+
+from __future__ import annotations
+
+import sys
+import time
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, TextIO
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+from skbatch.exceptions import PanelError, SkbatchWarning
+
+__all__ = ["Stages", "UserError", "make_console", "shown_to_users"]
+
+PIPE_WIDTH = 100
+
+
+class UserError(Exception):
+    """What the user can mend; shown as one line, without a traceback."""
+
+
+@dataclass
+class Stages:
+    """Time the stages of a run, and show the one that is under way.
+
+    As a callback of scikit-learn's protocol it also shows the steps of a fit.
+    scikit-learn's own ``ProgressBar`` draws a line per nested task, named by classes
+    and numbers, on stdout, and leaves them there. Whoever waits for a table wants one
+    line of plain words that is gone when the table comes.
+    """
+
+    progress: Progress | None
+    seconds: dict[str, float] = field(default_factory=dict)
+    current: str = ""
+    max_propagation_depth: int | None = None
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Time a stage."""
+        self.current = name
+        self._show(name)
+        start = time.perf_counter()
+        yield
+        self.seconds[name] = time.perf_counter() - start
+
+    def setup(self, estimator: Any, context: Any) -> None:
+        """Do nothing; the protocol asks for it."""
+
+    def teardown(self, estimator: Any, context: Any) -> None:
+        """Do nothing; the protocol asks for it."""
+
+    def on_fit_task_begin(self, estimator: Any, context: Any) -> None:
+        """Start a bar for a task that counts its steps."""
+        if context.parent is not None and (context.max_subtasks or 0) > 1:
+            text = f"{self.current}: {context.estimator_name}"
+            self._show(text, context.max_subtasks)
+
+    def on_fit_task_end(self, estimator: Any, context: Any) -> None:
+        """Count a step."""
+        if self.progress is not None and context.task_name == "step":
+            self.progress.advance(self.progress.task_ids[0])
+
+    def _show(self, text: str, total: int | None = None) -> None:
+        if self.progress is not None:
+            for task in self.progress.task_ids:
+                self.progress.remove_task(task)
+            self.progress.add_task(text, total=total)
+
+
+@contextmanager
+def shown_to_users() -> Iterator[Stages]:
+    """Show stages on a terminal, warnings and errors of the user's data in a line."""
+    try:
+        with _one_line_warnings(), _progress() as progress:
+            yield Stages(progress)
+    except (UserError, PanelError) as error:
+        print(f"error: {_one_line(error)}", file=sys.stderr)
+        raise typer.Exit(2) from error
+
+
+@contextmanager
+def _progress() -> Iterator[Progress | None]:
+    """Draw a bar on stderr, as long as someone is there to see it."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    columns = (TextColumn("{task.description:<32}"), BarColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        yield progress
+
+
+@contextmanager
+def _one_line_warnings() -> Iterator[None]:
+    """Show the package's warnings as one line each, and others as ever."""
+    with warnings.catch_warnings():
+        seen = set()
+        show_others = warnings.showwarning
+
+        def show(
+            message: Warning | str,
+            category: type[Warning],
+            filename: str,
+            lineno: int,
+            file: TextIO | None = None,
+            line: str | None = None,
+        ) -> None:
+            text = f"warning: {_one_line(message)}"
+            if not issubclass(category, SkbatchWarning):
+                show_others(message, category, filename, lineno, file, line)
+            elif text not in seen:
+                print(text, file=sys.stderr)
+                seen.add(text)
+
+        warnings.simplefilter("always", SkbatchWarning)
+        warnings.showwarning = show
+        yield
+
+
+def _one_line(message: object) -> str:
+    return " ".join(str(message).split())
+
+
+def make_console() -> Console:
+    """Make the console for results on stdout."""
+    # A pipe has no width of its own: without one, lines would break anywhere.
+    width = None if sys.stdout.isatty() else PIPE_WIDTH
+    return Console(width=width, markup=False, emoji=False, highlight=False)

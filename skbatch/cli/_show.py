@@ -1,0 +1,87 @@
+"""How the result of a run is shown."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from rich import box
+from rich.table import Table
+
+from skbatch.cli._shell import make_console
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["Result", "report"]
+
+# A longer table is cut to the highest and the lowest forecasts.
+MAX_ROWS, CUT_ROWS = 30, 10
+
+
+@dataclass
+class Result:
+    """What a run found."""
+
+    panel: pd.DataFrame
+    forecasts: pd.DataFrame
+    scores: str
+
+
+def report(result: Result, seconds: dict[str, float]) -> None:
+    """Print forecasts, timings and facts."""
+    from skbatch.panel import panel_fields, panel_tickers
+
+    console = make_console()
+    forecasts, panel = result.forecasts, result.panel
+    first, last = (_date_text(date) for date in panel.index[[0, -1]])
+    n_rows = forecasts["horizon"][0]
+    parts = [
+        f"Expected returns from {last} over the next {n_rows} rows",
+        _forecast_table(forecasts),
+        f"{len(panel_tickers(panel))} tickers, {len(panel)} rows from {first} to "
+        f"{last}, fields: {', '.join(panel_fields(panel))}",
+        _timing_table(seconds),
+        result.scores,
+    ]
+    for part in filter(None, parts):
+        console.print(part)
+        console.line()
+
+
+def _date_text(date: Any) -> str:
+    """Write a date without the time if it has none."""
+    return str(date).removesuffix(" 00:00:00")
+
+
+def _forecast_table(forecasts: pd.DataFrame) -> Table:
+    """Lay out forecasts from the highest to the lowest, then those without one."""
+    known = forecasts.dropna(subset="expected_return")
+    known = known.sort_values("expected_return", ascending=False, kind="stable")
+    unknown = forecasts[forecasts["expected_return"].isna()]
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
+    table.add_column("ticker", no_wrap=True)
+    table.add_column("expected return", justify="right", no_wrap=True)
+    table.add_column("model", no_wrap=True)
+    table.add_column("reason", overflow="fold")
+    for part in (known, unknown):
+        cut = len(forecasts) > MAX_ROWS and len(part) > 2 * CUT_ROWS
+        for number, row in enumerate(part.to_dict("records")):
+            if not cut or number < CUT_ROWS or number >= len(part) - CUT_ROWS:
+                value = row["expected_return"]
+                percent = f"{100 * value:+.3f} %" if part is known else "NaN"
+                reason = row["reason"] or "primary model"
+                table.add_row(row["ticker"], percent, row["model"], reason)
+            elif number == CUT_ROWS:
+                table.add_row(f"... {len(part) - 2 * CUT_ROWS} more")
+    return table
+
+
+def _timing_table(seconds: dict[str, float]) -> Table:
+    """Lay out how long each stage took."""
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
+    table.add_column("stage")
+    table.add_column("seconds", justify="right")
+    for stage, duration in {**seconds, "total": sum(seconds.values())}.items():
+        table.add_row(stage, f"{duration:.2f}")
+    return table
