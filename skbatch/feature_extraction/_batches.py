@@ -29,6 +29,7 @@ def compute_batches(
     *,
     batches: Sequence[np.ndarray],
     names: Sequence[str] | None = None,
+    n_more: int = 0,
 ) -> Iterator[np.ndarray]:
     """Compute the features of some tickers after others, beside all of them.
 
@@ -40,16 +41,18 @@ def compute_batches(
         Numbers of the tickers of each batch.
     names : sequence of str, default=None
         Ticker features to compute, without those that all share. None computes all.
+    n_more : int, default=0
+        Number of columns to leave room for at the end.
 
     Yields
     ------
-    ndarray of shape (n_dates, n_columns), dtype float32, C order
+    ndarray of shape (n_dates, n_columns + n_more), dtype float32, C order
         Columns of the batch's tickers, then those that all share. What depends on all
         tickers is computed once.
     """
     shared = _SharedFeatures(plan, panel, functions, market_data, groups, names)
     for tickers in batches:
-        yield shared.batch(tickers)
+        yield shared.batch(tickers, n_more)
 
 
 class _SharedFeatures:
@@ -90,12 +93,13 @@ class _SharedFeatures:
                 store(values, feature.compute(self.universe))
                 self.by_name[feature.name] = values
 
-    def batch(self, tickers: np.ndarray) -> np.ndarray:
+    def batch(self, tickers: np.ndarray, n_more: int) -> np.ndarray:
         """Lay out the features of some tickers, and those that all share."""
         n_dates, width = len(self.market), len(tickers)
         n_own = len(self.names) * width
-        out = np.empty((n_dates, n_own + self.market.shape[1]), dtype=np.float32)
-        out[:, n_own:] = self.market
+        n_columns = n_own + self.market.shape[1]
+        out = np.empty((n_dates, n_columns + n_more), dtype=np.float32)
+        out[:, n_own:n_columns] = self.market
         by_name = out[:, :n_own].reshape(n_dates, len(self.names), width)
         places = {name: by_name[:, i] for i, name in enumerate(self.names)}
         for name, values in self.by_name.items():

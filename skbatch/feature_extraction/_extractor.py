@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import warnings
-from collections.abc import Container, Hashable, Iterator, Sequence
+from collections.abc import Container, Hashable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -231,6 +231,7 @@ class SharedFeatureExtractor(TransformerMixin, BaseEstimator):
         batches: Sequence[Sequence[str]],
         *,
         names: Sequence[str] | None = None,
+        extra: Mapping[str, np.ndarray] | None = None,
     ) -> Iterator[pd.DataFrame]:
         """Compute the features of some tickers after others.
 
@@ -245,6 +246,8 @@ class SharedFeatureExtractor(TransformerMixin, BaseEstimator):
         names : sequence of str, default=None
             Ticker features to compute, such as ``["volatility_63"]``, without those
             that all tickers share. None computes all.
+        extra : dict of str to ndarray of shape (n_dates,), default=None
+            Columns to append to every batch's, by their names in the frame.
 
         Yields
         ------
@@ -275,10 +278,13 @@ class SharedFeatureExtractor(TransformerMixin, BaseEstimator):
             self.groups_,
             batches=[np.array([numbers[t] for t in batch]) for batch in batches],
             names=names,
+            n_more=len(extra or {}),
         )
         for tickers, values in zip(batches, frames, strict=True):
             kept = values[rows] if len(rows) < len(values) else values
-            columns = plan.columns(tickers, names)
+            columns = [*plan.columns(tickers, names), *(extra or {})]
+            for number, column in enumerate((extra or {}).values(), -len(extra or {})):
+                kept[:, number] = column
             yield pd.DataFrame(kept, X.index, pd.Index(columns), copy=False)
 
     def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:

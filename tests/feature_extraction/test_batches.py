@@ -116,3 +116,15 @@ def test_unknown_names_are_refused(ohlcv):
         next(extractor.transform_batches(ohlcv, [["T1"]], names=["volatility_9"]))
     with pytest.raises(PanelError, match="sorted"):
         next(extractor.transform_batches(ohlcv.iloc[::-1], [["T1"]]))
+
+
+def test_more_columns_follow_each_batch(ohlcv):
+    extractor = SharedFeatureExtractor(windows=(5,)).fit(ohlcv)
+    level = np.arange(len(ohlcv))
+    frames = extractor.transform_batches(ohlcv, BATCHES, extra={"market__level": level})
+    for plain, frame in zip(
+        extractor.transform_batches(ohlcv, BATCHES), frames, strict=True
+    ):
+        assert list(frame)[-1] == "market__level"
+        assert list(frame["market__level"]) == list(level)
+        pd.testing.assert_frame_equal(frame.iloc[:, :-1], plain, check_exact=True)
