@@ -1,0 +1,194 @@
+"""Time and memory that a piece of work takes."""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Lock, Thread
+
+import psutil
+
+__all__ = ["Usage", "available_memory", "measure", "rss"]
+
+_INTERVAL = 0.005  # seconds; a look at the memory takes about 15 µs
+# Names of what a control group tells: limit, usage, and the cached files in it.
+_CGROUP_FILES = {
+    2: ("memory.max", "memory.current", "inactive_file"),
+    1: ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
+}
+
+
+@dataclass(unsafe_hash=True)  # so that "nothing used" may be a field's default
+class Usage:
+    """What a piece of work took.
+
+    Attributes
+    ----------
+    seconds : float
+        Wall time.
+    cpu_seconds : float
+        Time of all threads of the process on the cores; child processes not included.
+    start_bytes : int
+        Resident memory of the process before.
+    peak_bytes : int
+        Largest resident memory of the process meanwhile.
+    """
+
+    seconds: float = 0.0
+    cpu_seconds: float = 0.0
+    start_bytes: int = 0
+    peak_bytes: int = 0
+
+
+def rss() -> int:
+    """Measure the resident memory of this process.
+
+    Returns
+    -------
+    int
+        Bytes.
+    """
+    return int(psutil.Process().memory_info().rss)
+
+
+def available_memory() -> int:
+    """Measure the memory that this process can still take.
+
+    Returns
+    -------
+    int
+        Bytes: what the machine has left without swapping, or the process's control
+        groups (a container's limit) leave it, whichever is less.
+    """
+    return max(0, min([psutil.virtual_memory().available, *_cgroup_room()]))
+
+
+@contextmanager
+def measure() -> Iterator[Usage]:
+    """Measure the block of a ``with`` statement.
+
+    The memory is looked at every 5 ms by a thread that all measurements of the
+    process share. Measurements may be nested, and run in several threads; time and
+    memory are those of the whole process.
+
+    Yields
+    ------
+    Usage
+        Filled in when the block is left, by an exception, too.
+
+    Examples
+    --------
+    >>> from skbatch.batch._usage import measure
+    >>> with measure() as usage:
+    ...     numbers = bytearray(50_000_000)
+    >>> usage.peak_bytes - usage.start_bytes > 49_000_000
+    True
+    """
+    usage = Usage()
+    record = _peak_on_record()
+    usage.start_bytes = usage.peak_bytes = rss()
+    start, cpu_start = time.perf_counter(), time.process_time()
+    _SAMPLER.add(usage)
+    try:
+        yield usage
+    finally:
+        _SAMPLER.remove(usage)
+        usage.seconds = time.perf_counter() - start
+        usage.cpu_seconds = time.process_time() - cpu_start
+        usage.peak_bytes = max(usage.peak_bytes, rss())
+        # A new record of the process was set in this block, maybe between two looks.
+        if _peak_on_record() > record:
+            usage.peak_bytes = max(usage.peak_bytes, _peak_on_record())
+
+
+class _Sampler:
+    """Look at the memory for all that want to know its peak."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._watching: dict[int, Usage] = {}
+        self._thread: Thread | None = None
+
+    def add(self, usage: Usage) -> None:
+        """Keep the peak of a measurement up to date from now on."""
+        with self._lock:
+            self._watching[id(usage)] = usage
+            if self._thread is None:
+                self._thread = Thread(target=self._run, name="skbatch", daemon=True)
+                self._thread.start()
+
+    def remove(self, usage: Usage) -> None:
+        """Leave a measurement alone from now on."""
+        with self._lock:
+            self._watching.pop(id(usage), None)
+
+    def _run(self) -> None:
+        """Look until nobody wants to know."""
+        while True:
+            with self._lock:
+                if not self._watching:
+                    self._thread = None
+                    return
+                now = rss()
+                for usage in self._watching.values():
+                    usage.peak_bytes = max(usage.peak_bytes, now)
+            time.sleep(_INTERVAL)
+
+
+_SAMPLER = _Sampler()
+
+
+def _forget_parent() -> None:
+    """Start anew in a forked process, which has the lock but not the thread."""
+    global _SAMPLER
+    _SAMPLER = _Sampler()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_parent)
+
+
+def _peak_on_record() -> int:
+    """Look up the largest resident memory since the process began; 0 if unknown."""
+    try:
+        status = Path("/proc/self/status").read_bytes()
+    except OSError:
+        return int(getattr(psutil.Process().memory_info(), "peak_wset", 0))  # Windows
+    found = re.search(rb"VmHWM:\s*(\d+) kB", status)
+    return 1024 * int(found[1]) if found else 0
+
+
+def _cgroup_room(
+    root: Path = Path("/sys/fs/cgroup"), own: Path = Path("/proc/self/cgroup")
+) -> Iterator[int]:
+    """Tell what each control group that holds this process leaves it."""
+    try:
+        lines = own.read_text().splitlines()
+    except OSError:
+        return
+    for line in lines:
+        _, controllers, path = line.split(":", 2)
+        if controllers and "memory" not in controllers.split(","):
+            continue
+        version, base = (1, root / "memory") if controllers else (2, root)
+        folder = base / path.lstrip("/")
+        for group in [folder, *folder.parents]:
+            if group.is_relative_to(base):
+                yield from _room(group, *_CGROUP_FILES[version])
+
+
+def _room(group: Path, limit: str, usage: str, cached: str) -> Iterator[int]:
+    """Tell what one control group leaves, if it has a limit."""
+    try:
+        left = int((group / limit).read_text()) - int((group / usage).read_text())
+        statistics = (group / "memory.stat").read_text().splitlines()
+    except (OSError, ValueError):  # no such group, or "max"
+        return
+    # Cached files count as used, but make room when it is needed.
+    counts = dict(line.split() for line in statistics)
+    yield left + int(counts.get(cached, 0))
