@@ -1,6 +1,6 @@
 """Reading and checking panels, naming feature columns, making labels."""
 
-from skbatch.panel._check import check_panel
+from skbatch.panel._check import check_panel, invalid_values
 from skbatch.panel._columns import (
     MARKET,
     SEPARATOR,
@@ -20,6 +20,7 @@ __all__ = [
     "PanelColumns",
     "check_panel",
     "forward_returns",
+    "invalid_values",
     "join_column",
     "panel_fields",
     "panel_tickers",

@@ -11,9 +11,14 @@ from pandas.api import types
 
 from skbatch.exceptions import PanelError, PanelWarning, format_tickers
 from skbatch.panel._columns import MARKET
-from skbatch.panel._fields import adjust_prices, arrange_fields, is_single_ticker
+from skbatch.panel._fields import (
+    ADJUSTED,
+    adjust_prices,
+    arrange_fields,
+    is_single_ticker,
+)
 
-__all__ = ["check_panel"]
+__all__ = ["check_panel", "find_invalid", "invalid_values"]
 
 
 def check_panel(
@@ -73,6 +78,73 @@ def check_panel(
     0       2.0   3.0
     1       4.0   4.0
     """
+    frame, problems = _arrange(X, min_dates)
+    frame, invalid = _drop_invalid(frame)
+    problems += invalid
+    if frame.columns.nlevels > 1:
+        frame = adjust_prices(frame)
+    problems += _find_all_nan(frame) if warn_all_nan else []
+    if problems:
+        warnings.warn(" ".join(problems), PanelWarning, stacklevel=2)
+    return frame
+
+
+def invalid_values(X: object) -> pd.DataFrame:
+    """Mark the values that can be no price or volume, which `check_panel` drops.
+
+    Parameters
+    ----------
+    X : DataFrame or array-like of shape (n_dates, n_columns)
+        Prices, in any form that :func:`check_panel` takes.
+
+    Returns
+    -------
+    DataFrame of bool with the rows and columns of ``check_panel(X)``
+        True for a price that is not positive or infinite, and for a volume that is
+        negative or infinite. A close counts as such if it, or the "Adj Close" that
+        replaces it, is.
+
+    Raises
+    ------
+    PanelError
+        If `X` is malformed, as in :func:`check_panel`.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from skbatch.panel import invalid_values
+    >>> invalid_values(pd.DataFrame({"AAPL": [3.0, 0.0], "MSFT": [None, 4.0]}))
+        AAPL   MSFT
+    0  False  False
+    1   True  False
+    """
+    _, invalid = find_invalid(X)
+    if invalid.columns.nlevels > 1 and ADJUSTED in invalid.columns.unique("field"):
+        invalid["Close"] |= invalid.pop(ADJUSTED)
+    return invalid
+
+
+def find_invalid(X: object) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Arrange a table as panels are, and mark the values that cannot be.
+
+    Parameters
+    ----------
+    X : DataFrame or array-like of shape (n_dates, n_columns)
+        Prices, in any form that :func:`check_panel` takes.
+
+    Returns
+    -------
+    values : DataFrame of shape (n_dates, n_columns)
+        All values as float64, "Adj Close" beside the other fields.
+    invalid : DataFrame of bool of the same shape
+        Which of them can be no price or volume.
+    """
+    frame, _ = _arrange(X)
+    return frame, _like(frame, _invalid_mask(frame))
+
+
+def _arrange(X: object, min_dates: int = 1) -> tuple[pd.DataFrame, list[str]]:
+    """Check the form of a table, order its columns, convert it, and tell problems."""
     frame = _as_frame(X)
     _check_index(frame.index)
     if len(frame) < min_dates:
@@ -80,22 +152,14 @@ def check_panel(
             f"`X` must have at least {min_dates} dates. Got n_samples = {len(frame)} "
             f"({len(frame)} sample{'s' * (len(frame) != 1)}). Pass a longer history."
         )
-    has_fields = frame.columns.nlevels > 1
     problems: list[str] = []
-    if has_fields:
+    if frame.columns.nlevels > 1:
         frame, problems = arrange_fields(frame)
         _check_tickers(frame.columns.unique("ticker"))
     else:
         _check_no_fields(frame.columns)
         _check_tickers(frame.columns)
-    frame, invalid = _drop_invalid(_as_float(frame))
-    problems += invalid
-    if has_fields:
-        frame = adjust_prices(frame)
-    problems += _find_all_nan(frame) if warn_all_nan else []
-    if problems:
-        warnings.warn(" ".join(problems), PanelWarning, stacklevel=2)
-    return frame
+    return _as_float(frame), problems
 
 
 def _as_frame(X: object) -> pd.DataFrame:
@@ -259,15 +323,21 @@ def _not_numeric(columns: Sequence[Hashable], found: str) -> PanelError:
     )
 
 
-def _drop_invalid(frame: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
-    """Replace values that can be no price or volume by NaN, and say how many."""
+def _invalid_mask(frame: pd.DataFrame) -> np.ndarray:
+    """Mark values that can be no price or volume."""
     values = frame.to_numpy()
     valid = values > 0
     if frame.columns.nlevels > 1:
         volumes = np.asarray(frame.columns.get_level_values("field") == "Volume")
         valid[:, volumes] |= values[:, volumes] == 0
     valid &= values < np.inf
-    invalid = ~(valid | np.isnan(values))
+    mask: np.ndarray = ~(valid | np.isnan(values))
+    return mask
+
+
+def _drop_invalid(frame: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
+    """Replace values that can be no price or volume by NaN, and say how many."""
+    invalid = _invalid_mask(frame)
     if not invalid.any():
         return frame, []
     columns = frame.columns[invalid.any(axis=0)]
@@ -277,7 +347,7 @@ def _drop_invalid(frame: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
         f"{int(invalid.sum())} other value(s) in {format_tickers(tickers)}, treated as "
         "missing. Correct them at the source, or set them to NaN yourself."
     )
-    return _like(frame, np.where(invalid, np.nan, values)), [message]
+    return _like(frame, np.where(invalid, np.nan, frame.to_numpy())), [message]
 
 
 def _find_all_nan(frame: pd.DataFrame) -> list[str]:

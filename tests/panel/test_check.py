@@ -11,7 +11,7 @@ from pandas.testing import assert_frame_equal
 from scipy import sparse
 
 from skbatch.exceptions import PanelError, PanelWarning
-from skbatch.panel import check_panel
+from skbatch.panel import check_panel, invalid_values
 
 DATES = pd.bdate_range("2024-01-01", periods=4)
 
@@ -258,3 +258,63 @@ def test_only_five_tickers_are_named():
         PanelWarning, match=r"32 other value\(s\) in A, B, C, D, E and 3"
     ):
         check_panel(panel, warn_all_nan=False)
+
+
+# ---------------------------------------------------------------- what is marked
+
+
+@given(hnp.arrays(np.float64, hnp.array_shapes(min_dims=2, max_dims=2), elements=cells))
+def test_impossible_prices_are_marked(values):
+    marked = invalid_values(values)
+    assert list(marked.columns) == [f"x{n}" for n in range(values.shape[1])]
+    dropped = np.isnan(slow_clean(values)) & ~np.isnan(values)
+    np.testing.assert_array_equal(marked.to_numpy(), dropped)
+
+
+def test_marks_stand_where_the_checked_panel_has_its_columns():
+    tickers = pd.MultiIndex.from_product([["B", "A"], ["volume", "close", "open"]])
+    panel = wide(np.ones((4, 6)), columns=tickers)
+    panel.loc[DATES[1], ("A", "close")] = 0.0
+    panel.loc[DATES[2], ("A", "volume")] = 0.0
+    panel.loc[DATES[3], ("B", "volume")] = -1.0
+    with pytest.warns(PanelWarning):
+        checked = check_panel(panel)
+    marked = invalid_values(panel)
+    assert marked.columns.equals(checked.columns)
+    assert marked.index.equals(checked.index)
+    assert set(map(str, marked.dtypes)) == {"bool"}
+    rows, columns = np.nonzero(marked.to_numpy())
+    found = [(row, *marked.columns[n]) for row, n in zip(rows, columns, strict=True)]
+    assert found == [(1, "Close", "A"), (3, "Volume", "B")]
+
+
+def test_an_impossible_adjusted_close_marks_the_close():
+    fields = ["Adj Close", "Close", "High"]
+    panel = wide(
+        np.ones((4, 6)), columns=pd.MultiIndex.from_product([fields, list("AB")])
+    )
+    panel.loc[DATES[1], ("Adj Close", "B")] = -1.0
+    panel.loc[DATES[2], ("Close", "A")] = np.inf
+    before = panel.copy()
+    with pytest.warns(PanelWarning):
+        checked = check_panel(panel)
+    marked = invalid_values(panel)
+    assert marked.columns.equals(checked.columns)
+    expected = pd.DataFrame(False, index=DATES, columns=marked.columns)
+    expected.loc[DATES[1], ("Close", "B")] = True
+    expected.loc[DATES[2], ("Close", "A")] = True
+    assert_frame_equal(marked, expected)
+    assert_frame_equal(panel, before)
+
+
+def test_tickers_named_like_fields_are_marked():
+    marked = invalid_values(wide([[1.0, 0.0]] * 4, columns=["Adj Close", "B"]))
+    assert marked.to_numpy().tolist() == [[False, True]] * 4
+
+
+@pytest.mark.parametrize(
+    "panel", [bad for bad, _ in BAD_PANELS.values()], ids=BAD_PANELS
+)
+def test_malformed_panels_have_no_marks(panel):
+    with pytest.raises(PanelError):
+        invalid_values(panel)
