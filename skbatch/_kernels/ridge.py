@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 
-__all__ = ["linear_forecast", "moments", "ridge_path", "standardise"]
+__all__ = [
+    "linear_forecast",
+    "moments",
+    "path_errors",
+    "ridge_path",
+    "standardise",
+]
 
 # Standardised inputs are winsorised here: one absurd price must not own a coefficient.
 MAX_SCORE = 5.0
@@ -110,23 +118,63 @@ def ridge_path(
         return scores.T @ dual
     gram = np.zeros((n_inputs, n_inputs))
     moment = np.zeros((n_inputs, Y.shape[1]))
-    block = max(1, BLOCK_CELLS // max(1, n_inputs))
-    for start in range(0, n_rows, block):
-        scores = standardise(X[start : start + block], mean, deviation)
+    for rows in _blocks(n_rows, n_inputs):
+        scores = standardise(X[rows], mean, deviation)
         gram += scores.T @ scores
-        moment += scores.T @ Y[start : start + block]
+        moment += scores.T @ Y[rows]
     values, vectors = np.linalg.eigh(gram)
     rotated = vectors.T @ moment
     return vectors @ (rotated / (np.maximum(values, 0.0)[:, None] + penalty))
 
 
-def linear_forecast(scores: np.ndarray, coef: np.ndarray) -> np.ndarray:
+def path_errors(
+    X: np.ndarray,
+    Y: np.ndarray,
+    mean: np.ndarray,
+    deviation: np.ndarray,
+    path: np.ndarray,
+) -> np.ndarray:
+    """Sum of squared errors of each penalty's coefficients.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n_rows, n_inputs)
+        Inputs; NaN is missing.
+    Y : ndarray of shape (n_rows, n_outputs)
+        Targets; pairs in which the target or the coefficients are NaN do not count.
+    mean, deviation : ndarray of shape (n_inputs,)
+        From :func:`moments`.
+    path : ndarray of shape (n_alphas, n_inputs, n_outputs)
+        From :func:`ridge_path`.
+
+    Returns
+    -------
+    ndarray of shape (n_alphas,)
+        NaN if no pair counts.
+    """
+    errors = np.zeros(len(path))
+    known = np.isfinite(Y) & np.isfinite(path[0]).all(axis=0)
+    if not known.any():
+        return np.full(len(path), np.nan)
+    for rows in _blocks(*X.shape):
+        scores = standardise(X[rows], mean, deviation)
+        for number, coef in enumerate(path):
+            miss = (Y[rows] - scores @ coef)[known[rows]]
+            errors[number] += miss @ miss
+    return errors
+
+
+def linear_forecast(
+    X: np.ndarray, mean: np.ndarray, deviation: np.ndarray, coef: np.ndarray
+) -> np.ndarray:
     """Weight the scores of each row, whatever rows stand beside it.
 
     Parameters
     ----------
-    scores : ndarray of shape (n_rows, n_inputs)
-        From :func:`standardise`.
+    X : ndarray of shape (n_rows, n_inputs)
+        Inputs; NaN is missing.
+    mean, deviation : ndarray of shape (n_inputs,)
+        From :func:`moments`.
     coef : ndarray of shape (n_inputs,) or (n_inputs, n_outputs)
         Coefficients of the scores.
 
@@ -134,9 +182,19 @@ def linear_forecast(scores: np.ndarray, coef: np.ndarray) -> np.ndarray:
     -------
     ndarray of shape (n_rows,) or (n_rows, n_outputs)
         ``scores @ coef``, but the last bits of a row do not depend on the other rows:
-        BLAS sums in an order that depends on the shape of the whole table.
+        BLAS sums in an order that depends on the shape of the whole table. Rows are
+        standardised block by block, so that no second copy of `X` exists.
     """
-    forecast = np.zeros((len(scores), *coef.shape[1:]))
-    for column, weight in zip(scores.T, coef, strict=True):
-        forecast += np.multiply.outer(column, weight)
+    forecast = np.zeros((len(X), *coef.shape[1:]))
+    for rows in _blocks(*X.shape):
+        scores = standardise(X[rows], mean, deviation)
+        for column, weight in zip(scores.T, coef, strict=True):
+            forecast[rows] += np.multiply.outer(column, weight)
     return forecast
+
+
+def _blocks(n_rows: int, n_inputs: int) -> Iterator[slice]:
+    """Cut rows into blocks that are standardised at once."""
+    size = max(1, BLOCK_CELLS // max(1, n_inputs))
+    for start in range(0, n_rows, size):
+        yield slice(start, start + size)

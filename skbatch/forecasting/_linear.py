@@ -12,8 +12,8 @@ import numpy as np
 from skbatch._kernels.ridge import (
     linear_forecast,
     moments,
+    path_errors,
     ridge_path,
-    standardise,
 )
 from skbatch.exceptions import ModelFitError
 from skbatch.forecasting._base import BaseBatchForecaster, Interval, StrOptions
@@ -38,7 +38,7 @@ class RidgeModel:
 
     def predict(self, X: np.ndarray) -> np.ndarray:
         """Forecast `(n_rows,)`, or `(n_rows, n_outputs)` for several outputs."""
-        return linear_forecast(standardise(X, self.mean, self.deviation), self.coef)
+        return linear_forecast(X, self.mean, self.deviation, self.coef)
 
 
 class BatchLinearForecaster(BaseBatchForecaster):
@@ -173,15 +173,19 @@ class BatchLinearForecaster(BaseBatchForecaster):
         path = np.full((len(alphas), rows.X.shape[1], targets.shape[1]), np.nan)
         try:
             for use, outputs in _same_rows(np.isfinite(targets)):
+                X, y = (rows.X, targets) if use.all() else (rows.X[use], targets[use])
                 path[:, :, outputs] = ridge_path(
-                    rows.X[use], targets[use][:, outputs], mean, deviation, alphas
+                    X, y[:, outputs], mean, deviation, alphas
                 )
         except np.linalg.LinAlgError as error:
             raise ModelFitError(f"LinAlgError: {error}") from error
         best = 0
         if automatic and validation is not None:
-            scores = standardise(validation.X, mean, deviation)
-            best = _least_error(path, scores, validation.y.reshape(len(scores), -1))
+            actual = validation.y.reshape(len(validation.y), -1)
+            errors = path_errors(validation.X, actual, mean, deviation, path)
+            # What serves nobody is taken as it stands without a tail.
+            serves = np.isfinite(errors).all()
+            best = int(np.argmin(errors if serves else np.abs(ALPHAS - 1.0)))
         coef = path[best, :, 0] if rows.y.ndim == 1 else path[best]
         return RidgeModel(mean, deviation, coef, float(alphas[best]))
 
@@ -193,11 +197,3 @@ def _same_rows(known: np.ndarray) -> list[tuple[np.ndarray, list[int]]]:
         if rows.any():
             groups.setdefault(rows.tobytes(), []).append(output)
     return [(known[:, outputs[0]], outputs) for outputs in groups.values()]
-
-
-def _least_error(path: np.ndarray, scores: np.ndarray, actual: np.ndarray) -> int:
-    """Choose the penalty that serves the tail best, or 1.0 if it serves none."""
-    use = np.isfinite(actual) & np.isfinite(path[0]).all(axis=0)
-    if not use.any():
-        return int(np.argmin(np.abs(ALPHAS - 1.0)))
-    return int(np.argmin([np.mean((actual - scores @ c)[use] ** 2) for c in path]))

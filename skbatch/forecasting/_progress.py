@@ -18,11 +18,11 @@ class Progress:
     ----------
     estimator : estimator with `CallbackSupportMixin`
         The estimator being fitted; its `fit` is decorated with `with_callbacks`.
-    n_tasks : int
-        How many models the fit trains.
+    n_tasks : int or None
+        How many models the fit trains; None where that is not known before.
     """
 
-    def __init__(self, estimator: Any, n_tasks: int) -> None:
+    def __init__(self, estimator: Any, n_tasks: int | None) -> None:
         self.estimator = estimator
         self.context = estimator._init_callback_context(max_subtasks=n_tasks)
 
@@ -47,6 +47,18 @@ class Progress:
         context.call_on_fit_task_begin(estimator=self.estimator)
         try:
             yield step
+        finally:
+            context.call_on_fit_task_end(estimator=self.estimator)
+
+    @contextmanager
+    def round(self, name: str, n_tasks: int) -> Iterator[Any]:
+        """Announce a task made of others, and give its context for them."""
+        context = self.context.subcontext(
+            task_name=name, max_subtasks=n_tasks, sequential_subtasks=True
+        )
+        context.call_on_fit_task_begin(estimator=self.estimator)
+        try:
+            yield context
         finally:
             context.call_on_fit_task_end(estimator=self.estimator)
 

@@ -6,7 +6,13 @@ from sklearn.linear_model import Ridge
 from sklearn.preprocessing import StandardScaler
 
 from skbatch._kernels import ridge
-from skbatch._kernels.ridge import linear_forecast, moments, ridge_path, standardise
+from skbatch._kernels.ridge import (
+    linear_forecast,
+    moments,
+    path_errors,
+    ridge_path,
+    standardise,
+)
 
 NAN = np.nan
 ALPHAS = np.array([1e-3, 0.1, 10.0])
@@ -112,11 +118,37 @@ def test_inputs_are_left_as_they_were():
 
 
 @pytest.mark.parametrize("shape", [(7,), (7, 5)])
-def test_forecasts_are_the_matrix_product_row_by_row(shape):
+def test_forecasts_are_the_matrix_product_row_by_row(shape, monkeypatch):
+    monkeypatch.setattr(ridge, "BLOCK_CELLS", 7 * 16)  # several blocks
     random = np.random.default_rng(0)
-    scores, coef = random.standard_normal((50, 7)), random.standard_normal(shape)
-    forecast = linear_forecast(scores, coef)
-    np.testing.assert_allclose(forecast, scores @ coef, rtol=1e-12, atol=1e-14)
+    X, coef = random.standard_normal((50, 7)), random.standard_normal(shape)
+    mean, deviation = random.standard_normal(7), random.uniform(0.5, 1, 7)
+    forecast = linear_forecast(X, mean, deviation, coef)
+    expected = standardise(X, mean, deviation) @ coef
+    np.testing.assert_allclose(forecast, expected, rtol=1e-12, atol=1e-14)
     for row in range(50):
-        alone = linear_forecast(np.asfortranarray(scores[row : row + 1]), coef)
+        one = np.asfortranarray(X[row : row + 1])
+        alone = linear_forecast(one, mean, deviation, coef)
         np.testing.assert_array_equal(alone[0], forecast[row])
+
+
+def test_errors_of_a_path_are_sums_over_known_pairs(monkeypatch):
+    monkeypatch.setattr(ridge, "BLOCK_CELLS", 4 * 16)
+    random = np.random.default_rng(0)
+    X, Y = random.standard_normal((50, 4)), random.standard_normal((50, 3))
+    path = random.standard_normal((2, 4, 3))
+    Y[random.uniform(size=Y.shape) < 0.3] = NAN
+    path[:, :, 2] = NAN  # an output that had no label in training
+    mean, deviation = np.zeros(4), np.ones(4)
+    expected = [
+        sum(
+            (Y[row, column] - np.clip(X[row], -5, 5) @ coef[:, column]) ** 2
+            for row in range(50)
+            for column in range(2)
+            if np.isfinite(Y[row, column])
+        )
+        for coef in path
+    ]
+    np.testing.assert_allclose(path_errors(X, Y, mean, deviation, path), expected)
+    nothing = path_errors(X, np.full_like(Y, NAN), mean, deviation, path)
+    assert np.isnan(nothing).all()
