@@ -1,1 +1,16 @@
 """From prices to forecasts, whatever the data and the machine throw at it."""
+
+from skbatch.batch._errors import BatchErrorHandler
+from skbatch.batch._manager import Batch, SimpleBatchManager
+from skbatch.batch._monitor import BatchPerformanceMonitor
+from skbatch.batch._result import ForecastResult
+from skbatch.batch._system import BatchForecastingSystem
+
+__all__ = [
+    "Batch",
+    "BatchErrorHandler",
+    "BatchForecastingSystem",
+    "BatchPerformanceMonitor",
+    "ForecastResult",
+    "SimpleBatchManager",
+]

@@ -280,12 +280,18 @@ class SharedFeatureExtractor(TransformerMixin, BaseEstimator):
             names=names,
             n_more=len(extra or {}),
         )
-        for tickers, values in zip(batches, frames, strict=True):
-            kept = values[rows] if len(rows) < len(values) else values
-            columns = [*plan.columns(tickers, names), *(extra or {})]
+        for tickers in batches:
+            values = next(frames)
+            if len(rows) < len(values):
+                values = values[rows]
             for number, column in enumerate((extra or {}).values(), -len(extra or {})):
-                kept[:, number] = column
-            yield pd.DataFrame(kept, X.index, pd.Index(columns), copy=False)
+                values[:, number] = column
+            columns = pd.Index([*plan.columns(tickers, names), *(extra or {})])
+            frame = pd.DataFrame(values, X.index, columns, copy=False)
+            del values
+            yield frame
+            # So that one batch is gone before the next is computed.
+            del frame
 
     def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
         """Name the columns of the feature frame.

@@ -1,0 +1,143 @@
+"""Finished batches on disk, so that a killed run redoes only what is missing."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import logging
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import joblib
+
+from skbatch import __version__
+from skbatch.batch._manager import Batch
+from skbatch.batch._tasks import Outcome, Task
+from skbatch.exceptions import CheckpointError
+
+__all__ = ["Checkpoint"]
+
+_DIGEST = 32
+_LOGGER = logging.getLogger("skbatch")
+
+
+class Checkpoint:
+    """A folder with the outcome of each finished task.
+
+    Parameters
+    ----------
+    folder : path
+        Made if it does not exist.
+    identity : dict of str to str
+        What the run depends on, such as ``"prices"``, and a hash of each.
+
+    Raises
+    ------
+    CheckpointError
+        If the folder holds the checkpoint of another run, or cannot be read.
+
+    Notes
+    -----
+    Files are written under another name, flushed to disk and then renamed, so that a
+    file is there whole or not at all; each begins with a hash of the rest, by which a
+    truncated or damaged one is recognised.
+    """
+
+    def __init__(self, folder: str | os.PathLike[str], identity: Mapping[str, str]):
+        self.folder = Path(folder)
+        self.identity = {"skbatch": __version__, **identity}
+        self.manifest = self.folder / "manifest.json"
+        self.batches: list[Batch] | None = None
+        if self.manifest.exists():
+            self._compare(self._read_manifest())
+
+    def start(self, batches: list[Batch]) -> list[Batch]:
+        """Record the batches of a new run, or give those of the run that goes on."""
+        if self.batches is not None:
+            return self.batches
+        content = {
+            "identity": self.identity,
+            "batches": [[b.number, b.name, list(b.tickers)] for b in batches],
+        }
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._write(self.manifest, json.dumps(content, indent=1).encode())
+        return batches
+
+    def load(self, task: Task) -> Outcome | None:
+        """Give the outcome of a task that was finished before, or None."""
+        path = self._path(task)
+        try:
+            content = path.read_bytes()
+        except FileNotFoundError:
+            return None
+        digest, payload = content[:_DIGEST], content[_DIGEST:]
+        if digest != _hash(payload):
+            _LOGGER.warning("checkpoint %s is damaged; its batch is run again", path)
+            return None
+        return joblib.load(io.BytesIO(payload))
+
+    def save(self, task: Task, outcome: Outcome) -> None:
+        """Write the outcome of a task.
+
+        Raises
+        ------
+        OSError
+            If the disk is full, or the folder not writable.
+        """
+        buffer = io.BytesIO()
+        joblib.dump(outcome, buffer)
+        payload = buffer.getvalue()
+        self._write(self._path(task), _hash(payload) + payload)
+
+    def _path(self, task: Task) -> Path:
+        """Name the file of a task, which is one of several with the batch's number."""
+        content = repr((task.rung, task.batch.tickers)).encode()
+        key = hashlib.blake2b(content, digest_size=6).hexdigest()
+        return self.folder / f"batch-{task.batch.number:04d}-{key}.skbatch"
+
+    def _write(self, path: Path, content: bytes) -> None:
+        """Write a file whole or not at all."""
+        handle, name = tempfile.mkstemp(dir=self.folder, prefix=".writing-")
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(name, path)
+        except BaseException:
+            Path(name).unlink(missing_ok=True)
+            raise
+
+    def _read_manifest(self) -> dict[str, Any]:
+        """Read what the checkpoint in the folder is of."""
+        try:
+            content = json.loads(self.manifest.read_bytes())
+            self.batches = [
+                Batch(n, name, tuple(t)) for n, name, t in content["batches"]
+            ]
+            return dict(content["identity"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise CheckpointError(
+                "`checkpoint_dir` must hold a checkpoint or nothing. Got "
+                f"'{self.folder}' with a manifest that cannot be read ({error}). Name "
+                "another folder, or delete this one."
+            ) from error
+
+    def _compare(self, found: Mapping[str, str]) -> None:
+        """Refuse the checkpoint of another run."""
+        names = dict.fromkeys([*self.identity, *found])
+        others = [n for n in names if self.identity.get(n) != found.get(n)]
+        if others:
+            raise CheckpointError(
+                "`checkpoint_dir` must belong to the same prices and settings. Got "
+                f"'{self.folder}', made with other {', '.join(others)}. Name another "
+                "folder, or delete this one to start anew."
+            )
+
+
+def _hash(payload: bytes) -> bytes:
+    return hashlib.blake2b(payload, digest_size=_DIGEST).digest()

@@ -1,0 +1,330 @@
+"""What is done about bad data before a run, and about failures in it."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import fields, replace
+from numbers import Integral, Real
+from typing import Any, ClassVar
+
+import numpy as np
+import pandas as pd
+from sklearn.base import BaseEstimator, clone
+from xgboost.core import XGBoostError
+
+from skbatch._kernels.target import winsorised
+from skbatch.batch._screen import ScreeningRules, screen
+from skbatch.batch._tasks import NO_FORECAST, RUNGS, Event, Member, Outcome, Task
+from skbatch.exceptions import ModelFitError
+from skbatch.forecasting import FallbackForecaster
+from skbatch.forecasting._base import Interval
+from skbatch.panel import MARKET, split_column
+
+__all__ = ["BatchErrorHandler", "describe"]
+
+# Failures of a model on its data. Whatever else is raised is the fault of an argument
+# or of the program, and is not answered by another model.
+FAILURES = (ModelFitError, XGBoostError, np.linalg.LinAlgError, FloatingPointError)
+_OUT_OF_MEMORY = re.compile(r"bad_alloc|bad allocation|out of memory", re.IGNORECASE)
+_COUNT = [Interval(Integral, 1, None, closed="left")]
+
+
+class BatchErrorHandler(BaseEstimator):
+    """Quarantine tickers with unusable prices, and recover from failing fits.
+
+    Before a run, tickers whose prices cannot be forecast are set aside with a reason.
+    In a run, a batch that fails is treated like this, until every ticker has a
+    forecast or a reason:
+
+    1. Out of memory, or its worker process died: the batch is halved and each half is
+       tried on its own, down to one ticker.
+    2. The model failed: the batch is halved to find the tickers because of which it
+       fails. They are taken out, and the others are fitted together again.
+    3. The tickers that were taken out are fitted together by the simpler model (the
+       fallback of a :class:`~skbatch.FallbackForecaster`, else
+       :class:`~skbatch.BatchLinearForecaster`).
+    4. If that fails, too, one ticker at a time.
+    5. What is left gets its historical mean.
+    6. Whoever has too few returns for that gets NaN with the reason.
+
+    Parameters
+    ----------
+    recent : int, default=252
+        Number of last rows in which wrong prices and jumps make a ticker unusable:
+        today's features are computed from them. Older ones are noted only.
+    min_history : int, default=21
+        Fewest prices of a ticker.
+    max_stale : int, default=5
+        How many last rows may have no price.
+    max_flat : int, default=21
+        A ticker whose last so many prices are all the same is taken for dead.
+    max_jump : float, default=8.0
+        Largest ratio of two consecutive prices, up or down, that is believed.
+    max_invalid_share : float, default=0.01
+        Largest share of a ticker's prices that may be zero, negative or infinite.
+    max_attempts : int, default=32
+        How many fits may be spent on finding the tickers because of which a batch
+        fails. What is not cleared by then is taken out as a whole.
+
+    Notes
+    -----
+    A model fails by raising :class:`~skbatch.exceptions.ModelFitError`, XGBoost's own
+    error, ``numpy.linalg.LinAlgError`` or ``FloatingPointError``; or, inside a
+    :class:`~skbatch.FallbackForecaster`, by the primary model's failure. All other
+    errors are raised: they are the fault of an argument or of a program. So is
+    ``KeyboardInterrupt``.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from skbatch.batch import BatchErrorHandler
+    >>> prices = pd.DataFrame({"A": [2.0, 2.1, 2.2, 2.1], "B": [3.0, 3.1, -1.0, 3.2]})
+    >>> healthy, findings = BatchErrorHandler(min_history=2).screen(prices)
+    >>> list(healthy), findings.loc["B", "rule"]
+    (['A'], 'invalid')
+    """
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        "recent": _COUNT,
+        "min_history": [Interval(Integral, 2, None, closed="left")],
+        "max_stale": [Interval(Integral, 0, None, closed="left")],
+        "max_flat": [Interval(Integral, 2, None, closed="left")],
+        "max_jump": [Interval(Real, 1, None, closed="neither")],
+        "max_invalid_share": [Interval(Real, 0, 1, closed="both")],
+        "max_attempts": _COUNT,
+    }
+
+    def __init__(
+        self,
+        recent: int = 252,
+        min_history: int = 21,
+        max_stale: int = 5,
+        max_flat: int = 21,
+        max_jump: float = 8.0,
+        max_invalid_share: float = 0.01,
+        max_attempts: int = 32,
+    ) -> None:
+        self.recent = recent
+        self.min_history = min_history
+        self.max_stale = max_stale
+        self.max_flat = max_flat
+        self.max_jump = max_jump
+        self.max_invalid_share = max_invalid_share
+        self.max_attempts = max_attempts
+
+    def screen(self, prices: Any) -> tuple[pd.DataFrame, pd.DataFrame]:
+        """Set tickers aside whose prices cannot be forecast.
+
+        Parameters
+        ----------
+        prices : DataFrame or array-like of shape (n_dates, n_tickers)
+            Panel of prices, or one with fields; see :func:`~skbatch.check_panel`.
+
+        Returns
+        -------
+        panel : DataFrame of shape (n_dates, n_healthy)
+            The checked panel of the other tickers.
+        findings : DataFrame
+            A row per finding, indexed by ticker, with columns ``rule``, ``action``
+            (``"quarantined"`` or ``"noted"``) and ``detail``.
+
+        Raises
+        ------
+        PanelError
+            If `prices` is malformed.
+        """
+        self._validate_params()
+        names = [field.name for field in fields(ScreeningRules)]
+        rules = ScreeningRules(**{name: getattr(self, name) for name in names})
+        return screen(prices, rules)
+
+    def attempt(
+        self, task: Task, X: pd.DataFrame, y: pd.DataFrame, forecaster: Any
+    ) -> Outcome:
+        """Fit a batch, taking out the tickers because of which it fails.
+
+        Parameters
+        ----------
+        task : Task
+            The batch.
+        X : DataFrame of shape (n_dates, n_columns)
+            Features of its tickers.
+        y : DataFrame of shape (n_dates, n_labels)
+            Their labels.
+        forecaster : estimator
+            Unfitted; it is cloned.
+
+        Returns
+        -------
+        Outcome
+            Fitted forecasters, and the tickers that none of them serves.
+        """
+        if task.rung == "historical mean":
+            tame = pd.DataFrame(winsorised(y.to_numpy()), y.index, y.columns)
+            tame.attrs.update(y.attrs)
+            y = tame
+        return _Attempts(task, X, y, forecaster, self.max_attempts).run()
+
+    def next_tasks(
+        self, task: Task, outcome: Outcome
+    ) -> tuple[list[Task], list[Event]]:
+        """Decide what is to be done after a task that failed, wholly or in part.
+
+        Parameters
+        ----------
+        task : Task
+            What was run.
+        outcome : Outcome
+            What came of it.
+
+        Returns
+        -------
+        tasks : list of Task
+            What to run next.
+        events : list of Event
+            The same in words, with the error.
+        """
+        batch = task.batch
+        if outcome.stopped:
+            isolated = task.isolated or outcome.stopped == "died"
+            if outcome.stopped == "died" and not task.isolated:
+                again = replace(task, isolated=True)
+                return [again], [
+                    _event(task, "tried again in its own process", outcome)
+                ]
+            if len(batch.tickers) > 1:
+                half = len(batch.tickers) // 2
+                parts = [
+                    replace(batch, name=f"{batch.name}.{number}", tickers=part)
+                    for number, part in enumerate(
+                        (batch.tickers[:half], batch.tickers[half:]), 1
+                    )
+                ]
+                tasks = [replace(task, batch=part, isolated=isolated) for part in parts]
+                return tasks, [_event(task, "halved", outcome)]
+            offenders = dict.fromkeys(batch.tickers, outcome.error)
+        else:
+            offenders = outcome.offenders
+        if not offenders:
+            return [], []
+        return self._lower(task, offenders)
+
+    def _lower(
+        self, task: Task, offenders: dict[str, str]
+    ) -> tuple[list[Task], list[Event]]:
+        """Hand tickers to the next rung, or to the same one, one at a time."""
+        tickers = tuple(offenders)
+        error = next(iter(offenders.values()))
+        several = len(task.batch.tickers) > 1
+        rest = Event(task.batch.name, "taken out", tickers, error)
+        if task.rung == "simpler model" and several:
+            singles = [
+                replace(task, batch=replace(task.batch, tickers=(ticker,)))
+                for ticker in tickers
+            ]
+            return singles, [replace(rest, step="one ticker at a time")]
+        place = RUNGS.index(task.rung) + 1
+        if place == len(RUNGS):
+            return [], [replace(rest, step=NO_FORECAST)]
+        lower = replace(task, rung=RUNGS[place])
+        events = [replace(rest, step=RUNGS[place])]
+        if task.rung == "model" and len(tickers) < len(task.batch.tickers):
+            events.insert(0, rest)
+        return [replace(lower, batch=replace(task.batch, tickers=tickers))], events
+
+
+class _Attempts:
+    """The fits of one task."""
+
+    def __init__(
+        self, task: Task, X: pd.DataFrame, y: pd.DataFrame, forecaster: Any, limit: int
+    ) -> None:
+        self.task, self.X, self.y = task, X, y
+        self.forecaster = forecaster
+        self.limit = limit
+        self.n_attempts = 0
+        self.errors: dict[tuple[str, ...], str] = {}
+
+    def run(self) -> Outcome:
+        """Fit all tickers, or those that can be fitted."""
+        tickers = self._with_labels()
+        unknown = [t for t in self.task.batch.tickers if t not in set(tickers)]
+        outcome = Outcome(offenders=dict.fromkeys(unknown, _NO_LABELS))
+        fitted = self._fit(tickers) if tickers else None
+        if tickers and fitted is None:
+            found = self._find_offenders(tickers)
+            kept = tuple(ticker for ticker in tickers if ticker not in found)
+            fitted = self._fit(kept) if kept else None
+            if fitted is None:
+                found = dict.fromkeys(tickers, self.errors[kept or tickers])
+                kept = ()
+            outcome.offenders.update(found)
+            tickers = kept
+        if fitted is not None:
+            name, rung = self.task.batch.name, self.task.rung
+            outcome.members.append(Member(name, rung, tickers, fitted))
+        outcome.n_attempts = self.n_attempts
+        return outcome
+
+    def _with_labels(self) -> tuple[str, ...]:
+        """List the tickers of the batch, if one of them has a label that is known."""
+        horizon = np.max(self.y.attrs["horizon"])
+        if np.isfinite(self.y.to_numpy()[: max(0, len(self.y) - horizon)]).any():
+            return self.task.batch.tickers
+        return ()
+
+    def _fit(self, tickers: tuple[str, ...]) -> Any:
+        """Fit the forecaster on some tickers; None if it fails."""
+        self.n_attempts += 1
+        X, y = self._select(tickers)
+        try:
+            fitted = clone(self.forecaster) if self.n_attempts > 1 else self.forecaster
+            fitted = fitted.fit(X, y)
+            failed = getattr(fitted, "failures_", {})
+            if isinstance(fitted, FallbackForecaster) and "primary" in failed:
+                raise ModelFitError(failed["primary"])
+        except FAILURES as error:
+            if _OUT_OF_MEMORY.search(str(error)):
+                raise MemoryError(describe(error)) from error
+            self.errors[tickers] = describe(error)
+            return None
+        return fitted
+
+    def _select(self, tickers: tuple[str, ...]) -> tuple[pd.DataFrame, pd.DataFrame]:
+        """Take the features and labels of some tickers; all of them are not copied."""
+        if len(tickers) == len(self.task.batch.tickers):
+            return self.X, self.y
+        wanted = {*tickers, MARKET, None}
+        columns = [split_column(name)[0] in wanted for name in self.X.columns]
+        labels = self.y.columns.get_level_values(-1).isin(tickers)
+        return self.X.loc[:, columns], self.y.loc[:, labels]
+
+    def _find_offenders(self, tickers: tuple[str, ...]) -> dict[str, str]:
+        """Halve a failing batch until the tickers are found that make it fail."""
+        error = self.errors[tickers]
+        if len(tickers) == 1 or self.n_attempts >= self.limit:
+            return dict.fromkeys(tickers, error)
+        half = len(tickers) // 2
+        found: dict[str, str] = {}
+        for part in (tickers[:half], tickers[half:]):
+            if self._fit(part) is None:
+                found.update(self._find_offenders(part))
+        return found
+
+
+_NO_LABELS = "no return over the horizon is known"
+
+
+def describe(error: BaseException) -> str:
+    """Give class and message of an error, in one line."""
+    message = " ".join(str(error).split())
+    name = type(error).__name__
+    if isinstance(error, ModelFitError) and re.match(
+        r"\w+(Error|Exception): ", message
+    ):
+        return message
+    return f"{name}: {message}" if message else name
+
+
+def _event(task: Task, step: str, outcome: Outcome) -> Event:
+    return Event(task.batch.name, step, task.batch.tickers, outcome.error)

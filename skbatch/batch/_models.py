@@ -1,0 +1,59 @@
+"""The forecasters that a batch is fitted with, one rung after the other."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+from sklearn.base import clone
+
+from skbatch.batch._tasks import RUNGS, Rung
+from skbatch.forecasting import (
+    BatchLinearForecaster,
+    FallbackForecaster,
+    HistoricalMeanForecaster,
+)
+
+__all__ = ["models_of_rungs"]
+
+
+def models_of_rungs(forecaster: Any, market: pd.DataFrame | None) -> dict[Rung, Any]:
+    """Prepare the forecaster of each rung.
+
+    Parameters
+    ----------
+    forecaster : estimator
+        The user's forecaster.
+    market : DataFrame of shape (n_dates, n_horizons) or None
+        Returns of the market of all tickers.
+
+    Returns
+    -------
+    dict of str to estimator
+        Unfitted: the forecaster itself, its fallback (or the linear forecaster), and
+        the historical mean; all of them relative to that market where they can be.
+    """
+    least = HistoricalMeanForecaster().min_labels
+    simple = BatchLinearForecaster()
+    options = {}
+    if isinstance(forecaster, FallbackForecaster):
+        least = -(-forecaster.min_labels // 3)
+        options["min_labels"] = forecaster.min_labels
+        simple = simple if forecaster.fallback is None else forecaster.fallback
+    mean = HistoricalMeanForecaster(min_labels=least)
+    simpler = FallbackForecaster(simple, clone(mean), **options)
+    models = (_beside(forecaster, market), _beside(simpler, market), mean)
+    return dict(zip(RUNGS, models, strict=True))
+
+
+def _beside(forecaster: Any, market: pd.DataFrame | None) -> Any:
+    """Tell a forecaster, and those inside it, about the market of all tickers."""
+    forecaster = clone(forecaster)
+    if market is None:
+        return forecaster
+    open_names = [
+        name
+        for name, value in forecaster.get_params().items()
+        if name.rpartition("__")[2] == "market_return" and value is None
+    ]
+    return forecaster.set_params(**dict.fromkeys(open_names, market))

@@ -1,0 +1,98 @@
+"""Which forecaster stands behind each ticker's forecast, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from skbatch.batch._errors import FAILURES, describe
+from skbatch.batch._tasks import Member
+
+__all__ = ["NO_MODEL", "Provenance"]
+
+NO_MODEL = "none"
+COLUMNS = ["model", "batch", "reason"]
+
+
+class Provenance:
+    """A table of model, batch and reason, filled member by member.
+
+    Parameters
+    ----------
+    labels : Index
+        Tickers, or (horizon, ticker).
+    quarantined : dict of str to str
+        Ticker → why it was set aside.
+    reasons : dict of str to list of str
+        Ticker → why the rungs before could not serve it.
+    """
+
+    def __init__(
+        self,
+        labels: pd.Index,
+        quarantined: Mapping[str, str],
+        reasons: Mapping[str, Sequence[str]],
+    ) -> None:
+        self.labels = labels
+        self.reasons = reasons
+        cells = [
+            (NO_MODEL, "", quarantined.get(ticker, "; ".join(reasons.get(ticker, []))))
+            for ticker in labels.get_level_values(-1)
+        ]
+        self.table = pd.DataFrame(cells, labels, COLUMNS, dtype=object)
+
+    def fill(self, member: Member, models: Any, reasons: Any) -> None:
+        """Say which model serves each label of a member, and why, in their order."""
+        use = self.labels.get_level_values(-1).isin(member.tickers)
+        before = [
+            "; ".join(self.reasons.get(ticker, []))
+            for ticker in self.labels.get_level_values(-1)[use]
+        ]
+        reasons = np.broadcast_to(reasons, len(before))
+        joined = ["; ".join(filter(None, p)) for p in zip(before, reasons, strict=True)]
+        self.table.loc[use, "model"] = models
+        self.table.loc[use, "batch"] = member.batch
+        self.table.loc[use, "reason"] = joined
+
+    def fill_as_fitted(self, member: Member) -> None:
+        """Say who serves the labels of a member at the last date of `fit`."""
+        fitted = getattr(member.forecaster, "provenance_", None)
+        if fitted is None:
+            self.fill(member, type(member.forecaster).__name__, "")
+        else:
+            self.fill(member, fitted["model"].to_numpy(), fitted["reason"].to_numpy())
+
+    def fill_row(self, member: Member, X: pd.DataFrame) -> np.ndarray | float:
+        """Forecast one row, say who serves it, and give the forecasts."""
+        model = member.forecaster
+        try:
+            forecasts = model.predict(X).to_numpy(dtype=np.float64)[0]
+        except FAILURES as error:
+            self.fill(member, NO_MODEL, f"forecast failed ({describe(error)})")
+            return np.nan
+        finite = np.isfinite(forecasts)
+        fitted = getattr(model, "provenance_", None)
+        if fitted is None:
+            models = np.where(finite, type(model).__name__, NO_MODEL)
+            reasons = np.where(finite, "", "forecast not finite")
+        else:
+            models = model.predict_provenance(X).iloc[0].to_numpy()
+            same = models == fitted["model"].to_numpy()
+            other = np.where(
+                finite,
+                "the first choice has no finite forecast at this date",
+                "no finite feature of its own at this date",
+            )
+            reasons = np.where(same, fitted["reason"].to_numpy(), other)
+        self.fill(member, models, reasons)
+        return forecasts
+
+    def withdraw(self, quarantined: Mapping[str, str]) -> None:
+        """Say that tickers have no forecast after all."""
+        tickers = self.labels.get_level_values(-1)
+        use = tickers.isin(list(quarantined))
+        self.table.loc[use, "model"] = NO_MODEL
+        self.table.loc[use, "reason"] = [quarantined[ticker] for ticker in tickers[use]]

@@ -1,0 +1,67 @@
+"""What a forecast says of every ticker."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from skbatch.batch._monitor import BatchPerformanceMonitor
+
+__all__ = ["ForecastResult"]
+
+
+@dataclass(frozen=True)
+class ForecastResult:
+    """Forecasts at one date.
+
+    Attributes
+    ----------
+    date : Timestamp or int
+        The last date whose prices the forecasts use.
+    horizon : int or tuple of int
+        Rows ahead.
+    expected_returns : Series of shape (n_tickers,)
+        Expected simple return over the horizon, not annualised, by ticker ((horizon,
+        ticker) for several horizons); NaN where there is none.
+    provenance : DataFrame of shape (n_tickers, 3)
+        ``model``: class name of the forecaster behind the number, or ``"none"``;
+        ``batch``: name of the batch that the ticker was fitted in; ``reason``: why the
+        first choice could not serve, empty where it did.
+    performance : BatchPerformanceMonitor
+        Time, memory, fallback rate and recommendations of the run.
+    """
+
+    date: Any
+    horizon: int | tuple[int, ...]
+    expected_returns: pd.Series
+    provenance: pd.DataFrame
+    performance: BatchPerformanceMonitor
+
+    def to_frame(self) -> pd.DataFrame:
+        """Put forecasts and provenance side by side.
+
+        Returns
+        -------
+        DataFrame of shape (n_tickers, 4)
+            Columns ``expected_return``, ``model``, ``batch`` and ``reason``.
+        """
+        return pd.concat(
+            [self.expected_returns.rename("expected_return"), self.provenance], axis=1
+        )
+
+    def __len__(self) -> int:
+        return len(self.expected_returns)
+
+    def __repr__(self) -> str:
+        n_known = int(self.expected_returns.notna().sum())
+        models = self.provenance["model"].value_counts().to_dict()
+        served = ", ".join(f"{count} by {model}" for model, count in models.items())
+        return (
+            f"ForecastResult: {n_known} of {len(self)} expected returns at {self.date} "
+            f"over {self.horizon} rows ({served})"
+        )
+
+    def _repr_html_(self) -> str:
+        return f"<p>{self!r}</p>{self.to_frame().to_html(max_rows=20)}"

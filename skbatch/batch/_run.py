@@ -1,0 +1,301 @@
+"""Running batches: here, or in joblib's workers, until every ticker is settled."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import pandas as pd
+from joblib import cpu_count, effective_n_jobs
+from joblib.parallel import get_active_backend
+from sklearn.base import clone
+from sklearn.utils.parallel import Parallel, delayed
+from threadpoolctl import threadpool_limits
+
+from skbatch.batch._checkpoint import Checkpoint
+from skbatch.batch._errors import BatchErrorHandler, describe
+from skbatch.batch._features import UniverseFeatures
+from skbatch.batch._manager import Batch
+from skbatch.batch._monitor import BatchPerformanceMonitor
+from skbatch.batch._tasks import (
+    NO_FORECAST,
+    RUNGS,
+    Event,
+    Member,
+    Outcome,
+    Rung,
+    Task,
+)
+from skbatch.batch._usage import measure
+from skbatch.exceptions import BatchWarning
+from skbatch.forecasting._progress import Progress
+
+__all__ = ["BatchRun"]
+
+# Backends of this machine, where one task can have all cores.
+_LOCAL = (
+    "LokyBackend",
+    "MultiprocessingBackend",
+    "SequentialBackend",
+    "ThreadingBackend",
+)
+
+
+@dataclass
+class BatchRun:
+    """One fit of all batches.
+
+    Attributes
+    ----------
+    features : UniverseFeatures
+        Features of the training rows.
+    labels : DataFrame of shape (n_dates, n_labels)
+        Labels of all tickers.
+    models : dict of str to estimator
+        Unfitted forecaster of each rung.
+    handler : BatchErrorHandler
+        Decides what follows a failure.
+    monitor : BatchPerformanceMonitor
+        Told about every finished task.
+    checkpoint : Checkpoint or None
+        Where outcomes are kept.
+    n_jobs : int or None
+        Workers.
+    progress : Progress
+        Announces the batches of the estimator that is fitted.
+    members : list of Member
+        Fitted forecasters, in the order of the batches.
+    reasons : dict of str to list of str
+        Ticker → why the rungs before could not serve it.
+    events : list of Event
+        Steps of recovery.
+    """
+
+    features: UniverseFeatures
+    labels: pd.DataFrame
+    models: Mapping[Rung, Any]
+    handler: BatchErrorHandler
+    monitor: BatchPerformanceMonitor
+    checkpoint: Checkpoint | None
+    n_jobs: int | None
+    progress: Progress
+    members: list[Member] = field(default_factory=list)
+    reasons: dict[str, list[str]] = field(default_factory=dict)
+    events: list[Event] = field(default_factory=list)
+    _disk_failed: bool = False
+
+    def run(self, batches: Sequence[Batch]) -> BatchRun:
+        """Fit all batches, and what is left of those that fail."""
+        self.n_batches = len(batches)
+        queue = [Task(batch) for batch in batches]
+        done: list[tuple[int, int, Member]] = []
+        while queue:
+            following: dict[int, list[Task]] = {}
+            for place, outcome in self._outcomes(queue):
+                task = queue[place]
+                tasks, events = self.handler.next_tasks(task, outcome)
+                following[place] = tasks
+                self._note(task, outcome, events)
+                done += [(task.batch.number, len(done), m) for m in outcome.members]
+            # In the order of the tasks, whichever finished first.
+            queue = [t for place in sorted(following) for t in following[place]]
+        self.members = [m for _, _, m in sorted(done, key=lambda entry: entry[:2])]
+        return self
+
+    def _outcomes(self, tasks: list[Task]) -> Iterator[tuple[int, Outcome]]:
+        """Run tasks, and give the place and outcome of each as it finishes."""
+        waiting: dict[int, Task] = {}
+        for place, task in enumerate(tasks):
+            outcome = self.checkpoint.load(task) if self.checkpoint else None
+            if outcome is None:
+                waiting[place] = task
+            else:
+                yield place, outcome
+        if not waiting:
+            return
+        with self.progress.round(
+            "recover" if self.events else "fit", len(waiting)
+        ) as context:
+            yield from self._run_waiting(waiting, context)
+
+    def _run_waiting(
+        self, waiting: dict[int, Task], context: Any
+    ) -> Iterator[tuple[int, Outcome]]:
+        """Run tasks together, and those that may take their process along alone."""
+        together = {p: t for p, t in waiting.items() if not t.isolated}
+        alone = [{p: t} for p, t in waiting.items() if t.isolated]
+        for group in [together, *alone]:
+            isolated = group is not together
+            for place, outcome in self._dispatch(group, context, isolated=isolated):
+                self._save(group[place], outcome)
+                yield place, outcome
+
+    def _dispatch(
+        self, tasks: dict[int, Task], context: Any, *, isolated: bool
+    ) -> Iterator[tuple[int, Outcome]]:
+        """Hand tasks to joblib; those that die with a worker are given back as such."""
+        left = dict(tasks)
+        if not left:
+            return
+        try:
+            with self._workers(len(tasks), isolated) as workers:
+                for place, outcome in workers(self._calls(tasks, context)):
+                    del left[place]
+                    yield place, outcome
+        except (BrokenProcessPool, MemoryError) as error:
+            stopped = Outcome(stopped="died", error=describe(error))
+            yield from ((place, stopped) for place in left)
+
+    @contextmanager
+    def _workers(self, n_tasks: int, isolated: bool) -> Iterator[Parallel]:
+        """Start as many workers as there are tasks for, within the cores."""
+        options: dict[str, Any] = {"n_jobs": self.n_jobs}
+        if isolated:
+            # With one job, joblib would run the task in this very process.
+            options = {"n_jobs": 2, "backend": "loky"}
+        elif n_tasks == 1 and get_active_backend()[0].__class__.__name__ in _LOCAL:
+            # A single task had better use all cores itself.
+            options = {"n_jobs": 1}
+        n_workers = effective_n_jobs(options["n_jobs"])
+        with ExitStack() as stack:
+            if n_workers > 1:
+                # Worker processes are limited by joblib, threads are not.
+                limit = max(1, cpu_count() // n_workers)
+                stack.enter_context(threadpool_limits(limit))
+            yield Parallel(
+                **options,
+                return_as="generator_unordered",
+                pre_dispatch="n_jobs",
+                batch_size=1,
+            )
+
+    def _calls(self, tasks: dict[int, Task], context: Any) -> Iterator[Any]:
+        """Prepare each task when a worker is free for it."""
+        frames = self._frames([task.batch.tickers for task in tasks.values()])
+        for place, task in tasks.items():
+            frame = next(frames)
+            model = clone(self.models[task.rung])
+            own_context = context.subcontext(task_name=task.batch.name)
+            if isinstance(frame, MemoryError):
+                yield delayed(_out_of_memory)(place, frame)
+                continue
+            labels = self._labels(task.batch.tickers)
+            yield delayed(_fit_task)(
+                place,
+                task,
+                frame,
+                labels,
+                model,
+                self.handler,
+                self.progress.estimator,
+                own_context,
+            )
+            del frame, labels
+
+    def _frames(
+        self, batches: list[tuple[str, ...]]
+    ) -> Iterator[pd.DataFrame | MemoryError]:
+        """Give feature frames; where memory is short, the error and then the next."""
+        start = 0
+        while start < len(batches):
+            try:
+                for frame in self.features.frames(batches[start:]):
+                    yield frame
+                    del frame
+                    start += 1
+            except MemoryError as error:
+                yield error
+                start += 1
+
+    def _labels(self, tickers: Sequence[str]) -> pd.DataFrame:
+        """Take the labels of a batch."""
+        columns = self.labels.columns
+        if columns.get_level_values(-1).nunique() == len(tickers):
+            return self.labels
+        labels = self.labels.loc[:, columns.get_level_values(-1).isin(tickers)]
+        labels.attrs.update(self.labels.attrs)
+        return labels
+
+    def _save(self, task: Task, outcome: Outcome) -> None:
+        """Keep the outcome of a finished task; a full disk does not stop the run."""
+        if self.checkpoint is None or outcome.stopped or self._disk_failed:
+            return
+        try:
+            self.checkpoint.save(task, outcome)
+        except OSError as error:
+            self._disk_failed = True
+            self.events.append(
+                Event(task.batch.name, "no checkpoint", (), describe(error))
+            )
+            warnings.warn(
+                "`checkpoint_dir` must be writable. Got "
+                f"{describe(error)}, so this run goes on without checkpoints. Make "
+                "room there before the next one.",
+                BatchWarning,
+                stacklevel=2,
+            )
+
+    def _note(self, task: Task, outcome: Outcome, events: list[Event]) -> None:
+        """Remember what happened, and tell the monitor."""
+        self.events += events
+        failed = dict(outcome.offenders)
+        if outcome.stopped and events and events[0].step in (*RUNGS, NO_FORECAST):
+            failed = dict.fromkeys(task.batch.tickers, outcome.error)
+        for ticker, error in failed.items():
+            self.reasons.setdefault(ticker, []).append(f"{task.rung}: {error}")
+        self.monitor.record_batch(
+            task.batch.name
+            if task.rung == "model"
+            else f"{task.batch.name}, {task.rung}",
+            len(task.batch.tickers),
+            len(self.labels),
+            outcome.usage,
+            n_fallback=sum(map(_count_fallback, outcome.members)),
+            n_failed=len(failed) if any(e.step == NO_FORECAST for e in events) else 0,
+            events=[f"{event.step}: {event.error}" for event in events],
+        )
+
+
+def _count_fallback(member: Member) -> int:
+    """Count the tickers that another model than the first choice serves."""
+    if member.rung != "model":
+        return len(member.tickers)
+    provenance = getattr(member.forecaster, "provenance_", None)
+    if provenance is None:
+        return 0
+    others = provenance.index[provenance["reason"] != ""]
+    return int(others.get_level_values(-1).nunique())
+
+
+def _fit_task(
+    place: int,
+    task: Task,
+    X: pd.DataFrame,
+    y: pd.DataFrame,
+    model: Any,
+    handler: BatchErrorHandler,
+    estimator: Any,
+    context: Any,
+) -> tuple[int, Outcome]:
+    """Fit one task, in whichever process joblib chose."""
+    with measure() as usage:
+        try:
+            with context.propagate_callback_context(model):
+                context.call_on_fit_task_begin(estimator=estimator)
+                try:
+                    outcome = handler.attempt(task, X, y, model)
+                finally:
+                    context.call_on_fit_task_end(estimator=estimator)
+        except MemoryError as error:
+            outcome = Outcome(stopped="memory", error=describe(error))
+    outcome.usage = usage
+    return place, outcome
+
+
+def _out_of_memory(place: int, error: MemoryError) -> tuple[int, Outcome]:
+    """Give the outcome of a task whose features do not fit into memory."""
+    return place, Outcome(stopped="memory", error=describe(error))

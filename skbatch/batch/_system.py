@@ -1,0 +1,439 @@
+"""From prices to a forecast, or a reason, for every ticker."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from numbers import Integral, Real
+from typing import Any, ClassVar, Literal, Self
+
+import numpy as np
+import pandas as pd
+from sklearn.base import clone
+from sklearn.callback import CallbackSupportMixin, with_callbacks
+from sklearn.utils.validation import check_is_fitted
+
+from skbatch.batch._features import UniverseFeatures
+from skbatch.batch._memory import MemoryEstimate, estimate_memory
+from skbatch.batch._monitor import BatchPerformanceMonitor
+from skbatch.batch._parts import PartsMixin
+from skbatch.batch._plan import fit_batches
+from skbatch.batch._portfolio import Portfolio
+from skbatch.batch._provenance import Provenance
+from skbatch.batch._result import ForecastResult
+from skbatch.batch._tasks import Event, Member
+from skbatch.exceptions import BatchWarning, FallbackWarning, format_tickers
+from skbatch.forecasting import BatchForecasterMixin
+from skbatch.forecasting._base import HasMethods, Interval, StrOptions
+from skbatch.forecasting._progress import Progress
+from skbatch.panel import check_panel, forward_returns, read_panel
+
+__all__ = ["BatchForecastingSystem"]
+
+
+class BatchForecastingSystem(CallbackSupportMixin, BatchForecasterMixin, PartsMixin):
+    """Forecast every ticker of a portfolio from its prices, or say why not.
+
+    Prices are screened, labels and features made of them, tickers split into batches
+    where memory or the user asks for it, a forecaster fitted on each batch, and what
+    fails is tried with simpler means. The same forecasts come from one process and
+    from many.
+
+    Parameters
+    ----------
+    horizon : int or sequence of int, default=5
+        Rows ahead; several horizons are forecast side by side.
+    preset : {"speed", "accuracy"} or None, default=None
+        Which settings `features` and `forecaster` have where they are None.
+    features : SharedFeatureExtractor, default=None
+        Makes the features; None means the preset's, else the defaults.
+    forecaster : estimator, default=None
+        Batch forecaster, fitted on each batch; None means a
+        :class:`~skbatch.FallbackForecaster` of :class:`~skbatch.BatchXGBoostForecaster`
+        and :class:`~skbatch.BatchLinearForecaster`.
+    error_handler : BatchErrorHandler, default=None
+        Screens the prices and recovers from failures; None means the defaults.
+    max_batch_size : int, default=None
+        Largest number of tickers in a batch; None sets no limit. One batch of all
+        learns most.
+    memory_budget : str, int, float or None, default=None
+        Largest resident memory of the process (with workers: of all together), as text
+        such as ``"4GiB"``, bytes, or a fraction in (0, 1] of what is available when
+        `fit` begins, beside what the process has by then. Batches become as small as
+        it takes. None sets no limit.
+    groups : dict, Series, "correlation" or None, default=None
+        What tickers of a batch have in common, see :class:`SimpleBatchManager`.
+    n_jobs : int, default=None
+        Batches fitted at the same time by joblib; None means 1, unless in a
+        :func:`joblib.parallel_config` context, which also chooses the backend.
+    checkpoint_dir : path, default=None
+        Folder where finished batches are kept. A run on the same prices with the same
+        settings redoes only what is missing there.
+    random_state : int, default=0
+        Seed of the random assignment of tickers that `groups` cannot place.
+
+    Attributes
+    ----------
+    provenance_ : DataFrame of shape (n_tickers, 3)
+        ``model``, ``batch`` and ``reason`` of each ticker at the last date of `fit`.
+    screening_ : DataFrame
+        What was found in the prices: ``rule``, ``action``, ``detail``, by ticker.
+    events_ : DataFrame
+        Steps of recovery: ``batch``, ``step``, ``tickers``, ``error``.
+    performance_ : BatchPerformanceMonitor
+        Time and memory of the fit.
+    portfolio_ : Portfolio
+        All tickers, and those that were set aside.
+    fitted_ : FittedBatches
+        The extractor, the batches, and the forecasters with their tickers.
+    horizon_ : int or tuple of int
+        Rows ahead.
+    n_features_in_ : int
+        Number of columns of the panel.
+
+    Notes
+    -----
+    What a batch must know of all tickers is computed from all of them: the features
+    that compare tickers, the market return that labels are relative to, the typical
+    volatility. So models of single tickers (``strategy="per_ticker"``) forecast the
+    same however they are batched; pooled models learn from the tickers of their batch.
+
+    Examples
+    --------
+    >>> from skbatch import BatchForecastingSystem, BatchLinearForecaster
+    >>> from skbatch.datasets import make_panel
+    >>> prices = make_panel(400, 10, random_state=0)
+    >>> system = BatchForecastingSystem(5, forecaster=BatchLinearForecaster())
+    >>> result = system.fit(prices).forecast()
+    >>> result
+    ForecastResult: 10 of 10 expected returns ...
+    >>> result.provenance["model"].unique().tolist()
+    ['BatchLinearForecaster']
+    """
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        "horizon": [Interval(Integral, 1, None, closed="left"), "array-like"],
+        "preset": [StrOptions({"speed", "accuracy"}), None],
+        "features": [HasMethods(["fit", "transform_batches"]), None],
+        "forecaster": [HasMethods(["fit", "predict"]), None],
+        "error_handler": [HasMethods(["screen", "attempt", "next_tasks"]), None],
+        "max_batch_size": [Interval(Integral, 1, None, closed="left"), None],
+        "memory_budget": [
+            str,
+            Interval(Integral, 1, None, closed="left"),
+            Interval(Real, 0, 1, closed="right"),
+            None,
+        ],
+        "groups": [Mapping, pd.Series, StrOptions({"correlation"}), None],
+        "n_jobs": [Integral, None],
+        "checkpoint_dir": [str, os.PathLike, None],
+        "random_state": ["random_state"],
+    }
+
+    def __init__(
+        self,
+        horizon: int | Sequence[int] = 5,
+        *,
+        preset: Literal["speed", "accuracy"] | None = None,
+        features: Any = None,
+        forecaster: Any = None,
+        error_handler: Any = None,
+        max_batch_size: int | None = None,
+        memory_budget: str | float | None = None,
+        groups: Any = None,
+        n_jobs: int | None = None,
+        checkpoint_dir: str | os.PathLike[str] | None = None,
+        random_state: Any = 0,
+    ) -> None:
+        self.horizon = horizon
+        self.preset = preset
+        self.features = features
+        self.forecaster = forecaster
+        self.error_handler = error_handler
+        self.max_batch_size = max_batch_size
+        self.memory_budget = memory_budget
+        self.groups = groups
+        self.n_jobs = n_jobs
+        self.checkpoint_dir = checkpoint_dir
+        self.random_state = random_state
+
+    @classmethod
+    def from_config(cls, path: str | os.PathLike[str], **overrides: Any) -> Self:
+        """Make a system from a TOML file.
+
+        Parameters
+        ----------
+        path : path
+            The file; ``skbatch config init`` writes one.
+        **overrides
+            Parameters of the system that come before file and environment.
+
+        Returns
+        -------
+        BatchForecastingSystem
+            Unfitted.
+
+        Raises
+        ------
+        ConfigError
+            Naming every wrong key, type and value of the file and the environment.
+        """
+        from skbatch.batch.config import BatchForecastingConfig
+
+        config = BatchForecastingConfig.from_file(path)
+        return cls(**config.to_params()).set_params(**overrides)
+
+    @with_callbacks
+    def fit(self, X: Any, y: Any = None) -> BatchForecastingSystem:
+        """Fit on a panel of prices.
+
+        Parameters
+        ----------
+        X : DataFrame or array-like of shape (n_dates, n_tickers)
+            Prices: closes, or two column levels (field, ticker); see
+            :func:`~skbatch.check_panel`.
+        y : DataFrame, default=None
+            Not needed: labels are derived from the prices. If given, as by a search
+            with a scorer of its own, its horizon must be the system's.
+
+        Returns
+        -------
+        self : BatchForecastingSystem
+            The fitted system.
+
+        Raises
+        ------
+        PanelError
+            If `X` is malformed.
+        ValueError
+            For an invalid parameter, or a horizon that is not less than the rows.
+        CheckpointError
+            If `checkpoint_dir` holds another run.
+
+        Warns
+        -----
+        BatchWarning
+            Once, if tickers are set aside, or batches had to be recovered.
+        FallbackWarning
+            Once, if the first choice does not serve some tickers.
+        """
+        self._validate_params()
+        self.performance_ = BatchPerformanceMonitor()
+        handler = clone(self._part("error_handler"))
+        with self.performance_.stage("screen"):
+            self.portfolio_, panel = Portfolio.of(X, self.horizon, handler)
+        _check_labels_horizon(y, self.portfolio_.horizon)
+        with Progress(self, None) as progress, warnings.catch_warnings():
+            # Told once for all batches, below.
+            warnings.simplefilter("ignore", FallbackWarning)
+            self.fitted_ = fit_batches(self, panel, handler, progress)
+        self.n_features_in_ = len(self.portfolio_.columns)
+        self.horizon_ = self.portfolio_.horizon
+        self.screening_ = self.portfolio_.findings
+        self.events_ = pd.DataFrame(
+            list(map(vars, self.fitted_.events)), columns=list(Event.__annotations__)
+        )
+        provenance = self._provenance(self.portfolio_.quarantined)
+        for member in self.fitted_.members:
+            provenance.fill_as_fitted(member)
+        self.provenance_ = provenance.table
+        self._warn()
+        return self
+
+    def predict(self, X: Any) -> Any:
+        """Forecast every ticker at every date of `X`.
+
+        Parameters
+        ----------
+        X : DataFrame or array-like of shape (n_dates, n_tickers)
+            Panel with the columns of `fit`: rows that follow the fitted ones, the
+            fitted rows, or others with their look-back.
+
+        Returns
+        -------
+        DataFrame or ndarray of shape (n_dates, n_tickers), as `X` was
+            Expected simple returns over the horizon; (horizon, ticker) columns for
+            several horizons. NaN where there is no forecast.
+        """
+        check_is_fitted(self)
+        panel = self.portfolio_.rows(X, self.fitted_.extractor)
+        forecasts = pd.DataFrame(np.nan, panel.index, self.portfolio_.label_columns)
+        for member, frame in self._served(panel):
+            table = member.forecaster.predict(frame)
+            forecasts.loc[:, table.columns] = table
+            del frame
+        return forecasts if isinstance(X, pd.DataFrame) else forecasts.to_numpy()
+
+    def forecast(self, X: Any = None) -> ForecastResult:
+        """Forecast every ticker at the last date, with provenance.
+
+        Parameters
+        ----------
+        X : DataFrame or array-like of shape (n_dates, n_tickers), default=None
+            All rows that follow the fitted ones, with the same columns; their last
+            date is forecast from, without fitting anew. None forecasts from the last
+            fitted date.
+
+        Returns
+        -------
+        ForecastResult
+            Expected returns, provenance and performance. Tickers whose new prices
+            cannot be used get NaN and the reason.
+        """
+        check_is_fitted(self)
+        portfolio = self.portfolio_
+        quarantined = dict(portfolio.quarantined)
+        with self.performance_.stage("forecast"):
+            if X is None:
+                X = portfolio.recent.iloc[[-1]]
+            else:
+                quarantined |= portfolio.screen_new(X)
+            panel = portfolio.rows(X, self.fitted_.extractor)
+            provenance = self._provenance(quarantined)
+            returns = pd.Series(np.nan, portfolio.label_columns, name="expected_return")
+            tickers = portfolio.label_columns.get_level_values(-1)
+            for member, frame in self._served(panel):
+                use = tickers.isin(member.tickers)
+                returns[use] = provenance.fill_row(member, frame.iloc[[-1]])
+                del frame
+            returns[tickers.isin(list(quarantined))] = np.nan
+            provenance.withdraw(quarantined)
+        return ForecastResult(
+            panel.index[-1], self.horizon_, returns, provenance.table, self.performance_
+        )
+
+    def forecast_batch_returns(
+        self, tickers: Sequence[str], data: Any, periods: int = 5
+    ) -> dict[str, float]:
+        """Go from prices to a dict of expected returns in one call.
+
+        Parameters
+        ----------
+        tickers : sequence of str
+            Tickers to forecast. Models learn from all tickers of `data`.
+        data : DataFrame or path
+            Prices, as :func:`~skbatch.read_panel` takes them.
+        periods : int, default=5
+            Horizon in rows.
+
+        Returns
+        -------
+        dict of str to float
+            Ticker → expected simple return; NaN for a ticker that `data` does not
+            hold, or that cannot be forecast. This system stays as it is; reasons are
+            in the result of `fit` and `forecast`.
+
+        Warns
+        -----
+        BatchWarning
+            Naming the tickers that `data` does not hold.
+        """
+        panel = read_panel(data)
+        result = clone(self).set_params(horizon=periods).fit(panel).forecast()
+        missing = [t for t in tickers if t not in result.expected_returns.index]
+        if missing:
+            warnings.warn(
+                "`tickers` must be in `data`. Got no prices of "
+                f"{format_tickers(missing)}, which have no forecast. Add their prices, "
+                "or drop them.",
+                BatchWarning,
+                stacklevel=2,
+            )
+        return {t: float(result.expected_returns.get(t, np.nan)) for t in tickers}
+
+    def estimate_memory(self, prices: Any) -> MemoryEstimate:
+        """Predict the memory that `fit` takes on prices.
+
+        Parameters
+        ----------
+        prices : DataFrame or array-like of shape (n_dates, n_tickers)
+            Panel of prices.
+
+        Returns
+        -------
+        MemoryEstimate
+            Peak of the process in bytes, and what it is made of.
+        """
+        self._validate_params()
+        return estimate_memory(self, check_panel(prices, warn_all_nan=False))
+
+    def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
+        """Coefficient of determination over all finite labels, pooled.
+
+        Parameters
+        ----------
+        X : DataFrame or array-like of shape (n_dates, n_tickers)
+            Panel, such as a test fold.
+        y : DataFrame, default=None
+            Labels; None derives them from `X`, where those of the last rows are not
+            known and do not count.
+        sample_weight : array-like of shape (n_dates,), default=None
+            Weight of each date.
+
+        Returns
+        -------
+        float
+            See :meth:`skbatch.forecasting.BatchForecasterMixin.score`; NaN if `X` has
+            no more rows than the horizon.
+        """
+        check_is_fitted(self)
+        if y is None:
+            if len(X) <= np.max(self.horizon_):
+                return float("nan")
+            y = forward_returns(X, self.horizon)
+        return super().score(X, y, sample_weight)
+
+    def _served(self, panel: pd.DataFrame) -> Iterator[tuple[Member, pd.DataFrame]]:
+        """Give each fitted forecaster with its features of some rows."""
+        members = self.fitted_.members
+        if members:
+            universe = UniverseFeatures(self.fitted_.extractor, panel)
+            frames = universe.frames([member.tickers for member in members])
+            for member in members:
+                yield member, next(frames)
+
+    def _provenance(self, quarantined: Mapping[str, str]) -> Provenance:
+        """Start a table of who serves which ticker."""
+        columns = self.portfolio_.label_columns
+        return Provenance(columns, quarantined, self.fitted_.reasons)
+
+    def _warn(self) -> None:
+        """Say once what went otherwise than planned."""
+        quarantined, events = self.portfolio_.quarantined, self.fitted_.events
+        if quarantined:
+            warnings.warn(
+                f"{len(quarantined)} of {len(self.portfolio_.tickers)} tickers have "
+                f"prices that cannot be used: {format_tickers(quarantined)}. See "
+                "screening_ for reasons.",
+                BatchWarning,
+                stacklevel=4,
+            )
+        if events:
+            steps = ", ".join(dict.fromkeys(event.step for event in events))
+            warnings.warn(
+                f"{len(events)} steps of recovery were needed ({steps}), the first "
+                f"because of {events[0].error}. See events_.",
+                BatchWarning,
+                stacklevel=4,
+            )
+        served = self.provenance_[self.provenance_["batch"] != ""]
+        others = served.index.get_level_values(-1)[served["reason"] != ""].unique()
+        if len(others):
+            warnings.warn(
+                f"{len(others)} of {len(self.portfolio_.tickers)} tickers are not "
+                f"served by the first choice: {format_tickers(others)}. See "
+                "provenance_ for reasons.",
+                FallbackWarning,
+                stacklevel=4,
+            )
+
+
+def _check_labels_horizon(y: Any, horizon: Any) -> None:
+    """Refuse labels of another horizon; others are not needed."""
+    given = getattr(y, "attrs", {}).get("horizon", horizon)
+    if given != horizon:
+        raise ValueError(
+            f"`y` must have the horizon of the system, {horizon}. Got {given}. Pass no "
+            "y, or labels from forward_returns(prices, system.horizon)."
+        )
