@@ -1,0 +1,331 @@
+"""Which tickers' prices cannot be forecast, and why."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import bottleneck as bn
+import numpy as np
+import pandas as pd
+
+from skbatch.exceptions import PanelWarning
+from skbatch.panel import check_panel, panel_fields, panel_tickers
+from skbatch.panel._check import find_invalid
+
+__all__ = ["ScreeningRules", "screen"]
+
+# In the order in which the reason for a quarantine is chosen.
+RULES = ("empty", "short", "stale", "invalid", "constant", "duplicate", "jump")
+NOTED, QUARANTINED = "noted", "quarantined"
+
+
+@dataclass(frozen=True)
+class ScreeningRules:
+    """What makes a ticker's prices unusable.
+
+    Attributes
+    ----------
+    recent : int, default=252
+        Number of last rows in which wrong prices and jumps make a ticker unusable:
+        today's features are computed from them. Older ones are noted only.
+    min_history : int, default=21
+        Fewest prices of a ticker.
+    max_stale : int, default=5
+        How many last rows may have no price.
+    max_flat : int, default=21
+        A ticker whose last so many prices are all the same is taken for dead.
+    max_jump : float, default=8.0
+        Largest ratio of two consecutive prices, up or down, that is believed.
+    max_invalid_share : float, default=0.01
+        Largest share of a ticker's prices that may be zero, negative or infinite.
+    """
+
+    recent: int = 252
+    min_history: int = 21
+    max_stale: int = 5
+    max_flat: int = 21
+    max_jump: float = 8.0
+    max_invalid_share: float = 0.01
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What is wrong with one ticker.
+
+    Attributes
+    ----------
+    ticker : int
+        Its number.
+    rule : str
+        The rule that it breaks.
+    action : str
+        "quarantined" or "noted".
+    detail : str
+        What was found, in words.
+    """
+
+    ticker: int
+    rule: str
+    action: str
+    detail: str
+
+
+def screen(prices: Any, rules: ScreeningRules) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Set tickers aside whose prices cannot be forecast.
+
+    Parameters
+    ----------
+    prices : DataFrame or array-like of shape (n_dates, n_tickers)
+        Panel of prices, or one with fields; see :func:`~skbatch.check_panel`.
+    rules : ScreeningRules
+        What is allowed.
+
+    Returns
+    -------
+    panel : DataFrame of shape (n_dates, n_healthy)
+        The checked panel of the tickers that are not quarantined, maybe none; with
+        fields, `(n_dates, n_fields * n_healthy)`.
+    findings : DataFrame of shape (n_findings, 3)
+        Indexed by ticker, with the columns ``rule``, ``action`` ("quarantined" or
+        "noted") and ``detail``. Tickers are in the order of the panel. The first rule
+        for which a ticker is quarantined is the reason.
+
+    Raises
+    ------
+    PanelError
+        If `prices` is malformed.
+
+    Notes
+    -----
+    The rules, in their order:
+
+    - empty: no price at all; nothing else is said of the closes of such a ticker.
+    - short: fewer than `min_history` closes.
+    - stale: no close in more than `max_stale` last rows.
+    - invalid: opens, highs, lows or closes that are not positive or infinite. They
+      count as missing. Quarantined if one is among the last `recent` rows, or if they
+      are more than `max_invalid_share` of the ticker's prices; else noted.
+    - constant: the last `max_flat` closes, or all, are the same.
+    - duplicate: the same closes as another ticker, and at least `min_history` of
+      them. Of such tickers, the first that is not quarantined as invalid is kept.
+    - jump: a close of more than `max_jump` times the one before, or less than that
+      part of it. Quarantined if among the last `recent` rows; else noted.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from skbatch.batch._screen import ScreeningRules, screen
+    >>> prices = pd.DataFrame({"A": [2.0, 2.1, 2.2], "B": [3.0, 31.0, 3.1]})
+    >>> healthy, findings = screen(prices, ScreeningRules(min_history=2))
+    >>> list(healthy)
+    ['A']
+    >>> print(findings.loc["B", "detail"])
+    2 changes beyond a factor of 8, the first from 3 to 31 at 1, the last from 31 to
+    3.1 at 2
+    """
+    with warnings.catch_warnings():
+        # The table says it better.
+        warnings.simplefilter("ignore", PanelWarning)
+        panel = check_panel(prices)
+    closes = _Closes.of(panel, rules)
+    tickers = closes.tickers
+    invalid = list(_find_invalid(prices, tickers, rules))
+    unsound = {f.ticker for f in invalid if f.action == QUARANTINED}
+    found = [
+        *invalid,
+        *_find_empty(closes),
+        *_find_short(closes),
+        *_find_stale(closes),
+        *_find_constant(closes),
+        *_find_duplicates(closes, unsound),
+        *_find_jumps(closes),
+    ]
+    found.sort(key=lambda f: (f.ticker, RULES.index(f.rule)))
+    findings = pd.DataFrame(
+        [(f.rule, f.action, f.detail) for f in found],
+        index=pd.Index([tickers[f.ticker] for f in found], name="ticker", dtype=str),
+        columns=["rule", "action", "detail"],
+        dtype=str,
+    )
+    return _without(panel, findings), findings
+
+
+def _without(panel: pd.DataFrame, findings: pd.DataFrame) -> pd.DataFrame:
+    """Drop the quarantined tickers; a panel without any is returned itself."""
+    bad = findings.index[findings["action"] == QUARANTINED]
+    if not len(bad):
+        return panel
+    return panel.loc[:, ~panel.columns.get_level_values(-1).isin(bad)]
+
+
+@dataclass(frozen=True)
+class _Closes:
+    """Closes to be screened, and what several rules ask of them."""
+
+    values: np.ndarray
+    known: np.ndarray
+    first: np.ndarray
+    last: np.ndarray
+    n_known: np.ndarray
+    index: pd.Index
+    tickers: list[str]
+    rules: ScreeningRules
+
+    @classmethod
+    def of(cls, panel: pd.DataFrame, rules: ScreeningRules) -> _Closes:
+        """Look up the closes of a panel; without any, first and last mean nothing."""
+        values = panel_fields(panel)["close"]
+        known = np.isfinite(values)
+        first = known.argmax(axis=0)
+        last = len(known) - 1 - known[::-1].argmax(axis=0)
+        n_known = known.sum(axis=0)
+        tickers = panel_tickers(panel)
+        return cls(values, known, first, last, n_known, panel.index, tickers, rules)
+
+    def at(self, row: int, ticker: int) -> str:
+        """Tell a close and its date."""
+        return f"{self.values[row, ticker]:g} {_at(self.index, row)}"
+
+    def first_of(self, ticker: int) -> str:
+        """Tell a ticker's first close and its date."""
+        return self.at(int(self.first[ticker]), ticker)
+
+    def last_of(self, ticker: int) -> str:
+        """Tell a ticker's last close and its date."""
+        return self.at(int(self.last[ticker]), ticker)
+
+
+def _at(index: pd.Index, row: int) -> str:
+    """Tell where a row is, a date without the time if it has none."""
+    if pd.api.types.is_numeric_dtype(index.dtype):
+        return f"at {index[row]}"
+    return f"on {str(index[row]).removesuffix(' 00:00:00')}"
+
+
+def _count(number: int, noun: str) -> str:
+    """Tell how many there are of something."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def _ends(told: Sequence[str]) -> str:
+    """Tell the first and the last of what was found."""
+    if len(told) == 1:
+        return told[0]
+    return f"the first {told[0]}, the last {told[-1]}"
+
+
+def _find_empty(closes: _Closes) -> Iterator[Finding]:
+    """Find tickers without any close."""
+    for ticker in np.flatnonzero(closes.n_known == 0).tolist():
+        detail = f"no usable price in {_count(len(closes.values), 'row')}"
+        yield Finding(ticker, "empty", QUARANTINED, detail)
+
+
+def _find_short(closes: _Closes) -> Iterator[Finding]:
+    """Find tickers with few closes."""
+    least, n_known = closes.rules.min_history, closes.n_known
+    for ticker in np.flatnonzero((n_known > 0) & (n_known < least)).tolist():
+        detail = (
+            f"{_count(n_known[ticker], 'price')}, fewer than {least}, the first "
+            f"{closes.first_of(ticker)}"
+        )
+        yield Finding(ticker, "short", QUARANTINED, detail)
+
+
+def _find_stale(closes: _Closes) -> Iterator[Finding]:
+    """Find tickers whose closes ended some time ago."""
+    age, most = len(closes.values) - 1 - closes.last, closes.rules.max_stale
+    for ticker in np.flatnonzero((closes.n_known > 0) & (age > most)).tolist():
+        detail = (
+            f"no price in the last {_count(age[ticker], 'row')}, more than {most}, the "
+            f"last {closes.last_of(ticker)}"
+        )
+        yield Finding(ticker, "stale", QUARANTINED, detail)
+
+
+def _find_constant(closes: _Closes) -> Iterator[Finding]:
+    """Find tickers whose closes have stopped to move, or never did."""
+    values, known = closes.values, closes.known
+    moved = known & (values != values[closes.last, np.arange(values.shape[1])])
+    end = np.where(moved.any(axis=0), len(moved) - moved[::-1].argmax(axis=0), 0)
+    flat = known & (np.arange(len(known))[:, None] >= end)
+    n_flat = flat.sum(axis=0)
+    least = np.minimum(closes.rules.max_flat, np.maximum(closes.n_known, 2))
+    for ticker in np.flatnonzero(n_flat >= least).tolist():
+        since = closes.at(int(flat[:, ticker].argmax()), ticker)
+        detail = f"the last {n_flat[ticker]} prices are all the same, since {since}"
+        yield Finding(ticker, "constant", QUARANTINED, detail)
+
+
+def _find_duplicates(closes: _Closes, unsound: set[int]) -> Iterator[Finding]:
+    """Find tickers with the closes of another one."""
+    same: dict[bytes, list[int]] = {}
+    columns = np.where(closes.known, closes.values, 0.0).T
+    for ticker in np.flatnonzero(closes.n_known >= closes.rules.min_history).tolist():
+        same.setdefault(columns[ticker].tobytes(), []).append(ticker)
+    for group in same.values():
+        kept = next((ticker for ticker in group if ticker not in unsound), group[0])
+        for ticker in group:
+            if ticker != kept:
+                detail = (
+                    f"the same {closes.n_known[ticker]} prices as "
+                    f"{closes.tickers[kept]}, the first {closes.first_of(ticker)}"
+                )
+                yield Finding(ticker, "duplicate", QUARANTINED, detail)
+
+
+def _find_jumps(closes: _Closes) -> Iterator[Finding]:
+    """Find closes that are not believed after the one before."""
+    before = bn.push(closes.values, axis=0)[:-1]
+    with np.errstate(over="ignore", invalid="ignore"):
+        ratio = closes.values[1:] / before
+    limit = closes.rules.max_jump
+    jumps = (ratio > limit) | (ratio < 1 / limit)
+    for ticker in np.flatnonzero(jumps.any(axis=0)).tolist():
+        rows = 1 + np.flatnonzero(jumps[:, ticker])
+        recent = rows[-1] >= len(closes.values) - closes.rules.recent
+        told = [
+            f"from {before[row - 1, ticker]:g} to {closes.at(row, ticker)}"
+            for row in rows[[0, -1][: len(rows)]]
+        ]
+        detail = (
+            f"{_count(len(rows), 'change')} beyond a factor of {limit:g}, {_ends(told)}"
+        )
+        yield Finding(ticker, "jump", QUARANTINED if recent else NOTED, detail)
+
+
+def _find_invalid(
+    prices: Any, tickers: list[str], rules: ScreeningRules
+) -> Iterator[Finding]:
+    """Find prices that are not positive or infinite, before they are dropped."""
+    frame, invalid = find_invalid(prices)
+    fields = _fields(frame.columns)
+    used = fields != "Volume"
+    fields, names = fields[used], frame.columns.get_level_values(-1)[used]
+    values, mask = frame.to_numpy()[:, used], invalid.to_numpy()[:, used]
+    for name in names[mask.any(axis=0)].unique():
+        columns = np.flatnonzero(names == name)
+        cells = np.argwhere(mask[:, columns])
+        n_prices = int((~np.isnan(values[:, columns])).sum())
+        recent = cells[-1, 0] >= len(values) - rules.recent
+        many = len(cells) > rules.max_invalid_share * n_prices
+        told = [
+            f"{fields[columns[place]]} {values[row, columns[place]]:g} "
+            f"{_at(frame.index, row)}"
+            for row, place in cells[[0, -1][: len(cells)]]
+        ]
+        detail = (
+            f"{len(cells)} of {n_prices} prices not positive and finite, {_ends(told)}"
+        )
+        action = QUARANTINED if recent or many else NOTED
+        yield Finding(tickers.index(name), "invalid", action, detail)
+
+
+def _fields(columns: pd.Index) -> np.ndarray:
+    """Name the field of each column."""
+    if columns.nlevels == 1:
+        return np.full(len(columns), "Close", dtype=object)
+    return np.asarray(columns.get_level_values("field"), dtype=object)
