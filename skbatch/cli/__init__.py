@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from skbatch import __version__
-from skbatch.cli import _forecast
+from skbatch.cli import _config, _forecast
 
 __all__ = ["app"]
 
@@ -23,6 +23,7 @@ app = typer.Typer(
 )
 app.command()(_forecast.demo)
 app.command()(_forecast.forecast)
+app.add_typer(_config.app, name="config")
 
 
 @app.callback(invoke_without_command=True)

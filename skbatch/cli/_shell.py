@@ -14,9 +14,15 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from skbatch.exceptions import PanelError, SkbatchWarning
+from skbatch.exceptions import ConfigError, PanelError, SkbatchWarning
 
-__all__ = ["Stages", "UserError", "make_console", "shown_to_users"]
+__all__ = [
+    "Stages",
+    "UserError",
+    "errors_to_users",
+    "make_console",
+    "shown_to_users",
+]
 
 PIPE_WIDTH = 100
 
@@ -76,11 +82,21 @@ class Stages:
 @contextmanager
 def shown_to_users() -> Iterator[Stages]:
     """Show stages on a terminal, warnings and errors of the user's data in a line."""
+    with errors_to_users(), _one_line_warnings(), _progress() as progress:
+        yield Stages(progress)
+
+
+@contextmanager
+def errors_to_users() -> Iterator[None]:
+    """Show what the user can mend without a traceback, and leave with status 2."""
     try:
-        with _one_line_warnings(), _progress() as progress:
-            yield Stages(progress)
+        yield
     except (UserError, PanelError) as error:
         print(f"error: {_one_line(error)}", file=sys.stderr)
+        raise typer.Exit(2) from error
+    except ConfigError as error:
+        # A problem in each line.
+        print(f"error: {error}", file=sys.stderr)
         raise typer.Exit(2) from error
 
 

@@ -1,0 +1,100 @@
+"""``skbatch config``: write, show and check files of settings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich import box
+from rich.table import Table
+
+from skbatch.cli._shell import UserError, errors_to_users, make_console
+
+__all__ = ["app"]
+
+FILE = Path("skbatch.toml")
+
+app = typer.Typer(help="Write, show and check files of settings.", no_args_is_help=True)
+
+
+@app.command()
+def init(
+    path: Annotated[
+        Path, typer.Argument(metavar="PATH", help="TOML file to write.")
+    ] = FILE,
+    preset: Annotated[
+        str | None, typer.Option(help="Settings to start from: speed or accuracy.")
+    ] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Overwrite a file that exists.")
+    ] = False,
+) -> None:
+    """Write a file with every setting, its default and what it does."""
+    with errors_to_users():
+        from skbatch.batch.config._template import template
+
+        text = template(preset)
+        try:
+            with path.open("w" if force else "x", encoding="utf-8") as file:
+                file.write(text)
+        except FileExistsError as error:
+            raise UserError(
+                f"PATH must be a new file. Got '{path}', which exists. Choose another "
+                "name, or pass --force to overwrite it."
+            ) from error
+        except OSError as error:
+            raise UserError(f"PATH must be writable. Got {error}.") from error
+    print(f"Written to {path}")
+
+
+@app.command()
+def show(
+    path: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="[PATH]",
+            help=f"TOML file. By default {FILE}, if there is one.",
+            show_default=False,
+        ),
+    ] = None,
+) -> None:
+    """Show the settings in effect, and where each comes from."""
+    if path is None and FILE.exists():
+        path = FILE
+    with errors_to_users():
+        from skbatch.batch.config._template import effective
+
+        rows = _read(effective, path)
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
+    table.add_column("setting", no_wrap=True)
+    table.add_column("value", overflow="fold")
+    table.add_column("from", overflow="fold")
+    for row in rows:
+        table.add_row(*row, style="dim" if row[-1] == "default" else None)
+    make_console().print(table)
+
+
+@app.command()
+def validate(
+    path: Annotated[
+        Path, typer.Argument(metavar="PATH", help="TOML file.", show_default=False)
+    ],
+) -> None:
+    """Check a file of settings, and list all that is wrong with it."""
+    with errors_to_users():
+        from skbatch.batch.config import BatchForecastingConfig
+
+        _read(lambda path: BatchForecastingConfig.from_file(path, env=False), path)
+    print(f"OK: {path}")
+
+
+def _read(read: Callable[[Path | None], Any], path: Path | None) -> Any:
+    """Read a file, or say why not."""
+    try:
+        return read(path)
+    except OSError as error:
+        raise UserError(
+            f"PATH must be a file that can be read. Got {error}."
+        ) from error
