@@ -79,20 +79,20 @@ def fit_batches(
     monitor = system.performance_
     tickers = panel_tickers(panel)
     size = {"n_rows": len(panel), "n_tickers": len(tickers)}
-    limit, checkpoint = largest_batch(system, panel), None
+    checkpoint = None
     if system.checkpoint_dir is not None:
         checkpoint = Checkpoint(system.checkpoint_dir, _identity(system, panel))
     with monitor.stage("features", **size), progress.task("features"):
-        batches = SimpleBatchManager(limit, system.groups, system.random_state).split(
-            panel
-        )
-        if checkpoint is not None:
-            batches = checkpoint.start(batches)
-        extractor = clone(system._part("features"))
+        extractor = clone(system._part("features")).fit(panel)
+        limit = largest_batch(system, panel, extractor)
         if limit is not None:
             # The cache would keep what the limit is meant to avoid.
             extractor.set_params(cache_size=0)
-        universe = UniverseFeatures(extractor.fit(panel), panel)
+        manager = SimpleBatchManager(limit, system.groups, system.random_state)
+        batches = manager.split(panel)
+        if checkpoint is not None:
+            batches = checkpoint.start(batches)
+        universe = UniverseFeatures(extractor, panel)
         labels = forward_returns(panel, system.horizon)
         market = None
         if len(tickers) > 1:

@@ -13,7 +13,7 @@ from threading import Lock, Thread
 
 import psutil
 
-__all__ = ["Usage", "available_memory", "measure", "rss"]
+__all__ = ["Usage", "available_memory", "format_bytes", "measure", "rss"]
 
 _INTERVAL = 0.005  # seconds; a look at the memory takes about 15 µs
 # Names of what a control group tells: limit, usage, and the cached files in it.
@@ -43,6 +43,29 @@ class Usage:
     cpu_seconds: float = 0.0
     start_bytes: int = 0
     peak_bytes: int = 0
+
+
+def format_bytes(size: float) -> str:
+    """Write a number of bytes for people: ``"512 MiB"``, ``"1.5 GiB"``.
+
+    Parameters
+    ----------
+    size : float
+        Bytes.
+
+    Returns
+    -------
+    str
+        In MiB below 1 GiB, else in GiB.
+
+    Examples
+    --------
+    >>> from skbatch.batch._usage import format_bytes
+    >>> format_bytes(3 * 2**29)
+    '1.5 GiB'
+    """
+    mib = size / 2**20
+    return f"{mib:.0f} MiB" if mib < 1024 else f"{mib / 1024:.1f} GiB"
 
 
 def rss() -> int:

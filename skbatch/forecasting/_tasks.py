@@ -17,6 +17,7 @@ __all__ = [
     "predict_task",
     "split_tail",
     "stack_rows",
+    "tail_rows",
     "thinning",
 ]
 
@@ -124,7 +125,7 @@ def split_tail(
     train, tail = dates, dates[:0]
     if len(dates):
         first, last = int(dates[0]), int(dates[-1])
-        late = dates[dates > last - _tail_rows(last - first + 1, size)]
+        late = dates[dates > last - tail_rows(last - first + 1, size)]
         early = dates[dates + horizon <= late[0]] if len(late) else tail
         if min(len(late), len(early)) >= MIN_TAIL_STEPS * thin:
             train, tail = early, late
@@ -133,8 +134,8 @@ def split_tail(
     return train[::thin], tail
 
 
-def _tail_rows(span: int, size: float | Literal["auto"]) -> int:
-    """Resolve the number of rows of the tail."""
+def tail_rows(span: int, size: float | Literal["auto"]) -> int:
+    """Resolve the number of rows of the tail of `span` rows."""
     if size == "auto":
         return min(span // 5, MAX_AUTO_TAIL)
     return int(size) if isinstance(size, Integral) else int(span * size)
