@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import textwrap
 from dataclasses import fields, replace
 from numbers import Integral, Real
 from typing import Any, ClassVar
@@ -18,7 +19,7 @@ from skbatch.batch._tasks import NO_FORECAST, RUNGS, Event, Member, Outcome, Tas
 from skbatch.exceptions import ModelFitError
 from skbatch.forecasting import FallbackForecaster
 from skbatch.forecasting._base import Interval
-from skbatch.panel import MARKET, split_column
+from skbatch.panel import MARKET, TYPICAL_VOLATILITY, split_column
 
 __all__ = ["BatchErrorHandler", "describe"]
 
@@ -139,7 +140,12 @@ class BatchErrorHandler(BaseEstimator):
         return screen(prices, rules)
 
     def attempt(
-        self, task: Task, X: pd.DataFrame, y: pd.DataFrame, forecaster: Any
+        self,
+        task: Task,
+        X: pd.DataFrame,
+        y: pd.DataFrame,
+        forecaster: Any,
+        typical: np.ndarray | None = None,
     ) -> Outcome:
         """Fit a batch, taking out the tickers because of which it fails.
 
@@ -152,7 +158,10 @@ class BatchErrorHandler(BaseEstimator):
         y : DataFrame of shape (n_dates, n_labels)
             Their labels.
         forecaster : estimator
-            Unfitted; it is cloned.
+            Unfitted.
+        typical : ndarray of shape (n_dates,), default=None
+            Typical volatility of all tickers of the universe, which forecasters of
+            some of them are told.
 
         Returns
         -------
@@ -163,7 +172,7 @@ class BatchErrorHandler(BaseEstimator):
             tame = pd.DataFrame(winsorised(y.to_numpy()), y.index, y.columns)
             tame.attrs.update(y.attrs)
             y = tame
-        return _Attempts(task, X, y, forecaster, self.max_attempts).run()
+        return _Attempts(task, X, y, forecaster, typical, self.max_attempts).run()
 
     def next_tasks(
         self, task: Task, outcome: Outcome
@@ -237,10 +246,17 @@ class _Attempts:
     """The fits of one task."""
 
     def __init__(
-        self, task: Task, X: pd.DataFrame, y: pd.DataFrame, forecaster: Any, limit: int
+        self,
+        task: Task,
+        X: pd.DataFrame,
+        y: pd.DataFrame,
+        forecaster: Any,
+        typical: np.ndarray | None,
+        limit: int,
     ) -> None:
         self.task, self.X, self.y = task, X, y
         self.forecaster = forecaster
+        self.typical = typical
         self.limit = limit
         self.n_attempts = 0
         self.errors: dict[tuple[str, ...], str] = {}
@@ -297,7 +313,10 @@ class _Attempts:
         wanted = {*tickers, MARKET, None}
         columns = [split_column(name)[0] in wanted for name in self.X.columns]
         labels = self.y.columns.get_level_values(-1).isin(tickers)
-        return self.X.loc[:, columns], self.y.loc[:, labels]
+        X = self.X.loc[:, columns]
+        if self.typical is not None and TYPICAL_VOLATILITY not in X.columns:
+            X = X.assign(**{TYPICAL_VOLATILITY: self.typical})
+        return X, self.y.loc[:, labels]
 
     def _find_offenders(self, tickers: tuple[str, ...]) -> dict[str, str]:
         """Halve a failing batch until the tickers are found that make it fail."""
@@ -307,7 +326,9 @@ class _Attempts:
         half = len(tickers) // 2
         found: dict[str, str] = {}
         for part in (tickers[:half], tickers[half:]):
-            if self._fit(part) is None:
+            if self.n_attempts >= self.limit:
+                found.update(dict.fromkeys(part, error))
+            elif self._fit(part) is None:
                 found.update(self._find_offenders(part))
         return found
 
@@ -317,8 +338,10 @@ _NO_LABELS = "no return over the horizon is known"
 
 def describe(error: BaseException) -> str:
     """Give class and message of an error, in one line."""
-    message = " ".join(str(error).split())
+    # A dead worker's message goes on for paragraphs.
+    message = textwrap.shorten(str(error), 300, placeholder=" …")
     name = type(error).__name__
+    message = re.sub(r"^ModelFitError: (?=\w+: )", "", message)
     if isinstance(error, ModelFitError) and re.match(
         r"\w+(Error|Exception): ", message
     ):

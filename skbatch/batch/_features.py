@@ -30,11 +30,21 @@ class UniverseFeatures:
         Fitted on the universe.
     panel : DataFrame of shape (n_dates, n_columns)
         Rows of the panel that it was fitted on, or that follow them.
+    scale : str or None, default="auto"
+        Feature that holds a ticker's volatility, as forecasters take it.
     """
 
-    def __init__(self, extractor: SharedFeatureExtractor, panel: pd.DataFrame) -> None:
+    def __init__(
+        self,
+        extractor: SharedFeatureExtractor,
+        panel: pd.DataFrame,
+        scale: str | None = "auto",
+    ) -> None:
         self.extractor = extractor
         self.panel = panel
+        names = extractor.plan_.ticker_names
+        known = [name for name in names if name == scale]
+        self.names = volatility_features(names) if scale == "auto" else known
         self.tickers = list(extractor.plan_.tickers)
 
     def frames(self, batches: Sequence[Sequence[str]]) -> Iterator[pd.DataFrame]:
@@ -47,8 +57,8 @@ class UniverseFeatures:
             yield self.extractor.transform(self.panel)
             return
         extra = {}
-        if self.volatility is not None:
-            extra[TYPICAL_VOLATILITY] = typical_volatility(self.volatility)
+        if self.typical is not None:
+            extra[TYPICAL_VOLATILITY] = self.typical
         # The first pass over these rows has told what they lack.
         with warnings.catch_warnings():
             if extra:
@@ -60,12 +70,17 @@ class UniverseFeatures:
         yield from frames
 
     @cached_property
+    def typical(self) -> np.ndarray | None:
+        """Typical volatility of all tickers, `(n_dates,)`."""
+        return None if self.volatility is None else typical_volatility(self.volatility)
+
+    @cached_property
     def volatility(self) -> np.ndarray | None:
         """Volatility per row `(n_dates, n_tickers)`, None without such a feature.
 
         NaN where unknown or zero; float32.
         """
-        names = volatility_features(self.extractor.plan_.ticker_names)
+        names = self.names
         if not names:
             return None
         volatility = np.full((len(self.panel), len(self.tickers)), np.nan, np.float32)

@@ -14,7 +14,7 @@ from skbatch.forecasting import (
     HistoricalMeanForecaster,
 )
 
-__all__ = ["models_of_rungs"]
+__all__ = ["models_of_rungs", "scale_of"]
 
 
 def models_of_rungs(forecaster: Any, market: pd.DataFrame | None) -> dict[Rung, Any]:
@@ -44,6 +44,13 @@ def models_of_rungs(forecaster: Any, market: pd.DataFrame | None) -> dict[Rung, 
     simpler = FallbackForecaster(simple, clone(mean), **options)
     models = (_beside(forecaster, market), _beside(simpler, market), mean)
     return dict(zip(RUNGS, models, strict=True))
+
+
+def scale_of(forecaster: Any) -> str | None:
+    """Find the feature by which a forecaster, or the first one in it, scales labels."""
+    params = forecaster.get_params()
+    found = [value for name, value in params.items() if name.endswith("scale")]
+    return found[0] if found else "auto"
 
 
 def _beside(forecaster: Any, market: pd.DataFrame | None) -> Any:

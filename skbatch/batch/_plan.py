@@ -14,7 +14,7 @@ from skbatch.batch._checkpoint import Checkpoint
 from skbatch.batch._features import UniverseFeatures
 from skbatch.batch._manager import Batch, SimpleBatchManager
 from skbatch.batch._memory import largest_batch
-from skbatch.batch._models import models_of_rungs
+from skbatch.batch._models import models_of_rungs, scale_of
 from skbatch.batch._run import BatchRun
 from skbatch.batch._tasks import Event, Member
 from skbatch.feature_extraction._history import panel_digest
@@ -36,6 +36,8 @@ class FittedBatches:
     ----------
     extractor : SharedFeatureExtractor or None
         Fitted; None if there was no ticker to fit on.
+    scale : str or None
+        Feature that forecasters scale labels by.
     batches : list of Batch
         The batches.
     members : list of Member
@@ -47,6 +49,7 @@ class FittedBatches:
     """
 
     extractor: Any
+    scale: str | None
     batches: list[Batch]
     members: list[Member]
     reasons: dict[str, list[str]]
@@ -75,7 +78,7 @@ def fit_batches(
         Fitted forecasters of all batches.
     """
     if not panel.shape[1]:
-        return FittedBatches(None, [], [], {}, [])
+        return FittedBatches(None, None, [], [], {}, [])
     monitor = system.performance_
     tickers = panel_tickers(panel)
     size = {"n_rows": len(panel), "n_tickers": len(tickers)}
@@ -92,7 +95,9 @@ def fit_batches(
         batches = manager.split(panel)
         if checkpoint is not None:
             batches = checkpoint.start(batches)
-        universe = UniverseFeatures(extractor, panel)
+        forecaster = system._part("forecaster")
+        scale = scale_of(forecaster)
+        universe = UniverseFeatures(extractor, panel, scale)
         labels = forward_returns(panel, system.horizon)
         market = None
         if len(tickers) > 1:
@@ -100,7 +105,7 @@ def fit_batches(
     run = BatchRun(
         universe,
         labels,
-        models_of_rungs(system._part("forecaster"), market),
+        models_of_rungs(forecaster, market),
         handler,
         monitor,
         checkpoint,
@@ -109,7 +114,9 @@ def fit_batches(
     )
     with monitor.stage("fit", **size):
         run.run(batches)
-    return FittedBatches(extractor, batches, run.members, run.reasons, run.events)
+    return FittedBatches(
+        extractor, scale, batches, run.members, run.reasons, run.events
+    )
 
 
 def _identity(system: Any, panel: pd.DataFrame) -> Mapping[str, str]:

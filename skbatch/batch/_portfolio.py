@@ -98,7 +98,7 @@ class Portfolio:
         """Take the columns of the tickers that were fitted, in their order."""
         kept = set(extractor.plan_.tickers)
         chosen = self.columns[self.columns.get_level_values(-1).isin(kept)]
-        return panel if len(chosen) == panel.shape[1] else panel[chosen]
+        return panel if chosen.equals(panel.columns) else panel[chosen]
 
 
 def _checked(X: Any) -> pd.DataFrame:

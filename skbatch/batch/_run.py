@@ -9,6 +9,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from joblib import cpu_count, effective_n_jobs
 from joblib.parallel import get_active_backend
@@ -193,6 +194,7 @@ class BatchRun:
                 self.handler,
                 self.progress.estimator,
                 own_context,
+                self.features.typical,
             )
             del frame, labels
 
@@ -280,6 +282,7 @@ def _fit_task(
     handler: BatchErrorHandler,
     estimator: Any,
     context: Any,
+    typical: np.ndarray | None,
 ) -> tuple[int, Outcome]:
     """Fit one task, in whichever process joblib chose."""
     with measure() as usage:
@@ -287,7 +290,7 @@ def _fit_task(
             with context.propagate_callback_context(model):
                 context.call_on_fit_task_begin(estimator=estimator)
                 try:
-                    outcome = handler.attempt(task, X, y, model)
+                    outcome = handler.attempt(task, X, y, model, typical)
                 finally:
                     context.call_on_fit_task_end(estimator=estimator)
         except MemoryError as error:

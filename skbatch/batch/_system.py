@@ -388,7 +388,9 @@ class BatchForecastingSystem(CallbackSupportMixin, BatchForecasterMixin, PartsMi
         """Give each fitted forecaster with its features of some rows."""
         members = self.fitted_.members
         if members:
-            universe = UniverseFeatures(self.fitted_.extractor, panel)
+            universe = UniverseFeatures(
+                self.fitted_.extractor, panel, self.fitted_.scale
+            )
             frames = universe.frames([member.tickers for member in members])
             for member in members:
                 yield member, next(frames)

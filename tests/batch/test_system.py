@@ -1,0 +1,392 @@
+"""The system is a scikit-learn estimator that goes from prices to forecasts."""
+
+import subprocess
+import sys
+
+import joblib
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.base import clone
+from sklearn.model_selection import GridSearchCV, TimeSeriesSplit, cross_val_score
+from sklearn.pipeline import make_pipeline
+
+from skbatch import (
+    BatchLinearForecaster,
+    BatchXGBoostForecaster,
+    FallbackForecaster,
+    SharedFeatureExtractor,
+    forward_returns,
+)
+from skbatch.batch import BatchErrorHandler, BatchForecastingSystem
+from skbatch.exceptions import BatchWarning, FallbackWarning, PanelError
+from skbatch.forecasting import HistoricalMeanForecaster
+from skbatch.metrics import make_forecast_scorer
+from skbatch.testing import check_no_lookahead
+
+TICKERS = list("ABCDEFGH")
+
+
+def trees(strategy="pooled"):
+    return FallbackForecaster(
+        BatchXGBoostForecaster(strategy, n_estimators=5, n_jobs=1),
+        BatchLinearForecaster(strategy),
+    )
+
+
+# From prices to forecasts -------------------------------------------------------------
+
+
+def test_one_batch_is_the_pipeline(make_system, prices):
+    system = make_system(forecaster=trees()).fit(prices)
+    features = SharedFeatureExtractor(windows=(5, 21, 63))
+    pipeline = make_pipeline(features, trees()).fit(prices, forward_returns(prices, 5))
+    expected = pipeline.predict(prices.iloc[-9:])
+    actual = system.predict(prices.iloc[-9:])
+    pd.testing.assert_frame_equal(actual, expected, check_exact=True, check_names=False)
+    result = system.forecast()
+    assert result.date == prices.index[-1]
+    assert result.horizon == system.horizon_ == 5
+    np.testing.assert_array_equal(result.expected_returns, expected.iloc[-1])
+    assert result.provenance.loc["A"].tolist() == ["BatchXGBoostForecaster", "all", ""]
+    pd.testing.assert_frame_equal(result.provenance, system.provenance_)
+
+
+@pytest.mark.parametrize("strategy", ["linear", "trees"])
+@pytest.mark.parametrize(
+    "params",
+    [
+        {"max_batch_size": 3},
+        {"max_batch_size": 1},
+        {"max_batch_size": 3, "groups": dict(zip(TICKERS, "xyxyxyzz", strict=True))},
+        {"max_batch_size": 3, "groups": "correlation"},
+        {"max_batch_size": 2, "n_jobs": 2},
+    ],
+    ids=["three", "single", "groups", "correlation", "parallel"],
+)
+def test_batches_change_nothing_for_models_of_single_tickers(
+    make_system, prices, strategy, params
+):
+    model = BatchLinearForecaster("per_ticker")
+    model = model if strategy == "linear" else trees("per_ticker")
+    one = make_system(forecaster=model).fit(prices)
+    many = make_system(forecaster=model, **params).fit(prices)
+    assert len(many.fitted_.batches) > 2
+    for rows in (prices, prices.iloc[-1:]):
+        pd.testing.assert_frame_equal(
+            many.predict(rows), one.predict(rows), check_exact=True
+        )
+    pd.testing.assert_series_equal(
+        many.forecast().expected_returns,
+        one.forecast().expected_returns,
+        check_exact=True,
+    )
+
+
+def test_a_scale_of_ones_own_changes_nothing_either(make_system, prices):
+    model = BatchLinearForecaster("per_ticker", scale="volatility_21")
+    one = make_system(forecaster=model).fit(prices)
+    many = make_system(forecaster=model, max_batch_size=3).fit(prices)
+    pd.testing.assert_frame_equal(
+        many.predict(prices), one.predict(prices), check_exact=True
+    )
+
+
+def test_features_without_volatility_can_be_batched(make_system, prices):
+    features = SharedFeatureExtractor(families=["returns", "market"], windows=(5, 21))
+    one = make_system(features=features).fit(prices)
+    many = make_system(features=features, max_batch_size=3).fit(prices)
+    pd.testing.assert_frame_equal(
+        many.predict(prices), one.predict(prices), check_exact=True
+    )
+
+
+def test_several_horizons_are_side_by_side(make_system, prices):
+    both = make_system(horizon=(3, 10), max_batch_size=3).fit(prices)
+    result = both.forecast()
+    assert result.horizon == (3, 10)
+    for horizon in (3, 10):
+        alone = make_system(horizon=horizon).fit(prices).forecast()
+        np.testing.assert_allclose(
+            result.expected_returns[horizon], alone.expected_returns
+        )
+    assert result.provenance.index.names == ["horizon", "ticker"]
+
+
+@pytest.mark.parametrize("horizon", [3, (3, 10)])
+def test_new_rows_are_forecast_without_fitting_anew(make_system, prices, horizon):
+    system = make_system(horizon, max_batch_size=3).fit(prices.iloc[:-4])
+    result = system.forecast(prices.iloc[-4:])
+    assert result.date == prices.index[-1]
+    expected = system.predict(prices.iloc[-4:]).iloc[-1]
+    np.testing.assert_array_equal(result.expected_returns, expected)
+    whole = make_system(horizon).fit(prices).fitted_.extractor.transform(prices)
+    assert whole.iloc[-1].notna().any()
+
+
+def test_new_prices_that_cannot_be_used_are_no_forecast(
+    make_system, prices, assert_accounted
+):
+    system = make_system().fit(prices.iloc[:-2])
+    new = prices.iloc[-2:].copy()
+    new.iloc[0, 1] *= 100
+    new.iloc[1, 2] = -1.0
+    result = system.forecast(new)
+    assert_accounted(result, TICKERS)
+    assert list(result.expected_returns.index[result.expected_returns.isna()]) == [
+        "B",
+        "C",
+    ]
+    assert "quarantined (jump)" in result.provenance.loc["B", "reason"]
+    assert "quarantined (invalid)" in result.provenance.loc["C", "reason"]
+    good = system.forecast(prices.iloc[-2:])
+    assert good.expected_returns.notna().all()
+
+
+def test_one_ticker(make_system, prices, assert_accounted):
+    result = make_system().fit(prices[["A"]]).forecast()
+    assert_accounted(result, ["A"])
+    assert np.isfinite(result.expected_returns["A"])
+
+
+@pytest.mark.filterwarnings("ignore::skbatch.exceptions.BatchWarning")
+def test_all_tickers_unusable(make_system, prices, assert_accounted):
+    system = make_system().fit(prices * 0 + 7.0)
+    result = system.forecast()
+    assert_accounted(result, TICKERS)
+    assert result.expected_returns.isna().all()
+    assert system.predict(prices).isna().all(axis=None)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda p: p.iloc[:, :0], "`X` must have tickers"),
+        (lambda p: p.iloc[:0], "`X` must have at least one date"),
+        (lambda p: p.iloc[::-1], "sorted"),
+        (lambda p: p.iloc[:4], "`horizon` must be less than the number of dates"),
+    ],
+    ids=["no tickers", "no dates", "reversed", "too short"],
+)
+def test_malformed_prices_are_refused(make_system, prices, change, message):
+    with pytest.raises(ValueError, match=message):
+        make_system().fit(change(prices))
+
+
+def test_quarantined_tickers_have_no_part_in_the_market(make_system, prices):
+    dirty = prices.assign(Z=prices["A"].where(prices.index != prices.index[-9], 1e6))
+    with pytest.warns(BatchWarning, match=r"1 of 9 tickers have prices.*: Z\. See"):
+        result = make_system().fit(dirty).forecast()
+    expected = make_system().fit(prices).forecast()
+    np.testing.assert_array_equal(
+        result.expected_returns[TICKERS], expected.expected_returns
+    )
+    assert np.isnan(result.expected_returns["Z"])
+    assert result.provenance.loc["Z", "reason"].startswith("quarantined (jump): ")
+
+
+def test_columns_of_fit_are_demanded(make_system, prices):
+    system = make_system().fit(prices)
+    with pytest.raises(PanelError, match=r"columns seen in `fit`. Got 1 fewer \(C\)"):
+        system.predict(prices.drop(columns="C"))
+    expected = system.predict(prices)
+    pd.testing.assert_frame_equal(system.predict(prices[TICKERS[::-1]]), expected)
+
+
+def test_arrays_in_arrays_out(make_system, prices):
+    system = make_system().fit(prices.to_numpy()[:-1])
+    forecasts = system.predict(prices.to_numpy()[-1:])
+    frame = make_system().fit(prices.iloc[:-1].reset_index(drop=True))
+    expected = frame.predict(prices.reset_index(drop=True).iloc[-1:])
+    assert isinstance(forecasts, np.ndarray)
+    np.testing.assert_array_equal(forecasts, expected)
+    assert list(system.forecast().expected_returns.index)[:2] == ["x0", "x1"]
+
+
+def test_ohlcv_panels_in_either_order_of_levels(make_system, prices):
+    fields = {name: prices * k for name, k in [("Close", 1), ("High", 1.01)]}
+    fields |= {"Low": prices * 0.99, "Open": prices, "Volume": prices * 1e4}
+    panel = pd.concat(fields, axis=1)
+    system = make_system(max_batch_size=3).fit(panel)
+    swapped = panel.swaplevel(axis=1).sort_index(axis=1)
+    pd.testing.assert_frame_equal(
+        system.predict(swapped.iloc[-3:]), system.predict(panel.iloc[-3:])
+    )
+    other = make_system().fit(swapped).forecast()
+    np.testing.assert_allclose(
+        other.expected_returns[TICKERS], system.forecast().expected_returns[TICKERS]
+    )
+
+
+def test_one_call_from_prices_to_a_dict(make_system, prices):
+    system = make_system()
+    with pytest.warns(BatchWarning, match="Got no prices of X"):
+        returns = system.forecast_batch_returns(["C", "X", "A"], prices, periods=3)
+    expected = make_system(horizon=3).fit(prices).forecast().expected_returns
+    assert list(returns) == ["C", "X", "A"]
+    assert returns["C"] == expected["C"]
+    assert returns["A"] == expected["A"]
+    assert np.isnan(returns["X"])
+    assert not hasattr(system, "fitted_")
+    assert system.horizon == 5
+
+
+# It is scikit-learn -------------------------------------------------------------------
+
+
+def test_default_parts_have_parameters(prices):
+    system = BatchForecastingSystem()
+    assert system.features is None
+    params = system.get_params()
+    trees = BatchXGBoostForecaster()
+    assert params["forecaster__estimator__max_depth"] == trees.max_depth
+    assert params["features__windows"] == SharedFeatureExtractor().windows
+    assert params["error_handler__max_jump"] == BatchErrorHandler().max_jump
+    system.set_params(forecaster__estimator__max_depth=2)
+    assert system.features is None
+    assert system.forecaster.estimator.max_depth == 2
+    assert system.get_params()["forecaster__estimator__max_depth"] == 2
+    with pytest.raises(ValueError, match="Invalid parameter 'depth'"):
+        system.set_params(forecaster__depth=2)
+
+
+def test_a_preset_makes_the_default_parts():
+    fast = BatchForecastingSystem(preset="speed").get_params()
+    slow = BatchForecastingSystem(preset="accuracy").get_params()
+    name = "forecaster__estimator__n_estimators"
+    assert fast[name] < BatchXGBoostForecaster().n_estimators < slow[name]
+    system = BatchForecastingSystem()
+    system.set_params(preset="speed", forecaster__estimator__max_depth=2)
+    assert system.get_params()[name] == fast[name]
+
+
+def test_clones_are_equal_and_unfitted(make_system, prices):
+    for system in (BatchForecastingSystem(preset="speed"), make_system().fit(prices)):
+        copy = clone(system)
+        assert not hasattr(copy, "fitted_")
+        assert repr(copy) == repr(system)
+        assert "BatchForecastingSystem" in system._repr_html_()
+
+
+@pytest.mark.filterwarnings("ignore::skbatch.exceptions.FallbackWarning")
+def test_a_grid_search_needs_no_labels(make_system, prices):
+    system = make_system(forecaster=None)
+    grid = {
+        "forecaster__estimator__max_depth": [2, 3],
+        "forecaster__estimator__n_estimators": [3],
+    }
+    search = GridSearchCV(system, grid, cv=TimeSeriesSplit(3)).fit(prices)
+    assert search.best_estimator_.forecaster.estimator.n_estimators == 3
+    # By hand: every fold's score is R² over the labels that the fold's prices give.
+    chosen = search.best_estimator_
+    for fold, (train, test) in enumerate(TimeSeriesSplit(3).split(prices)):
+        model = clone(chosen).fit(prices.iloc[train])
+        y = forward_returns(prices.iloc[test], 5).to_numpy()
+        forecast = model.predict(prices.iloc[test]).to_numpy()
+        use = np.isfinite(y) & np.isfinite(forecast)
+        error = ((y - forecast)[use] ** 2).sum()
+        expected = 1 - error / ((y[use] - y[use].mean()) ** 2).sum()
+        found = search.cv_results_[f"split{fold}_test_score"][search.best_index_]
+        assert found == pytest.approx(expected)
+
+
+def test_scorers_of_labels_take_labels(make_system, prices):
+    y = forward_returns(prices, 5)
+    scores = cross_val_score(
+        make_system(),
+        prices,
+        y,
+        scoring=make_forecast_scorer("rank_ic"),
+        cv=TimeSeriesSplit(3),
+    )
+    assert np.isfinite(scores).all()
+    with pytest.raises(ValueError, match="`y` must have the horizon of the system, 5"):
+        make_system().fit(prices, forward_returns(prices, 3))
+
+
+def test_a_fold_without_known_labels_has_no_score(make_system, prices):
+    system = make_system().fit(prices)
+    assert np.isnan(system.score(prices.iloc[-5:]))
+    rows = prices.iloc[:-9]
+    y = forward_returns(prices, 5).iloc[:-9]
+    known = y.copy()
+    known.iloc[-5:] = np.nan
+    assert system.score(rows) == pytest.approx(system.score(rows, known))
+    assert system.score(rows) != pytest.approx(system.score(rows, y))
+
+
+def test_nothing_looks_ahead(prices):
+    model = BatchLinearForecaster()
+    system = BatchForecastingSystem(
+        3,
+        forecaster=model,
+        features=SharedFeatureExtractor(windows=(5, 21)),
+        max_batch_size=3,
+    )
+    check_no_lookahead(system, prices.iloc[:150, :4], horizon=3, n_cuts=2)
+
+
+def test_a_saved_system_forecasts_the_same_elsewhere(make_system, prices, tmp_path):
+    system = make_system(forecaster=trees(), max_batch_size=3).fit(prices)
+    joblib.dump(system, tmp_path / "system.joblib")
+    prices.iloc[-3:].to_pickle(tmp_path / "rows.pkl")
+    code = (
+        "import joblib, pandas as pd, sys\n"
+        "system = joblib.load(sys.argv[1] + '/system.joblib')\n"
+        "rows = pd.read_pickle(sys.argv[1] + '/rows.pkl')\n"
+        "system.predict(rows).to_pickle(sys.argv[1] + '/out.pkl')\n"
+        "print(system.forecast())\n"
+    )
+    subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=True)
+    pd.testing.assert_frame_equal(
+        pd.read_pickle(tmp_path / "out.pkl"),
+        system.predict(prices.iloc[-3:]),
+        check_exact=True,
+    )
+
+
+@pytest.mark.parametrize(
+    ("params", "message"),
+    [
+        ({"horizon": 0}, "horizon"),
+        ({"preset": "fast"}, "preset"),
+        ({"forecaster": "xgboost"}, "forecaster"),
+        ({"features": 3}, "features"),
+        ({"max_batch_size": 0}, "max_batch_size"),
+        ({"memory_budget": "much"}, "`memory_budget` must be a size such as '4GiB'"),
+        ({"memory_budget": -1.0}, "memory_budget"),
+        ({"memory_budget": "1KiB"}, "`memory_budget` must be at least"),
+        ({"groups": 3}, "groups"),
+        ({"n_jobs": "all"}, "n_jobs"),
+        ({"error_handler": BatchErrorHandler(max_jump=1)}, "max_jump"),
+        ({"error_handler": BatchErrorHandler(max_attempts=0)}, "max_attempts"),
+    ],
+)
+def test_bad_arguments_are_refused(make_system, prices, params, message):
+    with pytest.raises(ValueError, match=message):
+        make_system(**params).fit(prices)
+
+
+def test_tickers_of_other_models_are_named_once(make_system, prices):
+    young = prices.copy()
+    young.loc[young.index[:-40], ["B", "G"]] = np.nan
+    with pytest.warns(FallbackWarning, match="2 of 8 tickers.*: B, G") as caught:
+        system = make_system(forecaster=trees(), max_batch_size=3).fit(young)
+    assert len(caught) == 1
+    reason = system.provenance_.loc["B", "reason"]
+    assert reason == "primary: 35 labels, needs 63"
+    assert system.forecast().provenance.loc["B", "reason"] == reason
+
+
+def test_forecasters_without_provenance_are_named(make_system, prices):
+    model = HistoricalMeanForecaster(min_labels=100)
+    young = prices.assign(B=prices["B"].where(prices.index > prices.index[-60]))
+    result = make_system(forecaster=model).fit(young).forecast()
+    assert result.provenance.loc["A", "model"] == "HistoricalMeanForecaster"
+    assert result.provenance.loc["B"].tolist() == [
+        "none",
+        "all",
+        "forecast not finite",
+    ]
+    assert "7 of 8 expected returns" in repr(result)
+    assert list(result.to_frame()) == ["expected_return", "model", "batch", "reason"]
