@@ -13,7 +13,7 @@ import pytest
 from skbatch.batch import _monitor
 from skbatch.batch._advice import Record, Run, advise
 from skbatch.batch._monitor import BatchPerformanceMonitor
-from skbatch.batch._usage import Usage
+from skbatch.batch._usage import Usage, rss
 from skbatch.feature_extraction import SharedFeatureExtractor, clear_cache
 
 MIB, GIB = 2**20, 2**30
@@ -66,12 +66,16 @@ def test_stages_are_measured():
 
 def test_stages_that_come_again_are_added():
     monitor = BatchPerformanceMonitor()
-    for pause in (0.02, 0.03):
+    for pause, size in [(0.05, 100 * MIB), (0.01, 0)]:
+        before = rss()
         with monitor.stage("forecast", n_tickers=4):
+            memory = b"x" * size
             time.sleep(pause)
+            del memory
     report = monitor.report()
+    assert report["peak_bytes"].item() - before > 80 * MIB
     assert list(report.index) == [("stage", "forecast")]
-    assert 0.05 <= report["seconds"].item() < 0.5
+    assert 0.06 <= report["seconds"].item() < 0.5
     assert report["n_tickers"].item() == 4
 
 
