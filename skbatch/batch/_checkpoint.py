@@ -7,6 +7,7 @@ import io
 import json
 import logging
 import os
+import pickle
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -87,9 +88,17 @@ class Checkpoint:
         ------
         OSError
             If the disk is full, or the folder not writable.
+        CheckpointError
+            If a forecaster cannot be pickled.
         """
         buffer = io.BytesIO()
-        joblib.dump(outcome, buffer)
+        try:
+            joblib.dump(outcome, buffer)
+        except (pickle.PicklingError, AttributeError, TypeError) as error:
+            raise CheckpointError(
+                f"Forecasters must be picklable for checkpoints. Got {error}. Define "
+                "their class in a module, or pass no checkpoint_dir."
+            ) from error
         payload = buffer.getvalue()
         self._write(self._path(task), _hash(payload) + payload)
 

@@ -32,7 +32,7 @@ from skbatch.batch._tasks import (
     Task,
 )
 from skbatch.batch._usage import measure
-from skbatch.exceptions import BatchWarning
+from skbatch.exceptions import BatchWarning, CheckpointError
 from skbatch.forecasting._progress import Progress
 
 __all__ = ["BatchRun"]
@@ -119,7 +119,7 @@ class BatchRun:
         if not waiting:
             return
         with self.progress.round(
-            "recover" if self.events else "fit", len(waiting)
+            "recover" if self.events else "batches", len(waiting)
         ) as context:
             yield from self._run_waiting(waiting, context)
 
@@ -228,7 +228,7 @@ class BatchRun:
             return
         try:
             self.checkpoint.save(task, outcome)
-        except OSError as error:
+        except (OSError, CheckpointError) as error:
             self._disk_failed = True
             self.events.append(
                 Event(task.batch.name, "no checkpoint", (), describe(error))

@@ -99,7 +99,7 @@ def _make_faulty():
     return make_faulty
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def assert_accounted():
     """A function that demands a forecast or a reason for every ticker."""
 
@@ -115,7 +115,7 @@ def assert_accounted():
     return check
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def assert_same():
     """A function that demands the same forecasts of some tickers, bit by bit."""
 

@@ -1,0 +1,194 @@
+"""Runs that were interrupted go on, and only with what belongs to them."""
+
+import logging
+import warnings
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from skbatch import BatchLinearForecaster
+from skbatch.batch._checkpoint import Checkpoint
+from skbatch.exceptions import BatchWarning, CheckpointError, ModelFitError
+
+TICKERS = list("ABCDEFGH")
+
+
+@pytest.fixture
+def fits(monkeypatch):
+    """First tickers of the batches that were fitted."""
+    seen = []
+    fit = BatchLinearForecaster.fit
+
+    def counted(self, X, y):
+        seen.append(y.columns[0])
+        return fit(self, X, y)
+
+    monkeypatch.setattr(BatchLinearForecaster, "fit", counted)
+    return seen
+
+
+@pytest.fixture
+def run(make_system, prices, tmp_path):
+    """A function that runs in one and the same folder."""
+
+    def run(prices=prices, **params):
+        params = {"max_batch_size": 3, "checkpoint_dir": tmp_path / "run", **params}
+        return make_system(**params).fit(prices)
+
+    run.folder = tmp_path / "run"
+    return run
+
+
+def outcomes(folder):
+    return sorted(folder.glob("batch-*.skbatch"))
+
+
+def test_a_finished_run_fits_nothing_again(run, fits):
+    first = run()
+    assert fits == ["A", "C", "F"]
+    assert len(outcomes(run.folder)) == 3
+    second = run()
+    assert fits == ["A", "C", "F"]
+    pd.testing.assert_series_equal(
+        second.forecast().expected_returns,
+        first.forecast().expected_returns,
+        check_exact=True,
+    )
+    pd.testing.assert_frame_equal(second.provenance_, first.provenance_)
+
+
+def test_what_is_missing_is_redone(run, fits):
+    first = run()
+    outcomes(run.folder)[1].unlink()
+    second = run(n_jobs=1)
+    assert fits == ["A", "C", "F", "C"]
+    pd.testing.assert_series_equal(
+        second.forecast().expected_returns, first.forecast().expected_returns
+    )
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda content: content[:-100],
+        lambda content: content[:10],
+        lambda content: b"",
+        lambda content: content[:-9] + b"x" + content[-8:],
+    ],
+    ids=["truncated", "header", "empty", "changed"],
+)
+def test_damaged_outcomes_are_redone(run, fits, damage, caplog):
+    first = run()
+    path = outcomes(run.folder)[2]
+    path.write_bytes(damage(path.read_bytes()))
+    with caplog.at_level(logging.WARNING, "skbatch"):
+        second = run()
+    assert fits == ["A", "C", "F", "F"]
+    assert "is damaged; its batch is run again" in caplog.text
+    pd.testing.assert_series_equal(
+        second.forecast().expected_returns, first.forecast().expected_returns
+    )
+    run()
+    assert len(fits) == 4
+
+
+def test_other_prices_are_refused(run, prices):
+    run()
+    changed = prices.copy()
+    changed.iloc[50, 2] *= 1.0001
+    with pytest.raises(CheckpointError, match=r"made with other prices\. Name another"):
+        run(changed)
+    with pytest.raises(CheckpointError, match="other prices"):
+        run(prices.iloc[:-1])
+
+
+@pytest.mark.parametrize(
+    ("params", "name"),
+    [
+        ({"horizon": 6}, "horizon"),
+        ({"max_batch_size": 4}, "max_batch_size"),
+        (
+            {"forecaster": BatchLinearForecaster("per_ticker", alpha=0.5)},
+            "forecaster__alpha",
+        ),
+        ({"groups": "correlation"}, "groups"),
+    ],
+)
+def test_other_settings_are_refused_by_name(run, params, name):
+    run()
+    with pytest.raises(CheckpointError, match=f"made with other {name}. Name"):
+        run(**params)
+
+
+def test_how_it_is_run_may_change(run, fits):
+    run()
+    run(n_jobs=2, memory_budget=None)
+    assert len(fits) == 3
+
+
+def test_another_version_is_refused(run, monkeypatch):
+    run()
+    monkeypatch.setattr("skbatch.batch._checkpoint.__version__", "0.0.1")
+    with pytest.raises(CheckpointError, match="made with other skbatch"):
+        run()
+
+
+@pytest.mark.parametrize("content", ["", "{", '{"identity": {}}', "[1]"])
+def test_a_manifest_that_is_none_is_refused(run, content):
+    run.folder.mkdir()
+    (run.folder / "manifest.json").write_text(content)
+    with pytest.raises(CheckpointError, match="a manifest that cannot be read"):
+        run()
+
+
+def test_a_budget_may_find_another_machine(run, fits, monkeypatch):
+    """The batches are those of the first run, whatever memory there is now."""
+    limits = iter([3, 2])
+    monkeypatch.setattr(
+        "skbatch.batch._plan.largest_batch", lambda *_: next(limits)
+    )
+    run(max_batch_size=None, memory_budget=0.5)
+    run(max_batch_size=None, memory_budget=0.9)
+    assert fits == ["A", "C", "F"]
+
+
+def test_a_failed_write_leaves_nothing_behind(tmp_path, monkeypatch):
+    checkpoint = Checkpoint(tmp_path, {})
+
+    def fail(descriptor):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("skbatch.batch._checkpoint.os.fsync", fail)
+    with pytest.raises(OSError, match="No space left"):
+        checkpoint.start([])
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_recovered_tickers_are_kept_too(run, prices, monkeypatch):
+    fit, strategies = BatchLinearForecaster.fit, []
+
+    def picky(self, X, y):
+        strategies.append(self.strategy)
+        if "C" in y.columns and self.strategy == "per_ticker":
+            raise ModelFitError("planted")
+        return fit(self, X, y)
+
+    monkeypatch.setattr(BatchLinearForecaster, "fit", picky)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        first = run().forecast()
+        n_fits = len(strategies)
+        second = run().forecast()
+    assert len(strategies) == n_fits
+    pd.testing.assert_frame_equal(second.to_frame(), first.to_frame())
+    assert second.provenance.loc["C", "reason"] == "model: ModelFitError: planted"
+    assert np.isfinite(second.expected_returns["C"])
+
+
+def test_what_cannot_be_pickled_costs_only_the_checkpoints(run, make_faulty):
+    with pytest.warns(BatchWarning, match="Forecasters must be picklable") as caught:
+        system = run(forecaster=make_faulty("model"))
+    assert len(caught) == 2
+    assert outcomes(run.folder) == []
+    assert system.forecast().expected_returns.notna().all()
