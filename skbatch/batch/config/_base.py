@@ -169,7 +169,7 @@ class _RaisesConfigError(ModelMetaclass):
     whose error would then hide which keys are wrong.
     """
 
-    def __call__(self: Any, *args: Any, **values: Any) -> Any:
+    def __call__(self: Any, /, *args: Any, **values: Any) -> Any:
         try:
             return super().__call__(*args, **values)
         except ValidationError as error:
@@ -315,7 +315,9 @@ def _unknown_key(
     section: type[Section], path: Path, value: str, origins: Mapping[Path, Origin]
 ) -> Problem:
     """Say that there is no such key, and which one was probably meant."""
-    valid = [*settings_of(section), *((name,) for name in sections(section))]
+    valid = list(settings_of(section))
+    if len(path) == 1:
+        valid += [(name,) for name in sections(section)]
     origin = origins.get(path)
     in_environment = origin is not None and origin.source == "environment"
     spell = variable if in_environment else dotted

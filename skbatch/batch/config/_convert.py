@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import ValidationError
 
-from skbatch.batch.config._base import Section, find_problems, null_word, settings_of
+from skbatch.batch.config._base import (
+    Section,
+    allowed,
+    find_problems,
+    null_word,
+    settings_of,
+)
 from skbatch.batch.config._errors import Origin, Problem, config_error, shown
 from skbatch.batch.config._load import merged, nested
 from skbatch.batch.config._parts import (
@@ -95,11 +101,14 @@ class _Reader:
 
     def read_system(self, system: Any) -> None:
         """Read a system and its parts."""
-        if not isinstance(system, batch_class("BatchForecastingSystem")):
-            self._refuse("system", system, "a BatchForecastingSystem")
-            return
-        for name, path in SYSTEM.items():
-            self._set(path, getattr(system, name), name)
+        owner = batch_class("BatchForecastingSystem")
+        if not isinstance(system, owner):
+            raise TypeError(
+                f"`system` must be a {owner.__name__}. Got {shown(system)}. Pass the "
+                "system, not a part of it."
+            )
+        parts = dict.fromkeys(["features", "forecaster", "error_handler"], ())
+        self._read(system, "", {**SYSTEM, **parts})
         self._read_part(system, "features", SharedFeatureExtractor, FEATURES)
         handler = batch_class("BatchErrorHandler")
         self._read_part(system, "error_handler", handler, HANDLER)
@@ -149,7 +158,8 @@ class _Reader:
     def _read(self, part: Any, name: str, paths: Mapping[str, Path]) -> None:
         """Read the parameters of a part; those that are no settings must be unset."""
         for parameter, described in signature(type(part)).parameters.items():
-            value, full = getattr(part, parameter), f"{name}__{parameter}"
+            value = getattr(part, parameter)
+            full = f"{name}__{parameter}" if name else parameter
             if parameter in paths:
                 if paths[parameter]:
                     self._set(paths[parameter], value, full)
@@ -159,8 +169,11 @@ class _Reader:
     def _set(self, path: Path, value: Any, parameter: str) -> None:
         """Take a setting over, unless a file would take it for None."""
         word = null_word(self.fields[path])
-        if word and isinstance(value, str) and value == word:
+        if isinstance(value, str) and word == value:
             self._refuse(parameter, value, f"another name than {word!r}")
+            return
+        if value is None and not word:
+            self._refuse(parameter, value, allowed(self.fields[path]))
             return
         *sections, key = path
         table = self.settings
@@ -195,11 +208,11 @@ def _shortest(config: Config) -> Config:
     """Leave out the settings that are as the preset or the defaults have them."""
     kind = type(config)
     settings: dict[str, Any] = {}
-    base = kind(preset=config.preset)
-    # First what decides on the other defaults.
-    for choose in (True, False):
+    base = kind()
+    # First what decides on the values of others.
+    for deciding in ({("preset",)}, set(_CHOICES), None):
         for path, value in _changes(config, base).items():
-            if not choose or path in _CHOICES or path == ("preset",):
+            if deciding is None or path in deciding:
                 settings = merged(settings, nested(path, value))
-        base = kind(**{"preset": config.preset, **settings})
+        base = kind(**settings)
     return base

@@ -121,9 +121,12 @@ def nearest(path: Path, paths: Iterable[Path]) -> Path | None:
     names: dict[str, Path] = {}
     for other in valid:
         names.setdefault(other[-1], other)
-    full = {dotted(other): other for other in valid}
+    # A section in front of the key counts only where it was not told apart.
+    full = {} if section else {dotted(other): other for other in valid}
     for candidates, wanted, cutoff in (
         (siblings, key, 0.7),
+        # A ticker, or anything else, below a setting that is a table.
+        (siblings, key.partition("__")[0], 1.0),
         (names, key, 1.0),
         (full, dotted(path), 0.7),
         (names, key, 0.7),

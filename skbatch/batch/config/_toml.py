@@ -76,7 +76,7 @@ def line_numbers(text: str) -> dict[Path, int]:
     """
     lines: dict[Path, int] = {}
     table: Path = ()
-    for number, line in enumerate(text.splitlines(), start=1):
+    for number, line in enumerate(text.split("\n"), start=1):
         if match := _TABLE.match(line):
             table = _parts(match[1])
             lines.setdefault(table, number)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from numbers import Real
 from typing import Annotated, Any, Literal
@@ -37,6 +38,8 @@ __all__ = [
     "Windows",
     "Workers",
 ]
+
+_SIZE = re.compile(r"\s*([0-9]+\.?[0-9]*|\.[0-9]+)\s*[KMGT]?i?B?\s*", re.IGNORECASE)
 
 Auto = Literal["auto"]
 Strategy = Literal["pooled", "vector", "per_ticker"]
@@ -103,12 +106,27 @@ def _known_families(values: Any) -> Any:
     return values
 
 
+def _one_or_more(value: Any) -> Any:
+    """Take a name for a list of it, as the extractor does."""
+    return (value,) if isinstance(value, str) else value
+
+
 Families = Annotated[
     tuple[str, ...],
     Field(min_length=1),
+    BeforeValidator(_one_or_more),
     AfterValidator(_known_families),
     Rule(f"a list of {', '.join(families())}"),
 ]
+
+
+def _is_size(text: str) -> str:
+    """Refuse what is no number of bytes with a unit."""
+    match = _SIZE.fullmatch(text)
+    if match is None or float(match[1]) == 0:
+        raise ValueError("size")
+    return text
+
 
 MemoryBudget = (
     Annotated[int, Field(ge=1), Rule("a number of bytes")]
@@ -117,7 +135,7 @@ MemoryBudget = (
     ]
     | Annotated[
         str,
-        Field(pattern=r"^[0-9]+(\.[0-9]+)? ?[kKMGT]i?B$"),
+        AfterValidator(_is_size),
         Rule('a size such as "4GiB" or "500MB"'),
     ]
 )

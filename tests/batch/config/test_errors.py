@@ -1,0 +1,94 @@
+import pickle
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from skbatch.batch.config import BatchForecastingConfig, ConfigError, ModelConfig
+from skbatch.batch.config._base import settings_of
+from skbatch.batch.config._errors import nearest, shown
+
+PATHS = list(settings_of(BatchForecastingConfig))
+KEYS = st.sampled_from([part for path in PATHS for part in path]) | st.text(max_size=3)
+SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=3)
+VALUES = st.recursive(
+    SCALARS | st.binary(max_size=2) | st.dates(),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=3)
+    ),
+    max_leaves=6,
+)
+
+
+def message(make, **values):
+    with pytest.raises(ConfigError) as caught:
+        make(**values)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("values", "meant"),
+    [
+        ({"model": {"max_dept": 3}}, "`model.max_depth`"),
+        ({"model": {"MAX_DEPTH": 3}}, "`model.max_depth`"),
+        ({"model": {"learning-rate": 3}}, "`model.learning_rate`"),
+        ({"model": {"max_batch_size": 3}}, "`batch.max_batch_size`"),
+        ({"max_depth": 3}, "`model.max_depth`"),
+        ({"fallback": {"max_jumps": 3}}, "`fallback.max_jump`"),
+        ({"performance": {"njobs": 3}}, "`performance.n_jobs`"),
+        ({"Model": {}}, "`model`"),
+        ({"horizons": 3}, "`horizon`"),
+    ],
+)
+def test_the_nearest_key_is_named(values, meant):
+    text = message(BatchForecastingConfig, **values)
+    assert text.endswith(f"Did you mean {meant}?")
+
+
+def test_the_keys_of_a_section_are_named_when_none_is_near():
+    text = message(BatchForecastingConfig, performance={"qqqq": 3})
+    assert text.endswith("Choose one of n_jobs, threads, device.")
+
+
+def test_sections_name_the_whole_path():
+    assert message(ModelConfig, max_depth=0) == (
+        "`model.max_depth` must be an integer of at least 1. Got 0. The default is 4."
+    )
+
+
+def test_nothing_is_near_among_nothing():
+    assert nearest(("a",), []) is None
+    assert nearest(("a",), [("a",)]) is None
+
+
+def test_values_are_shown_on_one_short_line():
+    assert shown("a\nb") == '"a\\nb"'
+    assert len(shown(list(range(1000)))) <= 60
+    assert shown(None) == "None"
+
+    class Table:
+        def __repr__(self):
+            return "a\nb"
+
+    assert shown(Table()) == "a Table"
+
+
+def test_errors_survive_pickling():
+    error = ConfigError(message(ModelConfig, max_depth=0))
+    assert str(pickle.loads(pickle.dumps(error))) == str(error)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.dictionaries(KEYS, VALUES, max_size=3))
+def test_anything_is_a_configuration_or_a_config_error(values):
+    try:
+        config = BatchForecastingConfig(**values)
+    except ConfigError as error:
+        lines = str(error).split("\n")
+        assert len(lines) != 2
+        for line in lines[1:] or lines:
+            assert line.startswith(("`", "- `"))
+            assert " must " in line
+            assert ". Got " in line
+    else:
+        assert BatchForecastingConfig.from_system(config.to_system()) == config

@@ -1,0 +1,273 @@
+import pytest
+
+from skbatch.batch.config import BatchForecastingConfig, ConfigError, ModelConfig
+from skbatch.batch.config._load import load
+
+
+@pytest.fixture(autouse=True)
+def _clean_environment(monkeypatch):
+    import os
+
+    for name in os.environ:
+        if name.startswith("SKBATCH_"):
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture
+def write(tmp_path):
+    """Write a file of settings."""
+
+    def write(text, name="skbatch.toml"):
+        path = tmp_path / name
+        path.write_text(text, encoding="utf-8")
+        return path
+
+    return write
+
+
+def test_keywords_win_over_environment_over_file_over_preset_over_default(
+    write, monkeypatch
+):
+    path = write(
+        'preset = "speed"\n[model]\nmax_depth = 2\nsubsample = 0.5\nthin = 4\n'
+    )
+    monkeypatch.setenv("SKBATCH_MODEL__SUBSAMPLE", "0.6")
+    monkeypatch.setenv("SKBATCH_MODEL__THIN", "5")
+    config = BatchForecastingConfig.from_file(path, model={"thin": 6})
+    model = config.model
+    speed = config.presets["speed"]["model"]
+    assert model.thin == 6
+    assert model.subsample == 0.6
+    assert model.max_depth == 2
+    assert model.n_estimators == speed["n_estimators"]
+    assert model.learning_rate == ModelConfig().learning_rate
+    assert BatchForecastingConfig.from_file(path, env=False).model.thin == 4
+    assert BatchForecastingConfig.from_file(path).model.thin == 5
+
+
+@pytest.mark.parametrize("source", ["keyword", "environment", "file"])
+def test_the_preset_may_come_from_anywhere_and_yields_to_everything(
+    source, write, monkeypatch
+):
+    path = write("[model]\nmax_bin = 7\n")
+    explicit = {}
+    if source == "keyword":
+        explicit["preset"] = "speed"
+    elif source == "environment":
+        monkeypatch.setenv("SKBATCH_PRESET", "speed")
+    else:
+        path = write('preset = "speed"\n[model]\nmax_bin = 7\n')
+    model = BatchForecastingConfig.from_file(path, **explicit).model
+    assert model == BatchForecastingConfig(preset="speed", model={"max_bin": 7}).model
+
+
+def test_keywords_that_are_none_leave_the_file_in_force(write):
+    path = write("horizon = 3\n[model]\nmax_depth = 2\n")
+    config = BatchForecastingConfig.from_file(
+        path, horizon=None, model={"max_depth": None}
+    )
+    assert (config.horizon, config.model.max_depth) == (3, 2)
+
+
+def test_keywords_may_be_sections(write):
+    path = write("[model]\nmax_depth = 2\n")
+    config = BatchForecastingConfig.from_file(path, model=ModelConfig(max_bin=8))
+    assert (config.model.max_depth, config.model.max_bin) == (2, 8)
+
+
+def test_no_file_is_needed(monkeypatch):
+    monkeypatch.setenv("SKBATCH_HORIZON", "[1, 5]")
+    assert BatchForecastingConfig.from_file().horizon == (1, 5)
+    assert BatchForecastingConfig.from_file(env=False) == BatchForecastingConfig()
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "section", "value"),
+    [
+        ("BATCH__MEMORY_BUDGET", "4GiB", "batch", "4GiB"),
+        ("BATCH__MEMORY_BUDGET", '"4GiB"', "batch", "4GiB"),
+        ("BATCH__MEMORY_BUDGET", "0.5", "batch", 0.5),
+        ("BATCH__MEMORY_BUDGET", "none", "batch", None),
+        ("BATCH__GROUPS", "correlation", "batch", "correlation"),
+        ("BATCH__GROUPS", '{A = "x", "B.C" = "y"}', "batch", {"A": "x", "B.C": "y"}),
+        ("BATCH__CHECKPOINT_DIR", "2024", "batch", "2024"),
+        ("BATCH__CHECKPOINT_DIR", "2024-01-31", "batch", "2024-01-31"),
+        ("BATCH__CHECKPOINT_DIR", "'a b'", "batch", "a b"),
+        ("FEATURES__WINDOWS", "[5, 21]", "features", (5, 21)),
+        ("FEATURES__FAMILIES", "returns", "features", ("returns",)),
+        ("MODEL__MIN_CHILD_WEIGHT", "auto", "model", "auto"),
+        ("MODEL__MIN_CHILD_WEIGHT", "2", "model", 2.0),
+        ("MODEL__RELATIVE", "false", "model", False),
+        ("MODEL__SCALE", "volatility_21", "model", "volatility_21"),
+        ("PERFORMANCE__DEVICE", "cuda:1", "performance", "cuda:1"),
+    ],
+)
+def test_variables_are_read_as_values_or_else_as_text(
+    name, text, section, value, monkeypatch
+):
+    monkeypatch.setenv(f"SKBATCH_{name}", text)
+    config = BatchForecastingConfig.from_file()
+    read = getattr(getattr(config, section), name.partition("__")[2].lower())
+    assert (type(read), read) == (type(value), value)
+
+
+def test_a_variable_may_hold_a_section(write, monkeypatch):
+    path = write("[model]\nmax_depth = 2\nmax_bin = 8\n")
+    monkeypatch.setenv("SKBATCH_MODEL", "{max_depth = 3, thin = 2}")
+    monkeypatch.setenv("SKBATCH_MODEL__THIN", "4")
+    model = BatchForecastingConfig.from_file(path).model
+    assert (model.max_depth, model.max_bin, model.thin) == (3, 8, 4)
+
+
+def test_a_variable_holds_one_value_only(monkeypatch):
+    monkeypatch.setenv("SKBATCH_HORIZON", "5\npreset = 'speed'")
+    with pytest.raises(ConfigError, match=r"^SKBATCH_HORIZON: `horizon` must be"):
+        BatchForecastingConfig.from_file()
+
+
+def test_a_table_of_groups_replaces_that_of_the_file(write, monkeypatch):
+    path = write('[batch.groups]\nA = "x"\nB = "y"\n')
+    assert BatchForecastingConfig.from_file(path).batch.groups == {"A": "x", "B": "y"}
+    monkeypatch.setenv("SKBATCH_BATCH__GROUPS", '{C = "z"}')
+    assert BatchForecastingConfig.from_file(path).batch.groups == {"C": "z"}
+    config = BatchForecastingConfig.from_file(path, batch={"groups": {"D": "w"}})
+    assert config.batch.groups == {"D": "w"}
+
+
+def test_other_variables_are_left_alone(monkeypatch):
+    monkeypatch.setenv("SKBATCHES_HORIZON", "0")
+    monkeypatch.setenv("HORIZON", "0")
+    assert BatchForecastingConfig.from_file() == BatchForecastingConfig()
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        (
+            "SKBATCH_MODEL__MAX_DEPT",
+            "SKBATCH_MODEL__MAX_DEPT: `model.max_dept` must be a key that skbatch "
+            "knows. Got 3. Did you mean `SKBATCH_MODEL__MAX_DEPTH`?",
+        ),
+        (
+            "SKBATCH_MODEL_MAX_DEPTH",
+            "SKBATCH_MODEL_MAX_DEPTH: `model_max_depth` must be a key that skbatch "
+            "knows. Got 3. Did you mean `SKBATCH_MODEL__MAX_DEPTH`?",
+        ),
+        (
+            "SKBATCH_BATCH__GROUPS__AAPL",
+            "SKBATCH_BATCH__GROUPS__AAPL: `batch.groups__aapl` must be a key that "
+            "skbatch knows. Got 3. Did you mean `SKBATCH_BATCH__GROUPS`?",
+        ),
+        (
+            "SKBATCH_HORIZON__X",
+            "SKBATCH_HORIZON__X: `horizon__x` must be a key that skbatch knows. Got 3. "
+            "Did you mean `SKBATCH_HORIZON`?",
+        ),
+        (
+            "SKBATCH_MODEL",
+            "SKBATCH_MODEL: `model` must be a table of settings. Got 3. Write its keys "
+            "below [model].",
+        ),
+        (
+            "SKBATCH_QQQQQ",
+            "SKBATCH_QQQQQ: `qqqqq` must be a key that skbatch knows. Got 3. Choose "
+            "one of horizon, preset, batch, features, model, fallback, performance.",
+        ),
+    ],
+)
+def test_unknown_variables_are_reported(name, message, monkeypatch):
+    monkeypatch.setenv(name, "3")
+    with pytest.raises(ConfigError) as caught:
+        BatchForecastingConfig.from_file()
+    assert str(caught.value) == message
+
+
+def test_all_problems_are_listed_with_their_places(write, monkeypatch):
+    path = write(
+        """\
+horizon = 0
+[model]
+kind = "linear"
+max_dept = 3
+alpha = -1
+[batch.groups]
+A = "x"
+B = 3
+[modell]
+max_bin = 1
+"""
+    )
+    monkeypatch.setenv("SKBATCH_FALLBACK__MAX_JUMP", "high")
+    with pytest.raises(ConfigError) as caught:
+        BatchForecastingConfig.from_file(path, features={"windows": [5, 1]})
+    assert str(caught.value).splitlines() == [
+        "The configuration has 7 problems:",
+        f"- {path}, line 1: `horizon` must be an integer of at least 1 or a list of "
+        "different ones. Got 0. The default is 5.",
+        f"- {path}, line 4: `model.max_dept` must be a key that skbatch knows. Got 3. "
+        "Did you mean `model.max_depth`?",
+        f'- {path}, line 5: `model.alpha` must be a number above 0 or "auto". Got -1. '
+        'The default is "auto".',
+        f"- {path}, line 8: `batch.groups.B` must be a label like the others. Got 3. "
+        'Write such as AAPL = "tech".',
+        f"- {path}, line 9: `modell` must be a key that skbatch knows. Got "
+        "{max_bin = 1}. Did you mean `model`?",
+        "- SKBATCH_FALLBACK__MAX_JUMP: `fallback.max_jump` must be a number above 1. "
+        'Got "high". The default is 8.0.',
+        "- argument: `features.windows` must be a list of different integers of at "
+        "least 2. Got 1 as item 2. The default is [5, 10, 21, 63, 126, 252].",
+    ]
+
+
+def test_a_variable_that_corrects_the_file_is_enough(write, monkeypatch):
+    path = write("[model]\nmax_depth = 0\n")
+    monkeypatch.setenv("SKBATCH_MODEL__MAX_DEPTH", "3")
+    assert BatchForecastingConfig.from_file(path).model.max_depth == 3
+
+
+@pytest.mark.parametrize(
+    ("text", "part"),
+    [
+        ("horizon = ", "end of document"),
+        ("horizon = 5\nhorizon = 6\n", "line 2"),
+        ("preset = speed\n", "line 1"),
+    ],
+)
+def test_files_must_be_toml(text, part, write):
+    path = write(text)
+    with pytest.raises(ConfigError) as caught:
+        BatchForecastingConfig.from_file(path)
+    message = str(caught.value)
+    assert message.startswith(f"{path} must be a TOML file. Got: ")
+    assert part in message
+
+
+def test_binary_files_are_refused(tmp_path):
+    path = tmp_path / "x.toml"
+    path.write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(ConfigError, match="must be a TOML file"):
+        BatchForecastingConfig.from_file(path)
+
+
+def test_files_may_begin_with_a_byte_order_mark(tmp_path):
+    path = tmp_path / "x.toml"
+    path.write_bytes(b"\xef\xbb\xbfhorizon = 3\r\n[model]\r\nmax_depth = 0\r\n")
+    with pytest.raises(ConfigError, match=r"x\.toml, line 3: `model\.max_depth`"):
+        BatchForecastingConfig.from_file(path)
+
+
+def test_missing_files_are_errors_of_the_system(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        BatchForecastingConfig.from_file(tmp_path / "none.toml")
+
+
+def test_origins_are_told(write, monkeypatch):
+    path = write('model.kind = "mean"\nfeatures = {windows = [5]}\n')
+    monkeypatch.setenv("SKBATCH_HORIZON", "3")
+    explicit = {"preset": "speed"}
+    _, origins = load(BatchForecastingConfig, path, True, explicit)
+    found = {where: (o.source, o.text) for where, o in origins.items()}
+    assert found["model", "kind"] == ("file", f"{path}, line 1")
+    assert found["features", "windows"] == ("file", f"{path}, line 2")
+    assert found["horizon",] == ("environment", "SKBATCH_HORIZON")
+    assert found["preset",] == ("argument", "argument")
