@@ -4,6 +4,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from skbatch.batch import BatchForecastingSystem, compare_batch_vs_individual
     from skbatch.feature_extraction import SharedFeatureExtractor
     from skbatch.forecasting import (
         BatchLinearForecaster,
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "BatchForecastingSystem",
     "BatchLinearForecaster",
     "BatchXGBoostForecaster",
     "FallbackForecaster",
@@ -23,6 +25,7 @@ __all__ = [
     "SharedFeatureExtractor",
     "__version__",
     "check_panel",
+    "compare_batch_vs_individual",
     "forward_returns",
     "read_panel",
 ]
@@ -30,12 +33,14 @@ __all__ = [
 # The imports above are for type checkers; at run time each name is imported on first
 # use, so that ``import skbatch`` does not pay for scikit-learn and XGBoost.
 _ROOMS = {
+    "BatchForecastingSystem": "skbatch.batch",
     "BatchLinearForecaster": "skbatch.forecasting",
     "BatchXGBoostForecaster": "skbatch.forecasting",
     "FallbackForecaster": "skbatch.forecasting",
     "HistoricalMeanForecaster": "skbatch.forecasting",
     "SharedFeatureExtractor": "skbatch.feature_extraction",
     "check_panel": "skbatch.panel",
+    "compare_batch_vs_individual": "skbatch.batch",
     "forward_returns": "skbatch.panel",
     "read_panel": "skbatch.panel",
 }

@@ -18,8 +18,9 @@ from joblib import effective_n_jobs
 from joblib.parallel import get_active_backend
 from sklearn.base import clone
 
+from skbatch.batch._models import param_of
 from skbatch.batch._usage import available_memory, format_bytes, rss
-from skbatch.exceptions import SkbatchWarning
+from skbatch.exceptions import ConfigError, SkbatchWarning
 from skbatch.forecasting._tasks import tail_rows, thinning
 from skbatch.panel import panel_tickers
 
@@ -148,7 +149,7 @@ def largest_batch(system: Any, panel: pd.DataFrame, extractor: Any) -> int | Non
 
     Raises
     ------
-    ValueError
+    ConfigError
         If the budget cannot be read, or is too small for batches of one ticker.
     """
     if system.memory_budget is None:
@@ -159,7 +160,7 @@ def largest_batch(system: Any, panel: pd.DataFrame, extractor: Any) -> int | Non
     allowed = (budget - before) / (1 + RESERVE)
     if model.added(1) > allowed:
         least = before + int(model.added(1) * (1 + RESERVE))
-        raise ValueError(
+        raise ConfigError(
             f"`memory_budget` must be at least {format_bytes(least)} for {len(panel)} "
             f"rows of {model.n_tickers} tickers, of which the process has "
             f"{format_bytes(before)} already. Got {format_bytes(budget)}. Raise it, or "
@@ -176,10 +177,7 @@ def _model(system: Any, panel: pd.DataFrame, extractor: Any) -> MemoryModel:
     """Read what the memory depends on from parameters and panel."""
     tickers = panel_tickers(panel)
     plan = extractor.plan_
-    params = {
-        name.rpartition("__")[2]: value
-        for name, value in reversed(system._part("forecaster").get_params().items())
-    }
+    forecaster = system._part("forecaster")
     horizons = np.atleast_1d(system.horizon)
     n_workers = effective_n_jobs(system.n_jobs)
     backend = type(get_active_backend()[0]).__name__
@@ -190,19 +188,19 @@ def _model(system: Any, panel: pd.DataFrame, extractor: Any) -> MemoryModel:
         len(horizons),
         len(plan.ticker_names),
         len(plan.market_names),
-        _share(len(panel), horizons, params),
-        params.get("strategy", "pooled"),
+        _share(len(panel), horizons, forecaster),
+        param_of(forecaster, "strategy", "pooled"),
         n_workers,
         n_workers > 1 and backend != "ThreadingBackend",
     )
 
 
-def _share(n_dates: int, horizons: np.ndarray, params: dict[str, Any]) -> float:
+def _share(n_dates: int, horizons: np.ndarray, forecaster: Any) -> float:
     """Count stacked rows of the largest model, relative to the rows of the panel."""
     horizon = int(horizons.min())
     span = max(1, n_dates - horizon)
-    tail = tail_rows(span, params.get("validation_size", "auto"))
-    thin = thinning(params.get("thin", "auto"), horizon)
+    tail = tail_rows(span, param_of(forecaster, "validation_size", "auto"))
+    thin = thinning(param_of(forecaster, "thin", "auto"), horizon)
     return (tail + (span - tail) / thin) / n_dates
 
 
@@ -215,7 +213,7 @@ def _budget(given: Any, before: int) -> int:
         except ValueError:
             number = float("nan")
         if match is None or not number > 0:
-            raise ValueError(
+            raise ConfigError(
                 "`memory_budget` must be a size such as '4GiB', bytes, or a fraction "
                 f"in (0, 1]. Got {given!r}. Write a number and a unit: KiB, MiB, GiB."
             )

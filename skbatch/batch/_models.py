@@ -14,7 +14,7 @@ from skbatch.forecasting import (
     HistoricalMeanForecaster,
 )
 
-__all__ = ["models_of_rungs", "scale_of"]
+__all__ = ["models_of_rungs", "param_of"]
 
 
 def models_of_rungs(forecaster: Any, market: pd.DataFrame | None) -> dict[Rung, Any]:
@@ -46,11 +46,11 @@ def models_of_rungs(forecaster: Any, market: pd.DataFrame | None) -> dict[Rung, 
     return dict(zip(RUNGS, models, strict=True))
 
 
-def scale_of(forecaster: Any) -> str | None:
-    """Find the feature by which a forecaster, or the first one in it, scales labels."""
+def param_of(forecaster: Any, name: str, default: Any = None) -> Any:
+    """Find a parameter of a forecaster, or of the first one in it that has it."""
     params = forecaster.get_params()
-    found = [value for name, value in params.items() if name.endswith("scale")]
-    return found[0] if found else "auto"
+    found = [v for key, v in params.items() if key.rpartition("__")[2] == name]
+    return found[0] if found else default
 
 
 def _beside(forecaster: Any, market: pd.DataFrame | None) -> Any:

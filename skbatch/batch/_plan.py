@@ -14,7 +14,7 @@ from skbatch.batch._checkpoint import Checkpoint
 from skbatch.batch._features import UniverseFeatures
 from skbatch.batch._manager import Batch, SimpleBatchManager
 from skbatch.batch._memory import largest_batch
-from skbatch.batch._models import models_of_rungs, scale_of
+from skbatch.batch._models import models_of_rungs, param_of
 from skbatch.batch._run import BatchRun
 from skbatch.batch._tasks import Event, Member
 from skbatch.feature_extraction._history import panel_digest
@@ -85,7 +85,7 @@ def fit_batches(
     checkpoint = None
     if system.checkpoint_dir is not None:
         checkpoint = Checkpoint(system.checkpoint_dir, _identity(system, panel))
-    with monitor.stage("features", **size), progress.task("features"):
+    with monitor.stage("prepare", **size), progress.task("prepare"):
         extractor = clone(system._part("features")).fit(panel)
         limit = largest_batch(system, panel, extractor)
         if limit is not None:
@@ -96,7 +96,7 @@ def fit_batches(
         if checkpoint is not None:
             batches = checkpoint.start(batches)
         forecaster = system._part("forecaster")
-        scale = scale_of(forecaster)
+        scale = param_of(forecaster, "scale", "auto")
         universe = UniverseFeatures(extractor, panel, scale)
         labels = forward_returns(panel, system.horizon)
         market = None
@@ -112,6 +112,8 @@ def fit_batches(
         system.n_jobs,
         progress,
     )
+    monitor.n_batches, monitor.horizon = len(batches), labels.attrs["horizon"]
+    monitor.thin = param_of(forecaster, "thin")
     with monitor.stage("fit", **size):
         run.run(batches)
     return FittedBatches(

@@ -178,7 +178,8 @@ class BatchRun:
         """Prepare each task when a worker is free for it."""
         frames = self._frames([task.batch.tickers for task in tasks.values()])
         for place, task in tasks.items():
-            frame = next(frames)
+            with self.monitor.stage("features"):
+                frame = next(frames)
             model = clone(self.models[task.rung])
             own_context = context.subcontext(task_name=task.batch.name)
             if isinstance(frame, MemoryError):

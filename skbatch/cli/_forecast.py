@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -44,7 +45,9 @@ def demo(horizon: Horizon = 5, holdout: Holdout = 252) -> None:
         return load_sp500_prices()
 
     with shown_to_users() as stages:
-        result = _run(read, horizon, holdout, stages)
+        with stages.stage("start"):
+            from skbatch.batch import BatchForecastingSystem
+        result = _run(read, BatchForecastingSystem(horizon), holdout, stages)
     report(result, stages.seconds)
 
 
@@ -58,7 +61,14 @@ def forecast(
             show_default=False,
         ),
     ],
-    horizon: Horizon = 5,
+    horizon: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Rows to look ahead; 5 is a week of trading days.",
+            show_default="5",
+        ),
+    ] = None,
     output: Annotated[
         Path | None, typer.Option(help="CSV file for the forecasts.")
     ] = None,
@@ -74,6 +84,30 @@ def forecast(
         str | None, typer.Option(help="Column of the prices in a long file.")
     ] = None,
     holdout: Holdout = 252,
+    config: Annotated[
+        Path | None,
+        typer.Option(help="TOML file of settings; see `skbatch config init`."),
+    ] = None,
+    preset: Annotated[
+        str | None, typer.Option(help="Settings for speed or accuracy.")
+    ] = None,
+    memory_budget: Annotated[
+        str | None,
+        typer.Option(help="Keep the memory below this, such as 4GiB, or 0.5 of it."),
+    ] = None,
+    checkpoint_dir: Annotated[
+        Path | None,
+        typer.Option(help="Folder in which a killed run finds what it had finished."),
+    ] = None,
+    n_jobs: Annotated[
+        int | None, typer.Option(help="Batches to fit at the same time.")
+    ] = None,
+    performance: Annotated[
+        Path | None, typer.Option(help="JSON file for time and memory.")
+    ] = None,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", help="Tell about each batch on stderr.")
+    ] = False,
 ) -> None:
     """Forecast the tickers of a file of prices."""
 
@@ -82,15 +116,54 @@ def forecast(
 
         return read_panel(prices, field=field, date=date, ticker=ticker, value=value)
 
+    options = {
+        "horizon": horizon,
+        "preset": preset,
+        "batch": _given(memory_budget=memory_budget, checkpoint_dir=checkpoint_dir),
+        "performance": _given(n_jobs=n_jobs),
+    }
+    if verbose:
+        logging.basicConfig(level=logging.INFO, format="%(name)s: %(message)s")
     with shown_to_users() as stages:
         if output is not None:
             _check_output(output, prices)
-        result = _run(read, horizon, holdout, stages)
+        system = _make_system(config, options, stages)
+        result = _run(read, system, holdout, stages)
+        if verbose:
+            result.advice = result.performance.recommendations()
         if output is not None:
             _write(result.forecasts, output)
+        if performance is not None:
+            _write_performance(result.performance, performance)
     report(result, stages.seconds)
-    if output is not None:
-        print(f"Written to {output}")
+    for path in filter(None, (output, performance)):
+        print(f"Written to {path}")
+
+
+def _given(**options: Any) -> dict[str, Any]:
+    """Take the options that were given; numbers and paths as settings have them."""
+    given = {name: value for name, value in options.items() if value not in (None, {})}
+    budget = given.get("memory_budget", "")
+    if budget.replace(".", "", 1).isdigit():
+        number = float(budget)
+        given["memory_budget"] = number if number <= 1 else int(number)
+    if "checkpoint_dir" in given:
+        given["checkpoint_dir"] = str(given["checkpoint_dir"])
+    return given
+
+
+def _make_system(config: Path | None, options: dict[str, Any], stages: Stages) -> Any:
+    """Make the system of a file of settings, the environment and the options."""
+    with stages.stage("start"):
+        from skbatch.batch.config import BatchForecastingConfig
+        from skbatch.exceptions import ConfigError
+
+        try:
+            return BatchForecastingConfig.from_file(
+                config, **_given(**options)
+            ).to_system()
+        except (OSError, ConfigError) as error:
+            raise UserError(str(error)) from error
 
 
 def _check_output(output: Path, prices: Path) -> None:
@@ -118,90 +191,72 @@ def _write(forecasts: pd.DataFrame, output: Path) -> None:
         raise UserError(f"`--output` must be writable. Got {error}.") from error
 
 
+def _write_performance(performance: Any, path: Path) -> None:
+    try:
+        performance.to_json(path)
+    except OSError as error:
+        raise UserError(f"`--performance` must be writable. Got {error}.") from error
+
+
 def _run(
-    read: Callable[[], pd.DataFrame], horizon: int, holdout: int, stages: Stages
+    read: Callable[[], pd.DataFrame], system: Any, holdout: int, stages: Stages
 ) -> Result:
     """Go from prices to the forecasts of the last date, and score a second fit."""
-    with stages.stage("start"):
-        import skbatch.forecasting
-        import skbatch.metrics  # noqa: F401
-        from skbatch.feature_extraction import SharedFeatureExtractor
-        from skbatch.panel import forward_returns
     try:
         with stages.stage("read"):
+            from skbatch.panel import forward_returns
+
             panel = read()
-            labels = forward_returns(panel, horizon)
+            labels = forward_returns(panel, system.horizon)
     except READ_ERRORS as error:
         raise UserError(str(error)) from error
-    with stages.stage("features"):
-        features = SharedFeatureExtractor().fit_transform(panel)
     with stages.stage("fit"):
-        model = _forecaster(stages).fit(features, labels)
+        system.set_callbacks(stages).fit(panel)
+    stages.split("fit", "features", system.performance_.report()["seconds"])
     with stages.stage("forecast"):
-        forecasts = _tabulate(model, features.iloc[[-1]])
+        result = system.forecast()
     scores = ""
     if holdout:
         with stages.stage("hold-out"):
-            scores = _score(features, labels, horizon, holdout, stages)
-    return Result(panel, forecasts, scores)
+            scores = _score(panel, labels, system, holdout)
+    return Result(panel, _tabulate(result), scores, result.performance, [])
 
 
-def _forecaster(stages: Stages) -> Any:
-    from skbatch.forecasting import (
-        BatchLinearForecaster,
-        BatchXGBoostForecaster,
-        FallbackForecaster,
-    )
-
-    model = FallbackForecaster(BatchXGBoostForecaster(), BatchLinearForecaster())
-    return model.set_callbacks(stages)
-
-
-def _tabulate(model: Any, features: pd.DataFrame) -> pd.DataFrame:
-    """Tabulate the forecasts of one date, in the order of the panel."""
-    import pandas as pd
-
-    forecasts = model.predict(features).iloc[0]
-    return pd.DataFrame(
-        {
-            "ticker": forecasts.index,
-            "date": features.index[-1],
-            "horizon": model.horizon_,
-            "expected_return": forecasts.to_numpy(),
-            "model": model.provenance_["model"].to_numpy(),
-            "reason": model.provenance_["reason"].to_numpy(),
-        }
-    )
+def _tabulate(result: Any) -> pd.DataFrame:
+    """Tabulate forecasts in the order of the panel, horizon by horizon."""
+    table = result.to_frame().reset_index()
+    if "horizon" not in table:
+        table["horizon"] = result.horizon
+    table["date"] = result.date
+    names = ["ticker", "date", "horizon", "expected_return", "model", "batch", "reason"]
+    return table[names]
 
 
-def _score(
-    features: pd.DataFrame,
-    labels: pd.DataFrame,
-    horizon: int,
-    holdout: int,
-    stages: Stages,
-) -> str:
+def _score(panel: pd.DataFrame, labels: pd.DataFrame, system: Any, holdout: int) -> str:
     """Score a second fit on the last rows, which it has not seen, and say it."""
+    from sklearn.base import clone
+
     from skbatch.forecasting import HistoricalMeanForecaster
     from skbatch.metrics import out_of_sample_r2, rank_information_coefficient_series
 
+    several = isinstance(system.horizon_, tuple)
+    horizon = max(system.horizon_ if several else (system.horizon_,))
     n_known = int(labels.iloc[: -holdout - horizon].notna().any(axis=1).sum())
     if holdout <= horizon or n_known < MIN_TRAINING * holdout:
         return (
             f"Not scored: {holdout} held-out rows must be more than the horizon, and "
             f"need {MIN_TRAINING} times as many rows to train on. There are {n_known}."
         )
+    actual, rows = labels.iloc[-holdout:], panel.iloc[-holdout:]
+    second = clone(system).set_params(checkpoint_dir=None)
     with warnings.catch_warnings():
         # The first fit has told what is wrong with the panel.
         warnings.simplefilter("ignore", SkbatchWarning)
-        model = _forecaster(stages)
-        model.fit(features.iloc[:-holdout], labels.iloc[:-holdout])
-        mean = HistoricalMeanForecaster()
-        mean.fit(features.iloc[:-holdout], labels.iloc[:-holdout])
-    actual = labels.iloc[-holdout:]
-    forecasts = model.predict(features.iloc[-holdout:])
+        forecasts = second.fit(panel.iloc[:-holdout]).predict(rows)
+        mean = clone(second).set_params(forecaster=HistoricalMeanForecaster())
+        drifts = mean.fit(panel.iloc[:-holdout]).predict(rows)
     r2 = out_of_sample_r2(actual, forecasts)
-    drift = out_of_sample_r2(actual, mean.predict(features.iloc[-holdout:]))
+    drift = out_of_sample_r2(actual, drifts)
     scores = [
         f"an R² of {100 * r2:+.2f} % against forecasting zero (each ticker's "
         f"historical mean: {100 * drift:+.2f} %)"

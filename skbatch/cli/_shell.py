@@ -14,7 +14,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from skbatch.exceptions import ConfigError, PanelError, SkbatchWarning
+from skbatch.exceptions import CheckpointError, ConfigError, PanelError, SkbatchWarning
 
 __all__ = [
     "Stages",
@@ -44,6 +44,7 @@ class Stages:
     progress: Progress | None
     seconds: dict[str, float] = field(default_factory=dict)
     current: str = ""
+    counted: str = ""
     max_propagation_depth: int | None = None
 
     @contextmanager
@@ -55,6 +56,12 @@ class Stages:
         yield
         self.seconds[name] = time.perf_counter() - start
 
+    def split(self, name: str, part: str, seconds: Any) -> None:
+        """Show a part of a stage before it, by the system's own measurement."""
+        taken = float(seconds.get(("stage", part), 0.0))
+        whole = self.seconds.pop(name)
+        self.seconds |= {part: taken, name: max(0.0, whole - taken)}
+
     def setup(self, estimator: Any, context: Any) -> None:
         """Do nothing; the protocol asks for it."""
 
@@ -62,15 +69,28 @@ class Stages:
         """Do nothing; the protocol asks for it."""
 
     def on_fit_task_begin(self, estimator: Any, context: Any) -> None:
-        """Start a bar for a task that counts its steps."""
-        if context.parent is not None and (context.max_subtasks or 0) > 1:
+        """Start a bar for a task that counts its batches, or else its steps."""
+        if context.parent is None or (context.max_subtasks or 0) < 2 or self.counted:
+            return
+        if context.task_name in ("batches", "recover"):
+            self.counted = context.task_name
+            text = f"{self.current}: {context.max_subtasks} {context.task_name}"
+        else:
             text = f"{self.current}: {context.estimator_name}"
-            self._show(text, context.max_subtasks)
+        self._show(text, context.max_subtasks)
 
     def on_fit_task_end(self, estimator: Any, context: Any) -> None:
-        """Count a step."""
-        if self.progress is not None and context.task_name == "step":
+        """Count a batch or a step."""
+        if self.counted == context.task_name:
+            self.counted = ""
+        over = context.parent is not None and context.parent.task_name == self.counted
+        steps = not self.counted and context.task_name == "step"
+        if self.progress is not None and (over or steps):
             self.progress.advance(self.progress.task_ids[0])
+
+    def __getstate__(self) -> dict[str, Any]:
+        # A worker process has no terminal of its own.
+        return {**vars(self), "progress": None}
 
     def _show(self, text: str, total: int | None = None) -> None:
         if self.progress is not None:
@@ -91,7 +111,7 @@ def errors_to_users() -> Iterator[None]:
     """Show what the user can mend without a traceback, and leave with status 2."""
     try:
         yield
-    except (UserError, PanelError) as error:
+    except (UserError, PanelError, CheckpointError) as error:
         print(f"error: {_one_line(error)}", file=sys.stderr)
         raise typer.Exit(2) from error
     except ConfigError as error:

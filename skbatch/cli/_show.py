@@ -26,6 +26,8 @@ class Result:
     panel: pd.DataFrame
     forecasts: pd.DataFrame
     scores: str
+    performance: Any
+    advice: list[str]
 
 
 def report(result: Result, seconds: dict[str, float]) -> None:
@@ -35,14 +37,21 @@ def report(result: Result, seconds: dict[str, float]) -> None:
     console = make_console()
     forecasts, panel = result.forecasts, result.panel
     first, last = (_date_text(date) for date in panel.index[[0, -1]])
-    n_rows = forecasts["horizon"][0]
+    tables = [
+        part
+        for n_rows, rows in forecasts.groupby("horizon", sort=True)
+        for part in (
+            f"Expected returns from {last} over the next {n_rows} rows",
+            _forecast_table(rows),
+        )
+    ]
     parts = [
-        f"Expected returns from {last} over the next {n_rows} rows",
-        _forecast_table(forecasts),
+        *tables,
         f"{len(panel_tickers(panel))} tickers, {len(panel)} rows from {first} to "
         f"{last}, fields: {', '.join(panel_fields(panel))}",
         _timing_table(seconds),
         result.scores,
+        *result.advice,
     ]
     for part in filter(None, parts):
         console.print(part)

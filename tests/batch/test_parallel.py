@@ -138,7 +138,7 @@ def test_stages_and_batches_are_tasks(make_system, prices):
     recorder = Recorder()
     system = make_system(max_batch_size=4).set_callbacks(recorder)
     system.fit(prices)
-    assert own(recorder.begun)[1:] == ["features", "batches"]
+    assert own(recorder.begun)[1:] == ["prepare", "batches"]
     # A batch and the forecaster that is fitted on it are one task.
     names = [name for estimator, name in recorder.begun if "Linear" in estimator]
     assert len(names) == 2 + len(TICKERS)
@@ -149,7 +149,7 @@ def test_recovered_batches_are_tasks(make_system, make_faulty, prices, fit_quiet
     recorder = Recorder()
     faulty = make_faulty("memory", largest=2)
     fit_quietly(make_system(forecaster=faulty).set_callbacks(recorder), prices)
-    assert own(recorder.begun)[1:] == ["features", "batches", "recover", "recover"]
+    assert own(recorder.begun)[1:] == ["prepare", "batches", "recover", "recover"]
     assert sorted(map(str, recorder.begun)) == sorted(map(str, recorder.ended))
 
 

@@ -1,3 +1,4 @@
+import json
 import os
 import re
 import subprocess
@@ -24,7 +25,7 @@ from skbatch import (
 )
 from skbatch.datasets import make_panel
 
-COLUMNS = ["ticker", "date", "horizon", "expected_return", "model", "reason"]
+COLUMNS = ["ticker", "date", "horizon", "expected_return", "model", "batch", "reason"]
 # Variables that make rich believe in a terminal.
 NO_COLOR = dict.fromkeys(["FORCE_COLOR", "PY_COLORS", "GITHUB_ACTIONS", "COLUMNS"])
 PIPE = {name: value for name, value in os.environ.items() if name not in NO_COLOR}
@@ -308,15 +309,18 @@ def test_arguments_of_the_wrong_kind_are_refused(arguments):
     assert "Traceback" not in result.stderr
 
 
-def test_labels_that_are_all_missing_are_an_error_of_the_user(tmp_path):
+def test_labels_that_are_all_missing_are_a_reason(tmp_path):
     prices = pd.DataFrame(
         {"A": [1.0, np.nan] * 20, "B": [np.nan, 1.0] * 20},
         index=pd.date_range("2020-01-01", periods=40, freq="D"),
     )
     path, _ = write_wide(prices, tmp_path)
     result = run("forecast", path, "--horizon", 1, "--holdout", 0)
-    assert result.exit_code == 2
-    assert "error: " in result.stderr.splitlines()[-1]
+    assert result.exit_code == 0
+    rows = table_rows(result.stdout)
+    assert list(rows) == ["A", "B"]
+    assert all(row.split()[:2] == ["NaN", "none"] for row in rows.values())
+    assert all("quarantined" in row for row in rows.values())
 
 
 @pytest.mark.parametrize("error", [RuntimeError, ValueError, KeyError])
@@ -326,7 +330,7 @@ def test_errors_of_the_program_keep_their_traceback(
     def fail(*_):
         raise error("a bug")
 
-    monkeypatch.setattr(cli._forecast, "_forecaster", fail)
+    monkeypatch.setattr(BatchXGBoostForecaster, "fit", fail)
     result = run("forecast", write_prices(prices, tmp_path))
     assert isinstance(result.exception, error)
     assert result.exit_code == 1
@@ -409,3 +413,82 @@ def read_terminal(reader):
         return os.read(reader, 4096)
     except OSError:
         return b""
+
+
+# Batches ------------------------------------------------------------------------------
+
+
+def test_settings_come_from_a_file_and_options_win(prices, tmp_path):
+    path, _ = write_wide(prices, tmp_path)
+    settings = tmp_path / "settings.toml"
+    settings.write_text(
+        'horizon = 9\n[model]\nkind = "linear"\n[batch]\nmax_batch_size = 2\n'
+    )
+    output = tmp_path / "forecasts.csv"
+    options = "--config", settings, "--horizon", 3, "--output", output, "--holdout", 0
+    result = run("forecast", path, *options)
+    assert result.exit_code == 0, result.output
+    table = read_forecasts(output)
+    assert set(table["horizon"]) == {"3"}
+    assert set(table["model"]) == {"BatchLinearForecaster"}
+    assert table["batch"].nunique() == 3
+
+
+def test_several_horizons_are_shown_one_after_the_other(prices, tmp_path):
+    path, _ = write_wide(prices, tmp_path)
+    settings = tmp_path / "settings.toml"
+    settings.write_text('horizon = [1, 4]\n[model]\nkind = "linear"\n')
+    output = tmp_path / "forecasts.csv"
+    result = run("forecast", path, "--config", settings, "--output", output)
+    assert result.exit_code == 0, result.output
+    assert "over the next 1 rows" in result.stdout
+    assert "over the next 4 rows" in result.stdout
+    assert list(read_forecasts(output)["horizon"]) == ["1"] * 5 + ["4"] * 5
+
+
+def test_time_and_memory_are_written_and_batches_told(prices, tmp_path):
+    path, _ = write_wide(prices, tmp_path)
+    told = tmp_path / "performance.json"
+    command = "forecast", path, "--holdout", 0, "--verbose", "--performance", told
+    process = subprocess.run(
+        [sys.executable, "-m", "skbatch", *map(str, command)],
+        capture_output=True,
+        text=True,
+        check=True,
+        env=PIPE,
+    )
+    assert "skbatch: batch 1 of 1 (all): 5 tickers" in process.stderr
+    assert f"Written to {told}" in process.stdout
+    stages = {stage["name"] for stage in json.loads(told.read_text())["stages"]}
+    assert {"screen", "features", "fit", "forecast"} <= stages
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--memory-budget", "1MiB"), "`memory_budget` must be at least"),
+        (("--memory-budget", "0.00001"), "`memory_budget` must be at least"),
+        (("--memory-budget", "lots"), "memory_budget"),
+        (("--preset", "fast"), "speed"),
+        (("--config", "nowhere.toml"), "nowhere.toml"),
+    ],
+)
+def test_bad_settings_are_told_in_a_line(prices, tmp_path, options, message):
+    path, _ = write_wide(prices, tmp_path)
+    result = run("forecast", path, *options)
+    assert result.exit_code == 2
+    assert result.stderr.startswith("error: ")
+    assert message in result.stderr
+    assert "Traceback" not in result.output
+
+
+def test_a_run_goes_on_from_its_checkpoints(prices, tmp_path):
+    path, _ = write_wide(prices, tmp_path)
+    command = "forecast", path, "--holdout", 0, "--checkpoint-dir", tmp_path / "run"
+    first = run(*command)
+    assert first.exit_code == 0, first.output
+    again = run(*command)
+    assert table_rows(again.stdout) == table_rows(first.stdout)
+    other = run(*command, "--horizon", 2)
+    assert other.exit_code == 2
+    assert "error: `checkpoint_dir` must belong to the same prices" in other.stderr
