@@ -134,6 +134,15 @@ def test_a_table_of_groups_replaces_that_of_the_file(write, monkeypatch):
     assert config.batch.groups == {"D": "w"}
 
 
+def test_problems_of_what_was_replaced_are_told_where_it_was_replaced(
+    write, monkeypatch
+):
+    path = write('[batch.groups]\nA = "x"\nB = "y"\n')
+    monkeypatch.setenv("SKBATCH_BATCH__GROUPS", '{A = "x", B = true}')
+    with pytest.raises(ConfigError, match=r"^SKBATCH_BATCH__GROUPS: `batch.groups.B`"):
+        BatchForecastingConfig.from_file(path)
+
+
 def test_other_variables_are_left_alone(monkeypatch):
     monkeypatch.setenv("SKBATCHES_HORIZON", "0")
     monkeypatch.setenv("HORIZON", "0")

@@ -94,6 +94,22 @@ def test_the_users_settings_win_over_the_presets(name):
     assert getattr(config.to_params()["forecaster"].estimator, key) == default
 
 
+@pytest.mark.parametrize("name", PRESETS)
+def test_the_presets_values_are_not_the_users(name):
+    config = BatchForecastingConfig(preset=name)
+    assert config.model_fields_set == {"preset"}
+    assert config.to_toml() == f'preset = "{name}"\n'
+
+
+def test_a_fallback_that_the_preset_has_not_is_a_setting(monkeypatch):
+    monkeypatch.setitem(PRESETS, "speed", {"fallback": {"enabled": False}})
+    forecaster = FallbackForecaster(BatchXGBoostForecaster(), BatchLinearForecaster())
+    system = BatchForecastingSystem(preset="speed", forecaster=forecaster)
+    config = BatchForecastingConfig.from_system(system)
+    assert config.to_toml() == 'preset = "speed"\n\n[fallback]\nenabled = true\n'
+    assert deep(config.to_params()["forecaster"]) == deep(forecaster)
+
+
 def test_a_setting_that_is_not_given_has_the_presets_value():
     config = BatchForecastingConfig(preset="speed", model={"n_estimators": None})
     assert config.model.n_estimators == PRESETS["speed"]["model"]["n_estimators"]

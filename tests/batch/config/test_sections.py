@@ -252,6 +252,18 @@ def test_other_groups_are_refused(config, groups):
     assert not accepts(config, groups=groups)
 
 
+def test_tickers_without_a_group_are_not_listed():
+    assert FeatureConfig(groups={"A": "x", "B": None}).groups == {"A": "x"}
+
+
+@pytest.mark.parametrize("group", [True, float("inf"), -float("inf"), ["x"]])
+def test_the_entry_that_is_wrong_is_named(group):
+    with pytest.raises(
+        ConfigError, match=r"`features.groups.B` must be a group: text or a finite num"
+    ):
+        FeatureConfig(groups={"A": "x", "B": group})
+
+
 def test_only_batches_are_made_of_correlations_or_one_kind_of_table():
     assert accepts(BatchConfig, groups="correlation")
     assert not accepts(FeatureConfig, groups="correlation")
