@@ -55,14 +55,12 @@ def show(
         Path | None,
         typer.Argument(
             metavar="[PATH]",
-            help=f"TOML file. By default {FILE}, if there is one.",
+            help="TOML file. Without one, what the environment sets.",
             show_default=False,
         ),
     ] = None,
 ) -> None:
     """Show the settings in effect, and where each comes from."""
-    if path is None and FILE.exists():
-        path = FILE
     with errors_to_users():
         from skbatch.batch.config._template import effective
 
@@ -73,7 +71,11 @@ def show(
     table.add_column("from", overflow="fold")
     for row in rows:
         table.add_row(*row, style="dim" if row[-1] == "default" else None)
-    make_console().print(table)
+    file = "without a file of settings" if path is None else f"with --config {path}"
+    console = make_console()
+    console.print(f"In effect for `skbatch forecast` {file}")
+    console.line()
+    console.print(table)
 
 
 @app.command()

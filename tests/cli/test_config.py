@@ -118,10 +118,14 @@ def test_show_cuts_tables_short(tmp_path):
     assert shown["batch.groups"] == ("table of 2 tickers", "a.toml, line 1")
 
 
-def test_show_takes_the_file_that_init_writes_if_there_is_one(tmp_path):
-    assert rows(run("show").stdout)["horizon"] == ("5", "default")
+def test_show_needs_no_file_as_forecast_needs_none(tmp_path):
     (tmp_path / "skbatch.toml").write_text("horizon = 3\n")
-    assert rows(run("show").stdout)["horizon"] == ("3", "skbatch.toml, line 1")
+    result = run("show")
+    assert rows(result.stdout)["horizon"] == ("5", "default")
+    assert "without a file of settings" in result.stdout.splitlines()[0]
+    result = run("show", "skbatch.toml")
+    assert "with --config skbatch.toml" in result.stdout.splitlines()[0]
+    assert rows(result.stdout)["horizon"] == ("3", "skbatch.toml, line 1")
 
 
 def test_show_lists_what_is_wrong_with_the_environment():
