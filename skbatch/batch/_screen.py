@@ -126,13 +126,14 @@ def screen(prices: Any, rules: ScreeningRules) -> tuple[pd.DataFrame, pd.DataFra
     2 changes beyond a factor of 8, the first from 3 to 31 at 1, the last from 31 to
     3.1 at 2
     """
+    frame, mask = find_invalid(prices)
     with warnings.catch_warnings():
         # The table says it better.
         warnings.simplefilter("ignore", PanelWarning)
-        panel = check_panel(prices)
+        panel = check_panel(frame)
     closes = _Closes.of(panel, rules)
     tickers = closes.tickers
-    invalid = list(_find_invalid(prices, tickers, rules))
+    invalid = list(_find_invalid(frame, mask, tickers, rules))
     unsound = {f.ticker for f in invalid if f.action == QUARANTINED}
     found = [
         *invalid,
@@ -298,16 +299,17 @@ def _find_jumps(closes: _Closes) -> Iterator[Finding]:
 
 
 def _find_invalid(
-    prices: Any, tickers: list[str], rules: ScreeningRules
+    frame: pd.DataFrame,
+    invalid: pd.DataFrame,
+    tickers: list[str],
+    rules: ScreeningRules,
 ) -> Iterator[Finding]:
     """Find prices that are not positive or infinite, before they are dropped."""
-    frame, invalid = find_invalid(prices)
-    fields = _fields(frame.columns)
-    used = fields != "Volume"
-    fields, names = fields[used], frame.columns.get_level_values(-1)[used]
-    values, mask = frame.to_numpy()[:, used], invalid.to_numpy()[:, used]
-    for name in names[mask.any(axis=0)].unique():
-        columns = np.flatnonzero(names == name)
+    fields, names = _fields(frame.columns), frame.columns.get_level_values(-1)
+    values, mask, is_price = frame.to_numpy(), invalid.to_numpy(), fields != "Volume"
+    wrong = np.flatnonzero(mask.any(axis=0) & is_price)
+    for name in names[wrong].unique():
+        columns = np.flatnonzero((names == name) & is_price)
         cells = np.argwhere(mask[:, columns])
         n_prices = int((~np.isnan(values[:, columns])).sum())
         recent = cells[-1, 0] >= len(values) - rules.recent
