@@ -328,8 +328,8 @@ def _invalid_mask(frame: pd.DataFrame) -> np.ndarray:
     values = frame.to_numpy()
     valid = values > 0
     if frame.columns.nlevels > 1:
-        volumes = np.asarray(frame.columns.get_level_values("field") == "Volume")
-        valid[:, volumes] |= values[:, volumes] == 0
+        is_volume = np.asarray(frame.columns.get_level_values("field") == "Volume")
+        valid |= (values == 0) & is_volume
     valid &= values < np.inf
     mask: np.ndarray = ~(valid | np.isnan(values))
     return mask
