@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from skbatch.batch import BatchForecastingSystem, compare_batch_vs_individual
+    from skbatch.batch.config import BatchForecastingConfig
     from skbatch.feature_extraction import SharedFeatureExtractor
     from skbatch.forecasting import (
         BatchLinearForecaster,
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "BatchForecastingConfig",
     "BatchForecastingSystem",
     "BatchLinearForecaster",
     "BatchXGBoostForecaster",
@@ -33,6 +35,7 @@ __all__ = [
 # The imports above are for type checkers; at run time each name is imported on first
 # use, so that ``import skbatch`` does not pay for scikit-learn and XGBoost.
 _ROOMS = {
+    "BatchForecastingConfig": "skbatch.batch.config",
     "BatchForecastingSystem": "skbatch.batch",
     "BatchLinearForecaster": "skbatch.forecasting",
     "BatchXGBoostForecaster": "skbatch.forecasting",

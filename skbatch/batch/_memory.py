@@ -27,8 +27,11 @@ from skbatch.panel import panel_tickers
 __all__ = ["MemoryEstimate", "MemoryModel", "estimate_memory", "largest_batch"]
 
 MIB = 2**20
-# Threads, libraries that are loaded on first use, and blocks of temporaries.
-FIXED = 105 * MIB
+# Threads, and libraries that are loaded on first use.
+FIXED = 45 * MIB
+# Temporaries grow with the panel until the blocks that they come in are full: bytes a
+# cell, and at most.
+TEMPORARY, FULL = 250, 60 * MIB
 # A worker process of joblib with everything loaded.
 WORKER = 210 * MIB
 # Bytes a cell of the panel: labels and their transforms, per horizon, in a batch; each
@@ -116,7 +119,7 @@ class MemoryModel:
         # What a worker process reads was written by this one before.
         copies = 2 if self.in_processes and n_workers > 1 else 1
         return {
-            "fixed": FIXED,
+            "fixed": FIXED + min(FULL, TEMPORARY * cells),
             "prices and labels": cells * (self.n_fields * FIELD + per_field)
             + n_workers * LABELS * self.n_dates * size * self.n_horizons,
             "features": copies * n_workers * 4 * self.n_dates * width,

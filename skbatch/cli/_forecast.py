@@ -156,14 +156,12 @@ def _make_system(config: Path | None, options: dict[str, Any], stages: Stages) -
     """Make the system of a file of settings, the environment and the options."""
     with stages.stage("start"):
         from skbatch.batch.config import BatchForecastingConfig
-        from skbatch.exceptions import ConfigError
 
         try:
-            return BatchForecastingConfig.from_file(
-                config, **_given(**options)
-            ).to_system()
-        except (OSError, ConfigError) as error:
-            raise UserError(str(error)) from error
+            settings = BatchForecastingConfig.from_file(config, **_given(**options))
+        except OSError as error:
+            raise UserError(f"`--config` must be readable. Got {error}.") from error
+        return settings.to_system()
 
 
 def _check_output(output: Path, prices: Path) -> None:

@@ -340,7 +340,7 @@ def _drop_invalid(frame: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
     invalid = _invalid_mask(frame)
     if not invalid.any():
         return frame, []
-    columns = frame.columns[invalid.any(axis=0)]
+    columns = frame.columns[np.flatnonzero(invalid.any(axis=0))]
     tickers = columns.get_level_values(-1).unique()
     message = (
         "Prices must be positive and finite, volumes not negative and finite. Got "
