@@ -8,10 +8,12 @@ from typer.testing import CliRunner
 
 import skbatch.datasets
 from skbatch import cli
+from skbatch.exceptions import BatchWarning
 
 ROOT = Path(skbatch.__file__).parents[1]
 README = ROOT / "README.md"
 QUICKSTART = ROOT / "examples" / "quickstart.py"
+PORTFOLIO_JOB = ROOT / "examples" / "portfolio_job.py"
 pytestmark = pytest.mark.skipif(
     not README.exists(), reason="The package is installed without its repository."
 )
@@ -49,11 +51,11 @@ def test_extras_that_are_named_exist():
 
 
 def test_options_that_are_named_exist():
-    used = set(re.findall(r"--[a-z]\w+", README.read_text(encoding="utf-8")))
+    used = set(re.findall(r"--[a-z][\w-]+", README.read_text(encoding="utf-8")))
     # Wide enough that no option is cut.
     output = CliRunner().invoke(cli.app, ["forecast", "--help"], env={"COLUMNS": "200"})
     assert used
-    assert used <= set(re.findall(r"--[a-z]\w+", output.stdout))
+    assert used <= set(re.findall(r"--[a-z][\w-]+", output.stdout))
 
 
 @pytest.mark.parametrize("document", ["README.md", "docs/index.md"])
@@ -65,9 +67,9 @@ def test_links_lead_somewhere(document):
         assert (path.parent / link).exists(), link
 
 
-def test_python_blocks_are_the_example():
-    example = QUICKSTART.read_text(encoding="utf-8").partition('"""\n\n')[2]
-    assert blocks("python") == [example]
+def test_python_blocks_are_the_examples():
+    texts = [path.read_text(encoding="utf-8") for path in (QUICKSTART, PORTFOLIO_JOB)]
+    assert blocks("python") == [text.partition('"""\n\n')[2] for text in texts]
 
 
 @pytest.mark.filterwarnings("ignore::skbatch.exceptions.SkbatchWarning")
@@ -81,3 +83,22 @@ def test_the_example_runs(monkeypatch, capsys):
     printed = capsys.readouterr().out
     assert "BatchXGBoostForecaster" in printed
     assert "fallbackforecaster__estimator__max_depth" in printed
+
+
+def test_the_portfolio_job_accounts_for_every_ticker(monkeypatch, capsys):
+    recent = skbatch.datasets.load_sp500_prices().iloc[-600:, :5]
+    monkeypatch.setattr(skbatch.datasets, "load_sp500_prices", lambda: recent.copy())
+    with pytest.warns(BatchWarning, match="1 of 5 tickers.*BBY"):
+        names = runpy.run_path(str(PORTFOLIO_JOB))
+    returns = names["result"].expected_returns
+    assert list(returns.index[returns.isna()]) == ["BBY"]
+    assert "quarantined (constant): the last 41 prices" in capsys.readouterr().out
+
+
+def test_the_commands_for_settings_run(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    commands = next(b for b in blocks("bash") if "config init" in b).splitlines()
+    assert len(commands) == 3
+    for command in commands:
+        result = CliRunner().invoke(cli.app, command.split()[1:])
+        assert result.exit_code == 0, result.output
