@@ -12,7 +12,7 @@ from skbatch.datasets import make_panel
     [(n, None) for n in (1, 2, 10, 25, 50, 200, 500)] + [(200, 100), (500, 100)],
 )
 def test_a_portfolio_of_any_size(assert_accounted, n_tickers, max_batch_size):
-    prices = make_panel(200, n_tickers, random_state=0)
+    prices = make_panel(300, n_tickers, random_state=0)
     system = BatchForecastingSystem(max_batch_size=max_batch_size)
     system.set_params(forecaster__estimator__n_estimators=5)
     result = system.fit(prices).forecast()
