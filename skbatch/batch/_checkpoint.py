@@ -53,6 +53,13 @@ class Checkpoint:
         self.identity = {"skbatch": __version__, **identity}
         self.manifest = self.folder / "manifest.json"
         self.batches: list[Batch] | None = None
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise CheckpointError(
+                "`checkpoint_dir` must be a folder that can be made. Got "
+                f"{error}. Name another one."
+            ) from error
         if self.manifest.exists():
             self._compare(self._read_manifest())
 
@@ -64,7 +71,6 @@ class Checkpoint:
             "identity": self.identity,
             "batches": [[b.number, b.name, list(b.tickers)] for b in batches],
         }
-        self.folder.mkdir(parents=True, exist_ok=True)
         self._write(self.manifest, json.dumps(content, indent=1).encode())
         return batches
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 import warnings
 from dataclasses import dataclass
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -37,8 +38,10 @@ WORKER = 210 * MIB
 # Bytes a cell of the panel: labels and their transforms, per horizon, in a batch; each
 # field's series, for one batch, and while the universe is kept for others.
 LABELS, FIELD, UNIVERSE = 38, 37, 75
+# And every further horizon's labels, targets and forecasts.
+HORIZON = 220
 # Part of what a run takes that is kept in reserve when batches are made for a budget.
-RESERVE = 0.1
+RESERVE = 0.2
 _UNITS = {"": 1, "K": 10, "M": 20, "G": 30, "T": 40}
 
 
@@ -119,9 +122,12 @@ class MemoryModel:
         # What a worker process reads was written by this one before.
         copies = 2 if self.in_processes and n_workers > 1 else 1
         return {
-            "fixed": FIXED + min(FULL, TEMPORARY * cells),
+            "fixed": FIXED + n_workers * min(FULL, TEMPORARY * cells),
             "prices and labels": cells * (self.n_fields * FIELD + per_field)
-            + n_workers * LABELS * self.n_dates * size * self.n_horizons,
+            + n_workers
+            * self.n_dates
+            * size
+            * (LABELS + HORIZON * (self.n_horizons - 1)),
             "features": copies * n_workers * 4 * self.n_dates * width,
             "training rows": int(
                 n_workers * 4 * self.n_dates * self.share * stacked[self.strategy]
@@ -209,6 +215,8 @@ def _share(n_dates: int, horizons: np.ndarray, forecaster: Any) -> float:
 
 def _budget(given: Any, before: int) -> int:
     """Turn a budget into bytes."""
+    if isinstance(given, str) and re.fullmatch(r"\s*(0?\.\d+|1\.0*)\s*", given):
+        given = float(given)
     if isinstance(given, str):
         match = re.fullmatch(r"\s*([\d.]+)\s*([KMGT]?)(i?)B?\s*", given, re.IGNORECASE)
         try:
@@ -222,6 +230,6 @@ def _budget(given: Any, before: int) -> int:
             )
         unit = _UNITS[match[2].upper()]
         return int(number * (2**unit if match[3] else 10 ** (unit // 10 * 3)))
-    if isinstance(given, float) and given <= 1:
-        return before + int(given * available_memory())
+    if not isinstance(given, Integral) and given <= 1:
+        return before + int(float(given) * available_memory())
     return int(given)

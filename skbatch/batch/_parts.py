@@ -9,9 +9,9 @@ from sklearn.base import BaseEstimator
 from skbatch.batch._errors import BatchErrorHandler
 from skbatch.batch.config._presets import default_features, default_forecaster
 
-__all__ = ["PartsMixin"]
+__all__ = ["PARTS", "PartsMixin"]
 
-_PARTS = ("features", "forecaster", "error_handler")
+PARTS = ("features", "forecaster", "error_handler")
 
 
 class PartsMixin(BaseEstimator):
@@ -34,7 +34,7 @@ class PartsMixin(BaseEstimator):
             Parameters by name.
         """
         params = super().get_params(deep=deep)
-        for name in _PARTS if deep else ():
+        for name in PARTS if deep else ():
             if getattr(self, name) is None:
                 inner = self._part(name).get_params(deep=True)
                 params.update({f"{name}__{key}": inner[key] for key in inner})
@@ -56,7 +56,7 @@ class PartsMixin(BaseEstimator):
         if "preset" in params:
             self.preset = params["preset"]
         nested = {key.partition("__")[0] for key in params if "__" in key}
-        for name in _PARTS:
+        for name in PARTS:
             if name in nested and params.get(name, getattr(self, name)) is None:
                 params = {name: self._part(name), **params}
         return super().set_params(**params)

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import joblib
+import numpy as np
 import pandas as pd
+import xgboost
 from sklearn.base import clone
 
 from skbatch.batch._checkpoint import Checkpoint
@@ -15,6 +17,9 @@ from skbatch.batch._features import UniverseFeatures
 from skbatch.batch._manager import Batch, SimpleBatchManager
 from skbatch.batch._memory import largest_batch
 from skbatch.batch._models import models_of_rungs, param_of
+from skbatch.batch._monitor import BatchPerformanceMonitor
+from skbatch.batch._parts import PARTS
+from skbatch.batch._portfolio import Portfolio
 from skbatch.batch._run import BatchRun
 from skbatch.batch._tasks import Event, Member
 from skbatch.feature_extraction._history import panel_digest
@@ -57,7 +62,11 @@ class FittedBatches:
 
 
 def fit_batches(
-    system: Any, panel: pd.DataFrame, handler: Any, progress: Progress
+    system: Any,
+    portfolio: Portfolio,
+    panel: pd.DataFrame,
+    monitor: BatchPerformanceMonitor,
+    progress: Progress,
 ) -> FittedBatches:
     """Split a panel of healthy tickers into batches, and fit them.
 
@@ -65,10 +74,12 @@ def fit_batches(
     ----------
     system : BatchForecastingSystem
         Whose parameters tell how.
+    portfolio : Portfolio
+        All tickers, and who handles errors.
     panel : DataFrame of shape (n_dates, n_columns)
-        Screened panel.
-    handler : BatchErrorHandler
-        Recovers from failures.
+        Panel of the healthy ones.
+    monitor : BatchPerformanceMonitor
+        Measures stages and batches.
     progress : Progress
         Announces stages and batches.
 
@@ -79,20 +90,22 @@ def fit_batches(
     """
     if not panel.shape[1]:
         return FittedBatches(None, None, [], [], {}, [])
-    monitor = system.performance_
     tickers = panel_tickers(panel)
     size = {"n_rows": len(panel), "n_tickers": len(tickers)}
     checkpoint = None
     if system.checkpoint_dir is not None:
         checkpoint = Checkpoint(system.checkpoint_dir, _identity(system, panel))
     with monitor.stage("prepare", **size), progress.task("prepare"):
-        extractor = clone(system._part("features")).fit(panel)
+        extractor = clone(system._part("features"))
+        if hasattr(extractor, "set_output"):
+            extractor.set_output(transform="default")
+        extractor.fit(panel)
         limit = largest_batch(system, panel, extractor)
         if limit is not None:
             # The cache would keep what the limit is meant to avoid.
             extractor.set_params(cache_size=0)
-        manager = SimpleBatchManager(limit, system.groups, system.random_state)
-        batches = manager.split(panel)
+        groups = _groups_of(system.groups, tickers, portfolio)
+        batches = SimpleBatchManager(limit, groups, system.random_state).split(panel)
         if checkpoint is not None:
             batches = checkpoint.start(batches)
         forecaster = system._part("forecaster")
@@ -106,7 +119,7 @@ def fit_batches(
         universe,
         labels,
         models_of_rungs(forecaster, market),
-        handler,
+        portfolio.handler,
         monitor,
         checkpoint,
         system.n_jobs,
@@ -121,16 +134,42 @@ def fit_batches(
     )
 
 
+def _groups_of(groups: Any, tickers: list[str], portfolio: Portfolio) -> Any:
+    """Leave a table out that names quarantined tickers only: it is not at fault."""
+    if groups is None or isinstance(groups, str) or set(tickers) & set(groups.keys()):
+        return groups
+    return None if set(portfolio.tickers) & set(groups.keys()) else groups
+
+
 def _identity(system: Any, panel: pd.DataFrame) -> Mapping[str, str]:
     """Hash what the forecasts depend on, by name."""
-    params = system.get_params(deep=True)
-    parts = {name for name in params if f"{name}__" in " ".join(params)}
+    params = {**system.get_params(deep=True), "horizon": np.ravel(system.horizon)}
+    parts = {name: system._part(name) for name in PARTS}
     identity = {
-        name: joblib.hash(value)
-        for name, value in params.items()
-        if name.rpartition("__")[2] not in _HOW_TO_RUN and name not in parts
+        name: _fingerprint(value)
+        for name, value in {**params, **parts}.items()
+        if name.rpartition("__")[2] not in _HOW_TO_RUN
     }
     if system.memory_budget is not None and system.max_batch_size is None:
         # A budget is for the machine of the day; the first run's batches are kept.
         identity["memory_budget"] = "given"
+    # Trees of the same settings differ between releases.
+    identity["xgboost"] = xgboost.__version__
     return {"prices": panel_digest(panel).hex(), **identity}
+
+
+def _fingerprint(value: Any) -> str:
+    """Hash a parameter: of a part its class, of a function its code."""
+    if hasattr(value, "get_params"):
+        return f"{type(value).__module__}.{type(value).__qualname__}"
+    if isinstance(value, Mapping):
+        return joblib.hash({key: _fingerprint(item) for key, item in value.items()})
+    code = getattr(value, "__code__", None)
+    if code is not None:
+        # Without line numbers, and where the file lies.
+        held = [getattr(c, "cell_contents", None) for c in value.__closure__ or ()]
+        constants = [c for c in code.co_consts if not hasattr(c, "co_code")]
+        nested = [c.co_code for c in code.co_consts if hasattr(c, "co_code")]
+        parts = code.co_code, code.co_names, constants, nested, value.__defaults__, held
+        return joblib.hash(parts)
+    return joblib.hash(value)

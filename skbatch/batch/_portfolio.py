@@ -7,9 +7,15 @@ from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
+from sklearn.base import clone
 
 from skbatch.exceptions import PanelError, PanelWarning, format_tickers
-from skbatch.panel import check_panel, forward_returns, panel_tickers
+from skbatch.panel import (
+    check_panel,
+    forward_returns,
+    invalid_values,
+    panel_tickers,
+)
 
 __all__ = ["Portfolio"]
 
@@ -33,7 +39,7 @@ class Portfolio:
     quarantined : dict of str to str
         Ticker → why it cannot be forecast.
     recent : DataFrame
-        Last rows of the prices, as they were given.
+        Last rows of the checked panel.
     handler : BatchErrorHandler
         Who judges.
     """
@@ -64,41 +70,65 @@ class Portfolio:
             labels.attrs["horizon"],
             findings,
             _reasons(findings),
-            (X if isinstance(X, pd.DataFrame) else whole).iloc[-handler.recent - 1 :],
+            whole.iloc[-max(handler.recent, handler.max_flat) - 1 :],
             handler,
         )
         return portfolio, healthy
 
-    def rows(self, X: Any, extractor: Any) -> pd.DataFrame:
-        """Check rows for forecasts, and take the tickers that were fitted."""
+    def check(self, X: Any, extractor: Any) -> pd.DataFrame:
+        """Check rows for forecasts, and give them their place in time."""
         panel = _checked(X)
-        if not isinstance(X, pd.DataFrame) and extractor is not None:
-            healthy = self._healthy(panel.set_axis(self.columns, axis=1), extractor)
-            return extractor.history_.place(healthy)
-        if set(panel.columns) != set(self.columns):
-            lacking = [c for c in self.columns if c not in panel.columns]
-            added = [c for c in panel.columns if c not in self.columns]
-            raise PanelError(
-                f"`X` must have the columns seen in `fit`. Got {len(lacking)} fewer "
-                f"({format_tickers(lacking)}) and {len(added)} more "
-                f"({format_tickers(added)}). Pass the same tickers and fields (NaN "
-                "where there is no price), or fit again."
-            )
-        return panel if extractor is None else self._healthy(panel, extractor)
-
-    def screen_new(self, X: Any) -> dict[str, str]:
-        """Judge new rows beside the last fitted ones: ticker → why it is unusable."""
         if not isinstance(X, pd.DataFrame):
-            return {}
-        before = self.recent[self.recent.index < X.index[0]]
-        _, findings = self.handler.screen(pd.concat([before[X.columns], X]))
+            if panel.shape[1] != len(self.columns):
+                raise self._other_columns(panel.columns)
+            panel = panel.set_axis(self.columns, axis=1)
+            if extractor is not None:
+                placed = extractor.history_.place(self.healthy(panel, extractor))
+                panel = panel.set_axis(placed.index, axis=0)
+        if set(panel.columns) != set(self.columns):
+            raise self._other_columns(panel.columns)
+        zones = [
+            getattr(index, "tz", None) for index in (panel.index, self.recent.index)
+        ]
+        if (zones[0] is None) != (zones[1] is None):
+            raise PanelError(
+                "`X.index` must have a time zone as in `fit`, or none. Got "
+                f"{zones[0]}, fitted with {zones[1]}. Convert it with `tz_localize`."
+            )
+        return panel[self.columns]
+
+    def healthy(self, panel: pd.DataFrame, extractor: Any) -> pd.DataFrame:
+        """Take the columns of the tickers that were fitted."""
+        if extractor is None:
+            return panel
+        kept = set(extractor.plan_.tickers)
+        return panel.loc[:, self.columns.get_level_values(-1).isin(kept)]
+
+    def screen_new(self, X: Any, panel: pd.DataFrame) -> dict[str, str]:
+        """Judge new rows beside the last fitted ones: ticker → why it is unusable.
+
+        A ticker that was fitted has history enough, however little of it is kept.
+        """
+        invalid = invalid_values(X)
+        if isinstance(X, pd.DataFrame):
+            invalid = invalid[self.columns]
+        # What `check` took for missing is what the screening has to see.
+        new = panel.mask(invalid.to_numpy(), 0.0)
+        before = self.recent[self.recent.index < panel.index[0]]
+        handler = clone(self.handler).set_params(min_history=2)
+        _, findings = handler.screen(pd.concat([before, new]))
         return _reasons(findings)
 
-    def _healthy(self, panel: pd.DataFrame, extractor: Any) -> pd.DataFrame:
-        """Take the columns of the tickers that were fitted, in their order."""
-        kept = set(extractor.plan_.tickers)
-        chosen = self.columns[self.columns.get_level_values(-1).isin(kept)]
-        return panel if chosen.equals(panel.columns) else panel[chosen]
+    def _other_columns(self, columns: pd.Index) -> PanelError:
+        """Make the error of rows with other columns than in `fit`."""
+        lacking = [c for c in self.columns if c not in columns]
+        added = [c for c in columns if c not in self.columns]
+        return PanelError(
+            f"`X` must have the columns seen in `fit`. Got {len(lacking)} fewer "
+            f"({format_tickers(lacking)}) and {len(added)} more "
+            f"({format_tickers(added)}). Pass the same tickers and fields (NaN "
+            "where there is no price), or fit again."
+        )
 
 
 def _checked(X: Any) -> pd.DataFrame:

@@ -10,11 +10,13 @@ import pandas as pd
 
 from skbatch.batch._errors import FAILURES, describe
 from skbatch.batch._tasks import Member
+from skbatch.panel import split_column
 
-__all__ = ["NO_MODEL", "Provenance"]
+__all__ = ["NO_MODEL", "Provenance", "forecast_member"]
 
 NO_MODEL = "none"
 COLUMNS = ["model", "batch", "reason"]
+UNOBSERVED = "no finite feature of its own at this date"
 
 
 class Provenance:
@@ -57,34 +59,38 @@ class Provenance:
         self.table.loc[use, "batch"] = member.batch
         self.table.loc[use, "reason"] = joined
 
-    def fill_as_fitted(self, member: Member) -> None:
-        """Say who serves the labels of a member at the last date of `fit`."""
+    def fill_as_fitted(self, member: Member) -> bool:
+        """Say who serves a member's labels at the last date of `fit`, if it knows."""
         fitted = getattr(member.forecaster, "provenance_", None)
         if fitted is None:
-            self.fill(member, type(member.forecaster).__name__, "")
-        else:
-            self.fill(member, fitted["model"].to_numpy(), fitted["reason"].to_numpy())
+            return False
+        self.fill(member, fitted["model"].to_numpy(), fitted["reason"].to_numpy())
+        return True
 
     def fill_row(self, member: Member, X: pd.DataFrame) -> np.ndarray | float:
         """Forecast one row, say who serves it, and give the forecasts."""
         model = member.forecaster
-        try:
-            forecasts = model.predict(X).to_numpy(dtype=np.float64)[0]
-        except FAILURES as error:
-            self.fill(member, NO_MODEL, f"forecast failed ({describe(error)})")
+        table, error = forecast_member(member, X, self.labels)
+        if error:
+            self.fill(member, NO_MODEL, f"forecast failed ({error})")
             return np.nan
+        forecasts = table.to_numpy()[0]
         finite = np.isfinite(forecasts)
         fitted = getattr(model, "provenance_", None)
         if fitted is None:
             models = np.where(finite, type(model).__name__, NO_MODEL)
-            reasons = np.where(finite, "", "forecast not finite")
+            seen = [
+                _is_observed(X, ticker) for ticker in table.columns.get_level_values(-1)
+            ]
+            why = np.where(seen, "forecast not finite", UNOBSERVED)
+            reasons = np.where(finite, "", why)
         else:
             models = model.predict_provenance(X).iloc[0].to_numpy()
             same = models == fitted["model"].to_numpy()
             other = np.where(
                 finite,
                 "the first choice has no finite forecast at this date",
-                "no finite feature of its own at this date",
+                UNOBSERVED,
             )
             reasons = np.where(same, fitted["reason"].to_numpy(), other)
         self.fill(member, models, reasons)
@@ -96,3 +102,24 @@ class Provenance:
         use = tickers.isin(list(quarantined))
         self.table.loc[use, "model"] = NO_MODEL
         self.table.loc[use, "reason"] = [quarantined[ticker] for ticker in tickers[use]]
+
+
+def forecast_member(
+    member: Member, X: pd.DataFrame, labels: pd.Index
+) -> tuple[pd.DataFrame, str]:
+    """Forecast with one member: a table of its labels, and the error if it failed."""
+    columns = labels[labels.get_level_values(-1).isin(member.tickers)]
+    try:
+        values = member.forecaster.predict(X)
+    except FAILURES as error:
+        return pd.DataFrame(np.nan, X.index, columns), describe(error)
+    if isinstance(values, pd.DataFrame):
+        values = values[list(columns)]
+    table = np.asarray(values, dtype=np.float64).reshape(len(X), -1)
+    return pd.DataFrame(table, X.index, columns), ""
+
+
+def _is_observed(X: pd.DataFrame, ticker: str) -> bool:
+    """Tell whether a ticker has a finite feature of its own in the last row."""
+    own = [column for column in X.columns if split_column(column)[0] == ticker]
+    return bool(np.isfinite(X[own].iloc[-1]).any())

@@ -24,6 +24,7 @@ from skbatch.batch._manager import Batch
 from skbatch.batch._monitor import BatchPerformanceMonitor
 from skbatch.batch._tasks import (
     NO_FORECAST,
+    NO_USAGE,
     RUNGS,
     Event,
     Member,
@@ -74,6 +75,8 @@ class BatchRun:
         Ticker → why the rungs before could not serve it.
     events : list of Event
         Steps of recovery.
+    checkpoint_events : list of Event
+        Tasks that an earlier run had finished.
     """
 
     features: UniverseFeatures
@@ -87,6 +90,7 @@ class BatchRun:
     members: list[Member] = field(default_factory=list)
     reasons: dict[str, list[str]] = field(default_factory=dict)
     events: list[Event] = field(default_factory=list)
+    checkpoint_events: list[Event] = field(default_factory=list)
     _disk_failed: bool = False
 
     def run(self, batches: Sequence[Batch]) -> BatchRun:
@@ -115,6 +119,9 @@ class BatchRun:
             if outcome is None:
                 waiting[place] = task
             else:
+                event = Event(task.batch.name, "read from the checkpoint", (), "")
+                self.checkpoint_events.append(event)
+                outcome.usage = NO_USAGE
                 yield place, outcome
         if not waiting:
             return
@@ -167,9 +174,11 @@ class BatchRun:
                 # Worker processes are limited by joblib, threads are not.
                 limit = max(1, cpu_count() // n_workers)
                 stack.enter_context(threadpool_limits(limit))
+            backend = get_active_backend()[0]
+            lazily = getattr(backend, "supports_return_generator", True)
             yield Parallel(
                 **options,
-                return_as="generator_unordered",
+                return_as="generator_unordered" if lazily or isolated else "list",
                 pre_dispatch="n_jobs",
                 batch_size=1,
             )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,10 +21,15 @@ from skbatch.batch._monitor import BatchPerformanceMonitor
 from skbatch.batch._parts import PartsMixin
 from skbatch.batch._plan import fit_batches
 from skbatch.batch._portfolio import Portfolio
-from skbatch.batch._provenance import Provenance
+from skbatch.batch._provenance import Provenance, forecast_member
 from skbatch.batch._result import ForecastResult
 from skbatch.batch._tasks import Event, Member
-from skbatch.exceptions import BatchWarning, FallbackWarning, format_tickers
+from skbatch.exceptions import (
+    BatchWarning,
+    FallbackWarning,
+    SkbatchWarning,
+    format_tickers,
+)
 from skbatch.forecasting import BatchForecasterMixin
 from skbatch.forecasting._base import HasMethods, Interval, StrOptions
 from skbatch.forecasting._progress import Progress
@@ -181,7 +187,13 @@ class BatchForecastingSystem(CallbackSupportMixin, BatchForecasterMixin, PartsMi
         """
         from skbatch.batch.config import BatchForecastingConfig
 
-        config = BatchForecastingConfig.from_file(path)
+        # Of these two the file's other settings depend, or they are its own names.
+        own = {
+            name: overrides.pop(name)
+            for name in ("preset", "horizon")
+            if name in overrides
+        }
+        config = BatchForecastingConfig.from_file(path, **own)
         return cls(**config.to_params()).set_params(**overrides)
 
     @with_callbacks
@@ -219,25 +231,23 @@ class BatchForecastingSystem(CallbackSupportMixin, BatchForecasterMixin, PartsMi
             Once, if the first choice does not serve some tickers.
         """
         self._validate_params()
-        self.performance_ = BatchPerformanceMonitor()
+        monitor = BatchPerformanceMonitor()
         handler = clone(self._part("error_handler"))
-        with self.performance_.stage("screen"):
-            self.portfolio_, panel = Portfolio.of(X, self.horizon, handler)
-        _check_labels_horizon(y, self.portfolio_.horizon)
+        with monitor.stage("screen"):
+            portfolio, panel = Portfolio.of(X, self.horizon, handler)
+        _check_labels_horizon(y, portfolio.horizon)
         with Progress(self, None) as progress, warnings.catch_warnings():
             # Told once for all batches, below.
             warnings.simplefilter("ignore", FallbackWarning)
-            self.fitted_ = fit_batches(self, panel, handler, progress)
-        self.n_features_in_ = len(self.portfolio_.columns)
-        self.horizon_ = self.portfolio_.horizon
-        self.screening_ = self.portfolio_.findings
+            fitted = fit_batches(self, portfolio, panel, monitor, progress)
+        # All at once: a fit that fails leaves what was fitted before as it was.
+        self.portfolio_, self.fitted_, self.performance_ = portfolio, fitted, monitor
+        self.n_features_in_ = len(portfolio.columns)
+        self.horizon_, self.screening_ = portfolio.horizon, portfolio.findings
         self.events_ = pd.DataFrame(
-            list(map(vars, self.fitted_.events)), columns=list(Event.__annotations__)
+            list(map(vars, fitted.events)), columns=list(Event.__annotations__)
         )
-        provenance = self._provenance(self.portfolio_.quarantined)
-        for member in self.fitted_.members:
-            provenance.fill_as_fitted(member)
-        self.provenance_ = provenance.table
+        self.provenance_ = self._provenance_at_end()
         self._warn()
         return self
 
@@ -257,11 +267,19 @@ class BatchForecastingSystem(CallbackSupportMixin, BatchForecasterMixin, PartsMi
             several horizons. NaN where there is no forecast.
         """
         check_is_fitted(self)
-        panel = self.portfolio_.rows(X, self.fitted_.extractor)
-        forecasts = pd.DataFrame(np.nan, panel.index, self.portfolio_.label_columns)
+        panel = self.portfolio_.check(X, self.fitted_.extractor)
+        labels = self.portfolio_.label_columns
+        forecasts = pd.DataFrame(np.nan, panel.index, labels)
         for member, frame in self._served(panel):
-            table = member.forecaster.predict(frame)
+            table, error = forecast_member(member, frame, labels)
             forecasts.loc[:, table.columns] = table
+            if error:
+                warnings.warn(
+                    f"Batch {member.batch} has no forecasts: {error}. See forecast() "
+                    "for the reason of each ticker.",
+                    BatchWarning,
+                    stacklevel=2,
+                )
             del frame
         return forecasts if isinstance(X, pd.DataFrame) else forecasts.to_numpy()
 
@@ -282,14 +300,13 @@ class BatchForecastingSystem(CallbackSupportMixin, BatchForecasterMixin, PartsMi
             cannot be used get NaN and the reason.
         """
         check_is_fitted(self)
-        portfolio = self.portfolio_
+        portfolio, performance = self.portfolio_, copy.deepcopy(self.performance_)
         quarantined = dict(portfolio.quarantined)
-        with self.performance_.stage("forecast"):
-            if X is None:
-                X = portfolio.recent.iloc[[-1]]
-            else:
-                quarantined |= portfolio.screen_new(X)
-            panel = portfolio.rows(X, self.fitted_.extractor)
+        with performance.stage("forecast"):
+            panel = portfolio.recent.iloc[[-1]]
+            if X is not None:
+                panel = portfolio.check(X, self.fitted_.extractor)
+                quarantined |= portfolio.screen_new(X, panel)
             provenance = self._provenance(quarantined)
             returns = pd.Series(np.nan, portfolio.label_columns, name="expected_return")
             tickers = portfolio.label_columns.get_level_values(-1)
@@ -300,8 +317,25 @@ class BatchForecastingSystem(CallbackSupportMixin, BatchForecasterMixin, PartsMi
             returns[tickers.isin(list(quarantined))] = np.nan
             provenance.withdraw(quarantined)
         return ForecastResult(
-            panel.index[-1], self.horizon_, returns, provenance.table, self.performance_
+            panel.index[-1], self.horizon_, returns, provenance.table, performance
         )
+
+    def predict_batch(self, X: Any) -> dict[Any, float]:
+        """Forecast every ticker at the last date of `X`.
+
+        Parameters
+        ----------
+        X : DataFrame or array-like of shape (n_dates, n_tickers)
+            All rows that follow the fitted ones, as for :meth:`forecast`.
+
+        Returns
+        -------
+        dict
+            Ticker → expected simple return, NaN where there is none. With several
+            horizons the keys are (horizon, ticker).
+        """
+        returns = self.forecast(X).expected_returns
+        return {name: float(value) for name, value in returns.items()}
 
     def forecast_batch_returns(
         self, tickers: Sequence[str], data: Any, periods: int = 5
@@ -329,6 +363,11 @@ class BatchForecastingSystem(CallbackSupportMixin, BatchForecasterMixin, PartsMi
         BatchWarning
             Naming the tickers that `data` does not hold.
         """
+        if isinstance(tickers, str):
+            raise ValueError(
+                f"`tickers` must be a list of tickers. Got the text {tickers!r}. Pass "
+                f"[{tickers!r}]."
+            )
         panel = read_panel(data)
         result = clone(self).set_params(horizon=periods).fit(panel).forecast()
         missing = [t for t in tickers if t not in result.expected_returns.index]
@@ -387,6 +426,7 @@ class BatchForecastingSystem(CallbackSupportMixin, BatchForecasterMixin, PartsMi
     def _served(self, panel: pd.DataFrame) -> Iterator[tuple[Member, pd.DataFrame]]:
         """Give each fitted forecaster with its features of some rows."""
         members = self.fitted_.members
+        panel = self.portfolio_.healthy(panel, self.fitted_.extractor)
         if members:
             universe = UniverseFeatures(
                 self.fitted_.extractor, panel, self.fitted_.scale
@@ -394,6 +434,17 @@ class BatchForecastingSystem(CallbackSupportMixin, BatchForecasterMixin, PartsMi
             frames = universe.frames([member.tickers for member in members])
             for member in members:
                 yield member, next(frames)
+
+    def _provenance_at_end(self) -> pd.DataFrame:
+        """Tell who serves each ticker at the last date of `fit`."""
+        provenance = self._provenance(self.portfolio_.quarantined)
+        known = [provenance.fill_as_fitted(m) for m in self.fitted_.members]
+        if all(known):
+            return provenance.table
+        # Forecasters that keep no provenance are asked for their forecasts.
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", SkbatchWarning)
+            return self.forecast().provenance
 
     def _provenance(self, quarantined: Mapping[str, str]) -> Provenance:
         """Start a table of who serves which ticker."""
@@ -403,22 +454,21 @@ class BatchForecastingSystem(CallbackSupportMixin, BatchForecasterMixin, PartsMi
     def _warn(self) -> None:
         """Say once what went otherwise than planned."""
         quarantined, events = self.portfolio_.quarantined, self.fitted_.events
+        told = []
         if quarantined:
-            warnings.warn(
+            told.append(
                 f"{len(quarantined)} of {len(self.portfolio_.tickers)} tickers have "
                 f"prices that cannot be used: {format_tickers(quarantined)}. See "
-                "screening_ for reasons.",
-                BatchWarning,
-                stacklevel=4,
+                "screening_ for reasons."
             )
         if events:
             steps = ", ".join(dict.fromkeys(event.step for event in events))
-            warnings.warn(
+            told.append(
                 f"{len(events)} steps of recovery were needed ({steps}), the first "
-                f"because of {events[0].error}. See events_.",
-                BatchWarning,
-                stacklevel=4,
+                f"because of {events[0].error}. See events_."
             )
+        if told:
+            warnings.warn(" ".join(told), BatchWarning, stacklevel=4)
         served = self.provenance_[self.provenance_["batch"] != ""]
         others = served.index.get_level_values(-1)[served["reason"] != ""].unique()
         if len(others):

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from skbatch import BatchLinearForecaster
+from skbatch import BatchLinearForecaster, SharedFeatureExtractor
 from skbatch.batch._checkpoint import Checkpoint
 from skbatch.exceptions import BatchWarning, CheckpointError, ModelFitError
 
@@ -190,3 +190,50 @@ def test_what_cannot_be_pickled_costs_only_the_checkpoints(run, make_faulty):
     assert len(caught) == 2
     assert outcomes(run.folder) == []
     assert system.forecast().expected_returns.notna().all()
+
+
+class Other(BatchLinearForecaster):
+    """The same parameters, other forecasts."""
+
+
+def twice(panel):
+    return panel.pct_change(2, fill_method=None)
+
+
+def thrice(panel):
+    return panel.pct_change(3, fill_method=None)
+
+
+def test_another_class_with_the_same_parameters_is_refused(run):
+    run()
+    with pytest.raises(CheckpointError, match="made with other forecaster"):
+        run(forecaster=Other("per_ticker"))
+
+
+def test_another_function_of_the_same_name_is_refused(run):
+    def features(function):
+        own = {"mine": function}
+        return SharedFeatureExtractor(windows=(5, 21, 63), functions=own, cache_size=0)
+
+    run(features=features(twice))
+    run(features=features(twice))
+    with pytest.raises(CheckpointError, match="made with other features__functions"):
+        run(features=features(thrice))
+
+
+def test_horizons_are_the_same_in_a_list_and_a_tuple(run, fits):
+    run(horizon=[3, 5])
+    run(horizon=(3, 5))
+    assert len(fits) == 3
+
+
+def test_a_resumed_batch_took_no_time(run):
+    run()
+    report = run().performance_.report()
+    assert (report.loc["batch", "seconds"] == 0).all()
+
+
+def test_a_folder_that_cannot_be_made_is_refused(run, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(CheckpointError, match="`checkpoint_dir` must be a folder"):
+        run(checkpoint_dir=tmp_path / "file")

@@ -6,6 +6,7 @@ import sys
 import textwrap
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from skbatch import BatchLinearForecaster, BatchXGBoostForecaster, FallbackForecaster
@@ -144,7 +145,7 @@ def test_the_pooled_model_learns_from_the_healthy_tickers_together(
     long, short = own.iloc[:, :8].to_numpy(), own.iloc[:, 8:].to_numpy()
     volatility = np.where(long > 0, long, short)
     y = forward_returns(prices, 5)
-    X[TYPICAL_VOLATILITY] = np.nanmedian(volatility, axis=1)
+    X[TYPICAL_VOLATILITY] = pd.DataFrame(volatility).median(axis=1).to_numpy()
     market = market_return(y, volatility)
     by_hand = FallbackForecaster(
         BatchXGBoostForecaster(n_estimators=5, n_jobs=1, market_return=market)

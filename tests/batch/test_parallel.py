@@ -22,7 +22,7 @@ def trees():
     return FallbackForecaster(BatchXGBoostForecaster(n_estimators=20))
 
 
-@pytest.mark.parametrize("backend", ["loky", "threading"])
+@pytest.mark.parametrize("backend", ["loky", "threading", "multiprocessing"])
 def test_workers_forecast_the_same(make_system, prices, backend):
     alone = make_system(forecaster=trees(), max_batch_size=3, n_jobs=1).fit(prices)
     with parallel_config(backend=backend):

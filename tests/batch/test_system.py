@@ -7,7 +7,8 @@ import joblib
 import numpy as np
 import pandas as pd
 import pytest
-from sklearn.base import clone
+from sklearn.base import BaseEstimator, RegressorMixin, clone
+from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import GridSearchCV, TimeSeriesSplit, cross_val_score
 from sklearn.pipeline import make_pipeline
 
@@ -19,7 +20,12 @@ from skbatch import (
     forward_returns,
 )
 from skbatch.batch import BatchErrorHandler, BatchForecastingSystem
-from skbatch.exceptions import BatchWarning, FallbackWarning, PanelError
+from skbatch.exceptions import (
+    BatchWarning,
+    FallbackWarning,
+    ModelFitError,
+    PanelError,
+)
 from skbatch.forecasting import HistoricalMeanForecaster
 from skbatch.metrics import make_forecast_scorer
 from skbatch.testing import check_no_lookahead
@@ -381,7 +387,10 @@ def test_tickers_of_other_models_are_named_once(make_system, prices):
 def test_forecasters_without_provenance_are_named(make_system, prices):
     model = HistoricalMeanForecaster(min_labels=100)
     young = prices.assign(B=prices["B"].where(prices.index > prices.index[-60]))
-    result = make_system(forecaster=model).fit(young).forecast()
+    with pytest.warns(FallbackWarning, match="1 of 8 tickers.*: B"):
+        system = make_system(forecaster=model).fit(young)
+    result = system.forecast()
+    pd.testing.assert_frame_equal(result.provenance, system.provenance_)
     assert result.provenance.loc["A", "model"] == "HistoricalMeanForecaster"
     assert result.provenance.loc["B"].tolist() == [
         "none",
@@ -390,3 +399,168 @@ def test_forecasters_without_provenance_are_named(make_system, prices):
     ]
     assert "7 of 8 expected returns" in repr(result)
     assert list(result.to_frame()) == ["expected_return", "model", "batch", "reason"]
+
+
+# What a reviewer found ----------------------------------------------------------------
+
+
+def test_a_fit_that_fails_leaves_the_last_one_as_it_was(make_system, prices):
+    system = make_system().fit(prices.iloc[:-3])
+    before = system.forecast().expected_returns
+    with pytest.raises(ValueError, match="`groups`"):
+        system.set_params(groups={"nobody": "x"}, max_batch_size=2).fit(prices)
+    after = system.forecast()
+    assert after.date == prices.index[-4]
+    pd.testing.assert_series_equal(after.expected_returns, before)
+    with pytest.raises(NotFittedError):
+        clone(system).predict(prices)
+
+
+@pytest.mark.parametrize("kind", ["frame", "array"])
+def test_predict_batch_is_forecast(make_system, prices, kind):
+    table = prices if kind == "frame" else prices.to_numpy()
+    system = make_system().fit(table[:-3])
+    expected = system.forecast(table[-3:]).expected_returns
+    assert system.predict_batch(table[-3:]) == expected.to_dict()
+
+
+def test_new_rows_in_an_array_are_screened_too(make_system, prices):
+    table = prices.to_numpy()
+    system = make_system().fit(table[:-1])
+    new = table[-1:].copy()
+    new[0, 0] *= 100
+    new[0, 1] = -1.0
+    result = system.forecast(new)
+    assert result.expected_returns.isna().to_list() == [True, True] + [False] * 6
+    reasons = result.provenance["reason"]
+    assert "quarantined (jump)" in reasons["x0"]
+    assert "quarantined (invalid)" in reasons["x1"]
+
+
+def test_tickers_that_were_fitted_are_old_enough_for_new_rows(make_system, prices):
+    system = make_system(error_handler=BatchErrorHandler(recent=10))
+    result = system.fit(prices.iloc[:-1]).forecast(prices.iloc[-1:])
+    assert result.expected_returns.notna().all()
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
+        (lambda p: p.assign(ZZZ=1.0), PanelError, r"1 more \(ZZZ\)"),
+        (lambda p: p.iloc[:0], PanelError, "at least one date"),
+        (lambda p: p.tz_localize("UTC"), PanelError, "must have a time zone as in"),
+    ],
+)
+def test_new_rows_of_another_shape_are_refused(
+    make_system, prices, change, error, message
+):
+    system = make_system().fit(prices.iloc[:-2])
+    for method in (system.forecast, system.predict):
+        with pytest.raises(error, match=message):
+            method(change(prices.iloc[-2:]))
+
+
+def test_new_rows_with_fields_in_another_order(make_system, prices):
+    panel = pd.concat({"Close": prices, "Volume": prices * 1e4}, axis=1)
+    system = make_system().fit(panel.iloc[:-2])
+    swapped = panel.rename(columns=str.lower, level=0).swaplevel(axis=1)
+    pd.testing.assert_series_equal(
+        system.forecast(swapped.iloc[-2:]).expected_returns,
+        system.forecast(panel.iloc[-2:]).expected_returns,
+    )
+
+
+def test_a_preset_wins_over_the_preset_of_a_file(tmp_path):
+    path = tmp_path / "skbatch.toml"
+    path.write_text("[model]\nlearning_rate = 0.1\n")
+    params = BatchForecastingSystem.from_config(path, preset="speed").get_params()
+    fast = BatchForecastingSystem(preset="speed").get_params()
+    for name in ("n_estimators", "max_bin"):
+        key = f"forecaster__estimator__{name}"
+        assert params[key] == fast[key]
+    assert params["forecaster__estimator__learning_rate"] == 0.1
+    given = BatchForecastingSystem.from_config(path, horizon=9, max_batch_size=7)
+    assert (given.horizon, given.max_batch_size) == (9, 7)
+
+
+class Plain(RegressorMixin, BaseEstimator):
+    """A regressor of scikit-learn's kind: arrays out, and missing labels allowed."""
+
+    def __init__(self, fails=False):
+        self.fails = fails
+
+    def fit(self, X, y):
+        self.mean_ = np.nanmean(y, axis=0)
+        return self
+
+    def predict(self, X):
+        if self.fails:
+            raise ModelFitError("planted")
+        return np.tile(self.mean_, (len(X), 1))
+
+
+def test_forecasters_that_know_no_tables(make_system, prices):
+    system = make_system(forecaster=Plain(), max_batch_size=3).fit(prices)
+    known = forward_returns(prices, 5).mean()
+    np.testing.assert_allclose(system.predict(prices).iloc[-1], known)
+    np.testing.assert_allclose(system.forecast().expected_returns, known)
+
+
+def test_a_model_that_fails_when_it_forecasts_is_a_reason(make_system, prices):
+    with pytest.warns(FallbackWarning, match="8 of 8"):
+        system = make_system(forecaster=Plain(fails=True)).fit(prices)
+    result = system.forecast()
+    assert result.expected_returns.isna().all()
+    reason = "forecast failed (ModelFitError: planted)"
+    assert set(result.provenance["reason"]) == {reason}
+    with pytest.warns(BatchWarning, match="Batch all has no forecasts: ModelFitError"):
+        assert system.predict(prices).isna().all(axis=None)
+
+
+def test_a_ticker_without_a_recent_price_is_told_so(make_system, prices):
+    gone = prices.copy()
+    gone.iloc[-3:, 3] = np.nan
+    with pytest.warns(FallbackWarning):
+        system = make_system().fit(gone)
+    expected = ["none", "all", "no finite feature of its own at this date"]
+    assert system.provenance_.loc["D"].tolist() == expected
+    assert system.forecast().provenance.loc["D"].tolist() == expected
+
+
+def test_features_with_another_output_are_taken_as_they_are(make_system, prices):
+    features = SharedFeatureExtractor(windows=(5, 21, 63)).set_output(
+        transform="polars"
+    )
+    system = make_system(features=features).fit(prices)
+    expected = make_system().fit(prices).predict(prices)
+    pd.testing.assert_frame_equal(system.predict(prices), expected)
+
+
+def test_what_went_otherwise_is_one_warning(make_system, make_faulty, prices):
+    dirty = prices.assign(Z=7.0)
+    with pytest.warns(BatchWarning) as caught:
+        make_system(forecaster=make_faulty("memory", largest=4)).fit(dirty)
+    assert len(caught) == 1
+    assert "1 of 9 tickers have prices" in str(caught[0].message)
+    assert "1 steps of recovery were needed (halved)" in str(caught[0].message)
+
+
+def test_the_performance_of_a_result_stays_its_own(make_system, prices):
+    system = make_system().fit(prices)
+    first = system.forecast()
+    before = first.performance.report()
+    system.forecast()
+    pd.testing.assert_frame_equal(first.performance.report(), before)
+    assert ("stage", "forecast") in before.index
+
+
+def test_a_table_of_quarantined_tickers_does_not_stop_the_rest(make_system, prices):
+    dirty = prices.assign(Z=7.0)
+    system = make_system(groups={"Z": "odd"}, max_batch_size=4)
+    with pytest.warns(BatchWarning, match="1 of 9 tickers"):
+        assert len(system.fit(dirty).fitted_.batches) == 2
+
+
+def test_a_text_is_no_list_of_tickers(make_system, prices):
+    with pytest.raises(ValueError, match=r"Pass \['A'\]"):
+        make_system().forecast_batch_returns("A", prices)
