@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from skbatch.forecasting import (
         BatchLinearForecaster,
         BatchXGBoostForecaster,
+        ConformalForecaster,
         FallbackForecaster,
         HistoricalMeanForecaster,
     )
@@ -18,6 +19,7 @@ __version__ = "0.1.0"
 __all__ = [
     "BatchLinearForecaster",
     "BatchXGBoostForecaster",
+    "ConformalForecaster",
     "FallbackForecaster",
     "HistoricalMeanForecaster",
     "SharedFeatureExtractor",
@@ -32,6 +34,7 @@ __all__ = [
 _ROOMS = {
     "BatchLinearForecaster": "skbatch.forecasting",
     "BatchXGBoostForecaster": "skbatch.forecasting",
+    "ConformalForecaster": "skbatch.forecasting",
     "FallbackForecaster": "skbatch.forecasting",
     "HistoricalMeanForecaster": "skbatch.forecasting",
     "SharedFeatureExtractor": "skbatch.feature_extraction",

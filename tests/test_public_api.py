@@ -12,7 +12,10 @@ import skbatch
 NAMES = sorted(set(skbatch.__all__) - {"__version__"})
 ESTIMATORS = [name for name in NAMES if inspect.isclass(getattr(skbatch, name))]
 # Arguments without a default.
-REQUIRED = {"FallbackForecaster": {"estimator": skbatch.HistoricalMeanForecaster()}}
+REQUIRED = {
+    name: {"estimator": skbatch.HistoricalMeanForecaster()}
+    for name in ("ConformalForecaster", "FallbackForecaster")
+}
 
 
 def make(name):

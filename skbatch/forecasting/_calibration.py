@@ -1,0 +1,172 @@
+"""What the residuals of a calibration tail say about the spread of returns."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from scipy.special import ndtr
+
+from skbatch._kernels.conformal import (
+    LEVELS,
+    adapted_levels,
+    corrected_levels,
+    shrunken_deviation,
+)
+from skbatch._kernels.scenarios import (
+    Dependence,
+    bin_weights,
+    dependence,
+    draw_normal,
+    rank_bin_shares,
+    select_dependence,
+)
+from skbatch.forecasting._scale import LabelScale
+from skbatch.forecasting._tables import FeatureTable, LabelLayout
+
+__all__ = ["Calibration", "ResidualScale"]
+
+# Weight of the one-factor correlations, and of the simulation beside equal chances,
+# chosen in docs/experiments on years before those reported.
+CORRELATION_SHRINKAGE = 0.2
+SIMULATION_WEIGHT = 0.8
+# Normal scores at which the inverse of a pooled distribution is tabulated.
+NORMAL_GRID = np.linspace(-4.0, 4.0, 1601)
+# Cells that are drawn at a time.
+MAX_CELLS = 2**21
+
+
+@dataclass
+class ResidualScale:
+    """The unit that residuals are measured in: each label's own recent volatility.
+
+    Attributes
+    ----------
+    label_scale : LabelScale
+        Names the volatility features; empty where there are none.
+    deviation : dict
+        (horizon, ticker) → the residuals' own deviation, used without such features.
+    """
+
+    label_scale: LabelScale
+    deviation: dict[tuple[int, str], float]
+
+    def matrix(self, features: FeatureTable, layout: LabelLayout) -> np.ndarray:
+        """Spread of each label `(n_dates, n_labels)`; NaN where unknown."""
+        names = self.label_scale.features
+        if not names:
+            known = [self.deviation.get(key, np.nan) for key in label_keys(layout)]
+            return np.broadcast_to(known, (features.n_dates, len(known)))
+        scale = replace(self.label_scale, own=features.series_columns(layout.tickers))
+        total = np.zeros((features.n_dates, len(layout.tickers)))
+        count = np.zeros_like(total)
+        for name in names:
+            values = np.log(replace(scale, features=[name]).matrix(features))
+            finite = np.isfinite(values)
+            total += np.where(finite, values, 0.0)
+            count += finite
+        mean = np.where(count > 0, total / np.maximum(count, 1), np.nan)
+        return np.exp(mean) * np.sqrt(np.asarray(layout.horizons, dtype=np.float64))
+
+    def learn(self, residuals: np.ndarray, layout: LabelLayout) -> None:
+        """Measure the residuals' own deviation, where no feature tells it."""
+        if self.label_scale.features:
+            return
+        horizons = np.asarray(layout.horizons)
+        deviation = np.full(len(horizons), np.nan)
+        for horizon in np.unique(horizons):
+            use = horizons == horizon
+            deviation[use] = shrunken_deviation(residuals[:, use])
+        self.deviation = dict(zip(label_keys(layout), deviation.tolist(), strict=True))
+
+
+@dataclass
+class Calibration:
+    """Residual scores of a calibration tail, pooled over the tickers of a horizon.
+
+    Parameters
+    ----------
+    scores : ndarray of shape (n_dates, n_labels), dtype float32
+        Residuals in units of the labels' scale; NaN is missing.
+    layout : LabelLayout
+        Of the columns of `scores`.
+    step : float
+        Step size of the adaptive correction.
+
+    Attributes
+    ----------
+    pooled : dict
+        Horizon → its finite scores, sorted.
+    levels : dict
+        Horizon → the adapted level for each of
+        :data:`~skbatch._kernels.conformal.LEVELS`.
+    n_blocks : dict
+        Horizon → number of dates with scores whose labels do not overlap.
+    """
+
+    scores: np.ndarray
+    layout: LabelLayout
+    step: float
+
+    def __post_init__(self) -> None:
+        horizons = np.asarray(self.layout.horizons)
+        self.pooled: dict[int, np.ndarray] = {}
+        self.levels: dict[int, np.ndarray] = {}
+        self.n_blocks: dict[int, float] = {}
+        for horizon in map(int, np.unique(horizons)):
+            scores = self.scores[:, horizons == horizon]
+            finite = np.isfinite(scores)
+            pooled = np.sort(scores[finite])
+            if len(pooled):
+                self.pooled[horizon] = pooled
+                self.levels[horizon] = adapted_levels(scores, pooled, self.step)
+                self.n_blocks[horizon] = float(finite.any(axis=1).sum()) / horizon
+        self.dependence: Dependence = dependence(self.scores)
+
+    def quantiles(self, levels: np.ndarray, layout: LabelLayout) -> np.ndarray:
+        """Scores at quantile levels `(n_levels, n_labels)`, NaN for a lost horizon."""
+        table = np.full((len(levels), len(layout.horizons)), np.nan)
+        for number, horizon in enumerate(layout.horizons):
+            if horizon in self.pooled:
+                corrected = corrected_levels(levels, self.n_blocks[horizon])
+                adapted = np.interp(corrected, LEVELS, self.levels[horizon])
+                table[:, number] = np.quantile(self.pooled[horizon], adapted)
+        return table
+
+    def scenarios(
+        self, layout: LabelLayout, n_samples: int, rng: np.random.Generator
+    ) -> np.ndarray:
+        """Draw joint scores `(n_samples, n_labels)` of mean zero, block by block."""
+        places = {key: n for n, key in enumerate(label_keys(self.layout))}
+        columns = np.array([places.get(key, -1) for key in label_keys(layout)])
+        given = select_dependence(self.dependence, columns)
+        inverse = {h: _centred_inverse(pooled) for h, pooled in self.pooled.items()}
+        scores = np.empty((n_samples, len(columns)))
+        block = max(1, MAX_CELLS // (len(columns) + len(given.rows)))
+        for start in range(0, n_samples, block):
+            part = scores[start : start + block]
+            part[:] = draw_normal(given, len(part), CORRELATION_SHRINKAGE, rng)
+            for horizon in set(layout.horizons):
+                use = np.asarray(layout.horizons) == horizon
+                values = inverse.get(horizon, np.full(len(NORMAL_GRID), np.nan))
+                part[:, use] = np.interp(part[:, use], NORMAL_GRID, values)
+        return scores
+
+
+def rank_probabilities(samples: np.ndarray, n_bins: int) -> np.ndarray:
+    """Chances of each bin of the cross-section, mixed with equal ones."""
+    weights = bin_weights(samples.shape[1], n_bins)
+    shares = rank_bin_shares(samples, weights) / len(samples)
+    return SIMULATION_WEIGHT * shares + (1.0 - SIMULATION_WEIGHT) / n_bins
+
+
+def label_keys(layout: LabelLayout) -> list[tuple[int, str]]:
+    """Name each label by horizon and ticker."""
+    return list(zip(layout.horizons, layout.names, strict=True))
+
+
+def _centred_inverse(pooled: np.ndarray) -> np.ndarray:
+    """Tabulate the pooled quantiles at normal scores, less their mean."""
+    values = np.quantile(pooled, ndtr(NORMAL_GRID))
+    weights = np.exp(-0.5 * NORMAL_GRID**2)
+    return values - np.average(values, weights=weights)
