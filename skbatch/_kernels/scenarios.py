@@ -6,6 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from skbatch._kernels.target import winsorised
+
 __all__ = [
     "Dependence",
     "bin_weights",
@@ -18,7 +20,7 @@ __all__ = [
 # Tickers with fewer scores than this are taken to depend on the others as the average
 # ticker does: a correlation from a handful of overlapping returns is noise.
 MIN_SCORES = 20
-# A crash must not own the correlations.
+# In robust deviations. A crash must not own the correlations.
 MAX_SCORE = 5.0
 
 
@@ -56,8 +58,7 @@ def dependence(scores: np.ndarray) -> Dependence:
     """
     scores = np.array(scores, dtype=np.float64)
     scores[:, np.isfinite(scores).sum(axis=0) < MIN_SCORES] = np.nan
-    z = _standardised(scores)
-    z = _standardised(np.clip(z, -MAX_SCORE, MAX_SCORE))
+    z = _standardised(winsorised(scores, MAX_SCORE))
     finite = np.isfinite(z)
     filled = np.where(finite, z, 0.0)
     mean = filled.sum(axis=1) / np.maximum(finite.sum(axis=1), 1)

@@ -130,7 +130,10 @@ class Calibration:
             if horizon in self.pooled:
                 corrected = corrected_levels(levels, self.n_blocks[horizon])
                 adapted = np.interp(corrected, LEVELS, self.levels[horizon])
-                table[:, number] = np.quantile(self.pooled[horizon], adapted)
+                # With these plotting positions, and n independent scores, the moved
+                # levels cover what they should on average.
+                pooled = self.pooled[horizon]
+                table[:, number] = np.quantile(pooled, adapted, method="hazen")
         return table
 
     def scenarios(
