@@ -46,14 +46,14 @@ from skbatch.panel import PanelColumns
 LINEAR = BatchLinearForecaster()
 # Forecaster, rows between refits, rows between updates (0 for none).
 COVERAGE: dict[str, tuple[Any, int, int]] = {
-    "default": (ConformalForecaster(LINEAR), 21, 0),
-    "no adaptation": (ConformalForecaster(LINEAR, adaptation=0.0), 21, 0),
-    "adaptation 0.05": (ConformalForecaster(LINEAR, adaptation=0.05), 21, 0),
-    "no refit on all rows": (ConformalForecaster(LINEAR, refit=False), 21, 0),
-    "one volatility": (ConformalForecaster(LINEAR, scale="volatility_63"), 21, 0),
-    "no volatility": (ConformalForecaster(LINEAR, scale=None), 21, 0),
-    "historical mean": (ConformalForecaster(HistoricalMeanForecaster()), 21, 0),
-    "50 trees": (ConformalForecaster(BatchXGBoostForecaster(n_estimators=50)), 21, 0),
+    "default": (ConformalForecaster(LINEAR), 63, 0),
+    "no adaptation": (ConformalForecaster(LINEAR, adaptation=0.0), 63, 0),
+    "adaptation 0.05": (ConformalForecaster(LINEAR, adaptation=0.05), 63, 0),
+    "no refit on all rows": (ConformalForecaster(LINEAR, refit=False), 63, 0),
+    "one volatility": (ConformalForecaster(LINEAR, scale="volatility_63"), 63, 0),
+    "no volatility": (ConformalForecaster(LINEAR, scale=None), 63, 0),
+    "historical mean": (ConformalForecaster(HistoricalMeanForecaster()), 63, 0),
+    "50 trees": (ConformalForecaster(BatchXGBoostForecaster(n_estimators=50)), 63, 0),
     "refit yearly": (ConformalForecaster(LINEAR), 252, 0),
     "refit yearly, updated": (ConformalForecaster(LINEAR), 252, 21),
 }

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 
 import numpy as np
+import pandas as pd
 from scipy.special import ndtr
 
 from skbatch._kernels.conformal import (
@@ -24,7 +26,13 @@ from skbatch._kernels.scenarios import (
 from skbatch.forecasting._scale import LabelScale
 from skbatch.forecasting._tables import FeatureTable, LabelLayout
 
-__all__ = ["Calibration", "ResidualScale"]
+__all__ = [
+    "N_MOVES",
+    "Calibration",
+    "ResidualScale",
+    "rank_probabilities",
+    "recent_moves",
+]
 
 # Weight of the one-factor correlations, and of the simulation beside equal chances,
 # chosen in docs/experiments on years before those reported.
@@ -32,6 +40,9 @@ CORRELATION_SHRINKAGE = 0.2
 SIMULATION_WEIGHT = 0.8
 # Normal scores at which the inverse of a pooled distribution is tabulated.
 NORMAL_GRID = np.linspace(-4.0, 4.0, 1601)
+# Features that are the return of a single row, and how many rows of it count.
+ONE_ROW_RETURNS = ("log_return_1", "return_1")
+N_MOVES = 252
 # Cells that are drawn at a time.
 MAX_CELLS = 2**21
 
@@ -59,13 +70,14 @@ class ResidualScale:
             return np.broadcast_to(known, (features.n_dates, len(known)))
         scale = replace(self.label_scale, own=features.series_columns(layout.tickers))
         total = np.zeros((features.n_dates, len(layout.tickers)))
-        count = np.zeros_like(total)
+        weights = np.zeros_like(total)
         for name in names:
             values = np.log(replace(scale, features=[name]).matrix(features))
             finite = np.isfinite(values)
-            total += np.where(finite, values, 0.0)
-            count += finite
-        mean = np.where(count > 0, total / np.maximum(count, 1), np.nan)
+            weight = _window(name)
+            total += np.where(finite, weight * values, 0.0)
+            weights += weight * finite
+        mean = np.where(weights > 0, total / np.maximum(weights, 1.0), np.nan)
         return np.exp(mean) * np.sqrt(np.asarray(layout.horizons, dtype=np.float64))
 
     def learn(self, residuals: np.ndarray, layout: LabelLayout) -> None:
@@ -92,6 +104,9 @@ class Calibration:
         Of the columns of `scores`.
     step : float
         Step size of the adaptive correction.
+    moves : DataFrame of shape (n_rows, n_labels) or None
+        Recent one-row returns, from which to tell how tickers move together; None
+        tells it from the scores.
 
     Attributes
     ----------
@@ -107,6 +122,7 @@ class Calibration:
     scores: np.ndarray
     layout: LabelLayout
     step: float
+    moves: pd.DataFrame | None = None
 
     def __post_init__(self) -> None:
         horizons = np.asarray(self.layout.horizons)
@@ -121,7 +137,8 @@ class Calibration:
                 self.pooled[horizon] = pooled
                 self.levels[horizon] = adapted_levels(scores, pooled, self.step)
                 self.n_blocks[horizon] = float(finite.any(axis=1).sum()) / horizon
-        self.dependence: Dependence = dependence(self.scores)
+        together = self.scores if self.moves is None else self.moves.to_numpy()
+        self.dependence: Dependence = dependence(together)
 
     def quantiles(self, levels: np.ndarray, layout: LabelLayout) -> np.ndarray:
         """Scores at quantile levels `(n_levels, n_labels)`, NaN for a lost horizon."""
@@ -156,6 +173,25 @@ class Calibration:
         return scores
 
 
+def recent_moves(features: FeatureTable, layout: LabelLayout) -> pd.DataFrame | None:
+    """Give the latest one-row returns of each label's ticker, if features have them.
+
+    Labels over many rows overlap, so a tail holds few independent ones; one-row
+    returns tell more about how tickers move together. Labels of several horizons do
+    not move together as one-row returns do.
+    """
+    names = [name for name in ONE_ROW_RETURNS if name in features.columns.features]
+    if not names or features.index is None or len(set(layout.horizons)) > 1:
+        return None
+    own = features.series_columns(layout.tickers)
+    if not own.shape[1]:
+        return None
+    columns = own[:, features.columns.features.index(names[0])]
+    rows = features.values[-N_MOVES:]
+    moves = np.where(columns >= 0, rows[:, columns], np.nan)
+    return pd.DataFrame(moves, features.index[-N_MOVES:])
+
+
 def rank_probabilities(samples: np.ndarray, n_bins: int) -> np.ndarray:
     """Chances of each bin of the cross-section, mixed with equal ones."""
     weights = bin_weights(samples.shape[1], n_bins)
@@ -166,6 +202,12 @@ def rank_probabilities(samples: np.ndarray, n_bins: int) -> np.ndarray:
 def label_keys(layout: LabelLayout) -> list[tuple[int, str]]:
     """Name each label by horizon and ticker."""
     return list(zip(layout.horizons, layout.names, strict=True))
+
+
+def _window(name: str) -> float:
+    """Weight of a volatility: its window, as a longer one has less noise."""
+    match = re.fullmatch(r"volatility_(\d+)", name)
+    return float(match.group(1)) if match else 1.0
 
 
 def _centred_inverse(pooled: np.ndarray) -> np.ndarray:

@@ -19,7 +19,12 @@ from skbatch.forecasting._base import (
     Interval,
     StrOptions,
 )
-from skbatch.forecasting._calibration import Calibration, ResidualScale
+from skbatch.forecasting._calibration import (
+    N_MOVES,
+    Calibration,
+    ResidualScale,
+    recent_moves,
+)
 from skbatch.forecasting._horizons import horizon_parameters
 from skbatch.forecasting._other_tickers import (
     exchangeable_tickers,
@@ -65,7 +70,8 @@ class ConformalForecaster(
         ends in it. ``"auto"`` is half of the rows, at most 504.
     scale : str or None, default="auto"
         Ticker feature that holds its volatility per row. ``"auto"`` takes the
-        geometric mean of all ``volatility_*`` features known at the date. None, and
+        geometric mean of all ``volatility_WINDOW`` features known at the date, with
+        the windows as weights. None, and
         ``"auto"`` without such features, take the standard deviation of the ticker's
         own residuals, which does not move with the market.
     adaptation : float, default=0.01
@@ -212,7 +218,8 @@ class ConformalForecaster(
             residuals = labels[start:stop] - forecasts
             self.scale_.learn(residuals, self.layout_)
             scores = residuals / self.scale_.matrix(tail, self.layout_)
-            self._calibrate(np.where(np.isfinite(scores), scores, np.nan), tail.index)
+            moves = recent_moves(features, self.layout_)
+            self._calibrate(scores, tail.index, moves)
             if self.refit:
                 model = self._fit_child("all rows", X, y, labels, len(labels), progress)
         self.estimator_ = model
@@ -272,7 +279,11 @@ class ConformalForecaster(
             tail_index = before.append(tail.index)[-size:]
         else:
             tail_index = None
-        self._calibrate(np.where(np.isfinite(scores), scores, np.nan), tail_index)
+        moves = recent_moves(features, self.layout_)
+        if moves is not None and self.calibration_.moves is not None:
+            moves = pd.concat([self.calibration_.moves, moves])
+            moves = moves[~moves.index.duplicated(keep="last")].tail(N_MOVES)
+        self._calibrate(scores, tail_index, moves)
         return self
 
     def predict(self, X: Any) -> Any:
@@ -336,7 +347,9 @@ class ConformalForecaster(
         with progress.estimator_task(f"fit on {name}", model):
             return model.fit(rows, target)
 
-    def _calibrate(self, scores: np.ndarray, index: pd.Index | None) -> None:
+    def _calibrate(
+        self, scores: np.ndarray, index: pd.Index | None, moves: pd.DataFrame | None
+    ) -> None:
         """Keep the scores of a calibration tail and what follows from them."""
         if not np.isfinite(scores).any():
             raise PanelError(
@@ -344,9 +357,9 @@ class ConformalForecaster(
                 f"{len(scores)} rows: forecasts or volatilities are missing there. "
                 "Pass more rows, or another calibration_size."
             )
-        self.calibration_ = Calibration(
-            scores.astype(np.float32), self.layout_, float(self.adaptation)
-        )
+        scores = np.where(np.isfinite(scores), scores, np.nan).astype(np.float32)
+        step = float(self.adaptation)
+        self.calibration_ = Calibration(scores, self.layout_, step, moves)
         self.calibration_index_ = index
 
     def _names(self) -> Any:

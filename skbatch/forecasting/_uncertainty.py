@@ -114,8 +114,11 @@ class UncertaintyMixin:
         """Draw joint scenarios of the returns that follow the last date of `X`.
 
         Scenarios are the forecast plus residuals, which have the pooled distribution
-        of the calibration tail, centred, at each ticker's own volatility, and move
-        together as those of the tail did. A ticker with fewer than 20 residuals moves
+        of the calibration tail, centred, at each ticker's own volatility. They are
+        correlated as the latest 252 one-row returns were that `fit` or `update` saw in
+        the feature ``log_return_1``, or as the residuals of the tail where there is no
+        such feature or there are several horizons. Correlations are shrunk towards
+        those of a single index; a ticker with fewer than 20 of these values moves
         with the others as the average ticker does.
 
         Parameters
