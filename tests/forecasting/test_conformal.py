@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
-from sklearn.base import clone
+from sklearn.base import BaseEstimator, RegressorMixin, clone
 from sklearn.model_selection import GridSearchCV, TimeSeriesSplit
 from sklearn.pipeline import make_pipeline
 
@@ -146,13 +146,13 @@ def test_updates_follow_without_a_fit():
     model = ConformalForecaster(MEAN).fit(X[:600], y[:600])
     before = interval_coverage(y[850:], *model.predict_interval(X[850:]))
     later = slice(X.index.get_loc(model.calibration_index_[-1]) + 1, 850)
-    forecasts = model.predict(X)
+    forecasts, size = model.predict(X), len(model.calibration_.scores)
     assert model.update(X[later], y[later]) is model
     after = interval_coverage(y[850:], *model.predict_interval(X[850:]))
     assert before < 0.75
     assert after > 0.83
     pd.testing.assert_frame_equal(model.predict(X), forecasts)
-    assert len(model.calibration_index_) == len(model.calibration_.scores)
+    assert len(model.calibration_index_) == len(model.calibration_.scores) == size
     assert model.calibration_index_[-1] == X.index[848]
     with pytest.raises(PanelError, match=r"X must begin after the calibration tail"):
         model.update(X[800:], y[800:])
@@ -195,6 +195,32 @@ def test_the_checked_forecaster_knows_nothing_of_the_tail(make_frames, refit):
     np.testing.assert_allclose(model.calibration_.scores, expected, rtol=1e-3)
     whole = BatchLinearForecaster().fit(X, y) if refit else first
     pd.testing.assert_frame_equal(model.predict(X), whole.predict(X))
+
+
+class Greedy(RegressorMixin, BaseEstimator):
+    """Learns from every label it is given, as a forecaster of someone else may."""
+
+    def fit(self, X, y):
+        self.labels_ = y.copy()
+        return self
+
+    def predict(self, X):
+        return pd.DataFrame(0.0, X.index, self.labels_.columns)
+
+
+@pytest.mark.parametrize("refit", [True, False])
+def test_a_greedy_forecaster_is_given_no_later_label(
+    make_frames, stack_horizons, refit
+):
+    X, y = make_frames(100)
+    both = stack_horizons({2: y, 6: y})
+    model = ConformalForecaster(Greedy(), calibration_size=30, refit=refit)
+    seen = model.fit(X, both).estimator_.labels_
+    # Labels are known up to row 97; the tail begins at row 68.
+    assert len(seen) == (100 if refit else 68)
+    for horizon in (2, 6):
+        known = seen[horizon].notna().all(axis=1)
+        assert known.tolist() == [True] * (len(seen) - horizon) + [False] * horizon
 
 
 def outputs(model, X):

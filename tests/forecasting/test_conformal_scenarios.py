@@ -143,6 +143,16 @@ def test_blocks_do_not_show(market, monkeypatch):
     )
 
 
+def test_updates_bring_later_moves():
+    X, y = make_market(500, 4, moves=True)
+    model = ConformalForecaster(HistoricalMeanForecaster()).fit(X[:400], y[:400])
+    assert model.calibration_.moves.index.equals(X.index[148:400])
+    model.update(X[399:450], y[399:450])
+    assert model.calibration_.moves.index.equals(X.index[198:450])
+    columns = [f"{ticker}__log_return_1" for ticker in y]
+    np.testing.assert_array_equal(model.calibration_.moves, X[columns][198:450])
+
+
 # Ranks --------------------------------------------------------------------------------
 
 
@@ -174,7 +184,7 @@ def test_chances_are_those_of_the_known_distribution(market):
     own = random.standard_normal((20_000, 12))
     returns = 0.01 * np.exp(np.linspace(-1, 1, 12)) * (0.7 * common + 0.51**0.5 * own)
     ranks = returns.argsort(axis=1).argsort(axis=1)
-    # Tickers on the edge of two of five bins of twelve are shared; so use four of them.
+    # Twelve tickers fill four bins without sharing any.
     chances = model.predict_rank_proba(X, 4, n_samples=5000)
     for number in range(4):
         expected = (ranks // 3 == number).mean(axis=0)
@@ -284,6 +294,13 @@ def test_a_ticker_served_by_its_mean_lends_no_place(make_frames):
     other = renamed(X, {"T0": "NEW"})[-2:]
     expected = model.predict(X[-2:])["T0"]
     np.testing.assert_allclose(model.predict(other)["NEW"], expected, rtol=1e-4)
+
+
+def test_nothing_is_known_of_tickers_that_all_have_gone(make_frames):
+    X, y = make_frames(300)
+    X.iloc[-10:] = NAN
+    model = ConformalForecaster(LINEAR).fit(X, y)
+    assert len(model.exchangeable_) == 0
 
 
 def test_frames_of_other_tickers_must_be_alike(make_frames):
