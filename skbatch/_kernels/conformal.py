@@ -4,22 +4,28 @@ from __future__ import annotations
 
 import numpy as np
 
-__all__ = ["LEVELS", "adapted_levels", "corrected_levels", "shrunken_deviation"]
+__all__ = [
+    "LEVELS",
+    "adapted_levels",
+    "corrected_levels",
+    "independent_dates",
+    "shrunken_deviation",
+]
 
 # Levels that the adaptive correction follows; others are interpolated.
 LEVELS = np.linspace(0.0, 1.0, 401)
 
 
-def corrected_levels(levels: np.ndarray, n_blocks: float) -> np.ndarray:
+def corrected_levels(levels: np.ndarray, n_independent: float) -> np.ndarray:
     r"""Move levels outwards by what a finite calibration set calls for.
 
     Parameters
     ----------
     levels : ndarray
         Quantile levels in [0, 1].
-    n_blocks : float
-        Number of independent scores, positive. Tickers of one date and overlapping
-        labels move together, so dates that do not overlap are counted, not cells.
+    n_independent : float
+        Number of independent dates, positive, from :func:`independent_dates`. The
+        tickers of a date move together, so dates are counted, not cells.
 
     Returns
     -------
@@ -40,7 +46,39 @@ def corrected_levels(levels: np.ndarray, n_blocks: float) -> np.ndarray:
        Statistical Association, 113(523), 1094–1111.
        https://doi.org/10.1080/01621459.2017.1307116
     """
-    return np.clip(0.5 + (np.asarray(levels) - 0.5) * (1.0 + 1.0 / n_blocks), 0.0, 1.0)
+    return np.clip(
+        0.5 + (np.asarray(levels) - 0.5) * (1.0 + 1.0 / n_independent), 0.0, 1.0
+    )
+
+
+def independent_dates(n_dates: int, horizon: int) -> float:
+    r"""Count how many independent dates tell as much about the spread of returns.
+
+    Parameters
+    ----------
+    n_dates : int
+        Consecutive dates with labels.
+    horizon : int
+        Rows that each label spans.
+
+    Returns
+    -------
+    float
+        :math:`3 h n / (2 h^2 + 1)`: n at horizon 1, about :math:`1.5\, n / h` beyond.
+
+    Notes
+    -----
+    Returns over h rows that begin j rows apart are correlated by :math:`1 - j/h`, and
+    their squares, which tell the spread, by :math:`(1 - j/h)^2` if returns are normal.
+    The variance of the mean of n of them is that of :math:`n / k` independent ones with
+    :math:`k = 1 + 2 \sum_{j=1}^{h-1} (1 - j/h)^2 = (2h^2 + 1) / 3h` [1]_.
+
+    References
+    ----------
+    .. [1] Richardson, M. and Smith, T. (1991). Tests of financial models in the
+       presence of overlapping observations. Review of Financial Studies, 4(2), 227–254.
+    """
+    return n_dates * 3.0 * horizon / (2.0 * horizon**2 + 1.0)
 
 
 def adapted_levels(scores: np.ndarray, pooled: np.ndarray, step: float) -> np.ndarray:

@@ -13,6 +13,7 @@ from skbatch._kernels.conformal import (
     LEVELS,
     adapted_levels,
     corrected_levels,
+    independent_dates,
     shrunken_deviation,
 )
 from skbatch._kernels.scenarios import (
@@ -115,8 +116,8 @@ class Calibration:
     levels : dict
         Horizon → the adapted level for each of
         :data:`~skbatch._kernels.conformal.LEVELS`.
-    n_blocks : dict
-        Horizon → number of dates with scores whose labels do not overlap.
+    n_independent : dict
+        Horizon → how many independent dates the tail is worth.
     """
 
     scores: np.ndarray
@@ -128,7 +129,7 @@ class Calibration:
         horizons = np.asarray(self.layout.horizons)
         self.pooled: dict[int, np.ndarray] = {}
         self.levels: dict[int, np.ndarray] = {}
-        self.n_blocks: dict[int, float] = {}
+        self.n_independent: dict[int, float] = {}
         for horizon in map(int, np.unique(horizons)):
             scores = self.scores[:, horizons == horizon]
             finite = np.isfinite(scores)
@@ -136,7 +137,8 @@ class Calibration:
             if len(pooled):
                 self.pooled[horizon] = pooled
                 self.levels[horizon] = adapted_levels(scores, pooled, self.step)
-                self.n_blocks[horizon] = float(finite.any(axis=1).sum()) / horizon
+                n_dates = int(finite.any(axis=1).sum())
+                self.n_independent[horizon] = independent_dates(n_dates, horizon)
         together = self.scores if self.moves is None else self.moves.to_numpy()
         self.dependence: Dependence = dependence(together)
 
@@ -145,7 +147,7 @@ class Calibration:
         table = np.full((len(levels), len(layout.horizons)), np.nan)
         for number, horizon in enumerate(layout.horizons):
             if horizon in self.pooled:
-                corrected = corrected_levels(levels, self.n_blocks[horizon])
+                corrected = corrected_levels(levels, self.n_independent[horizon])
                 adapted = np.interp(corrected, LEVELS, self.levels[horizon])
                 # With these plotting positions, and n independent scores, the moved
                 # levels cover what they should on average.

@@ -108,7 +108,7 @@ class ConformalForecaster(
     the quantile of level q at a later date is
     :math:`\hat r + \sigma \sqrt h\, Q(a(q))` with the quantile function Q of all
     scores of the tail. The level a(q) is q, moved outwards for the few independent
-    dates of the tail as in split conformal prediction [1]_ and then by the adaptive
+    dates of the tail, as in split conformal prediction [1]_, and then by the adaptive
     correction [2]_, which goes through the tail in the order of time. Coverage is an
     average over tickers and dates; exact guarantees would need exchangeable dates,
     which markets do not offer.

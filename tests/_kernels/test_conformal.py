@@ -8,6 +8,7 @@ from skbatch._kernels.conformal import (
     LEVELS,
     adapted_levels,
     corrected_levels,
+    independent_dates,
     shrunken_deviation,
 )
 
@@ -22,6 +23,22 @@ def test_levels_are_those_of_split_conformal_prediction():
     assert corrected_levels(np.array([0.5]), 3) == pytest.approx(0.5)
     assert corrected_levels(np.array([0.01, 0.99]), 2).tolist() == [0, 1]
     np.testing.assert_allclose(corrected_levels(LEVELS, 1e12), LEVELS, atol=1e-9)
+
+
+@pytest.mark.parametrize("horizon", [1, 2, 5, 20])
+def test_overlapping_returns_are_worth_fewer_dates(horizon):
+    gaps = 1 - np.arange(1, horizon) / horizon
+    expected = 600 / (1 + 2 * (gaps**2).sum())
+    assert independent_dates(600, horizon) == pytest.approx(expected)
+
+
+def test_the_spread_of_overlapping_returns_varies_as_that_of_fewer_dates():
+    random = np.random.default_rng(0)
+    steps = random.standard_normal((4000, 304))
+    labels = np.lib.stride_tricks.sliding_window_view(steps, 5, axis=1).sum(axis=2)
+    squares = (labels**2).mean(axis=1)
+    # The mean of n squared normals of variance 5 has the variance 50 / n.
+    assert 50 / squares.var() == pytest.approx(independent_dates(300, 5), rel=0.08)
 
 
 def slow_adaptation(scores, pooled, step):
