@@ -35,8 +35,8 @@ __all__ = [
     "recent_moves",
 ]
 
-# Weight of the one-factor correlations, and of the simulation beside equal chances,
-# chosen in docs/experiments on years before those reported.
+# Weight of the one-factor correlations, and of the simulation beside equal chances; see
+# docs/experiments/uncertainty.md.
 CORRELATION_SHRINKAGE = 0.2
 SIMULATION_WEIGHT = 0.8
 # Normal scores at which the inverse of a pooled distribution is tabulated.
