@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from skbatch.forecasting import (
         BatchLinearForecaster,
         BatchXGBoostForecaster,
+        ConformalForecaster,
         FallbackForecaster,
         HistoricalMeanForecaster,
     )
@@ -22,6 +23,7 @@ __all__ = [
     "BatchForecastingSystem",
     "BatchLinearForecaster",
     "BatchXGBoostForecaster",
+    "ConformalForecaster",
     "FallbackForecaster",
     "HistoricalMeanForecaster",
     "SharedFeatureExtractor",
@@ -39,6 +41,7 @@ _ROOMS = {
     "BatchForecastingSystem": "skbatch.batch",
     "BatchLinearForecaster": "skbatch.forecasting",
     "BatchXGBoostForecaster": "skbatch.forecasting",
+    "ConformalForecaster": "skbatch.forecasting",
     "FallbackForecaster": "skbatch.forecasting",
     "HistoricalMeanForecaster": "skbatch.forecasting",
     "SharedFeatureExtractor": "skbatch.feature_extraction",

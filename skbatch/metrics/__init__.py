@@ -11,15 +11,31 @@ from skbatch.metrics._correlation import (
     rank_information_coefficient,
     rank_information_coefficient_series,
 )
+from skbatch.metrics._distribution import (
+    crps_by_sample,
+    rank_bins,
+    ranked_probability_score,
+)
+from skbatch.metrics._intervals import (
+    interval_coverage,
+    interval_width,
+    pinball_loss,
+)
 from skbatch.metrics._scorer import make_forecast_scorer
 
 __all__ = [
     "coverage",
+    "crps_by_sample",
     "directional_accuracy",
     "information_coefficient",
     "information_coefficient_series",
+    "interval_coverage",
+    "interval_width",
     "make_forecast_scorer",
     "out_of_sample_r2",
+    "pinball_loss",
+    "rank_bins",
     "rank_information_coefficient",
     "rank_information_coefficient_series",
+    "ranked_probability_score",
 ]
