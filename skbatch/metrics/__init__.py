@@ -11,15 +11,26 @@ from skbatch.metrics._correlation import (
     rank_information_coefficient,
     rank_information_coefficient_series,
 )
+from skbatch.metrics._inference import MeanInference, mean_inference
 from skbatch.metrics._scorer import make_forecast_scorer
+from skbatch.metrics._sorts import (
+    quantile_returns,
+    rank_portfolio_returns,
+    rank_turnover,
+)
 
 __all__ = [
+    "MeanInference",
     "coverage",
     "directional_accuracy",
     "information_coefficient",
     "information_coefficient_series",
     "make_forecast_scorer",
+    "mean_inference",
     "out_of_sample_r2",
+    "quantile_returns",
     "rank_information_coefficient",
     "rank_information_coefficient_series",
+    "rank_portfolio_returns",
+    "rank_turnover",
 ]
