@@ -11,6 +11,7 @@ if TYPE_CHECKING:
         FallbackForecaster,
         HistoricalMeanForecaster,
     )
+    from skbatch.model_selection import walk_forward
     from skbatch.panel import check_panel, forward_returns, read_panel
 
 __version__ = "0.1.0"
@@ -25,6 +26,7 @@ __all__ = [
     "check_panel",
     "forward_returns",
     "read_panel",
+    "walk_forward",
 ]
 
 # The imports above are for type checkers; at run time each name is imported on first
@@ -38,6 +40,7 @@ _ROOMS = {
     "check_panel": "skbatch.panel",
     "forward_returns": "skbatch.panel",
     "read_panel": "skbatch.panel",
+    "walk_forward": "skbatch.model_selection",
 }
 
 # Hidden from type checkers: with it they would accept any name.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import bottleneck as bn
 import numpy as np
@@ -136,7 +137,7 @@ def quantile_means(
     use, scores = use[rows], np.where(use[rows], forecast[rows], np.nan)
     returns = np.where(use, actual[rows], 0.0)
     bounds = np.nanquantile(scores, np.linspace(0, 1, n_quantiles + 1), axis=1)
-    for number, (low, high) in enumerate(zip(bounds[:-1], bounds[1:], strict=True)):
+    for number, (low, high) in enumerate(pairwise(bounds)):
         member = (scores >= low[:, None]) & (scores <= high[:, None])
         count = member.sum(axis=1)
         total = np.where(member, returns, 0.0).sum(axis=1)
@@ -170,7 +171,7 @@ def rank_weights(forecast: np.ndarray) -> np.ndarray:
     # The mean rank of n values is (n + 1) / 2, whatever the ties.
     centred = np.where(use, ranks - (count + 1) / 2, 0.0)
     gross = np.abs(centred).sum(axis=1, keepdims=True)
-    weights = 2.0 * np.divide(centred, gross, out=np.zeros_like(centred), where=use)
+    weights = 2.0 * centred / np.where(gross > 0, gross, 1.0)
     return np.where(usable[:, None], weights, np.nan)
 
 

@@ -171,7 +171,8 @@ def _as_series(values: Any) -> np.ndarray:
 
 
 def _check_count(value: Any, name: str, low: int) -> None:
-    if isinstance(value, Integral) and not isinstance(value, bool) and value >= low:
+    valid = isinstance(value, Integral) and not isinstance(value, bool)
+    if valid and int(value) >= low:
         return
     raise ValueError(
         f"`{name}` must be an int of at least {low}. Got {value!r}. Pass a number of "
