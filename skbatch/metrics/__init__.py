@@ -12,6 +12,10 @@ from skbatch.metrics._correlation import (
     rank_information_coefficient_series,
 )
 from skbatch.metrics._inference import MeanInference, mean_inference
+from skbatch.metrics._plot._calibration import IntervalCalibrationDisplay
+from skbatch.metrics._plot._fan import ForecastFanDisplay
+from skbatch.metrics._plot._ic import InformationCoefficientDisplay
+from skbatch.metrics._plot._quantiles import QuantileReturnsDisplay
 from skbatch.metrics._scorer import make_forecast_scorer
 from skbatch.metrics._sorts import (
     quantile_returns,
@@ -20,7 +24,11 @@ from skbatch.metrics._sorts import (
 )
 
 __all__ = [
+    "ForecastFanDisplay",
+    "InformationCoefficientDisplay",
+    "IntervalCalibrationDisplay",
     "MeanInference",
+    "QuantileReturnsDisplay",
     "coverage",
     "directional_accuracy",
     "information_coefficient",
