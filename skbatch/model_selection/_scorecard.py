@@ -34,6 +34,8 @@ SCORES = {
     "ic_t": "its Newey–West t-statistic",
     "hit_rate": "share of forecasts with the sign of the return",
     "r2_zero": "out-of-sample R² against forecasting zero",
+    "r2_zero_t": "Newey–West t-statistic of each date's mean squared error saved "
+    "against zero (Diebold–Mariano); positive is better than zero",
     "r2_mean": "out-of-sample R² against each ticker's historical mean",
     "mae": "mean absolute error, in returns over the horizon",
     "spread": "mean return of the highest quantile of forecasts less the lowest's, "
@@ -98,6 +100,7 @@ def score_card(
             directional_accuracy(returns, forecasts) if takes_sides else float("nan")
         ),
         "r2_zero": out_of_sample_r2(returns, forecasts),
+        "r2_zero_t": _test(_saved_error(returns, forecasts), horizon).t_statistic,
         "r2_mean": (
             float("nan") if mean is None else out_of_sample_r2(returns, forecasts, mean)
         ),
@@ -174,6 +177,11 @@ def decay_table(
 
 def _test(series: Any, horizon: int) -> MeanInference:
     return mean_inference(series, horizon=horizon)
+
+
+def _saved_error(returns: pd.DataFrame, forecasts: pd.DataFrame) -> pd.Series:
+    """Mean over tickers of the squared error that forecasts save, date by date."""
+    return (returns**2 - (returns - forecasts) ** 2).mean(axis=1)
 
 
 def _finite_mean(values: Any) -> float:

@@ -132,6 +132,8 @@ def walk_forward(
     - ``hit_rate``: share of forecasts with the sign of the return.
     - ``r2_zero``, ``r2_mean``: :func:`~skbatch.metrics.out_of_sample_r2` against
       zero and against the forecasts of the historical mean, refitted like the others.
+    - ``r2_zero_t``: Newey–West t-statistic of the mean squared error saved on each
+      date, the test of [1]_.
     - ``mae``: mean absolute error, in returns over the horizon.
     - ``spread``, ``spread_t``: mean return of the highest bin less that of the lowest.
     - ``rank_return``, ``turnover``: mean return over the horizon and turnover from
@@ -147,6 +149,12 @@ def walk_forward(
 
     The rows between two refits are forecast in one call of `predict`, which sees
     them all. An estimator that looks at later rows there is not found out here.
+
+    References
+    ----------
+    .. [1] Diebold, F. X. and Mariano, R. S. (1995). Comparing predictive accuracy.
+       Journal of Business & Economic Statistics, 13(3), 253–263.
+       https://doi.org/10.1080/07350015.1995.10524599
 
     Examples
     --------

@@ -67,9 +67,11 @@ def verdict(result: WalkForwardResult, horizon: int) -> list[str]:
             "first (skbatch.testing.check_no_lookahead)."
         )
     if card["coverage"] < 1:
+        known = result.of_horizon(result.returns, horizon).notna()
+        missing = known & result.of_horizon(result.forecasts, horizon).isna()
         sentences.append(
-            f"{percent(1 - card['coverage'], 1)} of the returns had no forecast and "
-            "are left out."
+            f"{int(missing.to_numpy().sum())} of {int(known.to_numpy().sum())} returns "
+            "had no forecast and are left out."
         )
     return [sentence for sentence in sentences if sentence]
 
@@ -98,11 +100,15 @@ def _on_errors(card: pd.Series) -> str:
     """Say whether the size of the forecasts is right."""
     if not np.isfinite(card["r2_zero"]):
         return ""
-    better = card["r2_zero"] > 0
+    better = "better" if card["r2_zero"] > 0 else "worse"
     said = (
         f"The out-of-sample R² against zero is {percent(card['r2_zero'], 2, sign=True)}"
-        f": {'better' if better else 'worse'} than forecasting nothing"
+        f", {better} than forecasting nothing"
     )
+    if np.isfinite(card["r2_zero_t"]):
+        beyond = abs(card["r2_zero_t"]) > card["critical_t"]
+        said += f" {'beyond' if beyond else 'within'} what chance gives "
+        said += f"(t = {number(card['r2_zero_t'], 2)})"
     if np.isfinite(card["r2_mean"]):
         said += (
             f"; against the historical mean {percent(card['r2_mean'], 2, sign=True)}"
@@ -114,9 +120,11 @@ def _on_costs(card: pd.Series) -> str:
     """Say what the order of the tickers earned, and what it may cost."""
     if not np.isfinite(card["spread"]):
         return ""
+    way = "more" if card["spread"] >= 0 else "less"
     said = (
-        "The highest quantile of forecasts returned "
-        f"{percent(card['spread'], 3, sign=True)} more than the lowest per horizon"
+        "The tickers with the highest forecasts returned "
+        f"{percent(abs(card['spread']), 3)} {way} per horizon than those with the "
+        "lowest"
     )
     if not np.isfinite(card["break_even_bps"]):
         return f"{said}."

@@ -185,19 +185,7 @@ class IntervalCalibrationDisplay:
             capsize=2.5,
             label="observed",
         ).lines[0]
-        for x, y in zip(nominal, observed, strict=True):
-            # Above the line on its left half, below on its right: never on it.
-            low = x < 50
-            ax.annotate(
-                f"{y:.1f}",
-                (x, y),
-                (-6 if low else 6, 7 if low else -7),
-                textcoords="offset points",
-                ha="right" if low else "left",
-                va="bottom" if low else "top",
-                fontsize=8,
-                color=INK,
-            )
+        _label(ax, nominal, observed)
         ax.set(xlim=(-4, 104), ylim=(-4, 104), aspect="equal")
         what = "inside the interval" if self.of_intervals else "below the quantile"
         ax.set_xlabel("nominal, %", color=INK)
@@ -209,6 +197,27 @@ class IntervalCalibrationDisplay:
         tidy(ax, f"Calibration of {name}", note=note)
         self.ax_, self.figure_ = ax, ax.figure
         return self
+
+
+def _label(ax: Any, nominal: np.ndarray, observed: np.ndarray) -> None:
+    """Write shares beside the points, as far as there is room."""
+    last = -100.0
+    for x, y in zip(nominal, observed, strict=True):
+        if x - last < 4:
+            continue
+        last = x
+        # Above the line on its left half, below on its right: never on it.
+        low = x < 50
+        ax.annotate(
+            f"{y:.1f}",
+            (x, y),
+            (-6 if low else 6, 7 if low else -7),
+            textcoords="offset points",
+            ha="right" if low else "left",
+            va="bottom" if low else "top",
+            fontsize=8,
+            color=INK,
+        )
 
 
 def quantile_tables(

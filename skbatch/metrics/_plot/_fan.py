@@ -252,7 +252,7 @@ class ForecastFanDisplay:
     def _note(self, levels: list[float]) -> str:
         """Say the widest interval at the longest horizon."""
         low, high = 100 * self.returns.iloc[-1, [0, -1]]
-        step = self.returns.index[-1]
+        step = int(self.returns.index[-1])
         return (
             f"{100 * (levels[-1] - levels[0]):g} % interval of the return over {step} "
             f"row{'s' * (step != 1)}: {low:+.1f} % to {high:+.1f} %"

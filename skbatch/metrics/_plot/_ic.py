@@ -213,7 +213,8 @@ class InformationCoefficientDisplay:
 
     def _plot_mean(self, ax: Any, places: np.ndarray) -> None:
         """Draw each date faintly, and the rolling mean on top."""
-        self.points_ = ax.scatter(places, self.ic, s=3, color=GREY, alpha=0.35, lw=0)
+        self.points_ = ax.scatter(places, self.ic, s=4, color=GREY, alpha=0.4, lw=0)
+        self.points_.set_rasterized(True)
         rolling = self.ic.rolling(self.window, min_periods=self.window // 2).mean()
         (self.line_,) = ax.plot(
             places, rolling, color=GOOD, linewidth=1.8, label=f"mean of {self.window}"
@@ -221,10 +222,9 @@ class InformationCoefficientDisplay:
         ax.axhline(
             self.inference_.mean, color=BAD, linestyle="--", linewidth=1.2, label="mean"
         )
-        # A few dates with few tickers must not flatten the rest.
-        finite = self.ic.dropna()
-        if len(finite):
-            limit = 1.1 * max(float(finite.abs().quantile(0.99)), 0.05)
+        # Single dates scatter ten times as far as means: they are cut off for these.
+        limit = max(3 * float(rolling.abs().max()), 0.05)
+        if np.isfinite(limit):
             ax.set_ylim(-min(limit, 1.05), min(limit, 1.05))
         ax.set_ylabel(self.name, color=INK)
         ax.legend(loc="upper right", frameon=False, ncols=2, fontsize=9)

@@ -165,7 +165,7 @@ class ProvenanceDisplay:
         ax.set(ylim=(0, 100), xlim=(places[0], places[-1]))
         ax.set_ylabel("share of tickers, %", color=INK)
         # Where the first choice serves nearly all, the rest has to be seen, too.
-        low = 100 * float(self.shares_[names[0]].min()) if names else 0.0
+        low = 100 * float(self.shares_[names[0]].quantile(0.02)) if names else 0.0
         if low > 50:
             ax.set_ylim(max(0.0, 100 - 2.5 * max(100 - low, 2.0)), 100)
         ax.legend(
