@@ -170,10 +170,10 @@ def _years(result: WalkForwardResult, horizon: int) -> str:
     if not len(years):
         return ""
     rows = [
-        [str(year), *(ROWS[key][1](row[key]) for key in years)]
-        for year, row in years.iterrows()
+        [str(year), *(ROWS[str(key)][1](value) for key, value in scores.items())]
+        for year, scores in years.to_dict("index").items()
     ]
-    return table(["year", *(ROWS[key][0] for key in years)], rows)
+    return table(["year", *(ROWS[str(key)][0] for key in years)], rows)
 
 
 def _models(result: WalkForwardResult) -> str:
@@ -242,16 +242,14 @@ def _refits(result: WalkForwardResult) -> str:
     rows = [
         [
             date_text(first),
-            date_text(row.test_end),
-            date_text(row.train_start),
-            date_text(row.train_end),
-            str(row.n_train_rows),
-            f"{row.fit_seconds:.2f}",
-            percent(row.fallback_rate, 2),
+            date_text(row["test_end"]),
+            date_text(row["train_start"]),
+            date_text(row["train_end"]),
+            str(row["n_train_rows"]),
+            f"{row['fit_seconds']:.2f}",
+            percent(float(row["fallback_rate"]), 2),
         ]
-        for first, row in zip(
-            result.refits.index, result.refits.itertuples(), strict=True
-        )
+        for first, row in result.refits.iterrows()
     ]
     seconds = result.refits["fit_seconds"].sum()
     note = (

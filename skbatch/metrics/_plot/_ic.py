@@ -194,7 +194,7 @@ class InformationCoefficientDisplay:
         self.inference_ = mean_inference(self.ic, horizon=self.horizon)
         places = date_axis(ax, self.ic.index)
         ax.axhline(0, color=INK, linewidth=0.8)
-        self.points_ = None
+        self.points_: Any = None
         if kind == "cumulative":
             self._plot_sum(ax, places)
         else:
