@@ -136,9 +136,12 @@ def quantile_means(
         return means
     use, scores = use[rows], np.where(use[rows], forecast[rows], np.nan)
     returns = np.where(use, actual[rows], 0.0)
-    bounds = np.nanquantile(scores, np.linspace(0, 1, n_quantiles + 1), axis=1)
+    shares = np.arange(n_quantiles + 1) / n_quantiles
+    bounds = np.nanquantile(scores, shares, axis=1)
+    # Interpolation misses a ticker that is on a bound by a rounding error.
+    slack = 1e-12 * np.nanmax(np.abs(scores), axis=1, keepdims=True)
     for number, (low, high) in enumerate(pairwise(bounds)):
-        member = (scores >= low[:, None]) & (scores <= high[:, None])
+        member = (scores >= low[:, None] - slack) & (scores <= high[:, None] + slack)
         count = member.sum(axis=1)
         total = np.where(member, returns, 0.0).sum(axis=1)
         means[rows, number] = np.divide(

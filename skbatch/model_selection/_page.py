@@ -28,7 +28,7 @@ ul.verdict { margin: 0; padding-left: 1.1em; } ul.verdict li { margin: 4px 0; }
   font-variant-numeric: tabular-nums; }
 .tile span { color: var(--soft); font-size: .84rem; display: block; }
 .grid { display: grid; gap: 16px; grid-template-columns: repeat(2, 1fr); }
-.grid figure { margin: 0; } .grid .wide { grid-column: 1 / -1; }
+.grid figure { margin: 0; }
 figure { padding: 10px; } figure img { width: 100%; height: auto; display: block; }
 figcaption { color: var(--soft); font-size: .86rem; padding: 6px 6px 2px; }
 .scroll { overflow-x: auto; }
@@ -47,6 +47,7 @@ dd { margin: 0; color: var(--soft); }
 footer { color: var(--soft); font-size: .84rem; margin-top: 32px; }
 @media (max-width: 760px) { .grid { grid-template-columns: 1fr; }
   main { padding: 16px 10px 32px; } th, td { padding: 6px 7px; }
+  th:first-child, td:first-child { white-space: normal; min-width: 7.5em; }
   figure { padding: 4px; } h1 { font-size: 1.35rem; } }
 @media print { body { background: #fff; } figure, .card { break-inside: avoid; } }
 """
@@ -96,7 +97,7 @@ def tiles(items: Sequence[tuple[str, str]]) -> str:
     return f'<div class="tiles">{"".join(cells)}</div>'
 
 
-def figure(source: str, text: str, caption: str = "", *, wide: bool = False) -> str:
+def figure(source: str, text: str, caption: str = "") -> str:
     """Write a picture.
 
     Parameters
@@ -107,8 +108,6 @@ def figure(source: str, text: str, caption: str = "", *, wide: bool = False) -> 
         What it shows, for those who cannot see it.
     caption : str, default=""
         Text below it.
-    wide : bool, default=False
-        Whether it takes the full width.
 
     Returns
     -------
@@ -116,8 +115,7 @@ def figure(source: str, text: str, caption: str = "", *, wide: bool = False) -> 
         Markup.
     """
     below = f"<figcaption>{escape(caption)}</figcaption>" if caption else ""
-    kind = ' class="wide"' if wide else ""
-    return f'<figure{kind}><img alt="{escape(text)}" src="{source}">{below}</figure>'
+    return f'<figure><img alt="{escape(text)}" src="{source}">{below}</figure>'
 
 
 def table(

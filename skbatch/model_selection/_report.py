@@ -16,7 +16,7 @@ from skbatch.model_selection._plot._decay import draw_decay
 from skbatch.model_selection._plot._importance import FeatureImportanceDisplay
 from skbatch.model_selection._plot._provenance import ProvenanceDisplay
 from skbatch.model_selection._scorecard import SCORES
-from skbatch.model_selection._words import date_text, number, percent, verdict
+from skbatch.model_selection._words import date_text, number, percent, plain, verdict
 
 if TYPE_CHECKING:
     from skbatch.model_selection._result import WalkForwardResult
@@ -43,14 +43,11 @@ ROWS: dict[str, tuple[str, Callable[[float], str]]] = {
         "Rank portfolio, return per horizon",
         lambda v: percent(v, 3, sign=True),
     ),
-    "turnover": (
-        "Rank portfolio, turnover per horizon",
-        lambda v: number(v, 2).lstrip("+"),
-    ),
+    "turnover": ("Rank portfolio, turnover per horizon", lambda v: plain(v, 2)),
     "break_even_bps": ("Break-even cost, basis points", lambda v: number(v, 1)),
     "coverage": ("Returns with a forecast", lambda v: percent(v, 2)),
     "n_dates": ("Dates with a rank IC", lambda v: f"{v:.0f}"),
-    "critical_t": ("|t| that chance exceeds in 5 %", lambda v: f"{v:.2f}"),
+    "critical_t": ("|t| that chance exceeds in 5 %", lambda v: plain(v, 2)),
 }
 
 
@@ -128,38 +125,42 @@ def _pictures(result: WalkForwardResult, horizon: int) -> str:
     forecasts = result.of_horizon(result.forecasts, horizon)
     ic = InformationCoefficientDisplay(result.rank_ic(horizon)[result.name])
     ic.horizon = horizon
-    drawn = [
-        (lambda ax: ic.plot(ax), "Rank IC over time", "", True),
-        (
-            lambda ax: ic.plot(ax, kind="cumulative"),
-            "Cumulative rank IC",
-            "A steady rise is a steady skill.",
-            False,
-        ),
-        (
-            lambda ax: QuantileReturnsDisplay.from_predictions(
-                returns,
-                forecasts,
-                n_quantiles=result.n_quantiles,
-                horizon=horizon,
-                ax=ax,
-            ),
-            "Mean return by quantile of the forecasts",
-            "Whiskers: 95 % intervals of a bin's return less that of all tickers.",
-            False,
-        ),
-        (
-            lambda ax: draw_decay(result.decay(horizon), ax),
-            "Rank IC by rows after the forecast",
-            "Each bar is the rank IC with the returns of later rows only.",
-            True,
-        ),
-    ]
+
+    def over_time(ax: Any) -> None:
+        ic.plot(ax)
+
+    def cumulative(ax: Any) -> None:
+        ic.plot(ax, kind="cumulative")
+
+    def quantiles(ax: Any) -> None:
+        QuantileReturnsDisplay.from_predictions(
+            returns, forecasts, n_quantiles=result.n_quantiles, horizon=horizon, ax=ax
+        )
+
+    def decay(ax: Any) -> None:
+        draw_decay(result.decay(horizon), ax)
+
     figures = [
         figure(
-            _draw(draw, (8.4, 3.2) if wide else (6.0, 3.8)), text, caption, wide=wide
-        )
-        for draw, text, caption, wide in drawn
+            _draw(over_time),
+            "Rank IC over time",
+            "Dots are single dates, the line a rolling mean.",
+        ),
+        figure(
+            _draw(cumulative),
+            "Cumulative rank IC",
+            "A steady rise is a steady skill.",
+        ),
+        figure(
+            _draw(quantiles),
+            "Mean return by quantile of the forecasts",
+            "Whiskers: 95 % intervals of a bin's return less that of all tickers.",
+        ),
+        figure(
+            _draw(decay),
+            "Rank IC by rows after the forecast",
+            "Each bar is the rank IC with the returns of those rows alone.",
+        ),
     ]
     return f'<div class="grid">{"".join(figures)}</div>'
 
@@ -180,14 +181,14 @@ def _models(result: WalkForwardResult) -> str:
     """Draw where forecasts come from, and what the last model rests on."""
     figures = [
         figure(
-            _draw(lambda ax: ProvenanceDisplay.from_result(result, ax=ax), (8.4, 3.4)),
+            _draw(lambda ax: ProvenanceDisplay.from_result(result, ax=ax)),
             "Share of the tickers served by each model over time",
-            wide=True,
+            "Steps are refits, at which tickers are taken up.",
         )
     ]
     try:
         display = FeatureImportanceDisplay.from_estimator(
-            result.estimator, ax=_axes((8.4, 4.4))
+            result.estimator, ax=_axes(), n_names=1
         )
     except TypeError:
         display = None
@@ -198,7 +199,6 @@ def _models(result: WalkForwardResult) -> str:
                 "Importance of the features by family",
                 "Of the model fitted last: total gain of trees, or absolute "
                 "coefficients of a linear model. What it uses, not what helps.",
-                wide=True,
             )
         )
     grid = f'<div class="grid">{"".join(figures)}</div>'
@@ -284,7 +284,7 @@ def _definitions(result: WalkForwardResult) -> str:
     )
 
 
-def _axes(size: tuple[float, float]) -> Any:
+def _axes() -> Any:
     """Make axes that no window shows."""
     try:
         from matplotlib.figure import Figure
@@ -293,12 +293,13 @@ def _axes(size: tuple[float, float]) -> Any:
             "WalkForwardResult.to_html needs matplotlib. Install it with "
             "`pip install 'skbatch[plot]'`."
         ) from error
-    return Figure(figsize=size, layout="constrained").subplots()
+    # Half a page on a desk, a whole one on a phone: letters are legible on both.
+    return Figure(figsize=(6.0, 3.9), layout="constrained").subplots()
 
 
-def _draw(draw: Callable[[Any], Any], size: tuple[float, float]) -> str:
+def _draw(draw: Callable[[Any], Any]) -> str:
     """Draw a picture and give its data URI."""
-    ax = _axes(size)
+    ax = _axes()
     draw(ax)
     return _encode(ax.figure)
 

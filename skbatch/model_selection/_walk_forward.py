@@ -48,6 +48,7 @@ def walk_forward(
     window: int | Literal["expanding"] = "expanding",
     benchmarks: Mapping[str, Any] | None = None,
     n_quantiles: int = 5,
+    name: str | None = None,
     n_jobs: int | None = None,
     callbacks: Sequence[Any] = (),
 ) -> WalkForwardResult:
@@ -90,6 +91,9 @@ def walk_forward(
         ``"historical mean"``, there is no R² against it.
     n_quantiles : int, default=5
         Bins of forecasts, of which the highest and the lowest make the spread.
+    name : str, default=None
+        What the forecaster is called in tables; None takes the name of its class,
+        the last one of a pipeline.
     n_jobs : int, default=None
         Refits that run at the same time, as in joblib.
     callbacks : sequence of callbacks, default=()
@@ -187,6 +191,7 @@ def walk_forward(
     )
     extractor = find_extractor(estimator)
     rivals = _check_benchmarks(benchmarks)
+    name = _check_name(name, estimator, rivals)
     models = {
         "": estimator,
         **{
@@ -200,7 +205,7 @@ def walk_forward(
     walk = _WalkForward(n_jobs).set_callbacks(*callbacks)
     walk.fit(models, source, folds)
     _warn(walk.results_)
-    return _collect(estimator, walk.results_, source, folds, n_quantiles)
+    return _collect(name, walk.results_, source, folds, n_quantiles)
 
 
 class _WalkForward(CallbackSupportMixin, BaseEstimator):
@@ -316,6 +321,19 @@ def _check_benchmarks(benchmarks: Any) -> dict[str, Any]:
     return dict(benchmarks)
 
 
+def _check_name(name: str | None, estimator: Any, rivals: dict[str, Any]) -> str:
+    """Give the estimator a name that no benchmark has."""
+    if name is None:
+        final = estimator.steps[-1][1] if isinstance(estimator, Pipeline) else estimator
+        name = type(final).__name__
+    if not isinstance(name, str) or not name or name in (*rivals, ZERO):
+        raise ValueError(
+            f"`name` must be text, and that of no benchmark. Got {name!r}. Choose "
+            "another."
+        )
+    return name
+
+
 def _warn(results: dict[str, list[FoldForecast]]) -> None:
     """Repeat each kind of warning once."""
     refits = [forecast for fold in results.values() for forecast in fold]
@@ -332,7 +350,7 @@ def _warn(results: dict[str, list[FoldForecast]]) -> None:
 
 
 def _collect(
-    estimator: Any,
+    name: str,
     results: dict[str, list[FoldForecast]],
     source: Source,
     folds: list[Fold],
@@ -345,11 +363,8 @@ def _collect(
         panel_fields(panel)["close"], index, pd.Index(panel_tickers(panel))
     )
     provenance = pd.concat([forecast.provenance for forecast in own])
-    name = type(
-        estimator.steps[-1][1] if isinstance(estimator, Pipeline) else estimator
-    )
     return WalkForwardResult(
-        name=name.__name__,
+        name=name,
         horizon=source.horizon,  # type: ignore[arg-type]
         forecasts=pd.concat([forecast.forecasts for forecast in own]),
         benchmarks={

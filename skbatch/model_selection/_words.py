@@ -10,7 +10,7 @@ import pandas as pd
 if TYPE_CHECKING:
     from skbatch.model_selection._result import WalkForwardResult
 
-__all__ = ["date_text", "describe", "number", "percent", "verdict"]
+__all__ = ["date_text", "describe", "number", "percent", "plain", "verdict"]
 
 # Mean daily rank ICs above this are a bug until proven otherwise.
 SUSPICIOUS_RANK_IC = 0.05
@@ -163,8 +163,14 @@ def number(value: float, digits: int) -> str:
     return f"{value:+.{digits}f}" if np.isfinite(value) else "–"
 
 
+def plain(value: float, digits: int) -> str:
+    """Write a number without its sign, or a dash where there is none."""
+    return f"{value:.{digits}f}" if np.isfinite(value) else "–"
+
+
 def percent(value: float, digits: int, *, sign: bool = False) -> str:
     """Write a share in percent, or a dash where there is none."""
     if not np.isfinite(value):
         return "–"
-    return f"{100 * value:{'+' if sign else ''}.{digits}f} %"
+    # A number and its unit stay on one line.
+    return f"{100 * value:{'+' if sign else ''}.{digits}f}\N{NO-BREAK SPACE}%"

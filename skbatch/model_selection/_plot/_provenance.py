@@ -171,7 +171,7 @@ class ProvenanceDisplay:
         ax.legend(
             loc="upper center",
             bbox_to_anchor=(0.5, -0.1),
-            ncols=len(names),
+            ncols=min(len(names), 3),
             frameon=False,
             fontsize=9,
         )
