@@ -122,7 +122,7 @@ def _blocks(cv: Any, prices: Any) -> list[Fold]:
         )
     if isinstance(cv, Integral):
         cv = TimeSeriesSplit(int(cv))
-    if hasattr(cv, "split"):
+    if hasattr(cv, "split") and not isinstance(cv, str):
         pairs: Iterable[Any] = cv.split(prices)
     elif isinstance(cv, Iterable) and not isinstance(cv, str):
         pairs = cv

@@ -1,5 +1,6 @@
 """Sorted portfolios and long-run variances against slow, readable references."""
 
+import itertools
 import math
 
 import numpy as np
@@ -44,7 +45,7 @@ def slow_quantile_means(actual, forecast, n_quantiles):
             continue
         bounds = np.quantile(ordered, [k / n_quantiles for k in range(n_quantiles + 1)])
         rows.append([])
-        for low, high in zip(bounds[:-1], bounds[1:], strict=True):
+        for low, high in itertools.pairwise(bounds):
             inside = [v for s, v in pairs if low - 1e-9 <= s <= high + 1e-9]
             rows[-1].append(sum(inside) / len(inside) if inside else math.nan)
     return np.array(rows)
