@@ -6,6 +6,7 @@ import inspect
 import time
 import warnings
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -104,7 +105,8 @@ def run_fold(
     fold: Fold,
     *,
     keep: bool,
-    context: Any = None,
+    owner: Any,
+    context: Any,
 ) -> FoldForecast:
     """Fit a clone on one training window and forecast the rows after it.
 
@@ -118,8 +120,10 @@ def run_fold(
         Rows to train on and to forecast.
     keep : bool
         Whether to give the fitted estimator back.
-    context : CallbackContext, default=None
-        Hands callbacks on to the clone.
+    owner : estimator
+        Who tells callbacks about the fit.
+    context : CallbackContext
+        The task that the fit is.
 
     Returns
     -------
@@ -129,7 +133,7 @@ def run_fold(
     """
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", SkbatchWarning)
-        result = _run(estimator, source, fold, context)
+        result = _run(estimator, source, fold, owner, context)
     for warning in caught:
         if issubclass(warning.category, SkbatchWarning):
             result.warned.append((warning.category, str(warning.message)))
@@ -143,14 +147,16 @@ def run_fold(
     return result
 
 
-def _run(estimator: Any, source: Source, fold: Fold, context: Any) -> FoldForecast:
+def _run(
+    estimator: Any, source: Source, fold: Fold, owner: Any, context: Any
+) -> FoldForecast:
     """Fit, forecast and tell where the forecasts come from."""
     labels = forward_returns(source.panel.iloc[fold.train], source.horizon)
     dates = source.panel.index[fold.test]
     head, tail, past, following = _inputs(estimator, source, fold)
     begun = time.perf_counter()
     try:
-        _fit(tail, past, labels, context)
+        _fit(tail, past, labels, owner, context)
     except ModelFitError as error:
         return _failed(error, dates, labels.columns)
     fitted = time.perf_counter()
@@ -193,13 +199,17 @@ def _inputs(
     return head, tail, past, head.transform(panel.iloc[following])
 
 
-def _fit(model: Any, X: pd.DataFrame, y: pd.DataFrame, context: Any) -> None:
-    """Fit, and hand callbacks on to estimators that know them."""
+def _fit(
+    model: Any, X: pd.DataFrame, y: pd.DataFrame, owner: Any, context: Any
+) -> None:
+    """Fit as a task of the owner, and hand callbacks on to models that know them."""
     labels = () if labels_itself(model) else (y,)
-    if context is None or not hasattr(model, "set_callbacks"):
-        model.fit(X, *labels)
-        return
-    with context.propagate_callback_context(model):
+    with ExitStack() as stack:
+        if hasattr(model, "set_callbacks"):
+            # Before the task begins, which such a model announces itself.
+            stack.enter_context(context.propagate_callback_context(model))
+        context.call_on_fit_task_begin(estimator=owner)
+        stack.callback(context.call_on_fit_task_end, estimator=owner)
         model.fit(X, *labels)
 
 

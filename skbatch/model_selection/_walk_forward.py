@@ -234,7 +234,7 @@ class _WalkForward(CallbackSupportMixin, BaseEstimator):
             for number, (name, fold) in enumerate(tasks)
         ]
         forecasts = Parallel(n_jobs=self.n_jobs)(
-            delayed(_run_task)(
+            delayed(run_fold)(
                 models[name],
                 source,
                 folds[fold],
@@ -249,17 +249,6 @@ class _WalkForward(CallbackSupportMixin, BaseEstimator):
             self.results_[name].append(forecast)
         root.call_on_fit_task_end(estimator=self)
         return self
-
-
-def _run_task(
-    model: Any, source: Source, fold: Fold, *, keep: bool, owner: Any, context: Any
-) -> FoldForecast:
-    """Run one refit between its callbacks."""
-    context.call_on_fit_task_begin(estimator=owner)
-    try:
-        return run_fold(model, source, fold, keep=keep, context=context)
-    finally:
-        context.call_on_fit_task_end(estimator=owner)
 
 
 def _task_name(name: str, fold: Fold, source: Source) -> str:

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from sklearn.base import BaseEstimator, clone
+from sklearn.callback import ProgressBar
 from sklearn.model_selection import GridSearchCV, TimeSeriesSplit
 from sklearn.pipeline import make_pipeline
 
@@ -94,8 +95,9 @@ def test_labels_not_known_at_a_window_s_end_are_not_trained_on(prices):
         assert (result.forecasts == 0).all(axis=None)
 
 
-def test_folds_in_parallel_give_the_same(quiet_walk, result):
-    parallel = quiet_walk(n_jobs=2)
+def test_folds_in_parallel_give_the_same(quiet_walk, result, capsys):
+    parallel = quiet_walk(n_jobs=2, callbacks=[ProgressBar()])
+    assert "walk forward" in capsys.readouterr().out
     assert_same(parallel.forecasts, result.forecasts)
     pd.testing.assert_frame_equal(parallel.provenance, result.provenance)
     pd.testing.assert_frame_equal(parallel.scorecard, result.scorecard)

@@ -280,7 +280,7 @@ def _future(past: pd.Index, realised: pd.Series | None, n_ahead: int) -> pd.Inde
         step = index[-1] - index[-2] if len(index) > 1 else 1
         more = [index[-1] + step * (n + 1) for n in range(missing)]
         return index.append(pd.Index(more))
-    weekends = bool((index[-14:].dayofweek >= 5).any())
+    weekends = bool((index[-14:].day_of_week >= 5).any())
     freq = "D" if weekends else "B"
     later = pd.date_range(index[-1], periods=missing + 1, freq=freq)[1:]
     if len(later) < missing or later[0] <= index[-1]:
