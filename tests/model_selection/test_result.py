@@ -131,6 +131,30 @@ def test_returns_are_the_labels(result, prices):
     pd.testing.assert_frame_equal(result.returns, labels, check_freq=False)
 
 
+def test_returns_that_begin_or_end_without_a_price_are_unknown(
+    quiet_walk, mean_model, prices
+):
+    holes = prices.copy()
+    holes.iloc[200, 1] = np.nan
+    result = quiet_walk(mean_model, holes)
+    labels = forward_returns(holes, HORIZON).iloc[150:]
+    pd.testing.assert_frame_equal(result.returns, labels, check_freq=False)
+    assert result.returns.iloc[[50 - HORIZON, 50], 1].isna().all()
+
+
+def test_rank_ic_of_each_date_has_the_mean_of_the_scorecard(result):
+    series = result.rank_ic()
+    assert list(series) == list(result.scorecard.index.drop("zero"))
+    expected = result.scorecard["rank_ic"].drop("zero")
+    pd.testing.assert_series_equal(series.mean(), expected, check_names=False)
+
+
+def test_quantile_returns_have_the_spread_of_the_scorecard(result):
+    bins = result.quantile_returns()
+    spread = (bins[5] - bins[1]).mean()
+    assert spread == pytest.approx(result.scorecard["spread"].iloc[0])
+
+
 def test_a_planted_signal_is_found_and_its_decay(quiet_walk, linear_model):
     """Momentum over 5 rows is worth less in each later window."""
     result = quiet_walk(linear_model, horizon=1)

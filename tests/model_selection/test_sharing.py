@@ -69,6 +69,16 @@ def test_panels_with_holes_are_not_shared(prices, start):
     assert share_features(make_extractor(), holes, folds) is None
 
 
+def test_a_step_at_the_seam_that_is_longer_than_any_before_is_a_hole(prices):
+    """A refit cannot tell a holiday it has never seen from rows that are missing."""
+    longer = prices.drop(prices.index[150:154])
+    assert share_features(make_extractor(), longer, [Fold(0, 150, 150, 200)]) is None
+    # With the same step inside the window, it is known.
+    assert (
+        share_features(make_extractor(), longer, [Fold(0, 180, 180, 200)]) is not None
+    )
+
+
 @pytest.mark.filterwarnings("ignore")
 def test_models_that_share_nothing_walk_all_the_same(quiet_walk, prices):
     plain = quiet_walk(make_model(functions={"momentum": momentum}))

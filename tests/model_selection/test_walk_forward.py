@@ -78,6 +78,19 @@ def test_gaps_are_kept_and_bridged(quiet_walk, prices, mean_model):
         np.testing.assert_allclose(forecasts, np.tile(mean, (30, 1)))
 
 
+def test_models_of_prices_see_the_rows_of_a_gap(prices):
+    class FromPrices(PricesOnly):
+        def predict(self, X):
+            assert X.index[0] == prices.index[prices.index.get_loc(self.last_) + 1]
+            return super().predict(X)
+
+    cv = TimeSeriesSplit(2, test_size=30, gap=7)
+    result = module.walk_forward(
+        FromPrices(), prices, horizon=HORIZON, cv=cv, benchmarks={}
+    )
+    assert_same(result.forecasts.index.to_frame(), prices.index[200:].to_frame())
+
+
 def test_labels_not_known_at_a_window_s_end_are_not_trained_on(prices):
     class Spy(BaseEstimator):
         def fit(self, X, y):
