@@ -74,6 +74,7 @@ def render(result: WalkForwardResult) -> str:
         f"out-of-sample dates, {span}, {len(result.refits)} refits. Returns are simple "
         "returns over the horizon, not annualised.</p></header>"
     ]
+    parts.append(_by_horizon(result))
     for horizon in result.horizons:
         parts += _horizon_parts(result, horizon)
     parts += [_models(result), _refits(result), _definitions(result)]
@@ -82,6 +83,19 @@ def render(result: WalkForwardResult) -> str:
         "are no promise for the next.</footer>"
     )
     return page(f"{result.name}, {span}", parts)
+
+
+def _by_horizon(result: WalkForwardResult) -> str:
+    """Set the horizons side by side, where there are several."""
+    if len(result.horizons) == 1:
+        return ""
+    keys = ["rank_ic", "rank_ic_t", "r2_zero", "spread", "turnover", "break_even_bps"]
+    scores = {h: result.cards(h).T[result.name] for h in result.horizons}
+    rows = [
+        [ROWS[key][0], *(ROWS[key][1](card[key]) for card in scores.values())]
+        for key in keys
+    ]
+    return section("By horizon", table(["rows ahead", *map(str, scores)], rows))
 
 
 def _horizon_parts(result: WalkForwardResult, horizon: int) -> list[str]:

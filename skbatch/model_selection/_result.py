@@ -327,12 +327,18 @@ class WalkForwardResult:
 
         Raises
         ------
+        FileNotFoundError
+            If the folder does not exist.
         ImportError
             If matplotlib is missing: ``pip install 'skbatch[plot]'``.
         """
         from skbatch.model_selection._report import render
 
         target = Path(path)
+        if not target.parent.is_dir():
+            raise FileNotFoundError(
+                f"`path` must be in an existing folder. Got '{target}'. Make it first."
+            )
         target.write_text(render(self), encoding="utf-8")
         return target
 

@@ -151,6 +151,10 @@ def walk_forward(
     Scores of an order (IC, spread, turnover) are NaN where forecasts do not differ,
     as those of zero.
 
+    Benchmarks need the feature frame of the whole panel, `(n_dates, n_columns)` of
+    float32; where an estimator goes without it to save memory, ``benchmarks={}`` does
+    so, too.
+
     The rows between two refits are forecast in one call of `predict`, which sees
     them all. An estimator that looks at later rows there is not found out here.
 
@@ -258,11 +262,11 @@ def _task_name(name: str, fold: Fold, source: Source) -> str:
 
 
 def _check_estimator(estimator: Any) -> None:
-    missing = [m for m in ("fit", "predict") if not hasattr(estimator, m)]
+    missing = [m for m in ("fit", "predict", "get_params") if not hasattr(estimator, m)]
     if missing or isinstance(estimator, type):
         got = estimator.__name__ if isinstance(estimator, type) else type(estimator)
         raise TypeError(
-            "`estimator` must be an instance with `fit` and `predict`. Got "
+            "`estimator` must be an instance with `fit`, `predict` and `get_params`. Got "
             f"{getattr(got, '__name__', got)}. Pass a pipeline such as "
             "make_pipeline(SharedFeatureExtractor(), BatchXGBoostForecaster())."
         )

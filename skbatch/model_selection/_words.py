@@ -107,7 +107,7 @@ def _on_errors(card: pd.Series) -> str:
     )
     if np.isfinite(card["r2_zero_t"]):
         beyond = abs(card["r2_zero_t"]) > card["critical_t"]
-        said += f" {'beyond' if beyond else 'within'} what chance gives "
+        said += f", {'beyond' if beyond else 'but within'} what chance gives "
         said += f"(t = {number(card['r2_zero_t'], 2)})"
     if np.isfinite(card["r2_mean"]):
         said += (

@@ -8,6 +8,9 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 from scipy.stats import norm
+from sklearn.base import BaseEstimator
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer
 
 from skbatch.exceptions import PanelError
 from skbatch.metrics import (
@@ -47,15 +50,22 @@ def quantiles(tables):
     return {q: y * 0 + 0.02 * norm.ppf(q) for q in LEVELS}
 
 
-class Model:
+class Model(BaseEstimator):
     """A fitted model that forecasts what it is told."""
 
     horizon_ = 5
 
     def __init__(self, forecasts=None, quantiles=None):
         self.forecasts = forecasts
+        self.quantiles = quantiles
         if quantiles is not None:
             self.predict_quantiles = lambda X, levels: quantiles(X, levels)
+
+    def __sklearn_is_fitted__(self):
+        return True
+
+    def fit(self, X, y=None):
+        return self
 
     def predict(self, X):
         return self.forecasts
@@ -305,11 +315,13 @@ def test_fan_of_an_estimator(closes, quantiles):
     model = Model(
         quantiles=lambda X, _: {q: t.loc[X.index] for q, t in quantiles.items()}
     )
-    display = ForecastFanDisplay.from_estimator(
-        model, closes.iloc[:250], closes, ticker="T1"
-    )
-    assert display.history.index[-1] == closes.index[249]
-    assert len(display.realised) == 6
+    pipeline = make_pipeline(FunctionTransformer(lambda X: X.iloc[-3:]), model)
+    for estimator in (model, pipeline):
+        display = ForecastFanDisplay.from_estimator(
+            estimator, closes.iloc[:250], closes, ticker="T1"
+        )
+        assert display.history.index[-1] == closes.index[249]
+        assert len(display.realised) == 6
 
 
 def test_fan_of_numbered_rows(closes, quantiles):

@@ -73,8 +73,10 @@ def test_provenance_of_an_estimator(result, prices):
     pd.testing.assert_frame_equal(
         display.provenance, result.provenance.iloc[80:], check_freq=False
     )
-    with pytest.raises(TypeError, match=r"`predict_provenance`\. Got Pipeline"):
-        ProvenanceDisplay.from_estimator(model, prices)
+    whole = ProvenanceDisplay.from_estimator(model, prices.iloc[230:])
+    pd.testing.assert_frame_equal(whole.provenance, display.provenance)
+    with pytest.raises(TypeError, match=r"`predict_provenance`\. Got BatchLinearF"):
+        ProvenanceDisplay.from_estimator(make_model(BatchLinearForecaster()), prices)
 
 
 # Importance ---------------------------------------------------------------------------

@@ -97,6 +97,12 @@ def test_models_without_importances_and_panels_without_dates(
     assert "Year by year" not in html
     assert "at a horizon of 1 row<" in html
     assert "at a horizon of 3 rows<" in html
+    assert "By horizon" in html
+
+
+def test_its_folder_must_exist(result, tmp_path):
+    with pytest.raises(FileNotFoundError, match="must be in an existing folder"):
+        result.to_html(tmp_path / "missing" / "r.html")
 
 
 def test_matplotlib_is_only_imported_to_draw():

@@ -293,7 +293,12 @@ def test_the_last_model_can_go_on(result, prices):
 @pytest.mark.parametrize(
     ("estimator", "options", "error", "message"),
     [
-        (BatchLinearForecaster, {}, TypeError, "must be an instance with `fit` and"),
+        (
+            BatchLinearForecaster,
+            {},
+            TypeError,
+            "must be an instance with `fit`, `pre",
+        ),
         (make_extractor(), {}, TypeError, "Got SharedFeatureExtractor. Pass a pipel"),
         (None, {"horizon": 0}, ValueError, "`horizon` must be an int of at least 1"),
         (None, {"n_quantiles": 1}, ValueError, "`n_quantiles` must be an int of at"),

@@ -7,12 +7,13 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from sklearn.pipeline import Pipeline
 
 from skbatch.metrics._inference import mean_inference
 from skbatch.metrics._plot._style import GOOD, GREY, INK, new_axes, tidy
 from skbatch.metrics._tables import align
 
-__all__ = ["IntervalCalibrationDisplay", "quantile_tables"]
+__all__ = ["IntervalCalibrationDisplay", "forecast_quantiles", "quantile_tables"]
 
 QUANTILES = (0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99)
 
@@ -71,7 +72,8 @@ class IntervalCalibrationDisplay:
         Parameters
         ----------
         estimator : estimator
-            Fitted forecaster with ``predict_quantiles(X, quantiles)``.
+            Fitted forecaster with ``predict_quantiles(X, quantiles)``, or a pipeline
+            that ends in one.
         X : DataFrame
             What it forecasts from, out of sample.
         y : DataFrame of shape (n_dates, n_tickers)
@@ -91,14 +93,7 @@ class IntervalCalibrationDisplay:
         TypeError
             If the estimator does not forecast quantiles.
         """
-        if not hasattr(estimator, "predict_quantiles"):
-            raise TypeError(
-                "`estimator` must have `predict_quantiles`. Got "
-                f"{type(estimator).__name__}. Pass a forecaster of quantiles and its "
-                "features, such as ConformalForecaster."
-            )
-        forecasts = estimator.predict_quantiles(X, list(quantiles))
-        tables = quantile_tables(forecasts, quantiles)
+        tables = forecast_quantiles(estimator, X, quantiles)
         return cls.from_predictions(y, tables, **options)
 
     @classmethod
@@ -197,6 +192,44 @@ class IntervalCalibrationDisplay:
         tidy(ax, f"Calibration of {name}", note=note)
         self.ax_, self.figure_ = ax, ax.figure
         return self
+
+
+def forecast_quantiles(
+    estimator: Any, X: Any, quantiles: Sequence[float]
+) -> dict[float, Any]:
+    """Have a fitted forecaster, or the last step of a pipeline, forecast quantiles.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Fitted forecaster or pipeline.
+    X : DataFrame
+        What it forecasts from.
+    quantiles : sequence of float
+        Levels between 0 and 1.
+
+    Returns
+    -------
+    dict of float to table
+        By level.
+
+    Raises
+    ------
+    TypeError
+        If the estimator does not forecast quantiles.
+    """
+    final = estimator
+    if isinstance(estimator, Pipeline):
+        final = estimator[-1]
+    if not hasattr(final, "predict_quantiles"):
+        raise TypeError(
+            "`estimator` must have `predict_quantiles`. Got "
+            f"{type(final).__name__}. Pass a forecaster of quantiles, such as "
+            "ConformalForecaster."
+        )
+    if final is not estimator and len(estimator) > 1:
+        X = estimator[:-1].transform(X)
+    return quantile_tables(final.predict_quantiles(X, list(quantiles)), quantiles)
 
 
 def _label(ax: Any, nominal: np.ndarray, observed: np.ndarray) -> None:

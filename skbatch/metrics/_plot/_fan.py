@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from sklearn.pipeline import Pipeline
 
 from skbatch.exceptions import PanelError, format_tickers
-from skbatch.metrics._plot._calibration import quantile_tables
+from skbatch.metrics._plot._calibration import forecast_quantiles, quantile_tables
 from skbatch.metrics._plot._style import GOOD, INK, date_axis, new_axes, tidy
 
 __all__ = ["ForecastFanDisplay"]
@@ -75,9 +76,10 @@ class ForecastFanDisplay:
         Parameters
         ----------
         estimator : estimator
-            Fitted forecaster with ``predict_quantiles(X, quantiles)`` and `horizon_`.
+            Fitted forecaster with ``predict_quantiles(X, quantiles)`` and `horizon_`,
+            or a pipeline that ends in one.
         X : DataFrame
-            What it forecasts from; only the last row matters.
+            What it forecasts from; the last row is drawn.
         prices : DataFrame of shape (n_dates, n_tickers)
             Closing prices; those after the last date of `X` are drawn as realised.
         ticker : str
@@ -97,17 +99,9 @@ class ForecastFanDisplay:
         TypeError
             If the estimator does not forecast quantiles.
         """
-        if not hasattr(estimator, "predict_quantiles"):
-            raise TypeError(
-                "`estimator` must have `predict_quantiles`. Got "
-                f"{type(estimator).__name__}. Pass a forecaster of quantiles and its "
-                "features, such as ConformalForecaster."
-            )
-        last = X.iloc[[-1]]
-        forecasts = estimator.predict_quantiles(last, list(quantiles))
-        tables = quantile_tables(forecasts, quantiles)
-        horizon = estimator.horizon_
-        options = {"horizon": horizon, "date": last.index[0], **options}
+        tables = forecast_quantiles(estimator, X, quantiles)
+        final = estimator[-1] if isinstance(estimator, Pipeline) else estimator
+        options = {"horizon": final.horizon_, "date": X.index[-1], **options}
         return cls.from_predictions(prices, tables, ticker=ticker, **options)
 
     @classmethod

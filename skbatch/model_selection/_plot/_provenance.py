@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
+from sklearn.pipeline import Pipeline
 
 from skbatch.metrics._plot._style import BAD, INK, date_axis, new_axes, tidy
 from skbatch.model_selection._run import NO_MODEL
@@ -85,7 +86,7 @@ class ProvenanceDisplay:
         ----------
         estimator : estimator
             Fitted forecaster with ``predict_provenance(X)``, such as
-            :class:`~skbatch.FallbackForecaster`.
+            :class:`~skbatch.FallbackForecaster`, or a pipeline that ends in one.
         X : DataFrame of shape (n_dates, n_columns)
             What it forecasts from.
         ax : matplotlib Axes, default=None
@@ -101,14 +102,17 @@ class ProvenanceDisplay:
         TypeError
             If the estimator does not tell its provenance.
         """
-        if not hasattr(estimator, "predict_provenance"):
+        final = estimator[-1] if isinstance(estimator, Pipeline) else estimator
+        if not hasattr(final, "predict_provenance"):
             raise TypeError(
                 "`estimator` must have `predict_provenance`. Got "
-                f"{type(estimator).__name__}. Pass a fitted FallbackForecaster and its "
-                "features, such as `model[-1]` and `model[:-1].transform(prices)`."
+                f"{type(final).__name__}. Pass a fitted FallbackForecaster, or a "
+                "pipeline that ends in one."
             )
-        first = (type(estimator.estimator).__name__,)
-        table = estimator.predict_provenance(X)
+        if final is not estimator and len(estimator) > 1:
+            X = estimator[:-1].transform(X)
+        first = (type(final.estimator).__name__,)
+        table = final.predict_provenance(X)
         return cls.from_predictions(table, first_choice=first, ax=ax)
 
     @classmethod
