@@ -27,7 +27,7 @@ ul.verdict { margin: 0; padding-left: 1.1em; } ul.verdict li { margin: 4px 0; }
 .tile b { display: block; font-size: 1.35rem; line-height: 1.3;
   font-variant-numeric: tabular-nums; }
 .tile span { color: var(--soft); font-size: .84rem; display: block; }
-.grid { display: grid; gap: 16px; grid-template-columns: repeat(2, 1fr); }
+.grid { display: grid; gap: 16px; margin-bottom: 16px; grid-template-columns: repeat(2, 1fr); }
 .grid figure { margin: 0; }
 figure { padding: 10px; } figure img { width: 100%; height: auto; display: block; }
 figcaption { color: var(--soft); font-size: .86rem; padding: 6px 6px 2px; }
@@ -48,6 +48,7 @@ footer { color: var(--soft); font-size: .84rem; margin-top: 32px; }
 @media (max-width: 760px) { .grid { grid-template-columns: 1fr; }
   main { padding: 16px 10px 32px; } th, td { padding: 6px 7px; }
   th:first-child, td:first-child { white-space: normal; min-width: 7.5em; }
+  table { font-size: .82rem; } thead th { overflow-wrap: anywhere; min-width: 6em; }
   figure { padding: 4px; } h1 { font-size: 1.35rem; } }
 @media print { body { background: #fff; } figure, .card { break-inside: avoid; } }
 """

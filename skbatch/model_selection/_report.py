@@ -225,6 +225,10 @@ def _reasons(result: WalkForwardResult) -> str:
         return ""
     reasons = result.reasons.reset_index()
     reasons["ticker"] = reasons["ticker"].astype(str)
+    # What differs from ticker to ticker only is one reason to a reader.
+    reasons["reason"] = reasons["reason"].str.replace(
+        r"\d+ labels, needs (\d+)", r"fewer labels than \1", regex=True
+    )
     groups = reasons.groupby(["model", "reason"], sort=False)["ticker"]
     counts = groups.agg(["size", "unique"]).sort_values("size", ascending=False)
     shown = counts.iloc[:10]

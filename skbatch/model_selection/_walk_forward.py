@@ -266,8 +266,8 @@ def _check_estimator(estimator: Any) -> None:
     if missing or isinstance(estimator, type):
         got = estimator.__name__ if isinstance(estimator, type) else type(estimator)
         raise TypeError(
-            "`estimator` must be an instance with `fit`, `predict` and `get_params`. Got "
-            f"{getattr(got, '__name__', got)}. Pass a pipeline such as "
+            "`estimator` must be an instance with `fit`, `predict` and `get_params`. "
+            f"Got {getattr(got, '__name__', got)}. Pass a pipeline such as "
             "make_pipeline(SharedFeatureExtractor(), BatchXGBoostForecaster())."
         )
 

@@ -75,6 +75,13 @@ def test_it_holds_the_scores(html, result):
     assert "nan" not in re.sub(r"base64,[^\"]*", "", html)
 
 
+def test_reasons_that_differ_in_numbers_only_are_one(html, result):
+    reasons = result.reasons["reason"]
+    assert reasons.str.contains(r"\d labels, needs 20").any()
+    assert "primary: fewer labels than 20" in html
+    assert "labels, needs" not in html
+
+
 def test_the_same_result_gives_the_same_file(html, result, tmp_path):
     again = result.to_html(tmp_path / "again.html").read_text(encoding="utf-8")
     assert again == html
