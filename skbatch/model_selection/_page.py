@@ -27,7 +27,8 @@ ul.verdict { margin: 0; padding-left: 1.1em; } ul.verdict li { margin: 4px 0; }
 .tile b { display: block; font-size: 1.35rem; line-height: 1.3;
   font-variant-numeric: tabular-nums; }
 .tile span { color: var(--soft); font-size: .84rem; display: block; }
-.grid { display: grid; gap: 16px; margin-bottom: 16px; grid-template-columns: repeat(2, 1fr); }
+.grid { display: grid; gap: 16px; margin-bottom: 16px;
+  grid-template-columns: repeat(2, 1fr); }
 .grid figure { margin: 0; }
 figure { padding: 10px; } figure img { width: 100%; height: auto; display: block; }
 figcaption { color: var(--soft); font-size: .86rem; padding: 6px 6px 2px; }
