@@ -213,7 +213,8 @@ class ForecastFanDisplay:
                     prices[low],
                     prices[high],
                     color=GOOD,
-                    alpha=0.22,
+                    # The inner bands are darker in the legend, too.
+                    alpha=0.18 + 0.17 * len(self.bands_),
                     linewidth=0,
                     label=share,
                 )
