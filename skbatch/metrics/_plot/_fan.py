@@ -202,7 +202,7 @@ class ForecastFanDisplay:
         (self.line_,) = ax.plot(
             places[: len(self.history)], self.history, color=INK, linewidth=1.4
         )
-        self.bands_ = []
+        self.bands_: list[Any] = []
         for low, high in zip(levels, reversed(levels), strict=True):
             if low >= high:
                 break
