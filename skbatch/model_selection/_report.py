@@ -78,8 +78,8 @@ def render(result: WalkForwardResult) -> str:
         parts += _horizon_parts(result, horizon)
     parts += [_models(result), _refits(result), _definitions(result)]
     parts.append(
-        f"<footer>Made by skbatch {version('skbatch')}. Out-of-sample scores of one period "
-        "are no promise for the next.</footer>"
+        f"<footer>Made by skbatch {version('skbatch')}. Out-of-sample scores of one "
+        "period are no promise for the next.</footer>"
     )
     return page(f"{result.name}, {span}", parts)
 
