@@ -10,9 +10,11 @@ if TYPE_CHECKING:
     from skbatch.forecasting import (
         BatchLinearForecaster,
         BatchXGBoostForecaster,
+        ConformalForecaster,
         FallbackForecaster,
         HistoricalMeanForecaster,
     )
+    from skbatch.model_selection import walk_forward
     from skbatch.panel import check_panel, forward_returns, read_panel
 
 __version__ = "0.1.0"
@@ -22,6 +24,7 @@ __all__ = [
     "BatchForecastingSystem",
     "BatchLinearForecaster",
     "BatchXGBoostForecaster",
+    "ConformalForecaster",
     "FallbackForecaster",
     "HistoricalMeanForecaster",
     "SharedFeatureExtractor",
@@ -30,6 +33,7 @@ __all__ = [
     "compare_batch_vs_individual",
     "forward_returns",
     "read_panel",
+    "walk_forward",
 ]
 
 # The imports above are for type checkers; at run time each name is imported on first
@@ -39,6 +43,7 @@ _ROOMS = {
     "BatchForecastingSystem": "skbatch.batch",
     "BatchLinearForecaster": "skbatch.forecasting",
     "BatchXGBoostForecaster": "skbatch.forecasting",
+    "ConformalForecaster": "skbatch.forecasting",
     "FallbackForecaster": "skbatch.forecasting",
     "HistoricalMeanForecaster": "skbatch.forecasting",
     "SharedFeatureExtractor": "skbatch.feature_extraction",
@@ -46,6 +51,7 @@ _ROOMS = {
     "compare_batch_vs_individual": "skbatch.batch",
     "forward_returns": "skbatch.panel",
     "read_panel": "skbatch.panel",
+    "walk_forward": "skbatch.model_selection",
 }
 
 # Hidden from type checkers: with it they would accept any name.

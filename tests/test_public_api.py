@@ -13,7 +13,10 @@ NAMES = sorted(set(skbatch.__all__) - {"__version__"})
 CLASSES = [name for name in NAMES if inspect.isclass(getattr(skbatch, name))]
 ESTIMATORS = [name for name in CLASSES if hasattr(getattr(skbatch, name), "fit")]
 # Arguments without a default.
-REQUIRED = {"FallbackForecaster": {"estimator": skbatch.HistoricalMeanForecaster()}}
+REQUIRED = {
+    name: {"estimator": skbatch.HistoricalMeanForecaster()}
+    for name in ("ConformalForecaster", "FallbackForecaster")
+}
 
 
 def make(name):

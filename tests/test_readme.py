@@ -14,6 +14,7 @@ ROOT = Path(skbatch.__file__).parents[1]
 README = ROOT / "README.md"
 QUICKSTART = ROOT / "examples" / "quickstart.py"
 PORTFOLIO_JOB = ROOT / "examples" / "portfolio_job.py"
+EVALUATION = ROOT / "examples" / "evaluation.py"
 pytestmark = pytest.mark.skipif(
     not README.exists(), reason="The package is installed without its repository."
 )
@@ -68,7 +69,8 @@ def test_links_lead_somewhere(document):
 
 
 def test_python_blocks_are_the_examples():
-    texts = [path.read_text(encoding="utf-8") for path in (QUICKSTART, PORTFOLIO_JOB)]
+    examples = (QUICKSTART, PORTFOLIO_JOB, EVALUATION)
+    texts = [path.read_text(encoding="utf-8") for path in examples]
     assert blocks("python") == [text.partition('"""\n\n')[2] for text in texts]
 
 
@@ -93,6 +95,18 @@ def test_the_portfolio_job_accounts_for_every_ticker(monkeypatch, capsys):
     returns = names["result"].expected_returns
     assert list(returns.index[returns.isna()]) == ["BBY"]
     assert "quarantined (constant): the last 41 prices" in capsys.readouterr().out
+
+
+def test_the_evaluation_tells_how_good_and_how_sure(monkeypatch, capsys):
+    recent = skbatch.datasets.load_sp500_prices().iloc[-600:, :5]
+    monkeypatch.setattr(skbatch.datasets, "load_sp500_prices", lambda: recent)
+    names = runpy.run_path(str(EVALUATION))
+    assert list(names["walk"].forecasts.index) == list(recent.index[504:])
+    assert (names["lower"] < names["upper"]).all(axis=None)
+    assert names["chances"].sum(axis=1).to_numpy() == pytest.approx(1)
+    printed = capsys.readouterr().out
+    assert "mean rank IC" in printed
+    assert "AAPL" in printed
 
 
 def test_the_commands_for_settings_run(tmp_path, monkeypatch):

@@ -117,6 +117,27 @@ class History:
             return filled, filled.index.get_indexer(panel.index)
         return panel, np.arange(len(panel))
 
+    def is_whole(self, later: pd.Index) -> bool:
+        """Tell whether neither the fitted rows nor those that follow have holes.
+
+        Then features do not depend on where the fitted rows end.
+
+        Parameters
+        ----------
+        later : pandas.Index
+            Rows that follow the fitted ones.
+
+        Returns
+        -------
+        bool
+            Whether no row counts as missing.
+        """
+        if not self.lookback:
+            return True
+        is_hole = self.steps.lengths(self.index) > self.steps.limit
+        rows = self.index.append(later)
+        return not (is_hole.any() or self._holes(rows, self.index[-1]).any())
+
     def warn_holes(self) -> None:
         """Warn if the fitted rows have holes."""
         is_hole = self.steps.lengths(self.index) > self.steps.limit

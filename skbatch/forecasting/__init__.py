@@ -1,10 +1,12 @@
 """Forecasters that learn from all tickers together."""
 
 from skbatch.forecasting._base import BaseBatchForecaster, BatchForecasterMixin
+from skbatch.forecasting._conformal import ConformalForecaster
 from skbatch.forecasting._fallback import FallbackForecaster
 from skbatch.forecasting._linear import BatchLinearForecaster
 from skbatch.forecasting._mean import HistoricalMeanForecaster
 from skbatch.forecasting._scale import market_return, volatility_features
+from skbatch.forecasting._uncertainty import PredictionInterval
 from skbatch.forecasting._xgboost import BatchXGBoostForecaster
 
 __all__ = [
@@ -12,8 +14,10 @@ __all__ = [
     "BatchForecasterMixin",
     "BatchLinearForecaster",
     "BatchXGBoostForecaster",
+    "ConformalForecaster",
     "FallbackForecaster",
     "HistoricalMeanForecaster",
+    "PredictionInterval",
     "market_return",
     "volatility_features",
 ]

@@ -15,6 +15,7 @@ from sklearn.utils.validation import check_is_fitted
 from skbatch._kernels.target import winsorised
 from skbatch.exceptions import FallbackWarning, ModelFitError, format_tickers
 from skbatch.forecasting._base import BatchForecasterMixin, HasMethods, Interval
+from skbatch.forecasting._horizons import horizon_parameters
 from skbatch.forecasting._linear import BatchLinearForecaster
 from skbatch.forecasting._mean import HistoricalMeanForecaster
 from skbatch.forecasting._progress import Progress
@@ -195,7 +196,7 @@ class FallbackForecaster(
         """Fit one forecaster; a declared failure is recorded and gives None."""
         model = clone(model)
         if isinstance(self.horizon_, int):
-            given = _horizon_parameters(model)
+            given = horizon_parameters(model)
             resolved = {name: self.horizon_ for name in given if given[name] == "auto"}
             model.set_params(**resolved)
         with progress.estimator_task(f"fit {role}", model):
@@ -220,7 +221,7 @@ class FallbackForecaster(
     def _horizon(self) -> Any:
         """Find the one horizon that the forecasters inside are given, or "auto"."""
         models = (self.estimator, self._fallback_estimator())
-        given = {h for m in models for h in _horizon_parameters(m).values()} - {"auto"}
+        given = {h for m in models for h in horizon_parameters(m).values()} - {"auto"}
         if len(given) > 1:
             raise ValueError(
                 "estimator and fallback must have the same horizon. Got "
@@ -312,12 +313,3 @@ class FallbackForecaster(
                 reason = "forecast not finite"
             reasons.append(f"{role}: {reason}")
         return "; ".join(reasons)
-
-
-def _horizon_parameters(model: Any) -> dict[str, Any]:
-    """Horizons of a forecaster and of those inside it, by parameter name."""
-    return {
-        name: value
-        for name, value in model.get_params().items()
-        if name.rpartition("__")[2] == "horizon"
-    }

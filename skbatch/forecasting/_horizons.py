@@ -11,7 +11,7 @@ import pandas as pd
 
 from skbatch.exceptions import HorizonWarning, PanelError
 
-__all__ = ["resolve_horizons"]
+__all__ = ["horizon_parameters", "resolve_horizons"]
 
 
 def resolve_horizons(
@@ -67,6 +67,26 @@ def resolve_horizons(
             f"level of columns. Got {recorded!r}. Pass horizon=."
         )
     return (int(known.pop()),) * n_labels
+
+
+def horizon_parameters(model: Any) -> dict[str, Any]:
+    """Read the horizons of a forecaster and of those inside it.
+
+    Parameters
+    ----------
+    model : estimator
+        Whose parameters to look through.
+
+    Returns
+    -------
+    dict
+        Parameter name → int or "auto".
+    """
+    return {
+        name: value
+        for name, value in model.get_params().items()
+        if name.rpartition("__")[2] == "horizon"
+    }
 
 
 def _is_horizon(value: object) -> bool:

@@ -11,15 +11,50 @@ from skbatch.metrics._correlation import (
     rank_information_coefficient,
     rank_information_coefficient_series,
 )
+from skbatch.metrics._distribution import (
+    crps_by_sample,
+    rank_bins,
+    ranked_probability_score,
+)
+from skbatch.metrics._inference import MeanInference, mean_inference
+from skbatch.metrics._intervals import (
+    interval_coverage,
+    interval_width,
+    pinball_loss,
+)
+from skbatch.metrics._plot._calibration import IntervalCalibrationDisplay
+from skbatch.metrics._plot._fan import ForecastFanDisplay
+from skbatch.metrics._plot._ic import InformationCoefficientDisplay
+from skbatch.metrics._plot._quantiles import QuantileReturnsDisplay
 from skbatch.metrics._scorer import make_forecast_scorer
+from skbatch.metrics._sorts import (
+    quantile_returns,
+    rank_portfolio_returns,
+    rank_turnover,
+)
 
 __all__ = [
+    "ForecastFanDisplay",
+    "InformationCoefficientDisplay",
+    "IntervalCalibrationDisplay",
+    "MeanInference",
+    "QuantileReturnsDisplay",
     "coverage",
+    "crps_by_sample",
     "directional_accuracy",
     "information_coefficient",
     "information_coefficient_series",
+    "interval_coverage",
+    "interval_width",
     "make_forecast_scorer",
+    "mean_inference",
     "out_of_sample_r2",
+    "pinball_loss",
+    "quantile_returns",
+    "rank_bins",
     "rank_information_coefficient",
     "rank_information_coefficient_series",
+    "rank_portfolio_returns",
+    "rank_turnover",
+    "ranked_probability_score",
 ]

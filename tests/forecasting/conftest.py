@@ -8,6 +8,7 @@ from sklearn.base import clone
 from skbatch import (
     BatchLinearForecaster,
     BatchXGBoostForecaster,
+    ConformalForecaster,
     FallbackForecaster,
     HistoricalMeanForecaster,
 )
@@ -83,6 +84,7 @@ FORECASTERS = {
     "fallback": FallbackForecaster(
         BatchXGBoostForecaster(n_estimators=8, n_jobs=1), min_labels=10
     ),
+    "conformal": ConformalForecaster(BatchLinearForecaster()),
 }
 
 

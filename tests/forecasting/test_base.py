@@ -4,7 +4,7 @@ import pytest
 from sklearn.base import clone
 from sklearn.metrics import r2_score
 
-from skbatch import BatchLinearForecaster, FallbackForecaster
+from skbatch import BatchLinearForecaster, ConformalForecaster, FallbackForecaster
 from skbatch.exceptions import PanelError
 from skbatch.forecasting import HistoricalMeanForecaster
 
@@ -76,8 +76,8 @@ def test_array_features_give_frames_without_dates(make_frames, forecaster):
 
 
 def horizon_parameter(forecaster):
-    is_fallback = isinstance(forecaster, FallbackForecaster)
-    return {"estimator__horizon" if is_fallback else "horizon": 1}
+    is_meta = isinstance(forecaster, ConformalForecaster | FallbackForecaster)
+    return {"estimator__horizon" if is_meta else "horizon": 1}
 
 
 def test_fit_batch_is_fit_and_predict_batch_the_last_row(make_frames, forecaster):

@@ -5,7 +5,12 @@ import pandas as pd
 import pytest
 from sklearn.base import clone
 
-from skbatch import BatchLinearForecaster, BatchXGBoostForecaster, FallbackForecaster
+from skbatch import (
+    BatchLinearForecaster,
+    BatchXGBoostForecaster,
+    ConformalForecaster,
+    FallbackForecaster,
+)
 from skbatch.exceptions import FallbackWarning, ModelFitError
 from skbatch.forecasting import HistoricalMeanForecaster
 
@@ -27,7 +32,7 @@ def test_a_ticker_without_labels_disturbs_nobody(make_frames, forecaster, volati
     forecasts = forecaster.fit(X, y).predict(X)
     assert forecasts.drop(columns="T1").notna().all(axis=None)
     learns_from_others = volatility and (
-        isinstance(forecaster, FallbackForecaster)
+        isinstance(forecaster, ConformalForecaster | FallbackForecaster)
         or getattr(forecaster, "strategy", "") == "pooled"
     )
     if learns_from_others:

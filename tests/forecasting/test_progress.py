@@ -7,7 +7,12 @@ from sklearn.callback import CallbackSupportMixin
 from sklearn.model_selection import GridSearchCV, TimeSeriesSplit
 from sklearn.pipeline import make_pipeline
 
-from skbatch import BatchLinearForecaster, BatchXGBoostForecaster, FallbackForecaster
+from skbatch import (
+    BatchLinearForecaster,
+    BatchXGBoostForecaster,
+    ConformalForecaster,
+    FallbackForecaster,
+)
 from skbatch.exceptions import ModelFitError
 from skbatch.forecasting import BaseBatchForecaster, HistoricalMeanForecaster
 
@@ -206,5 +211,7 @@ def test_a_fitted_forecaster_keeps_no_context(make_frames, forecaster):
     models = [forecaster]
     if isinstance(forecaster, FallbackForecaster):
         models += [forecaster.estimator_, forecaster.fallback_, forecaster.mean_]
+    if isinstance(forecaster, ConformalForecaster):
+        models += [forecaster.estimator_]
     for model in models:
         assert not [name for name in vars(model) if "callback" in name]

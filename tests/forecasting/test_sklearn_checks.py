@@ -6,6 +6,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 from skbatch import (
     BatchLinearForecaster,
     BatchXGBoostForecaster,
+    ConformalForecaster,
     FallbackForecaster,
     HistoricalMeanForecaster,
 )
@@ -28,6 +29,7 @@ pytestmark = [
         BatchLinearForecaster("per_ticker"),
         HistoricalMeanForecaster(),
         FallbackForecaster(BatchLinearForecaster(), HistoricalMeanForecaster()),
+        ConformalForecaster(BatchLinearForecaster()),
     ]
 )
 def test_scikit_learn_checks(estimator, check):

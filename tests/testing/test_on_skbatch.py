@@ -10,6 +10,7 @@ from sklearn.preprocessing import FunctionTransformer
 from skbatch import (
     BatchLinearForecaster,
     BatchXGBoostForecaster,
+    ConformalForecaster,
     FallbackForecaster,
     HistoricalMeanForecaster,
     SharedFeatureExtractor,
@@ -64,6 +65,7 @@ FORECASTERS = {
     "trees per ticker": small_trees(strategy="per_ticker"),
     "trees vector": small_trees(strategy="vector"),
     "fallback": FallbackForecaster(small_trees(), BatchLinearForecaster()),
+    "conformal": ConformalForecaster(small_trees()),
 }
 
 

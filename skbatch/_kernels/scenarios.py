@@ -1,0 +1,198 @@
+"""Draws of dependent normal scores, without a matrix of tickers by tickers."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from skbatch._kernels.target import winsorised
+
+__all__ = [
+    "Dependence",
+    "bin_weights",
+    "dependence",
+    "draw_normal",
+    "rank_bin_shares",
+    "select_dependence",
+]
+
+# Tickers with fewer scores than this are taken to depend on the others as the average
+# ticker does: a correlation from a handful of overlapping returns is noise.
+MIN_SCORES = 20
+# In robust deviations. A crash must not own the correlations.
+MAX_SCORE = 5.0
+
+
+class Dependence(NamedTuple):
+    """Correlations of many tickers in the form of factors.
+
+    Attributes
+    ----------
+    rows : ndarray of shape (n_dates, n_tickers), dtype float32
+        Standardised scores divided by the root of n_dates: their products are the
+        correlations. Missing ones are the ticker's loading times the common score.
+    loading : ndarray of shape (n_tickers,)
+        Correlation of each ticker with the common score; the mean one where unknown.
+    common : ndarray of shape (n_dates,)
+        Standardised mean score of each date, divided by the root of n_dates.
+    """
+
+    rows: np.ndarray
+    loading: np.ndarray
+    common: np.ndarray
+
+
+def dependence(scores: np.ndarray) -> Dependence:
+    """Estimate how the scores of the tickers move together.
+
+    Parameters
+    ----------
+    scores : ndarray of shape (n_dates, n_tickers)
+        NaN is missing.
+
+    Returns
+    -------
+    Dependence
+        For :func:`draw_normal`.
+    """
+    scores = np.array(scores, dtype=np.float64)
+    scores[:, np.isfinite(scores).sum(axis=0) < MIN_SCORES] = np.nan
+    z = _standardised(winsorised(scores, MAX_SCORE))
+    finite = np.isfinite(z)
+    filled = np.where(finite, z, 0.0)
+    mean = filled.sum(axis=1) / np.maximum(finite.sum(axis=1), 1)
+    deviation = mean.std()
+    common = (mean - mean.mean()) / deviation if deviation > 0 else 0.0 * mean
+    count = finite.sum(axis=0)
+    loading = (filled * common[:, None]).sum(axis=0) / np.maximum(count, 1)
+    known = count > 0
+    loading[~known] = loading[known].mean() if known.any() else 0.0
+    loading = np.clip(loading, -1.0, 1.0)
+    rows = np.where(finite, z, loading * common[:, None])
+    root = np.sqrt(len(scores))
+    return Dependence((rows / root).astype(np.float32), loading, common / root)
+
+
+def select_dependence(whole: Dependence, tickers: np.ndarray) -> Dependence:
+    """Give the dependence of some tickers, those unknown being average ones.
+
+    Parameters
+    ----------
+    whole : Dependence
+        Of all tickers.
+    tickers : ndarray of shape (n_selected,), dtype intp
+        Their column numbers, -1 for a ticker that is not among them.
+
+    Returns
+    -------
+    Dependence
+        Of the selected tickers, in their order.
+    """
+    loading = np.where(tickers >= 0, whole.loading[tickers], whole.loading.mean())
+    rows = whole.rows[:, tickers]
+    new = tickers < 0
+    rows[:, new] = loading[new] * whole.common[:, None]
+    return Dependence(rows, loading, whole.common)
+
+
+def draw_normal(
+    given: Dependence, n_samples: int, shrinkage: float, rng: np.random.Generator
+) -> np.ndarray:
+    r"""Draw standard normal scores with the shrunken correlations.
+
+    Parameters
+    ----------
+    given : Dependence
+        Of the tickers to draw.
+    n_samples : int
+        Number of draws.
+    shrinkage : float
+        Weight in [0, 1] of the one-factor correlations.
+    rng : numpy.random.Generator
+        Source of randomness.
+
+    Returns
+    -------
+    ndarray of shape (n_samples, n_tickers)
+        Each column is standard normal.
+
+    Notes
+    -----
+    With scores :math:`Z`, loadings :math:`\beta` on their mean and independent normal
+    :math:`\varepsilon, f, \eta`,
+
+    .. math:: g_i = \sqrt{1 - \delta}\, (\varepsilon^\top Z)_i / \sqrt T
+              + \sqrt\delta\, \beta_i f + \sqrt{s_i}\, \eta_i
+
+    where :math:`s_i` completes the variance to 1. The correlations are
+    :math:`(1 - \delta) Z^\top Z / T + \delta \beta\beta^\top`, shrunk towards a single
+    index [1]_ and of full rank, and no matrix of tickers by tickers is ever formed.
+
+    References
+    ----------
+    .. [1] Ledoit, O. and Wolf, M. (2003). Improved estimation of the covariance matrix
+       of stock returns with an application to portfolio selection. Journal of Empirical
+       Finance, 10(5), 603–621. https://doi.org/10.1016/S0927-5398(03)00007-0
+    """
+    n_dates, n_tickers = given.rows.shape
+    factor = rng.standard_normal((n_samples, n_dates), dtype=np.float32)
+    index = rng.standard_normal((n_samples, 1))
+    draws = rng.standard_normal((n_samples, n_tickers))
+    explained = (1.0 - shrinkage) * np.square(given.rows, dtype=np.float64).sum(axis=0)
+    explained = explained + shrinkage * given.loading**2
+    draws *= np.sqrt(np.maximum(1.0 - explained, 0.0))
+    draws += np.sqrt(1.0 - shrinkage) * (factor @ given.rows)
+    draws += np.sqrt(shrinkage) * index * given.loading
+    return draws
+
+
+def bin_weights(n_tickers: int, n_bins: int) -> np.ndarray:
+    """Share of each rank in each of equally filled bins.
+
+    Parameters
+    ----------
+    n_tickers, n_bins : int
+        Both at least 1.
+
+    Returns
+    -------
+    ndarray of shape (n_tickers, n_bins)
+        Overlap of the interval of rank i, [i/n, (i+1)/n], with each bin, in units of
+        1/n. Rows sum to 1 and columns to n_tickers / n_bins: where the tickers cannot
+        be divided evenly, some are in two bins.
+    """
+    low = np.arange(n_tickers)[:, None] / n_tickers
+    edges = np.arange(n_bins + 1) / n_bins
+    upper = np.minimum(low + 1.0 / n_tickers, edges[1:])
+    return np.maximum(upper - np.maximum(low, edges[:-1]), 0.0) * n_tickers
+
+
+def rank_bin_shares(samples: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Sum over samples of each ticker's bin.
+
+    Parameters
+    ----------
+    samples : ndarray of shape (n_samples, n_tickers)
+        Joint draws without missing values. Tied tickers keep their order.
+    weights : ndarray of shape (n_tickers, n_bins)
+        From :func:`bin_weights`.
+
+    Returns
+    -------
+    ndarray of shape (n_tickers, n_bins)
+        Divide by n_samples for probabilities.
+    """
+    total = np.zeros(weights.shape)
+    for order in np.argsort(samples, axis=1, kind="stable"):
+        total[order] += weights
+    return total
+
+
+def _standardised(scores: np.ndarray) -> np.ndarray:
+    """Bring columns to mean 0 and deviation 1; NaN where they do not vary."""
+    finite = np.isfinite(scores)
+    count = np.maximum(finite.sum(axis=0), 1)
+    centred = scores - np.where(finite, scores, 0.0).sum(axis=0) / count
+    variance = (np.where(finite, centred, 0.0) ** 2).sum(axis=0) / count
+    return centred / np.sqrt(np.where(variance > 0, variance, np.nan))

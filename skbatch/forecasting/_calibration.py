@@ -1,0 +1,219 @@
+"""What the residuals of a calibration tail say about the spread of returns."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+from scipy.special import ndtr
+
+from skbatch._kernels.conformal import (
+    LEVELS,
+    adapted_levels,
+    corrected_levels,
+    independent_dates,
+    shrunken_deviation,
+)
+from skbatch._kernels.scenarios import (
+    Dependence,
+    bin_weights,
+    dependence,
+    draw_normal,
+    rank_bin_shares,
+    select_dependence,
+)
+from skbatch.forecasting._scale import LabelScale
+from skbatch.forecasting._tables import FeatureTable, LabelLayout
+
+__all__ = [
+    "N_MOVES",
+    "Calibration",
+    "ResidualScale",
+    "rank_probabilities",
+    "recent_moves",
+]
+
+# Weight of the one-factor correlations, and of the simulation beside equal chances; see
+# docs/experiments/uncertainty.md.
+CORRELATION_SHRINKAGE = 0.2
+SIMULATION_WEIGHT = 0.8
+# Normal scores at which the inverse of a pooled distribution is tabulated.
+NORMAL_GRID = np.linspace(-4.0, 4.0, 1601)
+# Features that are the return of a single row, and how many rows of it count.
+ONE_ROW_RETURNS = ("log_return_1", "return_1")
+N_MOVES = 252
+# Cells that are drawn at a time.
+MAX_CELLS = 2**21
+
+
+@dataclass
+class ResidualScale:
+    """The unit that residuals are measured in: each label's own recent volatility.
+
+    Attributes
+    ----------
+    label_scale : LabelScale
+        Names the volatility features; empty where there are none.
+    deviation : dict
+        (horizon, ticker) → the residuals' own deviation, used without such features.
+    """
+
+    label_scale: LabelScale
+    deviation: dict[tuple[int, str], float]
+
+    def matrix(self, features: FeatureTable, layout: LabelLayout) -> np.ndarray:
+        """Spread of each label `(n_dates, n_labels)`; NaN where unknown."""
+        names = self.label_scale.features
+        if not names:
+            known = [self.deviation.get(key, np.nan) for key in label_keys(layout)]
+            return np.broadcast_to(known, (features.n_dates, len(known)))
+        scale = replace(self.label_scale, own=features.series_columns(layout.tickers))
+        total = np.zeros((features.n_dates, len(layout.tickers)))
+        weights = np.zeros_like(total)
+        for name in names:
+            values = np.log(replace(scale, features=[name]).matrix(features))
+            finite = np.isfinite(values)
+            weight = _window(name)
+            total += np.where(finite, weight * values, 0.0)
+            weights += weight * finite
+        mean = np.where(weights > 0, total / np.maximum(weights, 1.0), np.nan)
+        return np.exp(mean) * np.sqrt(np.asarray(layout.horizons, dtype=np.float64))
+
+    def learn(self, residuals: np.ndarray, layout: LabelLayout) -> None:
+        """Measure the residuals' own deviation, where no feature tells it."""
+        if self.label_scale.features:
+            return
+        horizons = np.asarray(layout.horizons)
+        deviation = np.full(len(horizons), np.nan)
+        for horizon in np.unique(horizons):
+            use = horizons == horizon
+            deviation[use] = shrunken_deviation(residuals[:, use])
+        self.deviation = dict(zip(label_keys(layout), deviation.tolist(), strict=True))
+
+
+@dataclass
+class Calibration:
+    """Residual scores of a calibration tail, pooled over the tickers of a horizon.
+
+    Parameters
+    ----------
+    scores : ndarray of shape (n_dates, n_labels), dtype float32
+        Residuals in units of the labels' scale; NaN is missing.
+    layout : LabelLayout
+        Of the columns of `scores`.
+    step : float
+        Step size of the adaptive correction.
+    moves : DataFrame of shape (n_rows, n_labels) or None
+        Recent one-row returns, from which to tell how tickers move together; None
+        tells it from the scores.
+
+    Attributes
+    ----------
+    pooled : dict
+        Horizon → its finite scores, sorted.
+    levels : dict
+        Horizon → the adapted level for each of
+        :data:`~skbatch._kernels.conformal.LEVELS`.
+    n_independent : dict
+        Horizon → how many independent dates the tail is worth.
+    """
+
+    scores: np.ndarray
+    layout: LabelLayout
+    step: float
+    moves: pd.DataFrame | None = None
+
+    def __post_init__(self) -> None:
+        horizons = np.asarray(self.layout.horizons)
+        self.pooled: dict[int, np.ndarray] = {}
+        self.levels: dict[int, np.ndarray] = {}
+        self.n_independent: dict[int, float] = {}
+        for horizon in map(int, np.unique(horizons)):
+            scores = self.scores[:, horizons == horizon]
+            finite = np.isfinite(scores)
+            pooled = np.sort(scores[finite])
+            if len(pooled):
+                self.pooled[horizon] = pooled
+                self.levels[horizon] = adapted_levels(scores, pooled, self.step)
+                n_dates = int(finite.any(axis=1).sum())
+                self.n_independent[horizon] = independent_dates(n_dates, horizon)
+        together = self.scores if self.moves is None else self.moves.to_numpy()
+        self.dependence: Dependence = dependence(together)
+
+    def quantiles(self, levels: np.ndarray, layout: LabelLayout) -> np.ndarray:
+        """Scores at quantile levels `(n_levels, n_labels)`, NaN for a lost horizon."""
+        table = np.full((len(levels), len(layout.horizons)), np.nan)
+        for number, horizon in enumerate(layout.horizons):
+            if horizon in self.pooled:
+                corrected = corrected_levels(levels, self.n_independent[horizon])
+                adapted = np.interp(corrected, LEVELS, self.levels[horizon])
+                # With these plotting positions, and n independent scores, the moved
+                # levels cover what they should on average.
+                pooled = self.pooled[horizon]
+                table[:, number] = np.quantile(pooled, adapted, method="hazen")
+        return table
+
+    def scenarios(
+        self, layout: LabelLayout, n_samples: int, rng: np.random.Generator
+    ) -> np.ndarray:
+        """Draw joint scores `(n_samples, n_labels)` of mean zero, block by block."""
+        places = {key: n for n, key in enumerate(label_keys(self.layout))}
+        columns = np.array([places.get(key, -1) for key in label_keys(layout)])
+        given = select_dependence(self.dependence, columns)
+        inverse = {h: _centred_inverse(pooled) for h, pooled in self.pooled.items()}
+        scores = np.empty((n_samples, len(columns)))
+        block = max(1, MAX_CELLS // (len(columns) + len(given.rows)))
+        for start in range(0, n_samples, block):
+            part = scores[start : start + block]
+            part[:] = draw_normal(given, len(part), CORRELATION_SHRINKAGE, rng)
+            for horizon in set(layout.horizons):
+                use = np.asarray(layout.horizons) == horizon
+                values = inverse.get(horizon, np.full(len(NORMAL_GRID), np.nan))
+                part[:, use] = np.interp(part[:, use], NORMAL_GRID, values)
+        return scores
+
+
+def recent_moves(features: FeatureTable, layout: LabelLayout) -> pd.DataFrame | None:
+    """Give the latest one-row returns of each label's ticker, if features have them.
+
+    Labels over many rows overlap, so a tail holds few independent ones; one-row
+    returns tell more about how tickers move together. Labels of several horizons do
+    not move together as one-row returns do.
+    """
+    names = [name for name in ONE_ROW_RETURNS if name in features.columns.features]
+    if not names or features.index is None or len(set(layout.horizons)) > 1:
+        return None
+    own = features.series_columns(layout.tickers)
+    if not own.shape[1]:
+        return None
+    columns = own[:, features.columns.features.index(names[0])]
+    rows = features.values[-N_MOVES:]
+    moves = np.where(columns >= 0, rows[:, columns], np.nan)
+    return pd.DataFrame(moves, features.index[-N_MOVES:])
+
+
+def rank_probabilities(samples: np.ndarray, n_bins: int) -> np.ndarray:
+    """Chances of each bin of the cross-section, mixed with equal ones."""
+    weights = bin_weights(samples.shape[1], n_bins)
+    shares = rank_bin_shares(samples, weights) / len(samples)
+    return SIMULATION_WEIGHT * shares + (1.0 - SIMULATION_WEIGHT) / n_bins
+
+
+def label_keys(layout: LabelLayout) -> list[tuple[int, str]]:
+    """Name each label by horizon and ticker."""
+    return list(zip(layout.horizons, layout.names, strict=True))
+
+
+def _window(name: str) -> float:
+    """Weight of a volatility: its window, as a longer one has less noise."""
+    match = re.fullmatch(r"volatility_(\d+)", name)
+    return float(match.group(1)) if match else 1.0
+
+
+def _centred_inverse(pooled: np.ndarray) -> np.ndarray:
+    """Tabulate the pooled quantiles at normal scores, less their mean."""
+    values = np.quantile(pooled, ndtr(NORMAL_GRID))
+    weights = np.exp(-0.5 * NORMAL_GRID**2)
+    return values - np.average(values, weights=weights)

@@ -1,0 +1,392 @@
+"""Calibrate the uncertainty of any batch forecaster on its latest dates."""
+
+from __future__ import annotations
+
+import warnings
+from numbers import Integral, Real
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import pandas as pd
+from sklearn.base import BaseEstimator, MetaEstimatorMixin, clone
+from sklearn.callback import CallbackSupportMixin, with_callbacks
+from sklearn.utils.validation import check_is_fitted
+
+from skbatch.exceptions import PanelError, SkbatchWarning
+from skbatch.forecasting._base import (
+    BatchForecasterMixin,
+    HasMethods,
+    Interval,
+    StrOptions,
+)
+from skbatch.forecasting._calibration import (
+    N_MOVES,
+    Calibration,
+    ResidualScale,
+    recent_moves,
+)
+from skbatch.forecasting._horizons import horizon_parameters
+from skbatch.forecasting._other_tickers import (
+    exchangeable_tickers,
+    forecast_others,
+    has_other_tickers,
+    run_model,
+)
+from skbatch.forecasting._progress import Progress
+from skbatch.forecasting._scale import LabelScale
+from skbatch.forecasting._tables import (
+    FeatureTable,
+    LabelLayout,
+    check_features,
+    check_labels,
+)
+from skbatch.forecasting._uncertainty import UncertaintyMixin
+
+__all__ = ["ConformalForecaster"]
+
+MAX_AUTO_TAIL = 504
+
+
+class ConformalForecaster(
+    CallbackSupportMixin,
+    UncertaintyMixin,
+    BatchForecasterMixin,
+    MetaEstimatorMixin,
+    BaseEstimator,
+):
+    r"""Add calibrated uncertainty to any batch forecaster.
+
+    A copy of the forecaster is fitted without the latest dates. Its residuals there,
+    in units of each ticker's own recent volatility and pooled over tickers, tell the
+    spread of returns around the forecast.
+
+    Parameters
+    ----------
+    estimator : estimator
+        The batch forecaster, for example a :class:`FallbackForecaster`.
+    calibration_size : int, float or "auto", default="auto"
+        Rows or share of the rows with known labels, the latest, that are the
+        calibration tail. The forecaster that is checked there knows no label that
+        ends in it. ``"auto"`` is half of the rows, at most 504.
+    scale : str or None, default="auto"
+        Ticker feature that holds its volatility per row. ``"auto"`` takes the
+        geometric mean of all ``volatility_WINDOW`` features known at the date, with
+        the windows as weights. None, and
+        ``"auto"`` without such features, take the standard deviation of the ticker's
+        own residuals, which does not move with the market.
+    adaptation : float, default=0.01
+        Step size of the adaptive correction [2]_: how fast quantiles move when
+        returns have left them more, or less, often than they should. 0 disables.
+    refit : bool, default=True
+        Whether forecasts come from a copy fitted on all rows. False uses the one
+        that was calibrated, and fits only once.
+    random_state : int, RandomState or None, default=0
+        Seed of :meth:`sample` and :meth:`predict_rank_proba`.
+
+    Attributes
+    ----------
+    estimator_ : estimator
+        The fitted forecaster that forecasts come from.
+    calibration_ : Calibration
+        Scores of the tail, and their distribution.
+    calibration_index_ : Index or None
+        Dates of the calibration tail; None for arrays.
+    scale_ : ResidualScale
+        The unit of the scores.
+    exchangeable_ : ndarray of str
+        Tickers that `estimator_` forecasts by their features alone. If there are any,
+        it forecasts tickers that were not seen in `fit`, too.
+    horizon_ : int or tuple of int
+        Horizon of the labels, in rows.
+    layout_, panel_columns_, n_features_in_, feature_names_in_
+        As in every batch forecaster.
+
+    Notes
+    -----
+    With forecast :math:`\hat r`, volatility per row :math:`\sigma` and horizon h, the
+    scores are :math:`z_{t,i} = (r_{t,i} - \hat r_{t,i}) / (\sigma_{t,i} \sqrt h)`, and
+    the quantile of level q at a later date is
+    :math:`\hat r + \sigma \sqrt h\, Q(a(q))` with the quantile function Q of all
+    scores of the tail. The level a(q) is q, moved outwards for the few independent
+    dates of the tail, as in split conformal prediction [1]_, and then by the adaptive
+    correction [2]_, which goes through the tail in the order of time. Coverage is an
+    average over tickers and dates; exact guarantees would need exchangeable dates,
+    which markets do not offer.
+
+    Methods that say how sure a forecast is, and `predict`, also take feature frames
+    of other tickers than those of `fit`. A ticker that is new gets a forecast where
+    the forecaster treats tickers alike (`exchangeable_`), as pooled models do, else
+    NaN; its uncertainty is that of all tickers at its own volatility.
+
+    References
+    ----------
+    .. [1] Lei, J., G'Sell, M., Rinaldo, A., Tibshirani, R. J. and Wasserman, L. (2018).
+       Distribution-free predictive inference for regression. Journal of the American
+       Statistical Association, 113(523), 1094–1111.
+       https://doi.org/10.1080/01621459.2017.1307116
+    .. [2] Gibbs, I. and Candès, E. (2021). Adaptive conformal inference under
+       distribution shift. Advances in Neural Information Processing Systems, 34.
+
+    Examples
+    --------
+    >>> from skbatch import (BatchLinearForecaster, ConformalForecaster,
+    ...                      SharedFeatureExtractor, forward_returns)
+    >>> from skbatch.datasets import make_panel
+    >>> prices = make_panel(400, 4, random_state=0)
+    >>> features = SharedFeatureExtractor()
+    >>> X, y = features.fit_transform(prices), forward_returns(prices, 5)
+    >>> model = ConformalForecaster(BatchLinearForecaster()).fit(X, y)
+    >>> lower, upper = model.predict_interval(X.tail(1), coverage=0.9)
+    >>> bool((lower < model.predict(X.tail(1))).all(axis=None))
+    True
+    >>> model.sample(X, n_samples=3).shape
+    (3, 4)
+    """
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        "estimator": [HasMethods(["fit", "predict"])],
+        "calibration_size": [
+            Interval(Integral, 1, None, closed="left"),
+            Interval(Real, 0, 1, closed="neither"),
+            StrOptions({"auto"}),
+        ],
+        "scale": [str, None],
+        "adaptation": [Interval(Real, 0, 1, closed="both")],
+        "refit": ["boolean"],
+        "random_state": ["random_state"],
+    }
+
+    def __init__(
+        self,
+        estimator: Any,
+        *,
+        calibration_size: float | Literal["auto"] = "auto",
+        scale: str | None = "auto",
+        adaptation: float = 0.01,
+        refit: bool = True,
+        random_state: Any = 0,
+    ) -> None:
+        self.estimator = estimator
+        self.calibration_size = calibration_size
+        self.scale = scale
+        self.adaptation = adaptation
+        self.refit = refit
+        self.random_state = random_state
+
+    @with_callbacks
+    def fit(self, X: Any, y: Any) -> ConformalForecaster:
+        """Fit the forecaster, and calibrate its uncertainty on the latest dates.
+
+        Parameters
+        ----------
+        X : DataFrame or array-like of shape (n_dates, n_columns)
+            Feature frame.
+        y : DataFrame, Series or array-like of shape (n_dates,) or (n_dates, n_labels)
+            Labels; the last `horizon` rows are neither trained nor calibrated on.
+
+        Returns
+        -------
+        self : ConformalForecaster
+            The fitted forecaster.
+
+        Raises
+        ------
+        PanelError
+            When rows, dates or tickers of `X` and `y` differ, or there are too few
+            labels to calibrate with.
+        ModelFitError
+            When the forecaster cannot be fitted although its arguments are valid.
+        """
+        self._validate_params()
+        features = check_features(self, X, reset=True)
+        given = {*horizon_parameters(self.estimator).values()} - {"auto"}
+        horizon: Any = given.pop() if len(given) == 1 else "auto"
+        labels, self.layout_ = check_labels(y, features, horizon)
+        self.horizon_ = self.layout_.horizon
+        self.scale_ = ResidualScale(
+            LabelScale.choose(self.scale, features, labels, self.layout_), {}
+        )
+        start, stop = self._tail(labels)
+        with Progress(self, n_tasks=1 + self.refit) as progress:
+            with warnings.catch_warnings():
+                if self.refit:
+                    # The fit on all rows says the same again.
+                    warnings.simplefilter("ignore", SkbatchWarning)
+                model = self._fit_child("calibration", X, y, labels, start, progress)
+            tail = _rows(features, start, stop)
+            forecasts = self._run(model, tail)
+            residuals = labels[start:stop] - forecasts
+            self.scale_.learn(residuals, self.layout_)
+            scores = residuals / self.scale_.matrix(tail, self.layout_)
+            moves = recent_moves(features, self.layout_)
+            self._calibrate(scores, tail.index, moves)
+            if self.refit:
+                model = self._fit_child("all rows", X, y, labels, len(labels), progress)
+        self.estimator_ = model
+        self.exchangeable_ = exchangeable_tickers(
+            model, features, self._names(), self.layout_
+        )
+        return self
+
+    def update(self, X: Any, y: Any) -> ConformalForecaster:
+        """Calibrate anew with dates that have passed since, without fitting again.
+
+        Their residuals move the tail on, as many of its oldest dates are dropped, and
+        the adaptive correction goes on.
+
+        Parameters
+        ----------
+        X : DataFrame or array-like of shape (n_dates, n_columns)
+            Features of dates after the calibration tail, with the columns of `fit`.
+        y : DataFrame, Series or array-like of shape (n_dates,) or (n_dates, n_labels)
+            Their labels; those of the last `horizon` rows are not known yet.
+
+        Returns
+        -------
+        self : ConformalForecaster
+            The forecaster, with a later calibration tail.
+
+        Raises
+        ------
+        PanelError
+            If labels are of other tickers, or dates not after the calibration tail.
+        """
+        check_is_fitted(self)
+        features = check_features(self, X, reset=False)
+        index, before = features.index, self.calibration_index_
+        if index is not None and before is not None and not index[0] > before[-1]:
+            raise PanelError(
+                "X must begin after the calibration tail. Got rows from "
+                f"{index[0]!s}, with a tail to {before[-1]!s}. Pass later rows only."
+            )
+        if isinstance(y, pd.DataFrame) and self.layout_.columns is not None:
+            columns = self.layout_.columns
+            if set(y.columns) != set(columns):
+                raise PanelError(
+                    f"y must have the columns seen in fit. Got {y.shape[1]} columns, "
+                    f"fitted on {len(columns)}. Pass labels of the same tickers."
+                )
+            y = y[columns]
+        horizon: Any = self.horizon_ if isinstance(self.horizon_, int) else "auto"
+        labels, _ = check_labels(y, features, horizon)
+        known = np.flatnonzero(np.isfinite(labels).any(axis=1))
+        tail = _rows(features, 0, known[-1] + 1)
+        residuals = labels[: tail.n_dates] - self._run(self.estimator_, tail)
+        scores = residuals / self.scale_.matrix(tail, self.layout_)
+        size = len(self.calibration_.scores)
+        scores = np.concatenate([self.calibration_.scores, scores])[-size:]
+        if tail.index is not None and before is not None:
+            tail_index = before.append(tail.index)[-size:]
+        else:
+            tail_index = None
+        moves = recent_moves(features, self.layout_)
+        if moves is not None and self.calibration_.moves is not None:
+            moves = pd.concat([self.calibration_.moves, moves])
+            moves = moves[~moves.index.duplicated(keep="last")].tail(N_MOVES)
+        self._calibrate(scores, tail_index, moves)
+        return self
+
+    def predict(self, X: Any) -> Any:
+        """Forecast the expected return of every ticker at every date of `X`.
+
+        Parameters
+        ----------
+        X : DataFrame or array-like of shape (n_dates, n_columns)
+            Feature frame with the columns seen in `fit`, or of other tickers.
+
+        Returns
+        -------
+        DataFrame, Series or ndarray, as `y` was
+            Expected simple returns over the horizon; NaN where there is no forecast.
+        """
+        forecasts, features, layout = self._forecast(X)
+        return layout.wrap(forecasts, features.index)
+
+    def _tail(self, labels: np.ndarray) -> tuple[int, int]:
+        """Find the first row of the calibration tail, and the one after its last."""
+        known = np.flatnonzero(np.isfinite(labels).any(axis=1))
+        first, stop = int(known[0]), int(known[-1]) + 1
+        size, span = self.calibration_size, stop - first
+        if isinstance(size, str):
+            rows = min(span // 2, MAX_AUTO_TAIL)
+        else:
+            rows = int(size) if isinstance(size, Integral) else int(span * size)
+        longest = max(self.layout_.horizons)
+        if rows < 1 or stop - rows - longest - first < 1:
+            raise PanelError(
+                "X and y must have rows to fit on before the calibration tail, and "
+                f"rows in it. Got {span} rows with known labels at horizon {longest}, "
+                f"with calibration_size={size!r}. Pass more rows, or a smaller tail."
+            )
+        return stop - rows, stop
+
+    def _fit_child(
+        self,
+        name: str,
+        X: Any,
+        y: Any,
+        labels: np.ndarray,
+        stop: int,
+        progress: Progress,
+    ) -> Any:
+        """Fit a copy of the forecaster on the rows before `stop`."""
+        model = clone(self.estimator)
+        if isinstance(self.horizon_, int):
+            given = horizon_parameters(model)
+            resolved = {key: self.horizon_ for key in given if given[key] == "auto"}
+            model.set_params(**resolved)
+        # The forecaster may be anyone's: it never sees a label that ends later.
+        known = labels[:stop].copy()
+        for column, horizon in enumerate(self.layout_.horizons):
+            known[max(0, stop - horizon) :, column] = np.nan
+        index = y.index[:stop] if isinstance(y, pd.DataFrame | pd.Series) else None
+        target = self.layout_.wrap(known, index)
+        if isinstance(y, pd.DataFrame | pd.Series):
+            target.attrs = dict(y.attrs)
+        rows = X.iloc[:stop] if isinstance(X, pd.DataFrame) else np.asarray(X)[:stop]
+        with progress.estimator_task(f"fit on {name}", model):
+            return model.fit(rows, target)
+
+    def _calibrate(
+        self, scores: np.ndarray, index: pd.Index | None, moves: pd.DataFrame | None
+    ) -> None:
+        """Keep the scores of a calibration tail and what follows from them."""
+        if not np.isfinite(scores).any():
+            raise PanelError(
+                "The calibration tail must hold finite residuals. Got none in "
+                f"{len(scores)} rows: forecasts or volatilities are missing there. "
+                "Pass more rows, or another calibration_size."
+            )
+        scores = np.where(np.isfinite(scores), scores, np.nan).astype(np.float32)
+        step = float(self.adaptation)
+        self.calibration_ = Calibration(scores, self.layout_, step, moves)
+        self.calibration_index_ = index
+
+    def _names(self) -> Any:
+        return getattr(self, "feature_names_in_", None)
+
+    def _run(self, model: Any, features: FeatureTable) -> np.ndarray:
+        """Forecast with a model, `(n_dates, n_labels)`."""
+        return run_model(
+            model, features.values, features.index, self._names(), self.layout_
+        )
+
+    def _forecast(self, X: Any) -> tuple[np.ndarray, FeatureTable, LabelLayout]:
+        """Forecast the tickers of `X`, whether or not they were seen in fit."""
+        check_is_fitted(self)
+        if has_other_tickers(X, self.panel_columns_):
+            return forecast_others(
+                self.estimator_,
+                X,
+                self.panel_columns_,
+                self.layout_,
+                self.exchangeable_,
+            )
+        features = check_features(self, X, reset=False)
+        return self._run(self.estimator_, features), features, self.layout_
+
+
+def _rows(features: FeatureTable, start: int, stop: int) -> FeatureTable:
+    """Give some rows of a feature table."""
+    index = None if features.index is None else features.index[start:stop]
+    return FeatureTable(features.values[start:stop], features.columns, index)

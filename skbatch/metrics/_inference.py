@@ -1,0 +1,180 @@
+"""How sure a mean over dates is, when neighbouring dates share their returns."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from numbers import Integral
+from typing import Any
+
+import numpy as np
+
+from skbatch._kernels.evaluation import bandwidth, critical_value, long_run_variance
+from skbatch.exceptions import PanelError
+
+__all__ = ["MeanInference", "mean_inference"]
+
+# Fewer dates, or fewer returns that do not overlap, tell nothing of their variance.
+MIN_DATES = 20
+MIN_HORIZONS = 10
+NEARLY_CONSTANT = 1e-12
+
+
+@dataclass(frozen=True)
+class MeanInference:
+    """Mean of a series over dates, and how far it is from what chance gives.
+
+    Attributes
+    ----------
+    mean, std : float
+        Mean and standard deviation (ddof=1) of the finite values.
+    ratio : float
+        ``mean / std``: the information ratio of an IC or a return, per date and not
+        annualised.
+    t_statistic : float
+        The mean over its Newey–West standard error.
+    critical_value : float
+        Absolute value that the t-statistic exceeds in one of twenty series without a
+        mean; above 1.96, since the standard error is itself uncertain.
+    positive_share : float
+        Share of the finite values above 0.
+    n_dates : int
+        Number of finite values.
+    lags : int
+        Lags of the Newey–West standard error.
+    """
+
+    mean: float
+    std: float
+    ratio: float
+    t_statistic: float
+    critical_value: float
+    positive_share: float
+    n_dates: int
+    lags: int
+
+    @property
+    def is_significant(self) -> bool:
+        """Whether the t-statistic is beyond the critical value."""
+        return abs(self.t_statistic) > self.critical_value
+
+
+def mean_inference(
+    values: Any, *, horizon: int = 1, lags: int | None = None
+) -> MeanInference:
+    r"""Test the mean of a series whose neighbours overlap, such as an IC series.
+
+    Parameters
+    ----------
+    values : Series or array-like of shape (n_dates,)
+        One value for every row in the order of time, NaN where there is none: missing
+        dates keep their place.
+    horizon : int, default=1
+        Rows of returns that each value rests on.
+    lags : int, default=None
+        Lags of the Newey–West standard error. None takes the larger of
+        :math:`\lceil 1.3 \sqrt{n} \rceil` [2]_ and :math:`2 (h - 1)` for n rows and
+        horizon h.
+
+    Returns
+    -------
+    MeanInference
+        Mean, standard deviation, their ratio, t-statistic and its critical value. The
+        last two are NaN with fewer than 20 values, fewer than 10 horizons from the
+        first to the last, or values that do not vary.
+
+    Raises
+    ------
+    PanelError
+        If `values` is no series of numbers.
+    ValueError
+        If `horizon` or `lags` is no count.
+
+    Notes
+    -----
+    With the errors :math:`e_t = x_t - \bar x`, 0 where missing, n of them known,
+
+    .. math::
+
+        t = \frac{\bar x}{\sqrt{V}}, \qquad V = \frac{1}{n^2} \left( \sum_t e_t^2
+        + 2 \sum_{k=1}^{L} \left(1 - \frac{k}{L+1}\right)
+        \sum_t e_t e_{t-k} \right)
+
+    the estimator of [1]_. The usual L = h − 1 gives half of the overlap's covariances
+    too little weight: independent returns over 21 rows, 1250 of them, then show
+    :math:`|t| > 1.96` in 12 % of all cases instead of 5 %. With more lags, and the
+    critical value of [3]_, it is between 5 and 7 %.
+
+    References
+    ----------
+    .. [1] Newey, W. K. and West, K. D. (1987). A simple, positive semi-definite,
+       heteroskedasticity and autocorrelation consistent covariance matrix.
+       Econometrica, 55(3), 703–708. https://doi.org/10.2307/1913610
+    .. [2] Lazarus, E., Lewis, D. J., Stock, J. H. and Watson, M. W. (2018). HAR
+       inference: recommendations for practice. Journal of Business & Economic
+       Statistics, 36(4), 541–559. https://doi.org/10.1080/07350015.2018.1506926
+    .. [3] Kiefer, N. M. and Vogelsang, T. J. (2005). A new asymptotic theory for
+       heteroskedasticity-autocorrelation robust tests. Econometric Theory, 21(6),
+       1130–1164. https://doi.org/10.1017/S0266466605050565
+
+    Examples
+    --------
+    >>> from skbatch.metrics import mean_inference
+    >>> result = mean_inference([0.03, -0.01, 0.02, 0.04] * 10, horizon=1)
+    >>> round(result.mean, 3), result.n_dates, result.lags
+    (0.02, 40, 9)
+    """
+    series = _as_series(values)
+    _check_count(horizon, "horizon", 1)
+    known = np.flatnonzero(np.isfinite(series))
+    if not len(known):
+        nan = float("nan")
+        return MeanInference(nan, nan, nan, nan, nan, nan, 0, 0)
+    series = series[known[0] : known[-1] + 1]
+    if lags is None:
+        lags = bandwidth(len(series), int(horizon))
+    _check_count(lags, "lags", 0)
+    finite = series[np.isfinite(series)]
+    mean = float(finite.mean())
+    std = float(finite.std(ddof=1)) if len(finite) > 1 else float("nan")
+    varies = std > NEARLY_CONSTANT * float(np.abs(finite).max())
+    variance = long_run_variance(series, int(lags))
+    enough = len(finite) >= MIN_DATES and len(series) >= MIN_HORIZONS * horizon
+    tested = enough and varies and variance > 0
+    return MeanInference(
+        mean=mean,
+        std=std,
+        ratio=mean / std if varies else float("nan"),
+        t_statistic=mean / variance**0.5 if tested else float("nan"),
+        critical_value=(
+            critical_value(len(series), int(lags)) if tested else float("nan")
+        ),
+        positive_share=float(np.mean(finite > 0)),
+        n_dates=len(finite),
+        lags=int(lags),
+    )
+
+
+def _as_series(values: Any) -> np.ndarray:
+    try:
+        series = np.asarray(values, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise PanelError(
+            f"`values` must be numbers, one per date. Got {type(values).__name__} that "
+            f"is none ({error}). Pass an IC series, for example."
+        ) from error
+    if series.ndim != 1:
+        raise PanelError(
+            "`values` must have one value per date. Got an array of shape "
+            f"{series.shape}. Pass one column after another."
+        )
+    return series
+
+
+def _check_count(value: Any, name: str, low: int) -> None:
+    valid = isinstance(value, Integral) and not isinstance(value, bool)
+    if valid and int(value) >= low:
+        return
+    raise ValueError(
+        f"`{name}` must be an int of at least {low}. Got {value!r}. Pass a number of "
+        "rows."
+    )

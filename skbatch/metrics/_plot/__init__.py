@@ -1,0 +1,1 @@
+"""Pictures of scores, drawn by matplotlib when they are asked for."""

@@ -1,0 +1,107 @@
+"""Features of the whole panel, where they are those of every fold."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import pandas as pd
+from sklearn.base import clone
+from sklearn.pipeline import Pipeline
+
+from skbatch.exceptions import SkbatchWarning
+from skbatch.feature_extraction import SharedFeatureExtractor
+from skbatch.model_selection._folds import Fold
+
+__all__ = ["extractor_of", "find_extractor", "share_features"]
+
+
+def extractor_of(estimator: Any) -> SharedFeatureExtractor | None:
+    """Give the first step of a pipeline that goes from prices to a forecaster.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Any estimator.
+
+    Returns
+    -------
+    SharedFeatureExtractor or None
+        None for other estimators.
+    """
+    if not isinstance(estimator, Pipeline) or len(estimator.steps) < 2:
+        return None
+    first = estimator.steps[0][1]
+    return first if isinstance(first, SharedFeatureExtractor) else None
+
+
+def find_extractor(estimator: Any) -> SharedFeatureExtractor:
+    """Find the extractor whose features the benchmarks share with an estimator.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Any estimator.
+
+    Returns
+    -------
+    SharedFeatureExtractor
+        The first one among its parameters, or one with default settings.
+    """
+    for value in estimator.get_params(deep=True).values():
+        if isinstance(value, SharedFeatureExtractor):
+            return value
+    return SharedFeatureExtractor()
+
+
+def share_features(
+    extractor: SharedFeatureExtractor, panel: pd.DataFrame, folds: list[Fold]
+) -> pd.DataFrame | None:
+    """Compute the features of the whole panel, if each fold would get the same.
+
+    Parameters
+    ----------
+    extractor : SharedFeatureExtractor
+        Unfitted; it is cloned.
+    panel : DataFrame of shape (n_dates, n_tickers)
+        Canonical panel.
+    folds : list of Fold
+        What each refit sees.
+
+    Returns
+    -------
+    DataFrame of shape (n_dates, n_columns) or None
+        Feature frame; None where it cannot be known that a fold's own features would
+        be the same: for subclasses, for functions of the user, which may look ahead
+        or further back than they say, and for panels with holes, which are told by
+        the fitted rows.
+    """
+    if type(extractor) is not SharedFeatureExtractor or extractor.functions:
+        return None
+    whole = clone(extractor)
+    frame = whole.fit_transform(panel)
+    with warnings.catch_warnings():
+        # What the first fold alone lacks is told when its model is fitted.
+        warnings.simplefilter("ignore", SkbatchWarning)
+        same = (
+            isinstance(frame, pd.DataFrame)
+            and whole.history_.is_whole(panel.index[:0])
+            and all(_is_same(extractor, whole, panel, fold) for fold in folds)
+        )
+    return frame if same else None
+
+
+def _is_same(
+    extractor: SharedFeatureExtractor,
+    whole: SharedFeatureExtractor,
+    panel: pd.DataFrame,
+    fold: Fold,
+) -> bool:
+    """Tell whether a fold's own extractor has the same columns and no holes."""
+    own = clone(extractor).fit(panel.iloc[: fold.train_stop])
+    columns = own.plan_.columns()
+    return bool(
+        len(columns) == whole.plan_.n_columns
+        and (columns == whole.plan_.columns()).all()
+        and own.history_.is_whole(panel.index[fold.train_stop : fold.test_stop])
+    )

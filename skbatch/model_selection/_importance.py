@@ -1,0 +1,155 @@
+"""What a fitted model's forecasts rest on, feature by feature and by family."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from sklearn.pipeline import Pipeline
+
+from skbatch.feature_extraction import list_features
+from skbatch.forecasting import (
+    BatchLinearForecaster,
+    BatchXGBoostForecaster,
+    FallbackForecaster,
+)
+from skbatch.panel import MARKET, split_column
+
+__all__ = ["feature_importances"]
+
+OTHER = "your own"
+
+
+def feature_importances(estimator: Any) -> pd.DataFrame:
+    """Measure how much each feature contributes to a fitted forecaster.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Fitted :class:`~skbatch.BatchXGBoostForecaster` or
+        :class:`~skbatch.BatchLinearForecaster`, a :class:`~skbatch.FallbackForecaster`
+        around one, or a pipeline or search that ends in one.
+
+    Returns
+    -------
+    DataFrame of shape (n_features, 2)
+        Indexed by feature, the most important first, with columns family and
+        importance. Importances sum to 1.
+
+    Raises
+    ------
+    TypeError
+        If `estimator` is not one of these, or not fitted.
+
+    Notes
+    -----
+    For trees, a feature's importance is the total gain of the splits on it; for a
+    linear model, the absolute coefficient of the standardised feature, summed over
+    outputs. Models of several horizons or tickers count the same. Importance says what
+    a model uses, not that it helps: correlated features share it at random, and the
+    gain is that of the training rows.
+
+    Examples
+    --------
+    >>> import numpy as np, pandas as pd
+    >>> from skbatch import BatchLinearForecaster
+    >>> from skbatch.model_selection import feature_importances
+    >>> rng = np.random.default_rng(0)
+    >>> X = pd.DataFrame(rng.standard_normal((300, 4)),
+    ...                  columns=["A__momentum_63", "B__momentum_63", "A__f", "B__f"])
+    >>> y = X[["A__momentum_63", "B__momentum_63"]].set_axis(["A", "B"], axis=1) / 100
+    >>> model = BatchLinearForecaster(horizon=1, scale=None).fit(X, y)
+    >>> feature_importances(model)["family"].to_dict()
+    {'momentum_63': 'returns', 'f': 'your own'}
+    """
+    model = _forecaster(estimator)
+    names = _column_features(model)
+    parts = []
+    for trained in model.model_.models:
+        values = (
+            _gains(trained, names)
+            if isinstance(model, BatchXGBoostForecaster)
+            else _coefficients(trained, names)
+        )
+        total = values.sum()
+        if total > 0:
+            parts.append(values / total)
+    if not parts:
+        # Trees without a single split, or coefficients that are all zero.
+        return pd.DataFrame(columns=["family", "importance"])
+    shares = pd.concat(parts).groupby(level=0).sum() / len(parts)
+    table = pd.DataFrame({"family": _families(shares.index), "importance": shares})
+    table = table.sort_values("importance", ascending=False, kind="stable")
+    return table.rename_axis("feature")
+
+
+def _forecaster(estimator: Any) -> Any:
+    """Find the model inside pipelines, searches and fallbacks."""
+    model = estimator
+    while True:
+        if isinstance(model, Pipeline):
+            model = model[-1]
+        elif hasattr(model, "best_estimator_"):
+            model = model.best_estimator_
+        elif isinstance(model, FallbackForecaster):
+            model = getattr(model, "estimator_", None)
+        else:
+            break
+    known = isinstance(model, BatchXGBoostForecaster | BatchLinearForecaster)
+    if not known or not hasattr(model, "model_"):
+        raise TypeError(
+            "`estimator` must end in a fitted BatchXGBoostForecaster or "
+            f"BatchLinearForecaster. Got {type(estimator).__name__} with "
+            f"{type(model).__name__}. Fit it, or pass the forecaster inside."
+        )
+    return model
+
+
+def _column_features(model: Any) -> list[str]:
+    """Name the feature of each column, without its ticker; keep ``market__``."""
+    names = getattr(model, "feature_names_in_", None)
+    if names is None:
+        names = [f"x{number}" for number in range(model.n_features_in_)]
+    features = []
+    for name in names:
+        ticker, feature = split_column(str(name))
+        features.append(str(name) if ticker == MARKET else feature)
+    return features
+
+
+def _input_names(trained: Any, names: list[str]) -> list[str]:
+    """Name the inputs of a model, by the first of its series that has them."""
+    columns = trained.task.columns.max(axis=0)
+    return [names[column] for column in columns]
+
+
+def _gains(trained: Any, names: list[str]) -> pd.Series:
+    """Sum the gains of the splits on each input."""
+    scores = trained.model.booster.get_score(importance_type="total_gain")
+    inputs = _input_names(trained, names)
+    values = [float(scores.get(f"f{number}", 0.0)) for number in range(len(inputs))]
+    return pd.Series(values, inputs, dtype=np.float64).groupby(level=0).sum()
+
+
+def _coefficients(trained: Any, names: list[str]) -> pd.Series:
+    """Sum the absolute coefficients of each standardised input."""
+    coef = np.abs(trained.model.coef)
+    values = np.nan_to_num(coef).reshape(len(coef), -1).sum(axis=1)
+    return pd.Series(values, _input_names(trained, names)).groupby(level=0).sum()
+
+
+def _families(features: pd.Index) -> list[str]:
+    """Look the family of each feature up in the catalogue."""
+    windows = {int(n) for name in features for n in re.findall(r"_(\d+)$", name)}
+    table = list_features(sorted(window for window in windows if window >= 2))
+    shared = table["shared"].astype(bool)
+    own, market = table.loc[~shared, "family"], table.loc[shared, "family"]
+    prefix = f"{MARKET}__"
+    return [
+        market.get(name.removeprefix(prefix), "market data")
+        if name.startswith(prefix)
+        else own.get(name, OTHER)
+        for name in features
+    ]

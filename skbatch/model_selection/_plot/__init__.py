@@ -1,0 +1,1 @@
+"""Pictures of a walk forward and of the models in it."""

@@ -1,0 +1,333 @@
+"""The report of a walk forward: one page that a colleague can read."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Callable
+from html import escape
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from skbatch.metrics import InformationCoefficientDisplay, QuantileReturnsDisplay
+from skbatch.model_selection._page import card, figure, page, section, table, tiles
+from skbatch.model_selection._plot._decay import draw_decay
+from skbatch.model_selection._plot._importance import FeatureImportanceDisplay
+from skbatch.model_selection._plot._provenance import ProvenanceDisplay
+from skbatch.model_selection._scorecard import SCORES
+from skbatch.model_selection._words import date_text, number, percent, plain, verdict
+
+if TYPE_CHECKING:
+    from skbatch.model_selection._result import WalkForwardResult
+
+__all__ = ["render"]
+
+# Score → (what a reader calls it, how it is written).
+ROWS: dict[str, tuple[str, Callable[[float], str]]] = {
+    "rank_ic": ("Rank IC, mean", lambda v: number(v, 4)),
+    "rank_ic_ir": ("Rank IC, information ratio", lambda v: number(v, 3)),
+    "rank_ic_t": ("Rank IC, Newey–West t", lambda v: number(v, 2)),
+    "rank_ic_positive": ("Rank IC, share positive", lambda v: percent(v, 1)),
+    "ic": ("IC, mean", lambda v: number(v, 4)),
+    "ic_ir": ("IC, information ratio", lambda v: number(v, 3)),
+    "ic_t": ("IC, Newey–West t", lambda v: number(v, 2)),
+    "hit_rate": ("Hit rate (sign of the return)", lambda v: percent(v, 2)),
+    "r2_zero": ("R² against zero", lambda v: percent(v, 3, sign=True)),
+    "r2_zero_t": ("R² against zero, t of the errors", lambda v: number(v, 2)),
+    "r2_mean": ("R² against the historical mean", lambda v: percent(v, 3, sign=True)),
+    "mae": ("Mean absolute error", lambda v: percent(v, 3)),
+    "spread": ("Quantile spread per horizon", lambda v: percent(v, 3, sign=True)),
+    "spread_t": ("Quantile spread, Newey–West t", lambda v: number(v, 2)),
+    "rank_return": (
+        "Rank portfolio, return per horizon",
+        lambda v: percent(v, 3, sign=True),
+    ),
+    "turnover": ("Rank portfolio, turnover per horizon", lambda v: plain(v, 2)),
+    "break_even_bps": ("Break-even cost, basis points", lambda v: number(v, 1)),
+    "coverage": ("Returns with a forecast", lambda v: percent(v, 2)),
+    "n_dates": ("Dates with a rank IC", lambda v: f"{v:.0f}"),
+    "critical_t": ("|t| that chance exceeds in 5 %", lambda v: plain(v, 2)),
+}
+
+
+def render(result: WalkForwardResult) -> str:
+    """Write the report.
+
+    Parameters
+    ----------
+    result : WalkForwardResult
+        What to report.
+
+    Returns
+    -------
+    str
+        HTML that refers to nothing outside itself.
+    """
+    dates = result.forecasts.index
+    span = f"{date_text(dates[0])} to {date_text(dates[-1])}"
+    parts = [
+        f"<header><h1>Walk-forward evaluation: {escape(result.name)}</h1>"
+        f'<p class="lead">{len(result.closes.columns)} tickers, {len(dates)} '
+        f"out-of-sample dates, {span}, {len(result.refits)} refits. Returns are simple "
+        "returns over the horizon, not annualised.</p></header>"
+    ]
+    parts.append(_by_horizon(result))
+    for horizon in result.horizons:
+        parts += _horizon_parts(result, horizon)
+    parts += [_models(result), _refits(result), _definitions(result)]
+    parts.append(
+        f"<footer>Made by skbatch {version('skbatch')}. Out-of-sample scores of one "
+        "period are no promise for the next.</footer>"
+    )
+    return page(f"{result.name}, {span}", parts)
+
+
+def _by_horizon(result: WalkForwardResult) -> str:
+    """Set the horizons side by side, where there are several."""
+    if len(result.horizons) == 1:
+        return ""
+    keys = ["rank_ic", "rank_ic_t", "r2_zero", "spread", "turnover", "break_even_bps"]
+    scores = {h: result.cards(h).T[result.name] for h in result.horizons}
+    rows = [
+        [ROWS[key][0], *(ROWS[key][1](card[key]) for card in scores.values())]
+        for key in keys
+    ]
+    return section("By horizon", table(["rows ahead", *map(str, scores)], rows))
+
+
+def _horizon_parts(result: WalkForwardResult, horizon: int) -> list[str]:
+    """Write verdict, scores and pictures of one horizon."""
+    rows = f"{horizon} row{'s' * (horizon != 1)}"
+    suffix = f" at a horizon of {rows}" if len(result.horizons) > 1 else ""
+    sentences = verdict(result, horizon)
+    items = "".join(f"<li>{escape(s[0].upper() + s[1:])}</li>" for s in sentences)
+    return [
+        section(
+            f"Verdict{suffix or f': a horizon of {rows}'}",
+            _tiles(result.cards(horizon).T[result.name]),
+            card(f'<ul class="verdict">{items}</ul>'),
+        ),
+        section(f"Against the benchmarks{suffix}", _scorecard(result, horizon)),
+        section(f"Skill over time{suffix}", _pictures(result, horizon)),
+        section(f"Year by year{suffix}", _years(result, horizon)),
+    ]
+
+
+def _tiles(scores: pd.Series) -> str:
+    """Show the numbers that are asked for first."""
+    chosen = ["rank_ic", "rank_ic_t", "r2_zero", "spread", "break_even_bps"]
+    return tiles([(ROWS[key][1](scores[key]), ROWS[key][0]) for key in chosen])
+
+
+def _scorecard(result: WalkForwardResult, horizon: int) -> str:
+    """Set the forecaster beside its benchmarks."""
+    cards = result.cards(horizon)
+    rows = [
+        [label, *(write(value) for value in cards[key])]
+        for key, (label, write) in ROWS.items()
+        if key in cards
+    ]
+    return table(["", *map(str, cards.index)], rows, own=1)
+
+
+def _pictures(result: WalkForwardResult, horizon: int) -> str:
+    """Draw what one horizon's scores rest on."""
+    returns = result.of_horizon(result.returns, horizon)
+    forecasts = result.of_horizon(result.forecasts, horizon)
+    ic = InformationCoefficientDisplay(result.rank_ic(horizon)[result.name])
+    ic.horizon = horizon
+
+    def over_time(ax: Any) -> None:
+        ic.plot(ax)
+
+    def cumulative(ax: Any) -> None:
+        ic.plot(ax, kind="cumulative")
+
+    def quantiles(ax: Any) -> None:
+        QuantileReturnsDisplay.from_predictions(
+            returns, forecasts, n_quantiles=result.n_quantiles, horizon=horizon, ax=ax
+        )
+
+    def decay(ax: Any) -> None:
+        draw_decay(result.decay(horizon), ax)
+
+    figures = [
+        figure(
+            _draw(over_time),
+            "Rank IC over time",
+            "Dots are single dates, the line a rolling mean.",
+        ),
+        figure(
+            _draw(cumulative),
+            "Cumulative rank IC",
+            "A steady rise is a steady skill.",
+        ),
+        figure(
+            _draw(quantiles),
+            "Mean return by quantile of the forecasts",
+            "Whiskers: 95 % intervals of a bin's return less that of all tickers.",
+        ),
+        figure(
+            _draw(decay),
+            "Rank IC by rows after the forecast",
+            "Each bar is the rank IC with the returns of those rows alone.",
+        ),
+    ]
+    return f'<div class="grid">{"".join(figures)}</div>'
+
+
+def _years(result: WalkForwardResult, horizon: int) -> str:
+    """Tabulate the scores of each year."""
+    years = result.by_year(horizon)
+    if not len(years):
+        return ""
+    rows = [
+        [str(year), *(ROWS[str(key)][1](value) for key, value in scores.items())]
+        for year, scores in years.to_dict("index").items()
+    ]
+    return table(["year", *(ROWS[str(key)][0] for key in years)], rows)
+
+
+def _models(result: WalkForwardResult) -> str:
+    """Draw where forecasts come from, and what the last model rests on."""
+    figures = [
+        figure(
+            _draw(lambda ax: ProvenanceDisplay.from_result(result, ax=ax)),
+            "Share of the tickers served by each model over time",
+            "Steps are refits, at which tickers are taken up.",
+        )
+    ]
+    try:
+        display = FeatureImportanceDisplay.from_estimator(
+            result.estimator, ax=_axes(), n_names=1
+        )
+    except TypeError:
+        display = None
+    if display is not None and len(display.families_):
+        figures.append(
+            figure(
+                _encode(display.figure_),
+                "Importance of the features by family",
+                "Of the model fitted last: total gain of trees, or absolute "
+                "coefficients of a linear model. What it uses, not what helps.",
+            )
+        )
+    grid = f'<div class="grid">{"".join(figures)}</div>'
+    return section("Models", grid, _reasons(result))
+
+
+def _reasons(result: WalkForwardResult) -> str:
+    """Tabulate why tickers were not served by the first choice."""
+    if not len(result.reasons):
+        return ""
+    reasons = result.reasons.reset_index()
+    reasons["ticker"] = reasons["ticker"].astype(str)
+    # What differs from ticker to ticker only is one reason to a reader.
+    reasons["reason"] = reasons["reason"].str.replace(
+        r"\d+ labels, needs (\d+)", r"fewer labels than \1", regex=True
+    )
+    groups = reasons.groupby(["model", "reason"], sort=False)["ticker"]
+    counts = groups.agg(["size", "unique"]).sort_values("size", ascending=False)
+    shown = counts.iloc[:10]
+    rows = [
+        [str(model), str(size), ", ".join(names[:5]) + _more(len(names) - 5), reason]
+        for (model, reason), size, names in zip(
+            shown.index, shown["size"], shown["unique"], strict=True
+        )
+    ]
+    header = ["served by", "times", "tickers", "because, at the refit"]
+    return table(header, rows, text=(2, 3))
+
+
+def _more(n_left: int) -> str:
+    return f" and {n_left} more" if n_left > 0 else ""
+
+
+def _refits(result: WalkForwardResult) -> str:
+    """Tabulate all refits, folded away."""
+    header = [
+        "forecasts from",
+        "to",
+        "trained from",
+        "to",
+        "rows",
+        "fit, s",
+        "fallback",
+    ]
+    rows = [
+        [
+            date_text(first),
+            date_text(row["test_end"]),
+            date_text(row["train_start"]),
+            date_text(row["train_end"]),
+            str(row["n_train_rows"]),
+            f"{row['fit_seconds']:.2f}",
+            percent(float(row["fallback_rate"]), 2),
+        ]
+        for first, row in result.refits.iterrows()
+    ]
+    seconds = result.refits["fit_seconds"].sum()
+    note = (
+        "Features were computed once for the whole panel, as each refit's own are the "
+        "same."
+        if result.attrs.get("shared_features")
+        else "Features were computed anew at each refit."
+    )
+    return section(
+        "Refits",
+        f"<details><summary>{len(rows)} refits, {seconds:.1f} s of fitting</summary>"
+        f"<p>{note} Labels of a training window are those known at its end.</p>"
+        f"{table(header, rows)}</details>",
+    )
+
+
+def _definitions(result: WalkForwardResult) -> str:
+    """Say what the scores are."""
+    items = "".join(
+        f"<dt>{escape(ROWS[key][0])}</dt><dd>{escape(text)}</dd>"
+        for key, text in SCORES.items()
+        if key in ROWS
+    )
+    return section(
+        "Definitions",
+        card(
+            f"<details><summary>What the scores are</summary><p>There are "
+            f"{result.n_quantiles} quantiles. A dash is a score that is not defined, "
+            "such as an order where all forecasts are the same.</p>"
+            f"<dl>{items}</dl></details>"
+        ),
+    )
+
+
+def _axes() -> Any:
+    """Make axes that no window shows."""
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise ImportError(
+            "WalkForwardResult.to_html needs matplotlib. Install it with "
+            "`pip install 'skbatch[plot]'`."
+        ) from error
+    # Half a page on a desk, a whole one on a phone: letters are legible on both.
+    return Figure(figsize=(6.0, 3.9), layout="constrained").subplots()
+
+
+def _draw(draw: Callable[[Any], Any]) -> str:
+    """Draw a picture and give its data URI."""
+    ax = _axes()
+    draw(ax)
+    return _encode(ax.figure)
+
+
+def _encode(picture: Any) -> str:
+    """Write a figure as SVG, which is sharp on every screen, in a data URI."""
+    from matplotlib import rc_context
+
+    buffer = io.BytesIO()
+    # The same result gives the same file, byte for byte.
+    with rc_context({"svg.hashsalt": "skbatch"}):
+        picture.savefig(buffer, format="svg", metadata={"Date": None}, dpi=110)
+    text = base64.b64encode(buffer.getvalue()).decode("ascii")
+    return f"data:image/svg+xml;base64,{text}"

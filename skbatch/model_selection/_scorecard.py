@@ -1,0 +1,190 @@
+"""The scores of one set of forecasts over one horizon."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from skbatch.metrics import (
+    MeanInference,
+    coverage,
+    directional_accuracy,
+    information_coefficient_series,
+    mean_inference,
+    out_of_sample_r2,
+    quantile_returns,
+    rank_information_coefficient_series,
+    rank_portfolio_returns,
+    rank_turnover,
+)
+
+__all__ = ["SCORES", "decay_table", "score_card", "score_years"]
+
+# Name → what it is, for tables that are read by people.
+SCORES = {
+    "rank_ic": "mean over dates of the rank correlation of forecasts and returns "
+    "across tickers",
+    "rank_ic_ir": "its information ratio: mean over standard deviation, per date",
+    "rank_ic_t": "its Newey–West t-statistic, for returns that overlap",
+    "rank_ic_positive": "share of dates with a positive rank IC",
+    "ic": "mean over dates of the correlation across tickers",
+    "ic_ir": "its information ratio",
+    "ic_t": "its Newey–West t-statistic",
+    "hit_rate": "share of forecasts with the sign of the return",
+    "r2_zero": "out-of-sample R² against forecasting zero",
+    "r2_zero_t": "Newey–West t-statistic of each date's mean squared error saved "
+    "against zero (Diebold–Mariano); positive is better than zero",
+    "r2_mean": "out-of-sample R² against each ticker's historical mean",
+    "mae": "mean absolute error, in returns over the horizon",
+    "spread": "mean return of the highest quantile of forecasts less the lowest's, "
+    "over the horizon",
+    "spread_t": "its Newey–West t-statistic",
+    "rank_return": "mean return over the horizon of a portfolio weighted by the ranks "
+    "of the forecasts, one unit of capital long and one short",
+    "turnover": "what that portfolio trades each time the horizon has passed, of at "
+    "most 4",
+    "break_even_bps": "rank_return over turnover, in basis points of what is traded: "
+    "costs above it would have eaten the profit",
+    "coverage": "share of the returns that have a forecast",
+    "n_dates": "number of dates with a rank IC",
+    "critical_t": "absolute value that a t-statistic exceeds by chance once in twenty "
+    "times",
+}
+
+
+def score_card(
+    returns: pd.DataFrame,
+    forecasts: pd.DataFrame,
+    mean: pd.DataFrame | None,
+    horizon: int,
+    n_quantiles: int,
+) -> dict[str, float]:
+    """Score forecasts over one horizon.
+
+    Parameters
+    ----------
+    returns, forecasts : DataFrame of shape (n_dates, n_tickers)
+        One row for every row of the panel between the first and the last.
+    mean : DataFrame of the same shape or None
+        Forecasts of the historical mean.
+    horizon : int
+        Rows that each return spans.
+    n_quantiles : int
+        Bins of the spread.
+
+    Returns
+    -------
+    dict of str to float
+        The keys of `SCORES`; NaN where a score is not defined, as that of an order is
+        where forecasts do not differ.
+    """
+    rank_ic = _test(rank_information_coefficient_series(returns, forecasts), horizon)
+    ic = _test(information_coefficient_series(returns, forecasts), horizon)
+    bins = quantile_returns(returns, forecasts, n_quantiles)
+    spread = _test(bins[n_quantiles] - bins[1], horizon)
+    earned = _finite_mean(rank_portfolio_returns(returns, forecasts))
+    traded = _finite_mean(rank_turnover(forecasts, horizon))
+    error = (returns - forecasts).abs().to_numpy()
+    takes_sides = bool((forecasts.fillna(0.0) != 0).to_numpy().any())
+    return {
+        "rank_ic": rank_ic.mean,
+        "rank_ic_ir": rank_ic.ratio,
+        "rank_ic_t": rank_ic.t_statistic,
+        "rank_ic_positive": rank_ic.positive_share,
+        "ic": ic.mean,
+        "ic_ir": ic.ratio,
+        "ic_t": ic.t_statistic,
+        "hit_rate": (
+            directional_accuracy(returns, forecasts) if takes_sides else float("nan")
+        ),
+        "r2_zero": out_of_sample_r2(returns, forecasts),
+        "r2_zero_t": _test(_saved_error(returns, forecasts), horizon).t_statistic,
+        "r2_mean": (
+            float("nan") if mean is None else out_of_sample_r2(returns, forecasts, mean)
+        ),
+        "mae": _finite_mean(error),
+        "spread": spread.mean,
+        "spread_t": spread.t_statistic,
+        "rank_return": earned,
+        "turnover": traded,
+        "break_even_bps": 1e4 * earned / traded if traded > 0 else float("nan"),
+        "coverage": coverage(returns, forecasts),
+        "n_dates": rank_ic.n_dates,
+        "critical_t": rank_ic.critical_value,
+    }
+
+
+def score_years(
+    returns: pd.DataFrame, forecasts: pd.DataFrame, horizon: int, n_quantiles: int
+) -> pd.DataFrame:
+    """Score each calendar year; a table without rows where the index has no dates."""
+    names = ["rank_ic", "rank_ic_t", "r2_zero", "hit_rate", "spread", "n_dates"]
+    if not isinstance(returns.index, pd.DatetimeIndex | pd.PeriodIndex):
+        return pd.DataFrame(columns=names, index=pd.Index([], name="year"))
+    rows = {
+        year: score_card(part, forecasts.loc[part.index], None, horizon, n_quantiles)
+        for year, part in returns.groupby(returns.index.year)
+    }
+    return pd.DataFrame.from_dict(rows, orient="index")[names].rename_axis("year")
+
+
+def decay_table(
+    closes: pd.DataFrame, forecasts: pd.DataFrame, horizon: int, n_windows: int
+) -> pd.DataFrame:
+    """Test the rank IC of forecasts with the returns of later and later windows.
+
+    Parameters
+    ----------
+    closes : DataFrame of shape (n_rows, n_tickers)
+        Prices from the first forecast on.
+    forecasts : DataFrame of shape (n_dates, n_tickers)
+        Forecasts.
+    horizon : int
+        Rows of each window.
+    n_windows : int
+        Number of windows, one after another.
+
+    Returns
+    -------
+    DataFrame of shape (n_windows, 6)
+        Columns first_row and last_row of the window, counted from the forecast,
+        rank_ic, rank_ic_t, critical_t and n_dates.
+    """
+    rows = []
+    for number in range(n_windows):
+        first, last = number * horizon, (number + 1) * horizon
+        later = closes.shift(-last) / closes.shift(-first) - 1
+        result = _test(
+            rank_information_coefficient_series(
+                later.reindex(forecasts.index), forecasts
+            ),
+            horizon,
+        )
+        rows.append(
+            {
+                "first_row": first + 1,
+                "last_row": last,
+                "rank_ic": result.mean,
+                "rank_ic_t": result.t_statistic,
+                "critical_t": result.critical_value,
+                "n_dates": result.n_dates,
+            }
+        )
+    return pd.DataFrame(rows, index=pd.RangeIndex(1, n_windows + 1, name="window"))
+
+
+def _test(series: Any, horizon: int) -> MeanInference:
+    return mean_inference(series, horizon=horizon)
+
+
+def _saved_error(returns: pd.DataFrame, forecasts: pd.DataFrame) -> pd.Series:
+    """Mean over tickers of the squared error that forecasts save, date by date."""
+    return (returns**2 - (returns - forecasts) ** 2).mean(axis=1)
+
+
+def _finite_mean(values: Any) -> float:
+    array = np.asarray(values, dtype=np.float64)
+    finite = array[np.isfinite(array)]
+    return float(finite.mean()) if finite.size else float("nan")

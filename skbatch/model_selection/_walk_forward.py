@@ -1,0 +1,421 @@
+"""Walk forward through time: refit, forecast what follows, and score it."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+from joblib import Parallel, delayed
+from sklearn.base import BaseEstimator, clone
+from sklearn.callback import CallbackSupportMixin, with_callbacks
+from sklearn.pipeline import Pipeline, make_pipeline
+
+from skbatch.exceptions import SkbatchWarning
+from skbatch.forecasting import BatchLinearForecaster, HistoricalMeanForecaster
+from skbatch.metrics._sorts import check_n_quantiles
+from skbatch.model_selection._features import (
+    extractor_of,
+    find_extractor,
+    share_features,
+)
+from skbatch.model_selection._folds import Fold, make_folds
+from skbatch.model_selection._result import HISTORICAL_MEAN, ZERO, WalkForwardResult
+from skbatch.model_selection._run import (
+    NO_MODEL,
+    FoldForecast,
+    Source,
+    labels_itself,
+    run_fold,
+)
+from skbatch.panel import check_panel, forward_returns, panel_fields, panel_tickers
+
+__all__ = ["walk_forward"]
+
+LINEAR_MODEL = "linear model"
+
+
+def walk_forward(
+    estimator: Any,
+    prices: Any,
+    *,
+    horizon: int | Sequence[int] = 5,
+    cv: Any = None,
+    min_train: int | None = None,
+    refit_every: int | None = None,
+    window: int | Literal["expanding"] = "expanding",
+    benchmarks: Mapping[str, Any] | None = None,
+    n_quantiles: int = 5,
+    name: str | None = None,
+    n_jobs: int | None = None,
+    callbacks: Sequence[Any] = (),
+) -> WalkForwardResult:
+    r"""Evaluate a forecaster as it would have been used: refit, forecast, go on.
+
+    At each refit, a clone is trained on the window of rows that ends there, with the
+    labels that are known there, and forecasts the rows up to the next refit. Features
+    of a pipeline that begins with a :class:`~skbatch.SharedFeatureExtractor` are
+    computed once for the whole panel, where each refit's own would be the same; the
+    benchmarks are refitted on the same rows with the same features.
+
+    Parameters
+    ----------
+    estimator : estimator
+        A pipeline from prices to a batch forecaster, a search over one, or an
+        estimator that is fitted on prices alone and has a `horizon`, such as
+        :class:`~skbatch.BatchForecastingSystem`. It is cloned.
+    prices : DataFrame or array-like of shape (n_dates, n_tickers)
+        Panel of prices, or one with fields (see :func:`~skbatch.check_panel`).
+    horizon : int or sequence of int, default=5
+        Rows that forecasts look ahead. That of an estimator that is fitted on prices
+        alone has to be the same.
+    cv : int, splitter or iterable of (train, test), default=None
+        Folds: blocks of rows, training before test, such as those of
+        :class:`~sklearn.model_selection.TimeSeriesSplit`, which an int stands for.
+        None forecasts all rows after the first `min_train`.
+    min_train : int, default=None
+        Rows before the first forecast where `cv` is None; None takes 504.
+    refit_every : int, default=None
+        Rows between refits inside a test fold. None refits once for each fold of
+        `cv`, and every 63 rows without `cv`.
+    window : int or "expanding", default="expanding"
+        Rows of the training window, the latest before each refit; ``"expanding"``
+        takes all from the fold's first on. Features of its first rows look back on
+        the rows before it.
+    benchmarks : dict of str to forecaster, default=None
+        Forecasters that are given the estimator's features. None takes
+        ``{"historical mean": HistoricalMeanForecaster(), "linear model":
+        BatchLinearForecaster()}``. Forecasting zero is always a benchmark. Without
+        ``"historical mean"``, there is no R² against it.
+    n_quantiles : int, default=5
+        Bins of forecasts, of which the highest and the lowest make the spread.
+    name : str, default=None
+        What the forecaster is called in tables; None takes the name of its class,
+        the last one of a pipeline.
+    n_jobs : int, default=None
+        Refits that run at the same time, as in joblib.
+    callbacks : sequence of callbacks, default=()
+        Callbacks of scikit-learn, such as :class:`sklearn.callback.ProgressBar`, that
+        are told about each refit and handed on to the estimators.
+
+    Returns
+    -------
+    WalkForwardResult
+        Forecasts, realised returns, provenance, scorecard and report.
+
+    Raises
+    ------
+    PanelError
+        If `prices` is malformed, or `estimator` forecasts other dates or tickers.
+    ValueError
+        For an invalid argument, or folds that do not go forward in time.
+    TypeError
+        If `estimator` has no `fit` or `predict`.
+
+    Warns
+    -----
+    SkbatchWarning
+        Once for each kind of warning that refits gave, with the first message.
+
+    See Also
+    --------
+    skbatch.metrics.mean_inference : The t-statistics, with formula and references.
+    skbatch.testing.check_no_lookahead : Whether an estimator looks ahead.
+
+    Notes
+    -----
+    The columns of ``result.scorecard``, all out of sample:
+
+    - ``rank_ic``, ``ic``: mean over dates of the rank correlation and correlation
+      across tickers; ``_ir`` is mean over standard deviation, per date and not
+      annualised; ``_t`` is the Newey–West t-statistic of
+      :func:`~skbatch.metrics.mean_inference`, significant beyond ``critical_t``;
+      ``rank_ic_positive`` is the share of dates above 0.
+    - ``hit_rate``: share of forecasts with the sign of the return.
+    - ``r2_zero``, ``r2_mean``: :func:`~skbatch.metrics.out_of_sample_r2` against
+      zero and against the forecasts of the historical mean, refitted like the others.
+    - ``r2_zero_t``: Newey–West t-statistic of the mean squared error saved on each
+      date, the test of [1]_.
+    - ``mae``: mean absolute error, in returns over the horizon.
+    - ``spread``, ``spread_t``: mean return of the highest bin less that of the lowest.
+    - ``rank_return``, ``turnover``: mean return over the horizon and turnover from
+      horizon to horizon of the portfolio of
+      :func:`~skbatch.metrics.rank_portfolio_returns`.
+    - ``break_even_bps``: :math:`10^4` × rank_return / turnover, the cost in basis
+      points of what is traded at which nothing is left. Negative where money was lost
+      before costs.
+    - ``coverage``: share of the returns with a forecast; the others are left out.
+
+    Scores of an order (IC, spread, turnover) are NaN where forecasts do not differ,
+    as those of zero.
+
+    Benchmarks need the feature frame of the whole panel, `(n_dates, n_columns)` of
+    float32; where an estimator goes without it to save memory, ``benchmarks={}`` does
+    so, too.
+
+    The rows between two refits are forecast in one call of `predict`, which sees
+    them all. An estimator that looks at later rows there is not found out here.
+
+    References
+    ----------
+    .. [1] Diebold, F. X. and Mariano, R. S. (1995). Comparing predictive accuracy.
+       Journal of Business & Economic Statistics, 13(3), 253–263.
+       https://doi.org/10.1080/07350015.1995.10524599
+
+    Examples
+    --------
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from skbatch import (BatchLinearForecaster, SharedFeatureExtractor,
+    ...                      walk_forward)
+    >>> from skbatch.datasets import make_panel
+    >>> prices = make_panel(n_dates=400, n_tickers=8, random_state=0)
+    >>> features = SharedFeatureExtractor(["returns", "volatility"], [5, 21])
+    >>> model = make_pipeline(features, BatchLinearForecaster())
+    >>> result = walk_forward(
+    ...     model, prices, horizon=1, min_train=200, refit_every=100)
+    >>> result
+    WalkForwardResult(BatchLinearForecaster, horizon=1, 200 dates, 8 tickers, 2 refits)
+    >>> list(result.scorecard.index)
+    ['BatchLinearForecaster', 'historical mean', 'linear model', 'zero']
+    """
+    check_n_quantiles(n_quantiles)
+    panel = check_panel(prices)
+    _check_estimator(estimator)
+    steps = forward_returns(panel, horizon).attrs["horizon"]
+    _check_horizon(estimator, steps)
+    folds = make_folds(
+        panel,
+        int(np.max(steps)),
+        cv=cv,
+        min_train=min_train,
+        refit_every=refit_every,
+        window=window,
+    )
+    extractor = find_extractor(estimator)
+    rivals = _check_benchmarks(benchmarks)
+    name = _check_name(name, estimator, rivals)
+    models = {
+        "": estimator,
+        **{
+            name: make_pipeline(clone(extractor), clone(model))
+            for name, model in rivals.items()
+        },
+    }
+    used = rivals or extractor_of(estimator) is not None
+    features = share_features(extractor, panel, folds) if used else None
+    source = Source(panel, steps, features)
+    walk = _WalkForward(n_jobs).set_callbacks(*callbacks)
+    walk.fit(models, source, folds)
+    _warn(walk.results_)
+    return _collect(name, walk.results_, source, folds, n_quantiles)
+
+
+class _WalkForward(CallbackSupportMixin, BaseEstimator):
+    """The walk as callbacks see it: a fit whose tasks are the refits."""
+
+    def __init__(self, n_jobs: int | None = None) -> None:
+        self.n_jobs = n_jobs
+
+    @with_callbacks
+    def fit(
+        self, models: dict[str, Any], source: Source, folds: list[Fold]
+    ) -> _WalkForward:
+        """Run all refits of all models."""
+        tasks = [(name, number) for number in range(len(folds)) for name in models]
+        root = self._init_callback_context(
+            task_name="walk forward",
+            max_subtasks=len(tasks),
+            sequential_subtasks=False,
+        )
+        root.call_on_fit_task_begin(estimator=self)
+        # Made ahead: a context cannot be added to while another is being pickled.
+        contexts = [
+            root.subcontext(
+                task_name=_task_name(name, folds[fold], source), task_id=number
+            )
+            for number, (name, fold) in enumerate(tasks)
+        ]
+        forecasts = Parallel(n_jobs=self.n_jobs)(
+            delayed(run_fold)(
+                models[name],
+                source,
+                folds[fold],
+                keep=not name and fold == len(folds) - 1,
+                owner=self,
+                context=context,
+            )
+            for (name, fold), context in zip(tasks, contexts, strict=True)
+        )
+        self.results_: dict[str, list[FoldForecast]] = {name: [] for name in models}
+        for (name, _), forecast in zip(tasks, forecasts, strict=True):
+            self.results_[name].append(forecast)
+        root.call_on_fit_task_end(estimator=self)
+        return self
+
+
+def _task_name(name: str, fold: Fold, source: Source) -> str:
+    """Name a refit by the first date it forecasts."""
+    date = str(source.panel.index[fold.test_start]).removesuffix(" 00:00:00")
+    return f"refit {date}{f', {name}' if name else ''}"
+
+
+def _check_estimator(estimator: Any) -> None:
+    missing = [m for m in ("fit", "predict", "get_params") if not hasattr(estimator, m)]
+    if missing or isinstance(estimator, type):
+        got = estimator.__name__ if isinstance(estimator, type) else type(estimator)
+        raise TypeError(
+            "`estimator` must be an instance with `fit`, `predict` and `get_params`. "
+            f"Got {getattr(got, '__name__', got)}. Pass a pipeline such as "
+            "make_pipeline(SharedFeatureExtractor(), BatchXGBoostForecaster())."
+        )
+
+
+def _check_horizon(estimator: Any, steps: int | tuple[int, ...]) -> None:
+    """Raise if an estimator that makes its own labels makes others."""
+    if not labels_itself(estimator):
+        return
+    model = estimator
+    while "horizon" not in model.get_params(deep=False):
+        model = model.estimator
+    own = model.get_params(deep=False)["horizon"]
+    if own == "auto":
+        return
+    own = int(own) if np.ndim(own) == 0 else tuple(int(h) for h in own)
+    if own != steps:
+        raise ValueError(
+            f"`horizon` must be that of the estimator, {own}. Got {steps}. Pass "
+            f"horizon={own}, or set the estimator's."
+        )
+
+
+def _check_benchmarks(benchmarks: Any) -> dict[str, Any]:
+    """Give the benchmarks by name."""
+    if benchmarks is None:
+        return {
+            HISTORICAL_MEAN: HistoricalMeanForecaster(),
+            LINEAR_MODEL: BatchLinearForecaster(),
+        }
+    if not isinstance(benchmarks, Mapping):
+        raise ValueError(
+            "`benchmarks` must be a dict of names to forecasters, or None. Got "
+            f"{type(benchmarks).__name__}. Pass {{'linear model': "
+            "BatchLinearForecaster()}, for example."
+        )
+    for name, model in benchmarks.items():
+        good = hasattr(model, "fit") and hasattr(model, "predict")
+        if not isinstance(name, str) or name in ("", ZERO) or not good:
+            raise ValueError(
+                "`benchmarks` must map names to forecasters of feature frames. Got "
+                f"{name!r}: {type(model).__name__}. The name must be text, other than "
+                f"'{ZERO}', and the forecaster have `fit` and `predict`."
+            )
+    return dict(benchmarks)
+
+
+def _check_name(name: str | None, estimator: Any, rivals: dict[str, Any]) -> str:
+    """Give the estimator a name that no benchmark has."""
+    if name is None:
+        final = estimator.steps[-1][1] if isinstance(estimator, Pipeline) else estimator
+        name = type(final).__name__
+    if not isinstance(name, str) or not name or name in (*rivals, ZERO):
+        raise ValueError(
+            f"`name` must be text, and that of no benchmark. Got {name!r}. Choose "
+            "another."
+        )
+    return name
+
+
+def _warn(results: dict[str, list[FoldForecast]]) -> None:
+    """Repeat each kind of warning once."""
+    refits = [forecast for fold in results.values() for forecast in fold]
+    kinds: dict[type, list[str]] = {}
+    for refit in refits:
+        for kind, message in dict(refit.warned).items():
+            kinds.setdefault(kind, []).append(message)
+    for kind, messages in kinds.items():
+        text = messages[0]
+        if len(refits) > 1:
+            text = f"In {len(messages)} of {len(refits)} refits, the first: {text}"
+        assert issubclass(kind, SkbatchWarning)
+        warnings.warn(text, kind, stacklevel=3)
+
+
+def _collect(
+    name: str,
+    results: dict[str, list[FoldForecast]],
+    source: Source,
+    folds: list[Fold],
+    n_quantiles: int,
+) -> WalkForwardResult:
+    """Put the refits together."""
+    own = results.pop("")
+    panel, index = source.panel, source.panel.index
+    closes = pd.DataFrame(
+        panel_fields(panel)["close"], index, pd.Index(panel_tickers(panel))
+    )
+    provenance = pd.concat([forecast.provenance for forecast in own])
+    return WalkForwardResult(
+        name=name,
+        horizon=source.horizon,  # type: ignore[arg-type]
+        forecasts=pd.concat([forecast.forecasts for forecast in own]),
+        benchmarks={
+            rival: pd.concat([forecast.forecasts for forecast in forecasts])
+            for rival, forecasts in results.items()
+        },
+        closes=closes.iloc[folds[0].test_start :],
+        provenance=provenance,
+        refits=_table_of_refits(own, folds, index),
+        reasons=_table_of_reasons(own, folds, index),
+        first_choice=tuple(dict.fromkeys(n for f in own for n in f.first_choice)),
+        estimator=own[-1].estimator,
+        n_quantiles=n_quantiles,
+        attrs={
+            "n_rows": len(panel),
+            "n_tickers": closes.shape[1],
+            "shared_features": source.features is not None,
+        },
+    )
+
+
+def _table_of_refits(
+    own: list[FoldForecast], folds: list[Fold], index: pd.Index
+) -> pd.DataFrame:
+    """Tabulate windows, times and fallback of each refit."""
+    rows = [
+        {
+            "train_start": index[fold.train_start],
+            "train_end": index[fold.train_stop - 1],
+            "n_train_rows": fold.train_stop - fold.train_start,
+            "test_end": index[fold.test_stop - 1],
+            "n_test_rows": fold.test_stop - fold.test_start,
+            "fit_seconds": forecast.fit_seconds,
+            "predict_seconds": forecast.predict_seconds,
+            "fallback_rate": fallback_rate(forecast.provenance, forecast.first_choice),
+        }
+        for fold, forecast in zip(folds, own, strict=True)
+    ]
+    first = pd.Index([index[fold.test_start] for fold in folds], name="refit")
+    return pd.DataFrame(rows, first)
+
+
+def fallback_rate(provenance: pd.DataFrame, first_choice: Sequence[str]) -> float:
+    """Share of the forecasts that are not of the first choice."""
+    names = provenance.to_numpy()
+    given = names != NO_MODEL
+    others = given & ~np.isin(names.astype(str), first_choice)
+    return float(others.sum() / given.sum()) if given.any() else float("nan")
+
+
+def _table_of_reasons(
+    own: list[FoldForecast], folds: list[Fold], index: pd.Index
+) -> pd.DataFrame:
+    """Stack the reasons of all refits."""
+    tables = {
+        index[fold.test_start]: forecast.reasons
+        for fold, forecast in zip(folds, own, strict=True)
+    }
+    names = ["refit", *own[0].forecasts.columns.names]
+    names = [name or "ticker" for name in names]
+    return pd.concat(tables, names=names)

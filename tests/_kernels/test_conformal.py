@@ -1,0 +1,104 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as npst
+
+from skbatch._kernels.conformal import (
+    LEVELS,
+    adapted_levels,
+    corrected_levels,
+    independent_dates,
+    shrunken_deviation,
+)
+
+NAN = np.nan
+
+
+def test_levels_are_those_of_split_conformal_prediction():
+    # 19 scores: the central 90 % takes the level 0.9 · 20 / 19.
+    low, high = corrected_levels(np.array([0.05, 0.95]), 19)
+    assert high - low == pytest.approx(0.9 * 20 / 19)
+    assert low + high == pytest.approx(1)
+    assert corrected_levels(np.array([0.5]), 3) == pytest.approx(0.5)
+    assert corrected_levels(np.array([0.01, 0.99]), 2).tolist() == [0, 1]
+    np.testing.assert_allclose(corrected_levels(LEVELS, 1e12), LEVELS, atol=1e-9)
+
+
+@pytest.mark.parametrize("horizon", [1, 2, 5, 20])
+def test_overlapping_returns_are_worth_fewer_dates(horizon):
+    gaps = 1 - np.arange(1, horizon) / horizon
+    expected = 600 / (1 + 2 * (gaps**2).sum())
+    assert independent_dates(600, horizon) == pytest.approx(expected)
+
+
+def test_the_spread_of_overlapping_returns_varies_as_that_of_fewer_dates():
+    random = np.random.default_rng(0)
+    steps = random.standard_normal((4000, 304))
+    labels = np.lib.stride_tricks.sliding_window_view(steps, 5, axis=1).sum(axis=2)
+    squares = (labels**2).mean(axis=1)
+    # The mean of n squared normals of variance 5 has the variance 50 / n.
+    assert 50 / squares.var() == pytest.approx(independent_dates(300, 5), rel=0.08)
+
+
+def slow_adaptation(scores, pooled, step):
+    """Gibbs and Candès (2021), equation 2, level by level and date by date."""
+    found = []
+    for target in LEVELS[1:-1]:
+        level = target
+        for row in scores:
+            row = [score for score in row if np.isfinite(score)]
+            if not row:
+                continue
+            places = [np.mean(pooled <= score) for score in row]
+            share = np.mean([place <= level for place in places])
+            level = min(1, max(0, level + step * (target - share)))
+        found.append(level)
+    return [0, *sorted(found), 1]
+
+
+@pytest.mark.parametrize("step", [0.0, 0.01, 0.3])
+def test_adaptation_is_that_of_a_slow_reference(step):
+    scores = np.random.default_rng(0).standard_t(3, (30, 7))
+    scores[np.random.default_rng(1).random(scores.shape) < 0.2] = NAN
+    scores[4] = NAN
+    pooled = np.sort(scores[np.isfinite(scores)])
+    np.testing.assert_allclose(
+        adapted_levels(scores, pooled, step), slow_adaptation(scores, pooled, step)
+    )
+
+
+def test_spreading_scores_move_levels_outwards():
+    growth = np.linspace(0.5, 2, 200)[:, None]
+    scores = growth * np.random.default_rng(0).standard_normal((200, 50))
+    levels = adapted_levels(scores, np.sort(scores.ravel()), 0.02)
+    low, high = np.interp([0.05, 0.95], LEVELS, levels)
+    assert low < 0.03
+    assert high > 0.97
+
+
+@given(
+    scores=npst.arrays(np.float64, (12, 3), elements=st.floats(-5, 5) | st.just(NAN)),
+    step=st.floats(0, 1),
+)
+def test_adapted_levels_never_cross(scores, step):
+    pooled = np.sort(scores[np.isfinite(scores)])
+    if len(pooled):
+        levels = adapted_levels(scores, pooled, step)
+        assert (np.diff(levels) >= 0).all()
+        assert (levels[0], levels[-1]) == (0, 1)
+
+
+def test_short_columns_are_drawn_to_the_typical_deviation():
+    residuals = np.full((40, 4), NAN)
+    residuals[:, 0] = 1.0
+    residuals[:, 1] = 3.0
+    residuals[:10, 2] = 5.0
+    # Mean squares 1, 9, 25 with median 9, which counts for ten residuals.
+    expected = [np.sqrt(130 / 50), 3.0, np.sqrt(340 / 20), NAN]
+    np.testing.assert_allclose(shrunken_deviation(residuals), expected)
+
+
+def test_nothing_has_no_deviation():
+    assert np.isnan(shrunken_deviation(np.zeros((5, 2)))).all()
+    assert np.isnan(shrunken_deviation(np.full((5, 2), NAN))).all()

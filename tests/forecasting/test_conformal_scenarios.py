@@ -1,0 +1,334 @@
+"""Joint scenarios, chances of ranks, and tickers that were not seen in fit."""
+
+import tracemalloc
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from skbatch import (
+    BatchLinearForecaster,
+    BatchXGBoostForecaster,
+    ConformalForecaster,
+    FallbackForecaster,
+    HistoricalMeanForecaster,
+    SharedFeatureExtractor,
+    forward_returns,
+)
+from skbatch.datasets import make_panel
+from skbatch.exceptions import PanelError
+from skbatch.metrics import crps_by_sample, ranked_probability_score
+
+NAN = np.nan
+LINEAR = BatchLinearForecaster()
+
+
+def make_market(n_dates=600, n_tickers=12, *, loading=0.7, moves=False, seed=0):
+    """Returns with a common factor, their true volatility, and one-row returns."""
+    random = np.random.default_rng(seed)
+    volatility = 0.01 * np.exp(np.linspace(-1, 1, n_tickers))
+    common = random.standard_normal((n_dates, 1))
+    own = random.standard_normal((n_dates, n_tickers))
+    noise = loading * common + np.sqrt(1 - loading**2) * own
+    names = [f"T{number}" for number in range(n_tickers)]
+    dates = pd.bdate_range("2015-01-01", periods=n_dates)
+    X = pd.DataFrame(
+        np.repeat(volatility[None], n_dates, axis=0),
+        dates,
+        [f"{name}__volatility_63" for name in names],
+    )
+    y = pd.DataFrame(volatility * noise, dates, names)
+    if moves:
+        returns = y.shift(1).set_axis([f"{n}__log_return_1" for n in names], axis=1)
+        X = pd.concat([X, returns], axis=1)
+    y.attrs["horizon"] = 1
+    return X.astype(np.float32), y
+
+
+@pytest.fixture(scope="module", params=[False, True], ids=["residuals", "moves"])
+def market(request):
+    X, y = make_market(moves=request.param)
+    return ConformalForecaster(HistoricalMeanForecaster()).fit(X, y), X, y
+
+
+def test_scenarios_have_the_moments_of_the_market(market):
+    model, X, y = market
+    scenarios = model.sample(X, 20_000)
+    assert scenarios.shape == (20_000, 12)
+    assert scenarios.columns.equals(y.columns)
+    scale = y.std().to_numpy()
+    gap = scenarios.mean() - model.predict(X[-1:]).iloc[0]
+    np.testing.assert_allclose(gap / scale, 0, atol=0.03)
+    np.testing.assert_allclose(scenarios.std() / scale, 1, atol=0.1)
+    correlation = np.corrcoef(scenarios.to_numpy(), rowvar=False)
+    expected = np.full((12, 12), 0.49) + 0.51 * np.eye(12)
+    assert np.abs(correlation - expected).mean() < 0.06
+    # Of full rank, so that an optimiser can use it.
+    assert np.linalg.eigvalsh(correlation)[0] > 0.1
+
+
+def test_a_scenario_is_drawn_for_tickers_together(market):
+    model, X, y = market
+    spread = model.sample(X, 5_000) / y.std()
+    alone = np.sqrt(1 / 12)
+    assert spread.mean(axis=1).std() > 2 * alone
+
+
+def test_scenarios_have_the_quantiles_of_the_forecaster(market):
+    model, X, _ = market
+    scenarios = model.sample(X, 20_000)
+    middle = model.predict_quantiles(X[-1:], [0.5]).to_numpy()[0]
+    for level in (0.1, 0.25, 0.75, 0.9):
+        wanted = model.predict_quantiles(X[-1:], [level]).to_numpy()[0]
+        gap = (scenarios.quantile(level) - wanted) / (wanted - middle)
+        assert np.abs(gap).max() < 0.15
+
+
+def test_fat_tails_are_kept():
+    random = np.random.default_rng(0)
+    X, y = make_market(1000)
+    y[:] = 0.01 * random.standard_t(3, y.shape)
+    model = ConformalForecaster(HistoricalMeanForecaster(), scale=None).fit(X, y)
+    scenarios = model.sample(X, 20_000)
+    kurtosis = scenarios.apply(lambda column: column.kurt())
+    assert (kurtosis > 3).all()
+    gaussian = random.normal(0, y.std(), (2_000, 12))
+    scores = [
+        np.mean([crps_by_sample(y.iloc[row], draws) for row in range(0, 1000, 10)])
+        for draws in (scenarios[:2_000], gaussian)
+    ]
+    assert scores[0] < scores[1]
+
+
+def test_seeds_reproduce(market):
+    model, X, y = market
+    for call in (model.sample, model.predict_rank_proba):
+        first = call(X, n_samples=30, random_state=3)
+        pd.testing.assert_frame_equal(call(X, n_samples=30, random_state=3), first)
+        assert not call(X, n_samples=30, random_state=4).equals(first)
+        assert not call(X, n_samples=30).equals(first)
+        pd.testing.assert_frame_equal(call(X, n_samples=30), call(X, n_samples=30))
+    twin = ConformalForecaster(HistoricalMeanForecaster(), random_state=3).fit(X, y)
+    pd.testing.assert_frame_equal(
+        twin.sample(X, 9), model.sample(X, 9, random_state=3), check_exact=True
+    )
+    twin.set_params(random_state=None)
+    assert not twin.sample(X, 9).equals(twin.sample(X, 9))
+
+
+def test_memory_of_a_sample_is_bounded():
+    n_tickers, n_samples = 5_000, 400
+    X, y = make_market(90, n_tickers)
+    model = ConformalForecaster(HistoricalMeanForecaster()).fit(X, y)
+    output = 8 * n_tickers * n_samples
+    tracemalloc.start()
+    scenarios = model.sample(X, n_samples)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert scenarios.shape == (n_samples, n_tickers)
+    # A matrix of tickers by tickers alone would take 200 MB.
+    assert 8 * n_tickers**2 == 200e6
+    assert peak < output + 90e6
+
+
+def test_blocks_do_not_show(market, monkeypatch):
+    model, X, _ = market
+    monkeypatch.setattr("skbatch.forecasting._calibration.MAX_CELLS", 3000)
+    scenarios = model.sample(X, 4_000)
+    assert not scenarios.duplicated().any()
+    np.testing.assert_allclose(
+        scenarios.mean(), model.predict(X[-1:]).iloc[0], atol=2e-3
+    )
+
+
+def test_updates_bring_later_moves():
+    X, y = make_market(500, 4, moves=True)
+    model = ConformalForecaster(HistoricalMeanForecaster()).fit(X[:400], y[:400])
+    assert model.calibration_.moves.index.equals(X.index[148:400])
+    model.update(X[399:450], y[399:450])
+    assert model.calibration_.moves.index.equals(X.index[198:450])
+    columns = [f"{ticker}__log_return_1" for ticker in y]
+    np.testing.assert_array_equal(model.calibration_.moves, X[columns][198:450])
+
+
+# Ranks --------------------------------------------------------------------------------
+
+
+@settings(deadline=None, max_examples=40)
+@given(
+    n_tickers=st.integers(1, 23), n_bins=st.integers(1, 8), missing=st.integers(0, 3)
+)
+def test_chances_fill_ranks_and_bins(n_tickers, n_bins, missing):
+    X, y = make_market(40, n_tickers)
+    model = ConformalForecaster(HistoricalMeanForecaster(min_labels=2)).fit(X, y)
+    last = X[-1:].copy()
+    last.iloc[:, : min(missing, n_tickers)] = NAN
+    chances = model.predict_rank_proba(last, n_bins, n_samples=20)
+    assert chances.index.equals(y.columns.rename("ticker"))
+    assert list(chances.columns) == list(range(1, n_bins + 1))
+    known = chances.dropna(how="all")
+    assert len(known) == max(0, n_tickers - missing)
+    assert known.notna().all(axis=None)
+    assert (known >= 0).all(axis=None)
+    np.testing.assert_allclose(known.sum(axis=1), 1)
+    if len(known):
+        np.testing.assert_allclose(known.sum(), len(known) / n_bins)
+
+
+def test_chances_are_those_of_the_known_distribution(market):
+    model, X, _ = market
+    random = np.random.default_rng(5)
+    common = random.standard_normal((20_000, 1))
+    own = random.standard_normal((20_000, 12))
+    returns = 0.01 * np.exp(np.linspace(-1, 1, 12)) * (0.7 * common + 0.51**0.5 * own)
+    ranks = returns.argsort(axis=1).argsort(axis=1)
+    # Twelve tickers fill four bins without sharing any.
+    chances = model.predict_rank_proba(X, 4, n_samples=5000)
+    for number in range(4):
+        expected = (ranks // 3 == number).mean(axis=0)
+        # Four parts of the simulation and one of equal chances.
+        gap = chances[number + 1] - (0.8 * expected + 0.2 / 4)
+        assert gap.abs().max() < 0.08
+        assert gap.abs().mean() < 0.03
+
+
+def test_a_better_forecast_is_ranked_higher(make_frames):
+    X, y = make_frames(600, n_tickers=10, signal=0.7)
+    model = ConformalForecaster(LINEAR).fit(X[:500], y[:500])
+    scores = []
+    for row in range(500, 540):
+        chances = model.predict_rank_proba(X.iloc[[row]], n_samples=300)
+        scores.append(ranked_probability_score(y.iloc[row], chances))
+        best = model.predict(X.iloc[[row]]).iloc[0].idxmax()
+        assert chances.loc[best, 5] > chances[5].mean()
+    assert np.mean(scores) < 0.15
+
+
+# Other tickers ------------------------------------------------------------------------
+
+
+def renamed(X, names):
+    return X.rename(
+        columns=lambda name: (
+            f"{names.get(name.rpartition('__')[0], name.rpartition('__')[0])}__"
+            f"{name.rpartition('__')[2]}"
+        )
+    )
+
+
+@pytest.mark.parametrize("market_columns", [False, True])
+@pytest.mark.parametrize("n_horizons", [1, 2])
+def test_new_tickers_are_forecast_by_their_features(
+    make_frames, stack_horizons, market_columns, n_horizons
+):
+    X, y = make_frames(300, n_tickers=4, market=market_columns)
+    if n_horizons == 2:
+        y = stack_horizons({1: y, 3: y})
+    inner = BatchXGBoostForecaster(n_estimators=6, n_jobs=1)
+    model = ConformalForecaster(inner).fit(X, y)
+    assert set(model.exchangeable_) == {"T0", "T1", "T2", "T3"}
+    other = renamed(X, {"T0": "N0", "T1": "N1", "T2": "N2"})[-3:]
+    expected = model.predict(X[-3:])
+    found = model.predict(other)
+    assert list(found.columns.get_level_values(-1).unique()) == ["N0", "N1", "N2", "T3"]
+    np.testing.assert_allclose(found, expected, rtol=1e-4)
+    for one, two in zip(
+        model.predict_interval(other), model.predict_interval(X[-3:]), strict=True
+    ):
+        np.testing.assert_allclose(one, two, rtol=1e-4)
+    assert model.sample(other, 5).notna().all(axis=None)
+    chances = model.predict_rank_proba(other, 2)
+    np.testing.assert_allclose(chances.sum(axis=1), 1)
+
+
+def test_more_new_tickers_than_were_fitted_and_fewer(make_frames):
+    X, y = make_frames(300, n_tickers=3)
+    model = ConformalForecaster(LINEAR).fit(X, y)
+    many = pd.concat(
+        [
+            X[-2:],
+            *(renamed(X[-2:], {f"T{n}": f"{k}{n}" for n in range(3)}) for k in "ABC"),
+        ],
+        axis=1,
+    )
+    found = model.predict(many)
+    assert found.shape == (2, 12)
+    assert found.notna().all(axis=None)
+    # Beside the same neighbours, the same forecast.
+    few = X[[name for name in X if not name.startswith("T1__")]][-2:]
+    assert list(model.predict(few).columns) == ["T0", "T2"]
+    assert list(model.sample(few, 3).columns) == ["T0", "T2"]
+
+
+@pytest.mark.filterwarnings("ignore::skbatch.exceptions.FallbackWarning")
+@pytest.mark.parametrize(
+    "inner",
+    [
+        HistoricalMeanForecaster(),
+        BatchLinearForecaster("per_ticker"),
+        BatchLinearForecaster("vector"),
+    ],
+)
+def test_forecasters_that_go_by_name_know_no_new_tickers(make_frames, inner):
+    X, y = make_frames(300)
+    model = ConformalForecaster(inner).fit(X, y)
+    assert len(model.exchangeable_) == 0
+    other = renamed(X, {"T0": "NEW"})[-2:]
+    found = model.predict(other)
+    assert found["NEW"].isna().all()
+    assert model.predict_interval(other).lower["NEW"].isna().all()
+    assert model.sample(other, 4)["NEW"].isna().all()
+    assert found["T3"].notna().all() or inner.get_params().get("strategy") == "vector"
+
+
+@pytest.mark.filterwarnings("ignore::skbatch.exceptions.FallbackWarning")
+def test_a_ticker_served_by_its_mean_lends_no_place(make_frames):
+    X, y = make_frames(300)
+    y.iloc[30:, 1] = NAN
+    inner = FallbackForecaster(LINEAR, HistoricalMeanForecaster())
+    model = ConformalForecaster(inner).fit(X, y)
+    assert "T1" not in model.exchangeable_
+    assert len(model.exchangeable_) > 0
+    other = renamed(X, {"T0": "NEW"})[-2:]
+    expected = model.predict(X[-2:])["T0"]
+    np.testing.assert_allclose(model.predict(other)["NEW"], expected, rtol=1e-4)
+
+
+def test_nothing_is_known_of_tickers_that_all_have_gone(make_frames):
+    X, y = make_frames(300)
+    X.iloc[-10:] = NAN
+    model = ConformalForecaster(LINEAR).fit(X, y)
+    assert len(model.exchangeable_) == 0
+
+
+def test_frames_of_other_tickers_must_be_alike(make_frames):
+    X, y = make_frames(300, market=True)
+    model = ConformalForecaster(LINEAR).fit(X, y)
+    other = renamed(X, {"T0": "NEW"})
+    with pytest.raises(PanelError, match=r"shared columns .* called market__return"):
+        model.predict(other.drop(columns="market__return"))
+    strange = pd.DataFrame({"NEW__size": np.ones(300)}, X.index)
+    with pytest.raises(PanelError, match=r"for every ticker, features .* only for NEW"):
+        model.predict(pd.concat([X, strange], axis=1))
+    other.iloc[0, 0] = np.inf
+    with pytest.raises(PanelError, match="Got infinite features"):
+        model.predict(other)
+
+
+def test_new_prices_of_another_universe():
+    prices = make_panel(400, 9, market_volatility=0.02, random_state=0)
+    old, new = prices.iloc[:, :5], prices.iloc[:, 4:]
+    features = SharedFeatureExtractor(windows=(5, 21))
+    X, y = features.fit_transform(old[:350]), forward_returns(old[:350], 2)
+    model = ConformalForecaster(LINEAR).fit(X, y)
+    table = SharedFeatureExtractor(windows=(5, 21)).fit_transform(new)[-40:]
+    lower, upper = model.predict_interval(table)
+    actual = forward_returns(new, 2)[-40:]
+    held = (actual >= lower) & (actual <= upper)
+    assert held[:-2].mean(axis=None) > 0.8
+    scenarios = model.sample(table, 2000)
+    # T004 was seen; a ticker that was not moves with it as the average one does.
+    common = scenarios.corr().loc["T004"].drop("T004")
+    assert common.min() > 0.2

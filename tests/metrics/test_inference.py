@@ -1,0 +1,92 @@
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from skbatch.exceptions import PanelError
+from skbatch.metrics import mean_inference
+
+
+@pytest.fixture
+def series():
+    random = np.random.default_rng(0)
+    return pd.Series(0.1 + random.normal(size=120))
+
+
+def test_mean_and_ratio_are_those_of_numpy(series):
+    result = mean_inference(series)
+    assert result.mean == pytest.approx(series.mean())
+    assert result.std == pytest.approx(series.std(ddof=1))
+    assert result.ratio == pytest.approx(series.mean() / series.std(ddof=1))
+    assert result.positive_share == pytest.approx((series > 0).mean())
+
+
+def test_t_statistic_without_lags_is_that_of_the_mean(series):
+    expected = series.mean() / (series.std(ddof=0) / len(series) ** 0.5)
+    assert mean_inference(series, lags=0).t_statistic == pytest.approx(expected)
+
+
+def test_t_statistic_with_one_lag_by_hand(series):
+    error = (series - series.mean()).to_numpy()
+    # Bartlett gives the only autocovariance the weight 1 − 1/2, counted twice.
+    variance = (error @ error + 2 * 0.5 * error[1:] @ error[:-1]) / len(series) ** 2
+    result = mean_inference(series, lags=1)
+    assert result.t_statistic == pytest.approx(series.mean() / variance**0.5)
+
+
+def test_missing_dates_keep_their_place(series):
+    holes = series.copy()
+    holes.iloc[::3] = np.nan
+    closed = holes.dropna()
+    assert mean_inference(holes).n_dates == len(closed)
+    assert mean_inference(holes).t_statistic != mean_inference(closed).t_statistic
+    padded = pd.concat([pd.Series([np.nan] * 30), holes, pd.Series([np.nan] * 9)])
+    assert mean_inference(padded) == mean_inference(holes)
+
+
+def test_lags_grow_with_the_horizon(series):
+    assert mean_inference(series, horizon=1).lags == 15
+    assert mean_inference(series, horizon=11).lags == 20
+
+
+@pytest.mark.parametrize(
+    ("values", "horizon"),
+    [
+        (np.arange(19.0), 1),  # too few dates
+        (np.arange(49.0), 5),  # fewer than ten horizons
+        (np.full(100, 0.3), 1),  # no variation
+    ],
+)
+def test_what_cannot_be_tested_has_no_t_statistic(values, horizon):
+    result = mean_inference(values, horizon=horizon)
+    assert math.isnan(result.t_statistic)
+    assert math.isnan(result.critical_value)
+    assert not result.is_significant
+    assert result.mean == pytest.approx(values.mean())
+
+
+def test_nothing_has_no_mean():
+    result = mean_inference([np.nan, np.nan])
+    assert math.isnan(result.mean)
+    assert result.n_dates == 0
+
+
+def test_a_mean_far_from_zero_is_significant(series):
+    assert mean_inference(series + 3).is_significant
+    assert mean_inference(-series - 3).is_significant
+
+
+@pytest.mark.parametrize(
+    ("values", "options", "error", "message"),
+    [
+        (["a"], {}, PanelError, "`values` must be numbers"),
+        ([[1.0], [2.0]], {}, PanelError, r"`values` must have one value per date"),
+        ([1.0], {"horizon": 0}, ValueError, "`horizon` must be an int of at least 1"),
+        ([1.0], {"horizon": True}, ValueError, "Got True. Pass a number of rows"),
+        ([1.0], {"lags": -1}, ValueError, "`lags` must be an int of at least 0"),
+    ],
+)
+def test_errors_say_what_to_do(values, options, error, message):
+    with pytest.raises(error, match=message):
+        mean_inference(values, **options)

@@ -1,0 +1,251 @@
+"""Scores of a walk: against the metrics, against slow loops, and by hand."""
+
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.stats import spearmanr
+
+from skbatch import forward_returns
+from skbatch.metrics import (
+    coverage,
+    directional_accuracy,
+    mean_inference,
+    out_of_sample_r2,
+)
+from skbatch.model_selection import WalkForwardResult
+from skbatch.model_selection._scorecard import SCORES
+
+from .conftest import HORIZON
+
+DATES = pd.bdate_range("2019-12-30", periods=6, name="date")
+
+
+@pytest.fixture
+def tiny():
+    """Four dates, three tickers, horizon 2, scores that a pencil can check."""
+    closes = pd.DataFrame(
+        {
+            "A": [1.0, 1.0, 2.0, 1.0, 2.0, 1.0],
+            "B": [1.0, 1.0, 1.0, 1.0, 1.0, 1.0],
+            "C": [2.0, 2.0, 1.0, 2.0, 1.0, np.nan],
+        },
+        DATES,
+    )
+    forecasts = pd.DataFrame(
+        [[0.1, 0.0, -0.1], [0.1, 0.0, -0.1], [0.3, 0.2, 0.1], [-0.1, 0.0, 0.1]],
+        DATES[:4],
+        closes.columns,
+    )
+    provenance = pd.DataFrame("Model", forecasts.index, forecasts.columns)
+    return WalkForwardResult(
+        name="Model",
+        horizon=2,
+        forecasts=forecasts,
+        benchmarks={"historical mean": forecasts * 0 + 0.5},
+        closes=closes,
+        provenance=provenance,
+        refits=pd.DataFrame(index=DATES[:1]),
+        reasons=pd.DataFrame(),
+        n_quantiles=3,
+    )
+
+
+def test_realised_returns_by_hand(tiny):
+    # A: 1→2, 1→1, 2→2, 1→1. C: 2→1, 2→2, 1→1, 2→unknown.
+    expected = [[1, 0, -0.5], [0, 0, 0], [0, 0, 0], [0, 0, np.nan]]
+    np.testing.assert_array_equal(tiny.returns, expected)
+    assert tiny.returns.attrs["horizon"] == 2
+
+
+def test_scorecard_by_hand(tiny):
+    card = tiny.scorecard.loc["Model"]
+    # Only the first date has returns that differ; they are ranked perfectly.
+    assert card["rank_ic"] == 1.0
+    assert card["n_dates"] == 1
+    assert card["rank_ic_positive"] == 1.0
+    assert math.isnan(card["rank_ic_t"])
+    # The only two returns that are not zero have the sign of their forecasts.
+    assert card["hit_rate"] == 1.0
+    # Bins of three tickers: A less C at the first date, 0 at two; at the last date,
+    # two tickers with a return are too few.
+    assert card["spread"] == pytest.approx((1.5 + 0 + 0) / 3)
+    # Rank weights 1, 0, −1: the same portfolios.
+    assert card["rank_return"] == pytest.approx(1.5 / 3)
+    # From row 0 to 2 nothing is traded, from 1 to 3 all is reversed.
+    assert card["turnover"] == pytest.approx((0 + 4) / 2)
+    assert card["break_even_bps"] == pytest.approx(1e4 * 0.5 / 2)
+    errors = [0.9, 0, 0.4, 0.1, 0, 0.1, 0.3, 0.2, 0.1, 0.1, 0]
+    assert card["mae"] == pytest.approx(np.mean(errors))
+    squares = sum(e**2 for e in errors)
+    assert card["r2_zero"] == pytest.approx(1 - squares / 1.25)
+    mean = 0.5**2 + 0.5**2 + 1.0**2 + 8 * 0.5**2
+    assert card["r2_mean"] == pytest.approx(1 - squares / mean)
+    assert card["coverage"] == 1.0
+
+
+def test_zero_has_no_order_and_no_error_saved(tiny):
+    card = tiny.scorecard.loc["zero"]
+    undefined = ["rank_ic", "ic", "hit_rate", "spread", "turnover", "break_even_bps"]
+    assert card[undefined].isna().all()
+    assert card["r2_zero"] == 0
+    assert card["mae"] == pytest.approx(1.5 / 11)
+
+
+def test_scorecard_agrees_with_the_metrics(result):
+    returns, forecasts = result.returns, result.forecasts
+    mean = result.benchmarks["historical mean"]
+    card = result.scorecard.loc["FallbackForecaster"]
+    assert list(result.scorecard) == list(SCORES)
+    assert card["hit_rate"] == directional_accuracy(returns, forecasts)
+    assert card["r2_zero"] == out_of_sample_r2(returns, forecasts)
+    assert card["r2_mean"] == out_of_sample_r2(returns, forecasts, mean)
+    assert card["coverage"] == coverage(returns, forecasts)
+
+
+def test_rank_ic_is_scipy_s(result):
+    series = [
+        spearmanr(r[ok], f[ok]).statistic if ok.sum() > 2 else np.nan
+        for r, f in zip(
+            result.returns.to_numpy(), result.forecasts.to_numpy(), strict=True
+        )
+        for ok in [np.isfinite(r) & np.isfinite(f)]
+    ]
+    expected = mean_inference(series, horizon=HORIZON)
+    card = result.scorecard.loc["FallbackForecaster"]
+    assert card["rank_ic"] == pytest.approx(expected.mean)
+    assert card["rank_ic_t"] == pytest.approx(expected.t_statistic)
+    assert card["critical_t"] == pytest.approx(expected.critical_value)
+
+
+def test_saved_error_is_tested_date_by_date(result):
+    saved = (result.returns**2 - (result.returns - result.forecasts) ** 2).mean(axis=1)
+    expected = mean_inference(saved, horizon=HORIZON).t_statistic
+    card = result.scorecard.loc["FallbackForecaster"]
+    assert card["r2_zero_t"] == pytest.approx(expected)
+
+
+def test_returns_are_the_labels(result, prices):
+    labels = forward_returns(prices, HORIZON).iloc[150:]
+    pd.testing.assert_frame_equal(result.returns, labels, check_freq=False)
+
+
+def test_returns_that_begin_or_end_without_a_price_are_unknown(
+    quiet_walk, mean_model, prices
+):
+    holes = prices.copy()
+    holes.iloc[200, 1] = np.nan
+    result = quiet_walk(mean_model, holes)
+    labels = forward_returns(holes, HORIZON).iloc[150:]
+    pd.testing.assert_frame_equal(result.returns, labels, check_freq=False)
+    assert result.returns.iloc[[50 - HORIZON, 50], 1].isna().all()
+
+
+def test_rank_ic_of_each_date_has_the_mean_of_the_scorecard(result):
+    series = result.rank_ic()
+    assert list(series) == list(result.scorecard.index.drop("zero"))
+    expected = result.scorecard["rank_ic"].drop("zero")
+    pd.testing.assert_series_equal(series.mean(), expected, check_names=False)
+
+
+def test_quantile_returns_have_the_spread_of_the_scorecard(result):
+    bins = result.quantile_returns()
+    spread = (bins[5] - bins[1]).mean()
+    assert spread == pytest.approx(result.scorecard["spread"].iloc[0])
+
+
+def test_a_planted_signal_is_found_and_its_decay(quiet_walk, linear_model):
+    """Momentum over 5 rows is worth less in each later window."""
+    result = quiet_walk(linear_model, horizon=1)
+    card = result.scorecard.loc["BatchLinearForecaster"]
+    assert card["rank_ic"] > 0.1
+    assert card["rank_ic_t"] > card["critical_t"]
+    decay = result.decay(n_windows=3)
+    assert decay["rank_ic"][1] == pytest.approx(card["rank_ic"])
+    assert decay["first_row"].tolist() == [1, 2, 3]
+    # Cut by hand: the window of row 2 is the label one row later.
+    later = result.returns.shift(-1)
+    expected = later.rank(axis=1).corrwith(result.forecasts.rank(axis=1), axis=1)
+    known = later.notna() & result.forecasts.notna()
+    complete = known.all(axis=1)
+    ours = [
+        spearmanr(later.loc[d], result.forecasts.loc[d]).statistic
+        for d in later.index[complete]
+    ]
+    np.testing.assert_allclose(expected[complete], ours, atol=1e-12)
+    assert decay["rank_ic"][2] < decay["rank_ic"][1]
+
+
+def test_years_are_scored_apart(result):
+    years = result.by_year()
+    assert years.index.tolist() == sorted(set(result.forecasts.index.year))
+    year = years.index[-1]
+    mask = result.forecasts.index.year == year
+    expected = out_of_sample_r2(result.returns[mask], result.forecasts[mask])
+    assert years.loc[year, "r2_zero"] == pytest.approx(expected)
+
+
+def test_numbered_rows_have_no_years(quiet_walk, prices, mean_model):
+    assert len(quiet_walk(mean_model, prices.reset_index(drop=True)).by_year()) == 0
+
+
+def test_to_frame_is_long(result):
+    table = result.to_frame()
+    assert table.index.names == ["date", "horizon", "ticker"]
+    date, ticker = result.forecasts.index[7], "T002"
+    row = table.loc[(date, HORIZON, ticker)]
+    assert row["forecast"] == result.forecasts.loc[date, ticker]
+    assert row["realised_return"] == result.returns.loc[date, ticker]
+    assert row["model"] == result.provenance.loc[date, ticker]
+    assert row["linear model"] == result.benchmarks["linear model"].loc[date, ticker]
+    assert len(table) == result.forecasts.size
+
+
+def test_to_frame_of_several_horizons(quiet_walk, mean_model):
+    result = quiet_walk(mean_model, horizon=[1, 3])
+    table = result.to_frame()
+    date = result.forecasts.index[5]
+    assert (
+        table.loc[(date, 3, "T001"), "forecast"]
+        == (result.forecasts.loc[date, (3, "T001")])
+    )
+    assert len(table) == result.forecasts.size
+
+
+def test_refits_are_told(result, prices):
+    assert result.refits.index.tolist() == prices.index[[150, 190, 230]].tolist()
+    assert result.refits["train_end"].tolist() == prices.index[[149, 189, 229]].tolist()
+    assert result.refits["n_test_rows"].tolist() == [40, 40, 30]
+    served = result.provenance.iloc[40:80].to_numpy().ravel()
+    others = ~np.isin(served, ["BatchXGBoostForecaster", "none"])
+    expected = others.sum() / (served != "none").sum()
+    assert result.refits["fallback_rate"].iloc[1] == pytest.approx(expected)
+    assert expected > 0
+    reasons = result.reasons.loc[prices.index[190]]
+    assert reasons.index.tolist() == ["T003"]
+
+
+def test_summary_says_what_the_scorecard_says(result):
+    text = result.summary()
+    card = result.scorecard.loc["FallbackForecaster"]
+    assert "8 tickers on 110 dates from" in text
+    assert f"the mean rank IC is {card['rank_ic']:+.4f}" in text
+    assert f"R² against zero is {100 * card['r2_zero']:+.2f}" in text
+
+
+def test_summary_of_perfect_forecasts_suspects_a_leak(tiny):
+    text = tiny.summary()
+    assert "of too few dates to be tested" in text
+    assert "check for a leak first" in text
+    assert "basis points" in text
+
+
+def test_missing_forecasts_are_counted(tiny):
+    tiny.forecasts.iloc[0, 0] = np.nan
+    assert "1 of 11 returns had no forecast" in tiny.summary()
+
+
+def test_unknown_horizons_are_refused(result):
+    with pytest.raises(ValueError, match=r"`horizon` must be one of \(3,\). Got 5"):
+        result.of_horizon(result.returns, 5)
