@@ -60,13 +60,10 @@ class Portfolio:
         healthy, findings = handler.screen(X)
         # Made for its columns and for what it refuses.
         labels = forward_returns(whole, horizon)
-        columns = labels.columns
-        if columns.nlevels == 1:
-            columns = columns.rename("ticker")
         portfolio = cls(
             panel_tickers(whole),
             whole.columns,
-            columns,
+            labels.columns,
             labels.attrs["horizon"],
             findings,
             _reasons(findings),
@@ -74,6 +71,12 @@ class Portfolio:
             handler,
         )
         return portfolio, healthy
+
+    @property
+    def label_index(self) -> pd.Index:
+        """Tickers, or (horizon, ticker), with their names."""
+        columns = self.label_columns
+        return columns.rename("ticker") if columns.nlevels == 1 else columns
 
     def check(self, X: Any, extractor: Any) -> pd.DataFrame:
         """Check rows for forecasts, and give them their place in time."""

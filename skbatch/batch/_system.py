@@ -308,7 +308,7 @@ class BatchForecastingSystem(CallbackSupportMixin, BatchForecasterMixin, PartsMi
                 panel = portfolio.check(X, self.fitted_.extractor)
                 quarantined |= portfolio.screen_new(X, panel)
             provenance = self._provenance(quarantined)
-            returns = pd.Series(np.nan, portfolio.label_columns, name="expected_return")
+            returns = pd.Series(np.nan, portfolio.label_index, name="expected_return")
             tickers = portfolio.label_columns.get_level_values(-1)
             for member, frame in self._served(panel):
                 use = tickers.isin(member.tickers)
@@ -448,7 +448,7 @@ class BatchForecastingSystem(CallbackSupportMixin, BatchForecasterMixin, PartsMi
 
     def _provenance(self, quarantined: Mapping[str, str]) -> Provenance:
         """Start a table of who serves which ticker."""
-        columns = self.portfolio_.label_columns
+        columns = self.portfolio_.label_index
         return Provenance(columns, quarantined, self.fitted_.reasons)
 
     def _warn(self) -> None:

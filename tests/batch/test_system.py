@@ -49,7 +49,7 @@ def test_one_batch_is_the_pipeline(make_system, prices):
     pipeline = make_pipeline(features, trees()).fit(prices, forward_returns(prices, 5))
     expected = pipeline.predict(prices.iloc[-9:])
     actual = system.predict(prices.iloc[-9:])
-    pd.testing.assert_frame_equal(actual, expected, check_exact=True, check_names=False)
+    pd.testing.assert_frame_equal(actual, expected, check_exact=True)
     result = system.forecast()
     assert result.date == prices.index[-1]
     assert result.horizon == system.horizon_ == 5
