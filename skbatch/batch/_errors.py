@@ -17,7 +17,7 @@ from skbatch._kernels.target import winsorised
 from skbatch.batch._screen import ScreeningRules, screen
 from skbatch.batch._tasks import NO_FORECAST, RUNGS, Event, Member, Outcome, Task
 from skbatch.exceptions import ModelFitError
-from skbatch.forecasting import FallbackForecaster
+from skbatch.forecasting import FallbackForecaster, server_of
 from skbatch.forecasting._base import Interval
 from skbatch.panel import MARKET, TYPICAL_VOLATILITY, split_column
 
@@ -296,8 +296,9 @@ class _Attempts:
         try:
             fitted = clone(self.forecaster) if self.n_attempts > 1 else self.forecaster
             fitted = fitted.fit(X, y)
-            failed = getattr(fitted, "failures_", {})
-            if isinstance(fitted, FallbackForecaster) and "primary" in failed:
+            server = server_of(fitted)
+            failed = getattr(server, "failures_", {})
+            if isinstance(server, FallbackForecaster) and "primary" in failed:
                 raise ModelFitError(failed["primary"])
         except FAILURES as error:
             if _OUT_OF_MEMORY.search(str(error)):

@@ -10,6 +10,7 @@ from sklearn.base import clone
 from skbatch.batch._tasks import RUNGS, Rung
 from skbatch.forecasting import (
     BatchLinearForecaster,
+    ConformalForecaster,
     FallbackForecaster,
     HistoricalMeanForecaster,
 )
@@ -36,10 +37,13 @@ def models_of_rungs(forecaster: Any, market: pd.DataFrame | None) -> dict[Rung, 
     least = HistoricalMeanForecaster().min_labels
     simple = BatchLinearForecaster()
     options = {}
-    if isinstance(forecaster, FallbackForecaster):
-        least = -(-forecaster.min_labels // 3)
-        options["min_labels"] = forecaster.min_labels
-        simple = simple if forecaster.fallback is None else forecaster.fallback
+    inner = forecaster
+    while isinstance(inner, ConformalForecaster):
+        inner = inner.estimator
+    if isinstance(inner, FallbackForecaster):
+        least = -(-inner.min_labels // 3)
+        options["min_labels"] = inner.min_labels
+        simple = simple if inner.fallback is None else inner.fallback
     mean = HistoricalMeanForecaster(min_labels=least)
     simpler = FallbackForecaster(simple, clone(mean), **options)
     models = (_beside(forecaster, market), _beside(simpler, market), mean)

@@ -10,6 +10,7 @@ import pandas as pd
 
 from skbatch.batch._errors import FAILURES, describe
 from skbatch.batch._tasks import Member
+from skbatch.forecasting import server_of
 from skbatch.panel import split_column
 
 __all__ = ["NO_MODEL", "Provenance", "forecast_member"]
@@ -61,7 +62,7 @@ class Provenance:
 
     def fill_as_fitted(self, member: Member) -> bool:
         """Say who serves a member's labels at the last date of `fit`, if it knows."""
-        fitted = getattr(member.forecaster, "provenance_", None)
+        fitted = getattr(server_of(member.forecaster), "provenance_", None)
         if fitted is None:
             return False
         self.fill(member, fitted["model"].to_numpy(), fitted["reason"].to_numpy())
@@ -76,7 +77,8 @@ class Provenance:
             return np.nan
         forecasts = table.to_numpy()[0]
         finite = np.isfinite(forecasts)
-        fitted = getattr(model, "provenance_", None)
+        server = server_of(model)
+        fitted = getattr(server, "provenance_", None)
         if fitted is None:
             models = np.where(finite, type(model).__name__, NO_MODEL)
             seen = [
@@ -85,7 +87,7 @@ class Provenance:
             why = np.where(seen, "forecast not finite", UNOBSERVED)
             reasons = np.where(finite, "", why)
         else:
-            models = model.predict_provenance(X).iloc[0].to_numpy()
+            models = server.predict_provenance(X).iloc[0].to_numpy()
             same = models == fitted["model"].to_numpy()
             other = np.where(
                 finite,

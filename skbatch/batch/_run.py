@@ -34,6 +34,7 @@ from skbatch.batch._tasks import (
 )
 from skbatch.batch._usage import measure
 from skbatch.exceptions import BatchWarning, CheckpointError
+from skbatch.forecasting import server_of
 from skbatch.forecasting._progress import Progress
 
 __all__ = ["BatchRun"]
@@ -276,7 +277,7 @@ def _count_fallback(member: Member) -> int:
     """Count the tickers that another model than the first choice serves."""
     if member.rung != "model":
         return len(member.tickers)
-    provenance = getattr(member.forecaster, "provenance_", None)
+    provenance = getattr(server_of(member.forecaster), "provenance_", None)
     if provenance is None:
         return 0
     others = provenance.index[provenance["reason"] != ""]

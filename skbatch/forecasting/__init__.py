@@ -1,7 +1,7 @@
 """Forecasters that learn from all tickers together."""
 
 from skbatch.forecasting._base import BaseBatchForecaster, BatchForecasterMixin
-from skbatch.forecasting._conformal import ConformalForecaster
+from skbatch.forecasting._conformal import ConformalForecaster, server_of
 from skbatch.forecasting._fallback import FallbackForecaster
 from skbatch.forecasting._linear import BatchLinearForecaster
 from skbatch.forecasting._mean import HistoricalMeanForecaster
@@ -19,5 +19,6 @@ __all__ = [
     "HistoricalMeanForecaster",
     "PredictionInterval",
     "market_return",
+    "server_of",
     "volatility_features",
 ]

@@ -67,7 +67,16 @@ class ResidualScale:
         """Spread of each label `(n_dates, n_labels)`; NaN where unknown."""
         names = self.label_scale.features
         if not names:
-            known = [self.deviation.get(key, np.nan) for key in label_keys(layout)]
+            # A ticker that was not fitted strays as the others do.
+            typical = {
+                horizon: _median(
+                    [v for (key, _), v in self.deviation.items() if key == horizon]
+                )
+                for horizon in set(layout.horizons)
+            }
+            known = [
+                self.deviation.get(key, typical[key[0]]) for key in label_keys(layout)
+            ]
             return np.broadcast_to(known, (features.n_dates, len(known)))
         scale = replace(self.label_scale, own=features.series_columns(layout.tickers))
         total = np.zeros((features.n_dates, len(layout.tickers)))
@@ -204,6 +213,12 @@ def rank_probabilities(samples: np.ndarray, n_bins: int) -> np.ndarray:
 def label_keys(layout: LabelLayout) -> list[tuple[int, str]]:
     """Name each label by horizon and ticker."""
     return list(zip(layout.horizons, layout.names, strict=True))
+
+
+def _median(values: list[float]) -> float:
+    """Median of the finite values; NaN without any."""
+    finite = [value for value in values if np.isfinite(value)]
+    return float(np.median(finite)) if finite else float("nan")
 
 
 def _window(name: str) -> float:

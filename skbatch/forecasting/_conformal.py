@@ -42,7 +42,7 @@ from skbatch.forecasting._tables import (
 )
 from skbatch.forecasting._uncertainty import UncertaintyMixin
 
-__all__ = ["ConformalForecaster"]
+__all__ = ["ConformalForecaster", "server_of"]
 
 MAX_AUTO_TAIL = 504
 
@@ -384,6 +384,24 @@ class ConformalForecaster(
             )
         features = check_features(self, X, reset=False)
         return self._run(self.estimator_, features), features, self.layout_
+
+
+def server_of(forecaster: Any) -> Any:
+    """Look through forecasters that only add uncertainty, to the one that forecasts.
+
+    Parameters
+    ----------
+    forecaster : estimator
+        A fitted forecaster.
+
+    Returns
+    -------
+    estimator
+        What a :class:`ConformalForecaster` wraps, fitted; any other itself.
+    """
+    while isinstance(forecaster, ConformalForecaster):
+        forecaster = forecaster.estimator_
+    return forecaster
 
 
 def _rows(features: FeatureTable, start: int, stop: int) -> FeatureTable:

@@ -235,7 +235,10 @@ class FallbackForecaster(
             type(model).__name__
             for model in (self.estimator, self._fallback_estimator())
         ]
-        return [*names, "HistoricalMeanForecaster"]
+        if names[0] == names[1]:
+            names[1] += " (fallback)"
+        mean = "HistoricalMeanForecaster"
+        return [*names, mean if mean not in names else f"{mean} (last resort)"]
 
     def _serve(self, X: Any, features: FeatureTable) -> tuple[np.ndarray, np.ndarray]:
         """Forecast with each model what the ones before it left open.

@@ -184,6 +184,11 @@ def forecast_others(
     for places in rounds:
         values, names = _in_places(features, fitted, places)
         table = run_model(model, values, X.index, names, layout)
+        if places is not seen:
+            moved = _moved(places, free)
+            values, names = _in_places(features, fitted, moved)
+            again = run_model(model, values, X.index, names, layout)
+            table = _where_alike(table, again, places, moved, own)
         for ticker, place in places.items():
             for row, horizon in enumerate(horizons):
                 column = own.get((horizon, place))
@@ -194,6 +199,38 @@ def forecast_others(
         features,
         _layout_of(tickers, horizons, layout),
     )
+
+
+def _moved(places: dict[str, str], free: Any) -> dict[str, str]:
+    """Give each new ticker the place of the next fitted one."""
+    following = dict(zip(free, np.roll(free, -1), strict=True))
+    return {ticker: following[place] for ticker, place in places.items()}
+
+
+def _where_alike(
+    table: np.ndarray,
+    again: np.ndarray,
+    places: dict[str, str],
+    moved: dict[str, str],
+    own: dict[tuple[int, str | None], int],
+) -> np.ndarray:
+    """Drop forecasts that another place would not give: they are that ticker's own.
+
+    What served when the model was tried need not serve a ticker with fewer features:
+    behind it there may be the historical mean of the ticker whose place it took.
+    """
+    table = table.copy()
+    for horizon in {horizon for horizon, _ in own}:
+        for ticker, place in places.items():
+            first, second = own.get((horizon, place)), own.get((horizon, moved[ticker]))
+            if first is None:
+                continue
+            if second is None or second == first:
+                table[:, first] = np.nan
+                continue
+            same = np.isclose(table[:, first], again[:, second], rtol=1e-4, atol=1e-9)
+            table[~same, first] = np.nan
+    return table
 
 
 def _check_columns(columns: PanelColumns, fitted: PanelColumns) -> None:

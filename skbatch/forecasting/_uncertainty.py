@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from sklearn.utils import check_random_state
 
+from skbatch.exceptions import PanelError
 from skbatch.forecasting._calibration import (
     Calibration,
     ResidualScale,
@@ -203,7 +204,13 @@ class UncertaintyMixin:
         self, X: Any, n_samples: int, random_state: Any
     ) -> tuple[np.ndarray, LabelLayout]:
         """Draw returns `(n_samples, n_labels)` for the last date."""
-        if not isinstance(n_samples, Integral) or n_samples < 1:
+        if len(X) == 0:
+            raise PanelError(
+                "X must have a row, the date to forecast from. Got none. Pass at least "
+                "the last date."
+            )
+        whole = isinstance(n_samples, Integral) and not isinstance(n_samples, bool)
+        if not whole or n_samples < 1:
             raise ValueError(
                 f"n_samples must be an int of at least 1. Got {n_samples!r}. Pass 1000 "
                 "or more for tails."

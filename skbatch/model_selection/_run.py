@@ -16,6 +16,7 @@ from sklearn.base import clone
 from sklearn.pipeline import Pipeline
 
 from skbatch.exceptions import ModelFitError, PanelError, SkbatchWarning, format_tickers
+from skbatch.forecasting import server_of
 from skbatch.model_selection._features import extractor_of
 from skbatch.model_selection._folds import Fold
 from skbatch.panel import forward_returns
@@ -248,6 +249,7 @@ def _provenance(
     if isinstance(model, Pipeline):
         final = model[-1]
         X = model[:-1].transform(following) if len(model) > 1 else following
+    final = server_of(final)
     if hasattr(final, "predict_provenance"):
         names = np.asarray(final.predict_provenance(X), dtype=object)
     elif isinstance(getattr(final, "provenance_", None), pd.DataFrame):
@@ -270,7 +272,7 @@ def _innermost(model: Any) -> Any:
 
 def _reasons(model: Any, columns: pd.Index) -> pd.DataFrame:
     """List labels that the first choice does not serve."""
-    final = model[-1] if isinstance(model, Pipeline) else model
+    final = server_of(model[-1] if isinstance(model, Pipeline) else model)
     table = getattr(final, "provenance_", None)
     if not isinstance(table, pd.DataFrame) or "reason" not in table:
         return pd.DataFrame(columns=["model", "reason"], index=columns[:0])
@@ -280,7 +282,7 @@ def _reasons(model: Any, columns: pd.Index) -> pd.DataFrame:
 
 def _first_choice(model: Any) -> tuple[str, ...]:
     """Name the models that serve a ticker where nothing is amiss."""
-    final = model[-1] if isinstance(model, Pipeline) else model
+    final = server_of(model[-1] if isinstance(model, Pipeline) else model)
     if hasattr(final, "predict_provenance"):
         return (type(final.estimator).__name__,)
     table = getattr(final, "provenance_", None)

@@ -4,7 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from skbatch import BatchLinearForecaster, ConformalForecaster
+from skbatch import BatchLinearForecaster, ConformalForecaster, FallbackForecaster
+from skbatch.exceptions import FallbackWarning
+from skbatch.forecasting import HistoricalMeanForecaster
 
 BATCHES = pytest.mark.parametrize("max_batch_size", [None, 3])
 
@@ -47,3 +49,17 @@ def test_models_of_single_tickers_are_the_same_in_any_batches(make_system, price
     )
     new = prices.tail(30)
     pd.testing.assert_frame_equal(one.predict(new), several.predict(new))
+
+
+def test_provenance_is_that_of_the_forecaster_inside(make_system, prices, fit_quietly):
+    young = prices.copy()
+    young.loc[young.index[:-60], "B"] = np.nan
+    inner = FallbackForecaster(HistoricalMeanForecaster(), BatchLinearForecaster())
+    system = make_system(forecaster=ConformalForecaster(inner))
+    plain = fit_quietly(make_system(forecaster=inner), young)
+    with pytest.warns(FallbackWarning, match="1 of 8 tickers.*: B"):
+        system.fit(young)
+    pd.testing.assert_frame_equal(system.provenance_, plain.provenance_)
+    pd.testing.assert_frame_equal(
+        system.forecast().provenance, plain.forecast().provenance
+    )

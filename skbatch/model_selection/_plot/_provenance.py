@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 from sklearn.pipeline import Pipeline
 
+from skbatch.forecasting import server_of
 from skbatch.metrics._plot._style import BAD, INK, date_axis, new_axes, tidy
 from skbatch.model_selection._run import NO_MODEL
 
@@ -103,7 +104,8 @@ class ProvenanceDisplay:
             If the estimator does not tell its provenance.
         """
         final = estimator[-1] if isinstance(estimator, Pipeline) else estimator
-        if not hasattr(final, "predict_provenance"):
+        server = server_of(final)
+        if not hasattr(server, "predict_provenance"):
             raise TypeError(
                 "`estimator` must have `predict_provenance`. Got "
                 f"{type(final).__name__}. Pass a fitted FallbackForecaster, or a "
@@ -111,8 +113,8 @@ class ProvenanceDisplay:
             )
         if final is not estimator and len(estimator) > 1:
             X = estimator[:-1].transform(X)
-        first = (type(final.estimator).__name__,)
-        table = final.predict_provenance(X)
+        first = (type(server.estimator).__name__,)
+        table = server.predict_provenance(X)
         return cls.from_predictions(table, first_choice=first, ax=ax)
 
     @classmethod
