@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -22,6 +23,7 @@ from skbatch.batch._parts import PARTS
 from skbatch.batch._portfolio import Portfolio
 from skbatch.batch._run import BatchRun
 from skbatch.batch._tasks import Event, Member
+from skbatch.exceptions import BatchWarning
 from skbatch.feature_extraction._history import panel_digest
 from skbatch.forecasting import market_return
 from skbatch.forecasting._progress import Progress
@@ -107,7 +109,16 @@ def fit_batches(
         groups = _groups_of(system.groups, tickers, portfolio)
         batches = SimpleBatchManager(limit, groups, system.random_state).split(panel)
         if checkpoint is not None:
-            batches = checkpoint.start(batches)
+            try:
+                batches = checkpoint.start(batches)
+            except OSError as error:
+                checkpoint = None
+                warnings.warn(
+                    f"`checkpoint_dir` must be writable. Got {error}, so this run goes "
+                    "on without checkpoints. Make room there before the next one.",
+                    BatchWarning,
+                    stacklevel=2,
+                )
         forecaster = system._part("forecaster")
         scale = param_of(forecaster, "scale", "auto")
         universe = UniverseFeatures(extractor, panel, scale)

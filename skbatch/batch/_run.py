@@ -76,8 +76,6 @@ class BatchRun:
         Ticker → why the rungs before could not serve it.
     events : list of Event
         Steps of recovery.
-    checkpoint_events : list of Event
-        Tasks that an earlier run had finished.
     """
 
     features: UniverseFeatures
@@ -91,12 +89,10 @@ class BatchRun:
     members: list[Member] = field(default_factory=list)
     reasons: dict[str, list[str]] = field(default_factory=dict)
     events: list[Event] = field(default_factory=list)
-    checkpoint_events: list[Event] = field(default_factory=list)
     _disk_failed: bool = False
 
     def run(self, batches: Sequence[Batch]) -> BatchRun:
         """Fit all batches, and what is left of those that fail."""
-        self.n_batches = len(batches)
         queue = [Task(batch) for batch in batches]
         done: list[tuple[int, int, Member]] = []
         while queue:
@@ -120,8 +116,6 @@ class BatchRun:
             if outcome is None:
                 waiting[place] = task
             else:
-                event = Event(task.batch.name, "read from the checkpoint", (), "")
-                self.checkpoint_events.append(event)
                 outcome.usage = NO_USAGE
                 yield place, outcome
         if not waiting:

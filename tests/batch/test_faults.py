@@ -282,6 +282,19 @@ def test_a_full_disk_costs_only_the_checkpoints(
     assert_same(system.forecast(), expected, TICKERS)
 
 
+def test_a_disk_that_is_full_from_the_start_costs_only_the_checkpoints(
+    make_system, prices, expected, tmp_path, monkeypatch, assert_same
+):
+    def write(self, path, content):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Checkpoint, "_write", write)
+    system = make_system(max_batch_size=3, checkpoint_dir=tmp_path / "run")
+    with pytest.warns(BatchWarning, match="No space left on device, so this run goes"):
+        system.fit(prices)
+    assert_same(system.forecast(), expected, TICKERS)
+
+
 @pytest.mark.skipif(os.name != "posix", reason="SIGKILL is POSIX's")
 def test_a_killed_run_goes_on_where_it_was(
     make_system, make_faulty, prices, expected, tmp_path, assert_same
