@@ -25,25 +25,32 @@ def moments(X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
     Parameters
     ----------
-    X : ndarray of shape (n_rows, n_inputs)
-        Inputs; NaN is missing.
+    X : array-like of shape (n_rows, n_inputs)
+        Inputs; NaN is missing. Like all inputs here, only slices of rows are read.
 
     Returns
     -------
     mean, deviation : ndarray of shape (n_inputs,), dtype float64
         Both 0 for a column without finite values; deviation 0 for a constant one.
     """
-    mean = np.zeros(X.shape[1])
-    deviation = np.zeros(X.shape[1])
-    for number in range(X.shape[1]):
-        column = X[:, number].astype(np.float64)
-        column = column[np.isfinite(column)]
-        if len(column):
-            mean[number] = column.mean()
-            spread = column.std()
-            # A constant column's deviation is rounding noise of its level.
-            if spread > 1e-7 * abs(mean[number]):
-                deviation[number] = spread
+    count, mean, spread = (np.zeros(X.shape[1]) for _ in range(3))
+    for rows in _blocks(*X.shape):
+        block = X[rows]
+        for number in range(X.shape[1]):
+            column = block[:, number].astype(np.float64)
+            column = column[np.isfinite(column)]
+            if not len(column):
+                continue
+            # Pairwise update of Chan, Golub and LeVeque (1983).
+            step = column.mean() - mean[number]
+            share = len(column) / (count[number] + len(column))
+            spread[number] += len(column) * column.var()
+            spread[number] += step**2 * count[number] * share
+            mean[number] += step * share
+            count[number] += len(column)
+    deviation = np.sqrt(spread / np.maximum(count, 1.0))
+    # A constant column's deviation is rounding noise of its level.
+    deviation[deviation <= 1e-7 * np.abs(mean)] = 0.0
     return mean, deviation
 
 

@@ -23,6 +23,7 @@ from skbatch.exceptions import CheckpointError
 __all__ = ["Checkpoint"]
 
 _DIGEST = 32
+_SHARED = "shared.skbatch"
 _LOGGER = logging.getLogger("skbatch")
 
 
@@ -76,14 +77,25 @@ class Checkpoint:
 
     def load(self, task: Task) -> Outcome | None:
         """Give the outcome of a task that was finished before, or None."""
-        path = self._path(task)
+        return self._load(self._path(task))
+
+    def load_shared(self) -> Any:
+        """Give the models that all batches share, or None."""
+        return self._load(self.folder / _SHARED)
+
+    def save_shared(self, models: Any) -> None:
+        """Write the models that all batches share; raises as :meth:`save`."""
+        self._save(self.folder / _SHARED, models)
+
+    def _load(self, path: Path) -> Any:
+        """Read a file, None if it is not there or damaged."""
         try:
             content = path.read_bytes()
         except FileNotFoundError:
             return None
         digest, payload = content[:_DIGEST], content[_DIGEST:]
         if digest != _hash(payload):
-            _LOGGER.warning("checkpoint %s is damaged; its batch is run again", path)
+            _LOGGER.warning("checkpoint %s is damaged; its work is done again", path)
             return None
         return joblib.load(io.BytesIO(payload))
 
@@ -97,16 +109,20 @@ class Checkpoint:
         CheckpointError
             If a forecaster cannot be pickled.
         """
+        self._save(self._path(task), outcome)
+
+    def _save(self, path: Path, content: Any) -> None:
+        """Pickle something, and write it behind its hash."""
         buffer = io.BytesIO()
         try:
-            joblib.dump(outcome, buffer)
+            joblib.dump(content, buffer)
         except (pickle.PicklingError, AttributeError, TypeError) as error:
             raise CheckpointError(
                 f"Forecasters must be picklable for checkpoints. Got {error}. Define "
                 "their class in a module, or pass no checkpoint_dir."
             ) from error
         payload = buffer.getvalue()
-        self._write(self._path(task), _hash(payload) + payload)
+        self._write(path, _hash(payload) + payload)
 
     def _path(self, task: Task) -> Path:
         """Name the file of a task, which is one of several with the batch's number."""

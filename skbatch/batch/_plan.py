@@ -20,6 +20,7 @@ from skbatch.batch._memory import largest_batch
 from skbatch.batch._models import models_of_rungs, param_of
 from skbatch.batch._monitor import BatchPerformanceMonitor
 from skbatch.batch._parts import PARTS
+from skbatch.batch._pooling import SharedModels
 from skbatch.batch._portfolio import Portfolio
 from skbatch.batch._run import BatchRun
 from skbatch.batch._tasks import Event, Member
@@ -126,15 +127,21 @@ def fit_batches(
         market = None
         if len(tickers) > 1:
             market = market_return(labels, universe.volatility)
+    models = models_of_rungs(forecaster, market)
+    shared = SharedModels(universe, labels, batches, checkpoint)
+    if system.groups is None:
+        with monitor.stage("pool", **size), progress.task("pool"):
+            models["model"] = shared.give(models["model"])
     run = BatchRun(
         universe,
         labels,
-        models_of_rungs(forecaster, market),
+        models,
         portfolio.handler,
         monitor,
         checkpoint,
         system.n_jobs,
         progress,
+        events=shared.events,
     )
     monitor.n_batches, monitor.horizon = len(batches), labels.attrs["horizon"]
     monitor.thin = param_of(forecaster, "thin")

@@ -22,6 +22,7 @@ from skbatch.batch._errors import BatchErrorHandler, describe
 from skbatch.batch._features import UniverseFeatures
 from skbatch.batch._manager import Batch
 from skbatch.batch._monitor import BatchPerformanceMonitor
+from skbatch.batch._pooling import labels_of
 from skbatch.batch._tasks import (
     NO_FORECAST,
     NO_USAGE,
@@ -189,7 +190,7 @@ class BatchRun:
             if isinstance(frame, MemoryError):
                 yield delayed(_out_of_memory)(place, frame)
                 continue
-            labels = self._labels(task.batch.tickers)
+            labels = labels_of(self.labels, task.batch.tickers)
             yield delayed(_fit_task)(
                 place,
                 task,
@@ -217,15 +218,6 @@ class BatchRun:
             except MemoryError as error:
                 yield error
                 start += 1
-
-    def _labels(self, tickers: Sequence[str]) -> pd.DataFrame:
-        """Take the labels of a batch."""
-        columns = self.labels.columns
-        if columns.get_level_values(-1).nunique() == len(tickers):
-            return self.labels
-        labels = self.labels.loc[:, columns.get_level_values(-1).isin(tickers)]
-        labels.attrs.update(self.labels.attrs)
-        return labels
 
     def _save(self, task: Task, outcome: Outcome) -> None:
         """Keep the outcome of a finished task; a full disk does not stop the run."""

@@ -11,11 +11,13 @@ import numpy as np
 import xgboost as xgb
 from xgboost.callback import TrainingCallback
 
+from skbatch.forecasting._tasks import MAX_CELLS
 from skbatch.forecasting._threads import inner_threads
 
 __all__ = [
     "BoosterModel",
     "DeferredInterrupt",
+    "SliceIterator",
     "StepCallback",
     "masked_squared_error",
     "tail_correlation",
@@ -79,6 +81,38 @@ class DeferredInterrupt:
     def _note(self, number: int, frame: object) -> None:
         """Remember that the user wants to stop."""
         self.pending = True
+
+
+class SliceIterator(xgb.DataIter):
+    """Hand stored rows to XGBoost slice by slice, which quantises each.
+
+    Parameters
+    ----------
+    X : StoredInputs of shape (n_rows, n_inputs)
+        Inputs.
+    y : ndarray of shape (n_rows,)
+        Labels.
+    """
+
+    def __init__(self, X: Any, y: np.ndarray) -> None:
+        super().__init__()
+        self.X = X
+        self.y = y
+        self.size = max(1, MAX_CELLS // max(1, X.shape[1]))
+        self.start = 0
+
+    def next(self, input_data: Callable[..., None]) -> bool:
+        """Hand over the next slice; False after the last one."""
+        if self.start >= len(self.X):
+            return False
+        place = slice(self.start, self.start + self.size)
+        input_data(data=self.X[place], label=self.y[place])
+        self.start += self.size
+        return True
+
+    def reset(self) -> None:
+        """Begin anew: XGBoost reads everything several times."""
+        self.start = 0
 
 
 class StepCallback(TrainingCallback):

@@ -22,7 +22,7 @@ from skbatch._kernels.target import (
     shrunken_mean,
 )
 from skbatch.exceptions import ModelFitError, PanelError
-from skbatch.forecasting._base import Interval, StrOptions
+from skbatch.forecasting._base import HasMethods, Interval, StrOptions
 from skbatch.forecasting._progress import Progress
 from skbatch.forecasting._scale import MAX_SCALED_LABEL, LabelScale, bounded
 from skbatch.forecasting._tables import FeatureTable, LabelLayout
@@ -30,6 +30,7 @@ from skbatch.forecasting._tasks import (
     Rows,
     Task,
     TaskModel,
+    predict_rows,
     predict_task,
     split_tail,
     stack_rows,
@@ -48,6 +49,7 @@ DECOMPOSITION_CONSTRAINTS: dict[str, list[Any]] = {
     "scale": [str, None],
     "market_weight": [_SHARE, _AUTO],
     "market_return": [pd.DataFrame, pd.Series, None],
+    "pooled_model": [HasMethods(["serve"]), None],
     "market_features": ["boolean"],
     "thin": [Interval(Integral, 1, None, closed="left"), _AUTO],
     "validation_size": [
@@ -81,6 +83,8 @@ class Decomposition:
         Weight in [0, 1] of the historical mean common return.
     market_return : DataFrame, Series or None
         Returns of the market that labels are relative to, in place of their mean.
+    pooled_model : PooledModel or None
+        Trained on tickers of a universe; then nothing is trained here.
     market_features : bool
         Give columns shared by all tickers to the model beside the ticker's own.
     thin : int or "auto"
@@ -117,6 +121,7 @@ class Decomposition:
     scale: str | None
     market_weight: float | Literal["auto"]
     market_return: Any
+    pooled_model: Any
     market_features: bool
     thin: int | Literal["auto"]
     validation_size: float | Literal["auto"]
@@ -140,12 +145,10 @@ class Decomposition:
         n_steps: int = 0,
     ) -> Decomposition:
         """Train every task with `fit_model`."""
-        self.layout = layout
-        self.root_horizon = np.sqrt(np.asarray(layout.horizons, dtype=np.float64))
-        self.own = features.series_columns(layout.tickers)
-        self.label_scale = LabelScale.choose(self.scale, features, labels, layout)
-        target = self._target(features, labels)
-        tasks = self._tasks(features)
+        target, tasks = self._prepare(features, labels, layout)
+        if self.pooled_model is not None:
+            self.models = self.pooled_model.serve(tasks, self.strategy)
+            return self
         with progress(len(tasks)) as report:
             for task in tasks:
                 with report.task(task.name, n_steps) as step:
@@ -168,6 +171,51 @@ class Decomposition:
         if self.label_scale.features:
             common = common * market_share(scale, _typical_volatility(features))
         return common + relative * scale * self.root_horizon
+
+    def stack(
+        self,
+        features: FeatureTable,
+        labels: np.ndarray,
+        layout: LabelLayout,
+        dates: dict[int, tuple[np.ndarray, np.ndarray]],
+    ) -> dict[int, tuple[Rows, Rows]]:
+        """Stack training and tail rows of the dates of each horizon."""
+        target, tasks = self._prepare(features, labels, layout)
+        stacked = {}
+        for task in tasks:
+            train, tail = (
+                stack_rows(task, features, target, chosen)
+                for chosen in dates[task.horizon]
+            )
+            stacked[task.horizon] = train, tail
+        return stacked
+
+    def train(
+        self,
+        rows: Rows,
+        validation: Rows | None,
+        horizon: int,
+        fit_model: FitModel,
+        step: Callable[[], None],
+    ) -> tuple[Any, float]:
+        """Train one model and find the factor of its forecasts in the tail."""
+        model = fit_model(rows, validation, step)
+        if validation is None:
+            # Too little history to tell: the model's word counts for little.
+            return model, MIN_SHRINKAGE if self.validation_size != 0 else 1.0
+        forecast = predict_rows(model, validation.X)
+        found = shrinkage_slope(validation.y, forecast, validation.dates, horizon)
+        return model, max(found, MIN_SHRINKAGE)
+
+    def _prepare(
+        self, features: FeatureTable, labels: np.ndarray, layout: LabelLayout
+    ) -> tuple[np.ndarray, list[Task]]:
+        """Find the targets, and what is to be trained on them."""
+        self.layout = layout
+        self.root_horizon = np.sqrt(np.asarray(layout.horizons, dtype=np.float64))
+        self.own = features.series_columns(layout.tickers)
+        self.label_scale = LabelScale.choose(self.scale, features, labels, layout)
+        return self._target(features, labels), self._tasks(features)
 
     def _target(self, features: FeatureTable, labels: np.ndarray) -> np.ndarray:
         """Make labels relative and scaled; set the common expectation."""
@@ -290,22 +338,18 @@ class Decomposition:
                 )
             validation = stack_rows(task, features, target, tail)
             rows = stack_rows(task, features, target, train)
-            model = fit_model(rows, validation if len(tail) else None, step)
+            model, shrinkage = self.train(
+                rows,
+                validation if len(tail) else None,
+                task.horizon,
+                fit_model,
+                step,
+            )
         except ModelFitError as error:
             if self.strategy != "per_ticker":
                 raise
             self.failures[task.name] = str(error)
             return
-        shrinkage = 1.0
-        if len(tail):
-            forecast = model.predict(validation.X)
-            found = shrinkage_slope(
-                validation.y, forecast, validation.dates, task.horizon
-            )
-            shrinkage = max(found, MIN_SHRINKAGE)
-        elif self.validation_size != 0:
-            # Too little history to tell: the model's word counts for little.
-            shrinkage = MIN_SHRINKAGE
         trained = np.atleast_1d(np.isfinite(rows.y).any(axis=0))
         self.models.append(TaskModel(task, model, shrinkage, trained))
 

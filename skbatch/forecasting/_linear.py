@@ -79,6 +79,9 @@ class BatchLinearForecaster(BaseBatchForecaster):
         follows each date, indexed by date, for several horizons with a column for
         each. An index's, or for a model of some tickers of a universe that of all.
         None takes the mean over the tickers of the labels.
+    pooled_model : PooledModel, default=None
+        Trained on all tickers of a universe, by the batch system. Then `fit` trains
+        nothing, and these tickers are forecast with it.
     market_features : bool, default=True
         Whether columns shared by all tickers (``market__*``) are inputs, too. They
         always are when there are no others.
@@ -135,6 +138,7 @@ class BatchLinearForecaster(BaseBatchForecaster):
         scale: str | None = "auto",
         market_weight: float | Literal["auto"] = "auto",
         market_return: Any = None,
+        pooled_model: Any = None,
         market_features: bool = True,
         thin: int | Literal["auto"] = "auto",
         validation_size: float | Literal["auto"] = "auto",
@@ -146,6 +150,7 @@ class BatchLinearForecaster(BaseBatchForecaster):
         self.scale = scale
         self.market_weight = market_weight
         self.market_return = market_return
+        self.pooled_model = pooled_model
         self.market_features = market_features
         self.thin = thin
         self.validation_size = validation_size
@@ -154,14 +159,17 @@ class BatchLinearForecaster(BaseBatchForecaster):
         self, features: FeatureTable, labels: np.ndarray, layout: LabelLayout
     ) -> None:
         self.model_ = Decomposition.of(self).fit(
-            features, labels, layout, self._fit_ridge, lambda n: Progress(self, n)
+            features, labels, layout, self._fit_model, lambda n: Progress(self, n)
         )
         self.failures_ = self.model_.failures
 
     def _predict_table(self, features: FeatureTable) -> np.ndarray:
         return self.model_.predict(features)
 
-    def _fit_ridge(
+    def _start_training(self) -> None:
+        """Draw and check nothing."""
+
+    def _fit_model(
         self, rows: Rows, validation: Rows | None, step: Callable[[], None]
     ) -> RidgeModel:
         """Fit all penalties, keep the one that serves the validation tail best."""

@@ -14,6 +14,7 @@ __all__ = [
     "Rows",
     "Task",
     "TaskModel",
+    "predict_rows",
     "predict_task",
     "split_tail",
     "stack_rows",
@@ -79,17 +80,20 @@ class Rows(NamedTuple):
 
     Attributes
     ----------
-    X : ndarray of shape (n_rows, n_inputs), dtype float32
+    X : ndarray or StoredInputs of shape (n_rows, n_inputs), dtype float32
         Inputs.
     y : ndarray of shape (n_rows,) or (n_rows, n_outputs)
         Targets; NaN is missing.
     dates : ndarray of shape (n_rows,), dtype intp
         Date number of each row.
+    series : ndarray of shape (n_rows,), dtype intp, or None
+        Number of each row's series in its task.
     """
 
-    X: np.ndarray
+    X: Any
     y: np.ndarray
     dates: np.ndarray
+    series: np.ndarray | None = None
 
 
 def thinning(thin: int | Literal["auto"], horizon: int) -> int:
@@ -149,7 +153,15 @@ def stack_rows(
     rows, series = np.nonzero(np.isfinite(labels).any(axis=2))
     y = labels[rows, series]
     X = features.stack(task.columns, dates[rows], series)
-    return Rows(X, y[:, 0] if y.shape[1] == 1 else y, dates[rows])
+    return Rows(X, y[:, 0] if y.shape[1] == 1 else y, dates[rows], series)
+
+
+def predict_rows(model: Any, X: Any) -> np.ndarray:
+    """Forecast stacked rows, slice by slice."""
+    size = max(1, MAX_CELLS // max(1, X.shape[1]))
+    starts = range(0, max(1, len(X)), size)
+    parts = [model.predict(X[start : start + size]) for start in starts]
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
 
 def predict_task(

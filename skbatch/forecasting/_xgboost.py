@@ -17,6 +17,7 @@ from skbatch.forecasting._base import BaseBatchForecaster, Interval, StrOptions
 from skbatch.forecasting._booster import (
     BoosterModel,
     DeferredInterrupt,
+    SliceIterator,
     StepCallback,
     masked_squared_error,
     tail_correlation,
@@ -88,6 +89,9 @@ class BatchXGBoostForecaster(BaseBatchForecaster):
         follows each date, indexed by date, for several horizons with a column for
         each. An index's, or for a model of some tickers of a universe that of all.
         None takes the mean over the tickers of the labels.
+    pooled_model : PooledModel, default=None
+        Trained on all tickers of a universe, by the batch system. Then `fit` trains
+        nothing, and these tickers are forecast with it.
     market_features : bool, default=True
         Whether columns shared by all tickers (``market__*``) are inputs, too. They
         always are when there are no others.
@@ -175,6 +179,7 @@ class BatchXGBoostForecaster(BaseBatchForecaster):
         scale: str | None = "auto",
         market_weight: float | Literal["auto"] = "auto",
         market_return: Any = None,
+        pooled_model: Any = None,
         market_features: bool = True,
         thin: int | Literal["auto"] = "auto",
         validation_size: float | Literal["auto"] = "auto",
@@ -197,6 +202,7 @@ class BatchXGBoostForecaster(BaseBatchForecaster):
         self.scale = scale
         self.market_weight = market_weight
         self.market_return = market_return
+        self.pooled_model = pooled_model
         self.market_features = market_features
         self.thin = thin
         self.validation_size = validation_size
@@ -207,17 +213,12 @@ class BatchXGBoostForecaster(BaseBatchForecaster):
     def _fit_table(
         self, features: FeatureTable, labels: np.ndarray, layout: LabelLayout
     ) -> None:
-        if not re.fullmatch(r"cpu|(cuda|gpu)(:\d+)?", self.device):
-            raise ValueError(
-                "device must be 'cpu', 'cuda', or 'cuda' and a number. Got "
-                f"{self.device!r}. Pass device='cuda:0' for the first GPU."
-            )
-        self._seed = int(check_random_state(self.random_state).randint(2**31 - 1))
+        self._start_training()
         self.model_ = Decomposition.of(self).fit(
             features,
             labels,
             layout,
-            self._fit_booster,
+            self._fit_model,
             lambda n_tasks: Progress(self, n_tasks),
             n_steps=0 if self.strategy == "per_ticker" else self.n_estimators,
         )
@@ -226,7 +227,16 @@ class BatchXGBoostForecaster(BaseBatchForecaster):
     def _predict_table(self, features: FeatureTable) -> np.ndarray:
         return self.model_.predict(features)
 
-    def _fit_booster(
+    def _start_training(self) -> None:
+        """Check what XGBoost would not, and draw the seed of all models."""
+        if not re.fullmatch(r"cpu|(cuda|gpu)(:\d+)?", self.device):
+            raise ValueError(
+                "device must be 'cpu', 'cuda', or 'cuda' and a number. Got "
+                f"{self.device!r}. Pass device='cuda:0' for the first GPU."
+            )
+        self._seed = int(check_random_state(self.random_state).randint(2**31 - 1))
+
+    def _fit_model(
         self, rows: Rows, validation: Rows | None, step: Callable[[], None]
     ) -> BoosterModel:
         """Train one booster; XGBoost's own failures become `ModelFitError`."""
@@ -271,13 +281,12 @@ class BatchXGBoostForecaster(BaseBatchForecaster):
         self, rows: Rows, reference: xgb.DMatrix | None = None
     ) -> xgb.QuantileDMatrix:
         """Quantise inputs; missing labels of vectors are masked by the objective."""
-        return xgb.QuantileDMatrix(
-            rows.X,
-            np.nan_to_num(rows.y) if rows.y.ndim == 2 else rows.y,
-            ref=reference,
-            max_bin=self.max_bin,
-            nthread=inner_threads(self.n_jobs),
-        )
+        labels = np.nan_to_num(rows.y) if rows.y.ndim == 2 else rows.y
+        options = {"max_bin": self.max_bin, "nthread": inner_threads(self.n_jobs)}
+        if isinstance(rows.X, np.ndarray):
+            return xgb.QuantileDMatrix(rows.X, labels, ref=reference, **options)
+        slices = SliceIterator(rows.X, labels)
+        return xgb.QuantileDMatrix(slices, ref=reference, **options)
 
     def _booster_params(self, rows: Rows) -> dict[str, Any]:
         """XGBoost's parameters for a training set."""

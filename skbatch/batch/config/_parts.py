@@ -63,7 +63,7 @@ _BATCH_CLASSES = {
 }
 
 # Parameters that hold tables or functions, or that the system sets.
-_NOT_SETTINGS = {"functions", "horizon", "market_data", "market_return"}
+_NOT_SETTINGS = {"functions", "horizon", "market_data", "market_return", "pooled_model"}
 _MOVED: dict[str, Path] = {
     "n_jobs": ("performance", "threads"),
     "device": ("performance", "device"),

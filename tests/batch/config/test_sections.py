@@ -37,7 +37,7 @@ KINDS = {
     "mean": HistoricalMeanForecaster,
 }
 # What files cannot hold, or what the system sets.
-NO_SETTINGS = {"horizon", "functions", "market_data", "market_return"}
+NO_SETTINGS = {"horizon", "functions", "market_data", "market_return", "pooled_model"}
 FALLBACK_ONLY = {"enabled", "model", "min_labels", "mean_min_labels"}
 
 

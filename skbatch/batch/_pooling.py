@@ -1,0 +1,188 @@
+"""Models that all batches share, trained on rows that never exist all at once."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from sklearn.base import clone
+
+from skbatch.batch._checkpoint import Checkpoint
+from skbatch.batch._errors import FAILURES, describe
+from skbatch.batch._features import UniverseFeatures
+from skbatch.batch._manager import Batch
+from skbatch.batch._tasks import Event
+from skbatch.exceptions import CheckpointError
+from skbatch.forecasting._decomposition import DECOMPOSITION_CONSTRAINTS
+from skbatch.forecasting._pool import (
+    PooledModel,
+    StoredPool,
+    collect_rows,
+    pool_dates,
+    pooled_learners,
+    train_pool,
+)
+
+__all__ = ["SharedModels", "labels_of"]
+
+_FAILURES = (*FAILURES, MemoryError, OSError)
+
+
+@dataclass
+class SharedModels:
+    """Pooled models of several batches, each one model of all their tickers.
+
+    Attributes
+    ----------
+    universe : UniverseFeatures
+        Features of the training rows.
+    labels : DataFrame of shape (n_dates, n_labels)
+        Labels of all tickers.
+    batches : list of Batch
+        The batches.
+    checkpoint : Checkpoint or None
+        Where trained models are kept.
+    events : list of Event
+        Why batches have models of their own after all.
+    """
+
+    universe: UniverseFeatures
+    labels: pd.DataFrame
+    batches: Sequence[Batch]
+    checkpoint: Checkpoint | None
+    events: list[Event] = field(default_factory=list)
+
+    def give(self, forecaster: Any) -> Any:
+        """Train the pooled models of a forecaster, and give it them.
+
+        Parameters
+        ----------
+        forecaster : estimator
+            Unfitted, with its `market_return`.
+
+        Returns
+        -------
+        estimator
+            With its `pooled_model`; as it was, if it has no model that batches could
+            share, or that could not be trained.
+        """
+        learners = pooled_learners(forecaster)
+        if not learners or len(self.batches) < 2 or self.universe.volatility is None:
+            return forecaster
+        models = self._restore()
+        if models is None:
+            try:
+                models = self._train(learners)
+            except _FAILURES as error:
+                tickers = tuple(self.universe.tickers)
+                self.events.append(
+                    Event("all", "a model per batch", tickers, describe(error))
+                )
+                return forecaster
+            self._keep(models)
+        params = {f"{prefix}pooled_model": models[prefix] for prefix in learners}
+        return clone(forecaster).set_params(**params)
+
+    def _train(self, learners: Mapping[str, Any]) -> dict[str, PooledModel]:
+        """Stack the rows of all batches on disk, and train on them."""
+        rows = _learners_by_rows(learners)
+        place = self.checkpoint.folder if self.checkpoint else None
+        with tempfile.TemporaryDirectory(prefix=".skbatch-", dir=place) as folder:
+            pools = [self._pool(Path(folder), number) for number in range(len(rows))]
+            dates = [
+                pool_dates(group[0][1], self._known(group[0][1])) for group in rows
+            ]
+            for batch, frame in self._frames():
+                labels = labels_of(self.labels, batch.tickers)
+                for pool, chosen, group in zip(pools, dates, rows, strict=True):
+                    learner = clone(group[0][1])
+                    part = collect_rows(learner, frame, labels, chosen)
+                    pool.add(batch.tickers, part)
+                    del part
+                del frame
+            return {
+                prefix: train_pool(clone(learner), stored)
+                for stored, group in zip([p.pool() for p in pools], rows, strict=True)
+                for prefix, learner in group
+            }
+
+    def _pool(self, folder: Path, number: int) -> StoredPool:
+        """Make a folder for the rows of some learners."""
+        own = folder / str(number)
+        own.mkdir()
+        return StoredPool(own, self.universe.tickers)
+
+    def _frames(self) -> Iterator[tuple[Batch, pd.DataFrame]]:
+        """Give each batch with its features."""
+        frames = self.universe.frames([batch.tickers for batch in self.batches])
+        for batch in self.batches:
+            yield batch, next(frames)
+
+    def _known(self, learner: Any) -> dict[int, np.ndarray]:
+        """Tell where labels can be learned from, by horizon."""
+        levels = self.labels.columns
+        volatility = self.universe.volatility
+        assert volatility is not None
+        known = {}
+        for horizon in np.atleast_1d(self.labels.attrs["horizon"]).tolist():
+            several = isinstance(levels, pd.MultiIndex)
+            labels = self.labels[horizon] if several else self.labels
+            cells = np.isfinite(labels[self.universe.tickers].to_numpy())
+            cells &= volatility > 0
+            market = learner.market_return
+            if learner.relative and isinstance(market, pd.DataFrame):
+                market = market[horizon].reindex(self.labels.index).to_numpy()
+                cells &= np.isfinite(market)[:, None]
+            known[horizon] = cells
+            cells[max(0, len(cells) - horizon) :] = False
+        return known
+
+    def _restore(self) -> dict[str, PooledModel] | None:
+        """Give the models of the run that goes on."""
+        return self.checkpoint.load_shared() if self.checkpoint else None
+
+    def _keep(self, models: dict[str, PooledModel]) -> None:
+        """Keep trained models; a full disk does not stop the run."""
+        if self.checkpoint is None:
+            return
+        try:
+            self.checkpoint.save_shared(models)
+        except (OSError, CheckpointError) as error:
+            self.events.append(Event("all", "no checkpoint", (), describe(error)))
+
+
+def labels_of(labels: pd.DataFrame, tickers: Sequence[str]) -> pd.DataFrame:
+    """Take the labels of some tickers."""
+    columns = labels.columns.get_level_values(-1)
+    if columns.nunique() == len(tickers):
+        return labels
+    own = labels.loc[:, columns.isin(tickers)]
+    own.attrs.update(labels.attrs)
+    return own
+
+
+def _learners_by_rows(learners: Mapping[str, Any]) -> list[list[tuple[str, Any]]]:
+    """Group learners that are trained on the same rows."""
+    groups: list[list[tuple[str, Any]]] = []
+    for prefix, learner in learners.items():
+        for group in groups:
+            if _same_rows(learner, group[0][1]):
+                group.append((prefix, learner))
+                break
+        else:
+            groups.append([(prefix, learner)])
+    return groups
+
+
+def _same_rows(one: Any, other: Any) -> bool:
+    """Tell whether two learners stack the same rows."""
+    pairs = [
+        (getattr(one, name), getattr(other, name))
+        for name in (*DECOMPOSITION_CONSTRAINTS, "horizon")
+    ]
+    return all(a is b or (np.isscalar(a) and a == b) for a, b in pairs)
