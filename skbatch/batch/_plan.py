@@ -129,7 +129,7 @@ def fit_batches(
             market = market_return(labels, universe.volatility)
     models = models_of_rungs(forecaster, market)
     shared = SharedModels(universe, labels, batches, checkpoint)
-    if system.groups is None:
+    if system.groups is None and shared.learners(models["model"]):
         with monitor.stage("pool", **size), progress.task("pool"):
             models["model"] = shared.give(models["model"])
     run = BatchRun(

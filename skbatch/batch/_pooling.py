@@ -57,6 +57,11 @@ class SharedModels:
     checkpoint: Checkpoint | None
     events: list[Event] = field(default_factory=list)
 
+    def learners(self, forecaster: Any) -> dict[str, Any]:
+        """Find whose models can be shared, by the prefix of their parameters."""
+        several = len(self.batches) > 1 and self.universe.volatility is not None
+        return pooled_learners(forecaster) if several else {}
+
     def give(self, forecaster: Any) -> Any:
         """Train the pooled models of a forecaster, and give it them.
 
@@ -71,8 +76,8 @@ class SharedModels:
             With its `pooled_model`; as it was, if it has no model that batches could
             share, or that could not be trained.
         """
-        learners = pooled_learners(forecaster)
-        if not learners or len(self.batches) < 2 or self.universe.volatility is None:
+        learners = self.learners(forecaster)
+        if not learners:
             return forecaster
         models = self._restore()
         if models is None:

@@ -32,6 +32,7 @@ from skbatch.forecasting._other_tickers import (
     has_other_tickers,
     run_model,
 )
+from skbatch.forecasting._pool import pooled_parameters
 from skbatch.forecasting._progress import Progress
 from skbatch.forecasting._scale import LabelScale
 from skbatch.forecasting._tables import (
@@ -335,6 +336,9 @@ class ConformalForecaster(
             given = horizon_parameters(model)
             resolved = {key: self.horizon_ for key in given if given[key] == "auto"}
             model.set_params(**resolved)
+        if stop < len(labels):
+            # It has seen the returns that it would be judged by.
+            model.set_params(**dict.fromkeys(pooled_parameters(model)))
         # The forecaster may be anyone's: it never sees a label that ends later.
         known = labels[:stop].copy()
         for column, horizon in enumerate(self.layout_.horizons):

@@ -22,6 +22,7 @@ __all__ = [
     "collect_rows",
     "pool_dates",
     "pooled_learners",
+    "pooled_parameters",
     "train_pool",
 ]
 
@@ -96,18 +97,32 @@ def pooled_learners(forecaster: Any) -> dict[str, Any]:
     dict of str to estimator
         Those that learn one model from all tickers, by the prefix of their parameters:
         the forecaster itself, or the first choice and the fallback of a
-        :class:`FallbackForecaster`.
+        :class:`FallbackForecaster`; also inside a forecaster that calibrates around
+        one of these and fits it on all rows.
     """
-    parts = {"": forecaster}
+    outer = ""
+    while getattr(forecaster, "refit", False) and hasattr(forecaster, "estimator"):
+        forecaster, outer = forecaster.estimator, f"{outer}estimator__"
+    parts = {outer: forecaster}
     if isinstance(forecaster, FallbackForecaster):
-        parts = {f"{n}__": getattr(forecaster, n) for n in ("estimator", "fallback")}
+        names = ("estimator", "fallback")
+        parts = {f"{outer}{name}__": getattr(forecaster, name) for name in names}
     return {
         prefix: part
         for prefix, part in parts.items()
         if hasattr(part, "_fit_model")
         and part.strategy == "pooled"
+        and "pooled_model" in pooled_parameters(part)
         and part.pooled_model is None
     }
+
+
+def pooled_parameters(forecaster: Any) -> list[str]:
+    """Name the parameters of a forecaster, and those inside it, for pooled models."""
+    if not hasattr(forecaster, "get_params"):
+        return []
+    names = forecaster.get_params()
+    return [name for name in names if name.rpartition("__")[2] == "pooled_model"]
 
 
 def pool_dates(learner: Any, known: Mapping[int, np.ndarray]) -> PoolDates:

@@ -74,7 +74,9 @@ def test_threads_never_exceed_the_cores(make_system, prices, monkeypatch, n_jobs
     monkeypatch.setattr(_xgboost.xgb, "train", counted)
     n_workers = min(n_jobs, cores)
     with parallel_config(backend="threading"):
-        make_system(forecaster=trees(), max_batch_size=2, n_jobs=n_workers).fit(prices)
+        pairs = {ticker: number // 2 for number, ticker in enumerate(prices)}
+        options = {"groups": pairs, "max_batch_size": 2, "n_jobs": n_workers}
+        make_system(forecaster=trees(), **options).fit(prices)
     assert len(counts) == 4
     assert max(counts) <= cores
     assert max(counts) == (cores if n_workers == 1 else n_workers)
