@@ -123,8 +123,37 @@ class Universe(_Context):
         self._features[feature] = values
 
     def forget(self) -> None:
-        """Give back the memory of the features that were remembered."""
+        """Give back the memory of features and series of single tickers."""
         self._features.clear()
+        self._series = self._common_series()
+        self._rolling.clear()
+
+    def part(self, tickers: np.ndarray) -> Universe:
+        """Take some tickers, with what is known of all of them together.
+
+        Parameters
+        ----------
+        tickers : ndarray of int
+            Numbers of the tickers.
+
+        Returns
+        -------
+        Universe
+            Features of its tickers are those in this universe, as long as they need no
+            series of all tickers that has not been computed here.
+        """
+        fields = {name: values[:, tickers] for name, values in self.fields.items()}
+        part = Universe(fields, self.dates)
+        part._series = self._common_series()
+        return part
+
+    def _common_series(self) -> dict[tuple[Any, ...], Any]:
+        """Find the series with one value a date."""
+        return {
+            key: series
+            for key, series in self._series.items()
+            if isinstance(series, np.ndarray) and series.ndim == 1
+        }
 
 
 def compute_block(feature: Feature, block: TickerBlock, out: np.ndarray) -> None:

@@ -13,7 +13,7 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from skbatch.exceptions import PanelWarning, format_tickers
-from skbatch.feature_extraction._batches import compute_batches
+from skbatch.feature_extraction._batches import BatchRecipe, BatchRecipes
 from skbatch.feature_extraction._cache import FEATURE_CACHE, function_key
 from skbatch.feature_extraction._engine import compute_features
 from skbatch.feature_extraction._history import History, panel_digest
@@ -263,35 +263,59 @@ class SharedFeatureExtractor(TransformerMixin, BaseEstimator):
         ValueError
             If columns, tickers or names are not those of `fit`.
         """
-        check_is_fitted(self)
-        panel, rows = self.history_.prepend(self._check(X, reset=False))
-        numbers = {ticker: number for number, ticker in enumerate(self.plan_.tickers)}
-        plan = self.plan_
-        _check_known("batches", [t for tickers in batches for t in tickers], numbers)
-        _check_known("names", names or [], plan.ticker_names)
-        market_data = check_market_data(self.market_data, panel.index)
-        frames = compute_batches(
-            plan,
-            panel,
-            self.functions_,
-            market_data,
-            self.groups_,
-            batches=[np.array([numbers[t] for t in batch]) for batch in batches],
-            names=names,
-            n_more=len(extra or {}),
-        )
-        for tickers in batches:
-            values = next(frames)
-            if len(rows) < len(values):
-                values = values[rows]
-            for number, column in enumerate((extra or {}).values(), -len(extra or {})):
-                values[:, number] = column
-            columns = pd.Index([*plan.columns(tickers, names), *(extra or {})])
-            frame = pd.DataFrame(values, X.index, columns, copy=False)
-            del values
+        extra = extra or {}
+        recipes, shared = self.batch_recipes(X, batches, names=names, extra=extra)
+        for recipe in recipes:
+            frame = recipe.frame(shared)
+            del recipe
             yield frame
             # So that one batch is gone before the next is computed.
             del frame
+
+    def batch_recipes(
+        self,
+        X: pd.DataFrame,
+        batches: Sequence[Sequence[str]],
+        *,
+        names: Sequence[str] | None = None,
+        extra: Mapping[str, np.ndarray] | None = None,
+    ) -> tuple[Iterator[BatchRecipe], np.ndarray]:
+        """Prepare the features of batches, to be computed elsewhere.
+
+        Parameters
+        ----------
+        X, batches, names, extra
+            As for :meth:`transform_batches`.
+
+        Returns
+        -------
+        recipes : iterator of BatchRecipe
+            One for each batch; ``recipe.frame(shared)`` computes its frame, in any
+            process.
+        shared : ndarray of shape (n_dates, n_shared), dtype float32
+            Columns that all tickers share, for all recipes.
+        """
+        check_is_fitted(self)
+        panel, rows = self.history_.prepend(self._check(X, reset=False))
+        numbers = {ticker: number for number, ticker in enumerate(self.plan_.tickers)}
+        _check_known("batches", [t for tickers in batches for t in tickers], numbers)
+        _check_known("names", names or [], self.plan_.ticker_names)
+        recipes = BatchRecipes(
+            self.plan_,
+            panel,
+            self.functions_,
+            check_market_data(self.market_data, panel.index),
+            self.groups_,
+            names,
+            X.index,
+            rows,
+        )
+        more = np.full((len(panel), len(extra or {})), np.nan, dtype=np.float32)
+        for number, column in enumerate((extra or {}).values()):
+            more[rows, number] = column
+        chosen = [np.array([numbers[t] for t in batch]) for batch in batches]
+        shared = np.hstack([recipes.shared, more])
+        return recipes.recipes(chosen, list(extra or {})), shared
 
     def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
         """Name the columns of the feature frame.
