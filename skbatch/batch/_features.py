@@ -11,7 +11,7 @@ import pandas as pd
 
 from skbatch._kernels.target import typical_volatility
 from skbatch.exceptions import HistoryWarning
-from skbatch.feature_extraction import SharedFeatureExtractor
+from skbatch.feature_extraction import BatchRecipe, SharedFeatureExtractor
 from skbatch.forecasting import volatility_features
 from skbatch.panel import TYPICAL_VOLATILITY, join_column
 
@@ -56,9 +56,7 @@ class UniverseFeatures:
         if len(batches) == 1 and list(batches[0]) == self.tickers:
             yield self.extractor.transform(self.panel)
             return
-        extra = {}
-        if self.typical is not None:
-            extra[TYPICAL_VOLATILITY] = self.typical
+        extra = self._extra()
         # The first pass over these rows has told what they lack.
         with warnings.catch_warnings():
             if extra:
@@ -68,6 +66,20 @@ class UniverseFeatures:
         # Not by a name of its own, which would keep it while the others are computed.
         yield first.pop()
         yield from frames
+
+    def recipes(
+        self, batches: Sequence[Sequence[str]]
+    ) -> tuple[Iterator[BatchRecipe], np.ndarray]:
+        """Give what each batch's frame is computed from, and what all share.
+
+        See :meth:`SharedFeatureExtractor.batch_recipes`.
+        """
+        extra = self._extra()
+        return self.extractor.batch_recipes(self.panel, batches, extra=extra)
+
+    def _extra(self) -> dict[str, np.ndarray]:
+        """Give the columns that batches carry beside the extractor's."""
+        return {} if self.typical is None else {TYPICAL_VOLATILITY: self.typical}
 
     @cached_property
     def typical(self) -> np.ndarray | None:

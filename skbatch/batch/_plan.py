@@ -14,6 +14,7 @@ import xgboost
 from sklearn.base import clone
 
 from skbatch.batch._checkpoint import Checkpoint
+from skbatch.batch._dask import DaskEngine, find_client
 from skbatch.batch._features import UniverseFeatures
 from skbatch.batch._manager import Batch, SimpleBatchManager
 from skbatch.batch._memory import largest_batch
@@ -27,13 +28,16 @@ from skbatch.batch._tasks import Event, Member
 from skbatch.exceptions import BatchWarning
 from skbatch.feature_extraction._history import panel_digest
 from skbatch.forecasting import market_return
+from skbatch.forecasting._pool import pooled_learners
 from skbatch.forecasting._progress import Progress
 from skbatch.panel import forward_returns, panel_tickers
 
 __all__ = ["FittedBatches", "fit_batches"]
 
 # Parameters on which forecasts do not depend.
-_HOW_TO_RUN = {"n_jobs", "checkpoint_dir", "memory_budget", "cache_size"}
+_HOW_TO_RUN = {"n_jobs", "engine", "checkpoint_dir", "memory_budget", "cache_size"}
+# Smaller ones than there are workers, so that none of them waits long for the last.
+BATCHES_PER_WORKER = 2
 
 
 @dataclass
@@ -93,42 +97,30 @@ def fit_batches(
     """
     if not panel.shape[1]:
         return FittedBatches(None, None, [], [], {}, [])
-    tickers = panel_tickers(panel)
-    size = {"n_rows": len(panel), "n_tickers": len(tickers)}
+    size = {"n_rows": len(panel), "n_tickers": len(panel_tickers(panel))}
+    client = find_client() if system.engine == "dask" else None
     checkpoint = None
     if system.checkpoint_dir is not None:
         checkpoint = Checkpoint(system.checkpoint_dir, _identity(system, panel))
+    forecaster = system._part("forecaster")
     with monitor.stage("prepare", **size), progress.task("prepare"):
         extractor = clone(system._part("features"))
         if hasattr(extractor, "set_output"):
             extractor.set_output(transform="default")
         extractor.fit(panel)
-        limit = largest_batch(system, panel, extractor)
-        if limit is not None:
-            # The cache would keep what the limit is meant to avoid.
-            extractor.set_params(cache_size=0)
-        groups = _groups_of(system.groups, tickers, portfolio)
-        batches = SimpleBatchManager(limit, groups, system.random_state).split(panel)
-        if checkpoint is not None:
-            try:
-                batches = checkpoint.start(batches)
-            except OSError as error:
-                checkpoint = None
-                warnings.warn(
-                    f"`checkpoint_dir` must be writable. Got {error}, so this run goes "
-                    "on without checkpoints. Make room there before the next one.",
-                    BatchWarning,
-                    stacklevel=2,
-                )
-        forecaster = system._part("forecaster")
+        batches = _split(system, portfolio, panel, extractor, client)
+        checkpoint, batches = _resumed(checkpoint, batches)
         scale = param_of(forecaster, "scale", "auto")
         universe = UniverseFeatures(extractor, panel, scale)
         labels = forward_returns(panel, system.horizon)
         market = None
-        if len(tickers) > 1:
+        if size["n_tickers"] > 1:
             market = market_return(labels, universe.volatility)
+    monitor.n_batches, monitor.horizon = len(batches), labels.attrs["horizon"]
+    monitor.thin = param_of(forecaster, "thin")
+    engine = None if client is None else DaskEngine(client, universe, labels)
     models = models_of_rungs(forecaster, market)
-    shared = SharedModels(universe, labels, batches, checkpoint)
+    shared = SharedModels(universe, labels, batches, checkpoint, engine)
     if system.groups is None and shared.learners(models["model"]):
         with monitor.stage("pool", **size), progress.task("pool"):
             models["model"] = shared.give(models["model"])
@@ -141,15 +133,51 @@ def fit_batches(
         checkpoint,
         system.n_jobs,
         progress,
+        engine,
         events=shared.events,
     )
-    monitor.n_batches, monitor.horizon = len(batches), labels.attrs["horizon"]
-    monitor.thin = param_of(forecaster, "thin")
     with monitor.stage("fit", **size):
         run.run(batches)
     return FittedBatches(
         extractor, scale, batches, run.members, run.reasons, run.events
     )
+
+
+def _split(
+    system: Any, portfolio: Portfolio, panel: pd.DataFrame, extractor: Any, client: Any
+) -> list[Batch]:
+    """Split the tickers as parameters, memory and workers ask for."""
+    tickers = panel_tickers(panel)
+    limit = largest_batch(system, panel, extractor)
+    if limit is not None:
+        # The cache would keep what the limit is meant to avoid.
+        extractor.set_params(cache_size=0)
+    forecaster = system._part("forecaster")
+    alone = param_of(forecaster, "strategy") == "per_ticker"
+    if client is not None and (alone or pooled_learners(forecaster)):
+        # Forecasts do not depend on the batches, so there may be some for everyone.
+        share = -(-len(tickers) // (BATCHES_PER_WORKER * len(client.nthreads())))
+        limit = share if limit is None else min(limit, share)
+    groups = _groups_of(system.groups, tickers, portfolio)
+    return SimpleBatchManager(limit, groups, system.random_state).split(panel)
+
+
+def _resumed(
+    checkpoint: Checkpoint | None, batches: list[Batch]
+) -> tuple[Checkpoint | None, list[Batch]]:
+    """Begin a checkpoint, or go on with its batches; none if there is no disk."""
+    if checkpoint is None:
+        return None, batches
+    try:
+        return checkpoint, checkpoint.start(batches)
+    except OSError as error:
+        warnings.warn(
+            f"`checkpoint_dir` must be writable. Got {error}, so this run goes "
+            "on without checkpoints. Make room there before the next one.",
+            BatchWarning,
+            stacklevel=3,
+        )
+        return None, batches
 
 
 def _groups_of(groups: Any, tickers: list[str], portfolio: Portfolio) -> Any:

@@ -17,9 +17,11 @@ from skbatch.batch._errors import FAILURES, describe
 from skbatch.batch._features import UniverseFeatures
 from skbatch.batch._manager import Batch
 from skbatch.batch._tasks import Event
+from skbatch.batch._work import labels_of
 from skbatch.exceptions import CheckpointError
 from skbatch.forecasting._decomposition import DECOMPOSITION_CONSTRAINTS
 from skbatch.forecasting._pool import (
+    PoolDates,
     PooledModel,
     StoredPool,
     collect_rows,
@@ -28,7 +30,7 @@ from skbatch.forecasting._pool import (
     train_pool,
 )
 
-__all__ = ["SharedModels", "labels_of"]
+__all__ = ["SharedModels"]
 
 _FAILURES = (*FAILURES, MemoryError, OSError)
 
@@ -47,6 +49,8 @@ class SharedModels:
         The batches.
     checkpoint : Checkpoint or None
         Where trained models are kept.
+    engine : DaskEngine or None
+        Who stacks rows and trains; None is this process.
     events : list of Event
         Why batches have models of their own after all.
     """
@@ -55,6 +59,7 @@ class SharedModels:
     labels: pd.DataFrame
     batches: Sequence[Batch]
     checkpoint: Checkpoint | None
+    engine: Any = None
     events: list[Event] = field(default_factory=list)
 
     def learners(self, forecaster: Any) -> dict[str, Any]:
@@ -94,33 +99,32 @@ class SharedModels:
         return clone(forecaster).set_params(**params)
 
     def _train(self, learners: Mapping[str, Any]) -> dict[str, PooledModel]:
+        """Train the learners, those together that need the same rows."""
+        models: dict[str, PooledModel] = {}
+        for group in _learners_by_rows(learners):
+            learner = group[0][1]
+            dates = pool_dates(learner, self._known(learner))
+            if self.engine is not None:
+                batches = [batch.tickers for batch in self.batches]
+                models |= self.engine.train(group, batches, dates)
+            else:
+                models |= self._train_here(group, dates)
+        return models
+
+    def _train_here(
+        self, group: list[tuple[str, Any]], dates: PoolDates
+    ) -> dict[str, PooledModel]:
         """Stack the rows of all batches on disk, and train on them."""
-        rows = _learners_by_rows(learners)
         place = self.checkpoint.folder if self.checkpoint else None
         with tempfile.TemporaryDirectory(prefix=".skbatch-", dir=place) as folder:
-            pools = [self._pool(Path(folder), number) for number in range(len(rows))]
-            dates = [
-                pool_dates(group[0][1], self._known(group[0][1])) for group in rows
-            ]
+            pool = StoredPool(Path(folder), self.universe.tickers)
             for batch, frame in self._frames():
                 labels = labels_of(self.labels, batch.tickers)
-                for pool, chosen, group in zip(pools, dates, rows, strict=True):
-                    learner = clone(group[0][1])
-                    part = collect_rows(learner, frame, labels, chosen)
-                    pool.add(batch.tickers, part)
-                    del part
-                del frame
-            return {
-                prefix: train_pool(clone(learner), stored)
-                for stored, group in zip([p.pool() for p in pools], rows, strict=True)
-                for prefix, learner in group
-            }
-
-    def _pool(self, folder: Path, number: int) -> StoredPool:
-        """Make a folder for the rows of some learners."""
-        own = folder / str(number)
-        own.mkdir()
-        return StoredPool(own, self.universe.tickers)
+                rows = collect_rows(clone(group[0][1]), frame, labels, dates)
+                pool.add(batch.tickers, rows)
+                del frame, rows
+            stored = pool.pool()
+            return {key: train_pool(clone(learner), stored) for key, learner in group}
 
     def _frames(self) -> Iterator[tuple[Batch, pd.DataFrame]]:
         """Give each batch with its features."""
@@ -159,16 +163,6 @@ class SharedModels:
             self.checkpoint.save_shared(models)
         except (OSError, CheckpointError) as error:
             self.events.append(Event("all", "no checkpoint", (), describe(error)))
-
-
-def labels_of(labels: pd.DataFrame, tickers: Sequence[str]) -> pd.DataFrame:
-    """Take the labels of some tickers."""
-    columns = labels.columns.get_level_values(-1)
-    if columns.nunique() == len(tickers):
-        return labels
-    own = labels.loc[:, columns.isin(tickers)]
-    own.attrs.update(labels.attrs)
-    return own
 
 
 def _learners_by_rows(learners: Mapping[str, Any]) -> list[list[tuple[str, Any]]]:

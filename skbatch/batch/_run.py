@@ -22,7 +22,6 @@ from skbatch.batch._errors import BatchErrorHandler, describe
 from skbatch.batch._features import UniverseFeatures
 from skbatch.batch._manager import Batch
 from skbatch.batch._monitor import BatchPerformanceMonitor
-from skbatch.batch._pooling import labels_of
 from skbatch.batch._tasks import (
     NO_FORECAST,
     NO_USAGE,
@@ -33,7 +32,7 @@ from skbatch.batch._tasks import (
     Rung,
     Task,
 )
-from skbatch.batch._usage import measure
+from skbatch.batch._work import attempt_task, labels_of
 from skbatch.exceptions import BatchWarning, CheckpointError
 from skbatch.forecasting import server_of
 from skbatch.forecasting._progress import Progress
@@ -71,6 +70,8 @@ class BatchRun:
         Workers.
     progress : Progress
         Announces the batches of the estimator that is fitted.
+    engine : DaskEngine or None
+        Who runs the tasks; None is joblib.
     members : list of Member
         Fitted forecasters, in the order of the batches.
     reasons : dict of str to list of str
@@ -87,6 +88,7 @@ class BatchRun:
     checkpoint: Checkpoint | None
     n_jobs: int | None
     progress: Progress
+    engine: Any = None
     members: list[Member] = field(default_factory=list)
     reasons: dict[str, list[str]] = field(default_factory=dict)
     events: list[Event] = field(default_factory=list)
@@ -144,6 +146,9 @@ class BatchRun:
         """Hand tasks to joblib; those that die with a worker are given back as such."""
         left = dict(tasks)
         if not left:
+            return
+        if self.engine is not None and not isolated:
+            yield from self.engine.outcomes(tasks, self.models, self.handler)
             return
         try:
             with self._workers(len(tasks), isolated) as workers:
@@ -282,18 +287,19 @@ def _fit_task(
     typical: np.ndarray | None,
 ) -> tuple[int, Outcome]:
     """Fit one task, in whichever process joblib chose."""
-    with measure() as usage:
+    announced = _announced(estimator, context, model)
+    return place, attempt_task(task, X, y, model, handler, typical, announced)
+
+
+@contextmanager
+def _announced(estimator: Any, context: Any, model: Any) -> Iterator[None]:
+    """Tell callbacks that a task begins and ends, and those of the model."""
+    with context.propagate_callback_context(model):
+        context.call_on_fit_task_begin(estimator=estimator)
         try:
-            with context.propagate_callback_context(model):
-                context.call_on_fit_task_begin(estimator=estimator)
-                try:
-                    outcome = handler.attempt(task, X, y, model, typical)
-                finally:
-                    context.call_on_fit_task_end(estimator=estimator)
-        except MemoryError as error:
-            outcome = Outcome(stopped="memory", error=describe(error))
-    outcome.usage = usage
-    return place, outcome
+            yield
+        finally:
+            context.call_on_fit_task_end(estimator=estimator)
 
 
 def _out_of_memory(place: int, error: MemoryError) -> tuple[int, Outcome]:

@@ -76,6 +76,10 @@ class BatchForecastingSystem(CallbackSupportMixin, BatchForecasterMixin, PartsMi
     checkpoint_dir : path, default=None
         Folder where finished batches are kept. A run on the same prices with the same
         settings redoes only what is missing there.
+    engine : {"local", "dask"}, default="local"
+        Who does the work: this machine, or the workers of the Dask cluster whose
+        client is active. Batches, trainings and their features are tasks there, and
+        `n_jobs` does not matter.
     random_state : int, default=0
         Seed of the random assignment of tickers that `groups` cannot place.
 
@@ -134,6 +138,7 @@ class BatchForecastingSystem(CallbackSupportMixin, BatchForecasterMixin, PartsMi
         "groups": [Mapping, pd.Series, StrOptions({"correlation"}), None],
         "n_jobs": [Integral, None],
         "checkpoint_dir": [str, os.PathLike, None],
+        "engine": [StrOptions({"local", "dask"})],
         "random_state": ["random_state"],
     }
 
@@ -150,6 +155,7 @@ class BatchForecastingSystem(CallbackSupportMixin, BatchForecasterMixin, PartsMi
         groups: Any = None,
         n_jobs: int | None = None,
         checkpoint_dir: str | os.PathLike[str] | None = None,
+        engine: Literal["local", "dask"] = "local",
         random_state: Any = 0,
     ) -> None:
         self.horizon = horizon
@@ -162,6 +168,7 @@ class BatchForecastingSystem(CallbackSupportMixin, BatchForecasterMixin, PartsMi
         self.groups = groups
         self.n_jobs = n_jobs
         self.checkpoint_dir = checkpoint_dir
+        self.engine = engine
         self.random_state = random_state
 
     @classmethod

@@ -1,10 +1,12 @@
 """Features of whole portfolios, computed once for all tickers."""
 
+from skbatch.feature_extraction._batches import BatchRecipe
 from skbatch.feature_extraction._cache import CacheInfo, cache_info, clear_cache
 from skbatch.feature_extraction._describe import list_features
 from skbatch.feature_extraction._extractor import SharedFeatureExtractor
 
 __all__ = [
+    "BatchRecipe",
     "CacheInfo",
     "SharedFeatureExtractor",
     "cache_info",

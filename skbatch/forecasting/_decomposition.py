@@ -201,11 +201,21 @@ class Decomposition:
         """Train one model and find the factor of its forecasts in the tail."""
         model = fit_model(rows, validation, step)
         if validation is None:
-            # Too little history to tell: the model's word counts for little.
-            return model, MIN_SHRINKAGE if self.validation_size != 0 else 1.0
+            none = np.empty(0)
+            return model, self.shrinkage(none, none, none, horizon)
         forecast = predict_rows(model, validation.X)
-        found = shrinkage_slope(validation.y, forecast, validation.dates, horizon)
-        return model, max(found, MIN_SHRINKAGE)
+        factor = self.shrinkage(validation.y, forecast, validation.dates, horizon)
+        return model, factor
+
+    def shrinkage(
+        self, labels: np.ndarray, forecast: np.ndarray, dates: np.ndarray, horizon: int
+    ) -> float:
+        """Find the factor of a model's forecasts by those of a tail, empty if none."""
+        if len(labels):
+            found = shrinkage_slope(labels, forecast, dates, horizon)
+            return max(found, MIN_SHRINKAGE)
+        # Too little history to tell: the model's word counts for little.
+        return MIN_SHRINKAGE if self.validation_size != 0 else 1.0
 
     def _prepare(
         self, features: FeatureTable, labels: np.ndarray, layout: LabelLayout

@@ -245,6 +245,10 @@ class BatchXGBoostForecaster(BaseBatchForecaster):
                 booster = self._train(rows, validation, StepCallback(step, interrupt))
             except xgb.core.XGBoostError as error:
                 raise _translated(error) from error
+        return self.booster_model(booster)
+
+    def booster_model(self, booster: xgb.Booster) -> BoosterModel:
+        """Make a model of a trained booster."""
         return BoosterModel(booster, self.device, self.n_jobs)
 
     def _train(
@@ -269,7 +273,7 @@ class BatchXGBoostForecaster(BaseBatchForecaster):
         if rows.y.ndim == 2:
             options["obj"] = masked_squared_error(rows.y)
         return xgb.train(
-            self._booster_params(rows),
+            self.booster_params(*rows.y.shape),
             train,
             self.n_estimators,
             callbacks=callbacks,
@@ -288,11 +292,11 @@ class BatchXGBoostForecaster(BaseBatchForecaster):
         slices = SliceIterator(rows.X, labels)
         return xgb.QuantileDMatrix(slices, ref=reference, **options)
 
-    def _booster_params(self, rows: Rows) -> dict[str, Any]:
-        """XGBoost's parameters for a training set."""
+    def booster_params(self, n_rows: int, n_outputs: int = 0) -> dict[str, Any]:
+        """Give XGBoost's parameters for a training set; no output means a vector y."""
         weight = self.min_child_weight
         if weight == "auto":
-            weight = float(np.clip(len(rows.y) / 1000, 1, 100))
+            weight = float(np.clip(n_rows / 1000, 1, 100))
         params: dict[str, Any] = {
             "objective": "reg:squarederror",
             "base_score": 0.0,
@@ -310,7 +314,7 @@ class BatchXGBoostForecaster(BaseBatchForecaster):
             "seed": self._seed,
             "verbosity": 0,
         }
-        if rows.y.ndim == 2:
+        if n_outputs:
             params["multi_strategy"] = "multi_output_tree"
         return params
 

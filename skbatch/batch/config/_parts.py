@@ -88,6 +88,7 @@ SYSTEM: dict[str, Path] = {
     "checkpoint_dir": ("batch", "checkpoint_dir"),
     "random_state": ("batch", "random_state"),
     "n_jobs": ("performance", "n_jobs"),
+    "engine": ("performance", "engine"),
 }
 HANDLER: dict[str, Path] = {name: ("fallback", name) for name in _SCREENING}
 FALLBACK: dict[str, Path] = {"min_labels": ("fallback", "min_labels")}

@@ -18,6 +18,7 @@ from skbatch.batch.config._types import (
     Device,
     Directory,
     Draw,
+    Engine,
     Factor,
     Families,
     FeatureGroups,
@@ -338,6 +339,11 @@ class PerformanceConfig(Section):
         "Threads of XGBoost. By default one for each core, or one in each of several "
         "workers.",
         null="auto",
+    )
+    engine: Engine = setting(
+        _SYSTEM,
+        "engine",
+        "Who does the work: this machine, or the Dask cluster whose client is active.",
     )
     device: Device = setting(_XGBOOST, "device", "Where XGBoost trains and predicts.")
 

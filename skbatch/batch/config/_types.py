@@ -21,6 +21,7 @@ __all__ = [
     "Device",
     "Directory",
     "Draw",
+    "Engine",
     "Factor",
     "Families",
     "FeatureGroups",
@@ -42,6 +43,7 @@ __all__ = [
 _SIZE = re.compile(r"\s*([0-9]+\.?[0-9]*|\.[0-9]+)\s*[KMGT]?i?B?\s*", re.IGNORECASE)
 
 Auto = Literal["auto"]
+Engine = Literal["local", "dask"]
 Strategy = Literal["pooled", "vector", "per_ticker"]
 
 Whole = Annotated[int, Field(ge=0), Rule("an integer of at least 0")]

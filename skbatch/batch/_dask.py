@@ -1,0 +1,371 @@
+"""Batches as tasks of a Dask cluster."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from sklearn.base import clone
+from xgboost.core import XGBoostError
+
+from skbatch.batch._errors import describe
+from skbatch.batch._features import UniverseFeatures
+from skbatch.batch._tasks import Outcome, Task
+from skbatch.batch._work import attempt_task, labels_of
+from skbatch.exceptions import ConfigError, ModelFitError
+from skbatch.feature_extraction import BatchRecipe
+from skbatch.forecasting import BatchXGBoostForecaster
+from skbatch.forecasting._decomposition import Decomposition
+from skbatch.forecasting._pool import (
+    PoolDates,
+    PooledModel,
+    StoredPool,
+    TickerRows,
+    collect_rows,
+    train_pool,
+)
+from skbatch.forecasting._tasks import predict_rows
+
+__all__ = ["DaskEngine", "find_client"]
+
+# How often a training that lost a worker is begun anew.
+ATTEMPTS = 3
+# Seconds until the cluster must have noticed that a worker is gone.
+PATIENCE = 5.0
+
+
+def find_client() -> Any:
+    """Give the client of the Dask cluster in use.
+
+    Raises
+    ------
+    ImportError
+        If Dask is not installed.
+    ConfigError
+        If no client has been started.
+    """
+    try:
+        import distributed
+        import xgboost.dask  # noqa: F401
+    except ImportError as error:
+        raise ImportError(
+            f"engine='dask' must have Dask. Got {error}. Install it with "
+            "`pip install 'skbatch[dask]'`."
+        ) from error
+    try:
+        return distributed.default_client()
+    except ValueError as error:
+        raise ConfigError(
+            "engine='dask' must have a Dask client. Got none. Start one before, as in "
+            "`client = distributed.Client(n_workers=2)`, or pass engine='local'."
+        ) from error
+
+
+class DaskEngine:
+    """Runs the work of a system on a Dask cluster.
+
+    Parameters
+    ----------
+    client : distributed.Client
+        Client of the cluster.
+    universe : UniverseFeatures
+        Features of the training rows.
+    labels : DataFrame of shape (n_dates, n_labels)
+        Labels of all tickers.
+
+    Notes
+    -----
+    A batch's recipe, the prices of its tickers and what compares them with others, is
+    kept in the graph, so that it outlives the worker that holds it; what all tickers
+    share is computed once and copied to every worker. Features are computed where they
+    are used, and never travel.
+    """
+
+    def __init__(
+        self, client: Any, universe: UniverseFeatures, labels: pd.DataFrame
+    ) -> None:
+        self.client = client
+        self.universe = universe
+        self.labels = labels
+        self._shared: Any = None
+        self._recipes: dict[tuple[str, ...], Any] = {}
+
+    @property
+    def n_threads(self) -> int:
+        """Threads of all workers."""
+        return sum(self.client.nthreads().values())
+
+    def train(
+        self,
+        learners: Sequence[tuple[str, Any]],
+        batches: Sequence[tuple[str, ...]],
+        dates: PoolDates,
+    ) -> dict[str, PooledModel]:
+        """Train pooled models on the rows of all batches, where these are.
+
+        Parameters
+        ----------
+        learners : sequence of (str, estimator)
+            Unfitted forecasters that are trained on the same rows, by their keys.
+        batches : sequence of tuple of str
+            Tickers of each batch.
+        dates : dict of int to tuple of ndarray
+            Training dates and tail of each horizon.
+
+        Returns
+        -------
+        dict of str to PooledModel
+            A model for each key.
+
+        Raises
+        ------
+        ModelFitError
+            If every attempt loses a worker.
+        """
+        for _ in range(ATTEMPTS):
+            workers = set(self.client.nthreads())
+            try:
+                rows = self._stack(learners[0][1], batches, dates)
+                return {
+                    key: self._train(learner, rows, batches)
+                    for key, learner in learners
+                }
+            except _lost() as error:
+                # The same workers would fail in the same way again.
+                if not self._has_lost(workers):
+                    raise
+                lost = describe(error)
+                self.client.wait_for_workers(1)
+        raise ModelFitError(f"{ATTEMPTS} trainings lost a worker, the last: {lost}")
+
+    def outcomes(
+        self, tasks: Mapping[int, Task], models: Mapping[Any, Any], handler: Any
+    ) -> Iterator[tuple[int, Outcome]]:
+        """Run tasks on the cluster, and give each outcome as it comes.
+
+        Parameters
+        ----------
+        tasks : dict of int to Task
+            What to run, by its place.
+        models : dict of str to estimator
+            Unfitted forecaster of each rung.
+        handler : BatchErrorHandler
+            Fits them.
+        """
+        from distributed import KilledWorker, as_completed
+
+        self._prepare([task.batch.tickers for task in tasks.values()])
+        futures = {
+            self._submit(
+                _fit,
+                task,
+                self._recipes[task.batch.tickers],
+                self._shared,
+                labels_of(self.labels, task.batch.tickers),
+                clone(models[task.rung]),
+                handler,
+                self.universe.typical,
+            ): place
+            for place, task in tasks.items()
+        }
+        for future in as_completed(list(futures)):
+            place = futures.pop(future)
+            try:
+                outcome = future.result()
+            except KilledWorker as error:
+                outcome = Outcome(stopped="died", error=describe(error))
+            yield place, outcome
+
+    def _has_lost(self, workers: set[str]) -> bool:
+        """Tell whether one of the workers is gone, once the cluster knows."""
+        deadline = time.monotonic() + PATIENCE
+        while workers <= set(self.client.nthreads()):
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(0.1)
+        return True
+
+    def _stack(
+        self, learner: Any, batches: Sequence[tuple[str, ...]], dates: PoolDates
+    ) -> list[Any]:
+        """Stack the rows of each batch on a worker."""
+        self._prepare(batches)
+        return [
+            self._submit(
+                _stacked,
+                self._recipes[tickers],
+                self._shared,
+                labels_of(self.labels, tickers),
+                clone(learner),
+                dates,
+            )
+            for tickers in batches
+        ]
+
+    def _train(
+        self, learner: Any, rows: list[Any], batches: Sequence[tuple[str, ...]]
+    ) -> PooledModel:
+        """Train one learner on stacked rows."""
+        learner = clone(learner)
+        distributed = isinstance(learner, BatchXGBoostForecaster)
+        if not distributed or learner.early_stopping_rounds is not None:
+            return self._train_here(learner, rows, batches)
+        sizes = self.client.gather([self._submit(_sizes, part) for part in rows])
+        models, shrinkages = {}, {}
+        for horizon in sizes[0]:
+            parts = [
+                (part, size[horizon])
+                for part, size in zip(rows, sizes, strict=True)
+                if size[horizon][0]
+            ]
+            models[horizon] = self._boost(learner, parts, horizon)
+            model = self.client.scatter(models[horizon], broadcast=True)
+            tails = [self._submit(_tail, part, horizon, model) for part in rows]
+            found = [tail for tail in self.client.gather(tails) if tail is not None]
+            shrinkages[horizon] = _judge(learner, found, horizon)
+        return PooledModel(models, shrinkages)
+
+    def _boost(self, learner: Any, parts: list[Any], horizon: int) -> Any:
+        """Train trees on rows that stay where they are."""
+        import dask.array as da
+        import xgboost.dask as dxgb
+
+        if not parts:
+            raise ModelFitError(f"horizon {horizon} must have usable labels. Got none.")
+        X, y = (
+            da.concatenate(
+                [
+                    da.from_delayed(
+                        self._submit(take, part, horizon), shape, np.float32
+                    )
+                    for part, (n_rows, width) in parts
+                    for shape in [(n_rows, width)[:ndim]]
+                ]
+            )
+            for take, ndim in ((_inputs, 2), (_targets, 1))
+        )
+        matrix = dxgb.DaskQuantileDMatrix(self.client, X, y, max_bin=learner.max_bin)
+        learner._start_training()
+        params = learner.booster_params(int(X.shape[0]))
+        # Each worker uses the threads that it has.
+        params.pop("nthread")
+        trained = dxgb.train(
+            self.client, params, matrix, learner.n_estimators, verbose_eval=False
+        )
+        return learner.booster_model(trained["booster"])
+
+    def _train_here(
+        self, learner: Any, rows: list[Any], batches: Sequence[tuple[str, ...]]
+    ) -> PooledModel:
+        """Fetch the rows batch by batch, and train on them in this process."""
+        with tempfile.TemporaryDirectory(prefix=".skbatch-") as folder:
+            pool = StoredPool(Path(folder), self.universe.tickers)
+            for tickers, part in zip(batches, rows, strict=True):
+                pool.add(tickers, part.result())
+            return train_pool(learner, pool.pool())
+
+    def _prepare(self, batches: Sequence[tuple[str, ...]]) -> None:
+        """Hand the recipes of batches to the cluster."""
+        new = [tickers for tickers in batches if tickers not in self._recipes]
+        if not new:
+            return
+        recipes, shared = self.universe.recipes(new)
+        if self._shared is None:
+            self._shared = self._submit(_identity, shared)
+            self.client.replicate([self._shared])
+        for tickers, recipe in zip(new, recipes, strict=True):
+            self._recipes[tickers] = self._submit(_identity, recipe)
+
+    def _submit(self, function: Any, *args: Any) -> Any:
+        """Submit a task that is not shared with other runs."""
+        with _large_graphs():
+            return self.client.submit(function, *args, pure=False)
+
+
+@contextmanager
+def _large_graphs() -> Iterator[None]:
+    """Send recipes in the graph without being told that they are large."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Sending large graph")
+        yield
+
+
+def _lost() -> tuple[type[BaseException], ...]:
+    """List the errors that a lost worker can show as."""
+    from concurrent.futures import CancelledError
+
+    from distributed import KilledWorker
+
+    return (
+        XGBoostError,
+        ValueError,
+        RuntimeError,
+        OSError,
+        KilledWorker,
+        CancelledError,
+    )
+
+
+def _identity(value: Any) -> Any:
+    return value
+
+
+def _stacked(
+    recipe: BatchRecipe,
+    shared: np.ndarray,
+    labels: pd.DataFrame,
+    learner: Any,
+    dates: PoolDates,
+) -> dict[int, TickerRows]:
+    """Stack the rows of one batch."""
+    return collect_rows(learner, recipe.frame(shared), labels, dates)
+
+
+def _sizes(rows: Mapping[int, TickerRows]) -> dict[int, tuple[int, int]]:
+    return {horizon: part.train.X.shape for horizon, part in rows.items()}
+
+
+def _inputs(rows: Mapping[int, TickerRows], horizon: int) -> np.ndarray:
+    return rows[horizon].train.X
+
+
+def _targets(rows: Mapping[int, TickerRows], horizon: int) -> np.ndarray:
+    return rows[horizon].train.y.astype(np.float32)
+
+
+def _tail(
+    rows: Mapping[int, TickerRows], horizon: int, model: Any
+) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
+    """Forecast the tail of one batch: labels, forecasts and dates."""
+    tail = rows[horizon].tail
+    if tail is None:
+        return None
+    return tail.y, predict_rows(model, tail.X), tail.dates
+
+
+def _judge(learner: Any, tails: list[Any], horizon: int) -> float:
+    """Find the factor of the forecasts in the tails of all batches."""
+    y, forecast, dates = (
+        map(np.concatenate, zip(*tails, strict=True)) if tails else [np.empty(0)] * 3
+    )
+    return Decomposition.of(learner).shrinkage(y, forecast, dates, horizon)
+
+
+def _fit(
+    task: Task,
+    recipe: BatchRecipe,
+    shared: np.ndarray,
+    labels: pd.DataFrame,
+    model: Any,
+    handler: Any,
+    typical: np.ndarray | None,
+) -> Outcome:
+    """Compute features and fit one task on a worker."""
+    return attempt_task(task, recipe.frame(shared), labels, model, handler, typical)
