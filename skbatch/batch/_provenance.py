@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -70,24 +70,21 @@ class Provenance:
 
     def fill_row(self, member: Member, X: pd.DataFrame) -> np.ndarray | float:
         """Forecast one row, say who serves it, and give the forecasts."""
-        model = member.forecaster
-        table, error = forecast_member(member, X, self.labels)
+        server = server_of(member.forecaster)
+        table, servers, error = _forecast_and_servers(member, X, self.labels)
         if error:
             self.fill(member, NO_MODEL, f"forecast failed ({error})")
             return np.nan
         forecasts = table.to_numpy()[0]
         finite = np.isfinite(forecasts)
-        server = server_of(model)
-        fitted = getattr(server, "provenance_", None)
-        if fitted is None:
-            models = np.where(finite, type(model).__name__, NO_MODEL)
-            seen = [
-                _is_observed(X, ticker) for ticker in table.columns.get_level_values(-1)
-            ]
+        if servers is None:
+            models = np.where(finite, type(member.forecaster).__name__, NO_MODEL)
+            seen = table.columns.get_level_values(-1).isin(_observed_tickers(X))
             why = np.where(seen, "forecast not finite", UNOBSERVED)
             reasons = np.where(finite, "", why)
         else:
-            models = server.predict_provenance(X).iloc[0].to_numpy()
+            models = servers.iloc[0].to_numpy()
+            fitted = server.provenance_
             same = models == fitted["model"].to_numpy()
             other = np.where(
                 finite,
@@ -110,9 +107,37 @@ def forecast_member(
     member: Member, X: pd.DataFrame, labels: pd.Index
 ) -> tuple[pd.DataFrame, str]:
     """Forecast with one member: a table of its labels, and the error if it failed."""
+    return _forecast(member, X, labels, member.forecaster.predict)
+
+
+def _forecast_and_servers(
+    member: Member, X: pd.DataFrame, labels: pd.Index
+) -> tuple[pd.DataFrame, pd.DataFrame | None, str]:
+    """Forecast with one member, and name the model behind each cell if it knows."""
+    model, server = member.forecaster, server_of(member.forecaster)
+    servers: list[pd.DataFrame] = []
+
+    def predict(X: pd.DataFrame) -> pd.DataFrame:
+        forecasts, names = model.predict_with_provenance(X)
+        servers.append(names)
+        return forecasts
+
+    if hasattr(model, "predict_with_provenance"):
+        table, error = _forecast(member, X, labels, predict)
+    else:
+        table, error = _forecast(member, X, labels, model.predict)
+        if not error and hasattr(server, "provenance_"):
+            servers.append(server.predict_provenance(X))
+    return table, servers[0] if servers else None, error
+
+
+def _forecast(
+    member: Member, X: pd.DataFrame, labels: pd.Index, predict: Callable[..., Any]
+) -> tuple[pd.DataFrame, str]:
+    """Bring forecasts into the order of the labels; NaN and the error if they fail."""
     columns = labels[labels.get_level_values(-1).isin(member.tickers)]
     try:
-        values = member.forecaster.predict(X)
+        values = predict(X)
     except FAILURES as error:
         return pd.DataFrame(np.nan, X.index, columns), describe(error)
     if isinstance(values, pd.DataFrame):
@@ -121,7 +146,7 @@ def forecast_member(
     return pd.DataFrame(table, X.index, columns), ""
 
 
-def _is_observed(X: pd.DataFrame, ticker: str) -> bool:
-    """Tell whether a ticker has a finite feature of its own in the last row."""
-    own = [column for column in X.columns if split_column(column)[0] == ticker]
-    return bool(np.isfinite(X[own].iloc[-1]).any())
+def _observed_tickers(X: pd.DataFrame) -> set[str | None]:
+    """Find the tickers with a finite feature of their own in the last row."""
+    finite = np.isfinite(X.to_numpy()[-1])
+    return {split_column(column)[0] for column in X.columns[finite]}

@@ -166,10 +166,7 @@ class FallbackForecaster(
         DataFrame, Series or ndarray, as `y` was
             Expected simple returns over the horizon; NaN where no model can serve.
         """
-        check_is_fitted(self)
-        features = check_features(self, X, reset=False)
-        forecasts, _ = self._serve(X, features)
-        return self.layout_.wrap(forecasts, features.index)
+        return self.predict_with_provenance(X)[0]
 
     def predict_provenance(self, X: Any) -> Any:
         """Name the model that serves each ticker at each date of `X`.
@@ -184,11 +181,29 @@ class FallbackForecaster(
         DataFrame, Series or ndarray of str, as `y` was
             Class name of the forecaster, or ``"none"`` where the forecast is NaN.
         """
+        return self.predict_with_provenance(X)[1]
+
+    def predict_with_provenance(self, X: Any) -> tuple[Any, Any]:
+        """Forecast, and name the model behind each forecast, in one go.
+
+        Parameters
+        ----------
+        X : DataFrame or array-like of shape (n_dates, n_columns)
+            Feature frame with the columns seen in `fit`.
+
+        Returns
+        -------
+        forecasts : DataFrame, Series or ndarray, as `y` was
+            As from :meth:`predict`.
+        provenance : DataFrame, Series or ndarray of str, as `y` was
+            As from :meth:`predict_provenance`.
+        """
         check_is_fitted(self)
         features = check_features(self, X, reset=False)
-        _, server = self._serve(X, features)
+        forecasts, server = self._serve(X, features)
         names = np.array([*self._names(), NO_MODEL], dtype=object)
-        return self.layout_.wrap(names[server], features.index)
+        wrap, index = self.layout_.wrap, features.index
+        return wrap(forecasts, index), wrap(names[server], index)
 
     def _fit_one(
         self, role: str, model: Any, X: Any, y: Any, progress: Progress

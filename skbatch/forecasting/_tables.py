@@ -177,9 +177,11 @@ def check_features(estimator: Any, X: Any, *, reset: bool) -> FeatureTable:
         "ensure_min_samples": 2 if reset else 1,
     }
     if isinstance(X, pd.DataFrame) and set(X.dtypes) <= {np.dtype(t) for t in "fd"}:
-        # check_array looks at every column's dtype, which takes longer than a
-        # forecast of a few rows when there are tens of thousands of columns.
-        validate_data(estimator, X=X, reset=reset, skip_check_array=True)
+        # check_array looks at every column's dtype, and validate_data at every name
+        # several times: with tens of thousands of columns both take longer than a
+        # forecast of a few rows.
+        if reset or not _has_names(X, estimator):
+            validate_data(estimator, X=X, reset=reset, skip_check_array=True)
         values = check_array(X.to_numpy(), estimator=estimator, input_name="X", **rules)
     else:
         values = validate_data(estimator, X=X, reset=reset, **rules)
@@ -190,6 +192,14 @@ def check_features(estimator: Any, X: Any, *, reset: bool) -> FeatureTable:
         estimator.panel_columns_ = PanelColumns.parse(names)
     index = X.index if isinstance(X, pd.DataFrame) else None
     return FeatureTable(values, estimator.panel_columns_, index)
+
+
+def _has_names(X: pd.DataFrame, estimator: Any) -> bool:
+    """Tell whether the columns are exactly those of `fit`."""
+    names = getattr(estimator, "feature_names_in_", ())
+    if X.shape[1] != len(names):
+        return False
+    return bool((X.columns.to_numpy(dtype=object) == names).all())
 
 
 def check_labels(
