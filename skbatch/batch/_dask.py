@@ -137,9 +137,9 @@ class DaskEngine:
                     key: self._train(learner, rows, batches)
                     for key, learner in learners
                 }
-            except _lost() as error:
+            except Exception as error:
                 # The same workers would fail in the same way again.
-                if not self._has_lost(workers):
+                if not (_may_be_loss(error) and self._has_lost(workers)):
                     raise
                 lost = describe(error)
                 self.client.wait_for_workers(1)
@@ -297,20 +297,16 @@ def _large_graphs() -> Iterator[None]:
         yield
 
 
-def _lost() -> tuple[type[BaseException], ...]:
-    """List the errors that a lost worker can show as."""
+def _may_be_loss(error: Exception) -> bool:
+    """Tell whether an error is one that a lost worker can show as."""
     from concurrent.futures import CancelledError
 
     from distributed import KilledWorker
 
-    return (
-        XGBoostError,
-        ValueError,
-        RuntimeError,
-        OSError,
-        KilledWorker,
-        CancelledError,
-    )
+    if isinstance(error, ValueError | RuntimeError):
+        # XGBoost's own check of who has which rows.
+        return "worker" in str(error) or isinstance(error, XGBoostError)
+    return isinstance(error, KilledWorker | CancelledError | OSError)
 
 
 def _identity(value: Any) -> Any:

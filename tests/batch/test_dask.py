@@ -1,0 +1,230 @@
+"""The work of a system on a real cluster of two processes."""
+
+import os
+import signal
+import threading
+import warnings
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from skbatch import (
+    BatchForecastingSystem,
+    BatchLinearForecaster,
+    BatchXGBoostForecaster,
+    FallbackForecaster,
+    SharedFeatureExtractor,
+)
+from skbatch.batch import _dask
+from skbatch.datasets import make_panel
+from skbatch.exceptions import ConfigError
+
+distributed = pytest.importorskip("distributed")
+# Dask and XGBoost leave sockets and loops to the garbage collector.
+pytestmark = pytest.mark.filterwarnings("ignore")
+
+
+@pytest.fixture(scope="module")
+def client():
+    """A client of two worker processes; starting them takes seconds."""
+    import dask
+
+    # Two deaths, not four, until a task is given up: each takes seconds.
+    with (
+        dask.config.set({"distributed.scheduler.allowed-failures": 1}),
+        distributed.LocalCluster(
+            n_workers=2, threads_per_worker=1, dashboard_address=None
+        ) as cluster,
+        distributed.Client(cluster) as client,
+    ):
+        yield client
+
+
+@pytest.fixture(scope="module")
+def prices():
+    return make_panel(500, 12, random_state=0, signal="linear")
+
+
+def make_system(engine, forecaster, **params):
+    features = SharedFeatureExtractor(windows=(5, 21, 63), cache_size=0)
+    return BatchForecastingSystem(
+        5, features=features, forecaster=forecaster, engine=engine, **params
+    )
+
+
+def trees(**params):
+    return BatchXGBoostForecaster(n_estimators=30, n_jobs=1, **params)
+
+
+@pytest.mark.usefixtures("client")
+def test_trees_without_draws_are_those_of_one_machine(prices):
+    """With a bin for every value, only the order of sums differs."""
+    exact = trees(subsample=1.0, colsample_bytree=1.0, max_bin=2**14)
+    forecaster = FallbackForecaster(exact, BatchLinearForecaster())
+    local, remote = (
+        make_system(engine, forecaster).fit(prices) for engine in ("local", "dask")
+    )
+    assert len(remote.fitted_.batches) == 4
+    assert len(local.fitted_.batches) == 1
+    expected = local.predict(prices)
+    pd.testing.assert_frame_equal(
+        remote.predict(prices), expected, rtol=1e-3, atol=1e-3 * np.nanstd(expected)
+    )
+    pd.testing.assert_series_equal(
+        remote.provenance_["model"], local.provenance_["model"]
+    )
+    assert remote.events_.empty
+
+
+@pytest.mark.usefixtures("client")
+def test_draws_and_bins_matter_no_more_than_another_seed(prices):
+    """The default settings draw rows by place, which differs between engines."""
+    seeds = [
+        make_system("local", trees(random_state=seed)).fit(prices).predict(prices)
+        for seed in range(4)
+    ]
+    remote = make_system("dask", trees()).fit(prices).predict(prices)
+    spread = [np.nanstd(seeds[0] - other) for other in seeds[1:]]
+    assert np.nanstd(seeds[0] - remote) < 1.5 * max(spread)
+
+
+@pytest.mark.usefixtures("client")
+@pytest.mark.parametrize(
+    "forecaster",
+    [
+        BatchLinearForecaster(),
+        BatchLinearForecaster("per_ticker"),
+        trees(strategy="per_ticker"),
+        trees(early_stopping_rounds=5),
+    ],
+    ids=["ridge", "ridge per ticker", "trees per ticker", "early stopping"],
+)
+def test_other_forecasters_forecast_the_same(forecaster, prices):
+    local, remote = (
+        make_system(engine, forecaster).fit(prices).predict(prices)
+        for engine in ("local", "dask")
+    )
+    pd.testing.assert_frame_equal(local, remote, rtol=1e-9)
+
+
+@pytest.mark.usefixtures("client")
+def test_several_horizons_and_batches_of_the_user(prices):
+    options = {"max_batch_size": 5}
+    forecaster = trees(subsample=1.0, colsample_bytree=1.0, max_bin=2**14)
+    local, remote = (
+        make_system(engine, forecaster, **options)
+        .set_params(horizon=(1, 5))
+        .fit(prices)
+        for engine in ("local", "dask")
+    )
+    expected = local.predict(prices)
+    pd.testing.assert_frame_equal(
+        remote.predict(prices), expected, rtol=1e-3, atol=1e-3 * np.nanstd(expected)
+    )
+
+
+def kill_a_worker(client):
+    pids = client.run(os.getpid)
+    os.kill(next(iter(pids.values())), signal.SIGKILL)
+
+
+def test_a_worker_killed_in_training_does_not_lose_the_run(client, prices, monkeypatch):
+    """The training is begun anew; rows that died with the worker are stacked again."""
+    boost, attempts = _dask.DaskEngine._boost, []
+
+    def disturbed(self, *args):
+        attempts.append(args)
+        if len(attempts) == 1:
+            threading.Timer(0.3, kill_a_worker, [client]).start()
+        return boost(self, *args)
+
+    monkeypatch.setattr(_dask.DaskEngine, "_boost", disturbed)
+    forecaster = trees(subsample=1.0, colsample_bytree=1.0, max_bin=2**14)
+    forecaster.set_params(n_estimators=300, learning_rate=0.01)
+    remote = make_system("dask", forecaster).fit(prices)
+    assert len(attempts) == 2
+    assert remote.events_.empty
+    expected = make_system("local", forecaster).fit(prices).predict(prices)
+    pd.testing.assert_frame_equal(
+        remote.predict(prices), expected, rtol=1e-3, atol=1e-2 * np.nanstd(expected)
+    )
+
+
+def test_a_worker_killed_in_a_batch_does_not_lose_the_run(client, prices, monkeypatch):
+    outcomes = _dask.DaskEngine.outcomes
+
+    def disturbed(self, *args):
+        threading.Timer(0.05, kill_a_worker, [client]).start()
+        yield from outcomes(self, *args)
+
+    monkeypatch.setattr(_dask.DaskEngine, "outcomes", disturbed)
+    forecaster = trees(strategy="per_ticker")
+    remote = make_system("dask", forecaster).fit(prices)
+    expected = make_system("local", forecaster).fit(prices)
+    pd.testing.assert_frame_equal(
+        remote.predict(prices), expected.predict(prices), rtol=1e-9
+    )
+
+
+@pytest.mark.usefixtures("client")
+def test_a_batch_that_kills_every_worker_is_recovered(prices):
+    """What Dask gives up on is tried alone in a process, as without Dask."""
+    first = prices.columns[0]
+
+    class Deadly(BatchLinearForecaster):
+        def __init__(self, strategy="per_ticker", market_return=None):
+            super().__init__(strategy, market_return=market_return)
+
+        def fit(self, X, y):
+            import distributed as dd
+
+            try:
+                dd.get_worker()
+            except ValueError:
+                return super().fit(X, y)
+            if y.columns[0] == first:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return super().fit(X, y)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        system = make_system("dask", Deadly()).fit(prices)
+    assert system.forecast().expected_returns.notna().all()
+    assert "tried again in its own process" in set(system.events_["step"])
+
+
+@pytest.mark.usefixtures("client")
+def test_errors_of_arguments_are_raised(prices):
+    with pytest.raises(ValueError, match="device must be"):
+        make_system("dask", trees(device="abacus")).fit(prices)
+
+
+def test_trainings_that_always_lose_a_worker_end(client, prices, monkeypatch):
+    def dying(self, *_):
+        raise RuntimeError("Missing required workers: {planted}")
+
+    monkeypatch.setattr(_dask.DaskEngine, "_boost", dying)
+    monkeypatch.setattr(_dask.DaskEngine, "_has_lost", lambda *_: True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        system = make_system("dask", trees()).fit(prices)
+    assert list(system.events_["step"]) == ["a model per batch"]
+    assert "3 trainings lost a worker" in system.events_["error"][0]
+
+
+def test_without_a_client_the_error_says_how_to_start_one(prices, monkeypatch):
+    def none():
+        raise ValueError("No client found.")
+
+    monkeypatch.setattr(distributed, "default_client", none)
+    with pytest.raises(
+        ConfigError, match=r"must have a Dask client.*Client\(n_workers"
+    ):
+        make_system("dask", trees()).fit(prices)
+
+
+def test_without_dask_the_error_names_the_extra(prices, monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "distributed", None)
+    with pytest.raises(ImportError, match=r"skbatch\[dask\]"):
+        make_system("dask", trees()).fit(prices)
