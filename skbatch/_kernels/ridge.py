@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
 __all__ = [
+    "Moments",
     "linear_forecast",
+    "merged_moments",
     "moments",
+    "normal_equations",
+    "part_moments",
     "path_errors",
     "ridge_path",
+    "solved_path",
     "standardise",
 ]
 
@@ -20,8 +25,11 @@ MAX_SCORE = 5.0
 BLOCK_CELLS = 2**22
 
 
-def moments(X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and standard deviation of the finite values of each column.
+Moments = tuple[np.ndarray, np.ndarray, np.ndarray]
+
+
+def part_moments(X: np.ndarray) -> Moments:
+    """Count, mean and sum of squared deviations of the finite values of each column.
 
     Parameters
     ----------
@@ -30,28 +38,72 @@ def moments(X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
     Returns
     -------
+    count, mean, spread : ndarray of shape (n_inputs,), dtype float64
+        All 0 for a column without finite values.
+    """
+    parts = [_block_moments(X[rows]) for rows in _blocks(*X.shape)]
+    return merged_moments(parts or [_block_moments(X[:0])])
+
+
+def merged_moments(parts: Sequence[Moments]) -> Moments:
+    """Put the moments of parts of the rows together.
+
+    Parameters
+    ----------
+    parts : sequence of tuple of ndarray
+        From :func:`part_moments`.
+
+    Returns
+    -------
+    count, mean, spread : ndarray of shape (n_inputs,), dtype float64
+        Those of all rows.
+
+    References
+    ----------
+    .. [1] Chan, T. F., Golub, G. H. and LeVeque, R. J. (1983). Algorithms for
+       computing the sample variance. The American Statistician, 37(3), 242–247.
+    """
+    count, mean, spread = (values.copy() for values in parts[0])
+    for more, other, deviations in parts[1:]:
+        step = other - mean
+        share = more / np.maximum(count + more, 1.0)
+        spread += deviations + step**2 * count * share
+        mean += step * share
+        count += more
+    return count, mean, spread
+
+
+def moments(parts: Sequence[Moments]) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and standard deviation of the finite values of each column.
+
+    Parameters
+    ----------
+    parts : sequence of tuple of ndarray
+        From :func:`part_moments`, of parts of the rows.
+
+    Returns
+    -------
     mean, deviation : ndarray of shape (n_inputs,), dtype float64
         Both 0 for a column without finite values; deviation 0 for a constant one.
     """
-    count, mean, spread = (np.zeros(X.shape[1]) for _ in range(3))
-    for rows in _blocks(*X.shape):
-        block = X[rows]
-        for number in range(X.shape[1]):
-            column = block[:, number].astype(np.float64)
-            column = column[np.isfinite(column)]
-            if not len(column):
-                continue
-            # Pairwise update of Chan, Golub and LeVeque (1983).
-            step = column.mean() - mean[number]
-            share = len(column) / (count[number] + len(column))
-            spread[number] += len(column) * column.var()
-            spread[number] += step**2 * count[number] * share
-            mean[number] += step * share
-            count[number] += len(column)
+    count, mean, spread = merged_moments(parts)
     deviation = np.sqrt(spread / np.maximum(count, 1.0))
     # A constant column's deviation is rounding noise of its level.
     deviation[deviation <= 1e-7 * np.abs(mean)] = 0.0
     return mean, deviation
+
+
+def _block_moments(block: np.ndarray) -> Moments:
+    """Moments of the rows of one block."""
+    count, mean, spread = (np.zeros(block.shape[1]) for _ in range(3))
+    for number in range(block.shape[1]):
+        column = block[:, number].astype(np.float64)
+        column = column[np.isfinite(column)]
+        if len(column):
+            count[number] = len(column)
+            mean[number] = column.mean()
+            spread[number] = column.var() * len(column)
+    return count, mean, spread
 
 
 def standardise(X: np.ndarray, mean: np.ndarray, deviation: np.ndarray) -> np.ndarray:
@@ -116,20 +168,65 @@ def ridge_path(
        Statistical Learning, 2nd ed., section 3.4.1 and exercise 18.4.
     """
     n_rows, n_inputs = X.shape
+    if n_inputs <= n_rows:
+        equations = [normal_equations(X, Y, mean, deviation)]
+        return solved_path(equations, n_rows, alphas)
+    scores = standardise(X, mean, deviation)
+    values, vectors = np.linalg.eigh(scores @ scores.T)
+    rotated = vectors.T @ Y
     penalty = np.asarray(alphas, dtype=np.float64)[:, None, None] * n_rows
-    if n_inputs > n_rows:
-        scores = standardise(X, mean, deviation)
-        values, vectors = np.linalg.eigh(scores @ scores.T)
-        rotated = vectors.T @ Y
-        dual = vectors @ (rotated / (np.maximum(values, 0.0)[:, None] + penalty))
-        return scores.T @ dual
-    gram = np.zeros((n_inputs, n_inputs))
-    moment = np.zeros((n_inputs, Y.shape[1]))
-    for rows in _blocks(n_rows, n_inputs):
+    dual = vectors @ (rotated / (np.maximum(values, 0.0)[:, None] + penalty))
+    return scores.T @ dual
+
+
+def normal_equations(
+    X: np.ndarray, Y: np.ndarray, mean: np.ndarray, deviation: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Sum the products of scores with scores and targets, block by block.
+
+    Parameters
+    ----------
+    X, Y, mean, deviation
+        As for :func:`ridge_path`; any part of the rows.
+
+    Returns
+    -------
+    gram : ndarray of shape (n_inputs, n_inputs)
+        Z'Z.
+    moment : ndarray of shape (n_inputs, n_outputs)
+        Z'Y.
+    """
+    gram = np.zeros((X.shape[1], X.shape[1]))
+    moment = np.zeros((X.shape[1], Y.shape[1]))
+    for rows in _blocks(*X.shape):
         scores = standardise(X[rows], mean, deviation)
         gram += scores.T @ scores
         moment += scores.T @ Y[rows]
+    return gram, moment
+
+
+def solved_path(
+    equations: Sequence[tuple[np.ndarray, np.ndarray]], n_rows: int, alphas: np.ndarray
+) -> np.ndarray:
+    """Solve the normal equations of parts of the rows together.
+
+    Parameters
+    ----------
+    equations : sequence of tuple of ndarray
+        From :func:`normal_equations`.
+    n_rows : int
+        Number of rows of all parts.
+    alphas : ndarray of shape (n_alphas,)
+        Penalties per row.
+
+    Returns
+    -------
+    ndarray of shape (n_alphas, n_inputs, n_outputs)
+        As from :func:`ridge_path`.
+    """
+    gram, moment = (np.sum(parts, axis=0) for parts in zip(*equations, strict=True))
     values, vectors = np.linalg.eigh(gram)
+    penalty = np.asarray(alphas, dtype=np.float64)[:, None, None] * n_rows
     rotated = vectors.T @ moment
     return vectors @ (rotated / (np.maximum(values, 0.0)[:, None] + penalty))
 

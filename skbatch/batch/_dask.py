@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 import time
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -31,7 +31,7 @@ from skbatch.forecasting._pool import (
     collect_rows,
     train_pool,
 )
-from skbatch.forecasting._tasks import predict_rows
+from skbatch.forecasting._tasks import Rows, predict_rows
 
 __all__ = ["DaskEngine", "find_client"]
 
@@ -163,7 +163,7 @@ class DaskEngine:
 
         self._prepare([task.batch.tickers for task in tasks.values()])
         futures = {
-            self._submit(
+            self.submit(
                 _fit,
                 task,
                 self._recipes[task.batch.tickers],
@@ -198,7 +198,7 @@ class DaskEngine:
         """Stack the rows of each batch on a worker."""
         self._prepare(batches)
         return [
-            self._submit(
+            self.submit(
                 _stacked,
                 self._recipes[tickers],
                 self._shared,
@@ -214,46 +214,41 @@ class DaskEngine:
     ) -> PooledModel:
         """Train one learner on stacked rows."""
         learner = clone(learner)
-        distributed = isinstance(learner, BatchXGBoostForecaster)
-        if not distributed or learner.early_stopping_rounds is not None:
+        learner._start_training()
+        trees = isinstance(learner, BatchXGBoostForecaster)
+        if trees and learner.early_stopping_rounds is not None:
+            # XGBoost averages a metric over workers; a correlation cannot be.
             return self._train_here(learner, rows, batches)
-        sizes = self.client.gather([self._submit(_sizes, part) for part in rows])
-        models, shrinkages = {}, {}
+        sizes = self.client.gather([self.submit(_sizes, part) for part in rows])
+        models: dict[int, Any] = {}
+        shrinkages: dict[int, float] = {}
         for horizon in sizes[0]:
-            parts = [
-                (part, size[horizon])
-                for part, size in zip(rows, sizes, strict=True)
-                if size[horizon][0]
-            ]
-            models[horizon] = self._boost(learner, parts, horizon)
-            model = self.client.scatter(models[horizon], broadcast=True)
-            tails = [self._submit(_tail, part, horizon, model) for part in rows]
-            found = [tail for tail in self.client.gather(tails) if tail is not None]
-            shrinkages[horizon] = _judge(learner, found, horizon)
+            placed = PlacedRows(self, rows, horizon, [size[horizon] for size in sizes])
+            models[horizon] = (
+                self._boost(learner, placed) if trees else learner.fit_parts(placed)
+            )
+            judged = placed.tail(_judged, models[horizon]) if placed.has_tail else []
+            shrinkages[horizon] = _shrinkage(learner, judged, horizon)
         return PooledModel(models, shrinkages)
 
-    def _boost(self, learner: Any, parts: list[Any], horizon: int) -> Any:
+    def _boost(self, learner: BatchXGBoostForecaster, rows: PlacedRows) -> Any:
         """Train trees on rows that stay where they are."""
         import dask.array as da
         import xgboost.dask as dxgb
 
-        if not parts:
-            raise ModelFitError(f"horizon {horizon} must have usable labels. Got none.")
+        if not rows.n_rows:
+            raise ModelFitError("The training rows must have labels. Got none.")
         X, y = (
             da.concatenate(
                 [
-                    da.from_delayed(
-                        self._submit(take, part, horizon), shape, np.float32
-                    )
-                    for part, (n_rows, width) in parts
-                    for shape in [(n_rows, width)[:ndim]]
+                    da.from_delayed(future, shape[:ndim], np.float32)
+                    for future, shape in rows.arrays(take)
                 ]
             )
             for take, ndim in ((_inputs, 2), (_targets, 1))
         )
         matrix = dxgb.DaskQuantileDMatrix(self.client, X, y, max_bin=learner.max_bin)
-        learner._start_training()
-        params = learner.booster_params(int(X.shape[0]))
+        params = learner.booster_params(rows.n_rows)
         # Each worker uses the threads that it has.
         params.pop("nthread")
         trained = dxgb.train(
@@ -278,15 +273,73 @@ class DaskEngine:
             return
         recipes, shared = self.universe.recipes(new)
         if self._shared is None:
-            self._shared = self._submit(_identity, shared)
-            self.client.replicate([self._shared])
+            self._shared = self.submit(_identity, shared)
         for tickers, recipe in zip(new, recipes, strict=True):
-            self._recipes[tickers] = self._submit(_identity, recipe)
+            self._recipes[tickers] = self.submit(_identity, recipe)
 
-    def _submit(self, function: Any, *args: Any) -> Any:
+    def submit(self, function: Any, *args: Any) -> Any:
         """Submit a task that is not shared with other runs."""
         with _large_graphs():
             return self.client.submit(function, *args, pure=False)
+
+
+class PlacedRows:
+    """Stacked rows of one horizon on the workers; a :class:`MappedRows`.
+
+    Parameters
+    ----------
+    engine : DaskEngine
+        Submits functions.
+    rows : list of Future
+        Rows of each batch.
+    horizon : int
+        Which of them.
+    sizes : list of tuple of int
+        Rows for training, inputs, and rows of the tail, of each batch.
+    """
+
+    def __init__(
+        self,
+        engine: DaskEngine,
+        rows: list[Any],
+        horizon: int,
+        sizes: list[tuple[int, int, int]],
+    ) -> None:
+        self.engine = engine
+        self.rows = rows
+        self.horizon = horizon
+        self.sizes = sizes
+        self.n_rows = sum(size[0] for size in sizes)
+        self.has_tail = any(size[2] for size in sizes)
+
+    def train(self, function: Callable[..., Any], *args: Any) -> list[Any]:
+        """Compute a function of the training rows of each batch."""
+        return self._mapped("train", function, args)
+
+    def tail(self, function: Callable[..., Any], *args: Any) -> list[Any]:
+        """Compute a function of the rows of each batch's tail."""
+        return self._mapped("tail", function, args)
+
+    def arrays(self, function: Callable[..., Any]) -> list[tuple[Any, tuple[int, int]]]:
+        """Give arrays on the workers with their shapes, without empty ones."""
+        return [
+            (
+                self.engine.submit(_on_rows, part, self.horizon, "train", function),
+                size[:2],
+            )
+            for part, size in zip(self.rows, self.sizes, strict=True)
+            if size[0]
+        ]
+
+    def _mapped(self, kind: str, function: Callable[..., Any], args: Any) -> list[Any]:
+        """Compute a function of some rows of each batch."""
+        # One copy for every worker, and not one in every task.
+        held = [self.engine.submit(_identity, argument) for argument in args]
+        futures = [
+            self.engine.submit(_on_rows, part, self.horizon, kind, function, *held)
+            for part in self.rows
+        ]
+        return self.engine.client.gather(futures)
 
 
 @contextmanager
@@ -324,32 +377,41 @@ def _stacked(
     return collect_rows(learner, recipe.frame(shared), labels, dates)
 
 
-def _sizes(rows: Mapping[int, TickerRows]) -> dict[int, tuple[int, int]]:
-    return {horizon: part.train.X.shape for horizon, part in rows.items()}
+def _sizes(rows: Mapping[int, TickerRows]) -> dict[int, tuple[int, int, int]]:
+    return {
+        horizon: (*part.train.X.shape, 0 if part.tail is None else len(part.tail.y))
+        for horizon, part in rows.items()
+    }
 
 
-def _inputs(rows: Mapping[int, TickerRows], horizon: int) -> np.ndarray:
-    return rows[horizon].train.X
+def _on_rows(
+    rows: Mapping[int, TickerRows],
+    horizon: int,
+    kind: str,
+    function: Callable[..., Any],
+    *args: Any,
+) -> Any:
+    """Compute a function of the rows of one batch."""
+    return function(getattr(rows[horizon], kind), *args)
 
 
-def _targets(rows: Mapping[int, TickerRows], horizon: int) -> np.ndarray:
-    return rows[horizon].train.y.astype(np.float32)
+def _inputs(rows: Rows) -> np.ndarray:
+    return rows.X
 
 
-def _tail(
-    rows: Mapping[int, TickerRows], horizon: int, model: Any
-) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
-    """Forecast the tail of one batch: labels, forecasts and dates."""
-    tail = rows[horizon].tail
-    if tail is None:
-        return None
-    return tail.y, predict_rows(model, tail.X), tail.dates
+def _targets(rows: Rows) -> np.ndarray:
+    return rows.y.astype(np.float32)
 
 
-def _judge(learner: Any, tails: list[Any], horizon: int) -> float:
+def _judged(rows: Rows, model: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Forecast a tail: labels, forecasts and dates."""
+    return rows.y, predict_rows(model, rows.X), rows.dates
+
+
+def _shrinkage(learner: Any, judged: list[Any], horizon: int) -> float:
     """Find the factor of the forecasts in the tails of all batches."""
     y, forecast, dates = (
-        map(np.concatenate, zip(*tails, strict=True)) if tails else [np.empty(0)] * 3
+        map(np.concatenate, zip(*judged, strict=True)) if judged else [np.empty(0)] * 3
     )
     return Decomposition.of(learner).shrinkage(y, forecast, dates, horizon)
 

@@ -61,15 +61,15 @@ class BatchForecastingSystem(CallbackSupportMixin, BatchForecasterMixin, PartsMi
     error_handler : BatchErrorHandler, default=None
         Screens the prices and recovers from failures; None means the defaults.
     max_batch_size : int, default=None
-        Largest number of tickers in a batch; None sets no limit. One batch of all
-        learns most.
+        Largest number of tickers in a batch; None sets no limit.
     memory_budget : str, int, float or None, default=None
         Largest resident memory of the process (with workers: of all together), as text
         such as ``"4GiB"``, bytes, or a fraction in (0, 1] of what is available when
         `fit` begins, beside what the process has by then. Batches become as small as
         it takes. None sets no limit.
     groups : dict, Series, "correlation" or None, default=None
-        What tickers of a batch have in common, see :class:`SimpleBatchManager`.
+        What tickers of a batch have in common, see :class:`SimpleBatchManager`. Batches
+        then have models of their own.
     n_jobs : int, default=None
         Batches fitted at the same time by joblib; None means 1, unless in a
         :func:`joblib.parallel_config` context, which also chooses the backend.
@@ -106,8 +106,9 @@ class BatchForecastingSystem(CallbackSupportMixin, BatchForecasterMixin, PartsMi
     -----
     What a batch must know of all tickers is computed from all of them: the features
     that compare tickers, the market return that labels are relative to, the typical
-    volatility. So models of single tickers (``strategy="per_ticker"``) forecast the
-    same however they are batched; pooled models learn from the tickers of their batch.
+    volatility. Pooled models are trained on the rows of all batches, which stream from a
+    temporary file, unless `groups` ask for models of their own. So batches change no
+    forecast; but a :class:`~skbatch.ConformalForecaster` calibrates within each.
 
     Examples
     --------

@@ -10,17 +10,21 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 
 from skbatch._kernels.ridge import (
+    Moments,
     linear_forecast,
     moments,
+    normal_equations,
+    part_moments,
     path_errors,
     ridge_path,
+    solved_path,
 )
 from skbatch.exceptions import ModelFitError
 from skbatch.forecasting._base import BaseBatchForecaster, Interval, StrOptions
 from skbatch.forecasting._decomposition import DECOMPOSITION_CONSTRAINTS, Decomposition
 from skbatch.forecasting._progress import Progress
 from skbatch.forecasting._tables import FeatureTable, LabelLayout
-from skbatch.forecasting._tasks import Rows
+from skbatch.forecasting._tasks import MappedRows, Rows
 
 __all__ = ["BatchLinearForecaster"]
 
@@ -173,10 +177,8 @@ class BatchLinearForecaster(BaseBatchForecaster):
         self, rows: Rows, validation: Rows | None, step: Callable[[], None]
     ) -> RidgeModel:
         """Fit all penalties, keep the one that serves the validation tail best."""
-        mean, deviation = moments(rows.X)
-        automatic = self.alpha == "auto" and validation is not None
-        fixed = 1.0 if self.alpha == "auto" else float(self.alpha)
-        alphas = ALPHAS if automatic else np.array([fixed])
+        mean, deviation = moments([part_moments(rows.X)])
+        alphas = self._alphas(tail=validation is not None)
         targets = rows.y.reshape(len(rows.y), -1)
         path = np.full((len(alphas), rows.X.shape[1], targets.shape[1]), np.nan)
         try:
@@ -187,15 +189,73 @@ class BatchLinearForecaster(BaseBatchForecaster):
                 )
         except np.linalg.LinAlgError as error:
             raise ModelFitError(f"LinAlgError: {error}") from error
-        best = 0
-        if automatic and validation is not None:
+        errors = np.zeros(len(alphas))
+        if len(alphas) > 1 and validation is not None:
             actual = validation.y.reshape(len(validation.y), -1)
             errors = path_errors(validation.X, actual, mean, deviation, path)
-            # What serves nobody is taken as it stands without a tail.
-            serves = np.isfinite(errors).all()
-            best = int(np.argmin(errors if serves else np.abs(ALPHAS - 1.0)))
-        coef = path[best, :, 0] if rows.y.ndim == 1 else path[best]
+        return self._chosen(mean, deviation, path, alphas, errors, rows.y.ndim)
+
+    def fit_parts(self, parts: MappedRows) -> RidgeModel:
+        """Fit the pooled model on rows that lie in several places.
+
+        Parameters
+        ----------
+        parts : MappedRows
+            Computes functions of the rows where these are.
+
+        Returns
+        -------
+        RidgeModel
+            The model of all rows together, up to the order of sums.
+        """
+        mean, deviation = moments(parts.train(_moments))
+        alphas = self._alphas(tail=parts.has_tail)
+        equations = parts.train(_equations, mean, deviation)
+        path = solved_path(equations, parts.n_rows, alphas)
+        errors = np.zeros(len(alphas))
+        if len(alphas) > 1:
+            errors = np.sum(parts.tail(_errors, mean, deviation, path), axis=0)
+        return self._chosen(mean, deviation, path, alphas, errors, 1)
+
+    def _alphas(self, tail: bool) -> np.ndarray:
+        """List the penalties to try, of which a tail can choose one."""
+        if self.alpha != "auto":
+            return np.array([float(self.alpha)])
+        return ALPHAS if tail else np.ones(1)
+
+    def _chosen(
+        self,
+        mean: np.ndarray,
+        deviation: np.ndarray,
+        path: np.ndarray,
+        alphas: np.ndarray,
+        errors: np.ndarray,
+        ndim: int,
+    ) -> RidgeModel:
+        """Keep the penalty with the least error in the tail."""
+        # What serves nobody is taken as it stands without a tail.
+        serves = np.isfinite(errors).all()
+        best = int(np.argmin(errors if serves else np.abs(alphas - 1.0)))
+        coef = path[best, :, 0] if ndim == 1 else path[best]
         return RidgeModel(mean, deviation, coef, float(alphas[best]))
+
+
+def _moments(rows: Rows) -> Moments:
+    return part_moments(rows.X)
+
+
+def _equations(
+    rows: Rows, mean: np.ndarray, deviation: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    return normal_equations(rows.X, rows.y[:, None], mean, deviation)
+
+
+def _errors(
+    rows: Rows, mean: np.ndarray, deviation: np.ndarray, path: np.ndarray
+) -> np.ndarray:
+    if not len(rows.y):
+        return np.zeros(len(path))
+    return path_errors(rows.X, rows.y[:, None], mean, deviation, path)
 
 
 def _same_rows(known: np.ndarray) -> list[tuple[np.ndarray, list[int]]]:

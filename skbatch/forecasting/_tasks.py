@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from numbers import Integral
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, Protocol
 
 import numpy as np
 
 from skbatch.forecasting._tables import FeatureTable
 
 __all__ = [
+    "MappedRows",
     "Rows",
     "Task",
     "TaskModel",
@@ -94,6 +96,27 @@ class Rows(NamedTuple):
     y: np.ndarray
     dates: np.ndarray
     series: np.ndarray | None = None
+
+
+class MappedRows(Protocol):
+    """Rows in several places, of which functions can be computed.
+
+    Attributes
+    ----------
+    n_rows : int
+        Number of training rows in all places.
+    has_tail : bool
+        Whether there are rows of a tail.
+    """
+
+    n_rows: int
+    has_tail: bool
+
+    def train(self, function: Callable[..., Any], *args: Any) -> list[Any]:
+        """Compute a function of the training rows of each place."""
+
+    def tail(self, function: Callable[..., Any], *args: Any) -> list[Any]:
+        """Compute a function of the rows of each place's tail."""
 
 
 def thinning(thin: int | Literal["auto"], horizon: int) -> int:

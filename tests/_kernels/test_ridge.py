@@ -1,3 +1,5 @@
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -9,8 +11,11 @@ from skbatch._kernels import ridge
 from skbatch._kernels.ridge import (
     linear_forecast,
     moments,
+    normal_equations,
+    part_moments,
     path_errors,
     ridge_path,
+    solved_path,
     standardise,
 )
 
@@ -36,7 +41,7 @@ def scikit_learn_ridge(X, Y, alpha):
 @pytest.mark.parametrize(("n_rows", "n_inputs"), [(60, 7), (7, 7), (9, 40), (2, 3)])
 def test_path_is_scikit_learns_ridge_at_every_penalty(n_rows, n_inputs):
     X, Y = make_inputs(n_rows, n_inputs)
-    path = ridge_path(X, Y, *moments(X), ALPHAS)
+    path = ridge_path(X, Y, *moments([part_moments(X)]), ALPHAS)
     assert path.shape == (3, n_inputs, 2)
     for coef, alpha in zip(path, ALPHAS, strict=True):
         np.testing.assert_allclose(coef, scikit_learn_ridge(X, Y, alpha), atol=1e-10)
@@ -45,7 +50,7 @@ def test_path_is_scikit_learns_ridge_at_every_penalty(n_rows, n_inputs):
 def test_path_of_collinear_inputs_is_the_minimum_norm_one():
     X, Y = make_inputs(50, 3)
     X = np.hstack([X, X, np.full((50, 1), 4.0, np.float32)])
-    coef = ridge_path(X, Y, *moments(X), np.array([1e-6]))[0]
+    coef = ridge_path(X, Y, *moments([part_moments(X)]), np.array([1e-6]))[0]
     np.testing.assert_allclose(coef[:3], coef[3:6], atol=1e-8)
     np.testing.assert_allclose(coef, scikit_learn_ridge(X, Y, 1e-6), atol=1e-8)
     assert (coef[6] == 0).all()
@@ -53,15 +58,17 @@ def test_path_of_collinear_inputs_is_the_minimum_norm_one():
 
 def test_blocks_of_rows_sum_to_the_whole(monkeypatch):
     X, Y = make_inputs(61, 4)
-    whole = ridge_path(X, Y, *moments(X), ALPHAS)
+    whole = ridge_path(X, Y, *moments([part_moments(X)]), ALPHAS)
     monkeypatch.setattr(ridge, "BLOCK_CELLS", 4 * 10)
-    np.testing.assert_allclose(ridge_path(X, Y, *moments(X), ALPHAS), whole, rtol=1e-9)
+    np.testing.assert_allclose(
+        ridge_path(X, Y, *moments([part_moments(X)]), ALPHAS), whole, rtol=1e-9
+    )
 
 
 def test_moments_are_those_of_the_finite_values():
     X, _ = make_inputs(80, 5)
     X[3, 2] = np.inf
-    mean, deviation = moments(X)
+    mean, deviation = moments([part_moments(X)])
     finite = np.where(np.isfinite(X), X, NAN).astype(np.float64)
     np.testing.assert_allclose(mean, np.nanmean(finite, axis=0), rtol=1e-12)
     np.testing.assert_allclose(deviation, np.nanstd(finite, axis=0), rtol=1e-12)
@@ -72,7 +79,7 @@ def test_constant_and_empty_columns_have_no_deviation_and_become_zero(level):
     X = np.full((1001, 2), np.float32(level))
     X[:, 1] = NAN
     X[::3, 0] = NAN
-    mean, deviation = moments(X)
+    mean, deviation = moments([part_moments(X)])
     np.testing.assert_allclose(mean, [np.float32(level), 0.0], rtol=1e-12)
     assert (deviation == 0).all()
     assert (standardise(X + np.float32(level) + 1, mean, deviation) == 0).all()
@@ -81,7 +88,7 @@ def test_constant_and_empty_columns_have_no_deviation_and_become_zero(level):
 def test_the_rounding_noise_of_a_constant_is_no_deviation():
     X = np.full((1000, 1), np.float32(123.4))
     X[7] = np.nextafter(X[7], np.float32(200))
-    mean, deviation = moments(X)
+    mean, deviation = moments([part_moments(X)])
     assert deviation[0] == 0
     assert mean[0] == pytest.approx(123.4)
 
@@ -89,7 +96,7 @@ def test_the_rounding_noise_of_a_constant_is_no_deviation():
 def test_moments_of_a_small_spread_on_a_high_level_survive():
     random = np.random.default_rng(0)
     X = (1e4 + random.normal(0, 1, (500, 1))).astype(np.float32)
-    assert moments(X)[1][0] == pytest.approx(1.0, rel=0.1)
+    assert moments([part_moments(X)])[1][0] == pytest.approx(1.0, rel=0.1)
 
 
 @given(st.integers(0, 2**32 - 1))
@@ -111,8 +118,8 @@ def test_scores_are_clipped_standardised_and_imputed_by_the_mean(seed):
 def test_inputs_are_left_as_they_were():
     X, Y = make_inputs(30, 4)
     before = X.copy(), Y.copy()
-    standardise(X, *moments(X))
-    ridge_path(X, Y, *moments(X), ALPHAS)
+    standardise(X, *moments([part_moments(X)]))
+    ridge_path(X, Y, *moments([part_moments(X)]), ALPHAS)
     np.testing.assert_array_equal(X, before[0])
     np.testing.assert_array_equal(Y, before[1])
 
@@ -152,3 +159,25 @@ def test_errors_of_a_path_are_sums_over_known_pairs(monkeypatch):
     np.testing.assert_allclose(path_errors(X, Y, mean, deviation, path), expected)
     nothing = path_errors(X, np.full_like(Y, NAN), mean, deviation, path)
     assert np.isnan(nothing).all()
+
+
+@given(
+    cuts=st.lists(st.integers(0, 60), max_size=4),
+    level=st.floats(-1e3, 1e3),
+    seed=st.integers(0, 2**16),
+)
+def test_parts_of_the_rows_give_what_all_rows_give(cuts, level, seed):
+    """Moments are NumPy's of all rows, and the path is that of one table."""
+    rng = np.random.default_rng(seed)
+    X = level + rng.standard_normal((60, 3))
+    X[rng.random(X.shape) < 0.2] = np.nan
+    Y = rng.standard_normal((60, 1))
+    edges = [0, *sorted(cuts), 60]
+    parts = [slice(*edge) for edge in itertools.pairwise(edges)]
+    mean, deviation = moments([part_moments(X[rows]) for rows in parts])
+    np.testing.assert_allclose(mean, np.nanmean(X, axis=0), rtol=1e-9, atol=1e-9)
+    np.testing.assert_allclose(deviation, np.nanstd(X, axis=0), rtol=1e-7)
+    equations = [normal_equations(X[r], Y[r], mean, deviation) for r in parts]
+    path = solved_path(equations, 60, ALPHAS)
+    expected = ridge_path(X, Y, mean, deviation, ALPHAS)
+    np.testing.assert_allclose(path, expected, rtol=1e-7, atol=1e-12)
