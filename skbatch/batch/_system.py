@@ -317,7 +317,12 @@ class BatchForecastingSystem(CallbackSupportMixin, BatchForecasterMixin, PartsMi
             returns[tickers.isin(list(quarantined))] = np.nan
             provenance.withdraw(quarantined)
         return ForecastResult(
-            panel.index[-1], self.horizon_, returns, provenance.table, performance
+            panel.index[-1],
+            self.horizon_,
+            returns,
+            provenance.table,
+            performance,
+            portfolio.periods_per_year,
         )
 
     def predict_batch(self, X: Any) -> dict[Any, float]:
