@@ -24,6 +24,7 @@ from skbatch.batch._portfolio import Portfolio
 from skbatch.batch._provenance import Provenance, forecast_member
 from skbatch.batch._result import ForecastResult
 from skbatch.batch._tasks import Event, Member
+from skbatch.batch._uncertain import SystemUncertaintyMixin
 from skbatch.exceptions import (
     BatchWarning,
     FallbackWarning,
@@ -38,7 +39,9 @@ from skbatch.panel import check_panel, forward_returns, read_panel
 __all__ = ["BatchForecastingSystem"]
 
 
-class BatchForecastingSystem(CallbackSupportMixin, BatchForecasterMixin, PartsMixin):
+class BatchForecastingSystem(
+    CallbackSupportMixin, SystemUncertaintyMixin, BatchForecasterMixin, PartsMixin
+):
     """Forecast every ticker of a portfolio from its prices, or say why not.
 
     Prices are screened, labels and features made of them, tickers split into batches
