@@ -15,7 +15,7 @@ from skbatch.batch import ForecastResult
 from skbatch.exceptions import PortfolioError, PortfolioWarning
 from skbatch.panel import WEEKDAYS_PER_YEAR
 
-__all__ = ["ExpectedReturns", "check_periods_per_year"]
+__all__ = ["ExpectedReturns", "check_periods_per_year", "warn_without_dates"]
 
 # What the screening says of a ticker whose prices ended, or stand still.
 _STALE = ("quarantined (stale): ", "quarantined (constant): ")
@@ -244,9 +244,8 @@ class ExpectedReturns(dict[str, float]):
         unit = f"over {span}"
         if self.annualized:
             unit = f"per year of {self.periods_per_year:g} rows, from {span} ahead"
-        return (
-            f"ExpectedReturns: {n_known} of {len(self)} tickers at {self.date}, {unit}"
-        )
+        date = str(self.date).removesuffix(" 00:00:00")
+        return f"ExpectedReturns: {n_known} of {len(self)} tickers at {date}, {unit}"
 
     def _repr_html_(self) -> str:
         return f"<p>{self!r}</p>{self.to_frame().to_html(max_rows=20)}"
@@ -256,8 +255,8 @@ def check_periods_per_year(value: Any, needed: bool) -> float:
     """Refuse what is no positive number, or not known although it is needed."""
     if not isinstance(value, Real) or isinstance(value, bool) or float(value) <= 0:
         raise ValueError(
-            f"`periods_per_year` must be a positive number. Got {value!r}. Pass such as "
-            "252 for daily prices of weekdays."
+            f"`periods_per_year` must be a positive number. Got {value!r}. Pass "
+            "such as 252 for daily prices of weekdays."
         )
     number = float(value)
     if needed and not math.isfinite(number):
@@ -267,6 +266,17 @@ def check_periods_per_year(value: Any, needed: bool) -> float:
             "annualize=False."
         )
     return number
+
+
+def warn_without_dates(stacklevel: int) -> None:
+    """Say that the rows of a year are a convention only."""
+    warnings.warn(
+        "The rows must have dates to tell how many make a year. Got row numbers, which "
+        f"are taken for weekdays: {WEEKDAYS_PER_YEAR:g} a year. Pass "
+        "`periods_per_year`.",
+        PortfolioWarning,
+        stacklevel=stacklevel,
+    )
 
 
 def _one_horizon(horizon: int | tuple[int, ...]) -> int:
@@ -287,13 +297,7 @@ def _year_of(result: ForecastResult, annualize: bool) -> float:
     """Tell the rows of a year, and say when that is a convention only."""
     has_dates = isinstance(result.date, pd.Timestamp | pd.Period)
     if annualize and not has_dates:
-        warnings.warn(
-            "The rows must have dates to tell how many make a year. Got row numbers, "
-            f"which are taken for weekdays: {WEEKDAYS_PER_YEAR:g} a year. Pass "
-            "`periods_per_year`.",
-            PortfolioWarning,
-            stacklevel=3,
-        )
+        warn_without_dates(stacklevel=4)
     return result.periods_per_year
 
 

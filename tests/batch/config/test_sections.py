@@ -85,7 +85,7 @@ def test_other_sections_have_the_defaults_of_system_and_extractor():
     assert in_force(config.features) == defaults(SharedFeatureExtractor)
     parameters = inspect.signature(BatchForecastingSystem).parameters
     settings = {
-        **in_force(config.batch),
+        **{k: v for k, v in in_force(config.batch).items() if k != "enabled"},
         "n_jobs": config.performance.n_jobs,
         "horizon": config.horizon,
         "preset": config.preset,
