@@ -177,7 +177,7 @@ class SystemUncertaintyMixin:
         check_n_bins(n_bins)
         scenarios = self.predict_scenarios(X, n_samples, random_state)
         labels = scenarios.columns
-        horizons = [self.horizon_] * len(labels)
+        horizons: list[Any] = [self.horizon_] * len(labels)
         if labels.nlevels > 1:
             horizons = list(labels.get_level_values(0))
         return rank_table(scenarios.to_numpy(), horizons, labels, n_bins)
