@@ -154,6 +154,13 @@ def check_matrix(covariance: pd.DataFrame) -> None:
             f"of {format_tickers(tickers[holes.any(axis=1)])}. Estimate it on dates "
             "that all tickers have, or leave these tickers out."
         )
+    crooked = np.abs(values - values.T) > 1e-6 * np.abs(values).max()
+    if crooked.any():
+        raise PortfolioError(
+            "`covariance` must be symmetric. Got other values below the diagonal than "
+            f"above it, of {format_tickers(tickers[crooked.any(axis=1)])}: its rows "
+            "may be labelled in another order than its columns. Label both alike."
+        )
     still = np.diag(values) <= 0
     if still.any():
         raise PortfolioError(
@@ -162,13 +169,6 @@ def check_matrix(covariance: pd.DataFrame) -> None:
             "prices stand still."
         )
     scale = np.sqrt(np.outer(np.diag(values), np.diag(values)))
-    crooked = np.abs(values - values.T) > 1e-6 * scale
-    if crooked.any():
-        raise PortfolioError(
-            "`covariance` must be symmetric. Got other values below the diagonal than "
-            f"above it, of {format_tickers(tickers[crooked.any(axis=1)])}: its rows "
-            "may be labelled in another order than its columns. Label both alike."
-        )
     lowest = float(np.linalg.eigvalsh(values / scale)[0])
     if lowest < -1e-7 * len(values):
         raise PortfolioError(

@@ -97,7 +97,7 @@ class Forecasts:
         year = expected.periods_per_year
         values = _as_series(dict(expected))
         reasons = expected.provenance["reason"].astype(str)
-        lacking = reasons.reindex(values.index[values.isna()]).fillna("")
+        lacking = reasons.reindex(values.index[~np.isfinite(values)]).fillna("")
         return cls(
             values,
             _one_span(expected.periods, periods),
