@@ -17,8 +17,8 @@ _DAILY = {6: 302.0, 7: 365.0}
 _SPACED = (52.0, 26.0, 24.0, 12.0, 6.0, 4.0, 2.0, 1.0)
 # Wide enough for months and for holidays, narrow enough to tell 26 from 24.
 _TOLERANCE = 0.035
-# Daily rows: most steps are of one day. Longer steps than these are holes.
-_LONGEST_DAILY_STEP = 5
+# Longer steps, in days and in those that are usual, are holes.
+_LONGEST_WEEKEND = 5
 _LONGEST_STEP = 1.5
 # Rows a year below which some of the trading days must be missing: China has 243.
 _FEWEST_DAILY = 215
@@ -83,7 +83,7 @@ def periods_per_year(index: pd.Index) -> float:
 
 def _daily(dates: pd.DatetimeIndex, steps: np.ndarray) -> float:
     """Count the days of the week that have rows."""
-    rate = _rate(steps, _LONGEST_DAILY_STEP)
+    rate = _rate(steps)
     if len(dates) >= _ENOUGH_ROWS and rate < _FEWEST_DAILY:
         raise _unknown(
             f"daily rows of which many are missing (about {rate:.0f} a year)", ""
@@ -95,15 +95,16 @@ def _daily(dates: pd.DatetimeIndex, steps: np.ndarray) -> float:
 
 def _spaced(steps: np.ndarray) -> float:
     """Find the usual number that is nearest to the rate of the rows."""
-    rate = _rate(steps, _LONGEST_STEP * float(np.median(steps)))
+    rate = _rate(steps)
     nearest = min(_SPACED, key=lambda number: abs(np.log(number / rate)))
     if abs(np.log(nearest / rate)) > _TOLERANCE:
         raise _unknown(f"rows at no usual distance (about {rate:.3g} a year)", "")
     return nearest
 
 
-def _rate(steps: np.ndarray, longest: float) -> float:
+def _rate(steps: np.ndarray) -> float:
     """Count the rows of a year, without holes."""
+    longest = max(_LONGEST_WEEKEND, _LONGEST_STEP * np.median(steps))
     return float(_DAYS_PER_YEAR / steps[steps <= longest].mean())
 
 

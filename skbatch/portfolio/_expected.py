@@ -147,14 +147,14 @@ class ExpectedReturns(dict[str, float]):
             periods_per_year = _year_of(result, annualize)
         reasons = provenance["reason"].items()
         expected = cls(
-            returns.to_dict(),
+            {str(ticker): value for ticker, value in returns.items()},
             date=result.date,
             horizon=horizon,
             periods_per_year=check_periods_per_year(periods_per_year, annualize),
             annualized=False,
             provenance=provenance,
             interval=interval,
-            stale={t: why for t, why in reasons if str(why).startswith(_STALE)},
+            stale={str(t): why for t, why in reasons if str(why).startswith(_STALE)},
         )
         return expected.in_units(annualized=annualize)
 
@@ -233,7 +233,7 @@ class ExpectedReturns(dict[str, float]):
             Columns ``expected_return``, ``model``, ``batch`` and ``reason``, then
             ``lower`` and ``upper`` over the horizon if there are intervals.
         """
-        parts = [self.to_series(), self.provenance.reindex(list(self))]
+        parts = [self.to_series().to_frame(), self.provenance.reindex(list(self))]
         if self.interval is not None:
             parts.append(self.interval.reindex(list(self)))
         return pd.concat(parts, axis=1)
@@ -303,7 +303,7 @@ def _year_of(result: ForecastResult, annualize: bool) -> float:
 
 def _compounded(returns: np.ndarray, power: float) -> np.ndarray:
     """Return of `power` periods, NaN where there is none."""
-    with np.errstate(invalid="ignore", over="ignore"):
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         growth = np.expm1(power * np.log1p(np.maximum(returns, -1.0)))
     usable = np.isfinite(growth) & (returns >= -1)
     return np.where(usable, growth, np.nan)

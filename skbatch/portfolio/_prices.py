@@ -78,7 +78,10 @@ def _joined(tables: dict[str, Any]) -> pd.DataFrame:
 def _read_one(ticker: str, table: Any) -> pd.DataFrame:
     """Read the prices of one ticker, and name them by it."""
     if isinstance(table, pd.Series):
-        table = table.to_frame(ticker)
+        table = table.to_frame("Close")
+    elif isinstance(table, pd.DataFrame) and list(table) == [ticker]:
+        # Else its name would be taken for that of a column of tickers.
+        table = table.set_axis(["Close"], axis=1)
     if isinstance(table, str) and not table.lower().endswith((".csv", ".parquet")):
         raise ValueError(
             "`ticker_to_data` must map tickers to their prices, if there is no `data`. "

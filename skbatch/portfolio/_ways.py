@@ -63,9 +63,8 @@ class Forecasts:
         result, found = system.forecast(), system.screening_
         stale = found[found["rule"].isin(_STALE)]
         stale = stale[~stale.index.duplicated()]
-        return cls(
-            result.expected_returns, result.provenance, stale["detail"].to_dict()
-        )
+        details = {str(t): str(why) for t, why in stale["detail"].items()}
+        return cls(result.expected_returns, result.provenance, details)
 
     def to_json(self) -> str:
         """Write as text, from which every number comes back as it was."""
