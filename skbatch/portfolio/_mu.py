@@ -78,6 +78,10 @@ class ForecastMu(BaseMu):
     between others leaves it open what the ticker did, so only what follows the last
     one is used; `prices` has no such gap.
 
+    Where every forecast is below the risk-free rate there is no portfolio of maximum
+    ratio, and skfolio raises an error. ``MeanRisk(..., fallback=MeanRisk())`` goes on
+    with the portfolio of least risk then.
+
     Examples
     --------
     >>> from skfolio.optimization import MeanRisk

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from numbers import Integral
 from typing import Any, Literal
 
@@ -10,7 +11,7 @@ import pandas as pd
 from sklearn.base import clone
 from sklearn.utils import get_tags
 
-from skbatch.exceptions import PortfolioError, format_tickers
+from skbatch.exceptions import PortfolioError, PortfolioWarning, format_tickers
 from skbatch.portfolio._forecast import LastForecast, forecast_last
 from skbatch.portfolio._window import read_returns, window_prices
 
@@ -90,7 +91,9 @@ class ForecastPrior(BasePrior):
 
     Without scenarios, the covariance is that of the tickers with a forecast, over the
     rows in which all of them have returns unless the estimator takes missing ones.
-    Those rows are then the `returns` of the distribution: nothing is filled.
+    Those rows are then the `returns` of the distribution: nothing is filled. A ticker
+    that is listed late costs all others their history, which is warned of where fewer
+    than half of the rows are left.
 
     Examples
     --------
@@ -155,7 +158,8 @@ class ForecastPrior(BasePrior):
         Warns
         -----
         PortfolioWarning
-            Once, naming the tickers without a forecast; and once, those with gaps.
+            Once, naming the tickers without a forecast; once, those with gaps; and
+            once, those because of which the covariance is of few rows.
         FallbackWarning
             Once, if the first choice does not serve some tickers.
         """
@@ -213,21 +217,14 @@ class ForecastPrior(BasePrior):
         if not len(use):
             return covariance, returns.to_numpy()
         known = returns.iloc[:, use]
-        complete = known.notna().all(axis=1).to_numpy()
-        if complete.sum() < 2:
-            late = known.isna().sum().sort_values(ascending=False)
-            raise PortfolioError(
-                "`X` must have rows in which all tickers with a forecast have returns. "
-                f"Got {complete.sum()} of {len(known)}; most are missing of "
-                f"{format_tickers(late.index[late > 0])}. Leave these out, or pass a "
-                "ConformalForecaster, whose scenarios need no past rows."
-            )
+        complete = _complete_rows(known)
         given = self.covariance_estimator
         estimator = LedoitWolf() if given is None else clone(given)
         takes_missing = get_tags(estimator).input_tags.allow_nan
-        self.covariance_estimator_ = estimator.fit(
-            known if takes_missing else known[complete]
-        )
+        if not takes_missing:
+            _warn_few_rows(known, complete)
+            known = known[complete]
+        self.covariance_estimator_ = estimator.fit(known)
         covariance[np.ix_(use, use)] = estimator.covariance_
         return covariance, returns.to_numpy()[complete]
 
@@ -235,3 +232,35 @@ class ForecastPrior(BasePrior):
         tags = super().__sklearn_tags__()
         tags.input_tags.allow_nan = True
         return tags
+
+
+def _complete_rows(returns: pd.DataFrame) -> np.ndarray:
+    """Mark the rows in which all tickers have returns, of which there must be some."""
+    complete = returns.notna().all(axis=1).to_numpy()
+    if complete.sum() < 2:
+        raise PortfolioError(
+            "`X` must have rows in which all tickers with a forecast have returns. Got "
+            f"{complete.sum()} of {len(returns)}; most are missing of "
+            f"{format_tickers(_most_missing(returns))}. Leave these out, or pass a "
+            "ConformalForecaster, whose scenarios need no past rows."
+        )
+    return complete
+
+
+def _warn_few_rows(returns: pd.DataFrame, complete: np.ndarray) -> None:
+    """Say whose missing returns leave little to estimate a covariance from."""
+    if complete.mean() < 0.5:
+        warnings.warn(
+            f"The covariance is of the {complete.sum()} of {len(returns)} rows in "
+            "which all tickers with a forecast have returns. Most are missing of "
+            f"{format_tickers(_most_missing(returns))}. Leave these out, or pass a "
+            "covariance_estimator that takes missing returns.",
+            PortfolioWarning,
+            stacklevel=5,
+        )
+
+
+def _most_missing(returns: pd.DataFrame) -> list[str]:
+    """Name the tickers with missing returns, those with most first."""
+    missing = returns.isna().sum().sort_values(ascending=False, kind="stable")
+    return [str(ticker) for ticker in missing.index[missing > 0]]

@@ -40,7 +40,11 @@ def read_returns(estimator: Any, X: Any) -> pd.DataFrame:
         With the rows of `X` and string tickers, ``x0``, ``x1``, … where it has none.
     """
     values = validate_data(
-        estimator, X, dtype=np.float64, ensure_all_finite="allow-nan"
+        estimator,
+        X,
+        dtype=np.float64,
+        ensure_all_finite="allow-nan",
+        ensure_min_samples=2,
     )
     names = getattr(estimator, "feature_names_in_", None)
     if names is None:

@@ -21,6 +21,7 @@ from skfolio.prior import EmpiricalPrior
 from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
+from sklearn.utils.estimator_checks import check_estimator
 
 from skbatch import (
     BatchForecastingSystem,
@@ -38,7 +39,7 @@ from skbatch.exceptions import (
     PortfolioError,
     PortfolioWarning,
 )
-from skbatch.portfolio import ForecastMu
+from skbatch.portfolio import ForecastMu, ForecastPrior
 from skbatch.portfolio._window import compounded_prices
 
 TICKERS = list("ABCDE")
@@ -391,6 +392,20 @@ def test_grid_search_over_the_whole_chain(returns):
     assert best.horizon_ == search.best_params_[inner + "horizon"]
 
 
+def test_when_nothing_is_expected_to_rise():
+    """skfolio says so; its fallback is the portfolio of least risk."""
+    X = prices_to_returns(make_panel(200, 3, random_state=3)) - 0.01
+    mu = ForecastMu(linear_system(forecaster=HistoricalMeanForecaster()))
+    assert (clone(mu).fit(X).mu_ < 0).all()
+    with pytest.raises(ValueError, match="under-performing your risk-free rate"):
+        mean_risk(mu).fit(X)
+    model = mean_risk(mu).set_params(fallback=MeanRisk())
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model.fit(X)
+    np.testing.assert_allclose(model.weights_, MeanRisk().fit(X).weights_, atol=1e-4)
+
+
 def test_with_metadata_routing(returns):
     with sklearn.config_context(enable_metadata_routing=True):
         model = mean_risk(ForecastMu(linear_system())).fit(returns)
@@ -488,6 +503,21 @@ def test_clone_parameters_repr_and_pickle(returns):
     np.testing.assert_array_equal(again.mu_, mu.mu_)
     assert not hasattr(mu.forecaster, "fitted_")  # a copy was fitted
     np.testing.assert_array_equal(copy.fit(returns).mu_, mu.mu_)
+
+
+@pytest.mark.parametrize("estimator", [ForecastMu, ForecastPrior])
+def test_the_checks_of_scikit_learn(estimator):
+    with warnings.catch_warnings():
+        # Their data are a few rows of noise.
+        warnings.simplefilter("ignore")
+        results = check_estimator(
+            estimator(linear_system(1)), on_fail=None, on_skip=None
+        )
+    failed = {
+        r["check_name"]: r["exception"] for r in results if r["status"] == "failed"
+    }
+    assert not failed
+    assert len(results) > 30
 
 
 @pytest.mark.parametrize(

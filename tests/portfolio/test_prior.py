@@ -187,9 +187,16 @@ def test_the_covariance_is_of_rows_that_all_tickers_have(returns):
     np.testing.assert_array_equal(prior.return_distribution_.returns, returns[150:])
 
 
+def test_a_late_ticker_that_costs_the_others_their_history_is_named(returns):
+    young = returns.copy()
+    young.loc[young.index[:200], "D"] = np.nan
+    with pytest.warns(PortfolioWarning, match=r"119 of 319 rows .* missing of D\."):
+        ForecastPrior(plain_system()).fit(young)
+
+
 def test_an_estimator_that_takes_missing_returns_gets_them(returns):
     young = returns.copy()
-    young.loc[young.index[:150], "A"] = np.nan
+    young.loc[young.index[:200], "A"] = np.nan
     prior = ForecastPrior(plain_system(), covariance_estimator=EWCovariance())
     expected = EWCovariance().fit(young).covariance_
     distribution = prior.fit(young).return_distribution_
