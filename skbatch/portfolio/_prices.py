@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from skbatch.exceptions import PanelError, format_tickers
@@ -131,11 +132,13 @@ def _check_dates(dates: Mapping[str, pd.Index]) -> None:
             )
     if kinds[first] == "numbers":
         return
-    together = pd.DatetimeIndex([]).append(
-        [pd.DatetimeIndex(i) for i in dates.values()]
+    local = [
+        pd.DatetimeIndex(i).tz_localize(None).as_unit("ns") for i in dates.values()
+    ]
+    distinct = pd.DatetimeIndex(
+        np.unique(np.concatenate([i.to_numpy() for i in local]))
     )
-    distinct = together.unique()
-    daily = all(pd.DatetimeIndex(i).normalize().is_unique for i in dates.values())
+    daily = all(index.normalize().is_unique for index in local)
     if daily and not distinct.normalize().is_unique:
         raise PanelError(
             "Daily prices of several tickers must have the same time of day. Got "
