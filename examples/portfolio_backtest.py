@@ -23,6 +23,7 @@ from skbatch.panel import periods_per_year
 from skbatch.portfolio import ForecastMu
 
 COST = 0.001  # of what is traded: 10 basis points
+HELD = {"weight_drift": True}  # nothing is traded within a month
 
 
 def closes(path=None):
@@ -81,13 +82,12 @@ def backtest(prices):
     for name, optimizer in strategies(month).items():
         # Only tickers with all prices of the three years; skfolio keeps the weights.
         model = make_pipeline(SelectComplete(True), optimizer)
-        path = cross_val_predict(
-            model, returns, cv=cv, portfolio_params={"weight_drift": True}
-        )
+        path = cross_val_predict(model, returns, cv=cv, portfolio_params=HELD)
         daily[name] = net_returns(path)
         rows[name] = measure(daily[name], path, year)
     table = pd.DataFrame(rows).T
     excess = pd.DataFrame(daily).sub(daily["equal weight"], axis=0)
+    table = table.astype({"fallbacks": int})
     table["t"] = np.sqrt(len(excess)) * excess.mean() / excess.std()
     return table, excess.index
 
@@ -97,12 +97,12 @@ def measure(net, path, year):
     wealth = (1 + net).cumprod()
     turnover = sum(portfolio.turnover for portfolio in path)
     return {
-        "return %": 100 * (wealth.iloc[-1] ** (year / len(net)) - 1),
-        "volatility %": 100 * net.std() * np.sqrt(year),
+        "return": 100 * (wealth.iloc[-1] ** (year / len(net)) - 1),
+        "volatility": 100 * net.std() * np.sqrt(year),
         "Sharpe": net.mean() / net.std() * np.sqrt(year),
-        "drawdown %": 100 * (1 - wealth / wealth.cummax().clip(lower=1)).max(),
-        "turnover % a month": 100 * turnover / len(path),
-        "cost % a year": 100 * COST * turnover * year / len(net),
+        "drawdown": 100 * (1 - wealth / wealth.cummax().clip(lower=1)).max(),
+        "turnover": 100 * turnover / len(path),
+        "cost": 100 * COST * turnover * year / len(net),
         "fallbacks": path.n_fallback_portfolios,
     }
 
@@ -111,6 +111,10 @@ if __name__ == "__main__":
     warnings.simplefilter("ignore")
     with config_context(transform_output="pandas"):
         table, dates = backtest(closes(*sys.argv[1:2]))
-    print(f"{dates[0]:%Y-%m-%d} to {dates[-1]:%Y-%m-%d}, after costs of 0.1 % traded;")
-    print("t: of the mean difference from equal weight")
-    print(table.round(2).to_string())
+    print(
+        f"{dates[0]:%Y-%m-%d} to {dates[-1]:%Y-%m-%d}, after costs of {COST:.1%} of "
+        "what is traded.\nReturn, volatility and cost: % a year; turnover: % a month; "
+        "t: of the mean\ndifference from equal weight; fallbacks: months with minimum "
+        "risk instead.\n"
+    )
+    print(table.to_string(float_format="{:.2f}".format, na_rep=""))

@@ -120,7 +120,7 @@ def match_tickers(
             "of the forecasts."
         )
     labels = list(values.index)
-    return values, covariance.loc[labels, labels].copy(), excluded
+    return values, covariance.loc[labels, labels], excluded
 
 
 def with_reasons(reasons: Mapping[str, str]) -> str:

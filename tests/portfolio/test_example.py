@@ -39,7 +39,7 @@ def test_it_prints_a_row_per_portfolio(monkeypatch, capsys):
     ]
     known = table.drop(columns="t")
     assert np.isfinite(known.to_numpy(dtype=float)).all()
-    assert (known["volatility %"] > 0).all()
+    assert (known["volatility"] > 0).all()
     printed = capsys.readouterr().out
     for name in table.index:
         assert f"\n{name} " in printed
@@ -74,14 +74,17 @@ def test_measures_are_those_of_a_hand_count(example):
     net = pd.Series([0.1, -0.5, 0.2, 0.0])
     months = Path([SimpleNamespace(turnover=1.0), SimpleNamespace(turnover=0.5)])
     found = example.measure(net, months, year=8)
-    assert found["return %"] == pytest.approx(100 * ((1.1 * 0.5 * 1.2) ** 2 - 1))
-    assert found["drawdown %"] == pytest.approx(50)
-    assert found["turnover % a month"] == pytest.approx(75)
+    assert found["return"] == pytest.approx(100 * ((1.1 * 0.5 * 1.2) ** 2 - 1))
+    assert found["drawdown"] == pytest.approx(50)
+    assert found["turnover"] == pytest.approx(75)
     # 1.5 traded in half a year at 0.1 %.
-    assert found["cost % a year"] == pytest.approx(0.3)
+    assert found["cost"] == pytest.approx(0.3)
     mean, deviation = -0.05, np.sqrt((0.15**2 + 0.45**2 + 0.25**2 + 0.05**2) / 3)
     assert found["Sharpe"] == pytest.approx(mean / deviation * np.sqrt(8))
     assert found["fallbacks"] == 3
+    # A loss on the first day is one from the start.
+    lost = example.measure(pd.Series([-0.3, 0.1]), months, year=2)
+    assert lost["drawdown"] == pytest.approx(30)
 
 
 def test_errors_of_a_day_and_gaps_are_mended(example, tmp_path):

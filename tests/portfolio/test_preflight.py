@@ -3,7 +3,7 @@ import warnings
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from skbatch.datasets import make_panel
@@ -108,6 +108,7 @@ def test_what_a_hand_off_refuses_fails_here(check, result, covariance, params):
         report.raise_if_failed()
 
 
+@settings(deadline=None)
 @given(
     st.sampled_from([1, 5, 252]),
     st.sampled_from([None, 1, 5, 252, 365]),
