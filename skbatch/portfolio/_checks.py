@@ -75,7 +75,14 @@ class Prices:
         self.last = panel.index[-1]
         self.date = self.last if date is None else date
         # Later prices would judge the forecasts with what they could not know.
-        self.panel = panel.loc[: self.date]
+        try:
+            self.panel = panel.loc[: self.date]
+        except (TypeError, KeyError) as error:
+            raise PortfolioError(
+                "`prices` must have dates like those of the forecasts. Got rows up to "
+                f"{self.last!r}, and forecasts of {self.date!r}. Pass the prices that "
+                "they were made of."
+            ) from error
 
     def volatility(self) -> pd.Series:
         """Measure the standard deviation of the returns of a row, by ticker."""

@@ -153,6 +153,8 @@ def preflight(
     ------
     PanelError
         If `prices` is malformed.
+    PortfolioError
+        If its rows cannot be compared with the date of the forecasts.
 
     Notes
     -----

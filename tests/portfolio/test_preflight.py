@@ -205,6 +205,14 @@ def test_prices_that_end_before_the_forecasts_are_noted():
 
 
 @pytest.mark.parametrize(
+    "index", [pd.RangeIndex(N_DATES), PRICES.index.tz_localize("America/New_York")]
+)
+def test_prices_with_other_dates_are_refused(index):
+    with pytest.raises(PortfolioError, match="dates like those of the forecasts"):
+        preflight(expected(), prices=PRICES.set_axis(index))
+
+
+@pytest.mark.parametrize(
     ("ratio", "ok", "words"),
     [
         (0.0, False, "do not tell the tickers apart"),
