@@ -21,6 +21,15 @@ def test_memory_finds_what_was_put():
     assert cache.get("a") is None
 
 
+def test_memory_keeps_what_was_read():
+    cache = MemoryCache(max_entries=2)
+    for key in "ab":
+        cache.put(key, key)
+    cache.get("a")
+    cache.put("c", "c")
+    assert [cache.get(key) for key in "abc"] == ["a", None, "c"]
+
+
 @settings(deadline=None)
 @given(
     st.lists(st.tuples(st.integers(0, 5), st.integers(0, 30), st.booleans())),

@@ -204,6 +204,7 @@ def test_tickers_without_forecast_are_nan_and_named_once(gappy):
     assert told.filename == __file__
     assert "3 of 4 tickers have no forecast, which are NaN: DEAD (" in str(told.message)
     assert "NOPE (not in the data)" in str(told.message)
+    assert "not served" not in str(told.message)
     assert list(expected) == asked
     assert [t for t, v in expected.items() if math.isnan(v)] == ["DEAD", "NOPE", "FLAT"]
     assert expected.provenance.loc["NOPE"].tolist() == ["none", "", "not in the data"]
