@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     )
     from skbatch.model_selection import walk_forward
     from skbatch.panel import check_panel, forward_returns, read_panel
+    from skbatch.portfolio import robust_forecast_returns
 
 __version__ = "0.1.0"
 
@@ -33,6 +34,7 @@ __all__ = [
     "compare_batch_vs_individual",
     "forward_returns",
     "read_panel",
+    "robust_forecast_returns",
     "walk_forward",
 ]
 
@@ -51,6 +53,7 @@ _ROOMS = {
     "compare_batch_vs_individual": "skbatch.batch",
     "forward_returns": "skbatch.panel",
     "read_panel": "skbatch.panel",
+    "robust_forecast_returns": "skbatch.portfolio",
     "walk_forward": "skbatch.model_selection",
 }
 

@@ -10,6 +10,8 @@ __all__ = [
     "ModelFitError",
     "PanelError",
     "PanelWarning",
+    "PortfolioError",
+    "PortfolioWarning",
     "SkbatchError",
     "SkbatchWarning",
     "format_tickers",
@@ -41,6 +43,10 @@ class CheckpointError(SkbatchError, RuntimeError):
     """A checkpoint belongs to other data or settings, or cannot be used."""
 
 
+class PortfolioError(SkbatchError, ValueError):
+    """Forecasts cannot be handed to an optimiser as they are."""
+
+
 class SkbatchWarning(UserWarning):
     """Base class of the warnings that skbatch defines."""
 
@@ -63,6 +69,10 @@ class BatchWarning(SkbatchWarning):
 
 class FallbackWarning(SkbatchWarning):
     """Some tickers are not served by the primary model."""
+
+
+class PortfolioWarning(SkbatchWarning):
+    """Forecasts reach an optimiser without some tickers, or look doubtful."""
 
 
 def format_tickers(tickers: object, limit: int = 5) -> str:

@@ -15,6 +15,7 @@ from skbatch.panel import (
     forward_returns,
     invalid_values,
     panel_tickers,
+    periods_per_year,
 )
 
 __all__ = ["Portfolio"]
@@ -40,6 +41,8 @@ class Portfolio:
         Ticker → why it cannot be forecast.
     recent : DataFrame
         Last rows of the checked panel.
+    periods_per_year : float
+        Rows that make a year by the dates of the panel; NaN if they do not tell.
     handler : BatchErrorHandler
         Who judges.
     """
@@ -51,6 +54,7 @@ class Portfolio:
     findings: pd.DataFrame
     quarantined: dict[str, str]
     recent: pd.DataFrame
+    periods_per_year: float
     handler: Any
 
     @classmethod
@@ -68,6 +72,7 @@ class Portfolio:
             findings,
             _reasons(findings),
             whole.iloc[-max(handler.recent, handler.max_flat) - 1 :],
+            _rows_of_year(whole.index),
             handler,
         )
         return portfolio, healthy
@@ -139,6 +144,14 @@ def _checked(X: Any) -> pd.DataFrame:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", PanelWarning)
         return check_panel(X)
+
+
+def _rows_of_year(index: pd.Index) -> float:
+    """Tell how many rows make a year, if the dates tell."""
+    try:
+        return periods_per_year(index)
+    except PanelError:
+        return float("nan")
 
 
 def _reasons(findings: pd.DataFrame) -> dict[str, str]:

@@ -31,6 +31,9 @@ class ForecastResult:
         first choice could not serve, empty where it did.
     performance : BatchPerformanceMonitor
         Time, memory, fallback rate and recommendations of the run.
+    periods_per_year : float, default=NaN
+        Rows that make a year by the dates of the fitted panel, see
+        :func:`~skbatch.panel.periods_per_year`; NaN if they do not tell.
     """
 
     date: Any
@@ -38,6 +41,7 @@ class ForecastResult:
     expected_returns: pd.Series
     provenance: pd.DataFrame
     performance: BatchPerformanceMonitor
+    periods_per_year: float = float("nan")
 
     def to_frame(self) -> pd.DataFrame:
         """Put forecasts and provenance side by side.

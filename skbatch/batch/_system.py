@@ -24,6 +24,7 @@ from skbatch.batch._portfolio import Portfolio
 from skbatch.batch._provenance import Provenance, forecast_member
 from skbatch.batch._result import ForecastResult
 from skbatch.batch._tasks import Event, Member
+from skbatch.batch._uncertain import SystemUncertaintyMixin
 from skbatch.exceptions import (
     BatchWarning,
     FallbackWarning,
@@ -38,7 +39,9 @@ from skbatch.panel import check_panel, forward_returns, read_panel
 __all__ = ["BatchForecastingSystem"]
 
 
-class BatchForecastingSystem(CallbackSupportMixin, BatchForecasterMixin, PartsMixin):
+class BatchForecastingSystem(
+    CallbackSupportMixin, SystemUncertaintyMixin, BatchForecasterMixin, PartsMixin
+):
     """Forecast every ticker of a portfolio from its prices, or say why not.
 
     Prices are screened, labels and features made of them, tickers split into batches
@@ -106,8 +109,8 @@ class BatchForecastingSystem(CallbackSupportMixin, BatchForecasterMixin, PartsMi
     -----
     What a batch must know of all tickers is computed from all of them: the features
     that compare tickers, the market return that labels are relative to, the typical
-    volatility. Pooled models are trained on the rows of all batches, which stream from a
-    temporary file, unless `groups` ask for models of their own. So batches change no
+    volatility. Pooled models are trained on the rows of all batches, which stream from
+    a temporary file, unless `groups` ask for models of their own. So batches change no
     forecast; but a :class:`~skbatch.ConformalForecaster` calibrates within each.
 
     Examples
@@ -325,7 +328,12 @@ class BatchForecastingSystem(CallbackSupportMixin, BatchForecasterMixin, PartsMi
             returns[tickers.isin(list(quarantined))] = np.nan
             provenance.withdraw(quarantined)
         return ForecastResult(
-            panel.index[-1], self.horizon_, returns, provenance.table, performance
+            panel.index[-1],
+            self.horizon_,
+            returns,
+            provenance.table,
+            performance,
+            portfolio.periods_per_year,
         )
 
     def predict_batch(self, X: Any) -> dict[Any, float]:

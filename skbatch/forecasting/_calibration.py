@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -31,6 +32,7 @@ __all__ = [
     "N_MOVES",
     "Calibration",
     "ResidualScale",
+    "draw_blocks",
     "rank_probabilities",
     "recent_moves",
 ]
@@ -171,17 +173,29 @@ class Calibration:
         places = {key: n for n, key in enumerate(label_keys(self.layout))}
         columns = np.array([places.get(key, -1) for key in label_keys(layout)])
         given = select_dependence(self.dependence, columns)
-        inverse = {h: _centred_inverse(pooled) for h, pooled in self.pooled.items()}
         scores = np.empty((n_samples, len(columns)))
-        block = max(1, MAX_CELLS // (len(columns) + len(given.rows)))
-        for start in range(0, n_samples, block):
-            part = scores[start : start + block]
-            part[:] = draw_normal(given, len(part), CORRELATION_SHRINKAGE, rng)
+        self.shape_scores(draw_blocks(given, scores, rng), layout)
+        return scores
+
+    def shape_scores(self, blocks: Iterable[np.ndarray], layout: LabelLayout) -> None:
+        """Turn normal draws `(n_draws, n_labels)` in place into scores of mean zero."""
+        inverse = {h: _centred_inverse(pooled) for h, pooled in self.pooled.items()}
+        for block in blocks:
             for horizon in set(layout.horizons):
                 use = np.asarray(layout.horizons) == horizon
                 values = inverse.get(horizon, np.full(len(NORMAL_GRID), np.nan))
-                part[:, use] = np.interp(part[:, use], NORMAL_GRID, values)
-        return scores
+                block[:, use] = np.interp(block[:, use], NORMAL_GRID, values)
+
+
+def draw_blocks(
+    given: Dependence, draws: np.ndarray, rng: np.random.Generator
+) -> Iterator[np.ndarray]:
+    """Fill an array `(n_samples, n_labels)` with normal draws, giving each block."""
+    block = max(1, MAX_CELLS // (draws.shape[1] + len(given.rows)))
+    for start in range(0, len(draws), block):
+        part = draws[start : start + block]
+        part[:] = draw_normal(given, len(part), CORRELATION_SHRINKAGE, rng)
+        yield part
 
 
 def recent_moves(features: FeatureTable, layout: LabelLayout) -> pd.DataFrame | None:

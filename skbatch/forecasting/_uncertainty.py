@@ -19,7 +19,14 @@ from skbatch.forecasting._calibration import (
 )
 from skbatch.forecasting._tables import FeatureTable, LabelLayout
 
-__all__ = ["PredictionInterval", "UncertaintyMixin"]
+__all__ = [
+    "PredictionInterval",
+    "UncertaintyMixin",
+    "check_n_bins",
+    "check_n_samples",
+    "generator_of",
+    "rank_table",
+]
 
 
 class PredictionInterval(NamedTuple):
@@ -174,22 +181,22 @@ class UncertaintyMixin:
             columns to n_tickers / n_bins, over the tickers that can be forecast; the
             others are NaN. With several horizons, each has its own ranks.
         """
-        if not isinstance(n_bins, Integral) or isinstance(n_bins, bool) or n_bins < 1:
-            raise ValueError(
-                f"n_bins must be an int of at least 1. Got {n_bins!r}. Pass 5 for "
-                "quintiles."
-            )
+        check_n_bins(n_bins)
         scenarios, layout = self._scenarios(X, n_samples, random_state)
-        table = np.full((len(layout.tickers), int(n_bins)), np.nan)
-        known = np.isfinite(scenarios[0])
-        for horizon in set(layout.horizons):
-            use = np.flatnonzero(known & (np.asarray(layout.horizons) == horizon))
-            if len(use):
-                table[use] = rank_probabilities(scenarios[:, use], int(n_bins))
         index = layout.columns if layout.kind == "frame" else pd.Index(layout.names)
         assert index is not None
-        index = index.rename("ticker") if index.nlevels == 1 else index
-        return pd.DataFrame(table, index, pd.RangeIndex(1, n_bins + 1, name="bin"))
+        return rank_table(scenarios, layout.horizons, index, n_bins)
+
+    def _forecast_last(self, X: Any) -> tuple[np.ndarray, np.ndarray, LabelLayout]:
+        """Forecast and unit of the scores of each label `(1, n_labels)`."""
+        if len(X) == 0:
+            raise PanelError(
+                "X must have a row, the date to forecast from. Got none. Pass at least "
+                "the last date."
+            )
+        last = X.iloc[[-1]] if isinstance(X, pd.DataFrame) else np.asarray(X)[-1:]
+        forecasts, features, layout = self._forecast(last)
+        return forecasts, self.scale_.matrix(features, layout), layout
 
     def _quantiles(
         self, X: Any, levels: np.ndarray
@@ -204,24 +211,51 @@ class UncertaintyMixin:
         self, X: Any, n_samples: int, random_state: Any
     ) -> tuple[np.ndarray, LabelLayout]:
         """Draw returns `(n_samples, n_labels)` for the last date."""
-        if len(X) == 0:
-            raise PanelError(
-                "X must have a row, the date to forecast from. Got none. Pass at least "
-                "the last date."
-            )
-        whole = isinstance(n_samples, Integral) and not isinstance(n_samples, bool)
-        if not whole or n_samples < 1:
-            raise ValueError(
-                f"n_samples must be an int of at least 1. Got {n_samples!r}. Pass 1000 "
-                "or more for tails."
-            )
-        last = X.iloc[[-1]] if isinstance(X, pd.DataFrame) else np.asarray(X)[-1:]
-        forecasts, features, layout = self._forecast(last)
-        scale = self.scale_.matrix(features, layout)
+        check_n_samples(n_samples)
+        forecasts, scale, layout = self._forecast_last(X)
         state = self.random_state if random_state is None else random_state
-        seed = int(check_random_state(state).randint(2**31 - 1))
-        rng = np.random.default_rng(seed)
+        rng = generator_of(state)
         scenarios = self.calibration_.scenarios(layout, int(n_samples), rng)
         scenarios *= scale
         scenarios += forecasts
         return scenarios, layout
+
+
+def check_n_bins(n_bins: Any) -> None:
+    """Raise unless the cross-section can be cut into so many bins."""
+    if not isinstance(n_bins, Integral) or isinstance(n_bins, bool) or n_bins < 1:
+        raise ValueError(
+            f"n_bins must be an int of at least 1. Got {n_bins!r}. Pass 5 for "
+            "quintiles."
+        )
+
+
+def check_n_samples(n_samples: Any) -> None:
+    """Raise unless so many scenarios can be drawn."""
+    whole = isinstance(n_samples, Integral) and not isinstance(n_samples, bool)
+    if not whole or n_samples < 1:
+        raise ValueError(
+            f"n_samples must be an int of at least 1. Got {n_samples!r}. Pass 1000 "
+            "or more for tails."
+        )
+
+
+def generator_of(random_state: Any) -> np.random.Generator:
+    """Make a generator from whatever scikit-learn takes as a seed."""
+    return np.random.default_rng(
+        int(check_random_state(random_state).randint(2**31 - 1))
+    )
+
+
+def rank_table(
+    scenarios: np.ndarray, horizons: Sequence[int], labels: pd.Index, n_bins: int
+) -> pd.DataFrame:
+    """Chances of each bin of the ranks, by label, from scenarios of their returns."""
+    table = np.full((len(labels), int(n_bins)), np.nan)
+    known = np.isfinite(scenarios[0])
+    for horizon in set(horizons):
+        use = np.flatnonzero(known & (np.asarray(horizons) == horizon))
+        if len(use):
+            table[use] = rank_probabilities(scenarios[:, use], int(n_bins))
+    index = labels.rename("ticker") if labels.nlevels == 1 else labels
+    return pd.DataFrame(table, index, pd.RangeIndex(1, n_bins + 1, name="bin"))

@@ -1,5 +1,6 @@
 """Reading and checking panels, naming feature columns, making labels."""
 
+from skbatch.panel._calendar import WEEKDAYS_PER_YEAR, periods_per_year
 from skbatch.panel._check import check_panel, invalid_values
 from skbatch.panel._columns import (
     MARKET,
@@ -17,6 +18,7 @@ __all__ = [
     "MARKET",
     "SEPARATOR",
     "TYPICAL_VOLATILITY",
+    "WEEKDAYS_PER_YEAR",
     "PanelColumns",
     "check_panel",
     "forward_returns",
@@ -24,6 +26,7 @@ __all__ = [
     "join_column",
     "panel_fields",
     "panel_tickers",
+    "periods_per_year",
     "read_panel",
     "split_column",
 ]

@@ -224,6 +224,11 @@ class BatchForecastingConfig(Section):
             Parameters of :class:`~skbatch.batch.BatchForecastingSystem`. A part is
             None where all of its settings are the preset's or the defaults.
 
+        Raises
+        ------
+        ConfigError
+            If `batch.enabled` is false: a system is a batch.
+
         Examples
         --------
         >>> from skbatch.batch.config import BatchForecastingConfig
@@ -244,6 +249,11 @@ class BatchForecastingConfig(Section):
         -------
         BatchForecastingSystem
             An unfitted system.
+
+        Raises
+        ------
+        ConfigError
+            If `batch.enabled` is false: a system is a batch.
         """
         return batch_class(_SYSTEM)(**self.to_params())
 

@@ -33,6 +33,7 @@ from skbatch.batch.config._parts import (
     make_forecaster,
     model_paths,
 )
+from skbatch.exceptions import ConfigError
 from skbatch.feature_extraction import SharedFeatureExtractor
 from skbatch.forecasting import FallbackForecaster
 
@@ -57,6 +58,12 @@ _OF_FORECASTER = {
 
 def to_params(config: BatchForecastingConfig) -> dict[str, Any]:
     """Turn settings into the parameters of a system."""
+    if not config.batch.enabled:
+        raise ConfigError(
+            "`batch.enabled` must be true for a BatchForecastingSystem. Got false. "
+            "Forecast one ticker at a time with robust_forecast_returns(tickers, "
+            "prices, config=...), or remove the setting."
+        )
     settings = config.model_dump()
     changed = set(_changes(config, type(config)(preset=config.preset)))
     params = make(dict, SYSTEM, settings)

@@ -144,6 +144,9 @@ def inapplicable(settings: Settings) -> Iterator[tuple[Path, str]]:
         own = set(model_paths(kind).values())
         others = {path for other in KINDS for path in model_paths(other).values()}
         yield from ((path, f'model.kind = "{kind}"') for path in others - own)
+    if look_up(settings, ("batch", "enabled"), True) is False:
+        own = {path for path in SYSTEM.values() if path[0] == "batch"}
+        yield from ((path, "batch.enabled = false") for path in own)
     enabled = look_up(settings, ("fallback", "enabled"), True)
     fallback = look_up(settings, ("fallback", "model"), DEFAULT_FALLBACK)
     optional = {path for other in FALLBACKS for path in fallback_paths(other).values()}

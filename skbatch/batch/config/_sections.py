@@ -55,7 +55,13 @@ class BatchConfig(Section):
     """How the tickers are divided into batches, and where finished ones are kept."""
 
     _path: ClassVar[Path] = ("batch",)
+    _choices: ClassVar[tuple[str, ...]] = ("enabled",)
 
+    enabled: bool = Field(
+        True,
+        description="Forecast all tickers together. If not, robust_forecast_returns "
+        "takes one ticker at a time, and a system cannot be made.",
+    )
     max_batch_size: Count | None = setting(
         _SYSTEM,
         "max_batch_size",

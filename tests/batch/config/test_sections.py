@@ -85,7 +85,7 @@ def test_other_sections_have_the_defaults_of_system_and_extractor():
     assert in_force(config.features) == defaults(SharedFeatureExtractor)
     parameters = inspect.signature(BatchForecastingSystem).parameters
     settings = {
-        **in_force(config.batch),
+        **{k: v for k, v in in_force(config.batch).items() if k != "enabled"},
         "n_jobs": config.performance.n_jobs,
         "horizon": config.horizon,
         "preset": config.preset,
@@ -358,6 +358,37 @@ def test_settings_of_a_fallback_that_is_not_used_are_refused():
     # Screening goes on.
     assert FallbackConfig(enabled=False, max_jump=3.0).max_jump == 3.0
     assert FallbackConfig(model="mean", mean_min_labels=2).mean_min_labels == 2
+
+
+def test_a_disabled_batch_has_no_settings_and_makes_no_system():
+    config = BatchForecastingConfig(batch={"enabled": False})
+    for make in (config.to_params, config.to_system):
+        with pytest.raises(
+            ConfigError, match=r"`batch\.enabled` must be true.*robust_"
+        ):
+            make()
+    enabled = config.replace(batch={"enabled": True})
+    assert enabled.to_params() == BatchForecastingConfig().to_params()
+    for name, value in {
+        "max_batch_size": 5,
+        "memory_budget": "1GiB",
+        "groups": "correlation",
+        "checkpoint_dir": "runs",
+        "random_state": 1,
+    }.items():
+        assert BatchForecastingConfig(batch={"enabled": True, name: value})
+        message = rf"`batch\.{name}` must not be set with batch\.enabled = false"
+        with pytest.raises(ConfigError, match=message):
+            BatchForecastingConfig(batch={name: value, "enabled": False})
+
+
+def test_a_system_is_not_made_of_a_file_that_disables_the_batch(tmp_path, monkeypatch):
+    path = tmp_path / "skbatch.toml"
+    path.write_text("[batch]\nenabled = false\n")
+    with pytest.raises(ConfigError, match="one ticker at a time"):
+        BatchForecastingSystem.from_config(path)
+    monkeypatch.setenv("SKBATCH_BATCH__ENABLED", "true")
+    assert BatchForecastingSystem.from_config(path)
 
 
 def test_configurations_do_not_change():

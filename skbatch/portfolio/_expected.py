@@ -1,0 +1,309 @@
+"""Expected returns as a dict that knows its units."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Mapping
+from numbers import Real
+from typing import Any, Self
+
+import numpy as np
+import pandas as pd
+
+from skbatch.batch import ForecastResult
+from skbatch.exceptions import PortfolioError, PortfolioWarning
+from skbatch.panel import WEEKDAYS_PER_YEAR
+
+__all__ = ["ExpectedReturns", "check_periods_per_year", "warn_without_dates"]
+
+# What the screening says of a ticker whose prices ended, or stand still.
+_STALE = ("quarantined (stale): ", "quarantined (constant): ")
+
+
+class ExpectedReturns(dict[str, float]):
+    """Expected simple returns by ticker, with their date, horizon and units.
+
+    A dict in every respect: ``pd.Series(expected)``, ``json.dumps(expected)`` and
+    ``expected["AAPL"]`` work.
+
+    Parameters
+    ----------
+    values : mapping of str to float
+        Ticker → expected simple return; NaN where there is none.
+    date : Timestamp or int
+        Last date whose prices were used.
+    horizon : int
+        Rows that the forecast looks ahead.
+    periods_per_year : float
+        Rows that make a year in the calendar of the data; NaN if it is not known.
+    annualized : bool
+        Whether the values are returns of a year; else of `horizon` rows.
+    provenance : DataFrame of shape (n_tickers, 3)
+        ``model``, ``batch`` and ``reason`` of every ticker, as in
+        :class:`~skbatch.batch.ForecastResult`.
+    interval : DataFrame of shape (n_tickers, 2), default=None
+        ``lower`` and ``upper`` end of the return over `horizon` rows, annualised or
+        not; None if the forecaster gives no intervals.
+    stale : mapping of str to str, default=None
+        Ticker → why its prices are taken for ended, or for standing still.
+
+    Attributes
+    ----------
+    date, horizon, periods_per_year, annualized, provenance, interval, stale
+        As above; `stale` is an empty dict for None.
+
+    Notes
+    -----
+    With P rows in a year, an expected return r over h rows is annualised as
+    (1 + r)^(P / h) − 1: the expectation of a year of independent horizons that are all
+    expected to return r. It puts forecasts into the units of annual covariances; it
+    does not forecast a year, and enlarges the error of a forecast P / h times and
+    more.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from skbatch.portfolio import ExpectedReturns
+    >>> reasons = pd.DataFrame(
+    ...     {"model": ["HistoricalMeanForecaster"], "batch": ["1"], "reason": [""]},
+    ...     index=["AAPL"],
+    ... )
+    >>> monthly = ExpectedReturns(
+    ...     {"AAPL": 0.01}, date=pd.Timestamp("2024-01-31"), horizon=21,
+    ...     periods_per_year=252, annualized=False, provenance=reasons,
+    ... )
+    >>> round(monthly.in_units(annualized=True)["AAPL"], 4)
+    0.1268
+    """
+
+    def __init__(
+        self,
+        values: Mapping[str, float],
+        *,
+        date: Any,
+        horizon: int,
+        periods_per_year: float,
+        annualized: bool,
+        provenance: pd.DataFrame,
+        interval: pd.DataFrame | None = None,
+        stale: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__({ticker: float(value) for ticker, value in values.items()})
+        self.date = date
+        self.horizon = horizon
+        self.periods_per_year = float(periods_per_year)
+        self.annualized = annualized
+        self.provenance = provenance
+        self.interval = interval
+        self.stale = dict(stale or {})
+
+    @classmethod
+    def of(
+        cls,
+        result: ForecastResult,
+        *,
+        annualize: bool = True,
+        periods_per_year: float | None = None,
+        interval: pd.DataFrame | None = None,
+    ) -> Self:
+        """Take the expected returns of a forecast.
+
+        Parameters
+        ----------
+        result : ForecastResult
+            Forecasts over one horizon.
+        annualize : bool, default=True
+            Whether to annualise them; else they stay returns over the horizon.
+        periods_per_year : float, default=None
+            Rows that make a year; None takes what the dates of the panel say.
+        interval : DataFrame of shape (n_tickers, 2), default=None
+            ``lower`` and ``upper`` end of the return over the horizon.
+
+        Returns
+        -------
+        ExpectedReturns
+            One number for each ticker of `result`.
+
+        Raises
+        ------
+        PortfolioError
+            If there are several horizons, or it is not known how many rows make a
+            year.
+        ValueError
+            If `periods_per_year` is not a positive number.
+
+        Warns
+        -----
+        PortfolioWarning
+            If returns are annualised without dates, which takes 252 rows for a year.
+        """
+        horizon = _one_horizon(result.horizon)
+        returns, provenance = result.expected_returns, result.provenance
+        if returns.index.nlevels > 1:
+            returns = returns.droplevel(0)
+            provenance = provenance.droplevel(0)
+        if periods_per_year is None:
+            periods_per_year = _year_of(result, annualize)
+        reasons = provenance["reason"].items()
+        expected = cls(
+            {str(ticker): value for ticker, value in returns.items()},
+            date=result.date,
+            horizon=horizon,
+            periods_per_year=check_periods_per_year(periods_per_year, annualize),
+            annualized=False,
+            provenance=provenance,
+            interval=interval,
+            stale={str(t): why for t, why in reasons if str(why).startswith(_STALE)},
+        )
+        return expected.in_units(annualized=annualize)
+
+    @property
+    def periods(self) -> float:
+        """Rows that a return spans: the horizon, or those of a year."""
+        return self.periods_per_year if self.annualized else float(self.horizon)
+
+    def in_units(self, *, annualized: bool) -> Self:
+        """Convert to annual returns, or to returns over the horizon.
+
+        Parameters
+        ----------
+        annualized : bool
+            Whether the result is annual.
+
+        Returns
+        -------
+        ExpectedReturns
+            A converted copy. A return that has no finite counterpart, such as one
+            below −100 %, is NaN, with the reason in its provenance.
+
+        Raises
+        ------
+        PortfolioError
+            If it is not known how many rows make a year.
+        """
+        values = np.array(list(self.values()), dtype=np.float64)
+        provenance = self.provenance.copy()
+        if annualized != self.annualized:
+            year = check_periods_per_year(self.periods_per_year, True)
+            power = year / self.horizon if annualized else self.horizon / year
+            converted = _compounded(values, power)
+            for ticker, old, new in zip(self, values, converted, strict=True):
+                if math.isfinite(old) and not math.isfinite(new):
+                    why = f"a return of {100 * old:.4g} % cannot be compounded"
+                    provenance.loc[ticker, "reason"] = why
+            values = converted
+        return type(self)(
+            dict(zip(self, values.tolist(), strict=True)),
+            date=self.date,
+            horizon=self.horizon,
+            periods_per_year=self.periods_per_year,
+            annualized=annualized,
+            provenance=provenance,
+            interval=None if self.interval is None else self.interval.copy(),
+            stale=self.stale,
+        )
+
+    def to_series(self) -> pd.Series:
+        """Put the returns into a Series.
+
+        Returns
+        -------
+        Series of shape (n_tickers,)
+            Named ``"expected_return"``, by ticker; ``attrs`` hold ``date``,
+            ``horizon``, ``periods_per_year`` and ``annualized``.
+        """
+        index = pd.Index(list(self), name="ticker", dtype=object)
+        values = list(self.values())
+        series = pd.Series(values, index, np.float64, name="expected_return")
+        series.attrs = {
+            "date": self.date,
+            "horizon": self.horizon,
+            "periods_per_year": self.periods_per_year,
+            "annualized": self.annualized,
+        }
+        return series
+
+    def to_frame(self) -> pd.DataFrame:
+        """Put returns and provenance side by side.
+
+        Returns
+        -------
+        DataFrame of shape (n_tickers, 4) or (n_tickers, 6)
+            Columns ``expected_return``, ``model``, ``batch`` and ``reason``, then
+            ``lower`` and ``upper`` over the horizon if there are intervals.
+        """
+        parts = [self.to_series().to_frame(), self.provenance.reindex(list(self))]
+        if self.interval is not None:
+            parts.append(self.interval.reindex(list(self)))
+        return pd.concat(parts, axis=1)
+
+    def __repr__(self) -> str:
+        n_known = sum(map(math.isfinite, self.values()))
+        span = f"{self.horizon} row{'s' * (self.horizon != 1)}"
+        unit = f"over {span}"
+        if self.annualized:
+            unit = f"per year of {self.periods_per_year:g} rows, from {span} ahead"
+        date = str(self.date).removesuffix(" 00:00:00")
+        return f"ExpectedReturns: {n_known} of {len(self)} tickers at {date}, {unit}"
+
+    def _repr_html_(self) -> str:
+        return f"<p>{self!r}</p>{self.to_frame().to_html(max_rows=20)}"
+
+
+def check_periods_per_year(value: Any, needed: bool) -> float:
+    """Refuse what is no positive number, or not known although it is needed."""
+    if not isinstance(value, Real) or isinstance(value, bool) or float(value) <= 0:
+        raise ValueError(
+            f"`periods_per_year` must be a positive number. Got {value!r}. Pass "
+            "such as 252 for daily prices of weekdays."
+        )
+    number = float(value)
+    if needed and not math.isfinite(number):
+        raise PortfolioError(
+            "It must be known how many rows make a year. Got dates that do not tell. "
+            "Pass `periods_per_year`, such as 252 for daily prices of weekdays, or "
+            "annualize=False."
+        )
+    return number
+
+
+def warn_without_dates(stacklevel: int) -> None:
+    """Say that the rows of a year are a convention only."""
+    warnings.warn(
+        "The rows must have dates to tell how many make a year. Got row numbers, which "
+        f"are taken for weekdays: {WEEKDAYS_PER_YEAR:g} a year. Pass "
+        "`periods_per_year`.",
+        PortfolioWarning,
+        stacklevel=stacklevel,
+    )
+
+
+def _one_horizon(horizon: int | tuple[int, ...]) -> int:
+    """Take the horizon, if there is one."""
+    if not isinstance(horizon, tuple):
+        return int(horizon)
+    if len(horizon) == 1:
+        return int(horizon[0])
+    raise PortfolioError(
+        "An optimiser needs expected returns over one horizon. Got the horizons "
+        f"{', '.join(map(str, horizon))}. Forecast with one, such as "
+        f"horizon={horizon[0]}, or pass result.expected_returns[{horizon[0]}] as a "
+        "Series."
+    )
+
+
+def _year_of(result: ForecastResult, annualize: bool) -> float:
+    """Tell the rows of a year, and say when that is a convention only."""
+    has_dates = isinstance(result.date, pd.Timestamp | pd.Period)
+    if annualize and not has_dates:
+        warn_without_dates(stacklevel=4)
+    return result.periods_per_year
+
+
+def _compounded(returns: np.ndarray, power: float) -> np.ndarray:
+    """Return of `power` periods, NaN where there is none."""
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        growth = np.expm1(power * np.log1p(np.maximum(returns, -1.0)))
+    usable = np.isfinite(growth) & (returns >= -1)
+    return np.where(usable, growth, np.nan)

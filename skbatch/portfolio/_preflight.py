@@ -1,0 +1,226 @@
+"""What to look at before an optimiser sees any forecast."""
+
+from __future__ import annotations
+
+import html
+from dataclasses import dataclass
+from textwrap import wrap
+from typing import Any
+
+import pandas as pd
+
+from skbatch.exceptions import PortfolioError
+from skbatch.portfolio._checks import (
+    Finding,
+    Prices,
+    day,
+    judge_covariance,
+    judge_dates,
+    judge_dispersion,
+    judge_missing,
+    judge_rate,
+    judge_stale,
+)
+from skbatch.portfolio._inputs import Forecasts
+
+__all__ = ["PreflightReport", "preflight"]
+
+WIDTH = 88
+
+
+@dataclass(frozen=True, repr=False)
+class PreflightReport:
+    """What was checked before a hand-off.
+
+    Attributes
+    ----------
+    checks : DataFrame of shape (n_checks, 3)
+        By name of the check: ``ok``; ``severity``, ``"error"`` or ``"warning"`` of what
+        failed, else empty; ``detail``, what was found, in words.
+    subject : str
+        What was checked, in words.
+    """
+
+    checks: pd.DataFrame
+    subject: str = "Expected returns"
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing failed that must not."""
+        return not self.failed
+
+    @property
+    def failed(self) -> list[str]:
+        """Names of the failed checks after which nothing should be optimised."""
+        return list(self.checks.index[self.checks["severity"] == "error"])
+
+    @property
+    def warnings(self) -> list[str]:
+        """Names of the checks whose details should be known."""
+        return list(self.checks.index[self.checks["severity"] == "warning"])
+
+    @property
+    def verdict(self) -> str:
+        """The result, in a sentence."""
+        if self.failed:
+            return f"Not ready for an optimiser: see {', '.join(self.failed)}."
+        if self.warnings:
+            return f"Ready for an optimiser, but read {', '.join(self.warnings)}."
+        return "Ready for an optimiser."
+
+    def raise_if_failed(self) -> None:
+        """Raise what must not go to an optimiser.
+
+        Raises
+        ------
+        PortfolioError
+            With the details of all failed checks.
+        """
+        if self.failed:
+            details = self.checks.loc[self.failed, "detail"]
+            told = " ".join(f"[{name}] {detail}" for name, detail in details.items())
+            raise PortfolioError(f"{self.verdict} {told}")
+
+    def __str__(self) -> str:
+        width = max(map(len, self.checks.index), default=0)
+        lines = [self.subject, ""]
+        for name, mark, detail in self._rows():
+            opening = f"{name:<{width}}  {mark:<7}  "
+            lines += wrap(
+                detail,
+                WIDTH,
+                initial_indent=opening,
+                subsequent_indent=" " * len(opening),
+            )
+        return "\n".join([*lines, "", *wrap(self.verdict, WIDTH)])
+
+    def __repr__(self) -> str:
+        return f"PreflightReport: {self.verdict} ({len(self.checks)} checks)"
+
+    def _rows(self) -> list[tuple[str, str, str]]:
+        """Give name, mark and detail of each check."""
+        marks = {"error": "FAILED", "warning": "note", "": "ok"}
+        rows = self.checks[["severity", "detail"]].itertuples()
+        return [(str(name), marks[grade], detail) for name, grade, detail in rows]
+
+    def _repr_html_(self) -> str:
+        cells = "".join(
+            "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>"
+            for row in self._rows()
+        )
+        return (
+            f"<p>{html.escape(self.subject)}</p><table>{cells}</table>"
+            f"<p><b>{html.escape(self.verdict)}</b></p>"
+        )
+
+
+def preflight(
+    result: Any,
+    covariance: pd.DataFrame | None = None,
+    *,
+    prices: pd.DataFrame | None = None,
+    risk_free_rate: float | None = 0.0,
+    returns_periods: float | None = None,
+    covariance_periods: float | None = None,
+) -> PreflightReport:
+    """Check forecasts, and a covariance, before they go to an optimiser.
+
+    Nothing is changed and nothing raised: the report says what is wrong, and
+    ``report.raise_if_failed()`` raises it.
+
+    Parameters
+    ----------
+    result : ExpectedReturns, ForecastResult, Series or dict
+        Expected returns by ticker.
+    covariance : DataFrame of shape (n_tickers, n_tickers), default=None
+        Covariance with the tickers in rows and columns.
+    prices : DataFrame of shape (n_dates, n_tickers), default=None
+        Prices that the forecasts were made of. With them, tickers whose prices stand
+        still are found, and the volatilities of `covariance` are compared with theirs.
+        Rows after the date of the forecasts are not looked at.
+    risk_free_rate : float or None, default=0.0
+        Rate that some expected return must exceed for a maximum Sharpe ratio, in the
+        units of the returns. None does not ask for that.
+    returns_periods, covariance_periods : float, default=None
+        Rows that both span, see :func:`to_pypfopt`.
+
+    Returns
+    -------
+    PreflightReport
+        Print it, or look at its ``checks``, ``ok`` and ``verdict``.
+
+    Raises
+    ------
+    PanelError
+        If `prices` is malformed.
+    PortfolioError
+        If its rows cannot be compared with the date of the forecasts.
+
+    Notes
+    -----
+    Checks: *labels* (the same tickers on both sides), *missing* (tickers without a
+    forecast), *units* (both over the same periods), *covariance* (finite, symmetric,
+    positive semidefinite), *size* (the volatilities of intervals or prices),
+    *dates*, *stale* (prices that stand still, ended or are wrong), *risk-free rate*,
+    and *dispersion*: how much forecasts differ against how far returns stray from
+    them. The ratio is about the correlation with the returns that the forecasts claim
+    to have [1]_.
+
+    References
+    ----------
+    .. [1] Grinold, R. C. (1994). Alpha is volatility times IC times score. The Journal
+       of Portfolio Management, 20(4), 9–16. https://doi.org/10.3905/jpm.1994.409482
+
+    Examples
+    --------
+    >>> import numpy as np, pandas as pd
+    >>> from skbatch.portfolio import preflight
+    >>> annual = {"A": 0.05, "B": 0.08, "C": 0.03}
+    >>> tickers = ["C", "A", "B"]
+    >>> covariance = pd.DataFrame(np.diag([0.01, 0.04, 0.09]), tickers, tickers)
+    >>> report = preflight(annual, covariance, returns_periods=252)
+    >>> report.ok
+    True
+    >>> report.warnings
+    ['labels']
+    """
+    try:
+        forecasts = Forecasts.of(result, returns_periods)
+    except PortfolioError as error:
+        return _report({"labels": Finding(False, str(error))}, "Expected returns")
+    past = None if prices is None else Prices(prices, forecasts.date)
+    found = {"missing": judge_missing(forecasts)}
+    measured, source = forecasts.volatility(), "the intervals"
+    if measured is None and past is not None:
+        measured, source = past.volatility(), "the prices"
+    if covariance is None:
+        found["units"] = Finding(True, f"Returns over {forecasts.unit}.")
+    else:
+        of_covariance, implied = judge_covariance(
+            forecasts, covariance, covariance_periods, measured
+        )
+        found |= of_covariance
+        if measured is None:
+            measured, source = implied, "the covariance"
+    if past is not None:
+        found["dates"] = judge_dates(forecasts, past)
+    found["stale"] = judge_stale(forecasts, past)
+    if len(forecasts.missing) < len(forecasts.values):
+        found["risk-free rate"] = judge_rate(forecasts, risk_free_rate)
+        found["dispersion"] = judge_dispersion(forecasts, measured, source)
+    return _report(found, _subject(forecasts))
+
+
+def _subject(forecasts: Forecasts) -> str:
+    """Say what was checked."""
+    n_known = len(forecasts.values) - len(forecasts.missing)
+    date = "" if forecasts.date is None else f" at {day(forecasts.date)}"
+    return f"{n_known} expected returns{date} over {forecasts.unit}"
+
+
+def _report(found: dict[str, Finding], subject: str) -> PreflightReport:
+    """Put findings into a table."""
+    rows = [(f.ok, "" if f.ok else f.severity, f.detail) for f in found.values()]
+    index = pd.Index(list(found), name="check")
+    table = pd.DataFrame(rows, index, ["ok", "severity", "detail"])
+    return PreflightReport(table, subject)

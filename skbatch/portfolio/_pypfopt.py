@@ -1,0 +1,98 @@
+"""The hand-off to PyPortfolioOpt."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import pandas as pd
+
+from skbatch.portfolio._aligned import align
+
+__all__ = ["to_pypfopt"]
+
+
+def to_pypfopt(
+    result: Any,
+    covariance: pd.DataFrame,
+    *,
+    risk_free_rate: float | None = 0.0,
+    returns_periods: float | None = None,
+    covariance_periods: float | None = None,
+    on_missing: Literal["exclude", "raise"] = "exclude",
+) -> tuple[pd.Series, pd.DataFrame]:
+    """Check expected returns and a covariance, and align them by ticker.
+
+    PyPortfolioOpt goes by position: of expected returns and a covariance whose tickers
+    come in another order, it makes a portfolio of the wrong risks, without a word.
+
+    Parameters
+    ----------
+    result : ExpectedReturns, ForecastResult, Series or dict
+        Expected returns by ticker, as from :func:`~skbatch.robust_forecast_returns`.
+    covariance : DataFrame of shape (n_tickers, n_tickers)
+        Covariance of returns with the tickers in rows and columns, as from
+        ``pypfopt.risk_models``; see `covariance_periods`.
+    risk_free_rate : float or None, default=0.0
+        Rate that some expected return must exceed, in the units of the returns; what
+        you pass to ``max_sharpe``. None does not ask for that, as for
+        ``min_volatility``.
+    returns_periods : float, default=None
+        Rows that the expected returns span: 252 for annual ones of weekdays. Needed for
+        a dict, and for a Series without the attributes that
+        ``ExpectedReturns.to_series`` gives; other results know it.
+    covariance_periods : float, default=None
+        Rows that the returns of `covariance` span: the ``frequency`` that
+        PyPortfolioOpt's risk models were given, 1 for ``returns.cov()``. None takes
+        ``covariance.attrs["periods"]``, else 252, the default of these models, if the
+        volatilities are plausible for a year.
+    on_missing : {"exclude", "raise"}, default="exclude"
+        What happens to tickers whose expected return or variance is NaN. They are left
+        out of both, with a warning, or raise.
+
+    Returns
+    -------
+    expected_returns : Series of shape (n_known,)
+        Without NaN, in the order of `result`.
+    covariance : DataFrame of shape (n_known, n_known)
+        Of the same tickers in the same order. Both have ``attrs["periods"]``, the rows
+        that they span.
+
+    Raises
+    ------
+    PortfolioError
+        If the tickers of both differ, a side has no labels, they span different
+        periods, no expected return exceeds the risk-free rate, or `covariance` is not
+        a covariance, or of another size than it should be.
+    ValueError
+        For an invalid `on_missing` or `covariance_periods`.
+
+    Warns
+    -----
+    PortfolioWarning
+        Once, naming the tickers that are left out, and what is doubtful.
+
+    Notes
+    -----
+    The volatilities of `covariance` are compared with the widths of the forecasts'
+    intervals, where there are any: a daily covariance taken for an annual one is found
+    by its size. :func:`preflight` makes the same checks, and more with prices.
+
+    Examples
+    --------
+    >>> import numpy as np, pandas as pd
+    >>> from skbatch.portfolio import to_pypfopt
+    >>> annual = {"A": 0.05, "B": 0.08, "C": 0.03}
+    >>> tickers = ["C", "A", "B"]
+    >>> covariance = pd.DataFrame(np.diag([0.01, 0.04, 0.09]), tickers, tickers)
+    >>> returns, covariance = to_pypfopt(annual, covariance, returns_periods=252)
+    >>> list(covariance.columns)
+    ['A', 'B', 'C']
+    """
+    return align(
+        result,
+        covariance,
+        risk_free_rate=risk_free_rate,
+        returns_periods=returns_periods,
+        covariance_periods=covariance_periods,
+        on_missing=on_missing,
+    )

@@ -1,0 +1,318 @@
+"""The function of a portfolio script: tickers and prices in, expected returns out."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Mapping, Sequence
+from numbers import Integral
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+
+from skbatch.batch.config import BatchForecastingConfig
+from skbatch.exceptions import PortfolioError, PortfolioWarning, format_tickers
+from skbatch.panel import panel_tickers
+from skbatch.panel import periods_per_year as year_of
+from skbatch.portfolio._cache import MEMORY, Cache, DiskCache
+from skbatch.portfolio._expected import (
+    ExpectedReturns,
+    check_periods_per_year,
+    warn_without_dates,
+)
+from skbatch.portfolio._match import asked_tickers, match_columns
+from skbatch.portfolio._prices import read_prices
+from skbatch.portfolio._ways import METHODS, Forecasts, Way
+
+__all__ = ["robust_forecast_returns"]
+
+_NOT_IN_DATA = "not in the data"
+
+
+def robust_forecast_returns(
+    tickers: Sequence[str] | None,
+    data: Any = None,
+    method: Literal["batch", "individual", "linear", "mean"] = "batch",
+    *,
+    horizon: int | None = None,
+    config: Any = None,
+    annualize: bool = True,
+    max_workers: int | None = None,
+    ticker_to_data: Mapping[str, Any] | None = None,
+    on_missing: Literal["nan", "drop", "raise"] = "nan",
+    periods_per_year: float | None = None,
+    cache: bool = True,
+    cache_dir: str | os.PathLike[str] | None = None,
+) -> ExpectedReturns:
+    """Forecast the annual return of every ticker of a portfolio.
+
+    Parameters
+    ----------
+    tickers : sequence of str or None
+        Tickers to forecast, None for all of the data. A column of the same name is
+        theirs; else one that differs only in case or in what separates the share class:
+        BRK.B, BRK-B, BRK/B, BRK_B, "BRK B".
+    data : DataFrame or path, default=None
+        Prices, as :func:`~skbatch.read_panel` takes them: wide, long, of several
+        fields, or a CSV or Parquet file. Models learn from all of its tickers.
+    method : {"batch", "individual", "linear", "mean"}, default="batch"
+        - ``"batch"``: all tickers together, with the model of `config`.
+        - ``"individual"``: the same model for one ticker at a time, from nothing but
+          its own prices. So does ``batch.enabled = false`` in `config`, with any
+          method.
+        - ``"linear"``: all together by :class:`~skbatch.BatchLinearForecaster`, its
+          fallback the historical mean.
+        - ``"mean"``: by :class:`~skbatch.HistoricalMeanForecaster`.
+
+        The last two have the parameters of `config` if that is its ``model.kind``.
+    horizon : int, default=None
+        Rows that forecasts look ahead; None takes that of `config`, 5 by default.
+    config : BatchForecastingConfig, path, mapping or None, default=None
+        Settings: ready ones, a TOML file, or a dict of sections such as
+        ``{"model": {"max_depth": 3}}``. All but the first are laid over or under
+        environment variables such as ``SKBATCH_BATCH__ENABLED``, as
+        :meth:`~skbatch.BatchForecastingConfig.from_file` does; None reads these alone.
+    annualize : bool, default=True
+        Whether returns are annual; else over the horizon.
+    max_workers : int, default=None
+        Batches, or with "individual" tickers, that are fitted at the same time; -1 for
+        one on each core. None takes ``performance.n_jobs`` of `config`.
+    ticker_to_data : mapping, default=None
+        Without `data`: ticker → its own prices, a Series of closes or a table of
+        fields, on dates of its own. With `data`: ticker → its column there.
+    on_missing : {"nan", "drop", "raise"}, default="nan"
+        What becomes of tickers without a forecast, because they are not in the data or
+        their prices cannot be used: they are NaN, they are left out, or it is an error.
+    periods_per_year : float, default=None
+        Rows that make a year; None asks the dates, see
+        :func:`~skbatch.panel.periods_per_year`: 252 for weekdays, 365 for all days.
+    cache : bool, default=True
+        Whether forecasts of the same prices, settings and versions of the libraries are
+        taken from an earlier call. The cache of a process keeps the last 64.
+    cache_dir : path, default=None
+        Folder in which they are kept for other processes, too: the last 256, of 256 MiB
+        at most.
+
+    Returns
+    -------
+    ExpectedReturns
+        A dict ticker → expected simple return, by the names that were asked for, with
+        the provenance of each number.
+
+    Raises
+    ------
+    ValueError
+        For an invalid argument. A :class:`~skbatch.exceptions.ConfigError` names every
+        wrong setting.
+    PanelError
+        If prices are malformed, or their dates do not tell how many rows make a year.
+    PortfolioError
+        If a ticker may be one of several columns, two tickers mean the same one, or
+        with ``on_missing="raise"`` there is no forecast for one.
+
+    Warns
+    -----
+    PortfolioWarning
+        Once, naming the tickers without a forecast, and those that the model does not
+        serve but its fallback. Once, if there are no dates to tell a year by.
+
+    Notes
+    -----
+    A return r over h of the P rows of a year is annualised as (1 + r)^(P / h) − 1. This
+    is a matter of units, not a forecast over a year.
+
+    Nothing is cached if a seed (``random_state``) is none: each call draws anew.
+
+    Examples
+    --------
+    >>> from skbatch import robust_forecast_returns
+    >>> from skbatch.datasets import make_panel
+    >>> prices = make_panel(300, 3, random_state=0)
+    >>> list(prices.columns)
+    ['T000', 'T001', 'T002']
+    >>> expected = robust_forecast_returns(["T000", "t002"], prices, "mean", horizon=21)
+    >>> list(expected), expected.annualized, expected.periods_per_year
+    (['T000', 't002'], True, 252.0)
+    >>> expected.provenance["model"].unique().tolist()
+    ['HistoricalMeanForecaster']
+    """
+    _check_choice("method", method, METHODS)
+    _check_choice("on_missing", on_missing, ("nan", "drop", "raise"))
+    way = Way(method, _read_config(config, horizon, max_workers))
+    store = _find_cache(cache, cache_dir)
+    panel, aliases = read_prices(data, ticker_to_data)
+    names = asked_tickers(tickers, list(aliases) or panel_tickers(panel))
+    columns = match_columns(names, panel_tickers(panel), aliases)
+    year = _rows_of_year(panel.index, periods_per_year, annualize)
+    if on_missing == "raise":
+        _refuse_missing({t: _NOT_IN_DATA for t, c in columns.items() if c is None})
+    forecasts = _forecast(way, panel, [c for c in columns.values() if c], store)
+    expected = _by_names(columns, forecasts, panel.index[-1], way, year)
+    expected = expected.in_units(annualized=annualize)
+    if not isinstance(panel.index, pd.DatetimeIndex | pd.PeriodIndex) and (
+        annualize and periods_per_year is None
+    ):
+        warn_without_dates(stacklevel=3)
+    return _without_missing(expected, on_missing)
+
+
+def _check_choice(name: str, value: Any, choices: Sequence[str]) -> None:
+    """Refuse what is none of several words."""
+    if not isinstance(value, str) or value not in choices:
+        raise ValueError(
+            f"`{name}` must be one of {', '.join(map(repr, choices))}. Got {value!r}. "
+            "Choose one of these."
+        )
+
+
+def _read_config(
+    config: Any, horizon: int | None, max_workers: int | None
+) -> BatchForecastingConfig:
+    """Read settings, and those that are arguments of the function."""
+    if isinstance(config, str | os.PathLike):
+        config = BatchForecastingConfig.from_file(config)
+    elif config is None or isinstance(config, Mapping):
+        config = BatchForecastingConfig.from_file().replace(**(config or {}))
+    elif not isinstance(config, BatchForecastingConfig):
+        raise ValueError(
+            "`config` must be a BatchForecastingConfig, a path, a dict of sections, or "
+            f"None. Got a {type(config).__name__}. Take the settings of a system with "
+            "BatchForecastingConfig.from_system(system)."
+        )
+    if horizon is not None:
+        config = config.replace(horizon=horizon)
+    if isinstance(config.horizon, tuple):
+        raise ValueError(
+            "`horizon` must be one number of rows: an optimiser needs one expected "
+            f"return of each ticker. Got {config.horizon!r}. Pass such as "
+            f"horizon={config.horizon[0]}."
+        )
+    if max_workers is None:
+        return config
+    is_number = isinstance(max_workers, Integral) and not isinstance(max_workers, bool)
+    if not is_number or max_workers == 0:
+        raise ValueError(
+            "`max_workers` must be an integer other than 0, or None. Got "
+            f"{max_workers!r}. Pass -1 for one on each core."
+        )
+    return config.replace(performance={"n_jobs": int(max_workers)})
+
+
+def _find_cache(cache: bool, cache_dir: str | os.PathLike[str] | None) -> Cache | None:
+    """Find where forecasts are kept; None for nowhere."""
+    if not isinstance(cache, bool | np.bool_):
+        raise ValueError(
+            f"`cache` must be True or False. Got {cache!r}. Pass a folder as "
+            "`cache_dir`."
+        )
+    if not cache and cache_dir is not None:
+        raise ValueError(
+            f"`cache_dir` must be None with cache=False. Got {cache_dir!r}. Leave one "
+            "of them out."
+        )
+    if not cache:
+        return None
+    return MEMORY if cache_dir is None else DiskCache(cache_dir)
+
+
+def _rows_of_year(index: pd.Index, given: float | None, annualize: bool) -> float:
+    """Tell how many rows make a year; NaN if that is neither known nor needed."""
+    if given is not None:
+        return check_periods_per_year(given, annualize)
+    try:
+        return year_of(index)
+    except ValueError:
+        if annualize:
+            raise
+        return float("nan")
+
+
+def _forecast(
+    way: Way, panel: pd.DataFrame, columns: list[str], cache: Cache | None
+) -> Forecasts | None:
+    """Find forecasts in the cache, or make and keep them; None without any ticker."""
+    if not columns:
+        return None
+    if cache is None or not way.is_repeatable:
+        return way.forecast(panel, columns)
+    key = way.key(panel, columns)
+    text = cache.get(key)
+    if text is not None:
+        return Forecasts.from_json(text)
+    forecasts = way.forecast(panel, columns)
+    cache.put(key, forecasts.to_json())
+    return forecasts
+
+
+def _by_names(
+    columns: Mapping[str, str | None],
+    forecasts: Forecasts | None,
+    date: Any,
+    way: Way,
+    year: float,
+) -> ExpectedReturns:
+    """Give each ticker the forecast of its column, or NaN and the reason."""
+    values = dict.fromkeys(columns, float("nan"))
+    rows: dict[str, Any] = dict.fromkeys(columns, ("none", "", _NOT_IN_DATA))
+    stale = {}
+    for ticker, column in columns.items():
+        if column is not None and forecasts is not None:
+            values[ticker] = forecasts.returns[column]
+            rows[ticker] = tuple(forecasts.provenance.loc[column])
+            if column in forecasts.stale:
+                stale[ticker] = forecasts.stale[column]
+    index = pd.Index(list(rows), name="ticker", dtype=object)
+    names = ["model", "batch", "reason"]
+    return ExpectedReturns(
+        values,
+        date=date,
+        horizon=way.config.horizon,  # type: ignore[arg-type]
+        periods_per_year=year,
+        annualized=False,
+        provenance=pd.DataFrame(list(rows.values()), index, names, dtype=object),
+        stale=stale,
+    )
+
+
+def _without_missing(expected: ExpectedReturns, on_missing: str) -> ExpectedReturns:
+    """Treat tickers without a forecast as asked, and say which these are."""
+    reasons = expected.provenance["reason"]
+    missing = {t: str(reasons[t]) for t, v in expected.items() if not np.isfinite(v)}
+    if on_missing == "raise":
+        _refuse_missing(missing)
+    others = [t for t in expected if reasons[t] and t not in missing]
+    told = []
+    if missing:
+        fate = "which are left out" if on_missing == "drop" else "which are NaN"
+        told.append(
+            f"{len(missing)} of {len(expected)} tickers have no forecast, {fate}: "
+            f"{_with_reasons(missing)}."
+        )
+    if others:
+        told.append(
+            f"{len(others)} of {len(expected)} tickers are not served by the first "
+            f"choice: {format_tickers(others)}."
+        )
+    if told:
+        told.append("See provenance for all reasons.")
+        warnings.warn(" ".join(told), PortfolioWarning, stacklevel=3)
+    if on_missing == "drop":
+        for ticker in missing:
+            del expected[ticker]
+    return expected
+
+
+def _refuse_missing(missing: Mapping[str, str]) -> None:
+    """Raise if there are tickers without a forecast."""
+    if missing:
+        raise PortfolioError(
+            f"Every ticker must have a forecast. Got none for {len(missing)}: "
+            f'{_with_reasons(missing)}. Leave them out, or pass on_missing="nan" or '
+            '"drop".'
+        )
+
+
+def _with_reasons(missing: Mapping[str, str]) -> str:
+    """Name tickers, each with its reason."""
+    return format_tickers(f"{ticker} ({why})" for ticker, why in missing.items())

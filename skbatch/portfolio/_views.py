@@ -1,0 +1,337 @@
+"""Forecasts as views of Black and Litterman, as confident as their intervals."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from numbers import Real
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy.stats import norm
+
+from skbatch.exceptions import PortfolioError, PortfolioWarning, format_tickers
+from skbatch.portfolio._aligned import with_reasons
+from skbatch.portfolio._covariance import (
+    check_matrix,
+    check_size,
+    read_covariance,
+    span_of,
+)
+from skbatch.portfolio._inputs import Forecasts
+
+__all__ = ["BlackLittermanViews", "black_litterman_views"]
+
+
+@dataclass(frozen=True)
+class BlackLittermanViews:
+    """Absolute views with their uncertainty, for skfolio and PyPortfolioOpt.
+
+    Attributes
+    ----------
+    views : Series of shape (n_views,)
+        Expected simple return over `periods` rows, by ticker.
+    omega : Series of shape (n_views,)
+        Variance of the error of each view, over `periods` rows.
+    confidences : Series of shape (n_views,)
+        The same as Idzorek's confidence, between 0 and 1.
+    tau : float
+        Uncertainty of the prior in units of the covariance.
+    periods : float
+        Rows that views and covariance span.
+    excluded : dict of str to str
+        Ticker → why there is no view on it.
+    """
+
+    views: pd.Series
+    omega: pd.Series
+    confidences: pd.Series
+    tau: float
+    periods: float
+    excluded: dict[str, str]
+
+    def skfolio(self) -> dict[str, Any]:
+        """Give the keywords of :class:`skfolio.prior.BlackLitterman`.
+
+        Returns
+        -------
+        dict
+            ``views``, ``view_confidences`` and ``tau``.
+        """
+        # repr keeps every digit of a float.
+        views = [f"{ticker} = {float(view)!r}" for ticker, view in self.views.items()]
+        confidences = self.confidences.to_numpy().copy()
+        return {"views": views, "view_confidences": confidences, "tau": self.tau}
+
+    def pypfopt(self) -> dict[str, Any]:
+        """Give the keywords of :class:`pypfopt.BlackLittermanModel`.
+
+        Returns
+        -------
+        dict
+            ``absolute_views``, ``omega`` and ``tau``.
+        """
+        views = {ticker: float(view) for ticker, view in self.views.items()}
+        omega = np.diag(self.omega.to_numpy())
+        return {"absolute_views": views, "omega": omega, "tau": self.tau}
+
+    def to_frame(self) -> pd.DataFrame:
+        """Put views and their uncertainty side by side.
+
+        Returns
+        -------
+        DataFrame of shape (n_views, 3)
+            Columns ``view``, ``omega`` and ``confidence``.
+        """
+        return pd.DataFrame(
+            {"view": self.views, "omega": self.omega, "confidence": self.confidences}
+        )
+
+    def __repr__(self) -> str:
+        return (
+            f"BlackLittermanViews: {len(self.views)} views over {self.periods:g} rows, "
+            f"confidences from {self.confidences.min():.3g} to "
+            f"{self.confidences.max():.3g}"
+        )
+
+
+def black_litterman_views(
+    result: Any,
+    covariance: pd.DataFrame,
+    *,
+    interval: Any = None,
+    coverage: float | None = None,
+    tau: float = 0.05,
+    covariance_periods: float | None = None,
+    returns_periods: float | None = None,
+) -> BlackLittermanViews:
+    r"""Make views of forecasts, the less confident the wider their intervals.
+
+    Parameters
+    ----------
+    result : ForecastResult, ExpectedReturns, Series or dict
+        Expected simple returns by ticker. Tickers without one have no view.
+    covariance : DataFrame of shape (n_tickers, n_tickers)
+        Covariance of the prior, with tickers in rows and columns; it may hold others
+        than `result`. A confidence compares the width of an interval with it.
+    interval : DataFrame or PredictionInterval, default=None
+        Bounds of the returns over the horizon: columns ``lower`` and ``upper`` by
+        ticker, or what
+        :meth:`BatchForecastingSystem.predict_interval
+        <skbatch.BatchForecastingSystem.predict_interval>` gives, of which the last
+        row is taken. None takes those of an :class:`ExpectedReturns`.
+    coverage : float, default=None
+        Share of the returns, between 0 and 1, that the intervals should hold. None
+        takes what ``attrs["coverage"]`` of the interval says.
+    tau : float, default=0.05
+        Uncertainty of the prior in units of the covariance, in (0, 1].
+    covariance_periods : float, default=None
+        Rows that the returns of `covariance` span: 1 in skfolio, 252 for annual ones
+        of weekdays, as in PyPortfolioOpt. None takes ``covariance.attrs["periods"]``,
+        else 252 where the size of the variances bears it out. Views are over as many
+        rows.
+    returns_periods : float, default=None
+        Rows that `result` spans, where it is a Series or dict that does not say.
+
+    Returns
+    -------
+    BlackLittermanViews
+        One view for each ticker with a forecast, an interval and a variance.
+
+    Raises
+    ------
+    PortfolioError
+        If there is no interval, its coverage is not known, `covariance` has no labels,
+        lacks tickers of `result` or has other units, or no view is left.
+    ValueError
+        If `coverage` or `tau` is out of range.
+
+    Warns
+    -----
+    PortfolioWarning
+        Once, naming the tickers without a view, and why.
+
+    Notes
+    -----
+    The interval of coverage c over h rows is taken for that of a normal variable, whose
+    standard deviation is s = (upper − lower) / (2 z) with
+    :math:`z = \Phi^{-1}((1 + c) / 2)`. It says how far the *realised* return strays
+    from the forecast, so the view is on that return, with the error variance
+    :math:`\omega = s^2 k / h` over the k rows of the covariance. Idzorek's confidence
+    [1]_, in the closed form that skfolio and PyPortfolioOpt use [2]_, is
+
+    .. math:: \frac{\tau \sigma^2}{\tau \sigma^2 + \omega}
+
+    with the ticker's variance :math:`\sigma^2` over k rows. He and Litterman [3]_
+    set :math:`\omega = \tau \sigma^2`, a confidence of a half for every view. Here it
+    takes an interval as narrow as :math:`s = \sigma_h \sqrt\tau` for that. Where the
+    interval is as wide as the volatility :math:`\sigma_h` over the horizon, the
+    forecast explains nothing of the return, and its confidence is
+    :math:`\tau / (1 + \tau)`, that of a single observed return.
+
+    References
+    ----------
+    .. [1] Idzorek, T. (2007). A step-by-step guide to the Black–Litterman model. In
+       Forecasting Expected Returns in the Financial Markets, 17–38.
+       https://doi.org/10.1016/B978-075068321-0.50003-0
+    .. [2] Walters, J. (2014). The Black–Litterman model in detail.
+       https://doi.org/10.2139/ssrn.1314585
+    .. [3] He, G. and Litterman, R. (1999). The intuition behind Black–Litterman model
+       portfolios. https://doi.org/10.2139/ssrn.334304
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from skbatch.portfolio import black_litterman_views
+    >>> expected = pd.Series({"A": 0.001, "B": 0.002})
+    >>> interval = pd.DataFrame({"lower": [-0.03, -0.01], "upper": [0.032, 0.014]},
+    ...                         index=["A", "B"])
+    >>> covariance = pd.DataFrame([[4e-4, 1e-4], [1e-4, 4e-4]], ["A", "B"], ["A", "B"])
+    >>> views = black_litterman_views(expected, covariance, returns_periods=1,
+    ...                               covariance_periods=1, interval=interval,
+    ...                               coverage=0.9)
+    >>> views.confidences.round(3).to_dict()
+    {'A': 0.053, 'B': 0.273}
+    >>> views.skfolio()["views"]
+    ['A = 0.001', 'B = 0.002']
+    """
+    if not isinstance(tau, Real) or not 0 < tau <= 1:
+        raise ValueError(
+            f"`tau` must be above 0 and at most 1. Got {tau!r}. Pass 0.05, or 1 over "
+            "the number of rows that the covariance was estimated on."
+        )
+    forecasts = Forecasts.of(result, returns_periods)
+    table = read_covariance(covariance)
+    periods, said = span_of(table, covariance_periods)
+    horizon = forecasts.horizon or forecasts.periods
+    deviation = _deviations(
+        forecasts.interval if interval is None else interval, coverage
+    )
+    used, excluded = _usable(forecasts, deviation, table)
+    table = table.loc[used, used]
+    check_matrix(table)
+    deviation = deviation[used]
+    doubt = check_size(
+        table,
+        periods,
+        forecasts.periods_per_year,
+        said,
+        deviation / math.sqrt(horizon),
+    )
+    omega = deviation**2 * periods / horizon
+    prior = tau * pd.Series(np.diag(table), used)
+    growth = np.log1p(forecasts.values[used]) * periods / forecasts.periods
+    _warn(doubt, excluded)
+    return BlackLittermanViews(
+        np.expm1(growth).rename("view"),
+        omega.rename("omega"),
+        (prior / (prior + omega)).rename("confidence"),
+        float(tau),
+        periods,
+        excluded,
+    )
+
+
+def _deviations(interval: Any, coverage: float | None) -> pd.Series:
+    """Tell how far returns stray from the forecasts, by ticker."""
+    if interval is None:
+        raise PortfolioError(
+            "There must be intervals for views. Got forecasts without. Pass "
+            "interval=system.predict_interval() of a system with a ConformalForecaster."
+        )
+    if isinstance(interval, tuple):
+        bounds = [_last(bound) for bound in interval]
+        lower, upper = bounds
+        known = lower.attrs.get("coverage")
+    else:
+        if not isinstance(interval, pd.DataFrame) or not {"lower", "upper"} <= set(
+            interval
+        ):
+            raise PortfolioError(
+                "`interval` must be a DataFrame with the columns lower and upper, or a "
+                f"PredictionInterval. Got a {type(interval).__name__}. Pass what "
+                "predict_interval gives."
+            )
+        lower, upper = interval["lower"], interval["upper"]
+        known = interval.attrs.get("coverage")
+    z = norm.ppf((1.0 + _coverage(coverage, known)) / 2.0)
+    return (upper - lower).astype(np.float64) / (2.0 * z)
+
+
+def _last(bound: Any) -> pd.Series:
+    """Give the last row of a table of bounds, by ticker."""
+    if not isinstance(bound, pd.DataFrame) or bound.columns.nlevels > 1:
+        raise PortfolioError(
+            "`interval` must have a table of one horizon for each bound, with tickers "
+            f"as columns. Got a {type(bound).__name__}. Pass tables of one horizon."
+        )
+    last = bound.iloc[-1]
+    last.attrs = dict(bound.attrs)
+    return last
+
+
+def _coverage(given: float | None, known: float | None) -> float:
+    """Decide between what the interval says and what the caller says."""
+    if given is None and known is None:
+        raise PortfolioError(
+            "It must be known which share of the returns the intervals should hold. "
+            "Got intervals that do not say. Pass coverage=0.9 if they were made so."
+        )
+    if given is not None and (not isinstance(given, Real) or not 0 < given < 1):
+        raise ValueError(
+            f"`coverage` must be between 0 and 1. Got {given!r}. Pass what "
+            "predict_interval was called with, such as 0.9."
+        )
+    if given is not None and known is not None and not math.isclose(given, known):
+        raise PortfolioError(
+            f"`coverage` must be that of the intervals, {known:g}. Got {given:g}. "
+            "Leave it out."
+        )
+    return float(given if known is None else known)  # type: ignore[arg-type]
+
+
+def _usable(
+    forecasts: Forecasts, deviation: pd.Series, covariance: pd.DataFrame
+) -> tuple[list[str], dict[str, str]]:
+    """Tell on which tickers there can be a view, and why not on the others."""
+    alone = [t for t in forecasts.values.index if t not in covariance.index]
+    if alone:
+        raise PortfolioError(
+            "`covariance` must have all tickers with a forecast. Got none of "
+            f"{format_tickers(alone)}. Make it of the same tickers, or drop these."
+        )
+    excluded = dict(forecasts.missing)
+    variances = pd.Series(np.diag(covariance.to_numpy()), covariance.index)
+    for ticker in map(str, forecasts.values.index):
+        width = deviation.get(ticker, np.nan)
+        if ticker in excluded:
+            continue
+        if not width > 0 or not math.isfinite(width):
+            excluded[ticker] = "no interval with a width"
+        elif not math.isfinite(variances[ticker]):
+            excluded[ticker] = "no variance"
+        elif forecasts.values[ticker] <= -1:
+            excluded[ticker] = "a forecast of -100 % or less cannot be compounded"
+    used = [t for t in forecasts.values.index if t not in excluded]
+    if not used:
+        raise PortfolioError(
+            "At least one ticker must have a forecast with an interval. Got none of "
+            f"{len(forecasts.values)}: {with_reasons(excluded)}. See the provenance "
+            "of the forecasts."
+        )
+    return used, excluded
+
+
+def _warn(doubt: str, excluded: Mapping[str, str]) -> None:
+    """Say once what is doubtful, and which tickers have no view."""
+    told = [doubt] if doubt else []
+    if excluded:
+        told.append(
+            f"{len(excluded)} tickers have no view: {with_reasons(excluded)}. Their "
+            "returns follow the prior and the views on the others."
+        )
+    if told:
+        warnings.warn(" ".join(told), PortfolioWarning, stacklevel=3)

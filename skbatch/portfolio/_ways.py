@@ -1,0 +1,206 @@
+"""The ways to forecast a portfolio: all tickers together, or one at a time."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from joblib import Parallel, delayed
+
+import skbatch
+from skbatch.batch import BatchForecastingSystem
+from skbatch.batch._errors import FAILURES, describe
+from skbatch.batch.config import BatchForecastingConfig
+from skbatch.exceptions import BatchWarning, FallbackWarning, SkbatchWarning
+from skbatch.feature_extraction import SharedFeatureExtractor
+from skbatch.feature_extraction._history import panel_digest
+from skbatch.forecasting import (
+    BatchLinearForecaster,
+    FallbackForecaster,
+    HistoricalMeanForecaster,
+)
+from skbatch.panel import forward_returns, panel_tickers
+
+__all__ = ["METHODS", "Forecasts", "Way"]
+
+METHODS = ("batch", "individual", "linear", "mean")
+INDIVIDUAL = "individual"
+_COLUMNS = ["model", "batch", "reason"]
+_STALE = ["stale", "constant"]
+_LIBRARIES = ("numpy", "pandas", "scikit-learn", "xgboost")
+# How tickers are divided into batches says nothing of one ticker at a time.
+_OF_BATCHES = ("max_batch_size", "memory_budget", "groups", "checkpoint_dir")
+
+
+@dataclass(frozen=True)
+class Forecasts:
+    """Forecasts over the horizon, by column of the data.
+
+    Attributes
+    ----------
+    returns : Series of shape (n_columns,)
+        Expected simple returns over the horizon.
+    provenance : DataFrame of shape (n_columns, 3)
+        Model, batch and reason.
+    stale : dict of str to str
+        Columns whose prices ended, or stand still.
+    """
+
+    returns: pd.Series
+    provenance: pd.DataFrame
+    stale: dict[str, str]
+
+    @classmethod
+    def of(cls, system: BatchForecastingSystem) -> Forecasts:
+        """Take the forecasts of a fitted system at its last date."""
+        result, found = system.forecast(), system.screening_
+        stale = found[found["rule"].isin(_STALE)]
+        stale = stale[~stale.index.duplicated()]
+        details = {str(t): str(why) for t, why in stale["detail"].items()}
+        return cls(result.expected_returns, result.provenance, details)
+
+    def to_json(self) -> str:
+        """Write as text, from which every number comes back as it was."""
+        return json.dumps(
+            {
+                "tickers": list(self.returns.index),
+                "returns": [v if np.isfinite(v) else None for v in self.returns],
+                **{name: list(self.provenance[name]) for name in _COLUMNS},
+                "stale": self.stale,
+            }
+        )
+
+    @classmethod
+    def from_json(cls, text: str) -> Forecasts:
+        """Read what `to_json` wrote."""
+        known = json.loads(text)
+        tickers = pd.Index(known["tickers"], name="ticker", dtype=object)
+        return cls(
+            pd.Series(known["returns"], tickers, np.float64),
+            pd.DataFrame(
+                {name: known[name] for name in _COLUMNS}, tickers, dtype=object
+            ),
+            known["stale"],
+        )
+
+
+@dataclass(frozen=True)
+class Way:
+    """How a panel is forecast.
+
+    Attributes
+    ----------
+    method : {"batch", "individual", "linear", "mean"}
+        What was asked for.
+    config : BatchForecastingConfig
+        All settings, with one horizon.
+    """
+
+    method: str
+    config: BatchForecastingConfig
+
+    @property
+    def is_individual(self) -> bool:
+        """Whether each ticker is forecast on its own."""
+        return self.method == INDIVIDUAL or not self.config.batch.enabled
+
+    @property
+    def is_repeatable(self) -> bool:
+        """Whether another run would make the same forecasts."""
+        seeds = (self.config.batch.random_state, self.config.model.random_state)
+        return None not in seeds
+
+    def key(self, panel: pd.DataFrame, columns: Sequence[str]) -> str:
+        """Hash all that the forecasts of some columns depend on."""
+        parts = {
+            "panel": panel_digest(panel).hex(),
+            "method": self.method,
+            "columns": sorted(columns) if self.is_individual else None,
+            "config": self.config.model_dump(),
+            "skbatch": skbatch.__version__,
+            "libraries": {name: version(name) for name in _LIBRARIES},
+        }
+        text = json.dumps(parts, sort_keys=True)
+        return hashlib.blake2b(text.encode(), digest_size=20).hexdigest()
+
+    def forecast(self, panel: pd.DataFrame, columns: Sequence[str]) -> Forecasts:
+        """Fit on a panel, and forecast its columns from the last date.
+
+        Parameters
+        ----------
+        panel : DataFrame of shape (n_dates, n_columns)
+            Checked prices.
+        columns : sequence of str
+            Tickers whose forecasts are wanted; others may have some, too.
+
+        Returns
+        -------
+        Forecasts
+            With a number, or NaN and the reason, for each of `columns`.
+        """
+        if self.is_individual:
+            return self._forecast_individually(panel, columns)
+        with warnings.catch_warnings():
+            # Told once with all else, for the tickers that were asked for.
+            warnings.simplefilter("ignore", BatchWarning)
+            warnings.simplefilter("ignore", FallbackWarning)
+            return Forecasts.of(BatchForecastingSystem(**self._params()).fit(panel))
+
+    def _forecast_individually(
+        self, panel: pd.DataFrame, columns: Sequence[str]
+    ) -> Forecasts:
+        """Forecast one ticker after another, each from its own prices."""
+        # What is wrong with all tickers is raised; what fails later is the ticker's.
+        forward_returns(panel, self.config.horizon)
+        params = self._params() | dict.fromkeys(_OF_BATCHES) | {"n_jobs": None}
+        names = panel.columns.get_level_values(-1)
+        found = Parallel(n_jobs=self.config.performance.n_jobs)(
+            delayed(_forecast_one)(params, panel.loc[:, names == column], column)
+            for column in columns
+        )
+        return Forecasts(
+            pd.concat([one.returns for one in found]),
+            pd.concat([one.provenance for one in found]),
+            {ticker: why for one in found for ticker, why in one.stale.items()},
+        )
+
+    def _params(self) -> dict[str, Any]:
+        """Turn method and settings into parameters of a system."""
+        params = self.config.replace(batch={"enabled": True}).to_params()
+        if self.config.model.kind != self.method:
+            simple = {
+                "linear": FallbackForecaster(
+                    BatchLinearForecaster(), HistoricalMeanForecaster()
+                ),
+                "mean": HistoricalMeanForecaster(),
+            }
+            params["forecaster"] = simple.get(self.method, params["forecaster"])
+        if self.method == "mean":
+            # It reads no features: one tells that a ticker is there.
+            params["features"] = SharedFeatureExtractor("returns", windows=[2])
+        return params
+
+
+def _forecast_one(
+    params: Mapping[str, Any], panel: pd.DataFrame, ticker: str
+) -> Forecasts:
+    """Forecast one ticker from its own prices; a failure is its reason."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", SkbatchWarning)
+        try:
+            found = Forecasts.of(BatchForecastingSystem(**params).fit(panel))
+        except (*FAILURES, ValueError) as error:
+            index = pd.Index(panel_tickers(panel), name="ticker", dtype=object)
+            row = [["none", "", f"forecast failed ({describe(error)})"]]
+            table = pd.DataFrame(row, index, _COLUMNS, dtype=object)
+            return Forecasts(pd.Series(np.nan, index), table, {})
+    served = found.provenance["batch"] != ""
+    found.provenance.loc[served, "batch"] = INDIVIDUAL
+    return found

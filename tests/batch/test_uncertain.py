@@ -1,0 +1,191 @@
+"""How sure systems of calibrated forecasters are."""
+
+import pickle
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.stats import spearmanr
+
+from skbatch import BatchLinearForecaster, ConformalForecaster
+from skbatch.exceptions import FallbackWarning, PanelError
+
+LINEAR = ConformalForecaster(BatchLinearForecaster("per_ticker"))
+
+
+@pytest.fixture
+def parts(make_system, prices):
+    """A fitted system, its only forecaster, and the features of some new rows."""
+    system = make_system(forecaster=LINEAR).fit(prices.iloc[:-5])
+    (member,) = system.fitted_.members
+    return system, member.forecaster, system.fitted_.extractor.transform(prices[-5:])
+
+
+def test_one_batch_says_what_its_forecaster_says(parts, prices):
+    system, forecaster, X = parts
+    new = prices[-5:]
+    for bound, expected in zip(
+        system.predict_interval(new, 0.7),
+        forecaster.predict_interval(X, 0.7),
+        strict=True,
+    ):
+        pd.testing.assert_frame_equal(bound, expected, check_names=False)
+        assert bound.attrs["coverage"] == 0.7
+    pd.testing.assert_frame_equal(
+        system.predict_scenarios(new, 50, random_state=3),
+        forecaster.sample(X, 50, random_state=3),
+        check_names=False,
+    )
+    pd.testing.assert_frame_equal(
+        system.predict_rank_proba(new, 4, n_samples=200),
+        forecaster.predict_rank_proba(X, 4, n_samples=200),
+    )
+
+
+def test_arrays_get_arrays(make_system, prices):
+    system = make_system(forecaster=LINEAR).fit(prices.iloc[:-5].to_numpy())
+    lower, upper = system.predict_interval(prices[-5:].to_numpy())
+    assert isinstance(lower, np.ndarray)
+    assert (lower < upper).all()
+    assert lower.shape == (5, 8)
+
+
+def test_without_rows_it_speaks_of_the_last_fitted_date(make_system, prices):
+    system = make_system(forecaster=LINEAR).fit(prices)
+    lower, upper = system.predict_interval()
+    expected = system.forecast().expected_returns
+    assert lower.index.equals(prices.index[-1:])
+    assert (lower.iloc[0] < expected).all()
+    assert (expected < upper.iloc[0]).all()
+    at_end = system.predict_scenarios(n_samples=5)
+    pd.testing.assert_frame_equal(at_end, system.predict_scenarios(prices[-1:], 5))
+
+
+def test_tickers_of_different_batches_move_together(make_system):
+    """A pair with one factor, in two batches: the correlation of their returns."""
+    rng = np.random.default_rng(0)
+    common = rng.normal(size=(600, 1))
+    moves = 0.01 * (np.sqrt(0.8) * common + np.sqrt(0.2) * rng.normal(size=(600, 6)))
+    index = pd.bdate_range("2020-01-01", periods=600)
+    prices = pd.DataFrame(100 * np.exp(moves.cumsum(axis=0)), index, list("ABCDEF"))
+    system = make_system(forecaster=LINEAR, max_batch_size=2).fit(prices)
+    assert len(system.fitted_.members) == 3
+    scenarios = system.predict_scenarios(n_samples=4000, random_state=1)
+    assert list(scenarios) == list(prices)
+    correlations = spearmanr(scenarios).statistic[np.triu_indices(6, 1)]
+    np.testing.assert_allclose(correlations, 0.8, atol=0.08)
+
+
+@pytest.mark.parametrize("horizon", [5, (1, 5)])
+def test_batches_change_no_ticker_s_own_distribution(make_system, prices, horizon):
+    """Models of single tickers: only the pooling of scores differs by batch."""
+    system = make_system(horizon, forecaster=LINEAR, max_batch_size=3).fit(prices)
+    scenarios = system.predict_scenarios(n_samples=3000)
+    frames = {m.tickers: f for m, f in system._served(prices[-1:])}
+    for member in system.fitted_.members:
+        own = member.forecaster.sample(frames[member.tickers], 3000)
+        # Three standard errors of a mean of draws.
+        tolerance = 3 * own.std() * np.sqrt(2 / 3000)
+        gap = (scenarios[own.columns].mean() - own.mean()).abs()
+        assert (gap < tolerance).all()
+        ratio = scenarios[own.columns].std() / own.std()
+        np.testing.assert_allclose(ratio, 1.0, atol=0.12)
+
+
+def test_rank_chances_are_among_all_tickers(make_system, prices):
+    system = make_system(forecaster=LINEAR, max_batch_size=3).fit(prices)
+    chances = system.predict_rank_proba(n_bins=4, n_samples=300)
+    assert list(chances.index) == list(prices)
+    np.testing.assert_allclose(chances.sum(axis=1), 1.0)
+    np.testing.assert_allclose(chances.sum(), len(chances) / 4)
+
+
+def test_rank_chances_of_several_horizons(make_system, prices):
+    system = make_system((1, 5), forecaster=LINEAR).fit(prices)
+    chances = system.predict_rank_proba(n_bins=2, n_samples=300)
+    np.testing.assert_allclose(chances.groupby(level=0).sum(), 4.0)
+
+
+def test_quarantined_tickers_have_none(make_system, prices, fit_quietly):
+    dead = prices.copy()
+    dead.loc[dead.index[-60:], "C"] = np.nan
+    system = fit_quietly(make_system(forecaster=LINEAR), dead)
+    lower, _ = system.predict_interval()
+    scenarios = system.predict_scenarios(n_samples=3)
+    for table in (lower, scenarios, system.predict_rank_proba(n_samples=9).T):
+        assert table["C"].isna().all()
+        assert table.drop(columns="C").notna().all(axis=None)
+
+
+def test_new_prices_that_cannot_be_used_have_no_scenarios(make_system, prices):
+    system = make_system(forecaster=LINEAR).fit(prices[:-5])
+    new = prices[-5:].copy()
+    new.iloc[-1, 2] *= 100  # beyond any jump that is believed
+    scenarios = system.predict_scenarios(new, 3)
+    assert scenarios.columns[scenarios.isna().any()].tolist() == ["C"]
+
+
+def test_a_portfolio_without_a_healthy_ticker(make_system, prices, fit_quietly):
+    flat = prices * 0 + 1.0
+    system = fit_quietly(make_system(forecaster=LINEAR), flat)
+    assert system.predict_scenarios(n_samples=2).isna().all(axis=None)
+    assert system.predict_interval()[0].isna().all(axis=None)
+
+
+def test_tickers_of_a_simpler_model_are_named(
+    make_system, prices, make_faulty, fit_quietly
+):
+    forecaster = ConformalForecaster(make_faulty("model", ["B"]))
+    system = fit_quietly(make_system(forecaster=forecaster), prices)
+    for method in (system.predict_interval, system.predict_scenarios):
+        with pytest.warns(FallbackWarning, match=r"1 of 8 .* not calibrated: B\."):
+            table = method()
+        table = table[0] if isinstance(table, tuple) else table
+        assert table.columns[table.isna().any()].tolist() == ["B"]
+
+
+def test_an_uncalibrated_system_says_what_to_do(make_system, prices):
+    system = make_system().fit(prices)
+    for name in ("predict_interval", "predict_scenarios", "predict_rank_proba"):
+        assert not hasattr(system, name)
+        with pytest.raises(AttributeError) as caught:
+            getattr(system, name)
+        assert "Pass ConformalForecaster(BatchLine" in str(caught.value.__cause__)
+
+
+@pytest.mark.parametrize(
+    ("method", "params", "match"),
+    [
+        ("predict_interval", {"coverage": 1.0}, "coverage must"),
+        ("predict_scenarios", {"n_samples": 0}, "n_samples must"),
+        ("predict_rank_proba", {"n_bins": 0}, "n_bins must"),
+        ("predict_rank_proba", {"n_samples": 1.5}, "n_samples must"),
+    ],
+)
+def test_wrong_arguments(parts, method, params, match):
+    with pytest.raises(ValueError, match=match):
+        getattr(parts[0], method)(**params)
+
+
+def test_other_tickers_are_refused(parts, prices):
+    with pytest.raises(PanelError, match="columns seen in `fit`"):
+        parts[0].predict_interval(prices[["A", "B"]])
+
+
+def test_a_pickled_system_draws_the_same(parts):
+    again = pickle.loads(pickle.dumps(parts[0]))
+    pd.testing.assert_frame_equal(
+        parts[0].predict_scenarios(), again.predict_scenarios()
+    )
+
+
+def test_no_later_price_reaches_the_bounds(make_system, prices):
+    """Rows after a date are replaced; the bounds up to it stay, bit by bit."""
+    system = make_system(forecaster=LINEAR).fit(prices[:-20])
+    new, garbage = prices[-20:], prices[-20:].copy()
+    garbage.iloc[10:] = 1e6 * np.random.default_rng(0).uniform(size=(10, 8))
+    for ours, theirs in zip(
+        system.predict_interval(new), system.predict_interval(garbage), strict=True
+    ):
+        pd.testing.assert_frame_equal(ours[:10], theirs[:10], check_exact=True)
+        assert not ours[10:].equals(theirs[10:])
