@@ -3,6 +3,8 @@
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from skbatch._version import __version__
+
 if TYPE_CHECKING:
     from skbatch.batch import BatchForecastingSystem, compare_batch_vs_individual
     from skbatch.batch.config import BatchForecastingConfig
@@ -17,8 +19,6 @@ if TYPE_CHECKING:
     from skbatch.model_selection import walk_forward
     from skbatch.panel import check_panel, forward_returns, read_panel
     from skbatch.portfolio import robust_forecast_returns
-
-__version__ = "0.1.0"
 
 __all__ = [
     "BatchForecastingConfig",

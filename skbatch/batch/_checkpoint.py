@@ -15,7 +15,7 @@ from typing import Any
 
 import joblib
 
-from skbatch import __version__
+from skbatch._version import __version__
 from skbatch.batch._manager import Batch
 from skbatch.batch._tasks import Outcome, Task
 from skbatch.exceptions import CheckpointError

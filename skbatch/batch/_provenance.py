@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -9,11 +10,13 @@ import numpy as np
 import pandas as pd
 
 from skbatch.batch._errors import FAILURES, describe
-from skbatch.batch._tasks import Member
+from skbatch.batch._portfolio import Portfolio
+from skbatch.batch._tasks import Event, Member
+from skbatch.exceptions import BatchWarning, FallbackWarning, format_tickers
 from skbatch.forecasting import server_of
 from skbatch.panel import split_column
 
-__all__ = ["NO_MODEL", "Provenance", "forecast_member"]
+__all__ = ["NO_MODEL", "Provenance", "forecast_member", "warn_of_fit"]
 
 NO_MODEL = "none"
 COLUMNS = ["model", "batch", "reason"]
@@ -101,6 +104,36 @@ class Provenance:
         use = tickers.isin(list(quarantined))
         self.table.loc[use, "model"] = NO_MODEL
         self.table.loc[use, "reason"] = [quarantined[ticker] for ticker in tickers[use]]
+
+
+def warn_of_fit(
+    portfolio: Portfolio, events: Sequence[Event], provenance: pd.DataFrame
+) -> None:
+    """Say once what went otherwise than planned in the fit of a system."""
+    quarantined, n_tickers = portfolio.quarantined, len(portfolio.tickers)
+    told = []
+    if quarantined:
+        told.append(
+            f"{len(quarantined)} of {n_tickers} tickers have prices that cannot be "
+            f"used: {format_tickers(quarantined)}. See screening_ for reasons."
+        )
+    if events:
+        steps = ", ".join(dict.fromkeys(event.step for event in events))
+        told.append(
+            f"{len(events)} steps of recovery were needed ({steps}), the first "
+            f"because of {events[0].error}. See events_."
+        )
+    if told:
+        warnings.warn(" ".join(told), BatchWarning, stacklevel=4)
+    served = provenance[provenance["batch"] != ""]
+    others = served.index.get_level_values(-1)[served["reason"] != ""].unique()
+    if len(others):
+        warnings.warn(
+            f"{len(others)} of {n_tickers} tickers are not served by the first choice: "
+            f"{format_tickers(others)}. See provenance_ for reasons.",
+            FallbackWarning,
+            stacklevel=4,
+        )
 
 
 def forecast_member(

@@ -21,7 +21,7 @@ from skbatch.batch._monitor import BatchPerformanceMonitor
 from skbatch.batch._parts import PartsMixin
 from skbatch.batch._plan import fit_batches
 from skbatch.batch._portfolio import Portfolio
-from skbatch.batch._provenance import Provenance, forecast_member
+from skbatch.batch._provenance import Provenance, forecast_member, warn_of_fit
 from skbatch.batch._result import ForecastResult
 from skbatch.batch._tasks import Event, Member
 from skbatch.batch._uncertain import SystemUncertaintyMixin
@@ -259,7 +259,7 @@ class BatchForecastingSystem(
             list(map(vars, fitted.events)), columns=list(Event.__annotations__)
         )
         self.provenance_ = self._provenance_at_end()
-        self._warn()
+        warn_of_fit(portfolio, fitted.events, self.provenance_)
         return self
 
     def predict(self, X: Any) -> Any:
@@ -466,35 +466,6 @@ class BatchForecastingSystem(
         """Start a table of who serves which ticker."""
         columns = self.portfolio_.label_index
         return Provenance(columns, quarantined, self.fitted_.reasons)
-
-    def _warn(self) -> None:
-        """Say once what went otherwise than planned."""
-        quarantined, events = self.portfolio_.quarantined, self.fitted_.events
-        told = []
-        if quarantined:
-            told.append(
-                f"{len(quarantined)} of {len(self.portfolio_.tickers)} tickers have "
-                f"prices that cannot be used: {format_tickers(quarantined)}. See "
-                "screening_ for reasons."
-            )
-        if events:
-            steps = ", ".join(dict.fromkeys(event.step for event in events))
-            told.append(
-                f"{len(events)} steps of recovery were needed ({steps}), the first "
-                f"because of {events[0].error}. See events_."
-            )
-        if told:
-            warnings.warn(" ".join(told), BatchWarning, stacklevel=4)
-        served = self.provenance_[self.provenance_["batch"] != ""]
-        others = served.index.get_level_values(-1)[served["reason"] != ""].unique()
-        if len(others):
-            warnings.warn(
-                f"{len(others)} of {len(self.portfolio_.tickers)} tickers are not "
-                f"served by the first choice: {format_tickers(others)}. See "
-                "provenance_ for reasons.",
-                FallbackWarning,
-                stacklevel=4,
-            )
 
 
 def _check_labels_horizon(y: Any, horizon: Any) -> None:

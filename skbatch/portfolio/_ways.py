@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from joblib import Parallel, delayed
 
-import skbatch
+from skbatch._version import __version__
 from skbatch.batch import BatchForecastingSystem
 from skbatch.batch._errors import FAILURES, describe
 from skbatch.batch.config import BatchForecastingConfig
@@ -124,7 +124,7 @@ class Way:
             "method": self.method,
             "columns": sorted(columns) if self.is_individual else None,
             "config": self.config.model_dump(),
-            "skbatch": skbatch.__version__,
+            "skbatch": __version__,
             "libraries": {name: version(name) for name in _LIBRARIES},
         }
         text = json.dumps(parts, sort_keys=True)
