@@ -52,7 +52,8 @@ def has_gpu() -> bool:
         return False
     data = xgb.DMatrix(np.arange(8.0).reshape(-1, 1), np.arange(8.0))
     try:
-        booster = xgb.train({"device": "cuda", "verbosity": 0}, data, 1)
+        with xgb.config_context(verbosity=0):
+            booster = xgb.train({"device": "cuda"}, data, 1)
     except xgb.core.XGBoostError:
         return False
     config = json.loads(booster.save_config())

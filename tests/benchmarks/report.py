@@ -123,8 +123,9 @@ def _header(rows: list[dict]) -> str:
     loads = [row["load"] for row in rows]
     if loads:
         lines.append(
-            f"Load of the machine before a case: median {np.median(loads):.1f}, "
-            f"largest {max(loads):.1f}; times at a load above 1 say little."
+            f"Load of the machine before each case, the benchmarks' own included: "
+            f"median {np.median(loads):.1f}, largest {max(loads):.1f}. Where it is "
+            "larger than the number of cores, the times say little."
         )
     return "\n".join(lines)
 

@@ -78,7 +78,10 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--resume", action="store_true", help="keep what is measured")
     parser.add_argument("--report-only", action="store_true", help="measure nothing")
     parser.add_argument("--document", type=Path, help="page that shows the results")
-    return parser.parse_args()
+    options = parser.parse_args()
+    if options.peers_python and shutil.which(options.peers_python) is None:
+        parser.error(f"--peers-python must be an interpreter: {options.peers_python}")
+    return options
 
 
 def _available() -> list[str]:

@@ -42,11 +42,12 @@ def measure(case: dict, inputs: dict) -> dict:
 
 
 def goals(table: list[dict]) -> list[tuple[str, bool, str]]:
-    (row,) = table
-    if "help s" not in row:
-        return []
-    took, shown = row["import ms"], row["help s"]
-    return [
-        ("import at most 50 ms more", took <= 50, f"{took:.0f} ms"),
-        ("help under half a second", shown < 0.5, f"{shown:.2f} s"),
-    ]
+    found = []
+    for row in table:
+        if "help s" in row:
+            took, shown = row["import ms"], row["help s"]
+            found += [
+                ("import at most 50 ms more", took <= 50, f"{took:.0f} ms"),
+                ("help under half a second", shown < 0.5, f"{shown:.2f} s"),
+            ]
+    return found
