@@ -1,66 +1,76 @@
-"""Time the pooled batch against one ticker at a time, with the accuracy of both.
-
-Usage::
-
-    python tests/benchmarks/batch_vs_individual.py PRICES.parquet
-
-Both ways extract features, fit the same XGBoost settings on all rows but the last
-year, and forecast that year. They run in turn in one process; the times are those of
-the repetition whose ratio is the median.
-"""
+"""The pooled batch beside one ticker at a time, with the accuracy of both."""
 
 from __future__ import annotations
 
-import argparse
-import warnings
-from pathlib import Path
+from report import scale_by_tickers
 
-import pandas as pd
+TITLE = "Batch against individual"
+TEXT = (
+    "`compare_batch_vs_individual`: features, fit and forecast of the last 252 rows, "
+    "the same XGBoost settings, both ways in turn in one process. Memory is what is "
+    "added to what the process had before."
+)
+N_DATES = 1512
+GOALS = {10: 0.80, 50: 0.95, 500: 0.98}
 
-from skbatch import BatchXGBoostForecaster, read_panel
-from skbatch.batch import compare_batch_vs_individual
-from skbatch.exceptions import SkbatchWarning
+
+def cases(quick: bool) -> list[dict]:
+    sizes = [5, 10] if quick else [10, 25, 50, 100, 500]
+    n_dates = 700 if quick else N_DATES
+    # The largest takes many minutes, and varies the less for it.
+    return [
+        {"n_tickers": n, "n_dates": n_dates, "repeats": 1 if n > 100 else None}
+        for n in sizes
+    ]
 
 
-def compare(prices: pd.DataFrame, horizon: int, repeats: int) -> dict[str, float]:
-    """Run both ways, and tabulate what they take and find."""
-    comparison = compare_batch_vs_individual(
-        prices, horizon=horizon, forecaster=BatchXGBoostForecaster(), repeats=repeats
-    )
-    batch, single = (comparison.table.loc[way] for way in ("batch", "individual"))
-    return {
-        "tickers": comparison.n_tickers,
-        "batch s": batch["seconds"],
-        "individual s": single["seconds"],
-        "time saved %": 100 * comparison.time_saved,
-        "batch MiB": batch["peak_bytes"] / 2**20,
-        "individual MiB": single["peak_bytes"] / 2**20,
-        "rank IC batch": batch["rank_ic"],
-        "rank IC individual": single["rank_ic"],
-        "R² batch %": 100 * batch["r2"],
-        "R² individual %": 100 * single["r2"],
-        "failed individually": len(comparison.failures),
+def measure(case: dict, inputs: dict) -> dict:
+    import pandas as pd
+
+    from skbatch import BatchXGBoostForecaster, compare_batch_vs_individual
+
+    prices = pd.read_parquet(inputs["wide"])
+    forecaster = BatchXGBoostForecaster(n_jobs=inputs["threads"])
+    comparison = compare_batch_vs_individual(prices, forecaster=forecaster)
+    row = {"time saved %": 100 * comparison.time_saved}
+    columns = {
+        "seconds": ("s", 1),
+        "peak_bytes": ("MiB", 2**-20),
+        "rank_ic": ("rank IC", 1),
+        "mae": ("MAE %", 100),
+        "r2": ("R² %", 100),
     }
+    for column, (name, unit) in columns.items():
+        for way in ("batch", "individual"):
+            row[f"{way} {name}"] = unit * float(comparison.table.loc[way, column])
+    return {**row, "failed individually": len(comparison.failures)}
 
 
-def main() -> None:
-    """Run the benchmark from the command line."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("prices", type=Path, help="panel of daily prices")
-    parser.add_argument("--tickers", type=int, nargs="+", default=[10, 25, 50])
-    parser.add_argument("--horizon", type=int, default=5)
-    parser.add_argument("--repeats", type=int, default=3)
-    arguments = parser.parse_args()
-    prices = read_panel(arguments.prices, field="Close")
-    complete = prices.loc[:, prices.notna().all()]
-    rows = []
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", SkbatchWarning)
-        for n_tickers in arguments.tickers:
-            chosen = complete.sample(n_tickers, axis=1, random_state=0)
-            rows.append(compare(chosen, arguments.horizon, arguments.repeats))
-    print(pd.DataFrame(rows).round(3).to_string(index=False))
+def goals(table: list[dict]) -> list[tuple[str, bool, str]]:
+    found = []
+    for row in table:
+        goal = GOALS.get(row["n_tickers"])
+        if goal is not None and "time saved %" in row:
+            saved = row["time saved %"]
+            text = f"{100 * goal:.0f} % less time at {row['n_tickers']} tickers"
+            found.append((text, saved >= 100 * goal, f"{saved:.1f} %"))
+    for score, better in (("rank IC", 1), ("MAE %", -1), ("R² %", 1)):
+        rows = [row for row in table if f"batch {score}" in row]
+        worse = [
+            row["n_tickers"]
+            for row in rows
+            if better * (row[f"batch {score}"] - row[f"individual {score}"]) < 0
+        ]
+        told = f"worse at {worse} tickers" if worse else "nowhere worse"
+        if rows:
+            found.append((f"{score.removesuffix(' %')} not worse", not worse, told))
+    return found
 
 
-if __name__ == "__main__":
-    main()
+def plot(axes, table: list[dict]) -> None:
+    rows = [row for row in table if "time saved %" in row]
+    tickers = [row["n_tickers"] for row in rows]
+    for way in ("individual", "batch"):
+        axes.plot(tickers, [row[f"{way} s"] for row in rows], "o-", label=way)
+    scale_by_tickers(axes, table)
+    axes.legend()

@@ -1,0 +1,78 @@
+"""A grid search beside the bare fits of its models."""
+
+from __future__ import annotations
+
+TITLE = "Tuning"
+TEXT = (
+    "GridSearchCV of 4 model settings on 5 folds of TimeSeriesSplit over a pipeline, "
+    "from prices, without the last refit; beside it, the 20 model fits alone on "
+    "features that are there already, one after the other in the same process. Scoring "
+    "is features and forecasts of the test rows, which the bare fits do without."
+)
+GRID = {
+    "batchxgboostforecaster__max_depth": [3, 5],
+    "batchxgboostforecaster__learning_rate": [0.03, 0.1],
+}
+
+
+def cases(quick: bool) -> list[dict]:
+    sizes = [(10, 600)] if quick else [(50, 1512), (500, 1512)]
+    return [{"n_tickers": n, "n_dates": rows} for n, rows in sizes]
+
+
+def measure(case: dict, inputs: dict) -> dict:
+    import pandas as pd
+    from measured import measured
+    from sklearn.base import clone
+    from sklearn.model_selection import GridSearchCV, ParameterGrid, TimeSeriesSplit
+    from sklearn.pipeline import make_pipeline
+
+    from skbatch import BatchXGBoostForecaster, SharedFeatureExtractor, forward_returns
+    from skbatch.feature_extraction import cache_info, clear_cache
+
+    prices = pd.read_parquet(inputs["wide"])
+    labels = forward_returns(prices, 5)
+    folds = TimeSeriesSplit(5)
+    model = make_pipeline(
+        SharedFeatureExtractor(), BatchXGBoostForecaster(n_jobs=inputs["threads"])
+    )
+    train = [rows for rows, _ in folds.split(prices)]
+    frames = [model[0].fit_transform(prices.iloc[rows]) for rows in train]
+    model[1].fit(frames[0], labels.iloc[train[0]])  # loads what first use loads
+
+    def fit_bare() -> None:
+        for frame, rows in zip(frames, train, strict=True):
+            for parameters in ParameterGrid(GRID):
+                candidate = clone(model).set_params(**parameters)
+                candidate[-1].fit(frame, labels.iloc[rows])
+
+    search = GridSearchCV(model, GRID, cv=folds, refit=False, error_score="raise")
+    _, bare = measured(fit_bare)
+    clear_cache()
+    _, whole = measured(search.fit, prices, labels)
+    extractions = cache_info().extractions
+    # One of the training rows and one of the test rows of each fold.
+    if extractions != 2 * folds.get_n_splits():
+        raise AssertionError(f"{extractions} extractions in {len(train)} folds")
+    scoring = search.cv_results_["mean_score_time"].sum() * len(train)
+    return {
+        "bare fits s": bare["seconds"],
+        "search s": whole["seconds"],
+        "beyond %": 100 * (whole["seconds"] / bare["seconds"] - 1),
+        "of it scoring s": float(scoring),
+        "extractions": extractions,
+        "best score": float(search.cv_results_["mean_test_score"].max()),
+    }
+
+
+def goals(table: list[dict]) -> list[tuple[str, bool, str]]:
+    found = []
+    for row in table:
+        if "beyond %" in row:
+            n, beyond = row["n_tickers"], row["beyond %"]
+            text = f"at most 10 % beyond the bare fits, {n} tickers"
+            found.append((text, beyond <= 10, f"{beyond:.1f} %"))
+            text = f"each fold extracted once, {n} tickers"
+            told = f"{row['extractions']:.0f}, of training and test rows of 5 folds"
+            found.append((text, row["extractions"] == 10, told))
+    return found

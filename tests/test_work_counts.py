@@ -1,0 +1,268 @@
+"""A guard against regressions of speed that counts work instead of seconds.
+
+How often features are extracted, models trained, inputs quantised and stacked, and
+feature frames copied, for what users do. The numbers are the least that each task
+takes, unless a comment says what is done twice.
+"""
+
+from collections import Counter
+from contextlib import contextmanager
+
+import numpy as np
+import pytest
+import xgboost as xgb
+from sklearn.model_selection import GridSearchCV, TimeSeriesSplit
+from sklearn.pipeline import make_pipeline
+
+from skbatch import (
+    BatchForecastingSystem,
+    BatchLinearForecaster,
+    BatchXGBoostForecaster,
+    FallbackForecaster,
+    SharedFeatureExtractor,
+    forward_returns,
+    walk_forward,
+)
+from skbatch.datasets import make_panel
+from skbatch.feature_extraction import _extractor, cache_info, clear_cache
+from skbatch.forecasting import _base
+from skbatch.forecasting._booster import BoosterModel
+from skbatch.forecasting._tables import FeatureTable
+
+GRID = {
+    "batchxgboostforecaster__max_depth": [2, 3],
+    "batchxgboostforecaster__learning_rate": [0.1, 0.3],
+}
+
+
+@pytest.fixture
+def prices():
+    clear_cache()
+    yield make_panel(300, 6, signal="linear", random_state=0)
+    clear_cache()
+
+
+@pytest.fixture
+def count(monkeypatch):
+    """A function that counts the work of the block of a `with` statement."""
+    work = Counter()
+
+    def watch(owner, name, label):
+        original = getattr(owner, name)
+
+        def counted(*args, **kwargs):
+            work[label] += 1
+            return original(*args, **kwargs)
+
+        monkeypatch.setattr(owner, name, counted)
+
+    class Matrix(xgb.QuantileDMatrix):
+        def __init__(self, *args, **kwargs):
+            work["matrices"] += 1
+            super().__init__(*args, **kwargs)
+
+    watch(xgb, "train", "boosters")
+    watch(_extractor, "compute_features", "extractions")
+    watch(_extractor, "compute_batches", "extractions in batches")
+    watch(FeatureTable, "stack", "stacks")
+    watch(BoosterModel, "predict", "predictions")
+    monkeypatch.setattr(xgb, "QuantileDMatrix", Matrix)
+
+    @contextmanager
+    def count():
+        found = {}
+        work.clear()
+        yield found
+        found.update(work)
+
+    return count
+
+
+def make_features():
+    return SharedFeatureExtractor(["returns", "volatility"], [5, 21])
+
+
+def make_trees(**options):
+    return BatchXGBoostForecaster(n_estimators=5, n_jobs=1, **options)
+
+
+def make_model(**options):
+    return make_pipeline(make_features(), make_trees(**options))
+
+
+# One pipeline -------------------------------------------------------------------------
+
+
+def test_a_pipeline_extracts_once_and_trains_one_booster(count, prices):
+    y = forward_returns(prices, 5)
+    with count() as work:
+        model = make_model().fit(prices.iloc[:-1], y.iloc[:-1])
+    # Training rows, and those of the tail on which shrinkage is found.
+    expected = {"extractions": 1, "boosters": 1, "matrices": 1, "stacks": 2}
+    assert work == {**expected, "predictions": 1}
+    with count() as work:
+        model.predict(prices.iloc[[-1]])
+    assert work == {"extractions": 1, "stacks": 1, "predictions": 1}
+
+
+@pytest.mark.parametrize(
+    ("options", "work"),
+    [
+        ({"validation_size": 0}, {"boosters": 1, "matrices": 1, "predictions": 0}),
+        ({"early_stopping_rounds": 2}, {"boosters": 1, "matrices": 2, "stacks": 2}),
+        ({"strategy": "vector", "validation_size": 0}, {"boosters": 1, "matrices": 1}),
+        ({"strategy": "per_ticker", "validation_size": 0}, {"boosters": 6}),
+    ],
+)
+def test_options_take_only_their_own_work(count, prices, options, work):
+    with count() as found:
+        make_model(**options).fit(prices, forward_returns(prices, 5))
+    assert found["extractions"] == 1
+    assert {name: found.get(name, 0) for name in work} == work
+
+
+def test_a_fallback_that_is_not_needed_trains_no_second_booster(count, prices):
+    model = make_pipeline(
+        make_features(), FallbackForecaster(make_trees(), BatchLinearForecaster())
+    )
+    with count() as work:
+        model.fit(prices, forward_returns(prices, 5))
+    assert (work["extractions"], work["boosters"], work["matrices"]) == (1, 1, 1)
+    with count() as work:
+        model.predict(prices.iloc[[-1]])
+    assert work == {"extractions": 1, "stacks": 1, "predictions": 1}
+
+
+# Searches and walks -------------------------------------------------------------------
+
+
+def test_a_search_extracts_once_for_each_fold(count, prices):
+    search = GridSearchCV(make_model(), GRID, cv=TimeSeriesSplit(5), refit=False)
+    with count() as work:
+        search.fit(prices, forward_returns(prices, 5))
+    # Training and test rows of five folds, whatever the number of candidates.
+    assert work["extractions"] == cache_info().extractions == 2 * 5
+    assert cache_info().hits == 2 * 5 * 3
+    assert work["boosters"] == work["matrices"] == 4 * 5
+
+
+def test_a_search_over_features_extracts_once_for_each_setting_and_fold(count, prices):
+    grid = GRID | {"sharedfeatureextractor__windows": [[5], [21], [5, 21]]}
+    search = GridSearchCV(make_model(), grid, cv=TimeSeriesSplit(5), refit=False)
+    with count() as work:
+        search.fit(prices, forward_returns(prices, 5))
+    assert work["extractions"] == 3 * 2 * 5
+    assert work["boosters"] == 3 * 4 * 5
+
+
+def test_the_last_refit_of_a_search_is_one_fit_more(count, prices):
+    search = GridSearchCV(make_model(), GRID, cv=TimeSeriesSplit(5))
+    with count() as work:
+        search.fit(prices, forward_returns(prices, 5))
+    assert (work["extractions"], work["boosters"]) == (2 * 5 + 1, 4 * 5 + 1)
+
+
+def test_a_walk_extracts_once_and_trains_one_booster_a_refit(count, prices):
+    with count() as work:
+        walk = walk_forward(
+            make_model(), prices, horizon=5, min_train=200, refit_every=25
+        )
+    assert walk.attrs["shared_features"]
+    # The benchmarks of each refit are given the same features.
+    assert work["extractions"] == 1
+    assert work["boosters"] == work["matrices"] == 4
+    assert work["predictions"] == 2 * 4
+
+
+# The batch system ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("fallback", [True, False])
+def test_a_system_trains_one_booster_and_forecasts_from_new_rows_alone(
+    count, prices, fallback
+):
+    trees = make_trees()
+    if fallback:
+        trees = FallbackForecaster(trees, BatchLinearForecaster())
+    system = BatchForecastingSystem(5, features=make_features(), forecaster=trees)
+    with count() as work:
+        system.fit(prices.iloc[:-1])
+    assert work["boosters"] == work["matrices"] == 1
+    # The features of the fit, those that say what each batch needs of the others, and
+    # those of the last row.
+    assert work["extractions"] <= 2
+    assert work["extractions in batches"] == 1
+    with count() as work:
+        result = system.forecast(prices.iloc[[-1]])
+    assert np.isfinite(result.expected_returns).all()
+    assert work["extractions"] == 1
+    # The provenance of a fallback asks its models a second time.
+    assert work["predictions"] <= 1 + fallback
+    assert "boosters" not in work
+
+
+def test_batches_train_a_booster_each(count, prices):
+    system = BatchForecastingSystem(
+        5, features=make_features(), forecaster=make_trees(), max_batch_size=2
+    )
+    with count() as work:
+        system.fit(prices)
+    assert work["boosters"] == 3
+
+
+# Copies -------------------------------------------------------------------------------
+
+
+def test_the_feature_frame_is_not_copied_on_its_way_into_the_model(monkeypatch, prices):
+    made, seen = [], []
+    compute, check = _extractor.compute_features, _base.check_features
+
+    def spy_compute(*args):
+        made.append(compute(*args))
+        return made[-1]
+
+    def spy_check(*args, **kwargs):
+        seen.append(check(*args, **kwargs))
+        return seen[-1]
+
+    monkeypatch.setattr(_extractor, "compute_features", spy_compute)
+    monkeypatch.setattr(_base, "check_features", spy_check)
+    y = forward_returns(prices, 5)
+    model = make_model().fit(prices, y)
+    model.predict(prices)  # from the cache
+    assert len(made) == 1
+    for features in seen:
+        assert np.shares_memory(features.values, made[0])
+
+
+def test_the_cache_holds_the_frame_that_it_gives(prices):
+    extractor = make_features()
+    frames = [extractor.fit_transform(prices).to_numpy() for _ in range(2)]
+    assert cache_info().extractions == 1
+    assert np.shares_memory(*frames)
+
+
+def test_each_input_of_the_model_is_made_once(count, prices, monkeypatch):
+    """XGBoost is given the stacked inputs as they are, float32 in Fortran order."""
+    given = []
+    quantise = xgb.QuantileDMatrix
+
+    class Matrix(quantise):
+        def __init__(self, data, *args, **kwargs):
+            given.append(data)
+            super().__init__(data, *args, **kwargs)
+
+    monkeypatch.setattr(xgb, "QuantileDMatrix", Matrix)
+    stacked = []
+    stack = FeatureTable.stack
+
+    def spy(self, *args):
+        stacked.append(stack(self, *args))
+        return stacked[-1]
+
+    monkeypatch.setattr(FeatureTable, "stack", spy)
+    make_model().fit(prices, forward_returns(prices, 5))
+    (data,) = given
+    assert any(data is inputs for inputs in stacked)
+    assert data.dtype == np.float32
+    assert data.flags.f_contiguous
