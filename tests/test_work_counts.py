@@ -63,7 +63,7 @@ def count(monkeypatch):
 
     watch(xgb, "train", "boosters")
     watch(_extractor, "compute_features", "extractions")
-    watch(_extractor, "compute_batches", "extractions in batches")
+    watch(_extractor, "BatchRecipes", "extractions in batches")
     watch(FeatureTable, "stack", "stacks")
     watch(BoosterModel, "predict", "predictions")
     monkeypatch.setattr(xgb, "QuantileDMatrix", Matrix)
@@ -196,18 +196,21 @@ def test_a_system_trains_one_booster_and_forecasts_from_new_rows_alone(
         result = system.forecast(prices.iloc[[-1]])
     assert np.isfinite(result.expected_returns).all()
     assert work["extractions"] == 1
-    # The provenance of a fallback asks its models a second time.
-    assert work["predictions"] <= 1 + fallback
+    assert work["predictions"] == 1
     assert "boosters" not in work
 
 
-def test_batches_train_a_booster_each(count, prices):
+@pytest.mark.parametrize("size", [1, 2])
+def test_batches_share_one_booster(count, prices, size):
     system = BatchForecastingSystem(
-        5, features=make_features(), forecaster=make_trees(), max_batch_size=2
+        5, features=make_features(), forecaster=make_trees(), max_batch_size=size
     )
     with count() as work:
         system.fit(prices)
-    assert work["boosters"] == 3
+    assert work["boosters"] == work["matrices"] == 1
+    # What batches need of each other, the rows of the model, and the fits; then, for
+    # who serves the last date, the first and the last of these once more.
+    assert work["extractions in batches"] == 5
 
 
 # Copies -------------------------------------------------------------------------------

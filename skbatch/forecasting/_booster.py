@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 from collections.abc import Callable
 from threading import Lock, current_thread, main_thread
@@ -29,7 +30,9 @@ class BoosterModel:
 
     def __init__(self, booster: xgb.Booster, device: str, n_jobs: int | None) -> None:
         self.booster = booster
-        self.device = device
+        # XGBoost changes to the processor where it finds no GPU.
+        config = json.loads(booster.save_config())["learner"]["generic_param"]
+        self.device = "cpu" if config["device"] == "cpu" else device
         self.n_jobs = n_jobs
         self.lock = Lock()
 
@@ -39,6 +42,9 @@ class BoosterModel:
         # A booster with new parameters fails when two threads forecast with it.
         with self.lock:
             self.booster.set_param(params)
+            if self.device != "cpu":
+                # In place, XGBoost warns that the rows are not where the trees are.
+                return self.booster.predict(xgb.DMatrix(X), output_margin=True)
             return self.booster.inplace_predict(X, predict_type="margin")
 
     def __getstate__(self) -> dict[str, Any]:

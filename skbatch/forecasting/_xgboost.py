@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Callable
 from numbers import Integral, Real
 from typing import Any, ClassVar, Literal
@@ -12,7 +13,7 @@ import xgboost as xgb
 from sklearn.utils import check_random_state
 from xgboost.callback import EarlyStopping, TrainingCallback
 
-from skbatch.exceptions import ModelFitError
+from skbatch.exceptions import FallbackWarning, ModelFitError
 from skbatch.forecasting._base import BaseBatchForecaster, Interval, StrOptions
 from skbatch.forecasting._booster import (
     BoosterModel,
@@ -106,7 +107,8 @@ class BatchXGBoostForecaster(BaseBatchForecaster):
         are in it, or left to train on, there is no tail: all dates train and the
         factor is 0.1. 0 disables: all dates train and the factor is 1.
     device : str, default="cpu"
-        Where XGBoost trains and predicts, such as ``"cuda"``.
+        Where XGBoost trains and predicts, such as ``"cuda"``. Without a GPU it warns
+        and does so on the processor.
     n_jobs : int or None, default=None
         Threads of XGBoost; None means all cores, or one inside a joblib worker.
     random_state : int, RandomState or None, default=0
@@ -223,6 +225,15 @@ class BatchXGBoostForecaster(BaseBatchForecaster):
             n_steps=0 if self.strategy == "per_ticker" else self.n_estimators,
         )
         self.failures_ = self.model_.failures
+        if self.device != "cpu" and self.model_.models[0].model.device == "cpu":
+            warnings.warn(
+                f"device={self.device!r} must find a GPU that XGBoost can use. Got "
+                "none, so that the processor trained. Pass device='cpu', or install "
+                "XGBoost with CUDA and its driver.",
+                FallbackWarning,
+                # The caller of `fit`, above this method, fit and sklearn's decorator.
+                stacklevel=4,
+            )
 
     def _predict_table(self, features: FeatureTable) -> np.ndarray:
         return self.model_.predict(features)

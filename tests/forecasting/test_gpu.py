@@ -2,11 +2,13 @@ import json
 
 import joblib
 import numpy as np
+import pandas as pd
 import pytest
 import xgboost as xgb
 from sklearn.base import clone
 
 from skbatch import BatchXGBoostForecaster
+from skbatch.exceptions import FallbackWarning
 
 SMALL = {"n_estimators": 30, "n_jobs": 1}
 
@@ -64,3 +66,15 @@ def test_without_a_gpu_the_cpu_does_the_same(make_frames):
     expected = BatchXGBoostForecaster(**SMALL).fit(X, y).predict(X)
     forecasts = BatchXGBoostForecaster(device="cuda", **SMALL).fit(X, y).predict(X)
     np.testing.assert_array_equal(forecasts, expected)
+
+
+@pytest.mark.skipif(has_gpu(), reason="XGBoost has a GPU here")
+def test_without_a_gpu_one_warning_says_so(make_frames):
+    X, y = make_frames(n_dates=400, signal=1.0)
+    model = BatchXGBoostForecaster(device="cuda", **SMALL)
+    with pytest.warns(FallbackWarning, match="device='cuda' must find a GPU") as told:
+        model.fit(X, y)
+    forecasts = model.predict(X)
+    assert [warning.filename for warning in told] == [__file__]
+    expected = model.set_params(device="cpu").fit(X, y).predict(X)
+    pd.testing.assert_frame_equal(forecasts, expected)
