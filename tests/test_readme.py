@@ -15,6 +15,7 @@ README = ROOT / "README.md"
 QUICKSTART = ROOT / "examples" / "quickstart.py"
 PORTFOLIO_JOB = ROOT / "examples" / "portfolio_job.py"
 EVALUATION = ROOT / "examples" / "evaluation.py"
+OPTIMISERS = ROOT / "examples" / "optimisers.py"
 pytestmark = pytest.mark.skipif(
     not README.exists(), reason="The package is installed without its repository."
 )
@@ -69,7 +70,7 @@ def test_links_lead_somewhere(document):
 
 
 def test_python_blocks_are_the_examples():
-    examples = (QUICKSTART, PORTFOLIO_JOB, EVALUATION)
+    examples = (QUICKSTART, PORTFOLIO_JOB, EVALUATION, OPTIMISERS)
     texts = [path.read_text(encoding="utf-8") for path in examples]
     assert blocks("python") == [text.partition('"""\n\n')[2] for text in texts]
 
@@ -107,6 +108,14 @@ def test_the_evaluation_tells_how_good_and_how_sure(monkeypatch, capsys):
     printed = capsys.readouterr().out
     assert "mean rank IC" in printed
     assert "AAPL" in printed
+
+
+def test_the_hand_off_ends_in_weights(monkeypatch, capsys):
+    recent = skbatch.datasets.load_sp500_prices().iloc[-600:, :5]
+    monkeypatch.setattr(skbatch.datasets, "load_sp500_prices", lambda: recent)
+    names = runpy.run_path(str(OPTIMISERS))
+    assert sum(names["weights"].values()) == pytest.approx(1)
+    assert "Ready for an optimiser" in capsys.readouterr().out
 
 
 def test_the_commands_for_settings_run(tmp_path, monkeypatch):
