@@ -32,8 +32,8 @@ def closes(path=None):
         return load_sp500_prices().iloc[-1800:]  # seven years of 20 real stocks
     panel = read_panel(path)
     prices = panel["Close"] if panel.columns.nlevels == 2 else panel
-    # Off by more than a factor of 8 from the days around: no one traded at that.
-    typical = prices.rolling(5, center=True, min_periods=1).median()
+    # Off by more than a factor of 8 from the last days: no one traded at that.
+    typical = prices.rolling(5, min_periods=1).median()
     return prices.where(np.abs(np.log(prices / typical)) < np.log(8)).ffill(limit=5)
 
 

@@ -70,9 +70,9 @@ class SystemUncertaintyMixin:
         -------
         PredictionInterval
             ``lower, upper``, two tables like that of `predict`, simple returns over
-            the horizon. ``attrs["coverage"]`` of a DataFrame is their coverage. NaN
-            where there is no forecast, or only one of a simpler model, which is not
-            calibrated.
+            the horizon. ``attrs`` of a DataFrame hold their ``coverage``, and the
+            ``horizon`` if there is one. NaN where there is no forecast, or only one of
+            a simpler model, which is not calibrated.
 
         Warns
         -----
@@ -93,6 +93,8 @@ class SystemUncertaintyMixin:
             del frame
         for bound in bounds:
             bound.attrs["coverage"] = float(coverage)
+            if not isinstance(self.horizon_, tuple):
+                bound.attrs["horizon"] = self.horizon_
         if X is not None and not isinstance(X, pd.DataFrame):
             return PredictionInterval(*(bound.to_numpy() for bound in bounds))
         return PredictionInterval(*bounds)

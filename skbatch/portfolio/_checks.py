@@ -19,12 +19,12 @@ from skbatch.portfolio._covariance import (
     read_covariance,
     span_of,
 )
+from skbatch.portfolio._expected import day
 from skbatch.portfolio._inputs import Forecasts, percent
 
 __all__ = [
     "Finding",
     "Prices",
-    "day",
     "judge_covariance",
     "judge_dates",
     "judge_dispersion",
@@ -289,8 +289,3 @@ def _weigh(ratio: float, detail: str) -> Finding:
         )
         return Finding(False, detail, "warning")
     return Finding(True, f"{detail}: a ratio of {ratio:.2f}.")
-
-
-def day(date: Any) -> str:
-    """Format a date, without the time if it has none."""
-    return str(date).removesuffix(" 00:00:00")

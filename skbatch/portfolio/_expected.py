@@ -14,8 +14,9 @@ import pandas as pd
 from skbatch.batch import ForecastResult
 from skbatch.exceptions import PortfolioError, PortfolioWarning
 from skbatch.panel import WEEKDAYS_PER_YEAR
+from skbatch.portfolio._interval import read_interval
 
-__all__ = ["ExpectedReturns", "check_periods_per_year", "warn_without_dates"]
+__all__ = ["ExpectedReturns", "check_periods_per_year", "day", "warn_without_dates"]
 
 # What the screening says of a ticker whose prices ended, or stand still.
 _STALE = ("quarantined (stale): ", "quarantined (constant): ")
@@ -105,7 +106,7 @@ class ExpectedReturns(dict[str, float]):
         *,
         annualize: bool = True,
         periods_per_year: float | None = None,
-        interval: pd.DataFrame | None = None,
+        interval: Any = None,
     ) -> Self:
         """Take the expected returns of a forecast.
 
@@ -117,8 +118,11 @@ class ExpectedReturns(dict[str, float]):
             Whether to annualise them; else they stay returns over the horizon.
         periods_per_year : float, default=None
             Rows that make a year; None takes what the dates of the panel say.
-        interval : DataFrame of shape (n_tickers, 2), default=None
-            ``lower`` and ``upper`` end of the return over the horizon.
+        interval : DataFrame or PredictionInterval, default=None
+            ``lower`` and ``upper`` end of the return over the horizon by ticker, or
+            what :meth:`BatchForecastingSystem.predict_interval
+            <skbatch.BatchForecastingSystem.predict_interval>` gives, of which the last
+            row is taken.
 
         Returns
         -------
@@ -153,7 +157,7 @@ class ExpectedReturns(dict[str, float]):
             periods_per_year=check_periods_per_year(periods_per_year, annualize),
             annualized=False,
             provenance=provenance,
-            interval=interval,
+            interval=None if interval is None else read_interval(interval),
             stale={str(t): why for t, why in reasons if str(why).startswith(_STALE)},
         )
         return expected.in_units(annualized=annualize)
@@ -244,11 +248,16 @@ class ExpectedReturns(dict[str, float]):
         unit = f"over {span}"
         if self.annualized:
             unit = f"per year of {self.periods_per_year:g} rows, from {span} ahead"
-        date = str(self.date).removesuffix(" 00:00:00")
+        date = day(self.date)
         return f"ExpectedReturns: {n_known} of {len(self)} tickers at {date}, {unit}"
 
     def _repr_html_(self) -> str:
         return f"<p>{self!r}</p>{self.to_frame().to_html(max_rows=20)}"
+
+
+def day(date: Any) -> str:
+    """Format a date, without the time if it has none."""
+    return str(date).removesuffix(" 00:00:00")
 
 
 def check_periods_per_year(value: Any, needed: bool) -> float:

@@ -13,14 +13,15 @@ import pandas as pd
 from skbatch.exceptions import PortfolioError
 from skbatch.portfolio._covariance import label_problem
 from skbatch.portfolio._expected import ExpectedReturns
+from skbatch.portfolio._interval import interval_deviations
 
 __all__ = ["Forecasts", "percent", "same_span"]
 
 # Years of 250, 252 and 260 weekdays are all in use; 252 and 365 must not pass.
 SAME_SPAN = 0.05
-# Half the width of a 90 % interval of a normal variable, in standard deviations.
-# Other coverages move it by less than what `check_size` lets pass.
-HALF_WIDTH = 1.645
+# What intervals that do not say it are taken to cover, as those of `predict_interval`
+# do: other coverages change a width by less than what `check_size` lets pass.
+COVERAGE = 0.9
 
 
 @dataclass(frozen=True)
@@ -127,8 +128,9 @@ class Forecasts:
         """Tell how far a row's return strays by the intervals; None without them."""
         if self.interval is None or self.horizon is None:
             return None
-        width = (self.interval["upper"] - self.interval["lower"]) / 2
-        return width / (HALF_WIDTH * math.sqrt(self.horizon))
+        coverage = self.interval.attrs.get("coverage", COVERAGE)
+        deviations = interval_deviations(self.interval, coverage)
+        return deviations / math.sqrt(self.horizon)
 
     def check_periods(self, periods: float) -> None:
         """Refuse a covariance of returns that span other periods."""

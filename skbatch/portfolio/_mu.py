@@ -76,7 +76,9 @@ class ForecastMu(BaseMu):
     it for not investable: it gets a weight of 0, and the others share the portfolio.
     Leading and trailing NaN in `X` mean that a ticker was not traded. A missing return
     between others leaves it open what the ticker did, so only what follows the last
-    one is used; `prices` has no such gap.
+    one is used; `prices` has no such gap. With NaN in `X`, skfolio also needs a
+    covariance estimator that takes them, such as ``EWCovariance``; its default does
+    not. :class:`ForecastPrior` does without.
 
     Where every forecast is below the risk-free rate there is no portfolio of maximum
     ratio, and skfolio raises an error. ``MeanRisk(..., fallback=MeanRisk())`` goes on

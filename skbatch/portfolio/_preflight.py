@@ -13,7 +13,6 @@ from skbatch.exceptions import PortfolioError
 from skbatch.portfolio._checks import (
     Finding,
     Prices,
-    day,
     judge_covariance,
     judge_dates,
     judge_dispersion,
@@ -21,6 +20,7 @@ from skbatch.portfolio._checks import (
     judge_rate,
     judge_stale,
 )
+from skbatch.portfolio._expected import day
 from skbatch.portfolio._inputs import Forecasts
 
 __all__ = ["PreflightReport", "preflight"]

@@ -15,6 +15,7 @@ from skbatch.batch.config import BatchForecastingConfig
 from skbatch.exceptions import PortfolioError, PortfolioWarning, format_tickers
 from skbatch.panel import panel_tickers
 from skbatch.panel import periods_per_year as year_of
+from skbatch.portfolio._aligned import with_reasons
 from skbatch.portfolio._cache import MEMORY, Cache, DiskCache
 from skbatch.portfolio._expected import (
     ExpectedReturns,
@@ -287,7 +288,7 @@ def _without_missing(expected: ExpectedReturns, on_missing: str) -> ExpectedRetu
         fate = "which are left out" if on_missing == "drop" else "which are NaN"
         told.append(
             f"{len(missing)} of {len(expected)} tickers have no forecast, {fate}: "
-            f"{_with_reasons(missing)}."
+            f"{with_reasons(missing)}."
         )
     if others:
         told.append(
@@ -308,11 +309,6 @@ def _refuse_missing(missing: Mapping[str, str]) -> None:
     if missing:
         raise PortfolioError(
             f"Every ticker must have a forecast. Got none for {len(missing)}: "
-            f'{_with_reasons(missing)}. Leave them out, or pass on_missing="nan" or '
+            f'{with_reasons(missing)}. Leave them out, or pass on_missing="nan" or '
             '"drop".'
         )
-
-
-def _with_reasons(missing: Mapping[str, str]) -> str:
-    """Name tickers, each with its reason."""
-    return format_tickers(f"{ticker} ({why})" for ticker, why in missing.items())

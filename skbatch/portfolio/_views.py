@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.stats import norm
 
 from skbatch.exceptions import PortfolioError, PortfolioWarning, format_tickers
 from skbatch.portfolio._aligned import with_reasons
@@ -22,6 +21,7 @@ from skbatch.portfolio._covariance import (
     span_of,
 )
 from skbatch.portfolio._inputs import Forecasts
+from skbatch.portfolio._interval import interval_deviations, read_interval
 
 __all__ = ["BlackLittermanViews", "black_litterman_views"]
 
@@ -122,7 +122,8 @@ def black_litterman_views(
         ticker, or what
         :meth:`BatchForecastingSystem.predict_interval
         <skbatch.BatchForecastingSystem.predict_interval>` gives, of which the last
-        row is taken. None takes those of an :class:`ExpectedReturns`.
+        row is taken. None takes those of an :class:`ExpectedReturns`. Where neither
+        ``attrs["horizon"]`` nor `result` says the horizon, it is what `result` spans.
     coverage : float, default=None
         Share of the returns, between 0 and 1, that the intervals should hold. None
         takes what ``attrs["coverage"]`` of the interval says.
@@ -144,7 +145,8 @@ def black_litterman_views(
     Raises
     ------
     PortfolioError
-        If there is no interval, its coverage is not known, `covariance` has no labels,
+        If there is no interval, its coverage is not known, it is over another horizon
+        than the forecasts, `covariance` has no labels,
         lacks tickers of `result` or has other units, or no view is left.
     ValueError
         If `coverage` or `tau` is out of range.
@@ -206,9 +208,8 @@ def black_litterman_views(
     forecasts = Forecasts.of(result, returns_periods)
     table = read_covariance(covariance)
     periods, said = span_of(table, covariance_periods)
-    horizon = forecasts.horizon or forecasts.periods
-    deviation = _deviations(
-        forecasts.interval if interval is None else interval, coverage
+    deviation, horizon = _read_interval(
+        forecasts.interval if interval is None else interval, coverage, forecasts
     )
     used, excluded = _usable(forecasts, deviation, table)
     table = table.loc[used, used]
@@ -235,42 +236,24 @@ def black_litterman_views(
     )
 
 
-def _deviations(interval: Any, coverage: float | None) -> pd.Series:
-    """Tell how far returns stray from the forecasts, by ticker."""
+def _read_interval(
+    interval: Any, coverage: float | None, forecasts: Forecasts
+) -> tuple[pd.Series, float]:
+    """Tell how far returns stray from the forecasts, by ticker, in how many rows."""
     if interval is None:
         raise PortfolioError(
             "There must be intervals for views. Got forecasts without. Pass "
             "interval=system.predict_interval() of a system with a ConformalForecaster."
         )
-    if isinstance(interval, tuple):
-        bounds = [_last(bound) for bound in interval]
-        lower, upper = bounds
-        known = lower.attrs.get("coverage")
-    else:
-        if not isinstance(interval, pd.DataFrame) or not {"lower", "upper"} <= set(
-            interval
-        ):
-            raise PortfolioError(
-                "`interval` must be a DataFrame with the columns lower and upper, or a "
-                f"PredictionInterval. Got a {type(interval).__name__}. Pass what "
-                "predict_interval gives."
-            )
-        lower, upper = interval["lower"], interval["upper"]
-        known = interval.attrs.get("coverage")
-    z = norm.ppf((1.0 + _coverage(coverage, known)) / 2.0)
-    return (upper - lower).astype(np.float64) / (2.0 * z)
-
-
-def _last(bound: Any) -> pd.Series:
-    """Give the last row of a table of bounds, by ticker."""
-    if not isinstance(bound, pd.DataFrame) or bound.columns.nlevels > 1:
+    table = read_interval(interval)
+    horizon, known = forecasts.horizon, table.attrs.get("horizon")
+    if horizon is not None and known is not None and horizon != known:
         raise PortfolioError(
-            "`interval` must have a table of one horizon for each bound, with tickers "
-            f"as columns. Got a {type(bound).__name__}. Pass tables of one horizon."
+            "`interval` must be over the horizon of the forecasts. Got intervals over "
+            f"{known} rows, and forecasts of {horizon}. Pass those of the same system."
         )
-    last = bound.iloc[-1]
-    last.attrs = dict(bound.attrs)
-    return last
+    share = _coverage(coverage, table.attrs.get("coverage"))
+    return interval_deviations(table, share), known or horizon or forecasts.periods
 
 
 def _coverage(given: float | None, known: float | None) -> float:
@@ -297,13 +280,14 @@ def _usable(
     forecasts: Forecasts, deviation: pd.Series, covariance: pd.DataFrame
 ) -> tuple[list[str], dict[str, str]]:
     """Tell on which tickers there can be a view, and why not on the others."""
-    alone = [t for t in forecasts.values.index if t not in covariance.index]
+    excluded = dict(forecasts.missing)
+    known = [t for t in forecasts.values.index if t not in excluded]
+    alone = [t for t in known if t not in covariance.index]
     if alone:
         raise PortfolioError(
             "`covariance` must have all tickers with a forecast. Got none of "
             f"{format_tickers(alone)}. Make it of the same tickers, or drop these."
         )
-    excluded = dict(forecasts.missing)
     variances = pd.Series(np.diag(covariance.to_numpy()), covariance.index)
     for ticker in map(str, forecasts.values.index):
         width = deviation.get(ticker, np.nan)

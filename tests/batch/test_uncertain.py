@@ -30,7 +30,7 @@ def test_one_batch_says_what_its_forecaster_says(parts, prices):
         strict=True,
     ):
         pd.testing.assert_frame_equal(bound, expected, check_names=False)
-        assert bound.attrs["coverage"] == 0.7
+        assert bound.attrs == {"coverage": 0.7, "horizon": system.horizon}
     pd.testing.assert_frame_equal(
         system.predict_scenarios(new, 50, random_state=3),
         forecaster.sample(X, 50, random_state=3),

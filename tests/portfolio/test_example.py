@@ -45,6 +45,18 @@ def test_it_prints_a_row_per_portfolio(monkeypatch, capsys):
         assert f"\n{name} " in printed
 
 
+def test_later_prices_mend_no_earlier_ones(example, tmp_path):
+    prices = make_panel(40, 3, random_state=0)
+    prices.iloc[20:, 0] *= 100
+    prices.iloc[30, 1] *= 100
+    prices.to_csv(tmp_path / "all.csv")
+    whole = example.closes(tmp_path / "all.csv")
+    for cut in range(18, 40):
+        prices.iloc[:cut].to_csv(tmp_path / "known.csv")
+        known = example.closes(tmp_path / "known.csv")
+        pd.testing.assert_frame_equal(known, whole.iloc[:cut])
+
+
 def test_a_portfolio_pays_for_what_it_trades(example):
     # Two months of two days. Everything is bought, then a fifth of it turned over.
     days = pd.bdate_range("2024-01-01", periods=4)

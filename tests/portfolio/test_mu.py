@@ -465,6 +465,7 @@ def test_prices_of_later_dates_change_nothing(panel):
     [
         # Tomorrow's prices under today's date would be look-ahead.
         (lambda p: p.shift(-1).iloc[:-1], "same return in [01]%"),
+        (lambda p: p.assign(B=p["B"].shift(-1)).iloc[:-1], "[01]% of the cells of B."),
         (lambda p: p.iloc[:200], "all rows of `X`"),
         (lambda p: p.drop(columns="B"), "all tickers of `X`. Got none of B"),
         (lambda p: p.iloc[::2], "all rows of `X`"),

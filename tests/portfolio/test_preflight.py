@@ -250,6 +250,17 @@ def test_dispersion_goes_by_intervals_first_then_prices_then_the_covariance():
     assert "Pass `prices`" in detail(result)
 
 
+@pytest.mark.parametrize(("coverage", "z"), [(0.5, 0.67449), (0.99, 2.57583)])
+def test_intervals_are_read_by_their_coverage(coverage, z):
+    """Of whatever coverage, they are those of returns that stray by 5 %."""
+    half = np.full(len(TICKERS), z * 0.05)
+    interval = pd.DataFrame({"lower": -half, "upper": half}, TICKERS)
+    interval.attrs["coverage"] = coverage
+    result = expected(spread(0.2), annualized=False, interval=interval)
+    detail = preflight(result).checks.at["dispersion", "detail"]
+    assert "strays by 5 %, by the intervals" in detail
+
+
 def test_a_single_ticker_cannot_be_compared():
     report = preflight({"A": 0.1}, returns_periods=252)
     assert report.ok

@@ -299,6 +299,41 @@ def test_expected_returns_bring_their_interval(prices, system):
     pd.testing.assert_frame_equal(annual.to_frame(), direct.to_frame())
 
 
+@pytest.mark.parametrize("annualize", [True, False])
+def test_the_intervals_of_a_system_can_be_expected_returns_own(
+    prices, system, annualize
+):
+    interval = system.predict_interval(coverage=0.8)
+    expected = ExpectedReturns.of(
+        system.forecast(), annualize=annualize, interval=interval
+    )
+    bounds = pd.DataFrame({"lower": interval.lower.iloc[-1]})
+    bounds["upper"] = interval.upper.iloc[-1]
+    pd.testing.assert_frame_equal(expected.interval, bounds)
+    covariance = prices_to_returns(prices).cov()
+    own = black_litterman_views(expected, covariance, covariance_periods=1)
+    direct = black_litterman_views(
+        expected, covariance, interval=interval, covariance_periods=1
+    )
+    pd.testing.assert_frame_equal(own.to_frame(), direct.to_frame())
+
+
+def test_intervals_say_their_horizon_where_the_returns_do_not(prices, system):
+    """Annual returns in a dict: the intervals are over five rows all the same."""
+    covariance = prices_to_returns(prices).cov() * 252
+    expected = ExpectedReturns.of(system.forecast())
+    interval = system.predict_interval()
+    views = black_litterman_views(
+        dict(expected), covariance, interval=interval, returns_periods=252
+    )
+    width = (interval.upper - interval.lower).iloc[-1]
+    np.testing.assert_allclose(views.omega, (width / (2 * Z90)) ** 2 * 252 / 5)
+    for bound in interval:
+        bound.attrs["horizon"] = 21
+    with pytest.raises(PortfolioError, match="over 21 rows, and forecasts of 5"):
+        black_litterman_views(expected, covariance, interval=interval)
+
+
 def test_what_has_no_forecast_has_no_view():
     values = {**VALUES, "AAPL": np.nan}
     interval = make_interval(VALUES, 0.02)
@@ -370,6 +405,15 @@ def test_an_unknown_coverage_is_not_guessed():
         daily_views(interval=interval)
     same = daily_views(interval=interval, coverage=0.9)
     pd.testing.assert_frame_equal(same.to_frame(), daily_views().to_frame())
+
+
+def test_what_has_no_forecast_needs_no_variance():
+    values = {**VALUES, "NOPE": np.nan}
+    with pytest.warns(PortfolioWarning, match=r"1 tickers have no view: NOPE"):
+        views = black_litterman_views(
+            values, make_covariance(), interval=make_interval(VALUES, 0.02), **DAILY
+        )
+    pd.testing.assert_frame_equal(views.to_frame(), daily_views().to_frame())
 
 
 def test_a_covariance_without_the_tickers():

@@ -1,0 +1,67 @@
+"""Intervals of returns in the forms that users have, and the deviations behind them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy.stats import norm
+
+from skbatch.exceptions import PortfolioError
+
+__all__ = ["interval_deviations", "read_interval"]
+
+
+def read_interval(interval: Any) -> pd.DataFrame:
+    """Read the bounds of the returns over a horizon.
+
+    Parameters
+    ----------
+    interval : DataFrame or PredictionInterval
+        Columns ``lower`` and ``upper`` by ticker, or two tables of dates and tickers,
+        of which the last row is taken.
+
+    Returns
+    -------
+    DataFrame of shape (n_tickers, 2)
+        ``lower`` and ``upper``. ``attrs`` hold ``coverage`` and ``horizon`` where
+        `interval` says them.
+
+    Raises
+    ------
+    PortfolioError
+        If it is neither, or of several horizons.
+    """
+    if isinstance(interval, tuple):
+        lower, upper = (_last(bound) for bound in interval)
+        known = interval[0].attrs
+    elif isinstance(interval, pd.DataFrame) and {"lower", "upper"} <= set(interval):
+        lower, upper, known = interval["lower"], interval["upper"], interval.attrs
+    else:
+        raise PortfolioError(
+            "`interval` must be a DataFrame with the columns lower and upper, or a "
+            f"PredictionInterval. Got a {type(interval).__name__}. Pass what "
+            "predict_interval gives."
+        )
+    table = pd.DataFrame({"lower": lower, "upper": upper}, dtype=np.float64)
+    table.attrs = {
+        name: known[name] for name in ("coverage", "horizon") if name in known
+    }
+    return table
+
+
+def interval_deviations(interval: pd.DataFrame, coverage: float) -> pd.Series:
+    """Give the standard deviations of normal variables that have such intervals."""
+    z = norm.ppf((1.0 + coverage) / 2.0)
+    return (interval["upper"] - interval["lower"]) / (2.0 * z)
+
+
+def _last(bound: Any) -> pd.Series:
+    """Give the last row of a table of bounds, by ticker."""
+    if not isinstance(bound, pd.DataFrame) or bound.columns.nlevels > 1:
+        raise PortfolioError(
+            "`interval` must have a table of one horizon for each bound, with tickers "
+            f"as columns. Got a {type(bound).__name__}. Pass tables of one horizon."
+        )
+    return bound.iloc[-1]
