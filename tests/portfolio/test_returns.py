@@ -8,7 +8,6 @@ import numpy as np
 import pandas as pd
 import pytest
 
-import skbatch
 from skbatch import (
     BatchForecastingConfig,
     BatchForecastingSystem,
@@ -24,6 +23,7 @@ from skbatch.exceptions import (
     PortfolioError,
     PortfolioWarning,
 )
+from skbatch.portfolio import _ways
 from skbatch.portfolio._cache import MEMORY
 
 # Few features, so that short panels have all of them.
@@ -303,7 +303,7 @@ def test_whatever_else_changes_is_forecast_anew(prices, fits, monkeypatch):
     for other in (later, renamed, longer):
         robust_forecast_returns(None, other, "linear", config=FAST)
     assert len(fits) == n_before + 3
-    monkeypatch.setattr(skbatch, "__version__", "0.2.0")
+    monkeypatch.setattr(_ways, "__version__", "0.2.0")
     robust_forecast_returns(None, prices, "linear", config=FAST)
     assert len(fits) == n_before + 4
 

@@ -47,7 +47,7 @@ def test_the_nearest_key_is_named(values, meant):
 
 def test_the_keys_of_a_section_are_named_when_none_is_near():
     text = message(BatchForecastingConfig, performance={"qqqq": 3})
-    assert text.endswith("Choose one of n_jobs, threads, device.")
+    assert text.endswith("Choose one of n_jobs, threads, engine, device.")
 
 
 def test_sections_name_the_whole_path():

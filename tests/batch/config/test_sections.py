@@ -87,6 +87,7 @@ def test_other_sections_have_the_defaults_of_system_and_extractor():
     settings = {
         **{k: v for k, v in in_force(config.batch).items() if k != "enabled"},
         "n_jobs": config.performance.n_jobs,
+        "engine": config.performance.engine,
         "horizon": config.horizon,
         "preset": config.preset,
     }
