@@ -22,6 +22,7 @@ from skbatch.batch._work import attempt_task, labels_of
 from skbatch.exceptions import ConfigError, ModelFitError
 from skbatch.feature_extraction import BatchRecipe
 from skbatch.forecasting import BatchXGBoostForecaster
+from skbatch.forecasting._booster import without_gaps
 from skbatch.forecasting._decomposition import Decomposition
 from skbatch.forecasting._pool import (
     PoolDates,
@@ -396,7 +397,8 @@ def _on_rows(
 
 
 def _inputs(rows: Rows) -> np.ndarray:
-    return rows.X
+    # A copy: other learners know missing inputs by NaN, and share the rows.
+    return without_gaps(rows.X.copy())
 
 
 def _targets(rows: Rows) -> np.ndarray:
@@ -405,7 +407,7 @@ def _targets(rows: Rows) -> np.ndarray:
 
 def _judged(rows: Rows, model: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Forecast a tail: labels, forecasts and dates."""
-    return rows.y, predict_rows(model, rows.X), rows.dates
+    return rows.y, predict_rows(model, rows.X.copy()), rows.dates
 
 
 def _shrinkage(learner: Any, judged: list[Any], horizon: int) -> float:

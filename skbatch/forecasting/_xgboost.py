@@ -22,6 +22,7 @@ from skbatch.forecasting._booster import (
     StepCallback,
     masked_squared_error,
     tail_correlation,
+    without_gaps,
 )
 from skbatch.forecasting._decomposition import DECOMPOSITION_CONSTRAINTS, Decomposition
 from skbatch.forecasting._progress import Progress
@@ -299,7 +300,8 @@ class BatchXGBoostForecaster(BaseBatchForecaster):
         labels = np.nan_to_num(rows.y) if rows.y.ndim == 2 else rows.y
         options = {"max_bin": self.max_bin, "nthread": inner_threads(self.n_jobs)}
         if isinstance(rows.X, np.ndarray):
-            return xgb.QuantileDMatrix(rows.X, labels, ref=reference, **options)
+            X = without_gaps(rows.X)
+            return xgb.QuantileDMatrix(X, labels, ref=reference, **options)
         slices = SliceIterator(rows.X, labels)
         return xgb.QuantileDMatrix(slices, ref=reference, **options)
 
