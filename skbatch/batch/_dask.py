@@ -12,6 +12,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from joblib import parallel_config
+from joblib.parallel import SequentialBackend
 from sklearn.base import clone
 from xgboost.core import XGBoostError
 
@@ -50,7 +52,7 @@ def find_client() -> Any:
     ImportError
         If Dask is not installed.
     ConfigError
-        If no client has been started.
+        If no client has been started, or its cluster has no worker.
     """
     try:
         import distributed
@@ -61,12 +63,22 @@ def find_client() -> Any:
             "`pip install 'skbatch[dask]'`."
         ) from error
     try:
-        return distributed.default_client()
+        client = distributed.default_client()
     except ValueError as error:
         raise ConfigError(
             "engine='dask' must have a Dask client. Got none. Start one before, as in "
             "`client = distributed.Client(n_workers=2)`, or pass engine='local'."
         ) from error
+    try:
+        # A cluster that adapts to its work starts with none.
+        client.wait_for_workers(1, timeout=PATIENCE)
+    except TimeoutError as error:
+        raise ConfigError(
+            "engine='dask' must have a cluster with workers. Got none within "
+            f"{PATIENCE:.0f} s. Start some, as in `cluster.scale(2)`, or pass "
+            "engine='local'."
+        ) from error
+    return client
 
 
 class DaskEngine:
@@ -95,8 +107,9 @@ class DaskEngine:
         self.client = client
         self.universe = universe
         self.labels = labels
-        self._shared: Any = None
-        self._recipes: dict[tuple[str, ...], Any] = {}
+        # What batches share, by its width: one batch of all tickers needs less.
+        self._shared: dict[int, Any] = {}
+        self._recipes: dict[tuple[str, ...], tuple[Any, Any]] = {}
 
     @property
     def n_threads(self) -> int:
@@ -167,8 +180,7 @@ class DaskEngine:
             self.submit(
                 _fit,
                 task,
-                self._recipes[task.batch.tickers],
-                self._shared,
+                *self._recipes[task.batch.tickers],
                 labels_of(self.labels, task.batch.tickers),
                 clone(models[task.rung]),
                 handler,
@@ -201,8 +213,7 @@ class DaskEngine:
         return [
             self.submit(
                 _stacked,
-                self._recipes[tickers],
-                self._shared,
+                *self._recipes[tickers],
                 labels_of(self.labels, tickers),
                 clone(learner),
                 dates,
@@ -273,10 +284,12 @@ class DaskEngine:
         if not new:
             return
         recipes, shared = self.universe.recipes(new)
-        if self._shared is None:
-            self._shared = self.submit(_identity, shared)
+        width = shared.shape[1]
+        if width not in self._shared:
+            self._shared[width] = self.submit(_identity, shared)
         for tickers, recipe in zip(new, recipes, strict=True):
-            self._recipes[tickers] = self.submit(_identity, recipe)
+            held = self.submit(_identity, recipe)
+            self._recipes[tickers] = held, self._shared[width]
 
     def submit(self, function: Any, *args: Any) -> Any:
         """Submit a task that is not shared with other runs."""
@@ -393,7 +406,13 @@ def _on_rows(
     *args: Any,
 ) -> Any:
     """Compute a function of the rows of one batch."""
-    return function(getattr(rows[horizon], kind), *args)
+    with _own_thread():
+        return function(getattr(rows[horizon], kind), *args)
+
+
+def _own_thread() -> Any:
+    """Let models use one thread: Dask runs as many tasks as there are threads."""
+    return parallel_config(SequentialBackend(nesting_level=1), n_jobs=1)
 
 
 def _inputs(rows: Rows) -> np.ndarray:
@@ -428,4 +447,5 @@ def _fit(
     typical: np.ndarray | None,
 ) -> Outcome:
     """Compute features and fit one task on a worker."""
-    return attempt_task(task, recipe.frame(shared), labels, model, handler, typical)
+    frame = recipe.frame(shared)
+    return attempt_task(task, frame, labels, model, handler, typical, _own_thread())

@@ -53,7 +53,7 @@ class UniverseFeatures:
         One batch of all tickers is served from the extractor's cache. Others carry
         the typical volatility of all tickers.
         """
-        if len(batches) == 1 and list(batches[0]) == self.tickers:
+        if self._is_whole(batches):
             yield self.extractor.transform(self.panel)
             return
         extra = self._extra()
@@ -72,10 +72,15 @@ class UniverseFeatures:
     ) -> tuple[Iterator[BatchRecipe], np.ndarray]:
         """Give what each batch's frame is computed from, and what all share.
 
-        See :meth:`SharedFeatureExtractor.batch_recipes`.
+        See :meth:`SharedFeatureExtractor.batch_recipes`. Columns are those of
+        :meth:`frames`.
         """
-        extra = self._extra()
+        extra = {} if self._is_whole(batches) else self._extra()
         return self.extractor.batch_recipes(self.panel, batches, extra=extra)
+
+    def _is_whole(self, batches: Sequence[Sequence[str]]) -> bool:
+        """Tell whether one batch holds all tickers."""
+        return len(batches) == 1 and list(batches[0]) == self.tickers
 
     def _extra(self) -> dict[str, np.ndarray]:
         """Give the columns that batches carry beside the extractor's."""

@@ -108,10 +108,10 @@ def fit_batches(
         if hasattr(extractor, "set_output"):
             extractor.set_output(transform="default")
         extractor.fit(panel)
-        batches = _split(system, portfolio, panel, extractor, client)
-        checkpoint, batches = _resumed(checkpoint, batches)
         scale = param_of(forecaster, "scale", "auto")
         universe = UniverseFeatures(extractor, panel, scale)
+        batches = _split(system, portfolio, universe, client)
+        checkpoint, batches = _resumed(checkpoint, batches)
         labels = forward_returns(panel, system.horizon)
         market = None
         if size["n_tickers"] > 1:
@@ -144,9 +144,10 @@ def fit_batches(
 
 
 def _split(
-    system: Any, portfolio: Portfolio, panel: pd.DataFrame, extractor: Any, client: Any
+    system: Any, portfolio: Portfolio, universe: UniverseFeatures, client: Any
 ) -> list[Batch]:
     """Split the tickers as parameters, memory and workers ask for."""
+    panel, extractor = universe.panel, universe.extractor
     tickers = panel_tickers(panel)
     limit = largest_batch(system, panel, extractor)
     if limit is not None:
@@ -154,7 +155,9 @@ def _split(
         extractor.set_params(cache_size=0)
     forecaster = system._part("forecaster")
     alone = param_of(forecaster, "strategy") == "per_ticker"
-    if client is not None and (alone or pooled_learners(forecaster)):
+    # As SharedModels has it.
+    shared = universe.names and system.groups is None and pooled_learners(forecaster)
+    if client is not None and (alone or shared):
         # Forecasts do not depend on the batches, so there may be some for everyone.
         share = -(-len(tickers) // (BATCHES_PER_WORKER * len(client.nthreads())))
         limit = share if limit is None else min(limit, share)

@@ -19,7 +19,7 @@ from skbatch.batch._manager import Batch
 from skbatch.batch._tasks import Event
 from skbatch.batch._work import labels_of
 from skbatch.exceptions import CheckpointError
-from skbatch.forecasting._decomposition import DECOMPOSITION_CONSTRAINTS
+from skbatch.forecasting._decomposition import DECOMPOSITION_CONSTRAINTS, given_return
 from skbatch.forecasting._pool import (
     PoolDates,
     PooledModel,
@@ -101,6 +101,8 @@ class SharedModels:
     def _train(self, learners: Mapping[str, Any]) -> dict[str, PooledModel]:
         """Train the learners, those together that need the same rows."""
         models: dict[str, PooledModel] = {}
+        for learner in learners.values():
+            learner._validate_params()
         for group in _learners_by_rows(learners):
             learner = group[0][1]
             dates = pool_dates(learner, self._known(learner))
@@ -134,19 +136,19 @@ class SharedModels:
 
     def _known(self, learner: Any) -> dict[int, np.ndarray]:
         """Tell where labels can be learned from, by horizon."""
-        levels = self.labels.columns
         volatility = self.universe.volatility
         assert volatility is not None
-        known = {}
-        for horizon in np.atleast_1d(self.labels.attrs["horizon"]).tolist():
-            several = isinstance(levels, pd.MultiIndex)
+        market, known = learner.market_return, {}
+        horizons = np.atleast_1d(self.labels.attrs["horizon"]).tolist()
+        several = isinstance(self.labels.columns, pd.MultiIndex)
+        for horizon in horizons:
             labels = self.labels[horizon] if several else self.labels
             cells = np.isfinite(labels[self.universe.tickers].to_numpy())
             cells &= volatility > 0
-            market = learner.market_return
-            if learner.relative and isinstance(market, pd.DataFrame):
-                market = market[horizon].reindex(self.labels.index).to_numpy()
-                cells &= np.isfinite(market)[:, None]
+            if market is not None:
+                returns = given_return(market, horizons, horizon, labels.index)
+                if learner.relative:
+                    cells &= np.isfinite(returns)[:, None]
             known[horizon] = cells
             cells[max(0, len(cells) - horizon) :] = False
         return known

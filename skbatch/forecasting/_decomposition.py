@@ -7,7 +7,7 @@ far the model's forecasts are to be trusted, and how they become returns again.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from numbers import Integral, Real
 from typing import Any, Literal
@@ -38,7 +38,7 @@ from skbatch.forecasting._tasks import (
 )
 from skbatch.panel import TYPICAL_VOLATILITY
 
-__all__ = ["DECOMPOSITION_CONSTRAINTS", "Decomposition"]
+__all__ = ["DECOMPOSITION_CONSTRAINTS", "Decomposition", "given_return"]
 
 _SHARE = Interval(Real, 0, 1, closed="both")
 _AUTO = StrOptions({"auto"})
@@ -264,31 +264,15 @@ class Decomposition:
 
     def _given_return(self, horizon: int, features: FeatureTable) -> np.ndarray | None:
         """Give the market's returns over a horizon, if the user named a market."""
-        table = self.market_return
-        if table is None:
+        if self.market_return is None:
             return None
-        if isinstance(table, pd.Series):
-            table = table.to_frame(self.layout.horizon)
-        if horizon not in table.columns:
-            raise PanelError(
-                "market_return must have a column for every horizon of y. Got "
-                f"{list(table.columns)} without {horizon}. Add it."
-            )
-        table = table[horizon]
         if features.index is None:
             raise PanelError(
                 "market_return must go with features that have dates. Got an array. "
                 "Pass a feature frame."
             )
-        returns = table.reindex(features.index).to_numpy(np.float64, copy=True)
-        # At the last date, the market's latest returns are not known either.
-        returns[max(0, len(returns) - horizon) :] = np.nan
-        if not np.isfinite(returns).any():
-            raise PanelError(
-                "market_return must have finite returns at dates of X, other than the "
-                f"last {horizon}. Got none. Index it by the dates of X."
-            )
-        return returns
+        args = self.market_return, self.layout.horizons, horizon, features.index
+        return given_return(*args)
 
     def _tasks(self, features: FeatureTable) -> list[Task]:
         """List the models that the strategy trains."""
@@ -362,6 +346,54 @@ class Decomposition:
             return
         trained = np.atleast_1d(np.isfinite(rows.y).any(axis=0))
         self.models.append(TaskModel(task, model, shrinkage, trained))
+
+
+def given_return(
+    market: pd.DataFrame | pd.Series,
+    horizons: Iterable[int],
+    horizon: int,
+    index: pd.Index,
+) -> np.ndarray:
+    """Read the market's returns over one of the horizons of the labels.
+
+    Parameters
+    ----------
+    market : DataFrame or Series
+        As forecasters take it.
+    horizons : iterable of int
+        Those of all labels.
+    horizon : int
+        The wanted one.
+    index : Index
+        Dates of the features.
+
+    Returns
+    -------
+    ndarray of shape (n_dates,), dtype float64
+        NaN at the last dates, of which the return is not known.
+
+    Raises
+    ------
+    PanelError
+        If the market has no returns over this horizon at these dates.
+    """
+    if isinstance(market, pd.Series):
+        known = {*horizons}
+        market = pd.DataFrame({name: market for name in known if len(known) == 1})
+    if horizon not in market.columns:
+        raise PanelError(
+            "market_return must have a column for every horizon of y. Got "
+            f"{list(market.columns)} without {horizon}. Add it."
+        )
+    returns = market[horizon].reindex(index).to_numpy(np.float64, copy=True)
+    # At the last date, the market's latest returns are not known either.
+    returns[max(0, len(returns) - horizon) :] = np.nan
+    if not np.isfinite(returns).any():
+        raise PanelError(
+            "market_return must have finite returns at dates of X, other than the "
+            f"last {horizon}. Got none. Index it by the dates of X."
+        )
+    return returns
 
 
 def _shared_inputs(features: FeatureTable) -> np.ndarray:

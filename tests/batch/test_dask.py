@@ -1,8 +1,10 @@
 """The work of a system on a real cluster of two processes."""
 
+import gc
 import os
 import signal
 import threading
+import time
 import warnings
 
 import numpy as np
@@ -14,11 +16,13 @@ from skbatch import (
     BatchLinearForecaster,
     BatchXGBoostForecaster,
     FallbackForecaster,
+    HistoricalMeanForecaster,
     SharedFeatureExtractor,
 )
 from skbatch.batch import _dask
 from skbatch.datasets import make_panel
 from skbatch.exceptions import ConfigError
+from skbatch.forecasting._threads import inner_threads
 
 distributed = pytest.importorskip("distributed")
 # Dask and XGBoost leave sockets and loops to the garbage collector.
@@ -106,6 +110,63 @@ def test_other_forecasters_forecast_the_same(forecaster, prices):
         for engine in ("local", "dask")
     )
     pd.testing.assert_frame_equal(local, remote, rtol=1e-9)
+
+
+@pytest.mark.usefixtures("client")
+@pytest.mark.parametrize(
+    "forecaster",
+    [
+        BatchLinearForecaster("vector"),
+        HistoricalMeanForecaster(),
+        BatchLinearForecaster(scale=None),
+    ],
+    ids=["vector", "mean", "without scale"],
+)
+def test_what_depends_on_its_batch_stays_in_one(forecaster, prices):
+    local, remote = (
+        make_system(engine, forecaster).fit(prices) for engine in ("local", "dask")
+    )
+    assert len(remote.fitted_.batches) == 1
+    pd.testing.assert_frame_equal(
+        remote.predict(prices), local.predict(prices), rtol=1e-9
+    )
+
+
+@pytest.mark.usefixtures("client")
+def test_groups_have_the_models_that_they_have_here(prices):
+    groups = {ticker: place // 6 for place, ticker in enumerate(prices)}
+    local, remote = (
+        make_system(engine, BatchLinearForecaster(), groups=groups).fit(prices)
+        for engine in ("local", "dask")
+    )
+    assert len(remote.fitted_.batches) == len(local.fitted_.batches)
+    pd.testing.assert_frame_equal(
+        remote.predict(prices), local.predict(prices), rtol=1e-9
+    )
+
+
+@pytest.mark.usefixtures("client")
+def test_models_on_workers_use_a_thread_each(prices):
+    """As many tasks run beside each other as there are threads."""
+
+    class Counting(BatchLinearForecaster):
+        def fit(self, X, y):
+            self.threads_ = inner_threads(None)
+            return super().fit(X, y)
+
+    system = make_system("dask", Counting("per_ticker")).fit(prices)
+    assert {m.forecaster.threads_ for m in system.fitted_.members} == {1}
+
+
+def test_a_fit_leaves_nothing_on_the_cluster(client, prices):
+    system = make_system("dask", BatchLinearForecaster()).fit(prices)
+    assert len(system.fitted_.members) > 1
+    gc.collect()
+    deadline = time.monotonic() + 10
+    while any(client.has_what().values()) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not client.futures
+    assert not any(client.has_what().values())
 
 
 @pytest.mark.usefixtures("client")
@@ -221,6 +282,15 @@ def test_without_a_client_the_error_says_how_to_start_one(prices, monkeypatch):
     with pytest.raises(
         ConfigError, match=r"must have a Dask client.*Client\(n_workers"
     ):
+        make_system("dask", trees()).fit(prices)
+
+
+def test_without_workers_the_error_says_how_to_start_them(client, prices, monkeypatch):
+    def late(n_workers, timeout):
+        raise TimeoutError
+
+    monkeypatch.setattr(client, "wait_for_workers", late)
+    with pytest.raises(ConfigError, match=r"with workers.*cluster\.scale"):
         make_system("dask", trees()).fit(prices)
 
 

@@ -9,7 +9,7 @@ from sklearn.base import clone
 
 from skbatch import BatchLinearForecaster, BatchXGBoostForecaster, FallbackForecaster
 from skbatch.batch import _pooling
-from skbatch.exceptions import ModelFitError
+from skbatch.exceptions import ModelFitError, PanelError
 from skbatch.forecasting import _booster, _xgboost
 
 
@@ -50,6 +50,40 @@ def test_batches_change_no_forecast(make_system, young, horizon, n_jobs):
     assert served["E"] == "BatchLinearForecaster"
     pd.testing.assert_frame_equal(system.predict(young), expected, rtol=1e-9)
     pd.testing.assert_series_equal(system.provenance_["model"], provenance["model"])
+
+
+@pytest.mark.parametrize("kind", ["series", "table", "objects"])
+def test_the_market_of_a_user_is_the_same_in_batches(make_system, prices, kind):
+    """Dates without the market's return are none of the pool's, either."""
+    market = prices["A"].pct_change(5).shift(-5)
+    market.iloc[:130] = np.nan
+    given = {
+        "series": market,
+        "table": market.to_frame(5),
+        "objects": market.astype(object).to_frame(5),
+    }
+    system = make_system(forecaster=trees(market_return=given[kind]))
+    expected = system.fit(prices).predict(prices)
+    system.set_params(max_batch_size=3).fit(prices)
+    pd.testing.assert_frame_equal(system.predict(prices), expected, check_exact=True)
+
+
+@pytest.mark.parametrize("size", [None, 3])
+@pytest.mark.parametrize(
+    ("params", "error", "match"),
+    [
+        ({"market_return": pd.DataFrame({1: [0.0]})}, PanelError, "every horizon"),
+        ({"market_return": pd.Series([0.0])}, PanelError, "every horizon"),
+        ({"thin": 0}, ValueError, "'thin' parameter"),
+        ({"validation_size": "x"}, ValueError, "'validation_size' parameter"),
+    ],
+)
+def test_wrong_arguments_are_told_alike_in_batches(
+    make_system, prices, size, params, error, match
+):
+    system = make_system((2, 5), forecaster=trees(**params), max_batch_size=size)
+    with pytest.raises(error, match=match):
+        system.fit(prices)
 
 
 def test_one_model_is_trained_for_all_batches(make_system, prices, monkeypatch):
