@@ -50,7 +50,10 @@ def align(
         )
     check_matrix(table)
     year = forecasts.periods_per_year
-    doubt = check_size(table, periods, year, said, forecasts.volatility())
+    measured = forecasts.volatility
+    if measured is None:
+        measured = forecasts.stray()
+    doubt = check_size(table, periods, year, said, measured)
     forecasts.check_risk_free_rate(risk_free_rate)
     told = [doubt] if doubt else []
     if excluded:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,7 +11,7 @@ import pandas as pd
 
 from skbatch.batch import BatchErrorHandler
 from skbatch.exceptions import PortfolioError, format_tickers
-from skbatch.panel import check_panel, panel_fields, panel_tickers
+from skbatch.panel import check_panel
 from skbatch.portfolio._aligned import match_tickers, with_reasons
 from skbatch.portfolio._covariance import (
     check_matrix,
@@ -37,8 +38,6 @@ __all__ = [
 # against what nobody can know; above, forecasts claim to know more than they can.
 FAINT, LOUD = 0.1, 0.3
 HOW_TO_SAY = "pass `covariance_periods` to say it"
-# Rows from which the latest volatility is measured.
-RECENT = 252
 
 
 class Finding(NamedTuple):
@@ -83,15 +82,6 @@ class Prices:
                 f"{self.last!r}, and forecasts of {self.date!r}. Pass the prices that "
                 "they were made of."
             ) from error
-
-    def volatility(self) -> pd.Series:
-        """Measure the standard deviation of the returns of a row, by ticker."""
-        closes = panel_fields(self.panel)["close"][-RECENT - 1 :]
-        returns = pd.DataFrame(closes).pct_change(fill_method=None)
-        volatility = returns.std().to_numpy()
-        # What stands still says nothing of the size of a covariance.
-        volatility = np.where(volatility > 0, volatility, np.nan)
-        return pd.Series(volatility, panel_tickers(self.panel))
 
     def unusable(self) -> dict[str, str]:
         """Tell which tickers' prices stand still, ended or are wrong."""
@@ -210,7 +200,7 @@ def judge_dates(forecasts: Forecasts, prices: Prices) -> Finding:
 
 
 def judge_dispersion(
-    forecasts: Forecasts, volatility: pd.Series | None, source: str
+    forecasts: Forecasts, volatilities: Mapping[str, pd.Series | None]
 ) -> Finding:
     """Compare how forecasts differ with how far returns stray from them.
 
@@ -218,10 +208,9 @@ def judge_dispersion(
     ----------
     forecasts : Forecasts
         Expected returns.
-    volatility : Series or None
-        Standard deviation of the return of a row, by ticker.
-    source : str
-        What it was measured from.
+    volatilities : dict of str to (Series or None)
+        What it was measured from → standard deviation of the return of a row, by
+        ticker. The first that is known is taken.
 
     Returns
     -------
@@ -237,16 +226,18 @@ def judge_dispersion(
         return Finding(True, "There is one ticker only.")
     spread = float(scaled.std())
     rows = f"{horizon:g} row{'s' * (horizon != 1)}"
-    if volatility is None:
+    known_of = {name: v for name, v in volatilities.items() if v is not None}
+    if not known_of:
         detail = (
             f"The forecasts differ by {percent(spread)} over {rows}. Pass `prices`, a "
             "covariance or intervals to compare that with their uncertainty."
         )
         return Finding(True, detail)
+    source, volatility = next(iter(known_of.items()))
     stray = float(volatility.reindex(scaled.index).median()) * math.sqrt(horizon)
     detail = (
         f"The forecasts differ by {percent(spread)} (standard deviation over tickers) "
-        f"while a typical return over {rows} strays by {percent(stray)}, by {source}"
+        f"while a typical return over {rows} strays by {percent(stray)}, by the {source}"
     )
     return _weigh(spread / stray, detail)
 

@@ -48,10 +48,13 @@ class ExpectedReturns(dict[str, float]):
         not; None if the forecaster gives no intervals.
     stale : mapping of str to str, default=None
         Ticker → why its prices are taken for ended, or for standing still.
+    volatility : Series of shape (n_tickers,), default=None
+        Standard deviation of the simple return of one row, by ticker, NaN where it is
+        not known: what a covariance is compared with. None if nobody measured it.
 
     Attributes
     ----------
-    date, horizon, periods_per_year, annualized, provenance, interval, stale
+    date, horizon, periods_per_year, annualized, provenance, interval, stale, volatility
         As above; `stale` is an empty dict for None.
 
     Notes
@@ -89,6 +92,7 @@ class ExpectedReturns(dict[str, float]):
         provenance: pd.DataFrame,
         interval: pd.DataFrame | None = None,
         stale: Mapping[str, str] | None = None,
+        volatility: pd.Series | None = None,
     ) -> None:
         super().__init__({ticker: float(value) for ticker, value in values.items()})
         self.date = date
@@ -98,6 +102,7 @@ class ExpectedReturns(dict[str, float]):
         self.provenance = provenance
         self.interval = interval
         self.stale = dict(stale or {})
+        self.volatility = volatility
 
     @classmethod
     def of(
@@ -206,6 +211,7 @@ class ExpectedReturns(dict[str, float]):
             provenance=provenance,
             interval=None if self.interval is None else self.interval.copy(),
             stale=self.stale,
+            volatility=None if self.volatility is None else self.volatility.copy(),
         )
 
     def to_series(self) -> pd.Series:

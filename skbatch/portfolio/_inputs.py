@@ -46,6 +46,8 @@ class Forecasts:
         Ticker → what is wrong with its latest prices.
     interval : DataFrame or None
         ``lower`` and ``upper`` over the horizon, by ticker.
+    volatility : Series or None
+        Standard deviation of the return of a row, by ticker, measured from prices.
     """
 
     values: pd.Series
@@ -56,6 +58,7 @@ class Forecasts:
     reasons: dict[str, str] = field(default_factory=dict)
     stale: dict[str, str] = field(default_factory=dict)
     interval: pd.DataFrame | None = None
+    volatility: pd.Series | None = None
 
     @classmethod
     def of(cls, result: Any, periods: float | None = None) -> Forecasts:
@@ -108,6 +111,7 @@ class Forecasts:
             {str(ticker): why for ticker, why in lacking.items() if why},
             dict(expected.stale),
             expected.interval,
+            expected.volatility,
         )
 
     @property
@@ -124,13 +128,15 @@ class Forecasts:
         lacking = self.values.index[~np.isfinite(self.values)]
         return {t: self.reasons.get(t, "no forecast") for t in lacking}
 
-    def volatility(self) -> pd.Series | None:
+    def stray(self) -> pd.Series | None:
         """Tell how far a row's return strays by the intervals; None without them."""
         if self.interval is None or self.horizon is None:
             return None
         coverage = self.interval.attrs.get("coverage", COVERAGE)
         deviations = interval_deviations(self.interval, coverage)
-        return deviations / math.sqrt(self.horizon)
+        # Not every model behind a forecast is calibrated.
+        known = deviations.notna().any()
+        return deviations / math.sqrt(self.horizon) if known else None
 
     def check_periods(self, periods: float) -> None:
         """Refuse a covariance of returns that span other periods."""

@@ -22,6 +22,7 @@ from skbatch.portfolio._checks import (
 )
 from skbatch.portfolio._expected import day
 from skbatch.portfolio._inputs import Forecasts
+from skbatch.portfolio._volatility import recent_volatility
 
 __all__ = ["PreflightReport", "preflight"]
 
@@ -136,8 +137,9 @@ def preflight(
         Covariance with the tickers in rows and columns.
     prices : DataFrame of shape (n_dates, n_tickers), default=None
         Prices that the forecasts were made of. With them, tickers whose prices stand
-        still are found, and the volatilities of `covariance` are compared with theirs.
-        Rows after the date of the forecasts are not looked at.
+        still are found, and volatilities are measured for a `result` that knows none;
+        :func:`~skbatch.robust_forecast_returns` gives them. Rows after the date of the
+        forecasts are not looked at.
     risk_free_rate : float or None, default=0.0
         Rate that some expected return must exceed for a maximum Sharpe ratio, in the
         units of the returns. None does not ask for that.
@@ -160,7 +162,7 @@ def preflight(
     -----
     Checks: *labels* (the same tickers on both sides), *missing* (tickers without a
     forecast), *units* (both over the same periods), *covariance* (finite, symmetric,
-    positive semidefinite), *size* (the volatilities of intervals or prices),
+    positive semidefinite), *size* (the volatilities of prices or intervals),
     *dates*, *stale* (prices that stand still, ended or are wrong), *risk-free rate*,
     and *dispersion*: how much forecasts differ against how far returns stray from
     them. The ratio is about the correlation with the returns that the forecasts claim
@@ -190,24 +192,25 @@ def preflight(
         return _report({"labels": Finding(False, str(error))}, "Expected returns")
     past = None if prices is None else Prices(prices, forecasts.date)
     found = {"missing": judge_missing(forecasts)}
-    measured, source = forecasts.volatility(), "the intervals"
-    if measured is None and past is not None:
-        measured, source = past.volatility(), "the prices"
+    stray, measured = forecasts.stray(), forecasts.volatility
+    if past is not None:
+        measured = recent_volatility(past.panel)
+    size = stray if measured is None else measured
+    implied = None
     if covariance is None:
         found["units"] = Finding(True, f"Returns over {forecasts.unit}.")
     else:
         of_covariance, implied = judge_covariance(
-            forecasts, covariance, covariance_periods, measured
+            forecasts, covariance, covariance_periods, size
         )
         found |= of_covariance
-        if measured is None:
-            measured, source = implied, "the covariance"
     if past is not None:
         found["dates"] = judge_dates(forecasts, past)
     found["stale"] = judge_stale(forecasts, past)
     if len(forecasts.missing) < len(forecasts.values):
         found["risk-free rate"] = judge_rate(forecasts, risk_free_rate)
-        found["dispersion"] = judge_dispersion(forecasts, measured, source)
+        sources = {"intervals": stray, "prices": measured, "covariance": implied}
+        found["dispersion"] = judge_dispersion(forecasts, sources)
     return _report(found, _subject(forecasts))
 
 

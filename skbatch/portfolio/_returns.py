@@ -24,6 +24,7 @@ from skbatch.portfolio._expected import (
 )
 from skbatch.portfolio._match import asked_tickers, match_columns
 from skbatch.portfolio._prices import read_prices
+from skbatch.portfolio._volatility import recent_volatility
 from skbatch.portfolio._ways import METHODS, Forecasts, Way
 
 __all__ = ["robust_forecast_returns"]
@@ -99,7 +100,9 @@ def robust_forecast_returns(
     -------
     ExpectedReturns
         A dict ticker → expected simple return, by the names that were asked for, with
-        the provenance of each number.
+        the provenance of each number, and the volatility that each ticker had in the
+        last 252 rows: :func:`~skbatch.portfolio.to_pypfopt` knows a covariance of
+        other units by it.
 
     Raises
     ------
@@ -149,7 +152,7 @@ def robust_forecast_returns(
     if on_missing == "raise":
         _refuse_missing({t: _NOT_IN_DATA for t, c in columns.items() if c is None})
     forecasts = _forecast(way, panel, [c for c in columns.values() if c], store)
-    expected = _by_names(columns, forecasts, panel.index[-1], way, year)
+    expected = _by_names(columns, forecasts, panel, way, year)
     expected = expected.in_units(annualized=annualize)
     if not isinstance(panel.index, pd.DatetimeIndex | pd.PeriodIndex) and (
         annualize and periods_per_year is None
@@ -249,7 +252,7 @@ def _forecast(
 def _by_names(
     columns: Mapping[str, str | None],
     forecasts: Forecasts | None,
-    date: Any,
+    panel: pd.DataFrame,
     way: Way,
     year: float,
 ) -> ExpectedReturns:
@@ -264,15 +267,18 @@ def _by_names(
             if column in forecasts.stale:
                 stale[ticker] = forecasts.stale[column]
     index = pd.Index(list(rows), name="ticker", dtype=object)
+    volatility = recent_volatility(panel).reindex(list(columns.values()))
+    volatility.index = index
     names = ["model", "batch", "reason"]
     return ExpectedReturns(
         values,
-        date=date,
+        date=panel.index[-1],
         horizon=way.config.horizon,  # type: ignore[arg-type]
         periods_per_year=year,
         annualized=False,
         provenance=pd.DataFrame(list(rows.values()), index, names, dtype=object),
         stale=stale,
+        volatility=volatility,
     )
 
 

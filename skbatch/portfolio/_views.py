@@ -215,13 +215,11 @@ def black_litterman_views(
     table = table.loc[used, used]
     check_matrix(table)
     deviation = deviation[used]
-    doubt = check_size(
-        table,
-        periods,
-        forecasts.periods_per_year,
-        said,
-        deviation / math.sqrt(horizon),
-    )
+    measured = forecasts.volatility
+    if measured is None:
+        measured = deviation / math.sqrt(horizon)
+    year = forecasts.periods_per_year
+    doubt = check_size(table, periods, year, said, measured)
     omega = deviation**2 * periods / horizon
     prior = tau * pd.Series(np.diag(table), used)
     growth = np.log1p(forecasts.values[used]) * periods / forecasts.periods
