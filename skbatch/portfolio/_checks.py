@@ -237,7 +237,8 @@ def judge_dispersion(
     stray = float(volatility.reindex(scaled.index).median()) * math.sqrt(horizon)
     detail = (
         f"The forecasts differ by {percent(spread)} (standard deviation over tickers) "
-        f"while a typical return over {rows} strays by {percent(stray)}, by the {source}"
+        f"while a typical return over {rows} strays by {percent(stray)}, by the "
+        f"{source}"
     )
     return _weigh(spread / stray, detail)
 

@@ -22,6 +22,7 @@ from skbatch.portfolio._expected import (
     check_periods_per_year,
     warn_without_dates,
 )
+from skbatch.portfolio._interval import check_coverage
 from skbatch.portfolio._match import asked_tickers, match_columns
 from skbatch.portfolio._prices import read_prices
 from skbatch.portfolio._volatility import recent_volatility
@@ -40,6 +41,7 @@ def robust_forecast_returns(
     horizon: int | None = None,
     config: Any = None,
     annualize: bool = True,
+    coverage: float | None = None,
     max_workers: int | None = None,
     ticker_to_data: Mapping[str, Any] | None = None,
     on_missing: Literal["nan", "drop", "raise"] = "nan",
@@ -77,6 +79,11 @@ def robust_forecast_returns(
         :meth:`~skbatch.BatchForecastingConfig.from_file` does; None reads these alone.
     annualize : bool, default=True
         Whether returns are annual; else over the horizon.
+    coverage : float, default=None
+        Share of the returns over the horizon, between 0 and 1, that an interval around
+        each forecast should hold, such as 0.9. The model is then put into a
+        :class:`~skbatch.ConformalForecaster`, whatever the method, which forecasts the
+        same and fits once more. None makes no intervals.
     max_workers : int, default=None
         Batches, or with "individual" tickers, that are fitted at the same time; -1 for
         one on each core. None takes ``performance.n_jobs`` of `config`.
@@ -102,7 +109,10 @@ def robust_forecast_returns(
         A dict ticker → expected simple return, by the names that were asked for, with
         the provenance of each number, and the volatility that each ticker had in the
         last 252 rows: :func:`~skbatch.portfolio.to_pypfopt` knows a covariance of
-        other units by it.
+        other units by it. With `coverage`, its ``interval`` holds ``lower`` and
+        ``upper`` returns over the horizon, of which
+        :func:`~skbatch.portfolio.black_litterman_views` makes views; NaN for a ticker
+        with less history than it takes to see how far forecasts stray.
 
     Raises
     ------
@@ -143,7 +153,10 @@ def robust_forecast_returns(
     """
     _check_choice("method", method, METHODS)
     _check_choice("on_missing", on_missing, ("nan", "drop", "raise"))
-    way = Way(method, _read_config(config, horizon, max_workers))
+    if coverage is not None:
+        check_coverage(coverage)
+        coverage = float(coverage)
+    way = Way(method, _read_config(config, horizon, max_workers), coverage)
     store = _find_cache(cache, cache_dir)
     panel, aliases = read_prices(data, ticker_to_data)
     names = asked_tickers(tickers, list(aliases) or panel_tickers(panel))
@@ -277,9 +290,24 @@ def _by_names(
         periods_per_year=year,
         annualized=False,
         provenance=pd.DataFrame(list(rows.values()), index, names, dtype=object),
+        interval=_interval_by_names(columns, forecasts, way),
         stale=stale,
         volatility=volatility,
     )
+
+
+def _interval_by_names(
+    columns: Mapping[str, str | None], forecasts: Forecasts | None, way: Way
+) -> pd.DataFrame | None:
+    """Give each ticker the interval of its column, or NaN; None if none are asked."""
+    if way.coverage is None:
+        return None
+    index = pd.Index(list(columns), name="ticker", dtype=object)
+    interval = pd.DataFrame(np.nan, index, ["lower", "upper"])
+    if forecasts is not None and forecasts.interval is not None:
+        interval[:] = forecasts.interval.reindex(list(columns.values())).to_numpy()
+    interval.attrs = {"coverage": way.coverage, "horizon": way.config.horizon}
+    return interval
 
 
 def _without_missing(expected: ExpectedReturns, on_missing: str) -> ExpectedReturns:

@@ -21,7 +21,11 @@ from skbatch.portfolio._covariance import (
     span_of,
 )
 from skbatch.portfolio._inputs import Forecasts
-from skbatch.portfolio._interval import interval_deviations, read_interval
+from skbatch.portfolio._interval import (
+    check_coverage,
+    interval_deviations,
+    read_interval,
+)
 
 __all__ = ["BlackLittermanViews", "black_litterman_views"]
 
@@ -240,8 +244,9 @@ def _read_interval(
     """Tell how far returns stray from the forecasts, by ticker, in how many rows."""
     if interval is None:
         raise PortfolioError(
-            "There must be intervals for views. Got forecasts without. Pass "
-            "interval=system.predict_interval() of a system with a ConformalForecaster."
+            "There must be intervals for views. Got forecasts without. Make "
+            "them with robust_forecast_returns(..., coverage=0.9), or pass interval="
+            "system.predict_interval() of a system with a ConformalForecaster."
         )
     table = read_interval(interval)
     horizon, known = forecasts.horizon, table.attrs.get("horizon")
@@ -261,11 +266,8 @@ def _coverage(given: float | None, known: float | None) -> float:
             "It must be known which share of the returns the intervals should hold. "
             "Got intervals that do not say. Pass coverage=0.9 if they were made so."
         )
-    if given is not None and (not isinstance(given, Real) or not 0 < given < 1):
-        raise ValueError(
-            f"`coverage` must be between 0 and 1. Got {given!r}. Pass what "
-            "predict_interval was called with, such as 0.9."
-        )
+    if given is not None:
+        check_coverage(given)
     if given is not None and known is not None and not math.isclose(given, known):
         raise PortfolioError(
             f"`coverage` must be that of the intervals, {known:g}. Got {given:g}. "

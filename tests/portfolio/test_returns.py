@@ -1,6 +1,5 @@
 import math
 import os
-import pickle
 import subprocess
 import sys
 import warnings
@@ -17,45 +16,20 @@ from skbatch import (
     robust_forecast_returns,
 )
 from skbatch.batch.config import ConfigError
-from skbatch.datasets import load_sp500_prices, make_panel
+from skbatch.datasets import load_sp500_prices
 from skbatch.exceptions import (
     ModelFitError,
     PanelError,
     PortfolioError,
     PortfolioWarning,
 )
-from skbatch.portfolio import _ways, preflight, to_pypfopt
+from skbatch.portfolio import _ways
 from skbatch.portfolio._cache import MEMORY
 
 # Few features, so that short panels have all of them.
 FAST = {"features": {"families": ["returns"], "windows": [2, 5]}}
 SHALLOW = {**FAST, "model": {"n_estimators": 5, "max_depth": 2}}
 LINEAR = {**FAST, "model": {"kind": "linear"}}
-
-
-@pytest.fixture(autouse=True)
-def _empty_cache():
-    MEMORY.clear()
-    yield
-    MEMORY.clear()
-
-
-@pytest.fixture
-def prices():
-    return make_panel(260, 4, random_state=0)
-
-
-@pytest.fixture
-def fits(monkeypatch):
-    """Record what systems are fitted on."""
-    seen, fit = [], BatchForecastingSystem.fit
-
-    def recorded(self, X, y=None):
-        seen.append(X)
-        return fit(self, X, y)
-
-    monkeypatch.setattr(BatchForecastingSystem, "fit", recorded)
-    return seen
 
 
 def own_system(config):
@@ -188,13 +162,6 @@ def test_rows_that_do_not_tell_a_year(prices):
         expected = robust_forecast_returns(None, numbered, "mean")
     assert [w.filename for w in record] == [__file__]
     assert expected == robust_forecast_returns(None, prices, "mean")
-
-
-@pytest.fixture
-def gappy(prices):
-    prices["DEAD"] = prices["T000"].where(np.arange(260) < 200)
-    prices["FLAT"] = 5.0
-    return prices
 
 
 def test_tickers_without_forecast_are_nan_and_named_once(gappy):
@@ -453,46 +420,3 @@ def test_forecasters_of_the_simple_methods():
     assert type(linear.estimator) is BatchLinearForecaster
     assert type(linear.fallback) is HistoricalMeanForecaster
     assert Way("batch", config)._params()["forecaster"] is None
-
-
-@pytest.mark.parametrize("method", ["batch", "individual", "linear", "mean"])
-def test_every_result_knows_how_far_returns_stray(prices, method):
-    data = prices.rename(columns={"T000": "BRK.B"})
-    data.loc[data.index[-22:], "T003"] = 7.0
-    data.iloc[:-1, 1] = np.nan
-    asked = ["brk-b", "NOPE", "T001", "T002", "T003"]
-    for _ in range(2):
-        with pytest.warns(PortfolioWarning):
-            expected = robust_forecast_returns(asked, data, method, config=LINEAR)
-        closes = data.iloc[-253:].to_numpy()
-        by_hand = np.std(closes[1:] / closes[:-1] - 1, axis=0, ddof=1)
-        assert list(expected.volatility.index) == asked
-        np.testing.assert_allclose(
-            expected.volatility,
-            [by_hand[0], np.nan, np.nan, *by_hand[2:]],
-            rtol=1e-12,
-        )
-        expected.volatility[:] = 99.0
-    pickled = pickle.loads(pickle.dumps(expected.in_units(annualized=False)))
-    assert pickled.volatility["brk-b"] == 99.0
-
-
-def test_a_covariance_of_other_units_is_known_by_the_volatility(prices):
-    mu = robust_forecast_returns(None, prices, "mean")
-    returns = prices.pct_change().iloc[1:]
-    to_pypfopt(mu, returns.cov() * 252, risk_free_rate=None)
-    # 100 / √252 = 6.3 times those of a year, and plausible for one.
-    with pytest.raises(PortfolioError, match=r"are 6\.[0-9]+ times larger than"):
-        to_pypfopt(mu, (returns * 100).cov(), risk_free_rate=None)
-    with pytest.raises(PortfolioError, match=r"are 1[5-7][.0-9]* times smaller than"):
-        to_pypfopt(mu, returns.cov(), risk_free_rate=None, covariance_periods=252)
-    report = preflight(mu, (returns * 100).cov(), risk_free_rate=None)
-    assert report.failed == ["size"]
-
-
-def test_preflight_needs_no_prices_for_the_dispersion(prices):
-    mu = robust_forecast_returns(None, prices, "mean")
-    own, given = preflight(mu), preflight(mu, prices=prices)
-    detail = own.checks.at["dispersion", "detail"]
-    assert "strays by" in detail
-    assert detail == given.checks.at["dispersion", "detail"]
