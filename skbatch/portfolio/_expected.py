@@ -18,9 +18,6 @@ from skbatch.portfolio._interval import read_interval
 
 __all__ = ["ExpectedReturns", "check_periods_per_year", "day", "warn_without_dates"]
 
-# What the screening says of a ticker whose prices ended, or stand still.
-_STALE = ("quarantined (stale): ", "quarantined (constant): ")
-
 
 class ExpectedReturns(dict[str, float]):
     """Expected simple returns by ticker, with their date, horizon and units.
@@ -154,7 +151,6 @@ class ExpectedReturns(dict[str, float]):
             provenance = provenance.droplevel(0)
         if periods_per_year is None:
             periods_per_year = _year_of(result, annualize)
-        reasons = provenance["reason"].items()
         expected = cls(
             {str(ticker): value for ticker, value in returns.items()},
             date=result.date,
@@ -163,7 +159,7 @@ class ExpectedReturns(dict[str, float]):
             annualized=False,
             provenance=provenance,
             interval=None if interval is None else read_interval(interval),
-            stale={str(t): why for t, why in reasons if str(why).startswith(_STALE)},
+            stale=result.stale,
         )
         return expected.in_units(annualized=annualize)
 

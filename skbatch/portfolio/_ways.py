@@ -36,7 +36,6 @@ METHODS = ("batch", "individual", "linear", "mean")
 INDIVIDUAL = "individual"
 _COLUMNS = ["model", "batch", "reason"]
 _BOUNDS = ["lower", "upper"]
-_STALE = ["stale", "constant"]
 _LIBRARIES = ("numpy", "pandas", "scikit-learn", "xgboost")
 # How tickers are divided into batches says nothing of one ticker at a time.
 _OF_BATCHES = ("max_batch_size", "memory_budget", "groups", "checkpoint_dir")
@@ -68,14 +67,11 @@ class Forecasts:
         cls, system: BatchForecastingSystem, coverage: float | None = None
     ) -> Forecasts:
         """Take the forecasts of a fitted system at its last date, with intervals."""
-        result, found = system.forecast(), system.screening_
-        stale = found[found["rule"].isin(_STALE)]
-        stale = stale[~stale.index.duplicated()]
-        details = {str(t): str(why) for t, why in stale["detail"].items()}
+        result = system.forecast()
         interval = None
         if coverage is not None:
             interval = read_interval(system.predict_interval(None, coverage))
-        return cls(result.expected_returns, result.provenance, details, interval)
+        return cls(result.expected_returns, result.provenance, result.stale, interval)
 
     def to_json(self) -> str:
         """Write as text, from which every number comes back as it was."""
