@@ -12,7 +12,7 @@ import pandas as pd
 from skbatch.batch import BatchErrorHandler
 from skbatch.exceptions import PortfolioError, format_tickers
 from skbatch.panel import check_panel
-from skbatch.portfolio._aligned import match_tickers, with_reasons
+from skbatch.portfolio._aligned import match_tickers
 from skbatch.portfolio._covariance import (
     check_matrix,
     check_size,
@@ -22,6 +22,7 @@ from skbatch.portfolio._covariance import (
 )
 from skbatch.portfolio._expected import day
 from skbatch.portfolio._inputs import Forecasts, percent
+from skbatch.portfolio._told import count, with_reasons
 
 __all__ = [
     "Finding",
@@ -95,7 +96,8 @@ def judge_missing(forecasts: Forecasts) -> Finding:
     """Tell which tickers have no forecast."""
     total, missing = len(forecasts.values), forecasts.missing
     if not missing:
-        return Finding(True, f"All {total} tickers have a forecast.")
+        whole = "The ticker has" if total == 1 else f"All {total} tickers have"
+        return Finding(True, f"{whole} a forecast.")
     grade = "error" if len(missing) == total else "warning"
     told = with_reasons(missing)
     detail = f"{len(missing)} of {total} without forecast: {told}."
@@ -179,7 +181,9 @@ def judge_stale(forecasts: Forecasts, prices: Prices | None) -> Finding:
     stale = {ticker: found[ticker] for ticker in known if ticker in found}
     if stale:
         told = format_tickers((f"{t} ({why})" for t, why in stale.items()), 3)
-        return Finding(False, f"{len(stale)} tickers have unusable prices: {told}.")
+        verb = "has" if len(stale) == 1 else "have"
+        detail = f"{count(len(stale))} {verb} unusable prices: {told}."
+        return Finding(False, detail)
     if prices is None and not forecasts.stale:
         return Finding(True, "None is known; pass `prices` to look for them.")
     return Finding(True, "All tickers with a forecast have prices that move.")
@@ -246,9 +250,9 @@ def judge_dispersion(
 def _judge_order(same: bool, n_tickers: int) -> Finding:
     """Tell whether positions would do instead of labels."""
     if same:
-        return Finding(True, f"The same {n_tickers} tickers in the same order.")
+        return Finding(True, f"The same {count(n_tickers)} in the same order.")
     detail = (
-        f"The same {n_tickers} tickers, but in another order. Optimisers go by "
+        f"The same {count(n_tickers)}, but in another order. Optimisers go by "
         "position: hand over what to_pypfopt or to_riskfolio returns."
     )
     return Finding(False, detail, "warning")

@@ -15,6 +15,7 @@ from skbatch.batch import ForecastResult
 from skbatch.exceptions import PortfolioError, PortfolioWarning
 from skbatch.panel import WEEKDAYS_PER_YEAR
 from skbatch.portfolio._interval import read_interval
+from skbatch.portfolio._told import count
 
 __all__ = ["ExpectedReturns", "check_periods_per_year", "day", "warn_without_dates"]
 
@@ -246,12 +247,12 @@ class ExpectedReturns(dict[str, float]):
 
     def __repr__(self) -> str:
         n_known = sum(map(math.isfinite, self.values()))
-        span = f"{self.horizon} row{'s' * (self.horizon != 1)}"
+        span = count(self.horizon, "row")
         unit = f"over {span}"
         if self.annualized:
             unit = f"per year of {self.periods_per_year:g} rows, from {span} ahead"
         date = day(self.date)
-        return f"ExpectedReturns: {n_known} of {len(self)} tickers at {date}, {unit}"
+        return f"ExpectedReturns: {n_known} of {count(len(self))} at {date}, {unit}"
 
     def _repr_html_(self) -> str:
         return f"<p>{self!r}</p>{self.to_frame().to_html(max_rows=20)}"

@@ -14,6 +14,7 @@ from skbatch.exceptions import PortfolioError
 from skbatch.portfolio._covariance import label_problem
 from skbatch.portfolio._expected import ExpectedReturns
 from skbatch.portfolio._interval import interval_deviations
+from skbatch.portfolio._told import count
 
 __all__ = ["Forecasts", "percent", "same_span"]
 
@@ -154,9 +155,9 @@ class Forecasts:
             return
         raise PortfolioError(
             "At least one expected return must be above `risk_free_rate`: there is no "
-            f"long-only portfolio of maximum Sharpe ratio otherwise. Got {len(values)} "
-            f"tickers with at most {percent(values.max())} over {self.unit}, and a "
-            f"rate of {percent(risk_free_rate)}. Minimise the volatility instead (pass "
+            f"long-only portfolio of maximum Sharpe ratio otherwise. Got "
+            f"{count(len(values))} with at most {percent(values.max())} over "
+            f"{self.unit}, and a rate of {percent(risk_free_rate)}. Minimise the volatility instead (pass "
             "risk_free_rate=None here, then EfficientFrontier.min_volatility()), or "
             "pass a lower rate; it must be in the units of the returns."
         )

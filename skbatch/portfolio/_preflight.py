@@ -22,6 +22,7 @@ from skbatch.portfolio._checks import (
 )
 from skbatch.portfolio._expected import day
 from skbatch.portfolio._inputs import Forecasts
+from skbatch.portfolio._told import count
 from skbatch.portfolio._volatility import recent_volatility
 
 __all__ = ["PreflightReport", "preflight"]
@@ -218,7 +219,7 @@ def _subject(forecasts: Forecasts) -> str:
     """Say what was checked."""
     n_known = len(forecasts.values) - len(forecasts.missing)
     date = "" if forecasts.date is None else f" at {day(forecasts.date)}"
-    return f"{n_known} expected returns{date} over {forecasts.unit}"
+    return f"{count(n_known, 'expected return')}{date} over {forecasts.unit}"
 
 
 def _report(found: dict[str, Finding], subject: str) -> PreflightReport:

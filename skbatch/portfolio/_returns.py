@@ -12,10 +12,9 @@ import numpy as np
 import pandas as pd
 
 from skbatch.batch.config import BatchForecastingConfig
-from skbatch.exceptions import PortfolioError, PortfolioWarning, format_tickers
+from skbatch.exceptions import PortfolioError, PortfolioWarning
 from skbatch.panel import panel_tickers
 from skbatch.panel import periods_per_year as year_of
-from skbatch.portfolio._aligned import with_reasons
 from skbatch.portfolio._cache import MEMORY, Cache, DiskCache
 from skbatch.portfolio._expected import (
     ExpectedReturns,
@@ -25,8 +24,9 @@ from skbatch.portfolio._expected import (
 from skbatch.portfolio._interval import check_coverage
 from skbatch.portfolio._match import asked_tickers, match_columns
 from skbatch.portfolio._prices import read_prices
+from skbatch.portfolio._told import tell_service, with_reasons
 from skbatch.portfolio._volatility import recent_volatility
-from skbatch.portfolio._ways import METHODS, Forecasts, Way
+from skbatch.portfolio._ways import METHODS, ColumnForecasts, Way
 
 __all__ = ["robust_forecast_returns"]
 
@@ -247,7 +247,7 @@ def _rows_of_year(index: pd.Index, given: float | None, annualize: bool) -> floa
 
 def _forecast(
     way: Way, panel: pd.DataFrame, columns: list[str], cache: Cache | None
-) -> Forecasts | None:
+) -> ColumnForecasts | None:
     """Find forecasts in the cache, or make and keep them; None without any ticker."""
     if not columns:
         return None
@@ -256,7 +256,7 @@ def _forecast(
     key = way.key(panel, columns)
     text = cache.get(key)
     if text is not None:
-        return Forecasts.from_json(text)
+        return ColumnForecasts.from_json(text)
     forecasts = way.forecast(panel, columns)
     cache.put(key, forecasts.to_json())
     return forecasts
@@ -264,7 +264,7 @@ def _forecast(
 
 def _by_names(
     columns: Mapping[str, str | None],
-    forecasts: Forecasts | None,
+    forecasts: ColumnForecasts | None,
     panel: pd.DataFrame,
     way: Way,
     year: float,
@@ -297,7 +297,7 @@ def _by_names(
 
 
 def _interval_by_names(
-    columns: Mapping[str, str | None], forecasts: Forecasts | None, way: Way
+    columns: Mapping[str, str | None], forecasts: ColumnForecasts | None, way: Way
 ) -> pd.DataFrame | None:
     """Give each ticker the interval of its column, or NaN; None if none are asked."""
     if way.coverage is None:
@@ -317,21 +317,10 @@ def _without_missing(expected: ExpectedReturns, on_missing: str) -> ExpectedRetu
     if on_missing == "raise":
         _refuse_missing(missing)
     others = [t for t in expected if reasons[t] and t not in missing]
-    told = []
-    if missing:
-        fate = "which are left out" if on_missing == "drop" else "which are NaN"
-        told.append(
-            f"{len(missing)} of {len(expected)} tickers have no forecast, {fate}: "
-            f"{with_reasons(missing)}."
-        )
-    if others:
-        told.append(
-            f"{len(others)} of {len(expected)} tickers are not served by the first "
-            f"choice: {format_tickers(others)}."
-        )
+    fate = "which are left out" if on_missing == "drop" else "which are NaN"
+    told = tell_service(missing, others, len(expected), fate, "provenance")
     if told:
-        told.append("See provenance for all reasons.")
-        warnings.warn(" ".join(told), PortfolioWarning, stacklevel=3)
+        warnings.warn(told, PortfolioWarning, stacklevel=3)
     if on_missing == "drop":
         for ticker in missing:
             del expected[ticker]

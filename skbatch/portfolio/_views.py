@@ -13,7 +13,6 @@ import numpy as np
 import pandas as pd
 
 from skbatch.exceptions import PortfolioError, PortfolioWarning, format_tickers
-from skbatch.portfolio._aligned import with_reasons
 from skbatch.portfolio._covariance import (
     check_matrix,
     check_size,
@@ -26,6 +25,7 @@ from skbatch.portfolio._interval import (
     interval_deviations,
     read_interval,
 )
+from skbatch.portfolio._told import count, with_reasons
 
 __all__ = ["BlackLittermanViews", "black_litterman_views"]
 
@@ -96,8 +96,8 @@ class BlackLittermanViews:
 
     def __repr__(self) -> str:
         return (
-            f"BlackLittermanViews: {len(self.views)} views over {self.periods:g} rows, "
-            f"confidences from {self.confidences.min():.3g} to "
+            f"BlackLittermanViews: {count(len(self.views), 'view')} over "
+            f"{self.periods:g} rows, confidences from {self.confidences.min():.3g} to "
             f"{self.confidences.max():.3g}"
         )
 
@@ -314,8 +314,8 @@ def _warn(doubt: str, excluded: Mapping[str, str]) -> None:
     told = [doubt] if doubt else []
     if excluded:
         told.append(
-            f"{len(excluded)} tickers have no view: {with_reasons(excluded)}. Their "
-            "returns follow the prior and the views on the others."
+            f"There is no view on {count(len(excluded))}: {with_reasons(excluded)}. "
+            "Returns without follow the prior and the views on the others."
         )
     if told:
         warnings.warn(" ".join(told), PortfolioWarning, stacklevel=3)

@@ -30,7 +30,7 @@ from skbatch.forecasting import (
 from skbatch.panel import forward_returns, panel_tickers
 from skbatch.portfolio._interval import read_interval
 
-__all__ = ["METHODS", "Forecasts", "Way"]
+__all__ = ["METHODS", "ColumnForecasts", "Way"]
 
 METHODS = ("batch", "individual", "linear", "mean")
 INDIVIDUAL = "individual"
@@ -42,7 +42,7 @@ _OF_BATCHES = ("max_batch_size", "memory_budget", "groups", "checkpoint_dir")
 
 
 @dataclass(frozen=True)
-class Forecasts:
+class ColumnForecasts:
     """Forecasts over the horizon, by column of the data.
 
     Attributes
@@ -65,7 +65,7 @@ class Forecasts:
     @classmethod
     def of(
         cls, system: BatchForecastingSystem, coverage: float | None = None
-    ) -> Forecasts:
+    ) -> ColumnForecasts:
         """Take the forecasts of a fitted system at its last date, with intervals."""
         result = system.forecast()
         interval = None
@@ -89,7 +89,7 @@ class Forecasts:
         )
 
     @classmethod
-    def from_json(cls, text: str) -> Forecasts:
+    def from_json(cls, text: str) -> ColumnForecasts:
         """Read what `to_json` wrote."""
         known = json.loads(text)
         tickers = pd.Index(known["tickers"], name="ticker", dtype=object)
@@ -150,7 +150,7 @@ class Way:
         text = json.dumps(parts, sort_keys=True)
         return hashlib.blake2b(text.encode(), digest_size=20).hexdigest()
 
-    def forecast(self, panel: pd.DataFrame, columns: Sequence[str]) -> Forecasts:
+    def forecast(self, panel: pd.DataFrame, columns: Sequence[str]) -> ColumnForecasts:
         """Fit on a panel, and forecast its columns from the last date.
 
         Parameters
@@ -162,7 +162,7 @@ class Way:
 
         Returns
         -------
-        Forecasts
+        ColumnForecasts
             With a number, or NaN and the reason, for each of `columns`.
         """
         if self.is_individual:
@@ -172,11 +172,11 @@ class Way:
             warnings.simplefilter("ignore", BatchWarning)
             warnings.simplefilter("ignore", FallbackWarning)
             system = BatchForecastingSystem(**self._params()).fit(panel)
-            return Forecasts.of(system, self.coverage)
+            return ColumnForecasts.of(system, self.coverage)
 
     def _forecast_individually(
         self, panel: pd.DataFrame, columns: Sequence[str]
-    ) -> Forecasts:
+    ) -> ColumnForecasts:
         """Forecast one ticker after another, each from its own prices."""
         # What is wrong with all tickers is raised; what fails later is the ticker's.
         forward_returns(panel, self.config.horizon)
@@ -186,7 +186,7 @@ class Way:
             delayed(_forecast_one)(params, panel.loc[:, names == column], self.coverage)
             for column in columns
         )
-        return Forecasts(
+        return ColumnForecasts(
             pd.concat([one.returns for one in found]),
             pd.concat([one.provenance for one in found]),
             {ticker: why for one in found for ticker, why in one.stale.items()},
@@ -223,19 +223,19 @@ class Way:
 
 def _forecast_one(
     params: Mapping[str, Any], panel: pd.DataFrame, coverage: float | None
-) -> Forecasts:
+) -> ColumnForecasts:
     """Forecast one ticker from its own prices; a failure is its reason."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", SkbatchWarning)
         try:
             system = BatchForecastingSystem(**params).fit(panel)
-            found = Forecasts.of(system, coverage)
+            found = ColumnForecasts.of(system, coverage)
         except (*FAILURES, ValueError) as error:
             index = pd.Index(panel_tickers(panel), name="ticker", dtype=object)
             row = [["none", "", f"forecast failed ({describe(error)})"]]
             table = pd.DataFrame(row, index, _COLUMNS, dtype=object)
             unknown = pd.DataFrame(np.nan, index, _BOUNDS)
-            return Forecasts(pd.Series(np.nan, index), table, {}, unknown)
+            return ColumnForecasts(pd.Series(np.nan, index), table, {}, unknown)
     served = found.provenance["batch"] != ""
     found.provenance.loc[served, "batch"] = INDIVIDUAL
     return found

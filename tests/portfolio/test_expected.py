@@ -132,7 +132,7 @@ def test_is_a_dict_and_knows_what_it_holds():
     # Over the horizon, whatever the units of the values.
     assert expected.interval.loc["A", "upper"] == 0.1
     assert repr(expected) == (
-        "ExpectedReturns: 1 of 1 tickers at 2024-05-31, per year of 252 rows, from 21 "
+        "ExpectedReturns: 1 of 1 ticker at 2024-05-31, per year of 252 rows, from 21 "
         "rows ahead"
     )
     assert "<table" in expected._repr_html_()
