@@ -81,7 +81,8 @@ class Prices:
             raise PortfolioError(
                 "`prices` must have dates like those of the forecasts. Got rows up to "
                 f"{self.last!r}, and forecasts of {self.date!r}. Pass the prices that "
-                "they were made of."
+                "they were made of, or both without time zone: "
+                "prices.tz_localize(None)."
             ) from error
 
     def unusable(self) -> dict[str, str]:

@@ -16,13 +16,21 @@ from skbatch.portfolio._expected import ExpectedReturns
 from skbatch.portfolio._interval import interval_deviations
 from skbatch.portfolio._told import count
 
-__all__ = ["Forecasts", "percent", "same_span"]
+__all__ = ["Forecasts", "LabelsError", "UnitsError", "percent", "same_span"]
 
 # Years of 250, 252 and 260 weekdays are all in use; 252 and 365 must not pass.
 SAME_SPAN = 0.05
 # What intervals that do not say it are taken to cover, as those of `predict_interval`
 # do: other coverages change a width by less than what `check_size` lets pass.
 COVERAGE = 0.9
+
+
+class LabelsError(PortfolioError):
+    """Expected returns do not name their tickers."""
+
+
+class UnitsError(PortfolioError):
+    """It is not known, or contradictory, what expected returns span."""
 
 
 @dataclass(frozen=True)
@@ -157,8 +165,8 @@ class Forecasts:
             "At least one expected return must be above `risk_free_rate`: there is no "
             f"long-only portfolio of maximum Sharpe ratio otherwise. Got "
             f"{count(len(values))} with at most {percent(values.max())} over "
-            f"{self.unit}, and a rate of {percent(risk_free_rate)}. Minimise the volatility instead (pass "
-            "risk_free_rate=None here, then EfficientFrontier.min_volatility()), or "
+            f"{self.unit}, and a rate of {percent(risk_free_rate)}. Minimise the "
+            "volatility instead (pass risk_free_rate=None here, then EfficientFrontier.min_volatility()), or "
             "pass a lower rate; it must be in the units of the returns."
         )
 
@@ -193,14 +201,14 @@ def _as_series(result: Any) -> pd.Series:
     if isinstance(result, Mapping):
         result = pd.Series(dict(result), dtype=np.float64)
     if not isinstance(result, pd.Series):
-        raise PortfolioError(
+        raise LabelsError(
             "Expected returns must have tickers as labels. Got a "
             f"{type(result).__name__}, which has none. Pass the result of a forecast, "
             "a Series with the tickers as index, or a dict."
         )
     problem = label_problem(result.index)
     if problem:
-        raise PortfolioError(
+        raise LabelsError(
             f"Expected returns must have one ticker per number as label. Got {problem}"
             ". Pass a Series with the tickers as index."
         )
@@ -215,14 +223,16 @@ def _as_series(result: Any) -> pd.Series:
 def _one_span(known: float | None, given: float | None) -> float:
     """Decide between what is known and what the caller says."""
     if known is None and given is None:
-        raise PortfolioError(
+        raise UnitsError(
             "It must be known what expected returns span. Got a Series or dict that "
             "does not say. Pass returns_periods=252 for annual returns of weekdays, or "
             "the number of rows that they span."
         )
     if known is not None and given is not None and not same_span(known, given):
-        raise PortfolioError(
+        raise UnitsError(
             f"`returns_periods` must be what the forecasts span, {known:g}. Got "
-            f"{given:g}. Leave it out."
+            f"{given:g}. Leave it out. To convert returns, use in_units() of an "
+            "ExpectedReturns; a Series that was converted by hand still says what it "
+            "was before, until its `.attrs` are cleared: series.attrs.clear()."
         )
     return float(known if given is None else given)  # type: ignore[arg-type]

@@ -21,7 +21,7 @@ from skbatch.portfolio._checks import (
     judge_stale,
 )
 from skbatch.portfolio._expected import day
-from skbatch.portfolio._inputs import Forecasts
+from skbatch.portfolio._inputs import Forecasts, LabelsError, UnitsError
 from skbatch.portfolio._told import count
 from skbatch.portfolio._volatility import recent_volatility
 
@@ -156,18 +156,16 @@ def preflight(
     ------
     PanelError
         If `prices` is malformed.
-    PortfolioError
-        If its rows cannot be compared with the date of the forecasts.
 
     Notes
     -----
-    Checks: *labels* (the same tickers on both sides), *missing* (tickers without a
-    forecast), *units* (both over the same periods), *covariance* (finite, symmetric,
-    positive semidefinite), *size* (the volatilities of prices or intervals),
-    *dates*, *stale* (prices that stand still, ended or are wrong), *risk-free rate*,
-    and *dispersion*: how much forecasts differ against how far returns stray from
-    them. The ratio is about the correlation with the returns that the forecasts claim
-    to have [1]_.
+    Checks: *forecasts* (what cannot be read at all), *labels* (the same tickers on both
+    sides), *missing* (tickers without a forecast), *units* (both over the same
+    periods), *covariance* (finite, symmetric, positive semidefinite), *size* (the
+    volatilities of prices or intervals), *dates* (those of the prices), *stale* (prices
+    that stand still, ended or are wrong), *risk-free rate*, and *dispersion*: how much
+    forecasts differ against how far returns stray from them. The ratio is about the
+    correlation with the returns that the forecasts claim to have [1]_.
 
     References
     ----------
@@ -190,9 +188,12 @@ def preflight(
     try:
         forecasts = Forecasts.of(result, returns_periods)
     except PortfolioError as error:
-        return _report({"labels": Finding(False, str(error))}, "Expected returns")
-    past = None if prices is None else Prices(prices, forecasts.date)
+        # Of those that are not told apart: several horizons, or no ticker at all.
+        kinds = {LabelsError: "labels", UnitsError: "units"}
+        check = kinds.get(type(error), "forecasts")
+        return _report({check: Finding(False, str(error))}, "Expected returns")
     found = {"missing": judge_missing(forecasts)}
+    past, unfit = _read_prices(prices, forecasts.date)
     stray, measured = forecasts.stray(), forecasts.volatility
     if past is not None:
         measured = recent_volatility(past.panel)
@@ -205,7 +206,9 @@ def preflight(
             forecasts, covariance, covariance_periods, size
         )
         found |= of_covariance
-    if past is not None:
+    if unfit is not None:
+        found["dates"] = unfit
+    elif past is not None:
         found["dates"] = judge_dates(forecasts, past)
     found["stale"] = judge_stale(forecasts, past)
     if len(forecasts.missing) < len(forecasts.values):
@@ -213,6 +216,16 @@ def preflight(
         sources = {"intervals": stray, "prices": measured, "covariance": implied}
         found["dispersion"] = judge_dispersion(forecasts, sources)
     return _report(found, _subject(forecasts))
+
+
+def _read_prices(prices: Any, date: Any) -> tuple[Prices | None, Finding | None]:
+    """Read prices up to a date, or find that they have no such dates."""
+    if prices is None:
+        return None, None
+    try:
+        return Prices(prices, date), None
+    except PortfolioError as error:
+        return None, Finding(False, str(error))
 
 
 def _subject(forecasts: Forecasts) -> str:
