@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 from sklearn.base import clone
 
+from skbatch.batch._screen import reasons_of
 from skbatch.exceptions import PanelError, PanelWarning, format_tickers
 from skbatch.panel import (
     check_panel,
@@ -70,7 +71,7 @@ class Portfolio:
             labels.columns,
             labels.attrs["horizon"],
             findings,
-            _reasons(findings),
+            reasons_of(findings),
             whole.iloc[-max(handler.recent, handler.max_flat) - 1 :],
             _rows_of_year(whole.index),
             handler,
@@ -112,8 +113,8 @@ class Portfolio:
         kept = set(extractor.plan_.tickers)
         return panel.loc[:, self.columns.get_level_values(-1).isin(kept)]
 
-    def screen_new(self, X: Any, panel: pd.DataFrame) -> dict[str, str]:
-        """Judge new rows beside the last fitted ones: ticker → why it is unusable.
+    def screen_new(self, X: Any, panel: pd.DataFrame) -> pd.DataFrame:
+        """Judge new rows beside the last fitted ones; give what was found.
 
         A ticker that was fitted has history enough, however little of it is kept.
         """
@@ -125,7 +126,7 @@ class Portfolio:
         before = self.recent[self.recent.index < panel.index[0]]
         handler = clone(self.handler).set_params(min_history=2)
         _, findings = handler.screen(pd.concat([before, new]))
-        return _reasons(findings)
+        return findings
 
     def _other_columns(self, columns: pd.Index) -> PanelError:
         """Make the error of rows with other columns than in `fit`."""
@@ -152,15 +153,3 @@ def _rows_of_year(index: pd.Index) -> float:
         return periods_per_year(index)
     except PanelError:
         return float("nan")
-
-
-def _reasons(findings: pd.DataFrame) -> dict[str, str]:
-    """Say why tickers were set aside, by the first finding of each."""
-    grave = findings[findings["action"] == "quarantined"]
-    grave = grave[~grave.index.duplicated()]
-    return {
-        str(ticker): f"quarantined ({rule}): {detail}"
-        for ticker, rule, detail in zip(
-            grave.index, grave["rule"], grave["detail"], strict=True
-        )
-    }

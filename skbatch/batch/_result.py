@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import pandas as pd
@@ -34,6 +34,8 @@ class ForecastResult:
     periods_per_year : float, default=NaN
         Rows that make a year by the dates of the fitted panel, see
         :func:`~skbatch.panel.periods_per_year`; NaN if they do not tell.
+    stale : dict of str to str
+        Ticker → since when its prices have ended, or stand still.
     """
 
     date: Any
@@ -42,6 +44,7 @@ class ForecastResult:
     provenance: pd.DataFrame
     performance: BatchPerformanceMonitor
     periods_per_year: float = float("nan")
+    stale: dict[str, str] = field(default_factory=dict)
 
     def to_frame(self) -> pd.DataFrame:
         """Put forecasts and provenance side by side.

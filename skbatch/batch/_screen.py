@@ -15,11 +15,13 @@ from skbatch.exceptions import PanelWarning
 from skbatch.panel import check_panel, panel_fields, panel_tickers
 from skbatch.panel._check import find_invalid
 
-__all__ = ["ScreeningRules", "screen"]
+__all__ = ["ScreeningRules", "reasons_of", "screen", "stale_of"]
 
 # In the order in which the reason for a quarantine is chosen.
 RULES = ("empty", "short", "stale", "invalid", "constant", "duplicate", "jump")
 NOTED, QUARANTINED = "noted", "quarantined"
+# What prices that ended, or stand still, are found by.
+STALE = ("stale", "constant")
 
 
 @dataclass(frozen=True)
@@ -331,3 +333,25 @@ def _fields(columns: pd.Index) -> np.ndarray:
     if columns.nlevels == 1:
         return np.full(len(columns), "Close", dtype=object)
     return np.asarray(columns.get_level_values("field"), dtype=object)
+
+
+def reasons_of(findings: pd.DataFrame) -> dict[str, str]:
+    """Say why tickers were set aside, by the first finding of each."""
+    grave = _first_of_each(findings[findings["action"] == QUARANTINED])
+    return {
+        str(ticker): f"{QUARANTINED} ({rule}): {detail}"
+        for ticker, rule, detail in zip(
+            grave.index, grave["rule"], grave["detail"], strict=True
+        )
+    }
+
+
+def stale_of(findings: pd.DataFrame) -> dict[str, str]:
+    """Say of which tickers the prices ended, or stand still, and since when."""
+    stale = _first_of_each(findings[findings["rule"].isin(STALE)])
+    return {str(ticker): str(detail) for ticker, detail in stale["detail"].items()}
+
+
+def _first_of_each(findings: pd.DataFrame) -> pd.DataFrame:
+    """Take the first finding of each ticker."""
+    return findings[~findings.index.duplicated()]

@@ -23,6 +23,7 @@ from skbatch.batch._plan import fit_batches
 from skbatch.batch._portfolio import Portfolio
 from skbatch.batch._provenance import Provenance, forecast_member, warn_of_fit
 from skbatch.batch._result import ForecastResult
+from skbatch.batch._screen import reasons_of, stale_of
 from skbatch.batch._tasks import Event, Member
 from skbatch.batch._uncertain import SystemUncertaintyMixin
 from skbatch.exceptions import (
@@ -313,11 +314,14 @@ class BatchForecastingSystem(
         check_is_fitted(self)
         portfolio, performance = self.portfolio_, copy.deepcopy(self.performance_)
         quarantined = dict(portfolio.quarantined)
+        stale = stale_of(portfolio.findings)
         with performance.stage("forecast"):
             panel = portfolio.recent.iloc[[-1]]
             if X is not None:
                 panel = portfolio.check(X, self.fitted_.extractor)
-                quarantined |= portfolio.screen_new(X, panel)
+                found = portfolio.screen_new(X, panel)
+                quarantined |= reasons_of(found)
+                stale |= stale_of(found)
             provenance = self._provenance(quarantined)
             returns = pd.Series(np.nan, portfolio.label_index, name="expected_return")
             tickers = portfolio.label_columns.get_level_values(-1)
@@ -334,6 +338,7 @@ class BatchForecastingSystem(
             provenance.table,
             performance,
             portfolio.periods_per_year,
+            stale,
         )
 
     def predict_batch(self, X: Any) -> dict[Any, float]:

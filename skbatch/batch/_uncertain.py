@@ -12,6 +12,7 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from skbatch.batch._portfolio import Portfolio
+from skbatch.batch._screen import reasons_of
 from skbatch.batch._tasks import Member
 from skbatch.exceptions import FallbackWarning, format_tickers
 from skbatch.forecasting import PredictionInterval
@@ -130,7 +131,9 @@ class SystemUncertaintyMixin:
         check_is_fitted(self)
         check_n_samples(n_samples)
         panel = self._rows(X)
-        quarantined = {} if X is None else self.portfolio_.screen_new(X, panel)
+        quarantined = (
+            {} if X is None else reasons_of(self.portfolio_.screen_new(X, panel))
+        )
         joint, state = JointScenarios(), random_state
         for member, frame in self._calibrated(panel):
             joint.add(member.forecaster, frame)

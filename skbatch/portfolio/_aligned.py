@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -17,8 +16,9 @@ from skbatch.portfolio._covariance import (
     span_of,
 )
 from skbatch.portfolio._inputs import Forecasts
+from skbatch.portfolio._told import of_tickers, with_reasons
 
-__all__ = ["align", "match_tickers", "with_reasons"]
+__all__ = ["align", "match_tickers"]
 
 
 def align(
@@ -50,13 +50,16 @@ def align(
         )
     check_matrix(table)
     year = forecasts.periods_per_year
-    doubt = check_size(table, periods, year, said, forecasts.volatility())
+    measured = forecasts.volatility
+    if measured is None:
+        measured = forecasts.stray()
+    doubt = check_size(table, periods, year, said, measured)
     forecasts.check_risk_free_rate(risk_free_rate)
     told = [doubt] if doubt else []
     if excluded:
         total = len(values) + len(excluded)
         told.append(
-            f"{len(excluded)} of {total} tickers are left out: "
+            f"{of_tickers(len(excluded), total, 'are')} left out: "
             f"{with_reasons(excluded)}."
         )
     if told:
@@ -121,8 +124,3 @@ def match_tickers(
         )
     labels = list(values.index)
     return values, covariance.loc[labels, labels], excluded
-
-
-def with_reasons(reasons: Mapping[str, str]) -> str:
-    """Name tickers, each with its reason."""
-    return format_tickers(f"{t} ({reason})" for t, reason in reasons.items())

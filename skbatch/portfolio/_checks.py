@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,8 +11,8 @@ import pandas as pd
 
 from skbatch.batch import BatchErrorHandler
 from skbatch.exceptions import PortfolioError, format_tickers
-from skbatch.panel import check_panel, panel_fields, panel_tickers
-from skbatch.portfolio._aligned import match_tickers, with_reasons
+from skbatch.panel import check_panel
+from skbatch.portfolio._aligned import match_tickers
 from skbatch.portfolio._covariance import (
     check_matrix,
     check_size,
@@ -21,6 +22,7 @@ from skbatch.portfolio._covariance import (
 )
 from skbatch.portfolio._expected import day
 from skbatch.portfolio._inputs import Forecasts, percent
+from skbatch.portfolio._told import count, with_reasons
 
 __all__ = [
     "Finding",
@@ -37,8 +39,6 @@ __all__ = [
 # against what nobody can know; above, forecasts claim to know more than they can.
 FAINT, LOUD = 0.1, 0.3
 HOW_TO_SAY = "pass `covariance_periods` to say it"
-# Rows from which the latest volatility is measured.
-RECENT = 252
 
 
 class Finding(NamedTuple):
@@ -81,17 +81,9 @@ class Prices:
             raise PortfolioError(
                 "`prices` must have dates like those of the forecasts. Got rows up to "
                 f"{self.last!r}, and forecasts of {self.date!r}. Pass the prices that "
-                "they were made of."
+                "they were made of, or both without time zone: "
+                "prices.tz_localize(None)."
             ) from error
-
-    def volatility(self) -> pd.Series:
-        """Measure the standard deviation of the returns of a row, by ticker."""
-        closes = panel_fields(self.panel)["close"][-RECENT - 1 :]
-        returns = pd.DataFrame(closes).pct_change(fill_method=None)
-        volatility = returns.std().to_numpy()
-        # What stands still says nothing of the size of a covariance.
-        volatility = np.where(volatility > 0, volatility, np.nan)
-        return pd.Series(volatility, panel_tickers(self.panel))
 
     def unusable(self) -> dict[str, str]:
         """Tell which tickers' prices stand still, ended or are wrong."""
@@ -105,7 +97,8 @@ def judge_missing(forecasts: Forecasts) -> Finding:
     """Tell which tickers have no forecast."""
     total, missing = len(forecasts.values), forecasts.missing
     if not missing:
-        return Finding(True, f"All {total} tickers have a forecast.")
+        whole = "The ticker has" if total == 1 else f"All {total} tickers have"
+        return Finding(True, f"{whole} a forecast.")
     grade = "error" if len(missing) == total else "warning"
     told = with_reasons(missing)
     detail = f"{len(missing)} of {total} without forecast: {told}."
@@ -189,7 +182,9 @@ def judge_stale(forecasts: Forecasts, prices: Prices | None) -> Finding:
     stale = {ticker: found[ticker] for ticker in known if ticker in found}
     if stale:
         told = format_tickers((f"{t} ({why})" for t, why in stale.items()), 3)
-        return Finding(False, f"{len(stale)} tickers have unusable prices: {told}.")
+        verb = "has" if len(stale) == 1 else "have"
+        detail = f"{count(len(stale))} {verb} unusable prices: {told}."
+        return Finding(False, detail)
     if prices is None and not forecasts.stale:
         return Finding(True, "None is known; pass `prices` to look for them.")
     return Finding(True, "All tickers with a forecast have prices that move.")
@@ -210,7 +205,7 @@ def judge_dates(forecasts: Forecasts, prices: Prices) -> Finding:
 
 
 def judge_dispersion(
-    forecasts: Forecasts, volatility: pd.Series | None, source: str
+    forecasts: Forecasts, volatilities: Mapping[str, pd.Series | None]
 ) -> Finding:
     """Compare how forecasts differ with how far returns stray from them.
 
@@ -218,10 +213,9 @@ def judge_dispersion(
     ----------
     forecasts : Forecasts
         Expected returns.
-    volatility : Series or None
-        Standard deviation of the return of a row, by ticker.
-    source : str
-        What it was measured from.
+    volatilities : dict of str to (Series or None)
+        What it was measured from → standard deviation of the return of a row, by
+        ticker. The first that is known is taken.
 
     Returns
     -------
@@ -237,16 +231,19 @@ def judge_dispersion(
         return Finding(True, "There is one ticker only.")
     spread = float(scaled.std())
     rows = f"{horizon:g} row{'s' * (horizon != 1)}"
-    if volatility is None:
+    known_of = {name: v for name, v in volatilities.items() if v is not None}
+    if not known_of:
         detail = (
             f"The forecasts differ by {percent(spread)} over {rows}. Pass `prices`, a "
             "covariance or intervals to compare that with their uncertainty."
         )
         return Finding(True, detail)
+    source, volatility = next(iter(known_of.items()))
     stray = float(volatility.reindex(scaled.index).median()) * math.sqrt(horizon)
     detail = (
         f"The forecasts differ by {percent(spread)} (standard deviation over tickers) "
-        f"while a typical return over {rows} strays by {percent(stray)}, by {source}"
+        f"while a typical return over {rows} strays by {percent(stray)}, by the "
+        f"{source}"
     )
     return _weigh(spread / stray, detail)
 
@@ -254,9 +251,9 @@ def judge_dispersion(
 def _judge_order(same: bool, n_tickers: int) -> Finding:
     """Tell whether positions would do instead of labels."""
     if same:
-        return Finding(True, f"The same {n_tickers} tickers in the same order.")
+        return Finding(True, f"The same {count(n_tickers)} in the same order.")
     detail = (
-        f"The same {n_tickers} tickers, but in another order. Optimisers go by "
+        f"The same {count(n_tickers)}, but in another order. Optimisers go by "
         "position: hand over what to_pypfopt or to_riskfolio returns."
     )
     return Finding(False, detail, "warning")

@@ -15,11 +15,9 @@ from skbatch.batch import ForecastResult
 from skbatch.exceptions import PortfolioError, PortfolioWarning
 from skbatch.panel import WEEKDAYS_PER_YEAR
 from skbatch.portfolio._interval import read_interval
+from skbatch.portfolio._told import count
 
 __all__ = ["ExpectedReturns", "check_periods_per_year", "day", "warn_without_dates"]
-
-# What the screening says of a ticker whose prices ended, or stand still.
-_STALE = ("quarantined (stale): ", "quarantined (constant): ")
 
 
 class ExpectedReturns(dict[str, float]):
@@ -48,10 +46,13 @@ class ExpectedReturns(dict[str, float]):
         not; None if the forecaster gives no intervals.
     stale : mapping of str to str, default=None
         Ticker → why its prices are taken for ended, or for standing still.
+    volatility : Series of shape (n_tickers,), default=None
+        Standard deviation of the simple return of one row, by ticker, NaN where it is
+        not known: what a covariance is compared with. None if nobody measured it.
 
     Attributes
     ----------
-    date, horizon, periods_per_year, annualized, provenance, interval, stale
+    date, horizon, periods_per_year, annualized, provenance, interval, stale, volatility
         As above; `stale` is an empty dict for None.
 
     Notes
@@ -89,6 +90,7 @@ class ExpectedReturns(dict[str, float]):
         provenance: pd.DataFrame,
         interval: pd.DataFrame | None = None,
         stale: Mapping[str, str] | None = None,
+        volatility: pd.Series | None = None,
     ) -> None:
         super().__init__({ticker: float(value) for ticker, value in values.items()})
         self.date = date
@@ -98,6 +100,7 @@ class ExpectedReturns(dict[str, float]):
         self.provenance = provenance
         self.interval = interval
         self.stale = dict(stale or {})
+        self.volatility = volatility
 
     @classmethod
     def of(
@@ -149,7 +152,6 @@ class ExpectedReturns(dict[str, float]):
             provenance = provenance.droplevel(0)
         if periods_per_year is None:
             periods_per_year = _year_of(result, annualize)
-        reasons = provenance["reason"].items()
         expected = cls(
             {str(ticker): value for ticker, value in returns.items()},
             date=result.date,
@@ -158,7 +160,7 @@ class ExpectedReturns(dict[str, float]):
             annualized=False,
             provenance=provenance,
             interval=None if interval is None else read_interval(interval),
-            stale={str(t): why for t, why in reasons if str(why).startswith(_STALE)},
+            stale=result.stale,
         )
         return expected.in_units(annualized=annualize)
 
@@ -206,6 +208,7 @@ class ExpectedReturns(dict[str, float]):
             provenance=provenance,
             interval=None if self.interval is None else self.interval.copy(),
             stale=self.stale,
+            volatility=None if self.volatility is None else self.volatility.copy(),
         )
 
     def to_series(self) -> pd.Series:
@@ -244,12 +247,12 @@ class ExpectedReturns(dict[str, float]):
 
     def __repr__(self) -> str:
         n_known = sum(map(math.isfinite, self.values()))
-        span = f"{self.horizon} row{'s' * (self.horizon != 1)}"
+        span = count(self.horizon, "row")
         unit = f"over {span}"
         if self.annualized:
             unit = f"per year of {self.periods_per_year:g} rows, from {span} ahead"
         date = day(self.date)
-        return f"ExpectedReturns: {n_known} of {len(self)} tickers at {date}, {unit}"
+        return f"ExpectedReturns: {n_known} of {count(len(self))} at {date}, {unit}"
 
     def _repr_html_(self) -> str:
         return f"<p>{self!r}</p>{self.to_frame().to_html(max_rows=20)}"

@@ -19,12 +19,12 @@ from skbatch.exceptions import (
     FallbackWarning,
     ModelFitError,
     PortfolioWarning,
-    format_tickers,
 )
 from skbatch.forecasting import server_of
 from skbatch.forecasting._horizons import horizon_parameters
 from skbatch.forecasting._uncertainty import UncertaintyMixin
 from skbatch.panel import forward_returns, panel_tickers
+from skbatch.portfolio._told import tell_service
 
 __all__ = ["LastForecast", "forecast_last"]
 
@@ -80,26 +80,17 @@ class LastForecast:
             return None
         return scenarios[[*self.expected_returns.index]]
 
-    def warn(self, use: str, stacklevel: int) -> None:
+    def warn(self, fate: str, stacklevel: int) -> None:
         """Say once which tickers have no forecast, or not that of the first choice."""
         provenance = self.provenance
-        missing = provenance.index[~np.isfinite(self.per_row)]
-        others = provenance.index[provenance["reason"].ne("")].difference(missing)
-        told = []
-        if len(missing):
-            first = provenance.loc[missing[0], "reason"] or "no finite forecast"
-            told.append(
-                f"{len(missing)} of {len(provenance)} tickers have no forecast: "
-                f"{format_tickers(missing)} ({missing[0]}: {first}). {use}"
-            )
-        if len(others):
-            told.append(
-                f"{len(others)} of {len(provenance)} tickers are not served by the "
-                f"first choice: {format_tickers(others)}."
-            )
+        lost = provenance.index[~np.isfinite(self.per_row)]
+        others = provenance.index[provenance["reason"].ne("")].difference(lost)
+        reasons = provenance.loc[lost, "reason"].replace("", "no finite forecast")
+        missing = {str(ticker): str(why) for ticker, why in reasons.items()}
+        told = tell_service(missing, others, len(provenance), fate, "provenance_")
         if told:
             warnings.warn(
-                " ".join([*told, "See provenance_ for reasons."]),
+                told,
                 PortfolioWarning if len(missing) else FallbackWarning,
                 stacklevel=stacklevel,
             )

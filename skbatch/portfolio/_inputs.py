@@ -14,14 +14,23 @@ from skbatch.exceptions import PortfolioError
 from skbatch.portfolio._covariance import label_problem
 from skbatch.portfolio._expected import ExpectedReturns
 from skbatch.portfolio._interval import interval_deviations
+from skbatch.portfolio._told import count
 
-__all__ = ["Forecasts", "percent", "same_span"]
+__all__ = ["Forecasts", "LabelsError", "UnitsError", "percent", "same_span"]
 
 # Years of 250, 252 and 260 weekdays are all in use; 252 and 365 must not pass.
 SAME_SPAN = 0.05
 # What intervals that do not say it are taken to cover, as those of `predict_interval`
 # do: other coverages change a width by less than what `check_size` lets pass.
 COVERAGE = 0.9
+
+
+class LabelsError(PortfolioError):
+    """Expected returns do not name their tickers."""
+
+
+class UnitsError(PortfolioError):
+    """It is not known, or contradictory, what expected returns span."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +55,8 @@ class Forecasts:
         Ticker → what is wrong with its latest prices.
     interval : DataFrame or None
         ``lower`` and ``upper`` over the horizon, by ticker.
+    volatility : Series or None
+        Standard deviation of the return of a row, by ticker, measured from prices.
     """
 
     values: pd.Series
@@ -56,6 +67,7 @@ class Forecasts:
     reasons: dict[str, str] = field(default_factory=dict)
     stale: dict[str, str] = field(default_factory=dict)
     interval: pd.DataFrame | None = None
+    volatility: pd.Series | None = None
 
     @classmethod
     def of(cls, result: Any, periods: float | None = None) -> Forecasts:
@@ -108,6 +120,7 @@ class Forecasts:
             {str(ticker): why for ticker, why in lacking.items() if why},
             dict(expected.stale),
             expected.interval,
+            expected.volatility,
         )
 
     @property
@@ -124,13 +137,15 @@ class Forecasts:
         lacking = self.values.index[~np.isfinite(self.values)]
         return {t: self.reasons.get(t, "no forecast") for t in lacking}
 
-    def volatility(self) -> pd.Series | None:
+    def stray(self) -> pd.Series | None:
         """Tell how far a row's return strays by the intervals; None without them."""
         if self.interval is None or self.horizon is None:
             return None
         coverage = self.interval.attrs.get("coverage", COVERAGE)
         deviations = interval_deviations(self.interval, coverage)
-        return deviations / math.sqrt(self.horizon)
+        # Not every model behind a forecast is calibrated.
+        known = deviations.notna().any()
+        return deviations / math.sqrt(self.horizon) if known else None
 
     def check_periods(self, periods: float) -> None:
         """Refuse a covariance of returns that span other periods."""
@@ -148,10 +163,10 @@ class Forecasts:
             return
         raise PortfolioError(
             "At least one expected return must be above `risk_free_rate`: there is no "
-            f"long-only portfolio of maximum Sharpe ratio otherwise. Got {len(values)} "
-            f"tickers with at most {percent(values.max())} over {self.unit}, and a "
-            f"rate of {percent(risk_free_rate)}. Minimise the volatility instead (pass "
-            "risk_free_rate=None here, then EfficientFrontier.min_volatility()), or "
+            f"long-only portfolio of maximum Sharpe ratio otherwise. Got "
+            f"{count(len(values))} with at most {percent(values.max())} over "
+            f"{self.unit}, and a rate of {percent(risk_free_rate)}. Minimise the "
+            "volatility instead (pass risk_free_rate=None here, then EfficientFrontier.min_volatility()), or "
             "pass a lower rate; it must be in the units of the returns."
         )
 
@@ -186,14 +201,14 @@ def _as_series(result: Any) -> pd.Series:
     if isinstance(result, Mapping):
         result = pd.Series(dict(result), dtype=np.float64)
     if not isinstance(result, pd.Series):
-        raise PortfolioError(
+        raise LabelsError(
             "Expected returns must have tickers as labels. Got a "
             f"{type(result).__name__}, which has none. Pass the result of a forecast, "
             "a Series with the tickers as index, or a dict."
         )
     problem = label_problem(result.index)
     if problem:
-        raise PortfolioError(
+        raise LabelsError(
             f"Expected returns must have one ticker per number as label. Got {problem}"
             ". Pass a Series with the tickers as index."
         )
@@ -208,14 +223,16 @@ def _as_series(result: Any) -> pd.Series:
 def _one_span(known: float | None, given: float | None) -> float:
     """Decide between what is known and what the caller says."""
     if known is None and given is None:
-        raise PortfolioError(
+        raise UnitsError(
             "It must be known what expected returns span. Got a Series or dict that "
             "does not say. Pass returns_periods=252 for annual returns of weekdays, or "
             "the number of rows that they span."
         )
     if known is not None and given is not None and not same_span(known, given):
-        raise PortfolioError(
+        raise UnitsError(
             f"`returns_periods` must be what the forecasts span, {known:g}. Got "
-            f"{given:g}. Leave it out."
+            f"{given:g}. Leave it out. To convert returns, use in_units() of an "
+            "ExpectedReturns; a Series that was converted by hand still says what it "
+            "was before, until its `.attrs` are cleared: series.attrs.clear()."
         )
     return float(known if given is None else given)  # type: ignore[arg-type]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,16 @@ from scipy.stats import norm
 
 from skbatch.exceptions import PortfolioError
 
-__all__ = ["interval_deviations", "read_interval"]
+__all__ = ["check_coverage", "interval_deviations", "read_interval"]
+
+
+def check_coverage(coverage: Any) -> None:
+    """Refuse what is no share of returns that intervals may hold."""
+    if not isinstance(coverage, Real) or not 0 < float(coverage) < 1:
+        raise ValueError(
+            f"`coverage` must be between 0 and 1. Got {coverage!r}. Pass such as 0.9 "
+            "for intervals that should hold nine returns in ten."
+        )
 
 
 def read_interval(interval: Any) -> pd.DataFrame:

@@ -149,7 +149,7 @@ class ForecastMu(BaseMu):
         self.provenance_ = found.provenance
         self.expected_returns_ = found.expected_returns.rename("expected_return")
         self.mu_: np.ndarray = found.per_row
-        found.warn("Optimisers of skfolio give them no weight.", stacklevel=3)
+        found.warn("to which optimisers of skfolio give no weight", stacklevel=3)
         return self
 
     def __sklearn_tags__(self) -> Any:

@@ -21,7 +21,9 @@ from skbatch.portfolio._checks import (
     judge_stale,
 )
 from skbatch.portfolio._expected import day
-from skbatch.portfolio._inputs import Forecasts
+from skbatch.portfolio._inputs import Forecasts, LabelsError, UnitsError
+from skbatch.portfolio._told import count
+from skbatch.portfolio._volatility import recent_volatility
 
 __all__ = ["PreflightReport", "preflight"]
 
@@ -136,8 +138,9 @@ def preflight(
         Covariance with the tickers in rows and columns.
     prices : DataFrame of shape (n_dates, n_tickers), default=None
         Prices that the forecasts were made of. With them, tickers whose prices stand
-        still are found, and the volatilities of `covariance` are compared with theirs.
-        Rows after the date of the forecasts are not looked at.
+        still are found, and volatilities are measured for a `result` that knows none;
+        :func:`~skbatch.robust_forecast_returns` gives them. Rows after the date of the
+        forecasts are not looked at.
     risk_free_rate : float or None, default=0.0
         Rate that some expected return must exceed for a maximum Sharpe ratio, in the
         units of the returns. None does not ask for that.
@@ -153,18 +156,16 @@ def preflight(
     ------
     PanelError
         If `prices` is malformed.
-    PortfolioError
-        If its rows cannot be compared with the date of the forecasts.
 
     Notes
     -----
-    Checks: *labels* (the same tickers on both sides), *missing* (tickers without a
-    forecast), *units* (both over the same periods), *covariance* (finite, symmetric,
-    positive semidefinite), *size* (the volatilities of intervals or prices),
-    *dates*, *stale* (prices that stand still, ended or are wrong), *risk-free rate*,
-    and *dispersion*: how much forecasts differ against how far returns stray from
-    them. The ratio is about the correlation with the returns that the forecasts claim
-    to have [1]_.
+    Checks: *forecasts* (what cannot be read at all), *labels* (the same tickers on both
+    sides), *missing* (tickers without a forecast), *units* (both over the same
+    periods), *covariance* (finite, symmetric, positive semidefinite), *size* (the
+    volatilities of prices or intervals), *dates* (those of the prices), *stale* (prices
+    that stand still, ended or are wrong), *risk-free rate*, and *dispersion*: how much
+    forecasts differ against how far returns stray from them. The ratio is about the
+    correlation with the returns that the forecasts claim to have [1]_.
 
     References
     ----------
@@ -187,35 +188,51 @@ def preflight(
     try:
         forecasts = Forecasts.of(result, returns_periods)
     except PortfolioError as error:
-        return _report({"labels": Finding(False, str(error))}, "Expected returns")
-    past = None if prices is None else Prices(prices, forecasts.date)
+        # Of those that are not told apart: several horizons, or no ticker at all.
+        kinds = {LabelsError: "labels", UnitsError: "units"}
+        check = kinds.get(type(error), "forecasts")
+        return _report({check: Finding(False, str(error))}, "Expected returns")
     found = {"missing": judge_missing(forecasts)}
-    measured, source = forecasts.volatility(), "the intervals"
-    if measured is None and past is not None:
-        measured, source = past.volatility(), "the prices"
+    past, unfit = _read_prices(prices, forecasts.date)
+    stray, measured = forecasts.stray(), forecasts.volatility
+    if past is not None:
+        measured = recent_volatility(past.panel)
+    size = stray if measured is None else measured
+    implied = None
     if covariance is None:
         found["units"] = Finding(True, f"Returns over {forecasts.unit}.")
     else:
         of_covariance, implied = judge_covariance(
-            forecasts, covariance, covariance_periods, measured
+            forecasts, covariance, covariance_periods, size
         )
         found |= of_covariance
-        if measured is None:
-            measured, source = implied, "the covariance"
-    if past is not None:
+    if unfit is not None:
+        found["dates"] = unfit
+    elif past is not None:
         found["dates"] = judge_dates(forecasts, past)
     found["stale"] = judge_stale(forecasts, past)
     if len(forecasts.missing) < len(forecasts.values):
         found["risk-free rate"] = judge_rate(forecasts, risk_free_rate)
-        found["dispersion"] = judge_dispersion(forecasts, measured, source)
+        sources = {"intervals": stray, "prices": measured, "covariance": implied}
+        found["dispersion"] = judge_dispersion(forecasts, sources)
     return _report(found, _subject(forecasts))
+
+
+def _read_prices(prices: Any, date: Any) -> tuple[Prices | None, Finding | None]:
+    """Read prices up to a date, or find that they have no such dates."""
+    if prices is None:
+        return None, None
+    try:
+        return Prices(prices, date), None
+    except PortfolioError as error:
+        return None, Finding(False, str(error))
 
 
 def _subject(forecasts: Forecasts) -> str:
     """Say what was checked."""
     n_known = len(forecasts.values) - len(forecasts.missing)
     date = "" if forecasts.date is None else f" at {day(forecasts.date)}"
-    return f"{n_known} expected returns{date} over {forecasts.unit}"
+    return f"{count(n_known, 'expected return')}{date} over {forecasts.unit}"
 
 
 def _report(found: dict[str, Finding], subject: str) -> PreflightReport:

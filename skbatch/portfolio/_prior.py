@@ -174,7 +174,7 @@ class ForecastPrior(BasePrior):
         self.expected_returns_ = found.expected_returns.rename("expected_return")
         self.scenarios_ = found.scenarios(int(self.n_scenarios), self.random_state)
         self.return_distribution_ = self._distribution(found, returns)
-        found.warn("Optimisers of skfolio give them no weight.", stacklevel=3)
+        found.warn("to which optimisers of skfolio give no weight", stacklevel=3)
         return self
 
     def _check_parameters(self) -> None:

@@ -73,9 +73,11 @@ def to_pypfopt(
 
     Notes
     -----
-    The volatilities of `covariance` are compared with the widths of the forecasts'
-    intervals, where there are any: a daily covariance taken for an annual one is found
-    by its size. :func:`preflight` makes the same checks, and more with prices.
+    The volatilities of `covariance` are compared with those that the forecasts carry,
+    as of :func:`~skbatch.robust_forecast_returns`, or with the widths of their
+    intervals: a daily covariance taken for an annual one, or one of percentages, is
+    found by its size. A Series or dict carries neither. :func:`preflight` makes the
+    same checks, and more with prices.
 
     Examples
     --------

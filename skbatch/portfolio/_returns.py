@@ -12,19 +12,21 @@ import numpy as np
 import pandas as pd
 
 from skbatch.batch.config import BatchForecastingConfig
-from skbatch.exceptions import PortfolioError, PortfolioWarning, format_tickers
+from skbatch.exceptions import PortfolioError, PortfolioWarning
 from skbatch.panel import panel_tickers
 from skbatch.panel import periods_per_year as year_of
-from skbatch.portfolio._aligned import with_reasons
 from skbatch.portfolio._cache import MEMORY, Cache, DiskCache
 from skbatch.portfolio._expected import (
     ExpectedReturns,
     check_periods_per_year,
     warn_without_dates,
 )
+from skbatch.portfolio._interval import check_coverage
 from skbatch.portfolio._match import asked_tickers, match_columns
 from skbatch.portfolio._prices import read_prices
-from skbatch.portfolio._ways import METHODS, Forecasts, Way
+from skbatch.portfolio._told import tell_service, with_reasons
+from skbatch.portfolio._volatility import recent_volatility
+from skbatch.portfolio._ways import METHODS, ColumnForecasts, Way
 
 __all__ = ["robust_forecast_returns"]
 
@@ -39,6 +41,7 @@ def robust_forecast_returns(
     horizon: int | None = None,
     config: Any = None,
     annualize: bool = True,
+    coverage: float | None = None,
     max_workers: int | None = None,
     ticker_to_data: Mapping[str, Any] | None = None,
     on_missing: Literal["nan", "drop", "raise"] = "nan",
@@ -76,6 +79,11 @@ def robust_forecast_returns(
         :meth:`~skbatch.BatchForecastingConfig.from_file` does; None reads these alone.
     annualize : bool, default=True
         Whether returns are annual; else over the horizon.
+    coverage : float, default=None
+        Share of the returns over the horizon, between 0 and 1, that an interval around
+        each forecast should hold, such as 0.9. The model is then put into a
+        :class:`~skbatch.ConformalForecaster`, whatever the method, which forecasts the
+        same and fits once more. None makes no intervals.
     max_workers : int, default=None
         Batches, or with "individual" tickers, that are fitted at the same time; -1 for
         one on each core. None takes ``performance.n_jobs`` of `config`.
@@ -99,7 +107,12 @@ def robust_forecast_returns(
     -------
     ExpectedReturns
         A dict ticker → expected simple return, by the names that were asked for, with
-        the provenance of each number.
+        the provenance of each number, and the volatility that each ticker had in the
+        last 252 rows: :func:`~skbatch.portfolio.to_pypfopt` knows a covariance of
+        other units by it. With `coverage`, its ``interval`` holds ``lower`` and
+        ``upper`` returns over the horizon, of which
+        :func:`~skbatch.portfolio.black_litterman_views` makes views; NaN for a ticker
+        with less history than it takes to see how far forecasts stray.
 
     Raises
     ------
@@ -140,7 +153,10 @@ def robust_forecast_returns(
     """
     _check_choice("method", method, METHODS)
     _check_choice("on_missing", on_missing, ("nan", "drop", "raise"))
-    way = Way(method, _read_config(config, horizon, max_workers))
+    if coverage is not None:
+        check_coverage(coverage)
+        coverage = float(coverage)
+    way = Way(method, _read_config(config, horizon, max_workers), coverage)
     store = _find_cache(cache, cache_dir)
     panel, aliases = read_prices(data, ticker_to_data)
     names = asked_tickers(tickers, list(aliases) or panel_tickers(panel))
@@ -149,7 +165,7 @@ def robust_forecast_returns(
     if on_missing == "raise":
         _refuse_missing({t: _NOT_IN_DATA for t, c in columns.items() if c is None})
     forecasts = _forecast(way, panel, [c for c in columns.values() if c], store)
-    expected = _by_names(columns, forecasts, panel.index[-1], way, year)
+    expected = _by_names(columns, forecasts, panel, way, year)
     expected = expected.in_units(annualized=annualize)
     if not isinstance(panel.index, pd.DatetimeIndex | pd.PeriodIndex) and (
         annualize and periods_per_year is None
@@ -231,7 +247,7 @@ def _rows_of_year(index: pd.Index, given: float | None, annualize: bool) -> floa
 
 def _forecast(
     way: Way, panel: pd.DataFrame, columns: list[str], cache: Cache | None
-) -> Forecasts | None:
+) -> ColumnForecasts | None:
     """Find forecasts in the cache, or make and keep them; None without any ticker."""
     if not columns:
         return None
@@ -240,7 +256,7 @@ def _forecast(
     key = way.key(panel, columns)
     text = cache.get(key)
     if text is not None:
-        return Forecasts.from_json(text)
+        return ColumnForecasts.from_json(text)
     forecasts = way.forecast(panel, columns)
     cache.put(key, forecasts.to_json())
     return forecasts
@@ -248,8 +264,8 @@ def _forecast(
 
 def _by_names(
     columns: Mapping[str, str | None],
-    forecasts: Forecasts | None,
-    date: Any,
+    forecasts: ColumnForecasts | None,
+    panel: pd.DataFrame,
     way: Way,
     year: float,
 ) -> ExpectedReturns:
@@ -264,16 +280,34 @@ def _by_names(
             if column in forecasts.stale:
                 stale[ticker] = forecasts.stale[column]
     index = pd.Index(list(rows), name="ticker", dtype=object)
+    volatility = recent_volatility(panel).reindex(list(columns.values()))
+    volatility.index = index
     names = ["model", "batch", "reason"]
     return ExpectedReturns(
         values,
-        date=date,
+        date=panel.index[-1],
         horizon=way.config.horizon,  # type: ignore[arg-type]
         periods_per_year=year,
         annualized=False,
         provenance=pd.DataFrame(list(rows.values()), index, names, dtype=object),
+        interval=_interval_by_names(columns, forecasts, way),
         stale=stale,
+        volatility=volatility,
     )
+
+
+def _interval_by_names(
+    columns: Mapping[str, str | None], forecasts: ColumnForecasts | None, way: Way
+) -> pd.DataFrame | None:
+    """Give each ticker the interval of its column, or NaN; None if none are asked."""
+    if way.coverage is None:
+        return None
+    index = pd.Index(list(columns), name="ticker", dtype=object)
+    interval = pd.DataFrame(np.nan, index, ["lower", "upper"])
+    if forecasts is not None and forecasts.interval is not None:
+        interval[:] = forecasts.interval.reindex(list(columns.values())).to_numpy()
+    interval.attrs = {"coverage": way.coverage, "horizon": way.config.horizon}
+    return interval
 
 
 def _without_missing(expected: ExpectedReturns, on_missing: str) -> ExpectedReturns:
@@ -283,21 +317,10 @@ def _without_missing(expected: ExpectedReturns, on_missing: str) -> ExpectedRetu
     if on_missing == "raise":
         _refuse_missing(missing)
     others = [t for t in expected if reasons[t] and t not in missing]
-    told = []
-    if missing:
-        fate = "which are left out" if on_missing == "drop" else "which are NaN"
-        told.append(
-            f"{len(missing)} of {len(expected)} tickers have no forecast, {fate}: "
-            f"{with_reasons(missing)}."
-        )
-    if others:
-        told.append(
-            f"{len(others)} of {len(expected)} tickers are not served by the first "
-            f"choice: {format_tickers(others)}."
-        )
+    fate = "which are left out" if on_missing == "drop" else "which are NaN"
+    told = tell_service(missing, others, len(expected), fate, "provenance")
     if told:
-        told.append("See provenance for all reasons.")
-        warnings.warn(" ".join(told), PortfolioWarning, stacklevel=3)
+        warnings.warn(told, PortfolioWarning, stacklevel=3)
     if on_missing == "drop":
         for ticker in missing:
             del expected[ticker]

@@ -13,7 +13,6 @@ import numpy as np
 import pandas as pd
 
 from skbatch.exceptions import PortfolioError, PortfolioWarning, format_tickers
-from skbatch.portfolio._aligned import with_reasons
 from skbatch.portfolio._covariance import (
     check_matrix,
     check_size,
@@ -21,7 +20,12 @@ from skbatch.portfolio._covariance import (
     span_of,
 )
 from skbatch.portfolio._inputs import Forecasts
-from skbatch.portfolio._interval import interval_deviations, read_interval
+from skbatch.portfolio._interval import (
+    check_coverage,
+    interval_deviations,
+    read_interval,
+)
+from skbatch.portfolio._told import count, with_reasons
 
 __all__ = ["BlackLittermanViews", "black_litterman_views"]
 
@@ -92,8 +96,8 @@ class BlackLittermanViews:
 
     def __repr__(self) -> str:
         return (
-            f"BlackLittermanViews: {len(self.views)} views over {self.periods:g} rows, "
-            f"confidences from {self.confidences.min():.3g} to "
+            f"BlackLittermanViews: {count(len(self.views), 'view')} over "
+            f"{self.periods:g} rows, confidences from {self.confidences.min():.3g} to "
             f"{self.confidences.max():.3g}"
         )
 
@@ -215,13 +219,11 @@ def black_litterman_views(
     table = table.loc[used, used]
     check_matrix(table)
     deviation = deviation[used]
-    doubt = check_size(
-        table,
-        periods,
-        forecasts.periods_per_year,
-        said,
-        deviation / math.sqrt(horizon),
-    )
+    measured = forecasts.volatility
+    if measured is None:
+        measured = deviation / math.sqrt(horizon)
+    year = forecasts.periods_per_year
+    doubt = check_size(table, periods, year, said, measured)
     omega = deviation**2 * periods / horizon
     prior = tau * pd.Series(np.diag(table), used)
     growth = np.log1p(forecasts.values[used]) * periods / forecasts.periods
@@ -242,8 +244,9 @@ def _read_interval(
     """Tell how far returns stray from the forecasts, by ticker, in how many rows."""
     if interval is None:
         raise PortfolioError(
-            "There must be intervals for views. Got forecasts without. Pass "
-            "interval=system.predict_interval() of a system with a ConformalForecaster."
+            "There must be intervals for views. Got forecasts without. Make "
+            "them with robust_forecast_returns(..., coverage=0.9), or pass interval="
+            "system.predict_interval() of a system with a ConformalForecaster."
         )
     table = read_interval(interval)
     horizon, known = forecasts.horizon, table.attrs.get("horizon")
@@ -263,11 +266,8 @@ def _coverage(given: float | None, known: float | None) -> float:
             "It must be known which share of the returns the intervals should hold. "
             "Got intervals that do not say. Pass coverage=0.9 if they were made so."
         )
-    if given is not None and (not isinstance(given, Real) or not 0 < given < 1):
-        raise ValueError(
-            f"`coverage` must be between 0 and 1. Got {given!r}. Pass what "
-            "predict_interval was called with, such as 0.9."
-        )
+    if given is not None:
+        check_coverage(given)
     if given is not None and known is not None and not math.isclose(given, known):
         raise PortfolioError(
             f"`coverage` must be that of the intervals, {known:g}. Got {given:g}. "
@@ -314,8 +314,8 @@ def _warn(doubt: str, excluded: Mapping[str, str]) -> None:
     told = [doubt] if doubt else []
     if excluded:
         told.append(
-            f"{len(excluded)} tickers have no view: {with_reasons(excluded)}. Their "
-            "returns follow the prior and the views on the others."
+            f"There is no view on {count(len(excluded))}: {with_reasons(excluded)}. "
+            "Returns without follow the prior and the views on the others."
         )
     if told:
         warnings.warn(" ".join(told), PortfolioWarning, stacklevel=3)

@@ -23,24 +23,26 @@ from skbatch.feature_extraction import SharedFeatureExtractor
 from skbatch.feature_extraction._history import panel_digest
 from skbatch.forecasting import (
     BatchLinearForecaster,
+    ConformalForecaster,
     FallbackForecaster,
     HistoricalMeanForecaster,
 )
 from skbatch.panel import forward_returns, panel_tickers
+from skbatch.portfolio._interval import read_interval
 
-__all__ = ["METHODS", "Forecasts", "Way"]
+__all__ = ["METHODS", "ColumnForecasts", "Way"]
 
 METHODS = ("batch", "individual", "linear", "mean")
 INDIVIDUAL = "individual"
 _COLUMNS = ["model", "batch", "reason"]
-_STALE = ["stale", "constant"]
+_BOUNDS = ["lower", "upper"]
 _LIBRARIES = ("numpy", "pandas", "scikit-learn", "xgboost")
 # How tickers are divided into batches says nothing of one ticker at a time.
 _OF_BATCHES = ("max_batch_size", "memory_budget", "groups", "checkpoint_dir")
 
 
 @dataclass(frozen=True)
-class Forecasts:
+class ColumnForecasts:
     """Forecasts over the horizon, by column of the data.
 
     Attributes
@@ -51,43 +53,57 @@ class Forecasts:
         Model, batch and reason.
     stale : dict of str to str
         Columns whose prices ended, or stand still.
+    interval : DataFrame of shape (n_columns, 2) or None
+        ``lower`` and ``upper`` over the horizon, where they were asked for.
     """
 
     returns: pd.Series
     provenance: pd.DataFrame
     stale: dict[str, str]
+    interval: pd.DataFrame | None = None
 
     @classmethod
-    def of(cls, system: BatchForecastingSystem) -> Forecasts:
-        """Take the forecasts of a fitted system at its last date."""
-        result, found = system.forecast(), system.screening_
-        stale = found[found["rule"].isin(_STALE)]
-        stale = stale[~stale.index.duplicated()]
-        details = {str(t): str(why) for t, why in stale["detail"].items()}
-        return cls(result.expected_returns, result.provenance, details)
+    def of(
+        cls, system: BatchForecastingSystem, coverage: float | None = None
+    ) -> ColumnForecasts:
+        """Take the forecasts of a fitted system at its last date, with intervals."""
+        result = system.forecast()
+        interval = None
+        if coverage is not None:
+            interval = read_interval(system.predict_interval(None, coverage))
+        return cls(result.expected_returns, result.provenance, result.stale, interval)
 
     def to_json(self) -> str:
         """Write as text, from which every number comes back as it was."""
         return json.dumps(
             {
                 "tickers": list(self.returns.index),
-                "returns": [v if np.isfinite(v) else None for v in self.returns],
+                "returns": _plain(self.returns),
                 **{name: list(self.provenance[name]) for name in _COLUMNS},
                 "stale": self.stale,
+                "interval": None
+                if self.interval is None
+                else {name: _plain(self.interval[name]) for name in _BOUNDS}
+                | {"attrs": self.interval.attrs},
             }
         )
 
     @classmethod
-    def from_json(cls, text: str) -> Forecasts:
+    def from_json(cls, text: str) -> ColumnForecasts:
         """Read what `to_json` wrote."""
         known = json.loads(text)
         tickers = pd.Index(known["tickers"], name="ticker", dtype=object)
+        table = {name: known[name] for name in _COLUMNS}
+        interval = None
+        if known["interval"] is not None:
+            bounds = {name: known["interval"][name] for name in _BOUNDS}
+            interval = pd.DataFrame(bounds, tickers, dtype=np.float64)
+            interval.attrs = known["interval"]["attrs"]
         return cls(
             pd.Series(known["returns"], tickers, np.float64),
-            pd.DataFrame(
-                {name: known[name] for name in _COLUMNS}, tickers, dtype=object
-            ),
+            pd.DataFrame(table, tickers, dtype=object),
             known["stale"],
+            interval,
         )
 
 
@@ -101,10 +117,13 @@ class Way:
         What was asked for.
     config : BatchForecastingConfig
         All settings, with one horizon.
+    coverage : float or None
+        Share of the returns that intervals should hold; None makes no intervals.
     """
 
     method: str
     config: BatchForecastingConfig
+    coverage: float | None = None
 
     @property
     def is_individual(self) -> bool:
@@ -122,6 +141,7 @@ class Way:
         parts = {
             "panel": panel_digest(panel).hex(),
             "method": self.method,
+            "coverage": self.coverage,
             "columns": sorted(columns) if self.is_individual else None,
             "config": self.config.model_dump(),
             "skbatch": __version__,
@@ -130,7 +150,7 @@ class Way:
         text = json.dumps(parts, sort_keys=True)
         return hashlib.blake2b(text.encode(), digest_size=20).hexdigest()
 
-    def forecast(self, panel: pd.DataFrame, columns: Sequence[str]) -> Forecasts:
+    def forecast(self, panel: pd.DataFrame, columns: Sequence[str]) -> ColumnForecasts:
         """Fit on a panel, and forecast its columns from the last date.
 
         Parameters
@@ -142,7 +162,7 @@ class Way:
 
         Returns
         -------
-        Forecasts
+        ColumnForecasts
             With a number, or NaN and the reason, for each of `columns`.
         """
         if self.is_individual:
@@ -151,25 +171,35 @@ class Way:
             # Told once with all else, for the tickers that were asked for.
             warnings.simplefilter("ignore", BatchWarning)
             warnings.simplefilter("ignore", FallbackWarning)
-            return Forecasts.of(BatchForecastingSystem(**self._params()).fit(panel))
+            system = BatchForecastingSystem(**self._params()).fit(panel)
+            return ColumnForecasts.of(system, self.coverage)
 
     def _forecast_individually(
         self, panel: pd.DataFrame, columns: Sequence[str]
-    ) -> Forecasts:
+    ) -> ColumnForecasts:
         """Forecast one ticker after another, each from its own prices."""
         # What is wrong with all tickers is raised; what fails later is the ticker's.
         forward_returns(panel, self.config.horizon)
         params = self._params() | dict.fromkeys(_OF_BATCHES) | {"n_jobs": None}
         names = panel.columns.get_level_values(-1)
         found = Parallel(n_jobs=self.config.performance.n_jobs)(
-            delayed(_forecast_one)(params, panel.loc[:, names == column], column)
+            delayed(_forecast_one)(params, panel.loc[:, names == column], self.coverage)
             for column in columns
         )
-        return Forecasts(
+        return ColumnForecasts(
             pd.concat([one.returns for one in found]),
             pd.concat([one.provenance for one in found]),
             {ticker: why for one in found for ticker, why in one.stale.items()},
+            self._joined([one.interval for one in found]),
         )
+
+    def _joined(self, intervals: Sequence[pd.DataFrame | None]) -> pd.DataFrame | None:
+        """Put the intervals of single tickers below each other."""
+        if self.coverage is None:
+            return None
+        table = pd.concat(intervals)
+        table.attrs = {"coverage": self.coverage, "horizon": self.config.horizon}
+        return table
 
     def _params(self) -> dict[str, Any]:
         """Turn method and settings into parameters of a system."""
@@ -185,22 +215,32 @@ class Way:
         if self.method == "mean":
             # It reads no features: one tells that a ticker is there.
             params["features"] = SharedFeatureExtractor("returns", windows=[2])
+        if self.coverage is not None:
+            default = BatchForecastingSystem(**params)._part("forecaster")
+            params["forecaster"] = ConformalForecaster(default)
         return params
 
 
 def _forecast_one(
-    params: Mapping[str, Any], panel: pd.DataFrame, ticker: str
-) -> Forecasts:
+    params: Mapping[str, Any], panel: pd.DataFrame, coverage: float | None
+) -> ColumnForecasts:
     """Forecast one ticker from its own prices; a failure is its reason."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", SkbatchWarning)
         try:
-            found = Forecasts.of(BatchForecastingSystem(**params).fit(panel))
+            system = BatchForecastingSystem(**params).fit(panel)
+            found = ColumnForecasts.of(system, coverage)
         except (*FAILURES, ValueError) as error:
             index = pd.Index(panel_tickers(panel), name="ticker", dtype=object)
             row = [["none", "", f"forecast failed ({describe(error)})"]]
             table = pd.DataFrame(row, index, _COLUMNS, dtype=object)
-            return Forecasts(pd.Series(np.nan, index), table, {})
+            unknown = pd.DataFrame(np.nan, index, _BOUNDS)
+            return ColumnForecasts(pd.Series(np.nan, index), table, {}, unknown)
     served = found.provenance["batch"] != ""
     found.provenance.loc[served, "batch"] = INDIVIDUAL
     return found
+
+
+def _plain(values: pd.Series) -> list[float | None]:
+    """List numbers for JSON, which has no NaN."""
+    return [value if np.isfinite(value) else None for value in values]

@@ -16,6 +16,7 @@ from skbatch.exceptions import (
     format_tickers,
 )
 from skbatch.panel import check_panel, panel_fields, panel_tickers
+from skbatch.portfolio._told import count
 
 __all__ = ["compounded_prices", "known_prices", "read_returns", "window_prices"]
 
@@ -171,7 +172,7 @@ def _check_same(panel: pd.DataFrame, returns: pd.DataFrame) -> None:
 def _warn_gaps(tickers: list[str]) -> None:
     if tickers:
         warnings.warn(
-            f"The returns of {len(tickers)} tickers have gaps: "
+            f"The returns of {count(len(tickers))} have gaps: "
             f"{format_tickers(tickers)}. What they did in between is not known, so "
             "only prices since the last gap are used. Pass `prices`, or returns of "
             "prices that are filled forward.",

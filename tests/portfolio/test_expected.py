@@ -132,7 +132,7 @@ def test_is_a_dict_and_knows_what_it_holds():
     # Over the horizon, whatever the units of the values.
     assert expected.interval.loc["A", "upper"] == 0.1
     assert repr(expected) == (
-        "ExpectedReturns: 1 of 1 tickers at 2024-05-31, per year of 252 rows, from 21 "
+        "ExpectedReturns: 1 of 1 ticker at 2024-05-31, per year of 252 rows, from 21 "
         "rows ahead"
     )
     assert "<table" in expected._repr_html_()
@@ -189,3 +189,23 @@ def test_stale_tickers_are_known():
     expected = ExpectedReturns.of(system.forecast())
     assert list(expected.stale) == list(panel.columns[:2])
     assert "no price in the last 20 rows" in expected.stale[panel.columns[0]]
+
+
+def test_a_forecast_knows_its_stale_tickers_whatever_the_reasons_say():
+    panel = make_panel(230, 4, random_state=0)
+    panel.iloc[:, 1] = 5.0
+    with pytest.warns(UserWarning, match="cannot be used"):
+        system = make_system().fit(panel.iloc[:200])
+    assert list(system.forecast().stale) == ["T001"]
+    later = panel.iloc[200:].copy()
+    later.iloc[-25:, 2] = 7.0
+    later.iloc[-1, 3] = later.iloc[-2, 3] * 20
+    result = system.forecast(later)
+    # A jump is wrong, not stale.
+    assert result.expected_returns.isna().to_dict() == dict(
+        zip(panel, [False, True, True, True], strict=True)
+    )
+    assert sorted(result.stale) == ["T001", "T002"]
+    assert result.stale["T002"].startswith("the last 25 prices are all the same")
+    result.provenance["reason"] = "quarantined (stale): in other words"
+    assert ExpectedReturns.of(result).stale == result.stale

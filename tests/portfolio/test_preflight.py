@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from skbatch import BatchForecastingSystem, BatchLinearForecaster
 from skbatch.datasets import make_panel
 from skbatch.exceptions import PortfolioError, PortfolioWarning
 from skbatch.portfolio import ExpectedReturns, PreflightReport, preflight, to_pypfopt
@@ -207,9 +208,35 @@ def test_prices_that_end_before_the_forecasts_are_noted():
 @pytest.mark.parametrize(
     "index", [pd.RangeIndex(N_DATES), PRICES.index.tz_localize("America/New_York")]
 )
-def test_prices_with_other_dates_are_refused(index):
-    with pytest.raises(PortfolioError, match="dates like those of the forecasts"):
-        preflight(expected(), prices=PRICES.set_axis(index))
+def test_prices_with_other_dates_fail_a_check(index):
+    report = preflight(expected(), ANNUAL, prices=PRICES.set_axis(index))
+    assert report.failed == ["dates"]
+    detail = report.checks.at["dates", "detail"]
+    assert "dates like those of the forecasts" in detail
+    assert "prices.tz_localize(None)" in detail
+    assert report.checks.at["size", "ok"]
+
+
+@pytest.mark.parametrize(
+    ("check", "result", "params"),
+    [
+        ("labels", [0.1, 0.2], {"returns_periods": 252}),
+        ("labels", pd.Series([0.1, 0.2], ["A", "A"]), {"returns_periods": 252}),
+        ("units", RETURNS, {}),
+        ("units", expected(), {"returns_periods": 5}),
+        ("forecasts", {}, {"returns_periods": 252}),
+    ],
+)
+def test_what_cannot_be_read_fails_under_its_name(check, result, params):
+    report = preflight(result, ANNUAL, **params)
+    assert report.failed == list(report.checks.index) == [check]
+
+
+def test_several_horizons_are_no_matter_of_labels():
+    system = BatchForecastingSystem((1, 5), forecaster=BatchLinearForecaster())
+    report = preflight(system.fit(PRICES).forecast(), ANNUAL)
+    assert report.failed == ["forecasts"]
+    assert "one horizon" in report.checks.at["forecasts", "detail"]
 
 
 @pytest.mark.parametrize(

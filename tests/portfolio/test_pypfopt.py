@@ -339,3 +339,13 @@ def test_from_prices_to_weights():
     )[0]
     healthy = result.expected_returns.dropna()
     np.testing.assert_allclose(per_horizon, healthy)
+
+
+def test_returns_converted_by_hand_are_told_the_way_out():
+    series = expected().to_series() / 252
+    daily = annual() / 252
+    with pytest.raises(PortfolioError, match=r"in_units\(\).*series\.attrs\.clear\(\)"):
+        to_pypfopt(series, daily, returns_periods=1, covariance_periods=1)
+    series.attrs.clear()
+    values, _ = to_pypfopt(series, daily, returns_periods=1, covariance_periods=1)
+    assert values.attrs["periods"] == 1

@@ -16,7 +16,7 @@ from skbatch import (
     robust_forecast_returns,
 )
 from skbatch.batch.config import ConfigError
-from skbatch.datasets import load_sp500_prices, make_panel
+from skbatch.datasets import load_sp500_prices
 from skbatch.exceptions import (
     ModelFitError,
     PanelError,
@@ -30,31 +30,6 @@ from skbatch.portfolio._cache import MEMORY
 FAST = {"features": {"families": ["returns"], "windows": [2, 5]}}
 SHALLOW = {**FAST, "model": {"n_estimators": 5, "max_depth": 2}}
 LINEAR = {**FAST, "model": {"kind": "linear"}}
-
-
-@pytest.fixture(autouse=True)
-def _empty_cache():
-    MEMORY.clear()
-    yield
-    MEMORY.clear()
-
-
-@pytest.fixture
-def prices():
-    return make_panel(260, 4, random_state=0)
-
-
-@pytest.fixture
-def fits(monkeypatch):
-    """Record what systems are fitted on."""
-    seen, fit = [], BatchForecastingSystem.fit
-
-    def recorded(self, X, y=None):
-        seen.append(X)
-        return fit(self, X, y)
-
-    monkeypatch.setattr(BatchForecastingSystem, "fit", recorded)
-    return seen
 
 
 def own_system(config):
@@ -187,13 +162,6 @@ def test_rows_that_do_not_tell_a_year(prices):
         expected = robust_forecast_returns(None, numbered, "mean")
     assert [w.filename for w in record] == [__file__]
     assert expected == robust_forecast_returns(None, prices, "mean")
-
-
-@pytest.fixture
-def gappy(prices):
-    prices["DEAD"] = prices["T000"].where(np.arange(260) < 200)
-    prices["FLAT"] = 5.0
-    return prices
 
 
 def test_tickers_without_forecast_are_nan_and_named_once(gappy):

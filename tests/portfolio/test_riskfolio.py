@@ -22,7 +22,7 @@ def covariance(tickers):
 @given(st.permutations(list(RETURNS)), st.permutations(KNOWN))
 def test_positions_are_those_of_the_columns(forecasts, tickers):
     result = {ticker: RETURNS[ticker] for ticker in forecasts}
-    with pytest.warns(PortfolioWarning, match="1 of 4 tickers are left out: D"):
+    with pytest.warns(PortfolioWarning, match="1 of 4 tickers is left out: D"):
         mu, cov = to_riskfolio(result, covariance(tickers), returns_periods=252)
     # Riskfolio-Lib reads np.array(mu, ndmin=2) and np.array(cov, ndmin=2), and the
     # names from the columns of the returns.

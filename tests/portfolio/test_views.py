@@ -338,9 +338,7 @@ def test_what_has_no_forecast_has_no_view():
     values = {**VALUES, "AAPL": np.nan}
     interval = make_interval(VALUES, 0.02)
     interval.loc["A+B", "upper"] = np.nan
-    with pytest.warns(
-        PortfolioWarning, match=r"2 tickers have no view: AAPL \(no fore"
-    ):
+    with pytest.warns(PortfolioWarning, match=r"no view on 2 tickers: AAPL \(no fore"):
         views = black_litterman_views(
             values, make_covariance(), interval=interval, **DAILY
         )
@@ -409,7 +407,7 @@ def test_an_unknown_coverage_is_not_guessed():
 
 def test_what_has_no_forecast_needs_no_variance():
     values = {**VALUES, "NOPE": np.nan}
-    with pytest.warns(PortfolioWarning, match=r"1 tickers have no view: NOPE"):
+    with pytest.warns(PortfolioWarning, match=r"no view on 1 ticker: NOPE"):
         views = black_litterman_views(
             values, make_covariance(), interval=make_interval(VALUES, 0.02), **DAILY
         )
