@@ -16,6 +16,7 @@ __all__ = [
     "centred_rank",
     "row_deviation",
     "row_mean",
+    "row_power_sums",
     "row_sum",
 ]
 
@@ -35,12 +36,44 @@ def row_sum(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     count : ndarray of shape (n_dates,), dtype float64
         Number of finite values.
     """
+    values, count = _sort(values)
+    return values.sum(axis=1), count
+
+
+def row_power_sums(
+    values: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Sum the finite values of each date, which are not negative, and their squares.
+
+    Parameters
+    ----------
+    values : ndarray of shape (n_dates, n_tickers)
+        Values, 0 or larger; NaN is missing.
+
+    Returns
+    -------
+    total : ndarray of shape (n_dates,)
+        0 where there is no finite value.
+    squares : ndarray of shape (n_dates,)
+        Sum of the squares.
+    count : ndarray of shape (n_dates,), dtype float64
+        Number of finite values.
+    """
+    values, count = _sort(values)
+    # The squares are in order, too: they need not be sorted again.
+    return values.sum(axis=1), (values * values).sum(axis=1), count
+
+
+def _sort(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Sort the finite values of each date, others set to 0, and count them."""
     # The order in memory decides the order of summation, too.
     values = np.array(values, dtype=np.float64, order="C")
     values.sort(axis=1)
     finite = np.isfinite(values)
-    total = np.where(finite, values, 0.0).sum(axis=1)
-    return total, finite.sum(axis=1, dtype=np.float64)
+    count = finite.sum(axis=1, dtype=np.float64)
+    if count.min(initial=0.0) < values.shape[1]:
+        values = np.where(finite, values, 0.0)
+    return values, count
 
 
 @np.errstate(all="ignore")
@@ -99,7 +132,10 @@ def centred_rank(values: np.ndarray) -> np.ndarray:
     """
     ranks = bottleneck.nanrankdata(values, axis=1)
     count = np.isfinite(ranks).sum(axis=1, keepdims=True)
-    return (ranks - 1) / np.where(count >= 2, count - 1, np.nan) - 0.5
+    ranks -= 1
+    ranks /= np.where(count >= 2, count - 1, np.nan)
+    ranks -= 0.5
+    return ranks
 
 
 def by_group(

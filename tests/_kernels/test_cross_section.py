@@ -11,6 +11,7 @@ from skbatch._kernels.cross_section import (
     centred_rank,
     row_deviation,
     row_mean,
+    row_power_sums,
     row_sum,
 )
 
@@ -37,6 +38,18 @@ def test_statistics_are_those_of_pandas(seed):
     np.testing.assert_array_equal(count, frame.count(axis=1))
     np.testing.assert_allclose(row_mean(values), frame.mean(axis=1), 1e-9, 1e-6)
     np.testing.assert_allclose(row_deviation(values), frame.std(axis=1), rtol=1e-9)
+
+
+@patient
+@given(seeds)
+def test_sums_of_squares_are_those_of_the_squares(seed):
+    values = np.abs(random_values(seed))
+    total, squares, count = row_power_sums(values)
+    for actual, expected in zip((total, count), row_sum(values), strict=True):
+        np.testing.assert_array_equal(actual, expected)
+    np.testing.assert_array_equal(squares, row_sum(values**2)[0])
+    expected = (pd.DataFrame(values) ** 2).sum(axis=1)
+    np.testing.assert_allclose(squares, expected, rtol=1e-9)
 
 
 @patient
