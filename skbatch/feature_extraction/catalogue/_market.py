@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from skbatch._kernels.cross_section import row_deviation, row_mean, row_power_sums
+from skbatch._kernels.cross_section import row_deviation, row_mean, row_sum
 from skbatch._kernels.rolling import least_count, window_drawdown
 from skbatch.feature_extraction._context import RowBlock, Universe
 from skbatch.feature_extraction._registry import feature
@@ -106,10 +106,11 @@ def average_correlation(universe: Universe, window: int) -> np.ndarray:
     """
 
     def sums(dates: RowBlock) -> np.ndarray:
-        volatilities = dates.feature(_volatility.volatility, window)
-        return np.stack(row_power_sums(volatilities), axis=1)
+        volatilities = dates.feature(_volatility.volatility, window).astype(float)
+        squares, _ = row_sum(volatilities**2)
+        return np.stack([*row_sum(volatilities), squares], axis=1)
 
-    total, squares, count = universe.across(sums).T
+    total, count, squares = universe.across(sums).T
     variance = universe.rolling(_mean_log_return).variance(window)
     ratio = (count**2 * variance - squares) / (total**2 - squares)
     return np.where(count >= 2, np.clip(ratio, -1.0, 1.0), np.nan)
