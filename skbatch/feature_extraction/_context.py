@@ -377,10 +377,14 @@ class Universe(_Context):
 @np.errstate(over="ignore")
 def store(out: np.ndarray, values: np.ndarray) -> None:
     """Write values as float32, NaN where they are infinite."""
-    values = values.astype(np.float32, copy=False)
+    values = np.asarray(values, dtype=np.float32, order="C")
     infinite = np.isinf(values)
     if infinite.any():
         values = np.where(infinite, np.float32(np.nan), values)
+    if values.ndim == 2 and values.size and out.strides[1] == out.itemsize:
+        # A row is one item, to be copied at once; numpy copies items one by one.
+        row = np.dtype((np.void, values.shape[1] * values.itemsize))
+        out, values = out.view(row), values.view(row)
     out[...] = values
 
 
