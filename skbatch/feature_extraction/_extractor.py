@@ -100,6 +100,10 @@ class SharedFeatureExtractor(TransformerMixin, BaseEstimator):
     itself, have a price. Tickers' own features (returns, volatility, trend,
     oscillators, range, volume) do not depend on any other ticker.
 
+    Blocks of tickers are computed in as many threads as there are cores, or in one
+    inside a joblib worker; the number of threads changes no bit. Functions are called
+    one after the other.
+
     Features count rows, so every row of the period is needed: to have features of some
     dates only, pass all rows, and select from the result. Rows that are missing
     between the fitted ones, after them or among those to transform count as missing

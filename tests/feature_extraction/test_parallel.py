@@ -63,18 +63,13 @@ def test_blocks_are_computed_in_as_many_threads_as_allowed(ohlcv, groups, monkey
     assert 2 <= len(names) <= 3  # one thread may be faster than the other is begun
 
 
-def test_a_worker_uses_its_own_thread_only(ohlcv):
-    started = []
-
-    def count():
-        before = threading.active_count()
-        SharedFeatureExtractor(windows=WINDOWS, cache_size=0).fit_transform(ohlcv)
-        started.append(threading.active_count() - before)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(_threads, "ThreadPoolExecutor", None)  # would fail if used
-        Parallel(n_jobs=2, backend="threading")(delayed(count)() for _ in range(2))
-    assert len(started) == 2
+def test_a_worker_uses_its_own_thread_only(ohlcv, monkeypatch):
+    extractor = SharedFeatureExtractor(windows=WINDOWS, cache_size=0)
+    expected = extractor.fit_transform(ohlcv)
+    monkeypatch.setattr(_threads, "ThreadPoolExecutor", None)  # would fail if used
+    workers = Parallel(n_jobs=2, backend="threading")
+    for frame in workers([delayed(extractor.transform)(ohlcv)] * 2):
+        np.testing.assert_array_equal(cells(frame), cells(expected))
 
 
 def test_the_first_error_of_a_thread_is_raised():
