@@ -1,11 +1,11 @@
 """Statistics over rolling windows of rows, by doubling.
 
 A sum over ``2 k`` rows is a sum over ``k`` rows plus the same sum ``k`` rows earlier,
-and any window is made of a few powers of two. Unlike a running sum, which adds the
-newest row and subtracts the oldest, each result is computed from the rows of its own
-window alone, always in the same order. So it is the same to the last bit wherever the
-table starts, and a huge value leaves no error behind when it leaves the window. All
-windows of one series share its powers of two.
+and any window is a few such steps away from one row. Unlike a running sum, which adds
+the newest row and subtracts the oldest, each result is computed from the rows of its
+own window alone, always in the same order. So it is the same to the last bit wherever
+the table starts, and a huge value leaves no error behind when it leaves the window.
+All windows of one series share the shorter sums that they are made of.
 """
 
 from __future__ import annotations
@@ -16,13 +16,11 @@ __all__ = [
     "central_moments",
     "decayed_sum",
     "difference",
-    "extend_maxima",
-    "extend_sums",
+    "enough",
     "lag",
     "least_count",
     "window_drawdown",
     "window_maximum",
-    "window_mean",
     "window_sum",
 ]
 
@@ -49,7 +47,8 @@ def lag(values: np.ndarray, rows: int) -> np.ndarray:
     ndarray of shape (n_dates, ...)
         Row t holds row t − `rows` of `values`; NaN where there is none.
     """
-    shifted = np.full(values.shape, np.nan)
+    shifted = np.empty(values.shape)
+    shifted[:rows] = np.nan
     if rows < len(values):
         shifted[rows:] = values[: len(values) - rows]
     return shifted
@@ -70,91 +69,78 @@ def difference(values: np.ndarray, rows: int) -> np.ndarray:
     ndarray of shape (n_dates, ...)
         ``values[t] - values[t - rows]``.
     """
-    change = np.full(values.shape, np.nan)
+    change = np.empty(values.shape)
+    change[:rows] = np.nan
     if rows < len(values):
         np.subtract(values[rows:], values[: len(values) - rows], out=change[rows:])
     return change
 
 
-def extend_sums(powers: list[np.ndarray], window: int) -> None:
-    """Append sums over powers of two up to the largest within a window.
-
-    Parameters
-    ----------
-    powers : list of ndarray of shape (n_dates, ...)
-        Element k holds the sums over ``2**k`` rows. The first, the values themselves
-        with missing ones set to 0, must be there. Extended in place.
-    window : int
-        Number of rows, at least 1.
-    """
-    _extend(powers, window, np.add)
-
-
-def extend_maxima(powers: list[np.ndarray], window: int) -> None:
-    """Append maxima over powers of two up to the largest within a window.
-
-    Parameters
-    ----------
-    powers : list of ndarray of shape (n_dates, ...)
-        Element k holds the maxima over ``2**k`` rows. The first, the values
-        themselves with missing ones set to −∞, must be there. Extended in place.
-    window : int
-        Number of rows, at least 1.
-    """
-    _extend(powers, window, np.maximum)
-
-
-def _extend(powers: list[np.ndarray], window: int, combine: np.ufunc) -> None:
-    """Double until the largest power of two within the window is there."""
-    while 2 ** len(powers) <= window:
-        powers.append(_combine_lagged(powers[-1], 2 ** (len(powers) - 1), combine))
-
-
-def _combine_lagged(values: np.ndarray, rows: int, combine: np.ufunc) -> np.ndarray:
-    """Combine values with those some rows earlier, as far as there are any."""
-    if rows >= len(values):
-        return values
-    out = np.empty_like(values)
-    out[:rows] = values[:rows]
-    combine(values[rows:], values[:-rows], out=out[rows:])
-    return out
-
-
-def window_sum(powers: list[np.ndarray], window: int) -> np.ndarray:
+def window_sum(sums: dict[int, np.ndarray], window: int) -> np.ndarray:
     """Sum over the last `window` rows, or over as many as there are.
 
     Parameters
     ----------
-    powers : list of ndarray of shape (n_dates, ...)
-        Sums over powers of two from :func:`extend_sums`.
+    sums : dict of int to ndarray of shape (n_dates, ...)
+        Sums over 1 row, the values themselves with missing ones set to 0, and over
+        any other numbers of rows that were asked for. Extended in place.
     window : int
         Number of rows, at least 1.
 
     Returns
     -------
     ndarray of shape (n_dates, ...)
-        The sums. Do not write to it: it may be one of the powers.
+        The sums. Do not write to it: it is in `sums`.
+
+    Notes
+    -----
+    The order of summation follows from the window alone: halves of an even window,
+    thirds of one that is divisible by three, else the window shorter by one row, and
+    the last row. So the result depends neither on other windows nor on earlier rows.
     """
-    largest = window.bit_length() - 1
-    total, covered = powers[largest], 2**largest
-    is_own = False
-    for power in range(largest - 1, -1, -1):
-        if not window >> power & 1 or covered >= len(total):
-            continue
-        if not is_own:
-            total, is_own = total.copy(), True
-        total[covered:] += powers[power][: len(total) - covered]
-        covered += 2**power
-    return total
+    if window not in sums:
+        if window % 2 == 0:
+            sums[window] = _add_lagged(window_sum(sums, window // 2), window // 2)
+        elif window % 3 == 0 and window > 3:
+            third = window_sum(sums, window // 3)
+            total = _add_lagged(third, window // 3)
+            _add_to(total, third, 2 * window // 3)
+            sums[window] = total
+        else:
+            total = window_sum(sums, window - 1).copy()
+            _add_to(total, sums[1], window - 1)
+            sums[window] = total
+    return sums[window]
 
 
-def window_maximum(powers: list[np.ndarray], window: int) -> np.ndarray:
+def _add_lagged(values: np.ndarray, rows: int) -> np.ndarray:
+    """Add values and those some rows earlier, as far as there are any."""
+    return _combine_lagged(values, rows, np.add)
+
+
+def _add_to(total: np.ndarray, values: np.ndarray, rows: int) -> None:
+    """Add values of some rows earlier, in place."""
+    if rows < len(total):
+        total[rows:] += values[: len(total) - rows]
+
+
+def _combine_lagged(values: np.ndarray, rows: int, combine: np.ufunc) -> np.ndarray:
+    """Combine values with those some rows earlier, as far as there are any."""
+    out = np.empty_like(values)
+    out[:rows] = values[:rows]
+    if rows < len(values):
+        combine(values[rows:], values[:-rows], out=out[rows:])
+    return out
+
+
+def window_maximum(maxima: dict[int, np.ndarray], window: int) -> np.ndarray:
     """Maximum over the last `window` rows, or over as many as there are.
 
     Parameters
     ----------
-    powers : list of ndarray of shape (n_dates, ...)
-        Maxima over powers of two from :func:`extend_maxima`.
+    maxima : dict of int to ndarray of shape (n_dates, ...)
+        Maxima over 1 row, the values themselves with missing ones set to −∞, and over
+        powers of two that were needed. Extended in place.
     window : int
         Number of rows, at least 1.
 
@@ -162,13 +148,18 @@ def window_maximum(powers: list[np.ndarray], window: int) -> np.ndarray:
     -------
     ndarray of shape (n_dates, ...)
         The maxima; −∞ where all values are missing. Do not write to it: it may be
-        one of the powers.
+        in `maxima`.
     """
-    largest = window.bit_length() - 1
-    rest = window - 2**largest
-    if not rest:
-        return powers[largest]
-    return _combine_lagged(powers[largest], rest, np.maximum)
+    largest = 1
+    while 2 * largest <= window:
+        if 2 * largest not in maxima:
+            maxima[2 * largest] = _combine_lagged(maxima[largest], largest, np.maximum)
+        largest *= 2
+    # A row that is compared twice changes no maximum.
+    rest = window - largest
+    return (
+        _combine_lagged(maxima[largest], rest, np.maximum) if rest else maxima[largest]
+    )
 
 
 def window_drawdown(log_returns: np.ndarray, window: int) -> np.ndarray:
@@ -214,11 +205,13 @@ def decayed_sum(values: np.ndarray, decay: float) -> np.ndarray:
         exponentially weighted mean.
     """
     total = np.where(np.isnan(values), 0.0, values)
+    longer = np.empty_like(total)
     rows, end = 1, decay_rows(decay)
     while rows < min(end, len(values)):
-        longer = total.copy()
-        longer[rows:] += decay**rows * total[:-rows]
-        total, rows = longer, 2 * rows
+        longer[:rows] = total[:rows]
+        np.multiply(total[:-rows], decay**rows, out=longer[rows:])
+        longer[rows:] += total[rows:]
+        total, longer, rows = longer, total, 2 * rows
     return total
 
 
@@ -258,41 +251,34 @@ def least_count(window: int, at_least: int = 2) -> int:
     return max(at_least, (window + 1) // 2)
 
 
-@np.errstate(all="ignore")
-def window_mean(total: np.ndarray, count: np.ndarray, least: int) -> np.ndarray:
-    """Mean of a window from its sum and count.
+def enough(count: np.ndarray, least: int) -> np.ndarray:
+    """Blank out numbers of values that are too small for a statistic.
 
     Parameters
     ----------
-    total : ndarray of shape (n_dates, ...)
-        Sums of the finite values.
     count : ndarray of shape (n_dates, ...)
         Number of finite values.
     least : int
-        Number below which the mean is NaN.
+        Number below which the statistic is NaN.
 
     Returns
     -------
     ndarray of shape (n_dates, ...)
-        The means.
+        The numbers, NaN where they are too small: what is divided by them is, too.
     """
-    return np.where(count >= least, total / count, np.nan)
+    return np.where(count >= least, count, np.nan)
 
 
 @np.errstate(all="ignore")
-def central_moments(
-    count: np.ndarray, *sums: np.ndarray, least: int
-) -> tuple[np.ndarray, ...]:
+def central_moments(count: np.ndarray, *sums: np.ndarray) -> tuple[np.ndarray, ...]:
     r"""Central moments of a window from its sums of powers.
 
     Parameters
     ----------
     count : ndarray of shape (n_dates, ...)
-        Number n of finite values.
+        Number n of finite values, NaN where the moments shall be NaN.
     *sums : ndarray of shape (n_dates, ...)
         Sums of the values, their squares and, optionally, their cubes.
-    least : int
-        Number of values below which the moments are NaN.
 
     Returns
     -------
@@ -302,11 +288,19 @@ def central_moments(
         is exactly 0: what is smaller than the rounding error of the sum of squares
         is noise. The third is NaN where it would be noise.
     """
-    count = np.where(count >= least, count, np.nan)
-    mean, square = sums[0] / count, sums[1] / count
-    second = square - mean * mean
-    second = np.where(second <= _SQUARES_NOISE * square, second * 0.0, second)
+    mean, second = sums[0] / count, sums[1] / count
+    # Few arrays, written again and again, stay in the processor's cache.
+    noise, squared = _SQUARES_NOISE * second, mean * mean
+    second -= squared
+    is_noise = second <= noise
+    if is_noise.any():
+        np.multiply(second, 0.0, out=second, where=is_noise)
     if len(sums) == 2:
         return (second,)
-    third = sums[2] / count - mean * (3.0 * second + mean * mean)
-    return second, np.where(second <= _CUBES_NOISE * mean * mean, np.nan, third)
+    third = np.multiply(second, 3.0, out=noise)
+    third += squared
+    third *= mean
+    np.subtract(np.divide(sums[2], count, out=mean), third, out=third)
+    squared *= _CUBES_NOISE
+    np.copyto(third, np.nan, where=second <= squared)
+    return second, third

@@ -8,13 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from skbatch.feature_extraction._context import Universe, compute_block
-from skbatch.feature_extraction._engine import (
-    call,
-    fill_shared,
-    make_universe,
-    store,
-)
+from skbatch.feature_extraction._context import Universe, store
+from skbatch.feature_extraction._engine import call, fill_shared, make_universe
 from skbatch.feature_extraction._inputs import Function
 from skbatch.feature_extraction._plan import FeaturePlan
 from skbatch.feature_extraction._registry import Feature
@@ -29,19 +24,18 @@ class BatchRecipe:
     Attributes
     ----------
     universe : Universe
-        These tickers, with the series of all tickers that their features need.
+        These tickers, with the series of all tickers that their features need, and
+        the rows that are wanted.
     names : list of str
         Ticker features to compute.
     own : list of Feature
         Those of them that are computed from a ticker's own prices and these series.
-    by_name : dict of str to ndarray of shape (n_dates, n_tickers)
+    by_name : dict of str to ndarray of shape (n_rows, n_tickers)
         The others, computed beside all tickers.
     columns : Index
         Names of the columns of the frame.
     index : Index
         Dates of the rows of the frame.
-    rows : ndarray of int
-        Which of the computed rows these are.
     """
 
     universe: Universe
@@ -50,34 +44,32 @@ class BatchRecipe:
     by_name: dict[str, np.ndarray]
     columns: pd.Index
     index: pd.Index
-    rows: np.ndarray
 
-    def frame(self, shared: np.ndarray) -> pd.DataFrame:
+    def frame(self, shared: np.ndarray, n_jobs: int | None = 1) -> pd.DataFrame:
         """Compute the features of the batch.
 
         Parameters
         ----------
-        shared : ndarray of shape (n_dates, n_shared)
+        shared : ndarray of shape (n_rows, n_shared)
             The columns that all tickers share.
+        n_jobs : int, default=1
+            Threads to use; None for all cores, or one inside a joblib worker. With
+            one, as many batches can be computed at once as there are cores.
 
         Returns
         -------
         DataFrame of shape (n_rows, n_columns), dtype float32
             Columns of the batch's tickers, then those that all share.
         """
-        n_dates, width = self.universe.close.shape
+        n_rows, width = len(self.index), self.universe.close.shape[1]
         n_own = len(self.names) * width
-        out = np.empty((n_dates, n_own + shared.shape[1]), dtype=np.float32)
+        out = np.empty((n_rows, n_own + shared.shape[1]), dtype=np.float32)
         out[:, n_own:] = shared
-        by_name = out[:, :n_own].reshape(n_dates, len(self.names), width)
+        by_name = out[:, :n_own].reshape(n_rows, len(self.names), width)
         places = {name: by_name[:, i] for i, name in enumerate(self.names)}
         for name, values in self.by_name.items():
             places[name][...] = values
-        for block, place in self.universe.blocks():
-            for feature in self.own:
-                compute_block(feature, block, places[feature.name][:, place])
-        if len(self.rows) < n_dates:
-            out = out[self.rows]
+        self.universe.compute({f: places[f.name] for f in self.own}, n_jobs)
         return pd.DataFrame(out, self.index, self.columns, copy=False)
 
 
@@ -97,7 +89,7 @@ class BatchRecipes:
 
     Attributes
     ----------
-    shared : ndarray of shape (n_dates, n_shared)
+    shared : ndarray of shape (n_rows, n_shared)
         The columns that all tickers share.
     """
 
@@ -114,20 +106,19 @@ class BatchRecipes:
     ) -> None:
         self.plan = plan
         self.index = index
-        self.rows = rows
         self.chosen = None if names is None else list(names)
         self.names = list(plan.ticker_names) if names is None else list(names)
         self.own = self._features("ticker")
-        self.universe = make_universe(panel, groups)
+        self.universe = make_universe(panel, groups, rows)
         self.by_name: dict[str, np.ndarray] = {}
         self._compute_cross_sections()
         for name in plan.ticker_functions:
             if name in self.names:
-                values = np.empty(self.universe.close.shape, dtype=np.float32)
-                store(values, call(name, functions, panel, plan))
-                self.by_name[name] = values
+                self.by_name[name] = self._empty()
+                values = call(name, functions, panel, plan)
+                store(self.by_name[name], values[self.universe.rows])
         n_market = 0 if names is not None else len(plan.market_names)
-        self.shared = np.empty((len(panel), n_market), dtype=np.float32)
+        self.shared = np.empty((self.universe.n_wanted, n_market), dtype=np.float32)
         if n_market:
             args = plan, self.universe, panel, functions, market_data
             fill_shared(*args, self.shared)
@@ -141,18 +132,18 @@ class BatchRecipes:
             if feature.entry.scope == scope and feature.name in self.names
         ]
 
-    @np.errstate(all="ignore")
+    def _empty(self) -> np.ndarray:
+        """Make room for a feature of all tickers."""
+        shape = self.universe.n_wanted, len(self.plan.tickers)
+        return np.empty(shape, dtype=np.float32)
+
     def _compute_cross_sections(self) -> None:
         """Compute what compares all tickers of a date."""
-        for feature in self._features("cross_section"):
-            values = np.empty(self.universe.close.shape, dtype=np.float32)
-            store(values, feature.compute(self.universe))
+        wanted = {feature: self._empty() for feature in self._features("cross_section")}
+        self.universe.compare(wanted)
+        for feature, values in wanted.items():
             self.by_name[feature.name] = values
-        # One ticker's features ask for every series of the universe that any needs.
-        block, _ = next(self.universe.blocks(np.array([0])))
-        out = np.empty(block.close.shape, dtype=np.float32)
-        for feature in self.own:
-            compute_block(feature, block, out)
+        self.universe.prepare(self.own)
 
     def recipe(self, tickers: np.ndarray, extra: Sequence[str]) -> BatchRecipe:
         """Write down what the features of some tickers are computed from.
@@ -173,7 +164,6 @@ class BatchRecipes:
             {name: values[:, tickers] for name, values in self.by_name.items()},
             pd.Index([*plan.columns(names, self.chosen), *extra]),
             self.index,
-            self.rows,
         )
 
     def recipes(

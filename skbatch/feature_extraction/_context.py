@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from skbatch.feature_extraction._registry import Feature, entry_of
-from skbatch.feature_extraction._rolling import Rolling
+from skbatch.feature_extraction._rolling import Presence, Rolling
+from skbatch.panel._threads import for_each
 
-__all__ = ["TickerBlock", "Universe", "compute_block"]
+__all__ = ["RowBlock", "TickerBlock", "Universe", "store"]
 
-# Series of half a megabyte keep the temporaries of a feature in the processor's cache,
-# and bound the memory of all the series that a block shares.
+# Small series keep the temporaries of a feature in the processor's cache, and bound
+# the memory of all the series that a block shares, of which each thread has its own.
 _BLOCK_CELLS = 2**16
+# Rows of so many values fill whole lines of the cache when they are written.
+_LINE_CELLS = 16
+# How many kinds of presence blocks share; a few if no value is missing.
+_MOST_PRESENCES = 8
 
 SeriesFunction = Callable[..., Any]
 
@@ -27,6 +32,7 @@ class _Context:
         self.fields = fields
         self._series: dict[tuple[Any, ...], Any] = {}
         self._rolling: dict[SeriesFunction, Rolling] = {}
+        self._presences: list[Presence] = []
 
     @property
     def close(self) -> np.ndarray:
@@ -43,8 +49,17 @@ class _Context:
     def rolling(self, series: SeriesFunction) -> Rolling:
         """Give the rolling statistics of a series of this context."""
         if series not in self._rolling:
-            self._rolling[series] = Rolling(self.get(series))
+            self._rolling[series] = Rolling(self.get(series), self.presence)
         return self._rolling[series]
+
+    def presence(self, finite: np.ndarray) -> Presence:
+        """Give the presence of values, one for all series that have the same."""
+        for presence in self._presences:
+            if np.array_equal(presence.finite, finite):
+                return presence
+        presence = Presence(finite)
+        self._presences.append(presence)
+        return presence
 
 
 class TickerBlock(_Context):
@@ -67,7 +82,69 @@ class TickerBlock(_Context):
         )
         self.universe = universe
         self.columns = columns
-        self.missing = np.isnan(self.close)
+        self._presences.extend(universe.common)
+        self._asked: set[tuple[Any, ...]] = set()
+        missing = np.isnan(self.close[universe.rows])
+        self._missing = missing if missing.any() else None
+
+    def get(self, series: SeriesFunction, *arguments: int) -> Any:
+        """Compute a series of this context, once."""
+        self._asked.add((series, *arguments))
+        return super().get(series, *arguments)
+
+    def rolling(self, series: SeriesFunction) -> Rolling:
+        """Give the rolling statistics of a series of this context."""
+        self._asked.add((series,))
+        return super().rolling(series)
+
+    def presence(self, finite: np.ndarray) -> Presence:
+        """Give the presence of values, with other blocks' where none is missing."""
+        n_known = len(self._presences)
+        presence = super().presence(finite)
+        if len(self._presences) > n_known:
+            self.universe.share(presence)
+        return presence
+
+    def asked(self) -> set[tuple[Any, ...]]:
+        """Tell which series were asked for since this was asked."""
+        asked, self._asked = self._asked, set()
+        return asked
+
+    def release(self, series: set[tuple[Any, ...]]) -> None:
+        """Give back the memory of series that are not asked for again."""
+        for key in series:
+            self._series.pop(key, None)
+            self._rolling.pop(key[0], None)
+
+    def compute(self, feature: Feature, out: np.ndarray) -> None:
+        """Write the wanted rows of a feature; NaN where it is infinite, or no price."""
+        with np.errstate(all="ignore"):
+            # What lies together in memory is mended before it is scattered.
+            values = feature.compute(self)[self.universe.rows].astype(np.float32)
+        if self._missing is not None:
+            np.copyto(values, np.nan, where=self._missing)
+        store(out, values)
+
+
+class RowBlock:
+    """Some of the wanted dates, with the features of all tickers.
+
+    Parameters
+    ----------
+    universe : Universe
+        All dates.
+    rows : slice
+        Which of the wanted dates.
+    """
+
+    def __init__(self, universe: Universe, rows: slice) -> None:
+        self.groups = universe.groups
+        self._universe = universe
+        self._rows = rows
+
+    def feature(self, function: SeriesFunction, window: int) -> np.ndarray:
+        """Give a ticker feature, `(n_rows, n_tickers)` of float32."""
+        return self._universe.feature(function, window)[self._rows]
 
 
 class Universe(_Context):
@@ -81,6 +158,8 @@ class Universe(_Context):
         Dates of the rows, if the panel has dates.
     groups : ndarray of shape (n_tickers,), dtype int, or None
         Number of each ticker's group, negative for none.
+    rows : ndarray of int, default=None
+        Rows whose features are wanted, in their order; None for all.
     """
 
     def __init__(
@@ -88,45 +167,178 @@ class Universe(_Context):
         fields: dict[str, np.ndarray],
         dates: pd.DatetimeIndex | None = None,
         groups: np.ndarray | None = None,
+        rows: np.ndarray | None = None,
     ) -> None:
         super().__init__(
             {name: np.ascontiguousarray(values) for name, values in fields.items()}
         )
         self.dates = dates
         self.groups = groups
+        self.rows = slice(None) if rows is None else _as_slice(rows)
+        self.common: list[Presence] = []
         self._features: dict[Feature, np.ndarray] = {}
 
-    def blocks(
-        self, tickers: np.ndarray | None = None
-    ) -> Iterator[tuple[TickerBlock, slice]]:
-        """Cut the universe, or some of its tickers, into blocks with their places."""
+    @property
+    def n_wanted(self) -> int:
+        """Number of rows that are wanted."""
+        return len(self.close[self.rows, 0])
+
+    def compute(
+        self, wanted: Mapping[Feature, np.ndarray], n_jobs: int | None = None
+    ) -> None:
+        """Write features of tickers, `(n_wanted, n_tickers)`.
+
+        Parameters
+        ----------
+        wanted : dict of Feature to ndarray of shape (n_wanted, n_tickers)
+            Where to write each of them.
+        n_jobs : int, default=None
+            Threads to use; None for all cores, or one inside a joblib worker.
+        """
+        if not wanted:
+            return
+        done = self.prepare(wanted)
         n_dates, n_tickers = self.close.shape
         width = max(1, _BLOCK_CELLS // n_dates)
-        n_chosen = n_tickers if tickers is None else len(tickers)
-        for start in range(0, n_chosen, width):
-            place = slice(start, min(start + width, n_chosen))
-            columns = place if tickers is None else tickers[place]
-            yield TickerBlock(self, columns), place
+        if width > _LINE_CELLS:
+            width -= width % _LINE_CELLS
+
+        def compute_block(place: slice) -> None:
+            block = TickerBlock(self, place)
+            for feature, values in wanted.items():
+                block.compute(feature, values[:, place])
+                block.release(done[feature])
+
+        for_each(compute_block, _places(n_tickers, width), n_jobs)
+
+    def prepare(self, features: Iterable[Feature]) -> dict[Feature, set[Any]]:
+        """Compute the series of all tickers that features of single ones need.
+
+        Parameters
+        ----------
+        features : iterable of Feature
+            The features, in the order in which they will be computed.
+
+        Returns
+        -------
+        dict of Feature to set
+            The block's series that no feature after this one asks for.
+        """
+        # Those of one ticker ask for every series of the universe that any needs.
+        # Later, threads and other processes find them.
+        block = TickerBlock(self, slice(0, 1))
+        out = np.empty((self.n_wanted, 1), dtype=np.float32)
+        last: dict[Any, Feature] = {}
+        done: dict[Feature, set[Any]] = {}
+        for feature in features:
+            block.compute(feature, out)
+            last.update(dict.fromkeys(block.asked(), feature))
+            done[feature] = set()
+        for series, feature in last.items():
+            done[feature].add(series)
+        return done
+
+    def compare(self, wanted: Mapping[Feature, np.ndarray]) -> None:
+        """Write features that compare tickers, `(n_wanted, n_tickers)`.
+
+        Parameters
+        ----------
+        wanted : dict of Feature to ndarray of shape (n_wanted, n_tickers)
+            Where to write each of them.
+        """
+
+        def compare_rows(rows: slice) -> None:
+            block = RowBlock(self, rows)
+            for feature, values in wanted.items():
+                with np.errstate(all="ignore"):
+                    store(values[rows], feature.compute(block))
+
+        if wanted:
+            self._for_rows(compare_rows)
+
+    def across(self, statistic: Callable[[RowBlock], np.ndarray]) -> np.ndarray:
+        """Compute statistics of all tickers' features.
+
+        Parameters
+        ----------
+        statistic : callable
+            Takes some of the wanted dates, and returns one value a date, or several:
+            `(n_rows, ...)`.
+
+        Returns
+        -------
+        ndarray of shape (n_dates, ...)
+            The values; NaN where they are not wanted.
+        """
+        parts: dict[int, np.ndarray] = {}
+
+        def compute_rows(rows: slice) -> None:
+            with np.errstate(all="ignore"):
+                parts[rows.start] = statistic(RowBlock(self, rows))
+
+        self._for_rows(compute_rows)
+        values = np.concatenate([parts[start] for start in sorted(parts)])
+        out = np.full((len(self.close), *values.shape[1:]), np.nan)
+        out[self.rows] = values
+        return out
+
+    def _for_rows(self, function: Callable[[slice], None]) -> None:
+        """Call a function with all wanted rows, some by some."""
+        # The features that the first row asks for are there when threads ask for them.
+        first = slice(0, 1)
+        function(first)
+        height = max(1, _BLOCK_CELLS // self.close.shape[1])
+        for_each(function, _places(self.n_wanted, height))
+
+    def by_date(self, statistic: Callable[[Any], np.ndarray]) -> np.ndarray:
+        """Compute a statistic of all tickers' series, on all dates.
+
+        Parameters
+        ----------
+        statistic : callable
+            Takes a context of some dates, and returns one value a date. It may look
+            back one row.
+
+        Returns
+        -------
+        ndarray of shape (n_dates,)
+            The values.
+        """
+        n_dates, n_tickers = self.close.shape
+        out = np.empty(n_dates)
+
+        def compute_rows(rows: slice) -> None:
+            before = min(rows.start, 1)
+            part = slice(rows.start - before, rows.stop)
+            context = _Context({name: v[part] for name, v in self.fields.items()})
+            with np.errstate(all="ignore"):
+                out[rows] = statistic(context)[before:]
+
+        height = max(1, _BLOCK_CELLS // n_tickers)
+        for_each(compute_rows, _places(n_dates, height))
+        return out
 
     def feature(self, function: SeriesFunction, window: int) -> np.ndarray:
-        """Give a ticker feature of all tickers, `(n_dates, n_tickers)` of float32."""
+        """Give a ticker feature of all tickers, `(n_wanted, n_tickers)` of float32."""
         wanted = Feature(entry_of(function), window)
         if wanted not in self._features:
-            values = np.empty(self.close.shape, dtype=np.float32)
-            for block, place in self.blocks():
-                compute_block(wanted, block, values[:, place])
+            shape = self.n_wanted, self.close.shape[1]
+            values = np.empty(shape, dtype=np.float32)
+            self.compute({wanted: values})
             self._features[wanted] = values
         return self._features[wanted]
 
-    def keep(self, feature: Feature, values: np.ndarray) -> None:
-        """Remember a feature that was computed already."""
-        self._features[feature] = values
+    def keep(self, features: Mapping[Feature, np.ndarray]) -> None:
+        """Remember features that were computed already."""
+        self._features.update(features)
 
     def forget(self) -> None:
         """Give back the memory of features and series of single tickers."""
         self._features.clear()
         self._series = self._common_series()
         self._rolling.clear()
+        self._presences.clear()
+        self.common.clear()
 
     def part(self, tickers: np.ndarray) -> Universe:
         """Take some tickers, with what is known of all of them together.
@@ -144,8 +356,14 @@ class Universe(_Context):
         """
         fields = {name: values[:, tickers] for name, values in self.fields.items()}
         part = Universe(fields, self.dates)
+        part.rows = self.rows
         part._series = self._common_series()
         return part
+
+    def share(self, presence: Presence) -> None:
+        """Show a presence to later blocks, if all of its tickers have the same."""
+        if presence.is_common and len(self.common) < _MOST_PRESENCES:
+            self.common.append(presence)
 
     def _common_series(self) -> dict[tuple[Any, ...], Any]:
         """Find the series with one value a date."""
@@ -156,8 +374,27 @@ class Universe(_Context):
         }
 
 
-def compute_block(feature: Feature, block: TickerBlock, out: np.ndarray) -> None:
-    """Write one feature of a block; NaN where it is not finite, or has no price."""
-    with np.errstate(all="ignore"):
-        out[...] = feature.compute(block)
-        np.copyto(out, np.nan, where=block.missing | np.isinf(out))
+@np.errstate(over="ignore")
+def store(out: np.ndarray, values: np.ndarray) -> None:
+    """Write values as float32, NaN where they are infinite."""
+    values = np.asarray(values, dtype=np.float32, order="C")
+    infinite = np.isinf(values)
+    if infinite.any():
+        values = np.where(infinite, np.float32(np.nan), values)
+    if values.ndim == 2 and values.size and out.strides[1] == out.itemsize:
+        # A row is one item, to be copied at once; numpy copies items one by one.
+        row = np.dtype((np.void, values.shape[1] * values.itemsize))
+        out, values = out.view(row), values.view(row)
+    out[...] = values
+
+
+def _places(number: int, width: int) -> list[slice]:
+    """Cut a number of rows or columns into blocks."""
+    return [slice(at, min(at + width, number)) for at in range(0, number, width)]
+
+
+def _as_slice(rows: np.ndarray) -> slice | np.ndarray:
+    """Write consecutive rows as a slice, which copies nothing."""
+    if len(rows) and (np.diff(rows) == 1).all():
+        return slice(int(rows[0]), int(rows[-1]) + 1)
+    return rows

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from skbatch.exceptions import PanelError
-from skbatch.feature_extraction._context import Universe, compute_block
+from skbatch.feature_extraction._context import Universe, store
 from skbatch.feature_extraction._inputs import (
     Function,
     call_function,
@@ -17,7 +17,7 @@ from skbatch.feature_extraction._inputs import (
 from skbatch.feature_extraction._plan import FeaturePlan
 from skbatch.panel import panel_fields
 
-__all__ = ["call", "compute_features", "fill_shared", "make_universe", "store"]
+__all__ = ["call", "compute_features", "fill_shared", "make_universe"]
 
 
 def compute_features(
@@ -26,6 +26,7 @@ def compute_features(
     functions: Mapping[str, Function],
     market_data: pd.DataFrame | None = None,
     groups: np.ndarray | None = None,
+    rows: np.ndarray | None = None,
 ) -> np.ndarray:
     """Compute the features of a panel.
 
@@ -41,21 +42,25 @@ def compute_features(
         The user's market series, filled forward.
     groups : ndarray of shape (n_tickers,), dtype int, default=None
         Number of each ticker's group, negative for none.
+    rows : ndarray of int, default=None
+        Rows of the panel that are wanted; the others are only looked back on. None
+        takes all.
 
     Returns
     -------
-    ndarray of shape (n_dates, n_columns), dtype float32, C order
+    ndarray of shape (n_rows, n_columns), dtype float32, C order
         All columns of the plan.
     """
-    out = np.empty((len(panel), plan.n_columns), dtype=np.float32)
+    universe = make_universe(panel, groups, rows)
+    out = np.empty((universe.n_wanted, plan.n_columns), dtype=np.float32)
     width = len(plan.tickers)
     own = out[:, : width * len(plan.ticker_names)]
-    by_name = own.reshape(len(panel), len(plan.ticker_names), width)
+    by_name = own.reshape(len(out), len(plan.ticker_names), width)
     shared = out[:, own.shape[1] :]
-    universe = make_universe(panel, groups)
     _fill_built_in(plan, universe, by_name)
     for number, name in enumerate(plan.ticker_functions, len(plan.ticker_features)):
-        store(by_name[:, number], call(name, functions, panel, plan))
+        values = call(name, functions, panel, plan)
+        store(by_name[:, number], values[universe.rows])
     fill_shared(plan, universe, panel, functions, market_data, shared)
     return out
 
@@ -69,35 +74,33 @@ def fill_shared(
     market_data: pd.DataFrame | None,
     shared: np.ndarray,
 ) -> None:
-    """Compute what all tickers share, `(n_dates, n_shared)`."""
+    """Compute what all tickers share, `(n_wanted, n_shared)`."""
+    rows = universe.rows
     for number, feature in enumerate(plan.market_features):
-        store(shared[:, number], feature.compute(universe))
+        store(shared[:, number], feature.compute(universe)[rows])
     for number, name in enumerate(plan.market_functions, len(plan.market_features)):
-        store(shared[:, number], call(name, functions, panel, plan))
+        store(shared[:, number], call(name, functions, panel, plan)[rows])
     if market_data is not None:
         first = len(plan.market_features) + len(plan.market_functions)
-        store(shared[:, first:], join_market_data(market_data, panel.index))
+        store(shared[:, first:], join_market_data(market_data, panel.index)[rows])
 
 
-def make_universe(panel: pd.DataFrame, groups: np.ndarray | None) -> Universe:
+def make_universe(
+    panel: pd.DataFrame, groups: np.ndarray | None, rows: np.ndarray | None
+) -> Universe:
     """Gather what built-in features are computed from."""
     dates = panel.index if isinstance(panel.index, pd.DatetimeIndex) else None
-    return Universe(panel_fields(panel), dates, groups)
+    return Universe(panel_fields(panel), dates, groups, rows)
 
 
-@np.errstate(all="ignore")
 def _fill_built_in(plan: FeaturePlan, universe: Universe, by_name: np.ndarray) -> None:
     """Compute the tickers' built-in features: of blocks, then across tickers."""
-    numbers = {feature: i for i, feature in enumerate(plan.ticker_features)}
-    own = {f: by_name[:, i] for f, i in numbers.items() if f.entry.scope == "ticker"}
-    for block, place in universe.blocks():
-        for feature, values in own.items():
-            compute_block(feature, block, values[:, place])
-    for feature, values in own.items():
-        universe.keep(feature, values)
-    for feature, number in numbers.items():
-        if feature.entry.scope == "cross_section":
-            store(by_name[:, number], feature.compute(universe))
+    places = {feature: by_name[:, i] for i, feature in enumerate(plan.ticker_features)}
+    own = {f: out for f, out in places.items() if f.entry.scope == "ticker"}
+    universe.compute(own)
+    universe.keep(own)
+    others = {f: out for f, out in places.items() if f.entry.scope == "cross_section"}
+    universe.compare(others)
 
 
 def call(
@@ -112,10 +115,3 @@ def call(
             "Return one kind whatever the rows."
         )
     return values
-
-
-@np.errstate(over="ignore")
-def store(out: np.ndarray, values: np.ndarray) -> None:
-    """Write values, NaN where they are infinite."""
-    out[...] = values
-    np.copyto(out, np.nan, where=np.isinf(out))

@@ -100,6 +100,10 @@ class SharedFeatureExtractor(TransformerMixin, BaseEstimator):
     itself, have a price. Tickers' own features (returns, volatility, trend,
     oscillators, range, volume) do not depend on any other ticker.
 
+    Blocks of tickers are computed in as many threads as there are cores, or in one
+    inside a joblib worker; the number of threads changes no bit. Functions are called
+    one after the other.
+
     Features count rows, so every row of the period is needed: to have features of some
     dates only, pass all rows, and select from the result. Rows that are missing
     between the fitted ones, after them or among those to transform count as missing
@@ -266,7 +270,7 @@ class SharedFeatureExtractor(TransformerMixin, BaseEstimator):
         extra = extra or {}
         recipes, shared = self.batch_recipes(X, batches, names=names, extra=extra)
         for recipe in recipes:
-            frame = recipe.frame(shared)
+            frame = recipe.frame(shared, n_jobs=None)
             del recipe
             yield frame
             # So that one batch is gone before the next is computed.
@@ -292,7 +296,7 @@ class SharedFeatureExtractor(TransformerMixin, BaseEstimator):
         recipes : iterator of BatchRecipe
             One for each batch; ``recipe.frame(shared)`` computes its frame, in any
             process.
-        shared : ndarray of shape (n_dates, n_shared), dtype float32
+        shared : ndarray of shape (n_rows, n_shared), dtype float32
             Columns that all tickers share, for all recipes.
         """
         check_is_fitted(self)
@@ -310,9 +314,9 @@ class SharedFeatureExtractor(TransformerMixin, BaseEstimator):
             X.index,
             rows,
         )
-        more = np.full((len(panel), len(extra or {})), np.nan, dtype=np.float32)
+        more = np.empty((len(rows), len(extra or {})), dtype=np.float32)
         for number, column in enumerate((extra or {}).values()):
-            more[rows, number] = column
+            more[:, number] = column
         chosen = [np.array([numbers[t] for t in batch]) for batch in batches]
         shared = np.hstack([recipes.shared, more])
         return recipes.recipes(chosen, list(extra or {})), shared
@@ -422,10 +426,8 @@ class SharedFeatureExtractor(TransformerMixin, BaseEstimator):
 
         def compute() -> pd.DataFrame:
             values = compute_features(
-                self.plan_, panel, self.functions_, market_data, self.groups_
+                self.plan_, panel, self.functions_, market_data, self.groups_, rows
             )
-            if len(rows) < len(panel):
-                values = values[rows]
             return pd.DataFrame(values, copy=False)
 
         key = self._key(panel, rows, market_data)
@@ -452,7 +454,8 @@ class SharedFeatureExtractor(TransformerMixin, BaseEstimator):
         """Give features the container of the panel."""
         if not isinstance(X, pd.DataFrame):
             return np.array(frame.to_numpy())
-        frame.index, frame.columns = X.index, pd.Index(self.plan_.columns())
+        # A view, so that who names the columns does not name those of other frames.
+        frame.index, frame.columns = X.index, self.plan_.index.view()
         return frame
 
     def __sklearn_tags__(self) -> Any:

@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 import skbatch.feature_extraction.catalogue  # noqa: F401  registers the features
 from skbatch.exceptions import format_tickers
@@ -83,12 +84,27 @@ class FeaturePlan:
 
         Of some `names` only, without the latter.
         """
+        if tickers is None and names is None:
+            return self.index.to_numpy(copy=True)
         tickers = self.tickers if tickers is None else tickers
+        return self._join(tickers, names)
+
+    @cached_property
+    def index(self) -> pd.Index:
+        """Names of all columns, made once."""
+        return pd.Index(self._join(self.tickers, None))
+
+    def _join(self, tickers: Sequence[str], names: Sequence[str] | None) -> np.ndarray:
+        """Name columns."""
         chosen = self.ticker_names if names is None else names
-        own = [join_column(t, name) for name in chosen for t in tickers]
+        own = [join_column(ticker, name) for name in chosen for ticker in tickers]
         shared = [join_column(MARKET, name) for name in self.market_names]
         shared = shared if names is None else []
         return np.array(own + shared, dtype=object)
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Names are made again sooner than they are read from a file.
+        return {name: v for name, v in self.__dict__.items() if name != "index"}
 
 
 def check_windows(windows: Any) -> tuple[int, ...]:

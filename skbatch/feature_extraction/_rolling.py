@@ -2,22 +2,106 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Hashable
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
 from skbatch._kernels.rolling import (
     central_moments,
     decayed_sum,
-    extend_maxima,
-    extend_sums,
+    enough,
     least_count,
     window_maximum,
-    window_mean,
     window_sum,
 )
 
-__all__ = ["Rolling"]
+__all__ = ["Presence", "Rolling"]
+
+
+class Presence:
+    """Which values are there, and how many in each window.
+
+    Series whose values are missing at the same places share it. Threads may, too: at
+    worst, two of them compute the same numbers.
+
+    Parameters
+    ----------
+    finite : ndarray of shape (n_dates, ...), dtype bool
+        Whether a value is finite.
+
+    Attributes
+    ----------
+    distinct : ndarray of shape (n_dates, ...) or (n_dates, 1)
+        The same, of one column if all columns are alike. Numbers that follow from it
+        are computed for one column, too.
+    """
+
+    def __init__(self, finite: np.ndarray) -> None:
+        self.finite = self.distinct = finite
+        if finite.ndim == 2 and (finite == finite[:, :1]).all():
+            self.distinct = finite[:, :1]
+        self._counts: dict[int, np.ndarray] = {}
+        self._known: dict[Hashable, Any] = {}
+
+    @property
+    def is_common(self) -> bool:
+        """Whether all columns are alike."""
+        return self.distinct.size < self.finite.size
+
+    def get(self, key: Hashable, compute: Callable[[], Any]) -> Any:
+        """Compute what follows from this presence, once."""
+        if key not in self._known:
+            self._known[key] = compute()
+        return self._known[key]
+
+    def expand(self, values: np.ndarray) -> np.ndarray:
+        """Repeat one column for all that are alike."""
+        # Arithmetic with a column that numpy has to broadcast takes twice the time.
+        return np.ascontiguousarray(np.broadcast_to(values, self.finite.shape))
+
+    def count(self, window: int) -> np.ndarray:
+        """Count the finite values, for each distinct column."""
+        if not self._counts:
+            self._counts = {1: self.distinct.astype(np.float64)}
+        return window_sum(self._counts, window)
+
+    def enough(self, window: int, at_least: int = 2) -> np.ndarray:
+        """Count the finite values, NaN with less than half a window of them."""
+        least = least_count(window, at_least)
+        key = "enough", window, least
+        return self.get(key, lambda: self.expand(enough(self.count(window), least)))
+
+    def gap(self, window: int) -> np.ndarray:
+        """Give NaN with less than half a window of finite values, else 0."""
+        return self.get(("gap", window), lambda: 0.0 * self.enough(window))
+
+    def correction(self, window: int, ddof: int) -> np.ndarray:
+        """Give what makes an unbiased variance of the second moment."""
+
+        def compute() -> np.ndarray:
+            count = self.enough(window, ddof + 1)
+            return count / (count - ddof)
+
+        return self.get(("correction", window, ddof), compute)
+
+    def skewness_correction(self, window: int) -> np.ndarray:
+        """Give what makes the skewness of the ratio of moments."""
+
+        def compute() -> np.ndarray:
+            count = self.enough(window, 3)
+            return np.sqrt(count * (count - 1)) / (count - 2)
+
+        return self.get(("skewness", window), compute)
+
+    def weight(self, decay: float) -> np.ndarray:
+        """Sum the exponential weights of the finite values."""
+
+        def compute() -> np.ndarray:
+            return self.expand(decayed_sum(self.distinct * 1.0, decay))
+
+        return self.get(("weight", decay), compute)
 
 
 class Rolling:
@@ -27,81 +111,75 @@ class Rolling:
     ----------
     values : ndarray of shape (n_dates, ...)
         The series in the order of time; values that are not finite are missing.
+    find : callable, default=Presence
+        Gives the presence of finite values.
     """
 
-    def __init__(self, values: np.ndarray) -> None:
-        self._finite = np.isfinite(values)
-        self._values = np.where(self._finite, values, 0.0)
-        self._sums: dict[int, list[np.ndarray]] = {}
-        self._counts: dict[int, np.ndarray] = {}
+    def __init__(
+        self, values: np.ndarray, find: Callable[[np.ndarray], Presence] = Presence
+    ) -> None:
+        self.presence = find(np.isfinite(values))
+        self._values = self._filled(values, 0.0)
+        self._sums: dict[int, dict[int, np.ndarray]] = {}
+
+    def _filled(self, values: np.ndarray, missing: float) -> np.ndarray:
+        """Replace missing values."""
+        return np.where(self.presence.finite, values, missing)
 
     @cached_property
-    def _maxima(self) -> list[np.ndarray]:
-        return [np.where(self._finite, self._values, -np.inf)]
+    def _maxima(self) -> dict[int, np.ndarray]:
+        return {1: self._filled(self._values, -np.inf)}
 
     @cached_property
-    def _negated_minima(self) -> list[np.ndarray]:
-        return [np.where(self._finite, -self._values, -np.inf)]
+    def _negated_minima(self) -> dict[int, np.ndarray]:
+        return {1: self._filled(-self._values, -np.inf)}
 
     def sum(self, window: int, exponent: int = 1) -> np.ndarray:
         """Sum the finite values, or a power of them; 0 if there is none."""
         if exponent not in self._sums:
-            self._sums[exponent] = [self._power(exponent)]
-        extend_sums(self._sums[exponent], window)
+            self._sums[exponent] = {1: self._power(exponent)}
         return window_sum(self._sums[exponent], window)
 
     def _power(self, exponent: int) -> np.ndarray:
         """Multiply out a power, which is much faster than to raise to it."""
-        if exponent == 0:
-            return self._finite.astype(np.float64)
         return (
-            self._values * self._power(exponent - 1) if exponent > 1 else self._values
+            self._values * self.sum(1, exponent - 1) if exponent > 1 else self._values
         )
-
-    def count(self, window: int) -> np.ndarray:
-        """Count the finite values."""
-        if window not in self._counts:
-            self._counts[window] = self.sum(window, 0)
-        return self._counts[window]
 
     def mean(self, window: int) -> np.ndarray:
         """Compute the mean of the finite values."""
-        return window_mean(self.sum(window), self.count(window), least_count(window))
+        return self.sum(window) / self.presence.enough(window)
 
-    def variance(self, window: int, ddof: int = 1) -> np.ndarray:
+    def variance(self, window: int, ddof: int = 1, at_least: int = 2) -> np.ndarray:
         """Compute the variance; exactly 0 for constant values."""
-        count = self.count(window)
-        (second,) = central_moments(
-            count, self.sum(window), self.sum(window, 2), least=least_count(window)
-        )
-        return second if ddof == 0 else second * (count / (count - ddof))
+        count = self.presence.enough(window, at_least)
+        (variance,) = central_moments(count, self.sum(window), self.sum(window, 2))
+        if ddof:
+            variance *= self.presence.correction(window, ddof)
+        return variance
 
     def skewness(self, window: int) -> np.ndarray:
         """Compute the skewness, corrected for bias; NaN for constant values."""
-        count = self.count(window)
         sums = [self.sum(window, exponent) for exponent in (1, 2, 3)]
-        second, third = central_moments(count, *sums, least=least_count(window, 3))
-        correction = np.sqrt(count * (count - 1)) / (count - 2)
-        return correction * third / (second * np.sqrt(second))
+        second, third = central_moments(self.presence.enough(window, 3), *sums)
+        third *= self.presence.skewness_correction(window)
+        return third / (second * np.sqrt(second))
 
     def maximum(self, window: int) -> np.ndarray:
         """Find the largest finite value."""
-        extend_maxima(self._maxima, window)
-        largest = window_maximum(self._maxima, window)
-        return np.where(self.count(window) >= least_count(window), largest, np.nan)
+        gap = self.presence.gap(window)
+        return window_maximum(self._maxima, window) + gap
 
     def minimum(self, window: int) -> np.ndarray:
         """Find the smallest finite value."""
-        extend_maxima(self._negated_minima, window)
-        smallest = -window_maximum(self._negated_minima, window)
-        return np.where(self.count(window) >= least_count(window), smallest, np.nan)
+        gap = self.presence.gap(window)
+        return gap - window_maximum(self._negated_minima, window)
 
     def decayed_mean(self, span: int, decay: float) -> np.ndarray:
         """Compute the exponentially weighted mean, the span serving as the window."""
-        total = self.decayed_sum(decay)
-        weight = decayed_sum(self._finite.astype(np.float64), decay)
-        enough = self.count(span) >= least_count(span)
-        return np.where(enough, total / weight, np.nan)
+        mean = self.decayed_sum(decay) / self.presence.weight(decay)
+        mean += self.presence.gap(span)
+        return mean
 
     def decayed_sum(self, decay: float) -> np.ndarray:
         """Compute the exponentially weighted sum of the finite values."""

@@ -48,7 +48,11 @@ def market_return(universe: Universe) -> np.ndarray:
     real data has them, would otherwise move the mean of 500 tickers by 20 %, and with
     it every ticker's beta for a year.
     """
-    return row_mean(np.clip(universe.get(simple_return), -MAX_RETURN, MAX_RETURN))
+    return universe.by_date(_mean_clipped_return)
+
+
+def _mean_clipped_return(dates: TickerBlock) -> np.ndarray:
+    return row_mean(np.clip(dates.get(simple_return), -MAX_RETURN, MAX_RETURN))
 
 
 def market_log_return(universe: Universe) -> np.ndarray:

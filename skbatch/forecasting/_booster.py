@@ -13,7 +13,7 @@ import xgboost as xgb
 from xgboost.callback import TrainingCallback
 
 from skbatch.forecasting._tasks import MAX_CELLS
-from skbatch.forecasting._threads import inner_threads
+from skbatch.panel._threads import inner_threads
 
 __all__ = [
     "BoosterModel",

@@ -28,7 +28,7 @@ from skbatch.forecasting._decomposition import DECOMPOSITION_CONSTRAINTS, Decomp
 from skbatch.forecasting._progress import Progress
 from skbatch.forecasting._tables import FeatureTable, LabelLayout
 from skbatch.forecasting._tasks import Rows
-from skbatch.forecasting._threads import inner_threads
+from skbatch.panel._threads import inner_threads
 
 __all__ = ["BatchXGBoostForecaster"]
 

@@ -1,5 +1,7 @@
 """Cross-sectional kernels against pandas, and their indifference to order."""
 
+import math
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -37,6 +39,33 @@ def test_statistics_are_those_of_pandas(seed):
     np.testing.assert_array_equal(count, frame.count(axis=1))
     np.testing.assert_allclose(row_mean(values), frame.mean(axis=1), 1e-9, 1e-6)
     np.testing.assert_allclose(row_deviation(values), frame.std(axis=1), rtol=1e-9)
+
+
+@patient
+@given(st.lists(st.floats(-1e300, 1e300), min_size=1, max_size=50), st.integers(0, 60))
+def test_sums_are_those_of_exact_arithmetic(values, n_missing):
+    expected = math.fsum(values)
+    (total,), (count,) = row_sum(np.array([values + [np.nan] * n_missing]))
+    assert count == len(values)
+    left_out = len(values) * max(map(abs, values)) * 2.0**-72
+    tolerance = np.spacing(abs(expected)) + left_out + 2.0**-1060
+    assert abs(total - expected) <= tolerance
+
+
+def test_sums_of_many_tickers_are_those_of_exact_arithmetic():
+    values = random_values(7, (20, 2**16), missing=0.1)
+    expected = [math.fsum(row[np.isfinite(row)]) for row in values]
+    total, _ = row_sum(values)
+    left_out = 2.0**-56 * np.nanmax(np.abs(values), axis=1)
+    assert (np.abs(total - expected) <= np.spacing(np.abs(expected)) + left_out).all()
+
+
+def test_missing_tickers_change_no_bit():
+    values = random_values(8, (50, 30))
+    more = np.full((50, 700), np.nan)
+    more[:, 100:700:20] = values
+    for statistic in (row_mean, row_deviation):
+        np.testing.assert_array_equal(statistic(more), statistic(values))
 
 
 @patient

@@ -11,7 +11,7 @@ import numpy as np
 
 from skbatch._kernels.cross_section import row_deviation, row_mean, row_sum
 from skbatch._kernels.rolling import least_count, window_drawdown
-from skbatch.feature_extraction._context import Universe
+from skbatch.feature_extraction._context import RowBlock, Universe
 from skbatch.feature_extraction._registry import feature
 from skbatch.feature_extraction._series import (
     log_return_1,
@@ -24,7 +24,7 @@ from skbatch.feature_extraction.catalogue._trend import sma_gap
 
 def _enough(universe: Universe, window: int) -> np.ndarray:
     """Mark the dates with a market return now, and on half the window's rows."""
-    count = universe.rolling(market_log_return).count(window)
+    count = universe.rolling(market_log_return).presence.count(window)
     now = np.isfinite(universe.get(market_log_return))
     return now & (count >= least_count(window, min(window, 2)))
 
@@ -83,7 +83,7 @@ def dispersion(universe: Universe, window: int) -> np.ndarray:
 
 
 def _daily_dispersion(universe: Universe) -> np.ndarray:
-    return row_deviation(universe.get(simple_return))
+    return universe.by_date(lambda dates: row_deviation(dates.get(simple_return)))
 
 
 @feature("market", scope="market", windows=(63, 126))
@@ -104,16 +104,20 @@ def average_correlation(universe: Universe, window: int) -> np.ndarray:
     Journal of Financial Economics, 96(3), 364–380.
     https://doi.org/10.1016/j.jfineco.2010.02.011
     """
-    volatilities = universe.feature(_volatility.volatility, window).astype(np.float64)
-    total, count = row_sum(volatilities)
-    squares, _ = row_sum(volatilities**2)
+
+    def sums(dates: RowBlock) -> np.ndarray:
+        volatilities = dates.feature(_volatility.volatility, window).astype(float)
+        squares, _ = row_sum(volatilities**2)
+        return np.stack([*row_sum(volatilities), squares], axis=1)
+
+    total, count, squares = universe.across(sums).T
     variance = universe.rolling(_mean_log_return).variance(window)
     ratio = (count**2 * variance - squares) / (total**2 - squares)
     return np.where(count >= 2, np.clip(ratio, -1.0, 1.0), np.nan)
 
 
 def _mean_log_return(universe: Universe) -> np.ndarray:
-    return row_mean(universe.get(log_return_1))
+    return universe.by_date(lambda dates: row_mean(dates.get(log_return_1)))
 
 
 @feature("market", scope="market", windows=(21, None), lookback=lambda w: w - 1)
@@ -122,5 +126,10 @@ def breadth(universe: Universe, window: int) -> np.ndarray:
 
     .. math:: \frac1n \sum_i [P_{i,t} > \mathrm{SMA}_w(P_i)_t]
     """
-    gaps = universe.feature(sma_gap, window)
-    return row_mean(np.where(np.isnan(gaps), np.nan, gaps > 0))
+
+    def share(dates: RowBlock) -> np.ndarray:
+        gaps = dates.feature(sma_gap, window)
+        # Whole numbers are summed exactly in any order. Without tickers: 0 / 0.
+        return (gaps > 0).sum(axis=1) / np.isfinite(gaps).sum(axis=1)
+
+    return universe.across(share)

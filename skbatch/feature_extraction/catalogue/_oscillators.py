@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from skbatch._kernels.rolling import decay_rows, difference, least_count
+from skbatch._kernels.rolling import decay_rows, difference
 from skbatch.feature_extraction._context import TickerBlock
 from skbatch.feature_extraction._registry import feature
 from skbatch.feature_extraction._series import close
@@ -32,8 +32,8 @@ def rsi(block: TickerBlock, window: int) -> np.ndarray:
     """
     rises = block.rolling(_rise).decayed_sum(1 - 1 / window)
     falls = block.rolling(_fall).decayed_sum(1 - 1 / window)
-    enough = block.rolling(_rise).count(window) >= least_count(window)
-    return np.where(enough, 100.0 * rises / (rises + falls), np.nan)
+    gap = block.rolling(_rise).presence.gap(window)
+    return 100.0 * rises / (rises + falls) + gap
 
 
 def _rise(block: TickerBlock) -> np.ndarray:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from skbatch._kernels.rolling import central_moments, difference, least_count
+from skbatch._kernels.rolling import difference
 from skbatch.feature_extraction._context import TickerBlock
 from skbatch.feature_extraction._registry import feature
+from skbatch.feature_extraction._rolling import Rolling
 from skbatch.feature_extraction._series import (
     log_close,
     market_log_return,
@@ -15,29 +16,41 @@ from skbatch.feature_extraction._series import (
 )
 
 
-def _market(block: TickerBlock) -> np.ndarray:
-    """Give the market return on the dates on which the ticker has a return."""
+def _market(block: TickerBlock) -> Rolling:
+    """Roll over the market return on the dates on which the ticker has a return."""
+    presence = block.rolling(simple_return).presence
     market = block.universe.get(market_return)[:, None]
-    return np.where(np.isnan(block.get(simple_return)), np.nan, market)
+    return presence.get(
+        _market, lambda: Rolling(np.where(presence.distinct, market, np.nan))
+    )
+
+
+def _market_moments(block: TickerBlock, window: int) -> tuple[np.ndarray, np.ndarray]:
+    """Compute the variance (ddof=0) and mean of the same."""
+    presence, market = block.rolling(simple_return).presence, _market(block)
+    return presence.get(
+        (_market_moments, window),
+        lambda: (
+            presence.expand(market.variance(window, ddof=0, at_least=3)),
+            presence.expand(market.mean(window)),
+        ),
+    )
 
 
 def _product(block: TickerBlock) -> np.ndarray:
-    return block.get(simple_return) * block.get(_market)
+    return block.get(simple_return) * block.universe.get(market_return)[:, None]
 
 
 def _comoments(block: TickerBlock, window: int) -> tuple[np.ndarray, ...]:
     """Compute ticker variance, market variance and covariance (ddof=0)."""
-    own, market = block.rolling(simple_return), block.rolling(_market)
-    count, least = own.count(window), least_count(window, 3)
-    sums = own.sum(window), own.sum(window, 2)
-    market_sums = market.sum(window), market.sum(window, 2)
-    (variance,) = central_moments(count, *sums, least=least)
-    (market_variance,) = central_moments(count, *market_sums, least=least)
-    product = block.rolling(_product).sum(window) / count
-    covariance = product - sums[0] / count * (market_sums[0] / count)
+    own = block.rolling(simple_return)
+    variance = own.variance(window, ddof=0, at_least=3)
+    market_variance, market_mean = _market_moments(block, window)
+    covariance = block.rolling(_product).mean(window)
+    covariance -= own.mean(window) * market_mean
     # A product with a constant series is rounding noise.
-    constant = (variance == 0.0) | (market_variance == 0.0)
-    return variance, market_variance, np.where(constant, 0.0, covariance)
+    covariance[(variance == 0.0) | (market_variance == 0.0)] = 0.0
+    return variance, market_variance, covariance
 
 
 @feature("relative", windows=(63, None))
@@ -85,9 +98,9 @@ def idiosyncratic_volatility(block: TickerBlock, window: int) -> np.ndarray:
     variance, market_variance, covariance = block.get(_comoments, window)
     residual = variance - covariance * covariance / market_variance
     # Far below the variance it was taken from, the difference is rounding noise.
-    residual = np.where(residual <= 1e-12 * variance, 0.0 * variance, residual)
-    count = block.rolling(simple_return).count(window)
-    return np.sqrt(residual * (count / (count - 2)))
+    np.multiply(variance, 0.0, out=residual, where=residual <= 1e-12 * variance)
+    residual *= block.rolling(simple_return).presence.correction(window, 2)
+    return np.sqrt(residual, out=residual)
 
 
 @feature("relative", windows=(5, None))
@@ -103,6 +116,5 @@ def relative_strength(block: TickerBlock, window: int) -> np.ndarray:
     https://doi.org/10.1111/j.1540-6261.1967.tb00295.x
     """
     market = block.universe.rolling(market_log_return)
-    enough = market.count(window) >= least_count(window)
-    total = np.where(enough, market.sum(window), np.nan)
+    total = market.sum(window) + market.presence.gap(window)
     return difference(block.get(log_close), window) - total[:, None]

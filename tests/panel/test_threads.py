@@ -2,8 +2,8 @@ import joblib
 import pytest
 from joblib import Parallel, delayed, parallel_config
 
-from skbatch.forecasting import _threads
-from skbatch.forecasting._threads import inner_threads
+from skbatch.panel import _threads
+from skbatch.panel._threads import inner_threads
 
 
 @pytest.fixture
