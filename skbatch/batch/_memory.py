@@ -22,6 +22,7 @@ from sklearn.base import clone
 from skbatch.batch._models import param_of
 from skbatch.batch._usage import available_memory, format_bytes, rss
 from skbatch.exceptions import ConfigError, SkbatchWarning
+from skbatch.forecasting._pool import pooled_learners
 from skbatch.forecasting._tasks import tail_rows, thinning
 from skbatch.panel import panel_tickers
 
@@ -29,17 +30,22 @@ __all__ = ["MemoryEstimate", "MemoryModel", "estimate_memory", "largest_batch"]
 
 MIB = 2**20
 # Threads, and libraries that are loaded on first use.
-FIXED = 45 * MIB
+FIXED = 15 * MIB
 # Temporaries grow with the panel until the blocks that they come in are full: bytes a
 # cell, and at most.
-TEMPORARY, FULL = 250, 60 * MIB
+TEMPORARY, FULL = 550, 150 * MIB
+# And of comparing all tickers while a batch is computed.
+ACROSS = 120
 # A worker process of joblib with everything loaded.
 WORKER = 210 * MIB
 # Bytes a cell of the panel: labels and their transforms, per horizon, in a batch; each
 # field's series, for one batch, and while the universe is kept for others.
-LABELS, FIELD, UNIVERSE = 38, 37, 75
+LABELS, FIELD, UNIVERSE = 38, 37, 50
 # And every further horizon's labels, targets and forecasts.
 HORIZON = 220
+# Of a model that batches share, for each of its training rows: labels, their place,
+# gradients; beside one byte for every input, and a slice of rows as they are read.
+POOLED_ROW, SLICE = 45, 64 * MIB
 # Part of what a run takes that is kept in reserve when batches are made for a budget.
 RESERVE = 0.2
 _UNITS = {"": 1, "K": 10, "M": 20, "G": 30, "T": 40}
@@ -56,8 +62,9 @@ class MemoryEstimate:
     before_bytes : int
         What the process has already.
     parts : dict of str to int
-        What is added: ``"fixed"``, ``"prices and labels"``, ``"features"``,
-        ``"training rows"``, ``"workers"``.
+        What is added: ``"fixed"``, ``"prices"``, and whichever is more: the
+        ``"shared model"`` of all batches, or ``"features"``, ``"training rows"``,
+        ``"labels of batches"`` and ``"workers"``.
     batch_size : int
         Largest number of tickers in a batch.
     """
@@ -90,6 +97,8 @@ class MemoryModel:
         Number of features that each ticker has, and that all share.
     share : float
         Stacked training and tail rows, relative to the rows of the panel.
+    pooled_share : float
+        Of those the training rows if batches share a model, else 0.
     strategy : str
         Whether models are ``"pooled"``, ``"vector"`` or ``"per_ticker"``.
     n_workers : int
@@ -105,6 +114,7 @@ class MemoryModel:
     n_own: int
     n_shared: int
     share: float
+    pooled_share: float
     strategy: str
     n_workers: int
     in_processes: bool
@@ -121,19 +131,27 @@ class MemoryModel:
         per_field = UNIVERSE - FIELD if several else 0
         # What a worker process reads was written by this one before.
         copies = 2 if self.in_processes and n_workers > 1 else 1
-        return {
-            "fixed": FIXED + n_workers * min(FULL, TEMPORARY * cells),
-            "prices and labels": cells * (self.n_fields * FIELD + per_field)
-            + n_workers
-            * self.n_dates
-            * size
-            * (LABELS + HORIZON * (self.n_horizons - 1)),
+        temporary = TEMPORARY * self.n_dates * size + ACROSS * cells * several
+        fixed = FIXED + n_workers * min(FULL, temporary)
+        own = self.n_dates * size * (LABELS + HORIZON * (self.n_horizons - 1))
+        batch = {
             "features": copies * n_workers * 4 * self.n_dates * width,
             "training rows": int(
                 n_workers * 4 * self.n_dates * self.share * stacked[self.strategy]
             ),
+            "labels of batches": n_workers * own,
             "workers": n_workers * WORKER if copies > 1 else 0,
         }
+        # Either the shared model is trained, or batches are fitted.
+        pool = {"shared model": self._pooled(inputs) if several else 0}
+        larger = batch if sum(batch.values()) > sum(pool.values()) else pool
+        prices = cells * (self.n_fields * FIELD + per_field)
+        return {"fixed": fixed, "prices": prices, **larger}
+
+    def _pooled(self, inputs: int) -> int:
+        """Count the bytes of training a model that all batches share."""
+        rows = int(self.n_dates * self.n_tickers * self.pooled_share)
+        return rows * (inputs + POOLED_ROW) + min(SLICE, 4 * rows * inputs)
 
     def added(self, batch_size: int) -> int:
         """Sum up the bytes that a run adds."""
@@ -197,20 +215,27 @@ def _model(system: Any, panel: pd.DataFrame, extractor: Any) -> MemoryModel:
         len(horizons),
         len(plan.ticker_names),
         len(plan.market_names),
-        _share(len(panel), horizons, forecaster),
+        *_shares(len(panel), horizons, forecaster, system.groups is None),
         param_of(forecaster, "strategy", "pooled"),
         n_workers,
         n_workers > 1 and backend != "ThreadingBackend",
     )
 
 
-def _share(n_dates: int, horizons: np.ndarray, forecaster: Any) -> float:
-    """Count stacked rows of the largest model, relative to the rows of the panel."""
+def _shares(
+    n_dates: int, horizons: np.ndarray, forecaster: Any, shared: bool
+) -> tuple[float, float]:
+    """Count stacked rows of the largest model, relative to the rows of the panel.
+
+    All of them, and those that a model which batches share is trained on.
+    """
     horizon = int(horizons.min())
     span = max(1, n_dates - horizon)
     tail = tail_rows(span, param_of(forecaster, "validation_size", "auto"))
     thin = thinning(param_of(forecaster, "thin", "auto"), horizon)
-    return (tail + (span - tail) / thin) / n_dates
+    train = (span - tail) / thin / n_dates
+    pooled = train if shared and pooled_learners(forecaster) else 0.0
+    return tail / n_dates + train, pooled
 
 
 def _budget(given: Any, before: int) -> int:

@@ -22,7 +22,7 @@ from skbatch import (
 from skbatch.batch import _dask
 from skbatch.datasets import make_panel
 from skbatch.exceptions import ConfigError
-from skbatch.forecasting._threads import inner_threads
+from skbatch.panel._threads import inner_threads
 
 distributed = pytest.importorskip("distributed")
 # Dask and XGBoost leave sockets and loops to the garbage collector.

@@ -91,6 +91,7 @@ def model():
             "n_own": 54,
             "n_shared": 28,
             "share": 0.5,
+            "pooled_share": 0.25,
             "strategy": "pooled",
             "n_workers": 1,
             "in_processes": False,
@@ -111,7 +112,8 @@ def test_more_of_anything_takes_more(model):
     assert model(n_workers=2).added(100) > base
     threads = model(n_workers=2).added(100)
     assert model(n_workers=2, in_processes=True).added(100) > threads
-    assert model(strategy="per_ticker").added(100) < base
+    # Models of single tickers share nothing.
+    assert model(strategy="per_ticker", pooled_share=0.0).added(100) < base
 
 
 @pytest.mark.parametrize(

@@ -137,9 +137,14 @@ def boost(X, z, objective=None, **params):
         "nthread": 1,
         **params,
     }
-    matrix = xgb.QuantileDMatrix(X.astype(np.float32), np.nan_to_num(z), max_bin=64)
+    matrix = xgb.QuantileDMatrix(lowest(X), np.nan_to_num(z), max_bin=64)
     booster = xgb.train(params, matrix, 6, obj=objective)
-    return lambda x: booster.inplace_predict(x.astype(np.float32))
+    return lambda x: booster.inplace_predict(lowest(x))
+
+
+def lowest(X):
+    """Missing inputs are below all others."""
+    return np.where(np.isnan(X), -1e30, X).astype(np.float32)
 
 
 def small_xgboost(strategy="pooled", **params):
