@@ -30,7 +30,7 @@ __all__ = ["MemoryEstimate", "MemoryModel", "estimate_memory", "largest_batch"]
 
 MIB = 2**20
 # Threads, and libraries that are loaded on first use.
-FIXED = 15 * MIB
+FIXED = 10 * MIB
 # Temporaries grow with the panel until the blocks that they come in are full: bytes a
 # cell, and at most.
 TEMPORARY, FULL = 550, 150 * MIB

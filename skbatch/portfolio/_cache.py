@@ -109,7 +109,13 @@ class DiskCache:
         self.folder = Path(folder)
         self.max_entries = max_entries
         self.max_bytes = max_bytes
-        self.folder.mkdir(parents=True, exist_ok=True)
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except (FileExistsError, NotADirectoryError) as error:
+            raise ValueError(
+                f"`cache_dir` must be a folder. Got {str(folder)!r}, which is a "
+                "file or in one. Pass another path."
+            ) from error
 
     def get(self, key: str) -> str | None:
         """Find a text; None if it is not kept, or its file is damaged."""

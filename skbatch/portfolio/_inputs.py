@@ -167,8 +167,8 @@ class Forecasts:
             f"{count(len(values))} with at most {percent(values.max())} over "
             f"{self.unit}, and a rate of {percent(risk_free_rate)}. Minimise the "
             "volatility instead (pass risk_free_rate=None here, then "
-            "EfficientFrontier.min_volatility()), or pass a lower rate; it must be in "
-            "the units of the returns."
+            "EfficientFrontier.min_volatility()), or pass a lower rate; it must "
+            "be in the units of the returns."
         )
 
     def _how_to_convert(self, periods: float) -> str:

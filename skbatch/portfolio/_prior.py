@@ -203,30 +203,32 @@ class ForecastPrior(BasePrior):
             mu = np.where(np.isfinite(rows).all(axis=0), mu, np.nan)
             covariance = stray.T @ stray / (len(stray) - 1)
             if self.covariance_estimator is not None:
-                covariance, _ = self._estimate(mu, returns)
+                covariance = self._estimate(mu, returns)
         else:
-            covariance, rows = self._estimate(mu, returns)
+            use = np.isfinite(mu)
+            rows = returns.to_numpy()
+            if use.any():
+                rows = rows[_complete_rows(returns.loc[:, use])]
+            covariance = self._estimate(mu, returns)
         return ReturnDistribution(mu=mu, covariance=covariance, returns=rows)
 
-    def _estimate(
-        self, mu: np.ndarray, returns: pd.DataFrame
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Estimate the covariance of tickers with a forecast, and give its returns."""
+    def _estimate(self, mu: np.ndarray, returns: pd.DataFrame) -> np.ndarray:
+        """Estimate the covariance of past returns of tickers with a forecast."""
         use = np.flatnonzero(np.isfinite(mu))
         covariance = np.full((len(mu), len(mu)), np.nan)
         if not len(use):
-            return covariance, returns.to_numpy()
+            return covariance
         known = returns.iloc[:, use]
-        complete = _complete_rows(known)
         given = self.covariance_estimator
         estimator = LedoitWolf() if given is None else clone(given)
         takes_missing = get_tags(estimator).input_tags.allow_nan
         if not takes_missing:
+            complete = _complete_rows(known)
             _warn_few_rows(known, complete)
             known = known[complete]
         self.covariance_estimator_ = estimator.fit(known)
         covariance[np.ix_(use, use)] = estimator.covariance_
-        return covariance, returns.to_numpy()[complete]
+        return covariance
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

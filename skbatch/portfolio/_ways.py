@@ -7,7 +7,7 @@ import json
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib.metadata import version
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -36,7 +36,10 @@ METHODS = ("batch", "individual", "linear", "mean")
 INDIVIDUAL = "individual"
 _COLUMNS = ["model", "batch", "reason"]
 _BOUNDS = ["lower", "upper"]
-_LIBRARIES = ("numpy", "pandas", "scikit-learn", "xgboost")
+_LIBRARIES = ("numpy", "pandas", "sklearn", "xgboost")
+# How many do the work, and what is kept of it, changes no forecast. Trees of a cluster
+# are not those of one machine to the last digits: "engine" stays.
+_WITHOUT_EFFECT = {"performance": ("n_jobs",), "batch": ("checkpoint_dir",)}
 # How tickers are divided into batches says nothing of one ticker at a time.
 _OF_BATCHES = ("max_batch_size", "memory_budget", "groups", "checkpoint_dir")
 
@@ -143,12 +146,20 @@ class Way:
             "method": self.method,
             "coverage": self.coverage,
             "columns": sorted(columns) if self.is_individual else None,
-            "config": self.config.model_dump(),
+            "config": self._decisive(),
             "skbatch": __version__,
-            "libraries": {name: version(name) for name in _LIBRARIES},
+            "libraries": {name: _version(name) for name in _LIBRARIES},
         }
         text = json.dumps(parts, sort_keys=True)
         return hashlib.blake2b(text.encode(), digest_size=20).hexdigest()
+
+    def _decisive(self) -> dict[str, Any]:
+        """Take the settings that forecasts depend on."""
+        settings = self.config.model_dump()
+        for section, names in _WITHOUT_EFFECT.items():
+            for name in names:
+                del settings[section][name]
+        return settings
 
     def forecast(self, panel: pd.DataFrame, columns: Sequence[str]) -> ColumnForecasts:
         """Fit on a panel, and forecast its columns from the last date.
@@ -239,6 +250,11 @@ def _forecast_one(
     served = found.provenance["batch"] != ""
     found.provenance.loc[served, "batch"] = INDIVIDUAL
     return found
+
+
+def _version(library: str) -> str:
+    """Ask a library itself: distributions of the same one have several names."""
+    return str(import_module(library).__version__)
 
 
 def _plain(values: pd.Series) -> list[float | None]:

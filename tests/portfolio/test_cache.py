@@ -104,9 +104,6 @@ def test_a_folder_that_cannot_be_written_costs_no_forecast(tmp_path, monkeypatch
     with pytest.warns(PortfolioWarning, match="could not be written.*No space left"):
         cache.put("a", "x")
     assert list(tmp_path.iterdir()) == []
-    (tmp_path / "file").touch()
-    with pytest.raises(OSError, match="file"):
-        DiskCache(tmp_path / "file")
 
 
 def test_what_a_killed_process_left_is_deleted(tmp_path):
@@ -130,3 +127,10 @@ def test_many_write_and_read_at_once(tmp_path):
     assert set(found) <= {None, "x" * 5000}
     DiskCache(tmp_path, max_entries=5).put("last", "x")
     assert len(list(tmp_path.iterdir())) == 5
+
+
+@pytest.mark.parametrize("name", ["file", "file/inside"])
+def test_a_file_is_no_folder(tmp_path, name):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ValueError, match=r"`cache_dir` must be a folder\. Got .*file"):
+        DiskCache(tmp_path / name)

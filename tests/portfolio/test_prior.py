@@ -215,6 +215,15 @@ def test_no_rows_that_all_tickers_have(returns):
         ForecastPrior(system, prices=prices).fit(X)
     scenarios = ForecastPrior(calibrated_system(), prices=prices).fit(X)
     assert np.isfinite(scenarios.return_distribution_.returns).all()
+    # Nor are common rows asked for where the covariance takes missing returns.
+    given = EWCovariance()
+    both = ForecastPrior(
+        calibrated_system(), covariance_estimator=given, prices=prices
+    ).fit(X)
+    expected = EWCovariance().fit(X).covariance_
+    np.testing.assert_allclose(both.return_distribution_.covariance, expected)
+    with pytest.raises(PortfolioError, match="Got 0 of 319"):
+        ForecastPrior(system, covariance_estimator=given, prices=prices).fit(X)
 
 
 @pytest.mark.parametrize(

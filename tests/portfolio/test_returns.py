@@ -258,7 +258,6 @@ def test_whatever_else_changes_is_forecast_anew(prices, fits, monkeypatch):
         ("individual", {"config": LINEAR}),
         ("linear", {"config": FAST, "horizon": 6}),
         ("linear", {"config": {**FAST, "fallback": {"min_history": 22}}}),
-        ("linear", {"config": FAST, "max_workers": 1}),
     ]
     for method, options in calls:
         n_before = len(fits)
@@ -274,6 +273,30 @@ def test_whatever_else_changes_is_forecast_anew(prices, fits, monkeypatch):
     monkeypatch.setattr(_ways, "__version__", "0.2.0")
     robust_forecast_returns(None, prices, "linear", config=FAST)
     assert len(fits) == n_before + 4
+
+
+def test_who_does_the_work_is_not_asked_of_the_cache(prices, fits, tmp_path):
+    first = robust_forecast_returns(None, prices, config=LINEAR)
+    working = [
+        {"max_workers": 1},
+        {"config": {**LINEAR, "performance": {"n_jobs": 2}}},
+        {"config": {**LINEAR, "batch": {"checkpoint_dir": str(tmp_path)}}},
+    ]
+    for options in working:
+        again = robust_forecast_returns(None, prices, **{"config": LINEAR, **options})
+        assert again == first
+        assert len(fits) == 1
+
+
+def test_versions_are_those_of_the_libraries(prices, monkeypatch):
+    way = _ways.Way("mean", BatchForecastingConfig())
+    keys = {way.key(prices, ["T000"])}
+    for name in ("numpy", "pandas", "sklearn", "xgboost"):
+        with monkeypatch.context() as patch:
+            # Whatever its distribution is called, such as xgboost-cpu.
+            patch.setattr(sys.modules[name], "__version__", "99.0")
+            keys.add(way.key(prices, ["T000"]))
+    assert len(keys) == 5
 
 
 def test_individual_asks_for_the_same_tickers(prices, fits):
@@ -342,9 +365,10 @@ def test_max_workers_are_workers_of_the_system(prices, monkeypatch):
         return fit(self, X, y)
 
     monkeypatch.setattr(BatchForecastingSystem, "fit", recorded)
-    robust_forecast_returns(None, prices, "mean", max_workers=np.int64(2))
+    options = {"method": "mean", "cache": False}
+    robust_forecast_returns(None, prices, **options, max_workers=np.int64(2))
     robust_forecast_returns(
-        None, prices, "mean", config={"performance": {"n_jobs": -1}}
+        None, prices, **options, config={"performance": {"n_jobs": -1}}
     )
     assert seen == [2, -1]
 
