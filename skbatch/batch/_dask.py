@@ -31,6 +31,7 @@ from skbatch.forecasting._pool import (
     StoredPool,
     TickerRows,
     collect_rows,
+    owner_of,
     train_pool,
 )
 from skbatch.forecasting._tasks import Rows, predict_rows
@@ -226,9 +227,15 @@ class DaskEngine:
         """Train one learner on stacked rows."""
         learner = clone(learner)
         learner._start_training()
-        trees = isinstance(learner, BatchXGBoostForecaster)
-        if trees and learner.early_stopping_rounds is not None:
+        owner = owner_of(learner, "_fit_model")
+        trees = owner is BatchXGBoostForecaster
+        if trees:
             # XGBoost averages a metric over workers; a correlation cannot be.
+            apart = learner.early_stopping_rounds is None
+        else:
+            # A class with its own way to train may not know how to do it in parts.
+            apart = "fit_parts" in vars(owner)
+        if not apart:
             return self._train_here(learner, rows, batches)
         sizes = self.client.gather([self.submit(_sizes, part) for part in rows])
         models: dict[int, Any] = {}
