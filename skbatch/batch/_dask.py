@@ -17,6 +17,7 @@ from joblib.parallel import SequentialBackend
 from sklearn.base import clone
 from xgboost.core import XGBoostError
 
+from skbatch.batch._checkpoint import ROWS
 from skbatch.batch._errors import describe
 from skbatch.batch._features import UniverseFeatures
 from skbatch.batch._tasks import Outcome, Task
@@ -278,7 +279,7 @@ class DaskEngine:
         self, learner: Any, rows: list[Any], batches: Sequence[tuple[str, ...]]
     ) -> PooledModel:
         """Fetch the rows batch by batch, and train on them in this process."""
-        with tempfile.TemporaryDirectory(prefix=".skbatch-") as folder:
+        with tempfile.TemporaryDirectory(prefix=ROWS) as folder:
             pool = StoredPool(Path(folder), self.universe.tickers)
             for tickers, part in zip(batches, rows, strict=True):
                 pool.add(tickers, part.result())
