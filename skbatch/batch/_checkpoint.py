@@ -8,6 +8,7 @@ import json
 import logging
 import os
 import pickle
+import shutil
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -20,8 +21,10 @@ from skbatch.batch._manager import Batch
 from skbatch.batch._tasks import Outcome, Task
 from skbatch.exceptions import CheckpointError
 
-__all__ = ["Checkpoint"]
+__all__ = ["ROWS", "Checkpoint"]
 
+# How names of folders with stacked rows begin.
+ROWS = ".skbatch-"
 _DIGEST = 32
 _SHARED = "shared.skbatch"
 _LOGGER = logging.getLogger("skbatch")
@@ -36,6 +39,12 @@ class Checkpoint:
         Made if it does not exist.
     identity : dict of str to str
         What the run depends on, such as ``"prices"``, and a hash of each.
+
+    Attributes
+    ----------
+    shares : bool
+        Whether batches share models in this run. Batches of a run that had no room
+        for that are not those of one that has.
 
     Raises
     ------
@@ -54,6 +63,7 @@ class Checkpoint:
         self.identity = {"skbatch": __version__, **identity}
         self.manifest = self.folder / "manifest.json"
         self.batches: list[Batch] | None = None
+        self.shares = False
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -67,6 +77,7 @@ class Checkpoint:
     def start(self, batches: list[Batch]) -> list[Batch]:
         """Record the batches of a new run, or give those of the run that goes on."""
         if self.batches is not None:
+            self._clear()
             return self.batches
         content = {
             "identity": self.identity,
@@ -126,9 +137,16 @@ class Checkpoint:
 
     def _path(self, task: Task) -> Path:
         """Name the file of a task, which is one of several with the batch's number."""
-        content = repr((task.rung, task.batch.tickers)).encode()
+        content = repr((task.rung, task.batch.tickers, self.shares)).encode()
         key = hashlib.blake2b(content, digest_size=6).hexdigest()
         return self.folder / f"batch-{task.batch.number:04d}-{key}.skbatch"
+
+    def _clear(self) -> None:
+        """Remove what a killed run was writing, which may be as large as its panel."""
+        for path in self.folder.glob(".writing-*"):
+            path.unlink(missing_ok=True)
+        for path in self.folder.glob(f"{ROWS}*"):
+            shutil.rmtree(path, ignore_errors=True)
 
     def _write(self, path: Path, content: bytes) -> None:
         """Write a file whole or not at all."""

@@ -17,6 +17,7 @@ from joblib.parallel import SequentialBackend
 from sklearn.base import clone
 from xgboost.core import XGBoostError
 
+from skbatch.batch._checkpoint import ROWS
 from skbatch.batch._errors import describe
 from skbatch.batch._features import UniverseFeatures
 from skbatch.batch._tasks import Outcome, Task
@@ -32,6 +33,7 @@ from skbatch.forecasting._pool import (
     StoredPool,
     TickerRows,
     collect_rows,
+    owner_of,
     train_pool,
 )
 from skbatch.forecasting._tasks import Rows, predict_rows
@@ -227,9 +229,15 @@ class DaskEngine:
         """Train one learner on stacked rows."""
         learner = clone(learner)
         learner._start_training()
-        trees = isinstance(learner, BatchXGBoostForecaster)
-        if trees and learner.early_stopping_rounds is not None:
+        owner = owner_of(learner, "_fit_model")
+        trees = owner is BatchXGBoostForecaster
+        if trees:
             # XGBoost averages a metric over workers; a correlation cannot be.
+            apart = learner.early_stopping_rounds is None
+        else:
+            # A class with its own way to train may not know how to do it in parts.
+            apart = "fit_parts" in vars(owner)
+        if not apart:
             return self._train_here(learner, rows, batches)
         sizes = self.client.gather([self.submit(_sizes, part) for part in rows])
         models: dict[int, Any] = {}
@@ -272,7 +280,7 @@ class DaskEngine:
         self, learner: Any, rows: list[Any], batches: Sequence[tuple[str, ...]]
     ) -> PooledModel:
         """Fetch the rows batch by batch, and train on them in this process."""
-        with tempfile.TemporaryDirectory(prefix=".skbatch-") as folder:
+        with tempfile.TemporaryDirectory(prefix=ROWS) as folder:
             pool = StoredPool(Path(folder), self.universe.tickers)
             for tickers, part in zip(batches, rows, strict=True):
                 pool.add(tickers, part.result())

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from sklearn.base import clone
 
-from skbatch.batch._checkpoint import Checkpoint
+from skbatch.batch._checkpoint import ROWS, Checkpoint
 from skbatch.batch._errors import FAILURES, describe
 from skbatch.batch._features import UniverseFeatures
 from skbatch.batch._manager import Batch
@@ -95,6 +95,8 @@ class SharedModels:
                 )
                 return forecaster
             self._keep(models)
+        if self.checkpoint is not None:
+            self.checkpoint.shares = True
         params = {f"{prefix}pooled_model": models[prefix] for prefix in learners}
         return clone(forecaster).set_params(**params)
 
@@ -118,7 +120,7 @@ class SharedModels:
     ) -> dict[str, PooledModel]:
         """Stack the rows of all batches on disk, and train on them."""
         place = self.checkpoint.folder if self.checkpoint else None
-        with tempfile.TemporaryDirectory(prefix=".skbatch-", dir=place) as folder:
+        with tempfile.TemporaryDirectory(prefix=ROWS, dir=place) as folder:
             pool = StoredPool(Path(folder), self.universe.tickers)
             for batch, frame in self._frames():
                 labels = labels_of(self.labels, batch.tickers)

@@ -25,6 +25,7 @@ from skbatch.forecasting._calibration import (
     ResidualScale,
     recent_moves,
 )
+from skbatch.forecasting._decomposition import pooled_parameters
 from skbatch.forecasting._horizons import horizon_parameters
 from skbatch.forecasting._other_tickers import (
     exchangeable_tickers,
@@ -32,7 +33,6 @@ from skbatch.forecasting._other_tickers import (
     has_other_tickers,
     run_model,
 )
-from skbatch.forecasting._pool import pooled_parameters
 from skbatch.forecasting._progress import Progress
 from skbatch.forecasting._scale import LabelScale
 from skbatch.forecasting._tables import (

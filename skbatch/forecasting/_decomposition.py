@@ -38,7 +38,13 @@ from skbatch.forecasting._tasks import (
 )
 from skbatch.panel import TYPICAL_VOLATILITY
 
-__all__ = ["DECOMPOSITION_CONSTRAINTS", "Decomposition", "given_return"]
+__all__ = [
+    "DECOMPOSITION_CONSTRAINTS",
+    "Decomposition",
+    "check_dates",
+    "given_return",
+    "pooled_parameters",
+]
 
 _SHARE = Interval(Real, 0, 1, closed="both")
 _AUTO = StrOptions({"auto"})
@@ -324,12 +330,7 @@ class Decomposition:
             thinning(self.thin, task.horizon),
         )
         try:
-            if len(train) < 2:
-                raise ModelFitError(
-                    f"{task.name} must have 2 dates with a usable label. Got "
-                    f"{len(train)} date(s). Pass more rows, or relative=False where "
-                    "no two tickers have labels at the same date."
-                )
+            check_dates(train, task.name)
             validation = stack_rows(task, features, target, tail)
             rows = stack_rows(task, features, target, train)
             model, shrinkage = self.train(
@@ -394,6 +395,24 @@ def given_return(
             f"last {horizon}. Got none. Index it by the dates of X."
         )
     return returns
+
+
+def check_dates(train: np.ndarray, name: str) -> None:
+    """Refuse to train a model on less than two dates."""
+    if len(train) < 2:
+        raise ModelFitError(
+            f"{name} must have 2 dates with a usable label. Got {len(train)} date(s). "
+            "Pass more rows, or relative=False where no two tickers have labels at "
+            "the same date."
+        )
+
+
+def pooled_parameters(forecaster: Any) -> list[str]:
+    """Name the parameters of a forecaster, and those inside it, for pooled models."""
+    if not hasattr(forecaster, "get_params"):
+        return []
+    names = forecaster.get_params()
+    return [name for name in names if name.rpartition("__")[2] == "pooled_model"]
 
 
 def _shared_inputs(features: FeatureTable) -> np.ndarray:

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from skbatch.forecasting._decomposition import Decomposition
+from skbatch.forecasting._base import BaseBatchForecaster
+from skbatch.forecasting._conformal import ConformalForecaster
+from skbatch.forecasting._decomposition import (
+    Decomposition,
+    check_dates,
+    pooled_parameters,
+)
 from skbatch.forecasting._fallback import FallbackForecaster
 from skbatch.forecasting._stored import StoredInputs
 from skbatch.forecasting._tables import check_features, check_labels
@@ -20,9 +26,9 @@ __all__ = [
     "PooledModel",
     "StoredPool",
     "collect_rows",
+    "owner_of",
     "pool_dates",
     "pooled_learners",
-    "pooled_parameters",
     "train_pool",
 ]
 
@@ -44,7 +50,7 @@ class PooledModel:
         Horizon in rows → factor of its forecasts.
     """
 
-    models: Mapping[int, Any]
+    models: Mapping[int, Any] = field(repr=False)
     shrinkages: Mapping[int, float]
 
     def serve(self, tasks: Sequence[Task], strategy: str) -> list[TaskModel]:
@@ -98,31 +104,35 @@ def pooled_learners(forecaster: Any) -> dict[str, Any]:
         Those that learn one model from all tickers, by the prefix of their parameters:
         the forecaster itself, or the first choice and the fallback of a
         :class:`FallbackForecaster`; also inside a forecaster that calibrates around
-        one of these and fits it on all rows.
+        one of these and fits it on all rows. Not those of a search: it would judge
+        them by returns that they have seen.
     """
     outer = ""
-    while getattr(forecaster, "refit", False) and hasattr(forecaster, "estimator"):
+    while isinstance(forecaster, ConformalForecaster) and forecaster.refit:
         forecaster, outer = forecaster.estimator, f"{outer}estimator__"
     parts = {outer: forecaster}
     if isinstance(forecaster, FallbackForecaster):
         names = ("estimator", "fallback")
         parts = {f"{outer}{name}__": getattr(forecaster, name) for name in names}
-    return {
-        prefix: part
-        for prefix, part in parts.items()
-        if hasattr(part, "_fit_model")
+    return {prefix: part for prefix, part in parts.items() if _trains_in_pools(part)}
+
+
+def owner_of(learner: Any, name: str) -> type:
+    """Find the class from which a learner has a method."""
+    return next(kind for kind in type(learner).__mro__ if name in vars(kind))
+
+
+def _trains_in_pools(part: Any) -> bool:
+    """Tell whether a fit of its own would train as :func:`train_pool` does."""
+    return (
+        hasattr(part, "_fit_model")
+        # A subclass may choose or change what it learns from.
+        and owner_of(part, "fit") is BaseBatchForecaster
+        and issubclass(owner_of(part, "_fit_model"), owner_of(part, "_fit_table"))
         and part.strategy == "pooled"
         and "pooled_model" in pooled_parameters(part)
         and part.pooled_model is None
-    }
-
-
-def pooled_parameters(forecaster: Any) -> list[str]:
-    """Name the parameters of a forecaster, and those inside it, for pooled models."""
-    if not hasattr(forecaster, "get_params"):
-        return []
-    names = forecaster.get_params()
-    return [name for name in names if name.rpartition("__")[2] == "pooled_model"]
+    )
 
 
 def pool_dates(learner: Any, known: Mapping[int, np.ndarray]) -> PoolDates:
@@ -139,12 +149,18 @@ def pool_dates(learner: Any, known: Mapping[int, np.ndarray]) -> PoolDates:
     -------
     dict of int to tuple of ndarray
         Horizon → row numbers of the training dates, and of the tail.
+
+    Raises
+    ------
+    ModelFitError
+        If there are too few of them.
     """
     dates = {}
     for horizon, cells in known.items():
         labels = np.where(cells.any(axis=1), 0.0, np.nan)[:, None]
         thin = thinning(learner.thin, horizon)
         dates[horizon] = split_tail(labels, horizon, learner.validation_size, thin)
+        check_dates(dates[horizon][0], f"horizon {horizon}")
     return dates
 
 

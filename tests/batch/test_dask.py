@@ -169,6 +169,32 @@ def test_a_fit_leaves_nothing_on_the_cluster(client, prices):
     assert not any(client.has_what().values())
 
 
+class OwnTrees(BatchXGBoostForecaster):
+    """Trained in another way, which no cluster knows to do in parts."""
+
+    def _fit_model(self, rows, validation, step):
+        rows = rows._replace(y=np.sign(rows.y))
+        return super()._fit_model(rows, validation, step)
+
+
+class OwnRidge(BatchLinearForecaster):
+    def _fit_model(self, rows, validation, step):
+        rows = rows._replace(y=np.sign(rows.y))
+        return super()._fit_model(rows, validation, step)
+
+
+@pytest.mark.usefixtures("client")
+@pytest.mark.parametrize("forecaster", [OwnTrees(n_estimators=9, n_jobs=1), OwnRidge()])
+def test_a_way_to_train_of_the_users_own_is_theirs_on_a_cluster(forecaster, prices):
+    local, remote = (
+        make_system(engine, forecaster).fit(prices) for engine in ("local", "dask")
+    )
+    assert len(remote.fitted_.batches) == 4
+    pd.testing.assert_frame_equal(
+        remote.predict(prices), local.predict(prices), rtol=1e-9
+    )
+
+
 @pytest.mark.usefixtures("client")
 def test_several_horizons_and_batches_of_the_user(prices):
     options = {"max_batch_size": 5}

@@ -152,6 +152,37 @@ def test_a_run_that_goes_on_does_not_train_again(
     assert not list(tmp_path.glob(".skbatch-*"))
 
 
+def test_a_run_that_goes_on_with_room_is_that_of_a_run_with_room(
+    make_system, prices, monkeypatch, tmp_path, fit_quietly
+):
+    """Batches that had models of their own do not stay beside those that share one."""
+    expected = make_system(forecaster=trees(), max_batch_size=4).fit(prices)
+
+    def fail(*_):
+        raise OSError("disk full")
+
+    options = {"max_batch_size": 4, "checkpoint_dir": tmp_path}
+    with monkeypatch.context() as patch:
+        patch.setattr(_pooling, "train_pool", fail)
+        fit_quietly(make_system(forecaster=trees(), **options), prices)
+    for path in tmp_path.glob("batch-0001*"):
+        path.unlink()
+    system = make_system(forecaster=trees(), **options).fit(prices)
+    pd.testing.assert_frame_equal(
+        system.predict(prices), expected.predict(prices), check_exact=True
+    )
+
+
+def test_rows_that_a_killed_run_has_left_are_removed(make_system, prices, tmp_path):
+    options = {"max_batch_size": 4, "checkpoint_dir": tmp_path}
+    make_system(forecaster=trees(), **options).fit(prices)
+    (tmp_path / ".skbatch-killed").mkdir()
+    (tmp_path / ".skbatch-killed" / "train-5.rows").write_bytes(b"rows")
+    (tmp_path / ".writing-killed").write_bytes(b"half a batch")
+    make_system(forecaster=trees(), **options).fit(prices)
+    assert not list(tmp_path.glob(".*"))
+
+
 def test_rows_reach_the_quantile_matrix_slice_by_slice(
     make_system, prices, monkeypatch
 ):

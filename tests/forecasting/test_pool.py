@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.base import clone
+from sklearn.model_selection import GridSearchCV
 
 from skbatch import (
     BatchLinearForecaster,
@@ -18,6 +19,7 @@ from skbatch import (
 )
 from skbatch._kernels import ridge
 from skbatch.datasets import make_panel
+from skbatch.exceptions import ModelFitError
 from skbatch.forecasting import _booster, _tasks, market_return
 from skbatch.forecasting._pool import (
     PooledModel,
@@ -167,6 +169,43 @@ def test_learners_are_found_where_they_may_share():
     alone = FallbackForecaster(BatchLinearForecaster("per_ticker"), ridge_)
     assert list(pooled_learners(alone)) == ["fallback__"]
     assert not pooled_learners(BatchXGBoostForecaster(pooled_model=PooledModel({}, {})))
+
+
+def test_a_search_does_not_share():
+    """Its folds would be judged by a model that has seen their returns."""
+    search = GridSearchCV(BatchLinearForecaster(), {"alpha": [0.1, 1.0]})
+    assert not pooled_learners(search)
+    assert not pooled_learners(ConformalForecaster(search))
+
+
+def test_who_fits_in_another_way_does_not_share():
+    class Fit(BatchXGBoostForecaster):
+        def fit(self, X, y):
+            return super().fit(X, y)
+
+    class Table(BatchXGBoostForecaster):
+        def _fit_table(self, features, labels, layout):
+            super()._fit_table(features, labels, layout)
+
+    class Model(BatchXGBoostForecaster):
+        def _fit_model(self, rows, validation, step):
+            return super()._fit_model(rows, validation, step)
+
+    assert not pooled_learners(Fit())
+    assert not pooled_learners(Table())
+    assert pooled_learners(Model())
+
+
+def test_one_date_is_too_few_for_a_pool():
+    known = {5: np.eye(40, 3, dtype=bool)}
+    with pytest.raises(ModelFitError, match=r"horizon 5 must have 2 dates.* Got 1"):
+        pool_dates(BatchLinearForecaster(thin=10), known)
+
+
+def test_a_forecaster_with_a_shared_model_is_shown_in_short(tables, tmp_path):
+    learner = BatchLinearForecaster(market_return=tables[-1])
+    shared = trained_by_batches(learner, tables, tmp_path)
+    assert repr(shared).startswith("PooledModel(shrinkages={1: ")
 
 
 def test_calibration_is_not_done_with_the_model_that_saw_the_tail(tables, tmp_path):
