@@ -151,12 +151,14 @@ class ExpectedReturns(dict[str, float]):
             returns = returns.droplevel(0)
             provenance = provenance.droplevel(0)
         if periods_per_year is None:
-            periods_per_year = _year_of(result, annualize)
+            year = _year_of(result, annualize)
+        else:
+            year = check_periods_per_year(periods_per_year)
         expected = cls(
             {str(ticker): value for ticker, value in returns.items()},
             date=result.date,
             horizon=horizon,
-            periods_per_year=check_periods_per_year(periods_per_year, annualize),
+            periods_per_year=year,
             annualized=False,
             provenance=provenance,
             interval=None if interval is None else read_interval(interval),
@@ -191,7 +193,7 @@ class ExpectedReturns(dict[str, float]):
         values = np.array(list(self.values()), dtype=np.float64)
         provenance = self.provenance.copy()
         if annualized != self.annualized:
-            year = check_periods_per_year(self.periods_per_year, True)
+            year = _known_year(self.periods_per_year)
             power = year / self.horizon if annualized else self.horizon / year
             converted = _compounded(values, power)
             for ticker, old, new in zip(self, values, converted, strict=True):
@@ -263,15 +265,20 @@ def day(date: Any) -> str:
     return str(date).removesuffix(" 00:00:00")
 
 
-def check_periods_per_year(value: Any, needed: bool) -> float:
-    """Refuse what is no positive number, or not known although it is needed."""
-    if not isinstance(value, Real) or isinstance(value, bool) or float(value) <= 0:
+def check_periods_per_year(value: Any) -> float:
+    """Refuse what is no positive number."""
+    is_number = isinstance(value, Real) and not isinstance(value, bool)
+    if not is_number or not 0 < float(value) < math.inf:
         raise ValueError(
             f"`periods_per_year` must be a positive number. Got {value!r}. Pass "
-            "such as 252 for daily prices of weekdays."
+            "such as 252 for daily prices of weekdays, or None to ask the dates."
         )
-    number = float(value)
-    if needed and not math.isfinite(number):
+    return float(value)
+
+
+def _known_year(number: float) -> float:
+    """Refuse to annualise where nobody knows how many rows make a year."""
+    if not math.isfinite(number):
         raise PortfolioError(
             "It must be known how many rows make a year. Got dates that do not tell. "
             "Pass `periods_per_year`, such as 252 for daily prices of weekdays, or "

@@ -21,6 +21,7 @@ from skbatch.exceptions import (
     PortfolioWarning,
 )
 from skbatch.forecasting import server_of
+from skbatch.forecasting._base import BatchForecasterMixin
 from skbatch.forecasting._horizons import horizon_parameters
 from skbatch.forecasting._uncertainty import UncertaintyMixin
 from skbatch.panel import forward_returns, panel_tickers
@@ -178,10 +179,10 @@ def _fit_on_prices(
 
 def _prepare(forecaster: Any, horizon: Any) -> tuple[Any, int]:
     """Copy a forecaster, make it take prices, and settle how far it looks ahead."""
-    if forecaster is not None and not hasattr(forecaster, "predict"):
+    if not _is_forecaster(forecaster):
         raise TypeError(
-            "`forecaster` must be a BatchForecastingSystem, a pipeline from prices to "
-            f"forecasts, or a batch forecaster. Got {forecaster!r}. Pass such as "
+            "`forecaster` must be a batch forecaster, a pipeline from prices to "
+            f"forecasts, or a BatchForecastingSystem. Got {forecaster!r}. Pass such as "
             "BatchLinearForecaster()."
         )
     if isinstance(horizon, str) and horizon == "auto":
@@ -214,12 +215,25 @@ def _horizon_of(forecaster: Any) -> int:
     return int(given[0]) if given else DEFAULT_HORIZON
 
 
+def _is_forecaster(forecaster: Any) -> bool:
+    """Whether it is an estimator of this kind, and no class or plain regressor."""
+    if forecaster is None or _takes_prices(forecaster):
+        return True
+    if _is_search(forecaster):
+        return _is_forecaster(forecaster.estimator)
+    return isinstance(forecaster, BatchForecasterMixin)
+
+
 def _takes_prices(forecaster: Any) -> bool:
     """Whether an estimator is fitted on prices, and not on features."""
-    is_search = hasattr(forecaster, "cv") and hasattr(forecaster, "estimator")
-    if is_search:
+    if _is_search(forecaster):
         return _takes_prices(forecaster.estimator)
     return isinstance(forecaster, BatchForecastingSystem | Pipeline)
+
+
+def _is_search(forecaster: Any) -> bool:
+    """Whether it tries parameters of another estimator."""
+    return hasattr(forecaster, "cv") and hasattr(forecaster, "estimator")
 
 
 def _is_rows(value: Any) -> bool:

@@ -54,7 +54,7 @@ def match_columns(
     columns : sequence of str
         Tickers of the data.
     aliases : mapping of str to str, default=None
-        Ticker → column, for those that are called otherwise.
+        Ticker → column, for those that are called otherwise; they match as columns do.
 
     Returns
     -------
@@ -71,18 +71,31 @@ def match_columns(
     alike: dict[tuple[str, ...], list[str]] = defaultdict(list)
     for column in columns:
         alike[_parts(column)].append(column)
+    called: dict[tuple[str, ...], set[str]] = defaultdict(set)
+    for alias, column in aliases.items():
+        called[_parts(alias)].add(column)
     found: dict[str, str | None] = {}
     for ticker in tickers:
-        name = aliases.get(ticker, ticker)
+        names = [aliases[ticker]] if ticker in aliases else []
+        if not names and ticker not in exact:
+            names = sorted(called.get(_parts(ticker), []))
+        if len(names) > 1:
+            raise _unclear(ticker, names)
+        name = names[0] if names else ticker
         fitting = [name] if name in exact else alike.get(_parts(name), [])
         if len(fitting) > 1:
-            raise PortfolioError(
-                f"`tickers` must be clear. Got {ticker!r}, which may be any of "
-                f"{format_tickers(map(repr, fitting))}. Write it as the data do."
-            )
+            raise _unclear(ticker, fitting)
         found[ticker] = fitting[0] if fitting else None
     _check_distinct(found)
     return found
+
+
+def _unclear(ticker: str, columns: Sequence[str]) -> PortfolioError:
+    """Make the error of a ticker that may be one of several columns."""
+    return PortfolioError(
+        f"`tickers` must be clear. Got {ticker!r}, which may be any of "
+        f"{format_tickers(map(repr, columns))}. Write it as the data do."
+    )
 
 
 def _parts(name: str) -> tuple[str, ...]:

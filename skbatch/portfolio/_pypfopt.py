@@ -29,6 +29,8 @@ def to_pypfopt(
     ----------
     result : ExpectedReturns, ForecastResult, Series or dict
         Expected returns by ticker, as from :func:`~skbatch.robust_forecast_returns`.
+        Their tickers must be written as those of `covariance`: BRK.B and BRK-B differ
+        here.
     covariance : DataFrame of shape (n_tickers, n_tickers)
         Covariance of returns with the tickers in rows and columns, as from
         ``pypfopt.risk_models``; see `covariance_periods`.

@@ -56,7 +56,7 @@ def robust_forecast_returns(
     tickers : sequence of str or None
         Tickers to forecast, None for all of the data. A column of the same name is
         theirs; else one that differs only in case or in what separates the share class:
-        BRK.B, BRK-B, BRK/B, BRK_B, "BRK B".
+        BRK.B, BRK-B, BRK/B, BRK_B, "BRK B". One that comes twice is forecast once.
     data : DataFrame or path, default=None
         Prices, as :func:`~skbatch.read_panel` takes them: wide, long, of several
         fields, or a CSV or Parquet file. Models learn from all of its tickers.
@@ -236,7 +236,7 @@ def _find_cache(cache: bool, cache_dir: str | os.PathLike[str] | None) -> Cache 
 def _rows_of_year(index: pd.Index, given: float | None, annualize: bool) -> float:
     """Tell how many rows make a year; NaN if that is neither known nor needed."""
     if given is not None:
-        return check_periods_per_year(given, annualize)
+        return check_periods_per_year(given)
     try:
         return year_of(index)
     except ValueError:

@@ -18,7 +18,7 @@ from skbatch._version import __version__
 from skbatch.batch import BatchForecastingSystem
 from skbatch.batch._errors import FAILURES, describe
 from skbatch.batch.config import BatchForecastingConfig
-from skbatch.exceptions import BatchWarning, FallbackWarning, SkbatchWarning
+from skbatch.exceptions import BatchWarning, FallbackWarning, PanelError, SkbatchWarning
 from skbatch.feature_extraction import SharedFeatureExtractor
 from skbatch.feature_extraction._history import panel_digest
 from skbatch.forecasting import (
@@ -241,7 +241,7 @@ def _forecast_one(
         try:
             system = BatchForecastingSystem(**params).fit(panel)
             found = ColumnForecasts.of(system, coverage)
-        except (*FAILURES, ValueError) as error:
+        except (*FAILURES, PanelError) as error:
             index = pd.Index(panel_tickers(panel), name="ticker", dtype=object)
             row = [["none", "", f"forecast failed ({describe(error)})"]]
             table = pd.DataFrame(row, index, _COLUMNS, dtype=object)

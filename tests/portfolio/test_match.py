@@ -68,3 +68,15 @@ def test_asked_tickers():
         asked_tickers(["A", 3, ""], [])
     with pytest.raises(ValueError, match="at least one"):
         asked_tickers([], [])
+
+
+def test_names_of_ones_own_match_as_columns_do():
+    aliases = {"BRK.B": "Berkshire"}
+    found = match_columns(["brk-b", "BF-B"], ["Berkshire", "BF.B"], aliases)
+    assert found == {"brk-b": "Berkshire", "BF-B": "BF.B"}
+    # What is written out goes before what is alike.
+    both = ["Berkshire", "BRK-B"]
+    assert match_columns(["BRK-B"], both, aliases) == {"BRK-B": "BRK-B"}
+    assert match_columns(["BRK.B"], both, aliases) == {"BRK.B": "Berkshire"}
+    with pytest.raises(PortfolioError, match="any of 'X', 'Y'"):
+        match_columns(["a b"], ["X", "Y"], {"A-B": "Y", "A.B": "X"})

@@ -19,6 +19,7 @@ from skfolio.optimization import MeanRisk, ObjectiveFunction
 from skfolio.preprocessing import prices_to_returns
 from skfolio.prior import EmpiricalPrior
 from sklearn.base import clone
+from sklearn.linear_model import Ridge
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.utils.estimator_checks import check_estimator
@@ -212,7 +213,14 @@ def test_where_the_horizon_comes_from(returns, forecaster, horizon, expected):
         ({"horizon": "weekly"}, ValueError, "`horizon` must be an int"),
         ({"horizon": 400}, ValueError, "horizon"),
         ({"forecaster": linear_system((1, 5))}, ValueError, "one horizon"),
-        ({"forecaster": "linear"}, TypeError, "`forecaster` must be a Batch"),
+        ({"forecaster": "linear"}, TypeError, "must be a batch forecaster"),
+        ({"forecaster": Ridge()}, TypeError, "must be a batch forecaster"),
+        (
+            {"forecaster": BatchLinearForecaster},
+            TypeError,
+            "must be a batch forecaster",
+        ),
+        ({"forecaster": BatchForecastingSystem}, TypeError, "must be a batch forec"),
         ({"prices": "prices.csv"}, PortfolioError, "must be a DataFrame. Got str"),
     ],
 )

@@ -106,6 +106,15 @@ def test_one_ticker_that_fails_stops_no_other(prices, monkeypatch):
     assert expected.provenance.loc["T002", "model"] == "none"
 
 
+def test_a_wrong_argument_is_no_failure_of_a_ticker(prices, monkeypatch):
+    def refusing(self, X, y=None):
+        raise ValueError("`windows` must be positive")
+
+    monkeypatch.setattr(BatchForecastingSystem, "fit", refusing)
+    with pytest.raises(ValueError, match="`windows` must be positive"):
+        robust_forecast_returns(None, prices, "individual", config=LINEAR)
+
+
 def test_what_is_wrong_with_all_is_an_error(prices):
     for method in ("batch", "individual"):
         with pytest.raises(ValueError, match="horizon"):
@@ -397,6 +406,7 @@ def test_files_and_tables_of_any_shape(prices, tmp_path):
         ({"cache": "folder"}, "as `cache_dir`"),
         ({"cache": False, "cache_dir": "x"}, "must be None with cache=False"),
         ({"periods_per_year": -5}, "must be a positive number"),
+        ({"periods_per_year": math.nan}, "must be a positive number. Got nan"),
         ({"tickers": "T000"}, "must be a list of tickers"),
         ({"data": None}, "`data` must be a table of prices or a file. Got None"),
         ({"data": {"A": [1.0]}}, "as `ticker_to_data`"),
