@@ -247,6 +247,15 @@ def test_one_model_can_forecast_in_several_threads_at_once(make_frames):
         assert all(pool.map(forecast, range(6)))
 
 
+@pytest.fixture
+def interruptible():
+    """Python's own handler of Ctrl-C, which jobs in the background begin without."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 @pytest.mark.parametrize("moment", ["data", "tree"])
 def test_an_interrupt_is_never_a_failed_fit(make_frames, monkeypatch, moment):
     X, y = make_frames(200, 3)
