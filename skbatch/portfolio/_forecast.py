@@ -26,8 +26,9 @@ from skbatch.forecasting._horizons import horizon_parameters
 from skbatch.forecasting._uncertainty import UncertaintyMixin
 from skbatch.panel import forward_returns, panel_tickers
 from skbatch.portfolio._told import tell_service
+from skbatch.portfolio._window import read_returns, window_prices
 
-__all__ = ["LastForecast", "forecast_last"]
+__all__ = ["LastForecast", "fit_on_window", "forecast_last"]
 
 DEFAULT_HORIZON = 5
 NO_MODEL = "none"
@@ -81,13 +82,14 @@ class LastForecast:
             return None
         return scenarios[[*self.expected_returns.index]]
 
-    def warn(self, fate: str, stacklevel: int) -> None:
+    def warn(self, stacklevel: int) -> None:
         """Say once which tickers have no forecast, or not that of the first choice."""
         provenance = self.provenance
         lost = provenance.index[~np.isfinite(self.per_row)]
         others = provenance.index[provenance["reason"].ne("")].difference(lost)
         reasons = provenance.loc[lost, "reason"].replace("", "no finite forecast")
         missing = {str(ticker): str(why) for ticker, why in reasons.items()}
+        fate = "to which optimisers of skfolio give no weight"
         told = tell_service(missing, others, len(provenance), fate, "provenance_")
         if told:
             warnings.warn(
@@ -95,6 +97,34 @@ class LastForecast:
                 PortfolioWarning if len(missing) else FallbackWarning,
                 stacklevel=stacklevel,
             )
+
+
+def fit_on_window(estimator: Any, X: Any) -> tuple[LastForecast, pd.DataFrame]:
+    """Fit the forecaster of an estimator of skfolio, and record what it found.
+
+    Parameters
+    ----------
+    estimator : estimator
+        With the parameters `forecaster`, `horizon` and `prices`; gets the attributes
+        ``forecaster_``, ``horizon_``, ``provenance_`` and ``expected_returns_``.
+    X : array-like of shape (n_observations, n_assets)
+        Simple returns per row; NaN is missing.
+
+    Returns
+    -------
+    found : LastForecast
+        What the forecaster expects at the end of the window.
+    returns : DataFrame of shape (n_observations, n_assets)
+        The checked returns.
+    """
+    returns = read_returns(estimator, X)
+    panel = window_prices(returns, estimator.prices)
+    tickers = list(returns.columns)
+    found = forecast_last(estimator.forecaster, estimator.horizon, panel, tickers)
+    estimator.forecaster_, estimator.horizon_ = found.model, found.horizon
+    estimator.provenance_ = found.provenance
+    estimator.expected_returns_ = found.expected_returns.rename("expected_return")
+    return found, returns
 
 
 def forecast_last(

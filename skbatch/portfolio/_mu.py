@@ -7,8 +7,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from skbatch.portfolio._forecast import forecast_last
-from skbatch.portfolio._window import read_returns, window_prices
+from skbatch.portfolio._forecast import fit_on_window
 
 try:
     from skfolio.moments import BaseMu
@@ -140,16 +139,9 @@ class ForecastMu(BaseMu):
         FallbackWarning
             Once, if the first choice does not serve some tickers.
         """
-        returns = read_returns(self, X)
-        panel = window_prices(returns, self.prices)
-        found = forecast_last(
-            self.forecaster, self.horizon, panel, list(returns.columns)
-        )
-        self.forecaster_, self.horizon_ = found.model, found.horizon
-        self.provenance_ = found.provenance
-        self.expected_returns_ = found.expected_returns.rename("expected_return")
+        found, _ = fit_on_window(self, X)
         self.mu_: np.ndarray = found.per_row
-        found.warn("to which optimisers of skfolio give no weight", stacklevel=3)
+        found.warn(stacklevel=3)
         return self
 
     def __sklearn_tags__(self) -> Any:

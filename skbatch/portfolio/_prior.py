@@ -12,8 +12,7 @@ from sklearn.base import clone
 from sklearn.utils import get_tags
 
 from skbatch.exceptions import PortfolioError, PortfolioWarning, format_tickers
-from skbatch.portfolio._forecast import LastForecast, forecast_last
-from skbatch.portfolio._window import read_returns, window_prices
+from skbatch.portfolio._forecast import LastForecast, fit_on_window
 
 try:
     from skfolio.moments import BaseCovariance, LedoitWolf
@@ -164,17 +163,10 @@ class ForecastPrior(BasePrior):
             Once, if the first choice does not serve some tickers.
         """
         self._check_parameters()
-        returns = read_returns(self, X)
-        panel = window_prices(returns, self.prices)
-        found = forecast_last(
-            self.forecaster, self.horizon, panel, list(returns.columns)
-        )
-        self.forecaster_, self.horizon_ = found.model, found.horizon
-        self.provenance_ = found.provenance
-        self.expected_returns_ = found.expected_returns.rename("expected_return")
+        found, returns = fit_on_window(self, X)
         self.scenarios_ = found.scenarios(int(self.n_scenarios), self.random_state)
         self.return_distribution_ = self._distribution(found, returns)
-        found.warn("to which optimisers of skfolio give no weight", stacklevel=3)
+        found.warn(stacklevel=3)
         return self
 
     def _check_parameters(self) -> None:

@@ -177,5 +177,5 @@ def _warn_gaps(tickers: list[str]) -> None:
             "only prices since the last gap are used. Pass `prices`, or returns of "
             "prices that are filled forward.",
             PortfolioWarning,
-            stacklevel=5,
+            stacklevel=6,
         )
