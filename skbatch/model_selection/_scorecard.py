@@ -87,7 +87,7 @@ def score_card(
     earned = _finite_mean(rank_portfolio_returns(returns, forecasts))
     traded = _finite_mean(rank_turnover(forecasts, horizon))
     error = (returns - forecasts).abs().to_numpy()
-    takes_sides = bool((forecasts.fillna(0.0) != 0).to_numpy().any())
+    takes_sides = bool(forecasts.abs().gt(0).to_numpy().any())
     return {
         "rank_ic": rank_ic.mean,
         "rank_ic_ir": rank_ic.ratio,

@@ -205,7 +205,7 @@ class InformationCoefficientDisplay:
 
     def _plot_sum(self, ax: Any, places: np.ndarray) -> None:
         """Draw the running sum: a steady rise is a steady skill."""
-        total = self.ic.fillna(0.0).cumsum()
+        total = self.ic.cumsum()  # a gap where there is none
         (self.line_,) = ax.plot(places, total, color=GOOD, linewidth=1.6)
         ax.fill_between(places, 0, total, color=GOOD, alpha=0.1, linewidth=0)
         ax.set_ylabel(f"sum of {self.name}", color=INK)
