@@ -33,6 +33,7 @@ from skbatch.forecasting._pool import (
     StoredPool,
     TickerRows,
     collect_rows,
+    label_dates,
     owner_of,
     train_pool,
 )
@@ -80,7 +81,20 @@ def find_client() -> Any:
             f"{PATIENCE:.0f} s. Start some, as in `cluster.scale(2)`, or pass "
             "engine='local'."
         ) from error
+    _leave_room(distributed)
     return client
+
+
+def _leave_room(distributed: Any) -> None:
+    """Let other tasks run where this one, such as a search's fold, waits for them."""
+    from distributed.threadpoolexecutor import thread_state
+
+    try:
+        distributed.get_worker()
+    except ValueError:
+        return
+    if getattr(thread_state, "proceed", False):
+        distributed.secede()
 
 
 class DaskEngine:
@@ -112,11 +126,6 @@ class DaskEngine:
         # What batches share, by its width: one batch of all tickers needs less.
         self._shared: dict[int, Any] = {}
         self._recipes: dict[tuple[str, ...], tuple[Any, Any]] = {}
-
-    @property
-    def n_threads(self) -> int:
-        """Threads of all workers."""
-        return sum(self.client.nthreads().values())
 
     def train(
         self,
@@ -160,6 +169,22 @@ class DaskEngine:
                 lost = describe(error)
                 self.client.wait_for_workers(1)
         raise ModelFitError(f"{ATTEMPTS} trainings lost a worker, the last: {lost}")
+
+    def label_dates(
+        self, learner: Any, batches: Sequence[tuple[str, ...]]
+    ) -> list[dict[int, np.ndarray]]:
+        """Ask every batch at which dates a learner has targets."""
+        self._prepare(batches)
+        futures = [
+            self.submit(
+                _dated,
+                *self._recipes[tickers],
+                labels_of(self.labels, tickers),
+                clone(learner),
+            )
+            for tickers in batches
+        ]
+        return self.client.gather(futures)
 
     def outcomes(
         self, tasks: Mapping[int, Task], models: Mapping[Any, Any], handler: Any
@@ -397,6 +422,13 @@ def _stacked(
 ) -> dict[int, TickerRows]:
     """Stack the rows of one batch."""
     return collect_rows(learner, recipe.frame(shared), labels, dates)
+
+
+def _dated(
+    recipe: BatchRecipe, shared: np.ndarray, labels: pd.DataFrame, learner: Any
+) -> dict[int, np.ndarray]:
+    """Find the dates at which one batch has targets."""
+    return label_dates(learner, recipe.frame(shared), labels)
 
 
 def _sizes(rows: Mapping[int, TickerRows]) -> dict[int, tuple[int, int, int]]:

@@ -42,6 +42,7 @@ class UniverseFeatures:
     ) -> None:
         self.extractor = extractor
         self.panel = panel
+        self.scale = scale
         names = extractor.plan_.ticker_names
         known = [name for name in names if name == scale]
         self.names = volatility_features(names) if scale == "auto" else known

@@ -155,8 +155,7 @@ def _split(
         extractor.set_params(cache_size=0)
     forecaster = system._part("forecaster")
     alone = param_of(forecaster, "strategy") == "per_ticker"
-    # As SharedModels has it.
-    shared = universe.names and system.groups is None and pooled_learners(forecaster)
+    shared = system.groups is None and pooled_learners(forecaster)
     if client is not None and (alone or shared):
         # Forecasts do not depend on the batches, so there may be some for everyone.
         share = -(-len(tickers) // (BATCHES_PER_WORKER * len(client.nthreads())))

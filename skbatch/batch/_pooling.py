@@ -25,6 +25,7 @@ from skbatch.forecasting._pool import (
     PooledModel,
     StoredPool,
     collect_rows,
+    label_dates,
     pool_dates,
     pooled_learners,
     train_pool,
@@ -64,8 +65,7 @@ class SharedModels:
 
     def learners(self, forecaster: Any) -> dict[str, Any]:
         """Find whose models can be shared, by the prefix of their parameters."""
-        several = len(self.batches) > 1 and self.universe.volatility is not None
-        return pooled_learners(forecaster) if several else {}
+        return pooled_learners(forecaster) if len(self.batches) > 1 else {}
 
     def give(self, forecaster: Any) -> Any:
         """Train the pooled models of a forecaster, and give it them.
@@ -107,10 +107,9 @@ class SharedModels:
             learner._validate_params()
         for group in _learners_by_rows(learners):
             learner = group[0][1]
-            dates = pool_dates(learner, self._known(learner))
+            dates = pool_dates(learner, self._label_dates(learner))
             if self.engine is not None:
-                batches = [batch.tickers for batch in self.batches]
-                models |= self.engine.train(group, batches, dates)
+                models |= self.engine.train(group, self._tickers, dates)
             else:
                 models |= self._train_here(group, dates)
         return models
@@ -132,27 +131,48 @@ class SharedModels:
 
     def _frames(self) -> Iterator[tuple[Batch, pd.DataFrame]]:
         """Give each batch with its features."""
-        frames = self.universe.frames([batch.tickers for batch in self.batches])
+        frames = self.universe.frames(self._tickers)
         for batch in self.batches:
             yield batch, next(frames)
 
-    def _known(self, learner: Any) -> dict[int, np.ndarray]:
-        """Tell where labels can be learned from, by horizon."""
+    @property
+    def _tickers(self) -> list[tuple[str, ...]]:
+        """Tickers of each batch."""
+        return [batch.tickers for batch in self.batches]
+
+    def _label_dates(self, learner: Any) -> dict[int, np.ndarray]:
+        """Find the dates at which a learner has targets, by horizon."""
         volatility = self.universe.volatility
-        assert volatility is not None
+        if volatility is not None and learner.scale == self.universe.scale:
+            # A volatility is a feature: whoever has one is observed and has a unit.
+            return self._dates_with(learner, volatility > 0)
+        if self.engine is not None:
+            found = self.engine.label_dates(learner, self._tickers)
+        else:
+            found = [
+                label_dates(clone(learner), X, labels_of(self.labels, batch.tickers))
+                for batch, X in self._frames()
+            ]
+        return {
+            horizon: np.logical_or.reduce([dates[horizon] for dates in found])
+            for horizon in found[0]
+        }
+
+    def _dates_with(self, learner: Any, scaled: np.ndarray) -> dict[int, np.ndarray]:
+        """Find the dates on which a ticker has label, unit and market."""
         market, known = learner.market_return, {}
         horizons = np.atleast_1d(self.labels.attrs["horizon"]).tolist()
         several = isinstance(self.labels.columns, pd.MultiIndex)
         for horizon in horizons:
             labels = self.labels[horizon] if several else self.labels
-            cells = np.isfinite(labels[self.universe.tickers].to_numpy())
-            cells &= volatility > 0
+            cells = np.isfinite(labels[self.universe.tickers].to_numpy()) & scaled
+            dates = cells.any(axis=1)
             if market is not None:
                 returns = given_return(market, horizons, horizon, labels.index)
                 if learner.relative:
-                    cells &= np.isfinite(returns)[:, None]
-            known[horizon] = cells
-            cells[max(0, len(cells) - horizon) :] = False
+                    dates &= np.isfinite(returns)
+            dates[max(0, len(dates) - horizon) :] = False
+            known[horizon] = dates
         return known
 
     def _restore(self) -> dict[str, PooledModel] | None:

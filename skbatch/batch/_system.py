@@ -112,7 +112,9 @@ class BatchForecastingSystem(
     that compare tickers, the market return that labels are relative to, the typical
     volatility. Pooled models are trained on the rows of all batches, which stream from
     a temporary file, unless `groups` ask for models of their own. So batches change no
-    forecast; but a :class:`~skbatch.ConformalForecaster` calibrates within each.
+    forecast. Exceptions are forecasters that are not skbatch's own or change how these
+    learn, searches, and what a :class:`~skbatch.ConformalForecaster` adds, which
+    calibrates within each batch (with ``refit=False`` it forecasts by that, too).
 
     Examples
     --------

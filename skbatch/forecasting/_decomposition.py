@@ -196,6 +196,16 @@ class Decomposition:
             stacked[task.horizon] = train, tail
         return stacked
 
+    def label_dates(
+        self, features: FeatureTable, labels: np.ndarray, layout: LabelLayout
+    ) -> dict[int, np.ndarray]:
+        """Find the dates at which each horizon has a target."""
+        target, tasks = self._prepare(features, labels, layout)
+        return {
+            task.horizon: np.isfinite(target[:, task.outputs.ravel()]).any(axis=1)
+            for task in tasks
+        }
+
     def train(
         self,
         rows: Rows,

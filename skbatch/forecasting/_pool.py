@@ -26,6 +26,7 @@ __all__ = [
     "PooledModel",
     "StoredPool",
     "collect_rows",
+    "label_dates",
     "owner_of",
     "pool_dates",
     "pooled_learners",
@@ -135,6 +136,25 @@ def _trains_in_pools(part: Any) -> bool:
     )
 
 
+def label_dates(learner: Any, X: Any, y: Any) -> dict[int, np.ndarray]:
+    """Find the dates at which some tickers have targets to learn from.
+
+    Parameters
+    ----------
+    learner, X, y
+        As for :func:`collect_rows`.
+
+    Returns
+    -------
+    dict of int to ndarray of shape (n_dates,), dtype bool
+        Horizon → whether there is one.
+    """
+    learner._validate_params()
+    features = check_features(learner, X, reset=True)
+    labels, layout = check_labels(y, features, learner.horizon)
+    return Decomposition.of(learner).label_dates(features, labels, layout)
+
+
 def pool_dates(learner: Any, known: Mapping[int, np.ndarray]) -> PoolDates:
     """Split the dates that a pooled model is trained on from its tail.
 
@@ -142,8 +162,8 @@ def pool_dates(learner: Any, known: Mapping[int, np.ndarray]) -> PoolDates:
     ----------
     learner : estimator
         The forecaster.
-    known : dict of int to ndarray of shape (n_dates, n_tickers), dtype bool
-        Horizon → where a label can be learned from, of all tickers.
+    known : dict of int to ndarray of shape (n_dates,), dtype bool
+        Horizon → whether any ticker has a label to learn from.
 
     Returns
     -------
@@ -156,8 +176,8 @@ def pool_dates(learner: Any, known: Mapping[int, np.ndarray]) -> PoolDates:
         If there are too few of them.
     """
     dates = {}
-    for horizon, cells in known.items():
-        labels = np.where(cells.any(axis=1), 0.0, np.nan)[:, None]
+    for horizon, has_labels in known.items():
+        labels = np.where(has_labels, 0.0, np.nan)[:, None]
         thin = thinning(learner.thin, horizon)
         dates[horizon] = split_tail(labels, horizon, learner.validation_size, thin)
         check_dates(dates[horizon][0], f"horizon {horizon}")

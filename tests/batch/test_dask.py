@@ -7,9 +7,11 @@ import threading
 import time
 import warnings
 
+import joblib
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.model_selection import GridSearchCV, TimeSeriesSplit
 
 from skbatch import (
     BatchForecastingSystem,
@@ -98,18 +100,21 @@ def test_draws_and_bins_matter_no_more_than_another_seed(prices):
     "forecaster",
     [
         BatchLinearForecaster(),
+        BatchLinearForecaster(scale=None),
         BatchLinearForecaster("per_ticker"),
         trees(strategy="per_ticker"),
         trees(early_stopping_rounds=5),
     ],
-    ids=["ridge", "ridge per ticker", "trees per ticker", "early stopping"],
+    ids=["ridge", "unscaled", "ridge per ticker", "trees per ticker", "early stopping"],
 )
 def test_other_forecasters_forecast_the_same(forecaster, prices):
     local, remote = (
-        make_system(engine, forecaster).fit(prices).predict(prices)
-        for engine in ("local", "dask")
+        make_system(engine, forecaster).fit(prices) for engine in ("local", "dask")
     )
-    pd.testing.assert_frame_equal(local, remote, rtol=1e-9)
+    assert len(remote.fitted_.batches) == 4
+    pd.testing.assert_frame_equal(
+        local.predict(prices), remote.predict(prices), rtol=1e-9
+    )
 
 
 @pytest.mark.usefixtures("client")
@@ -118,9 +123,8 @@ def test_other_forecasters_forecast_the_same(forecaster, prices):
     [
         BatchLinearForecaster("vector"),
         HistoricalMeanForecaster(),
-        BatchLinearForecaster(scale=None),
     ],
-    ids=["vector", "mean", "without scale"],
+    ids=["vector", "mean"],
 )
 def test_what_depends_on_its_batch_stays_in_one(forecaster, prices):
     local, remote = (
@@ -281,6 +285,22 @@ def test_a_batch_that_kills_every_worker_is_recovered(prices):
         system = make_system("dask", Deadly()).fit(prices)
     assert system.forecast().expected_returns.notna().all()
     assert "tried again in its own process" in set(system.events_["step"])
+
+
+@pytest.mark.usefixtures("client")
+def test_a_search_whose_folds_are_tasks_does_not_wait_for_itself(prices):
+    """Each of its fits waits on a worker for tasks that need one."""
+    scores = []
+    for engine, backend in (("local", "threading"), ("dask", "dask")):
+        search = GridSearchCV(
+            make_system(engine, BatchLinearForecaster()),
+            {"forecaster__alpha": [0.1, 1.0]},
+            cv=TimeSeriesSplit(2, test_size=20),
+            error_score="raise",
+        )
+        with joblib.parallel_config(backend, n_jobs=4):
+            scores.append(search.fit(prices).cv_results_["mean_test_score"])
+    np.testing.assert_allclose(*scores, rtol=1e-9)
 
 
 @pytest.mark.usefixtures("client")

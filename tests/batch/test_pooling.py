@@ -7,7 +7,12 @@ import pandas as pd
 import pytest
 from sklearn.base import clone
 
-from skbatch import BatchLinearForecaster, BatchXGBoostForecaster, FallbackForecaster
+from skbatch import (
+    BatchLinearForecaster,
+    BatchXGBoostForecaster,
+    FallbackForecaster,
+    SharedFeatureExtractor,
+)
 from skbatch.batch import _pooling
 from skbatch.exceptions import ModelFitError, PanelError
 from skbatch.forecasting import _booster, _xgboost
@@ -34,6 +39,34 @@ def quietly():
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
+
+
+@pytest.mark.parametrize("has_volatility", [True, False])
+@pytest.mark.parametrize(
+    "forecaster",
+    [
+        trees(),
+        trees(scale=None),
+        trees(scale=None, relative=False),
+        FallbackForecaster(trees(), BatchLinearForecaster(scale=None), min_labels=50),
+        FallbackForecaster(trees(scale=None), BatchLinearForecaster(), min_labels=50),
+    ],
+    ids=["default", "unscaled", "absolute", "other fallback", "other first choice"],
+)
+@pytest.mark.usefixtures("quietly")
+def test_batches_change_no_forecast_whatever_labels_are_scaled_by(
+    make_system, young, forecaster, has_volatility
+):
+    """Targets begin where the first ticker of any batch has one."""
+    system = make_system(forecaster=forecaster)
+    if not has_volatility:
+        few = SharedFeatureExtractor(["returns", "trend"], [5, 21])
+        system.set_params(features=few)
+    expected = clone(system).fit(young).predict(young)
+    system = system.set_params(max_batch_size=3).fit(young)
+    assert len(system.fitted_.batches) == 3
+    assert "a model per batch" not in set(system.events_["step"])
+    pd.testing.assert_frame_equal(system.predict(young), expected, rtol=1e-9)
 
 
 @pytest.mark.usefixtures("quietly")
