@@ -6,8 +6,6 @@ import os
 import sys
 from pathlib import Path
 
-from sphinx_gallery.sorting import ExplicitOrder
-
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))
 
