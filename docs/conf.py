@@ -38,6 +38,7 @@ templates_path = ["_templates"]
 autosummary_generate = True
 autodoc_typehints = "none"  # numpydoc's sections have them
 autodoc_member_order = "groupwise"
+toc_object_entries_show_parents = "hide"
 numpydoc_show_class_members = False
 # A build with -W fails on docstrings that break one of numpydoc's rules.
 numpydoc_validation_checks = {
@@ -99,7 +100,15 @@ def skip_foreign(app, what, name, member, skip, options):
     return True if foreign or inherited or field else None
 
 
+def add_settings(app, what, name, member, options, lines):
+    """Add the fields of a section of the configuration, of which pydantic knows."""
+    if what == "class" and name.startswith("skbatch.batch.config."):
+        lines += tables.attributes(member)
+
+
 def setup(app):
-    """Write the tables that are made from the package itself."""
+    """Connect what the pages take from the package itself."""
     app.connect("builder-inited", lambda app: tables.write(HERE / "_generated"))
+    # Before numpydoc, which makes a table of the section.
+    app.connect("autodoc-process-docstring", add_settings, priority=400)
     app.connect("autodoc-skip-member", skip_foreign)
