@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from textwrap import dedent, indent
@@ -67,22 +68,17 @@ def _windows(entry: Entry) -> str:
 
 
 def _source(parsed: NumpyDocString) -> str:
-    """Shorten the references to authors and year, linked where there is a DOI."""
+    """Shorten the reference to family names and year, linked where there is a DOI."""
     text = " ".join(" ".join(parsed["References"]).split())
     if not text:
         return ""
     authors, _, rest = text.partition(" (")
-    names = [name.split(",")[0] for name in authors.split("., ")]
-    last = names.pop().split(" and ")
-    names += [last[0], *(part.split(",")[0] for part in last[1:])]
-    # "Bali, T. G., Cakici, N. and Whitelaw, R. F.": what is left are family names.
-    families = [name for name in names if len(name) > 2]
-    shown = families[0] if len(families) == 1 else " and ".join(families)
-    if len(families) > 2:
-        shown = f"{', '.join(families[:-1])} and {families[-1]}"
-    year = rest.partition(")")[0]
-    link = text.rpartition("https://")[2] if "https://" in text else ""
-    return f"`{shown} ({year}) <https://{link}>`__" if link else f"{shown} ({year})"
+    names = [name for name in re.split(", | and ", authors) if "." not in name]
+    *others, last = names
+    shown = f"{', '.join(others)} and {last}" if others else last
+    year, _, rest = rest.partition(")")
+    link = re.search(r"https?://\S+", rest)
+    return f"`{shown} ({year}) <{link[0]}>`__" if link else f"{shown} ({year})"
 
 
 # ---------------------------------------------------------------- settings
