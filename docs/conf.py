@@ -32,16 +32,32 @@ extensions = [
     "myst_parser",
 ]
 exclude_patterns = ["_build", "_generated/*.inc.rst", "**/*.py"]
-nitpicky = False
-default_role = None
+default_role = "literal"  # the docstrings' single backticks are code
 templates_path = ["_templates"]
 
 autosummary_generate = True
 autodoc_typehints = "none"  # numpydoc's sections have them
+autodoc_member_order = "groupwise"
+toc_object_entries_show_parents = "hide"
 numpydoc_show_class_members = False
-numpydoc_class_members_toctree = False
+# A build with -W fails on docstrings that break one of numpydoc's rules.
+numpydoc_validation_checks = {
+    "all",
+    "ES01",  # One line is enough where nothing more is to be said,
+    "EX01",  # not everything needs an example,
+    "SA01",  # and guides link to what belongs together.
+    "GL01",  # Docstrings begin on the line of their quotes, as ruff demands.
+    "YD01",  # Context managers say what they are for, not what they yield.
+    "RT02",  # `self : Class` is scikit-learn's way to say what `fit` returns,
+}
+# Users read the fields of results and of settings, and make none of them: their
+# docstrings list them as attributes, where numpydoc looks for parameters.
+numpydoc_validation_exclude = {
+    r"\.(Batch|BatchComparison|BatchRecipe|CacheInfo|ForecastResult|MeanInference"
+    r"|MemoryEstimate|PanelColumns|PredictionInterval|PreflightReport"
+    r"|WalkForwardResult|\w+Config)$"
+}
 
-myst_enable_extensions = ["dollarmath"]
 myst_heading_anchors = 3
 
 copybutton_prompt_text = r">>> |\.\.\. |\$ "
@@ -51,6 +67,7 @@ sphinx_gallery_conf = {
     "examples_dirs": "../examples",
     "gallery_dirs": "auto_examples",
     "filename_pattern": r"[\\/]plot_",
+    "ignore_pattern": r"[\\/](?!plot_)\w+\.py$",
     "abort_on_example_error": True,
     "within_subsection_order": "FileNameSortKey",
     "remove_config_comments": True,
@@ -72,6 +89,26 @@ html_theme_options = {
 }
 
 
+def skip_foreign(app, what, name, member, skip, options):
+    """Leave out what a class inherits from other packages."""
+    member = getattr(member, "fget", getattr(member, "func", member))
+    owner = getattr(member, "__objclass__", member)  # of methods written in C
+    module = getattr(owner, "__module__", None) or ""
+    foreign = module and not module.startswith("skbatch")
+    inherited = name in {"fromkeys", "model_config"}  # of dict and pydantic
+    field = type(member).__name__ == "_tuplegetter"  # the class has its text
+    return True if foreign or inherited or field else None
+
+
+def add_settings(app, what, name, member, options, lines):
+    """Add the fields of a section of the configuration, of which pydantic knows."""
+    if what == "class" and name.startswith("skbatch.batch.config."):
+        lines += tables.attributes(member)
+
+
 def setup(app):
-    """Write the tables that are made from the package itself."""
+    """Connect what the pages take from the package itself."""
     app.connect("builder-inited", lambda app: tables.write(HERE / "_generated"))
+    # Before numpydoc, which makes a table of the section.
+    app.connect("autodoc-process-docstring", add_settings, priority=400)
+    app.connect("autodoc-skip-member", skip_foreign)

@@ -8,6 +8,7 @@ from pathlib import Path
 from textwrap import dedent, indent
 
 from numpydoc.docscrape import NumpyDocString
+from pydantic import BaseModel
 
 import skbatch.feature_extraction  # noqa: F401  (fills the catalogue)
 from skbatch.batch.config import BatchForecastingConfig
@@ -108,6 +109,15 @@ def configuration() -> Iterator[str]:
             for path, field in settings
         )
         yield from _table(["setting", "what it does", "default"], rows, "22 58 20")
+
+
+def attributes(section: type[BaseModel]) -> list[str]:
+    """Write the settings of a section as the attributes of a class."""
+    lines = ["", "Attributes", "----------"]
+    for name, field in section.model_fields.items():
+        lines.append(f"{name} : {allowed(field)}, default={default_text(field)}")
+        lines.append(f"    {field.description}")
+    return [*lines, ""]
 
 
 def _sentence(text: str) -> str:

@@ -91,7 +91,7 @@ class SharedFeatureExtractor(TransformerMixin, BaseEstimator):
         Number of each ticker's group, −1 for none.
     n_features_in_ : int
         Number of columns of the panel.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (n_features,)
         Tickers, or ``TICKER__Field`` for a panel with fields. Not set for arrays.
 
     Notes
@@ -288,8 +288,8 @@ class SharedFeatureExtractor(TransformerMixin, BaseEstimator):
 
         Parameters
         ----------
-        X, batches, names, extra
-            As for :meth:`transform_batches`.
+        X, batches, names, extra : as for :meth:`transform_batches`
+            Prices, the tickers of each batch, the features' names, and columns to add.
 
         Returns
         -------

@@ -156,7 +156,7 @@ class BaseBatchForecaster(
         Which feature column belongs to which ticker.
     n_features_in_ : int
         Number of feature columns.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (n_features,)
         Their names, when `X` had string columns.
     """
 

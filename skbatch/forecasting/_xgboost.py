@@ -260,7 +260,18 @@ class BatchXGBoostForecaster(BaseBatchForecaster):
         return self.booster_model(booster)
 
     def booster_model(self, booster: xgb.Booster) -> BoosterModel:
-        """Make a model of a trained booster."""
+        """Make a model of a booster that was trained elsewhere.
+
+        Parameters
+        ----------
+        booster : xgboost.Booster
+            Trained with :meth:`booster_params`.
+
+        Returns
+        -------
+        BoosterModel
+            What :attr:`model_` holds: it predicts on tables of features.
+        """
         return BoosterModel(booster, self.device, self.n_jobs)
 
     def _train(
@@ -306,7 +317,21 @@ class BatchXGBoostForecaster(BaseBatchForecaster):
         return xgb.QuantileDMatrix(slices, ref=reference, **options)
 
     def booster_params(self, n_rows: int, n_outputs: int = 0) -> dict[str, Any]:
-        """Give XGBoost's parameters for a training set; no output means a vector y."""
+        """Give the parameters that XGBoost trains with.
+
+        Parameters
+        ----------
+        n_rows : int
+            Training rows, on which ``min_child_weight="auto"`` depends.
+        n_outputs : int, default=0
+            Returns in a label: the tickers of a vector, or 0 where each label is one
+            ticker's.
+
+        Returns
+        -------
+        dict
+            As :func:`xgboost.train` takes them.
+        """
         weight = self.min_child_weight
         if weight == "auto":
             weight = float(np.clip(n_rows / 1000, 1, 100))

@@ -76,8 +76,10 @@ default="rank_ic"
 
     See Also
     --------
-    rank_information_coefficient, information_coefficient, out_of_sample_r2
-    directional_accuracy
+    rank_information_coefficient : Rank correlation of forecasts and returns.
+    information_coefficient : Their correlation.
+    out_of_sample_r2 : Squared error against that of a reference forecast.
+    directional_accuracy : Share of returns whose sign was forecast.
 
     Notes
     -----

@@ -24,7 +24,20 @@ TYPICAL_VOLATILITY = f"{MARKET}{SEPARATOR}typical_volatility"
 
 
 def join_column(ticker: str, feature: str) -> str:
-    """Name the column of one ticker's feature: ``TICKER__feature``."""
+    """Name the column of one ticker's feature: ``TICKER__feature``.
+
+    Parameters
+    ----------
+    ticker : str
+        The ticker's name.
+    feature : str
+        The feature's name, without ``__``.
+
+    Returns
+    -------
+    str
+        The column's name, which :func:`split_column` takes apart.
+    """
     return f"{ticker}{SEPARATOR}{feature}"
 
 

@@ -33,10 +33,14 @@ def to_riskfolio(
 
     Parameters
     ----------
-    result, covariance, risk_free_rate, returns_periods, covariance_periods, on_missing
-        As in :func:`to_pypfopt`. ``returns.cov()``, of which Riskfolio-Lib's
+    result, covariance, risk_free_rate : as in :func:`to_pypfopt`
+        Expected returns, their covariance, and the rate that some have to exceed.
+    returns_periods, covariance_periods : as in :func:`to_pypfopt`
+        Rows that both speak of. ``returns.cov()``, of which Riskfolio-Lib's
         own ``assets_stats`` makes ``cov``, has covariance_periods=1, and expected
         returns must then be of one row.
+    on_missing : {"exclude", "raise"}, default="exclude"
+        What to do with tickers without a forecast.
 
     Returns
     -------

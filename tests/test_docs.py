@@ -1,0 +1,164 @@
+"""What the pages show is run, and what the package offers is on the pages."""
+
+import doctest
+import importlib
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from textwrap import dedent
+
+import pytest
+
+import skbatch.datasets
+from skbatch.batch.config import BatchForecastingConfig
+
+DOCS = Path(skbatch.__file__).parents[1] / "docs"
+pytestmark = pytest.mark.skipif(
+    not DOCS.exists(), reason="The package is installed without its repository."
+)
+MADE = ("_build", "_generated", "auto_examples", "generated")
+PAGES = sorted(
+    page.relative_to(DOCS).as_posix()
+    for page in (*DOCS.rglob("*.rst"), *DOCS.rglob("*.md"))
+    if not set(page.relative_to(DOCS).parts) & set(MADE)
+)
+ROOMS = [
+    f"skbatch{room}"
+    for room in (
+        "",
+        ".batch",
+        ".batch.config",
+        ".datasets",
+        ".exceptions",
+        ".feature_extraction",
+        ".forecasting",
+        ".metrics",
+        ".model_selection",
+        ".panel",
+        ".portfolio",
+        ".testing",
+    )
+]
+FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
+
+
+def blocks(page, language):
+    """Cut the code blocks of a language out of a page."""
+    text = (DOCS / page).read_text(encoding="utf-8")
+    if page.endswith(".md"):
+        return re.findall(rf"^```{language}\n(.*?)^```$", text, re.M | re.S)
+    found = re.findall(
+        rf"^( *)\.\. code-block:: {language}\n((?:\1 +\S.*\n|\s*\n)*)",
+        text + "\n",
+        re.M,
+    )
+    return [dedent(re.sub(r"^\s*:\w+:.*\n", "", block)).strip() for _, block in found]
+
+
+def having(language):
+    return [page for page in PAGES if blocks(page, language)]
+
+
+def languages(page):
+    text = (DOCS / page).read_text(encoding="utf-8")
+    opening = r"^```\{?(\w*)\}?" if page.endswith(".md") else r"code-block::\s*(\S*)"
+    return set(re.findall(opening, text, re.M)) - {"", "include"}
+
+
+def documented():
+    """List what the reference documents, by the names that pages refer to it with."""
+    room = ""
+    for line in (DOCS / "api.rst").read_text(encoding="utf-8").splitlines():
+        if match := re.fullmatch(r"\.\. currentmodule:: (\S+)", line):
+            room = match[1]
+        elif match := re.fullmatch(r"   (\w+)|\.\. py:data:: (\w+)", line):
+            yield room, match[1] or match[2]
+
+
+def test_the_rooms_are_all_there_are():
+    found = [
+        ".".join(path.parent.relative_to(DOCS.parent).parts)
+        for path in (DOCS.parent / "skbatch").rglob("__init__.py")
+    ]
+    public = {name for name in found if "._" not in name}
+    private = {"skbatch.cli", "skbatch.feature_extraction.catalogue"}
+    assert public - private == set(ROOMS) - {"skbatch.exceptions"}
+
+
+def test_the_reference_has_every_public_name_once():
+    names = list(documented())
+    assert len(names) == len(set(names))
+    shown = {}
+    for room, name in names:
+        value = getattr(importlib.import_module(room), name)
+        assert name in importlib.import_module(room).__all__
+        assert shown.setdefault(id(value), (room, name)) == (room, name)
+    for room in ROOMS:
+        for name in set(importlib.import_module(room).__all__) - {"__version__"}:
+            assert id(getattr(importlib.import_module(room), name)) in shown, name
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_no_code_is_shown_that_no_test_runs(page):
+    # Python stands behind >>>, where pytest runs it. Code for other packages, in
+    # migration, has a test of its own.
+    run = {"console", "toml", "text"} | ({"python"} if "migration" in page else set())
+    # Records of measurements say how they were made; that takes minutes and a panel.
+    if page.endswith(".md"):
+        run |= {"bash"}
+    assert languages(page) <= run
+
+
+@pytest.fixture(scope="module")
+def prices_csv(tmp_path_factory):
+    path = tmp_path_factory.mktemp("prices") / "prices.csv"
+    skbatch.datasets.load_sp500_prices().iloc[-1500:].to_csv(path)
+    return path
+
+
+@pytest.mark.parametrize("page", having("console"))
+def test_commands_print_what_the_page_says(page, tmp_path, prices_csv):
+    (tmp_path / "prices.csv").write_bytes(prices_csv.read_bytes())
+    here = Path(sys.executable).parent
+    environment = {
+        **os.environ,
+        "COLUMNS": "100",
+        "PATH": f"{here}{os.pathsep}{os.environ['PATH']}",
+    }
+    for block in blocks(page, "console"):
+        for part in re.split(r"^\$ ", block, flags=re.M)[1:]:
+            command, _, shown = part.partition("\n")
+            if re.search(r"\bpip install\b|\bactivate\b|-m venv\b", command):
+                continue
+            result = subprocess.run(
+                command,
+                shell=True,
+                cwd=tmp_path,
+                env=environment,
+                capture_output=True,
+                text=True,
+                timeout=120,
+            )
+            printed = result.stdout + result.stderr
+            assert result.returncode == 0, printed
+            if shown.strip():
+                assert _as_shown(shown, printed), f"{command}\n{printed}"
+
+
+def _as_shown(shown, printed):
+    """Compare as doctest does, without the spaces at the ends of lines."""
+    shown, printed = (
+        "\n".join(line.rstrip() for line in text.strip().splitlines()) + "\n"
+        for text in (shown, printed)
+    )
+    return doctest.OutputChecker().check_output(shown, printed, FLAGS)
+
+
+@pytest.mark.parametrize("page", having("toml"))
+def test_settings_on_pages_are_settings(page, tmp_path):
+    for number, block in enumerate(blocks(page, "toml")):
+        file = tmp_path / f"{number}.toml"
+        file.write_text(block, encoding="utf-8")
+        BatchForecastingConfig.from_file(file, env=False)
