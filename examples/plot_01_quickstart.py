@@ -69,10 +69,10 @@ print(provenance.loc[["AAPL", "BBY", "GE"]].to_string())
 # %%
 # Forecasts and their source
 # --------------------------
-# The bars differ by a few tenths of a percent, while a return over five rows typically
-# strays ten times as far: an order of the tickers, with a wide margin of error. Most
-# of each bar's length is what all have in common, the shrunken mean return of the
-# market. Whether the order is worth anything is not to be seen from forecasts;
+# The bars differ by less than 0.2 %, while a return over five rows typically strays by
+# more than 3 %: an order of the tickers, with a wide margin of error. Most of each
+# bar's length is what all have in common, the shrunken mean return of the market.
+# Whether the order is worth anything is not to be seen from forecasts;
 # :ref:`sphx_glr_auto_examples_plot_05_walk_forward.py` asks that.
 
 ranked = 100 * forecasts.sort_values(na_position="first")
@@ -85,7 +85,9 @@ for place, ticker in enumerate(ranked.index[ranked.isna()]):
     reason = provenance.loc[ticker, "reason"]
     ax.text(0.005, place, f"no forecast: {reason}", va="center", color="#c2410c")
 stray = 100 * y.std().median()
-ax.set_xlabel(f"expected return over 5 rows, %  (a return strays by {stray:.1f} %)")
+ax.set_xlabel(
+    f"expected return over 5 rows, %  (standard deviation of a return: {stray:.1f} %)"
+)
 ax.set_title(f"Forecasts from {spoilt.index[-1]:%Y-%m-%d}", loc="left", weight="bold")
 ax.legend(loc="lower right", frameon=False)
 plt.show()

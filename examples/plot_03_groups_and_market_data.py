@@ -41,7 +41,7 @@ SECTORS = {
 }
 prices = load_sp500_prices().iloc[-1500:]  # six years of 20 real stocks
 turbulence = prices.pct_change().mean(axis=1).rolling(21).std() * 252**0.5
-fridays = prices.index[prices.index.dayofweek == 4]
+fridays = prices.index[prices.index.day_of_week == 4]
 walk = np.random.default_rng(0).normal(0, 0.05, len(fridays)).cumsum()
 rate = pd.Series(2 + walk, fridays)
 market = pd.DataFrame({"turbulence": turbulence, "made_up_rate": rate})

@@ -38,7 +38,7 @@ def new_highs(prices):
 
 prices = load_sp500_prices().iloc[-1500:]  # six years of 20 real stocks
 mine = SharedFeatureExtractor(
-    functions={"downside_share": downside_share, "new_highs": new_highs}, lookback=252
+    functions={"downside_share": downside_share, "new_highs": new_highs}
 )
 features = mine.fit_transform(prices)
 print(features[["AAPL__downside_share", "market__new_highs"]].iloc[-3:].round(3))
