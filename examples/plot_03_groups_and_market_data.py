@@ -50,8 +50,8 @@ market = pd.DataFrame({"turbulence": turbulence, "made_up_rate": rate})
 # What becomes of them
 # --------------------
 # A value stays until the next one is known, and is never filled backwards: the rate
-# below changes on Friday the 23rd, not before. Group features compare a ticker with
-# the mean of its group, and are NaN for GE.
+# below changes on Friday the 23rd, not before. Group features are a ticker's value less
+# the mean of its group, and NaN for GE.
 
 extractor = SharedFeatureExtractor(groups=SECTORS, market_data=market)
 features = extractor.fit_transform(prices)
@@ -88,10 +88,11 @@ print(scores.round(4).to_string())
 # A model for each sector
 # -----------------------
 # In the batch system, ``groups`` keeps sectors in one batch, packed into as few batches
-# as ``max_batch_size`` allows, and each batch has a model of its own. Each model then
-# learns from a fifth to a quarter of the rows. Points off the diagonal are what the
-# sector's model says differently. With so few rows, that is mostly noise: batch by
-# groups only if you have reason to believe that groups obey different rules.
+# as ``max_batch_size`` allows, and each batch has a model of its own, which learns from
+# the rows of two to six tickers instead of twenty. Health care lies below the diagonal
+# as a whole, and retail above it: each model takes the mean of its own tickers for the
+# market. What else is off the diagonal is mostly the noise of models with few rows.
+# Batch by groups only if you have reason to believe that they obey different rules.
 
 options = {"features": extractor, "forecaster": trees}
 one = BatchForecastingSystem(5, **options).fit(prices).forecast()
