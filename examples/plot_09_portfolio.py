@@ -62,36 +62,44 @@ weights = {"PyPortfolioOpt, max Sharpe": frontier.max_sharpe(risk_free_rate=0.02
 bounded = EfficientFrontier(
     *to_pypfopt(expected, covariance, covariance_periods=252), weight_bounds=(0, 0.1)
 )
-weights["the same, at most 10 % each"] = bounded.max_sharpe(risk_free_rate=0.02)
+weights["the same, at most 10 %"] = bounded.max_sharpe(risk_free_rate=0.02)
 
 # %%
 # skfolio
 # -------
 # :class:`~skbatch.portfolio.ForecastMu` is a ``mu_estimator``: it is fitted with the
-# optimiser on each window, so that it may go into ``WalkForward`` and searches.
+# optimiser on each window, so that it may go into ``WalkForward`` and searches. With
+# ``prices`` it forecasts from the same panel as above. Without, it makes prices of the
+# returns, which begin one row later: nothing else differs.
 
 returns = prices.pct_change().iloc[1:]
 system = BatchForecastingSystem(21)
-model = MeanRisk(
-    ObjectiveFunction.MAXIMIZE_RATIO,
-    prior_estimator=EmpiricalPrior(mu_estimator=ForecastMu(system)),
-)
-names = {"skfolio, max ratio": model, "skfolio, minimum risk": MeanRisk()}
-for name, optimizer in names.items():
-    optimizer.fit(returns)
-    weights[name] = dict(zip(returns, optimizer.weights_, strict=True))
+for name, known in {
+    "skfolio, max ratio": prices,
+    "the same, 1 row less of 1,260": None,
+}.items():
+    prior = EmpiricalPrior(mu_estimator=ForecastMu(system, prices=known))
+    model = MeanRisk(ObjectiveFunction.MAXIMIZE_RATIO, prior_estimator=prior)
+    weights[name] = dict(zip(returns, model.fit(returns).weights_, strict=True))
+least = MeanRisk().fit(returns)  # no forecasts in it
+weights["skfolio, minimum risk"] = dict(zip(returns, least.weights_, strict=True))
 
 # %%
 # Weights
 # -------
 # Maximum Sharpe puts most into a few quiet stocks, much as minimum risk does, which has
 # no forecasts at all: the covariance decides more than the forecasts. Bounds spread
-# it. What not to conclude is that any of these would have earned more than equal
-# weights (5 % each, dotted): in a backtest with costs, ``portfolio_backtest.py`` among
-# the examples, the portfolios of forecasts did not, on any panel tried.
+# it. A single row of history, five years ago, changes what the model is allowed to say
+# and with it most of the portfolio: that is how little such forecasts know.
+#
+# Do not conclude that any of these would have earned more than equal weights (5 % each,
+# dotted): in a backtest with costs, ``portfolio_backtest.py`` among the examples, the
+# portfolios of forecasts did not, on any panel tried.
 
 table = 100 * pd.DataFrame(weights).reindex(prices.columns)
-fig, axes = plt.subplots(1, 4, figsize=(10, 5), sharey=True, layout="constrained")
+fig, axes = plt.subplots(
+    1, 5, figsize=(11, 5), sharex=True, sharey=True, layout="constrained"
+)
 for ax, name in zip(axes, table, strict=True):
     ax.barh(table.index, table[name], color="#1f6feb")
     ax.axvline(5, color="black", linestyle=":", linewidth=1)
