@@ -114,7 +114,6 @@ bars = ax.bar(scores.index, scores["rank_ic"], yerr=scores["standard_error"],
 ax.bar_label(bars, fmt="{:+.3f}", padding=3)
 ax.axhline(0.05, color="grey", linestyle="--", label="0.05: a leak until proven otherwise")
 ax.axhline(0, color="black", linewidth=0.8)
-ax.set_ylabel("rank IC in the year held out\n± one standard error")
-ax.set_ylim(top=0.85)
+ax.set(ylabel="rank IC in the year held out\n± one standard error", ylim=(None, 0.85))
 ax.legend(frameon=False, loc="upper left")
 plt.show()
