@@ -7,6 +7,7 @@ import pickle
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from sklearn.base import clone
 
 from skbatch.batch._checkpoint import ROWS
 from skbatch.batch._dask_cluster import Cluster, WorkerLostError
-from skbatch.batch._dask_trees import train_trees
+from skbatch.batch._dask_trees import tracker_process, train_trees
 from skbatch.batch._errors import describe
 from skbatch.batch._features import UniverseFeatures
 from skbatch.batch._tasks import Outcome, Task
@@ -227,6 +228,15 @@ class DaskEngine:
             apart = "fit_parts" in vars(owner)
         if not apart:
             return self._train_here(learner, rows, batches)
+        if trees:
+            with tracker_process(self.cluster) as tracker:
+                return self._train_apart(learner, rows, partial(self._boost, tracker))
+        return self._train_apart(learner, rows, type(learner).fit_parts)
+
+    def _train_apart(
+        self, learner: Any, rows: list[Any], train: Callable[[Any, PlacedRows], Any]
+    ) -> PooledModel:
+        """Train one learner on stacked rows that stay where they are."""
         sizes = self.cluster.gather(
             [self.cluster.submit(_sizes, part) for part in rows]
         )
@@ -236,19 +246,20 @@ class DaskEngine:
             placed = PlacedRows(
                 self.cluster, rows, horizon, [size[horizon] for size in sizes]
             )
-            models[horizon] = (
-                self._boost(learner, placed) if trees else learner.fit_parts(placed)
-            )
+            models[horizon] = train(learner, placed)
             judged = placed.tail(_judged, models[horizon]) if placed.has_tail else []
             shrinkages[horizon] = _shrinkage(learner, judged, horizon)
         return PooledModel(models, shrinkages)
 
-    def _boost(self, learner: BatchXGBoostForecaster, rows: PlacedRows) -> Any:
+    def _boost(
+        self, tracker: str, learner: BatchXGBoostForecaster, rows: PlacedRows
+    ) -> Any:
         """Train trees on rows that stay where they are."""
         if not rows.n_rows:
             raise ModelFitError("The training rows must have labels. Got none.")
         booster = train_trees(
             self.cluster,
+            tracker,
             rows.parts(),
             rows.horizon,
             rows.n_rows,

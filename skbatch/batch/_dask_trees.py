@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
+import sys
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from threading import Thread
+from subprocess import DEVNULL, PIPE, Popen
 from typing import Any
 
 import numpy as np
 import xgboost as xgb
 from xgboost.collective import CommunicatorContext
 from xgboost.core import XGBoostError
-from xgboost.tracker import RabitTracker
 
 from skbatch.batch._dask_cluster import Cluster, WorkerLostError
 from skbatch.forecasting._booster import without_gaps
 from skbatch.forecasting._tasks import Rows
 
-__all__ = ["train_trees"]
+__all__ = ["tracker_process", "train_trees"]
 
 # Rows by which bins are cut, drawn from those of all workers: bins cut by each worker
 # from its own rows would depend on how many workers there are.
@@ -29,14 +31,33 @@ LEAVE = 20.0
 
 # Trainings in this process, which is a worker, and the worker's address.
 _running: set[tuple[str, str]] = set()
-# Trackers of trainings, in the process of the scheduler.
-_trackers: dict[str, RabitTracker] = {}
+# Processes that introduce workers to each other, in the process of the scheduler. They
+# are apart because XGBoost ends the process of its tracker when a worker dies while
+# they talk; and they end with the one that started them.
+_trackers: dict[str, Popen[str]] = {}
+_TRACKER = """
+import json, sys
+from xgboost.core import XGBoostError
+from xgboost.tracker import RabitTracker
+trackers = []
+for line in sys.stdin:
+    n_workers, host = line.split()
+    try:
+        tracker = RabitTracker(n_workers=int(n_workers), host_ip=host, sortby="task")
+    except XGBoostError:
+        # The scheduler is known under an address that is not this machine's own.
+        tracker = RabitTracker(n_workers=int(n_workers), host_ip=None, sortby="task")
+    tracker.start()
+    trackers.append(tracker)
+    print(json.dumps(tracker.worker_args()), flush=True)
+"""
 
 Part = tuple[int, Any]
 
 
 def train_trees(
     cluster: Cluster,
+    tracker: str,
     parts: Sequence[Part],
     horizon: int,
     n_rows: int,
@@ -49,6 +70,9 @@ def train_trees(
     ----------
     cluster : Cluster
         The workers.
+    tracker : str
+        Key of the process that introduces them, see :func:`tracker_process`. It is
+        stopped if the training fails.
     parts : sequence of (int, Future)
         Number and stacked rows of each batch that has any.
     horizon : int
@@ -71,16 +95,22 @@ def train_trees(
     WorkerLostError
         If a worker that took part is gone. The others have left the training by then.
     """
+    from distributed.comm import get_address_host
+
     reference = _reference(cluster, parts, horizon, n_rows, params["max_bin"])
     with _alone(cluster):
         placed = _placed(cluster, parts)
+        host = get_address_host(cluster.client.scheduler.address)
         key = uuid.uuid4().hex
         try:
-            with _tracker(cluster, key, len(placed)) as address:
-                args = key, address, horizon, dict(params), n_estimators, reference
-                return _train_placed(cluster, placed, args)
+            address = cluster.client.run_on_scheduler(
+                _introduce, tracker, len(placed), host
+            )
+            args = key, address, horizon, dict(params), n_estimators, reference
+            return _train_placed(cluster, placed, args)
         except BaseException as error:
             gone = cluster.lost(set(placed))
+            cluster.try_on_scheduler(_stop_tracker, tracker)
             _wait_until_left(cluster, key)
             if not gone or not isinstance(error, Exception):
                 raise
@@ -176,34 +206,57 @@ def _alone(cluster: Cluster) -> Iterator[None]:
 
 
 @contextmanager
-def _tracker(cluster: Cluster, key: str, n_workers: int) -> Iterator[dict[str, Any]]:
-    """Introduce workers to each other, from the process of the scheduler."""
-    from distributed.comm import get_address_host
+def tracker_process(cluster: Cluster) -> Iterator[str]:
+    """Run a process beside the scheduler's that introduces workers to each other.
 
-    client = cluster.client
-    host = get_address_host(client.scheduler.address)
+    Parameters
+    ----------
+    cluster : Cluster
+        The workers, and the scheduler.
+
+    Yields
+    ------
+    str
+        Its key, for :func:`train_trees`.
+    """
+    key = uuid.uuid4().hex
     try:
-        yield client.run_on_scheduler(_start_tracker, key, n_workers, host)
+        cluster.client.run_on_scheduler(_start_tracker, key)
+        yield key
     finally:
-        # Whoever still waits to be introduced is told so by the closed connection.
         cluster.try_on_scheduler(_stop_tracker, key)
 
 
-def _start_tracker(key: str, n_workers: int, host: str) -> dict[str, Any]:
-    try:
-        tracker = RabitTracker(n_workers, host, sortby="task")
-    except XGBoostError:
-        # The scheduler is known under an address that is not this machine's own.
-        tracker = RabitTracker(n_workers, None, sortby="task")
-    tracker.start()
-    _trackers[key] = tracker
-    return tracker.worker_args()
+def _start_tracker(key: str) -> None:
+    """Start the process, which takes a second to be ready."""
+    _trackers[key] = Popen(
+        [sys.executable, "-c", _TRACKER],
+        stdin=PIPE,
+        stdout=PIPE,
+        stderr=DEVNULL,
+        text=True,
+    )
+
+
+async def _introduce(key: str, n_workers: int, host: str) -> dict[str, Any]:
+    """Ask the process where workers of a training are to meet."""
+
+    def ask() -> str:
+        tracker = _trackers[key]
+        print(n_workers, host, file=tracker.stdin, flush=True)
+        return tracker.stdout.readline() if tracker.stdout else ""
+
+    told = await asyncio.get_running_loop().run_in_executor(None, ask)
+    if not told:
+        raise XGBoostError(f"XGBoost's tracker does not start at {host}")
+    return json.loads(told)
 
 
 def _stop_tracker(key: str) -> None:
+    """Stop the process; whoever still waits for others sees the connection close."""
     if key in _trackers:
-        # It may take seconds, which the scheduler does not have.
-        Thread(target=_trackers.pop(key).free, daemon=True).start()
+        with _trackers.pop(key) as tracker:
+            tracker.kill()
 
 
 def _wait_until_left(cluster: Cluster, key: str) -> None:
