@@ -3,6 +3,7 @@
 __all__ = [
     "BatchWarning",
     "CheckpointError",
+    "ClusterError",
     "ConfigError",
     "FallbackWarning",
     "HistoryWarning",
@@ -41,6 +42,10 @@ class ConfigError(SkbatchError, ValueError):
 
 class CheckpointError(SkbatchError, RuntimeError):
     """A checkpoint belongs to other data or settings, or cannot be used."""
+
+
+class ClusterError(SkbatchError, RuntimeError):
+    """The workers of a cluster are gone, or go away time and again."""
 
 
 class PortfolioError(SkbatchError, ValueError):

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import io
+import pickle
 import tempfile
-import time
-import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from concurrent.futures import CancelledError
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,17 +16,17 @@ import pandas as pd
 from joblib import parallel_config
 from joblib.parallel import SequentialBackend
 from sklearn.base import clone
-from xgboost.core import XGBoostError
 
 from skbatch.batch._checkpoint import ROWS
+from skbatch.batch._dask_cluster import Cluster, WorkerLostError
+from skbatch.batch._dask_trees import tracker_process, train_trees
 from skbatch.batch._errors import describe
 from skbatch.batch._features import UniverseFeatures
 from skbatch.batch._tasks import Outcome, Task
 from skbatch.batch._work import attempt_task, labels_of
-from skbatch.exceptions import ConfigError, ModelFitError
+from skbatch.exceptions import ClusterError, ModelFitError
 from skbatch.feature_extraction import BatchRecipe
 from skbatch.forecasting import BatchXGBoostForecaster
-from skbatch.forecasting._booster import without_gaps
 from skbatch.forecasting._decomposition import Decomposition
 from skbatch.forecasting._pool import (
     PoolDates,
@@ -39,62 +40,10 @@ from skbatch.forecasting._pool import (
 )
 from skbatch.forecasting._tasks import Rows, predict_rows
 
-__all__ = ["DaskEngine", "find_client"]
+__all__ = ["DaskEngine"]
 
-# How often a training that lost a worker is begun anew.
+# How often a training that lost a worker is begun.
 ATTEMPTS = 3
-# Seconds until the cluster must have noticed that a worker is gone.
-PATIENCE = 5.0
-
-
-def find_client() -> Any:
-    """Give the client of the Dask cluster in use.
-
-    Raises
-    ------
-    ImportError
-        If Dask is not installed.
-    ConfigError
-        If no client has been started, or its cluster has no worker.
-    """
-    try:
-        import distributed
-        import xgboost.dask  # noqa: F401
-    except ImportError as error:
-        raise ImportError(
-            f"engine='dask' must have Dask. Got {error}. Install it with "
-            "`pip install 'skbatch[dask]'`."
-        ) from error
-    try:
-        client = distributed.default_client()
-    except ValueError as error:
-        raise ConfigError(
-            "engine='dask' must have a Dask client. Got none. Start one before, as in "
-            "`client = distributed.Client(n_workers=2)`, or pass engine='local'."
-        ) from error
-    try:
-        # A cluster that adapts to its work starts with none.
-        client.wait_for_workers(1, timeout=PATIENCE)
-    except TimeoutError as error:
-        raise ConfigError(
-            "engine='dask' must have a cluster with workers. Got none within "
-            f"{PATIENCE:.0f} s. Start some, as in `cluster.scale(2)`, or pass "
-            "engine='local'."
-        ) from error
-    _leave_room(distributed)
-    return client
-
-
-def _leave_room(distributed: Any) -> None:
-    """Let other tasks run where this one, such as a search's fold, waits for them."""
-    from distributed.threadpoolexecutor import thread_state
-
-    try:
-        distributed.get_worker()
-    except ValueError:
-        return
-    if getattr(thread_state, "proceed", False):
-        distributed.secede()
 
 
 class DaskEngine:
@@ -120,7 +69,7 @@ class DaskEngine:
     def __init__(
         self, client: Any, universe: UniverseFeatures, labels: pd.DataFrame
     ) -> None:
-        self.client = client
+        self.cluster = Cluster(client)
         self.universe = universe
         self.labels = labels
         # What batches share, by its width: one batch of all tickers needs less.
@@ -151,24 +100,13 @@ class DaskEngine:
 
         Raises
         ------
-        ModelFitError
-            If every attempt loses a worker.
+        ClusterError
+            If every attempt loses a worker, or there is none any more.
         """
-        for _ in range(ATTEMPTS):
-            workers = set(self.client.nthreads())
-            try:
-                rows = self._stack(learners[0][1], batches, dates)
-                return {
-                    key: self._train(learner, rows, batches)
-                    for key, learner in learners
-                }
-            except Exception as error:
-                # The same workers would fail in the same way again.
-                if not (_may_be_loss(error) and self._has_lost(workers)):
-                    raise
-                lost = describe(error)
-                self.client.wait_for_workers(1)
-        raise ModelFitError(f"{ATTEMPTS} trainings lost a worker, the last: {lost}")
+        rows = self._stack(learners[0][1], batches, dates)
+        return {
+            key: self._train_again(learner, rows, batches) for key, learner in learners
+        }
 
     def label_dates(
         self, learner: Any, batches: Sequence[tuple[str, ...]]
@@ -176,7 +114,7 @@ class DaskEngine:
         """Ask every batch at which dates a learner has targets."""
         self._prepare(batches)
         futures = [
-            self.submit(
+            self.cluster.submit(
                 _dated,
                 *self._recipes[tickers],
                 labels_of(self.labels, tickers),
@@ -184,7 +122,7 @@ class DaskEngine:
             )
             for tickers in batches
         ]
-        return self.client.gather(futures)
+        return self.cluster.gather(futures)
 
     def outcomes(
         self, tasks: Mapping[int, Task], models: Mapping[Any, Any], handler: Any
@@ -199,38 +137,42 @@ class DaskEngine:
             Unfitted forecaster of each rung.
         handler : BatchErrorHandler
             Fits them.
-        """
-        from distributed import KilledWorker, as_completed
 
+        Raises
+        ------
+        ClusterError
+            If there is no worker any more.
+        """
         self._prepare([task.batch.tickers for task in tasks.values()])
-        futures = {
-            self.submit(
+        held = {
+            # With what a model has learned from all: once to each worker.
+            rung: self.cluster.hold((models[rung], handler, self.universe.typical))
+            for rung in dict.fromkeys(task.rung for task in tasks.values())
+        }
+        left = {
+            self.cluster.submit(
                 _fit,
                 task,
                 *self._recipes[task.batch.tickers],
                 labels_of(self.labels, task.batch.tickers),
-                clone(models[task.rung]),
-                handler,
-                self.universe.typical,
+                held[task.rung],
             ): place
             for place, task in tasks.items()
         }
-        for future in as_completed(list(futures)):
-            place = futures.pop(future)
-            try:
-                outcome = future.result()
-            except KilledWorker as error:
-                outcome = Outcome(stopped="died", error=describe(error))
-            yield place, outcome
+        while left:
+            for future in self.cluster.first_of(list(left)):
+                place = left.pop(future)
+                yield place, self._outcome(future, models[tasks[place].rung])
 
-    def _has_lost(self, workers: set[str]) -> bool:
-        """Tell whether one of the workers is gone, once the cluster knows."""
-        deadline = time.monotonic() + PATIENCE
-        while workers <= set(self.client.nthreads()):
-            if time.monotonic() > deadline:
-                return False
-            time.sleep(0.1)
-        return True
+    def _outcome(self, future: Any, model: Any) -> Outcome:
+        """Fetch what came of a task."""
+        from distributed import KilledWorker
+
+        try:
+            (packed,) = self.cluster.gather([future])
+        except KilledWorker as error:
+            return Outcome(stopped="died", error=describe(error))
+        return _unpacked(packed, model)
 
     def _stack(
         self, learner: Any, batches: Sequence[tuple[str, ...]], dates: PoolDates
@@ -238,7 +180,7 @@ class DaskEngine:
         """Stack the rows of each batch on a worker."""
         self._prepare(batches)
         return [
-            self.submit(
+            self.cluster.submit(
                 _stacked,
                 *self._recipes[tickers],
                 labels_of(self.labels, tickers),
@@ -247,6 +189,28 @@ class DaskEngine:
             )
             for tickers in batches
         ]
+
+    def _train_again(
+        self, learner: Any, rows: list[Any], batches: Sequence[tuple[str, ...]]
+    ) -> PooledModel:
+        """Train one learner, anew with the workers that are left if one is lost."""
+        for _ in range(ATTEMPTS):
+            workers = self.cluster.workers()
+            try:
+                return self._train(learner, rows, batches)
+            except Exception as error:
+                # The same workers would fail in the same way again.
+                if not (_may_be_loss(error) and self.cluster.lost(workers)):
+                    raise
+                lost = describe(error)
+                self.cluster.check()
+                self.cluster.client.retry([f for f in rows if f.status == "error"])
+        raise ClusterError(
+            "Workers must live until a model is trained. Got "
+            f"{ATTEMPTS} trainings that lost a worker, the last: {lost}. Look into the "
+            "logs of the workers: if their memory did not suffice, start more, or "
+            "larger ones."
+        )
 
     def _train(
         self, learner: Any, rows: list[Any], batches: Sequence[tuple[str, ...]]
@@ -264,42 +228,45 @@ class DaskEngine:
             apart = "fit_parts" in vars(owner)
         if not apart:
             return self._train_here(learner, rows, batches)
-        sizes = self.client.gather([self.submit(_sizes, part) for part in rows])
+        if trees:
+            with tracker_process(self.cluster) as tracker:
+                return self._train_apart(learner, rows, partial(self._boost, tracker))
+        return self._train_apart(learner, rows, type(learner).fit_parts)
+
+    def _train_apart(
+        self, learner: Any, rows: list[Any], train: Callable[[Any, PlacedRows], Any]
+    ) -> PooledModel:
+        """Train one learner on stacked rows that stay where they are."""
+        sizes = self.cluster.gather(
+            [self.cluster.submit(_sizes, part) for part in rows]
+        )
         models: dict[int, Any] = {}
         shrinkages: dict[int, float] = {}
         for horizon in sizes[0]:
-            placed = PlacedRows(self, rows, horizon, [size[horizon] for size in sizes])
-            models[horizon] = (
-                self._boost(learner, placed) if trees else learner.fit_parts(placed)
+            placed = PlacedRows(
+                self.cluster, rows, horizon, [size[horizon] for size in sizes]
             )
+            models[horizon] = train(learner, placed)
             judged = placed.tail(_judged, models[horizon]) if placed.has_tail else []
             shrinkages[horizon] = _shrinkage(learner, judged, horizon)
         return PooledModel(models, shrinkages)
 
-    def _boost(self, learner: BatchXGBoostForecaster, rows: PlacedRows) -> Any:
+    def _boost(
+        self, tracker: str, learner: BatchXGBoostForecaster, rows: PlacedRows
+    ) -> Any:
         """Train trees on rows that stay where they are."""
-        import dask.array as da
-        import xgboost.dask as dxgb
-
         if not rows.n_rows:
             raise ModelFitError("The training rows must have labels. Got none.")
-        X, y = (
-            da.concatenate(
-                [
-                    da.from_delayed(future, shape[:ndim], np.float32)
-                    for future, shape in rows.arrays(take)
-                ]
-            )
-            for take, ndim in ((_inputs, 2), (_targets, 1))
+        booster = train_trees(
+            self.cluster,
+            tracker,
+            rows.parts(),
+            rows.horizon,
+            rows.n_rows,
+            learner.booster_params(rows.n_rows),
+            learner.n_estimators,
         )
-        matrix = dxgb.DaskQuantileDMatrix(self.client, X, y, max_bin=learner.max_bin)
-        params = learner.booster_params(rows.n_rows)
-        # Each worker uses the threads that it has.
-        params.pop("nthread")
-        trained = dxgb.train(
-            self.client, params, matrix, learner.n_estimators, verbose_eval=False
-        )
-        return learner.booster_model(trained["booster"])
+        return learner.booster_model(booster)
 
     def _train_here(
         self, learner: Any, rows: list[Any], batches: Sequence[tuple[str, ...]]
@@ -308,7 +275,7 @@ class DaskEngine:
         with tempfile.TemporaryDirectory(prefix=ROWS) as folder:
             pool = StoredPool(Path(folder), self.universe.tickers)
             for tickers, part in zip(batches, rows, strict=True):
-                pool.add(tickers, part.result())
+                pool.add(tickers, *self.cluster.gather([part]))
             return train_pool(learner, pool.pool())
 
     def _prepare(self, batches: Sequence[tuple[str, ...]]) -> None:
@@ -319,15 +286,9 @@ class DaskEngine:
         recipes, shared = self.universe.recipes(new)
         width = shared.shape[1]
         if width not in self._shared:
-            self._shared[width] = self.submit(_identity, shared)
+            self._shared[width] = self.cluster.hold(shared)
         for tickers, recipe in zip(new, recipes, strict=True):
-            held = self.submit(_identity, recipe)
-            self._recipes[tickers] = held, self._shared[width]
-
-    def submit(self, function: Any, *args: Any) -> Any:
-        """Submit a task that is not shared with other runs."""
-        with _large_graphs():
-            return self.client.submit(function, *args, pure=False)
+            self._recipes[tickers] = self.cluster.hold(recipe), self._shared[width]
 
 
 class PlacedRows:
@@ -335,8 +296,8 @@ class PlacedRows:
 
     Parameters
     ----------
-    engine : DaskEngine
-        Submits functions.
+    cluster : Cluster
+        Where they are.
     rows : list of Future
         Rows of each batch.
     horizon : int
@@ -347,12 +308,12 @@ class PlacedRows:
 
     def __init__(
         self,
-        engine: DaskEngine,
+        cluster: Cluster,
         rows: list[Any],
         horizon: int,
         sizes: list[tuple[int, int, int]],
     ) -> None:
-        self.engine = engine
+        self.cluster = cluster
         self.rows = rows
         self.horizon = horizon
         self.sizes = sizes
@@ -367,50 +328,32 @@ class PlacedRows:
         """Compute a function of the rows of each batch's tail."""
         return self._mapped("tail", function, args)
 
-    def arrays(self, function: Callable[..., Any]) -> list[tuple[Any, tuple[int, int]]]:
-        """Give arrays on the workers with their shapes, without empty ones."""
+    def parts(self) -> list[tuple[int, Any]]:
+        """Give number and rows of each batch that has training rows."""
         return [
-            (
-                self.engine.submit(_on_rows, part, self.horizon, "train", function),
-                size[:2],
+            (number, part)
+            for number, (part, size) in enumerate(
+                zip(self.rows, self.sizes, strict=True)
             )
-            for part, size in zip(self.rows, self.sizes, strict=True)
             if size[0]
         ]
 
     def _mapped(self, kind: str, function: Callable[..., Any], args: Any) -> list[Any]:
         """Compute a function of some rows of each batch."""
         # One copy for every worker, and not one in every task.
-        held = [self.engine.submit(_identity, argument) for argument in args]
+        held = [self.cluster.hold(argument) for argument in args]
         futures = [
-            self.engine.submit(_on_rows, part, self.horizon, kind, function, *held)
+            self.cluster.submit(_on_rows, part, self.horizon, kind, function, *held)
             for part in self.rows
         ]
-        return self.engine.client.gather(futures)
-
-
-@contextmanager
-def _large_graphs() -> Iterator[None]:
-    """Send recipes in the graph without being told that they are large."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Sending large graph")
-        yield
+        return self.cluster.gather(futures)
 
 
 def _may_be_loss(error: Exception) -> bool:
     """Tell whether an error is one that a lost worker can show as."""
-    from concurrent.futures import CancelledError
-
     from distributed import KilledWorker
 
-    if isinstance(error, ValueError | RuntimeError):
-        # XGBoost's own check of who has which rows.
-        return "worker" in str(error) or isinstance(error, XGBoostError)
-    return isinstance(error, KilledWorker | CancelledError | OSError)
-
-
-def _identity(value: Any) -> Any:
-    return value
+    return isinstance(error, WorkerLostError | KilledWorker | CancelledError | OSError)
 
 
 def _stacked(
@@ -455,15 +398,6 @@ def _own_thread() -> Any:
     return parallel_config(SequentialBackend(nesting_level=1), n_jobs=1)
 
 
-def _inputs(rows: Rows) -> np.ndarray:
-    # A copy: other learners know missing inputs by NaN, and share the rows.
-    return without_gaps(rows.X.copy())
-
-
-def _targets(rows: Rows) -> np.ndarray:
-    return rows.y.astype(np.float32)
-
-
 def _judged(rows: Rows, model: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Forecast a tail: labels, forecasts and dates."""
     return rows.y, predict_rows(model, rows.X.copy()), rows.dates
@@ -482,10 +416,54 @@ def _fit(
     recipe: BatchRecipe,
     shared: np.ndarray,
     labels: pd.DataFrame,
-    model: Any,
-    handler: Any,
-    typical: np.ndarray | None,
-) -> Outcome:
+    held: tuple[Any, Any, np.ndarray | None],
+) -> bytes:
     """Compute features and fit one task on a worker."""
+    model, handler, typical = held
     frame = recipe.frame(shared)
-    return attempt_task(task, frame, labels, model, handler, typical, _own_thread())
+    outcome = attempt_task(
+        task, frame, labels, clone(model), handler, typical, _own_thread()
+    )
+    return _packed(outcome, model)
+
+
+def _packed(outcome: Outcome, model: Any) -> bytes:
+    """Pickle an outcome without the pooled models that its forecasters share."""
+    import cloudpickle
+
+    names = {id(part): name for name, part in _pooled_parts(model).items()}
+
+    class Packer(cloudpickle.Pickler):
+        def persistent_id(self, value: Any) -> Any:
+            return names.get(id(value))
+
+    file = io.BytesIO()
+    Packer(file).dump(outcome)
+    return file.getvalue()
+
+
+def _unpacked(packed: bytes, model: Any) -> Outcome:
+    """Read an outcome, and let its forecasters share the pooled models at hand."""
+    parts = _pooled_parts(model)
+
+    class Unpacker(pickle.Unpickler):
+        def persistent_load(self, name: Any) -> Any:
+            return parts[name]
+
+    return Unpacker(io.BytesIO(packed)).load()
+
+
+def _pooled_parts(model: Any) -> dict[tuple[str, int], Any]:
+    """Give the pooled models of a forecaster, by parameter and horizon."""
+    pooled = {
+        name: value
+        for name, value in model.get_params(deep=True).items()
+        if isinstance(value, PooledModel)
+    }
+    wholes = {(name, 0): value for name, value in pooled.items()}
+    parts = {
+        (name, horizon): part
+        for name, value in pooled.items()
+        for horizon, part in value.models.items()
+    }
+    return {**wholes, **parts}

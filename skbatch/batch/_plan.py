@@ -14,7 +14,8 @@ import xgboost
 from sklearn.base import clone
 
 from skbatch.batch._checkpoint import Checkpoint
-from skbatch.batch._dask import DaskEngine, find_client
+from skbatch.batch._dask import DaskEngine
+from skbatch.batch._dask_cluster import find_client
 from skbatch.batch._features import UniverseFeatures
 from skbatch.batch._manager import Batch, SimpleBatchManager
 from skbatch.batch._memory import largest_batch
@@ -36,8 +37,11 @@ __all__ = ["FittedBatches", "fit_batches"]
 
 # Parameters on which forecasts do not depend.
 _HOW_TO_RUN = {"n_jobs", "engine", "checkpoint_dir", "memory_budget", "cache_size"}
-# Smaller ones than there are workers, so that none of them waits long for the last.
-BATCHES_PER_WORKER = 2
+# Batches of a cluster: enough that small portfolios keep some workers busy, too, and
+# small enough that none waits long for the last. Not by the number of workers, since
+# what goes wrong in a batch is answered within it: forecasts would depend on them.
+CLUSTER_BATCHES = 8
+CLUSTER_BATCH_SIZE = 50
 
 
 @dataclass
@@ -110,7 +114,7 @@ def fit_batches(
         extractor.fit(panel)
         scale = param_of(forecaster, "scale", "auto")
         universe = UniverseFeatures(extractor, panel, scale)
-        batches = _split(system, portfolio, universe, client)
+        batches = _split(system, portfolio, universe)
         checkpoint, batches = _resumed(checkpoint, batches)
         labels = forward_returns(panel, system.horizon)
         market = None
@@ -144,9 +148,9 @@ def fit_batches(
 
 
 def _split(
-    system: Any, portfolio: Portfolio, universe: UniverseFeatures, client: Any
+    system: Any, portfolio: Portfolio, universe: UniverseFeatures
 ) -> list[Batch]:
-    """Split the tickers as parameters, memory and workers ask for."""
+    """Split the tickers as parameters, memory and engine ask for."""
     panel, extractor = universe.panel, universe.extractor
     tickers = panel_tickers(panel)
     limit = largest_batch(system, panel, extractor)
@@ -156,9 +160,9 @@ def _split(
     forecaster = system._part("forecaster")
     alone = param_of(forecaster, "strategy") == "per_ticker"
     shared = system.groups is None and pooled_learners(forecaster)
-    if client is not None and (alone or shared):
-        # Forecasts do not depend on the batches, so there may be some for everyone.
-        share = -(-len(tickers) // (BATCHES_PER_WORKER * len(client.nthreads())))
+    if system.engine == "dask" and (alone or shared):
+        # Forecasts do not depend on the batches, so there may be some for all workers.
+        share = min(CLUSTER_BATCH_SIZE, -(-len(tickers) // CLUSTER_BATCHES))
         limit = share if limit is None else min(limit, share)
     groups = _groups_of(system.groups, tickers, portfolio)
     return SimpleBatchManager(limit, groups, system.random_state).split(panel)

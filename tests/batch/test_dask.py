@@ -22,8 +22,9 @@ from skbatch import (
     SharedFeatureExtractor,
 )
 from skbatch.batch import _dask
+from skbatch.batch._dask_cluster import Cluster, WorkerLostError
 from skbatch.datasets import make_panel
-from skbatch.exceptions import ConfigError
+from skbatch.exceptions import ClusterError, ConfigError
 from skbatch.panel._threads import inner_threads
 
 distributed = pytest.importorskip("distributed")
@@ -71,7 +72,7 @@ def test_trees_without_draws_are_those_of_one_machine(prices):
     local, remote = (
         make_system(engine, forecaster).fit(prices) for engine in ("local", "dask")
     )
-    assert len(remote.fitted_.batches) == 4
+    assert len(remote.fitted_.batches) == 6
     assert len(local.fitted_.batches) == 1
     expected = local.predict(prices)
     pd.testing.assert_frame_equal(
@@ -111,7 +112,7 @@ def test_other_forecasters_forecast_the_same(forecaster, prices):
     local, remote = (
         make_system(engine, forecaster).fit(prices) for engine in ("local", "dask")
     )
-    assert len(remote.fitted_.batches) == 4
+    assert len(remote.fitted_.batches) == 6
     pd.testing.assert_frame_equal(
         local.predict(prices), remote.predict(prices), rtol=1e-9
     )
@@ -193,7 +194,7 @@ def test_a_way_to_train_of_the_users_own_is_theirs_on_a_cluster(forecaster, pric
     local, remote = (
         make_system(engine, forecaster).fit(prices) for engine in ("local", "dask")
     )
-    assert len(remote.fitted_.batches) == 4
+    assert len(remote.fitted_.batches) == 6
     pd.testing.assert_frame_equal(
         remote.predict(prices), local.predict(prices), rtol=1e-9
     )
@@ -310,16 +311,17 @@ def test_errors_of_arguments_are_raised(prices):
 
 
 def test_trainings_that_always_lose_a_worker_end(client, prices, monkeypatch):
-    def dying(self, *_):
-        raise RuntimeError("Missing required workers: {planted}")
+    attempts = []
 
-    monkeypatch.setattr(_dask.DaskEngine, "_boost", dying)
-    monkeypatch.setattr(_dask.DaskEngine, "_has_lost", lambda *_: True)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        system = make_system("dask", trees()).fit(prices)
-    assert list(system.events_["step"]) == ["a model per batch"]
-    assert "3 trainings lost a worker" in system.events_["error"][0]
+    def dying(*_):
+        attempts.append(1)
+        raise WorkerLostError("tcp://planted went away")
+
+    monkeypatch.setattr(_dask, "train_trees", dying)
+    monkeypatch.setattr(Cluster, "lost", lambda *_: {"tcp://planted"})
+    with pytest.raises(ClusterError, match=r"Got 3 trainings that lost.*planted"):
+        make_system("dask", trees()).fit(prices)
+    assert len(attempts) == 3
 
 
 def test_without_a_client_the_error_says_how_to_start_one(prices, monkeypatch):

@@ -1,0 +1,244 @@
+"""A Dask cluster whose work is waited for only as long as somebody can do it."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import warnings
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from concurrent.futures import CancelledError
+from contextlib import contextmanager, suppress
+from typing import Any
+
+from skbatch.exceptions import ClusterError, ConfigError
+
+__all__ = ["Cluster", "WorkerLostError", "find_client"]
+
+# Seconds until a cluster must have a worker when a fit begins, and must have noticed
+# that one is gone.
+PATIENCE = 5.0
+# Seconds without any worker after which a fit gives up. Nodes that are replaced need
+# a minute or two.
+NO_WORKERS = 120.0
+# Seconds between two looks at the workers.
+POLL = 0.5
+
+
+class WorkerLostError(RuntimeError):
+    """A worker without which something cannot be done is gone."""
+
+
+def find_client() -> Any:
+    """Give the client of the Dask cluster in use.
+
+    Raises
+    ------
+    ImportError
+        If Dask is not installed.
+    ConfigError
+        If no client has been started, or its cluster has no worker.
+    """
+    try:
+        import distributed
+        import xgboost.dask  # noqa: F401
+    except ImportError as error:
+        raise ImportError(
+            f"engine='dask' must have Dask. Got {error}. Install it with "
+            "`pip install 'skbatch[dask]'`."
+        ) from error
+    try:
+        client = distributed.default_client()
+    except ValueError as error:
+        raise ConfigError(
+            "engine='dask' must have a Dask client. Got none. Start one before, as in "
+            "`client = distributed.Client(n_workers=2)`, or pass engine='local'."
+        ) from error
+    try:
+        # A cluster that adapts to its work starts with none.
+        client.wait_for_workers(1, timeout=PATIENCE)
+    except TimeoutError as error:
+        raise ConfigError(
+            "engine='dask' must have a cluster with workers. Got none within "
+            f"{PATIENCE:.0f} s. Start some, as in `cluster.scale(2)`, or pass "
+            "engine='local'."
+        ) from error
+    _leave_room(distributed)
+    return client
+
+
+def _leave_room(distributed: Any) -> None:
+    """Let other tasks run where this one, such as a search's fold, waits for them."""
+    from distributed.threadpoolexecutor import thread_state
+
+    try:
+        distributed.get_worker()
+    except ValueError:
+        return
+    if getattr(thread_state, "proceed", False):
+        distributed.secede()
+
+
+class Cluster:
+    """Hands work to a cluster, and waits for it as long as there are workers.
+
+    Parameters
+    ----------
+    client : distributed.Client
+        Client of the cluster.
+    """
+
+    def __init__(self, client: Any) -> None:
+        self.client = client
+
+    def submit(self, function: Callable[..., Any], *args: Any, **options: Any) -> Any:
+        """Submit a task that is not shared with other runs."""
+        with _large_graphs():
+            return self.client.submit(function, *args, pure=False, **options)
+
+    def hold(self, value: Any) -> Any:
+        """Hand a value over once; each worker that needs it fetches one copy."""
+        return self.submit(_identity, value)
+
+    def gather(
+        self, futures: Sequence[Any], needed: frozenset[str] | set[str] = frozenset()
+    ) -> list[Any]:
+        """Give the results of futures.
+
+        Parameters
+        ----------
+        futures : sequence of Future
+            The futures.
+        needed : set of str
+            Workers without which there will be no result.
+
+        Raises
+        ------
+        ClusterError
+            If there is no worker for :data:`NO_WORKERS` seconds.
+        WorkerLostError
+            If one of those that are needed is gone.
+        """
+        options = {"asynchronous": True}
+        return self._wait_for(
+            lambda: self.client.gather(list(futures), **options), needed
+        )
+
+    def all_of(self, futures: Sequence[Any]) -> None:
+        """Wait for all of the futures, whether they succeed or fail."""
+        from distributed import wait
+
+        self._wait_for(lambda: wait(futures))
+
+    def first_of(self, futures: Sequence[Any]) -> set[Any]:
+        """Wait for at least one of the futures, whether it succeeds or fails."""
+        from distributed import wait
+
+        waited = self._wait_for(lambda: wait(futures, return_when="FIRST_COMPLETED"))
+        return waited.done
+
+    def check(self) -> None:
+        """Raise an error if there is no worker, and none comes."""
+        self._wait_for(self._any_worker)
+
+    def lost(self, workers: set[str]) -> set[str]:
+        """Tell which of the workers are gone, once the cluster knows."""
+        deadline = time.monotonic() + PATIENCE
+        while True:
+            known = self.client.sync(self._workers)
+            gone = workers - (workers if known is None else known)
+            if gone or time.monotonic() > deadline:
+                return gone
+            time.sleep(0.1)
+
+    def workers(self) -> set[str]:
+        """Give the addresses of the workers; none if the scheduler does not answer."""
+        return self.client.sync(self._workers) or set()
+
+    def ask_workers(self, function: Callable[..., Any], *args: Any) -> dict[str, Any]:
+        """Ask the workers between their tasks; some may not answer."""
+        try:
+            return self.client.run(function, *args, on_error="ignore")
+        except (OSError, CancelledError):
+            return {}
+
+    def try_on_scheduler(self, function: Callable[..., Any], *args: Any) -> None:
+        """Run something in the scheduler's process, if there still is one."""
+        with suppress(OSError, CancelledError):
+            self.client.run_on_scheduler(function, *args)
+
+    def restart(self, workers: list[str]) -> None:
+        """Restart workers that hang."""
+        try:
+            self.client.restart_workers(workers, timeout=60, raise_for_error=False)
+        except ValueError as error:
+            raise ClusterError(
+                "The workers of a cluster must be restarted when they hang. Got "
+                f"{', '.join(workers)}, which do not leave a training that has lost a "
+                f"worker, and {error}. Restart them, or start them with a nanny."
+            ) from error
+
+    def _wait_for(
+        self,
+        start: Callable[[], Awaitable[Any]],
+        needed: frozenset[str] | set[str] = frozenset(),
+    ) -> Any:
+        """Wait in the client's loop, and look after the workers meanwhile."""
+        return self.client.sync(self._watched, start, needed)
+
+    async def _watched(
+        self, start: Callable[[], Awaitable[Any]], needed: frozenset[str] | set[str]
+    ) -> Any:
+        """Wait for something that only workers can do."""
+        waiting = asyncio.ensure_future(start())
+        seen = time.monotonic()
+        try:
+            while not (await asyncio.wait({waiting}, timeout=POLL))[0]:
+                known = await self._workers()
+                if known and not needed <= known:
+                    gone = ", ".join(sorted(needed - known))
+                    raise WorkerLostError(f"{gone} went away")
+                if known:
+                    seen = time.monotonic()
+                elif time.monotonic() - seen > NO_WORKERS:
+                    raise _no_workers()
+            return waiting.result()
+        except (CancelledError, asyncio.CancelledError, OSError) as error:
+            # With a scheduler all that it knew is lost, whoever takes its place.
+            if await self._workers():
+                raise
+            raise _no_workers() from error
+        finally:
+            waiting.cancel()
+
+    async def _any_worker(self) -> None:
+        while not await self._workers():
+            await asyncio.sleep(POLL)
+
+    async def _workers(self) -> set[str] | None:
+        """Ask the scheduler for its workers; None if it does not answer."""
+        try:
+            return set(await asyncio.wait_for(self.client.scheduler.ncores(), PATIENCE))
+        except (OSError, AttributeError):
+            # A client that is closed has no scheduler at all.
+            return None
+
+
+def _no_workers() -> ClusterError:
+    return ClusterError(
+        "engine='dask' must have a cluster with workers until `fit` ends. Got no "
+        f"worker for {NO_WORKERS:.0f} s, or no answer from the scheduler. Look into "
+        "the logs of the workers, start the cluster anew, and call `fit` again; with a "
+        "`checkpoint_dir` it goes on where it was."
+    )
+
+
+@contextmanager
+def _large_graphs() -> Iterator[None]:
+    """Send recipes in the graph without being told that they are large."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Sending large graph")
+        yield
+
+
+def _identity(value: Any) -> Any:
+    return value
