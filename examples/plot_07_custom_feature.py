@@ -14,7 +14,6 @@ and earlier ones, and that is easier to break than it looks.
 # how many rows before its own the functions read: so many are kept for new rows.
 
 import matplotlib.pyplot as plt
-import numpy as np
 import pandas as pd
 from sklearn.pipeline import make_pipeline
 
@@ -109,10 +108,11 @@ scores = pd.DataFrame(rows, ["rank_ic", "standard_error"]).T
 
 fig, ax = plt.subplots(figsize=(7.5, 4), layout="constrained")
 colours = ["#1f6feb", "#1f6feb", "#c2410c", "#c2410c"]
-bars = ax.bar(scores.index, scores["rank_ic"], yerr=scores["standard_error"],
-              color=colours, alpha=0.85, capsize=4, width=0.6)
+style = {"color": colours, "alpha": 0.85, "capsize": 4, "width": 0.6}
+bars = ax.bar(scores.index, scores["rank_ic"], yerr=scores["standard_error"], **style)
 ax.bar_label(bars, fmt="{:+.3f}", padding=3)
-ax.axhline(0.05, color="grey", linestyle="--", label="0.05: a leak until proven otherwise")
+limit = "0.05: a leak until proven otherwise"
+ax.axhline(0.05, color="grey", linestyle="--", label=limit)
 ax.axhline(0, color="black", linewidth=0.8)
 ax.set(ylabel="rank IC in the year held out\n± one standard error", ylim=(None, 0.85))
 ax.legend(frameon=False, loc="upper left")

@@ -18,7 +18,6 @@ them works wherever the built-in ones do.
 # variance between tickers τ² = max(var(m) − mean(s²), 0), the forecast is
 # m̄ + τ² / (τ² + s²) (m − m̄).
 
-import matplotlib.pyplot as plt
 import numpy as np
 from sklearn.pipeline import make_pipeline
 
@@ -97,7 +96,9 @@ model = make_pipeline(features, ShrunkenMeanForecaster()).fit(prices, y)
 fallback = FallbackForecaster(
     BatchXGBoostForecaster(n_estimators=50), ShrunkenMeanForecaster()
 )
-system = BatchForecastingSystem(5, features=features, forecaster=ShrunkenMeanForecaster())
+system = BatchForecastingSystem(
+    5, features=features, forecaster=ShrunkenMeanForecaster()
+)
 result = system.fit(prices).forecast()
 print(result.provenance["model"].value_counts().to_string())
 

@@ -66,7 +66,9 @@ if __name__ == "__main__":
         "local, another seed": forecast(prices, "local", random_state=1),
     }
     with (
-        LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster,
+        LocalCluster(
+            n_workers=2, threads_per_worker=1, dashboard_address=None
+        ) as cluster,
         Client(cluster),
     ):
         runs["dask"] = forecast(prices, "dask", **EXACT)
@@ -74,12 +76,16 @@ if __name__ == "__main__":
 
     forecasts = pd.DataFrame({name: run[0] for name, run in runs.items()})
     base = {name: "local, with draws" if "," in name else "local" for name in runs}
-    gaps = {name: (forecasts[name] - forecasts[base[name]]).abs().max() for name in runs}
+    gaps = {
+        name: (forecasts[name] - forecasts[base[name]]).abs().max() for name in runs
+    }
     table = pd.DataFrame(
         {
             "batches": {name: run[1] for name, run in runs.items()},
             "seconds": {name: round(run[2], 1) for name, run in runs.items()},
-            "largest difference, %": {name: f"{100 * gap:.1e}" for name, gap in gaps.items()},
+            "largest difference, %": {
+                name: f"{100 * gap:.1e}" for name, gap in gaps.items()
+            },
             "from": base,
         }
     )

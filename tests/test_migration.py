@@ -1,6 +1,6 @@
 """The other packages' halves of the page on migration.
 
-skbatch's halves are doctests of the page itself. The others run where the package can be
+The halves of skbatch are doctests of the page. The others run where the package can be
 imported, by this Python or by the one that the variable PEERS_PYTHON names.
 """
 
