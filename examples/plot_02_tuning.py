@@ -94,7 +94,9 @@ print(results.sort_values("rank_ic", ascending=False).round(4).to_string(index=F
 n_candidates = len(results)
 draws = np.random.default_rng(0).standard_normal((20_000, n_candidates))
 luck = draws.max(axis=1).mean() * results["standard_error"].mean()
-ic = rank_information_coefficient_series(y.loc[last_year.index], search.predict(last_year))
+ic = rank_information_coefficient_series(
+    y.loc[last_year.index], search.predict(last_year)
+)
 held_out = mean_inference(ic, horizon=5)
 error = abs(held_out.mean / held_out.t_statistic)
 

@@ -60,7 +60,9 @@ class FragileForecaster(BatchXGBoostForecaster):
 # The fit goes on, and warns once of what was set aside and recovered, and once of the
 # tickers that the first choice does not serve.
 
-fragile = FallbackForecaster(FragileForecaster(n_estimators=60), BatchLinearForecaster())
+fragile = FallbackForecaster(
+    FragileForecaster(n_estimators=60), BatchLinearForecaster()
+)
 system = BatchForecastingSystem(5, forecaster=fragile)
 with warnings.catch_warnings(record=True, action="always") as told:
     system.fit(dirty)

@@ -26,9 +26,7 @@ from skbatch.datasets import load_sp500_prices
 from skbatch.metrics import InformationCoefficientDisplay, QuantileReturnsDisplay
 
 prices = load_sp500_prices().iloc[-1500:]  # six years of 20 real stocks
-model = make_pipeline(
-    SharedFeatureExtractor(), BatchXGBoostForecaster(n_estimators=60)
-)
+model = make_pipeline(SharedFeatureExtractor(), BatchXGBoostForecaster(n_estimators=60))
 walk = walk_forward(model, prices, horizon=5, refit_every=252)
 
 # %%

@@ -30,7 +30,6 @@ from skbatch.metrics import (
     ForecastFanDisplay,
     IntervalCalibrationDisplay,
     interval_coverage,
-    rank_bins,
     ranked_probability_score,
 )
 
@@ -46,8 +45,8 @@ X, forecaster = model[:-1].transform(prices.loc[new]), model[-1]
 # %%
 # A fan
 # -----
-# From a date in the middle of the year. The median rises by 2 to 3 % in a month: that is
-# the forecast. The band is the statement. AMD's is more than three times as wide as
+# From a date in the middle of the year. The median rises by 2 to 3 % in a month: that
+# is the forecast. The band is the statement. AMD's is more than three times as wide as
 # that of Johnson & Johnson. One realised path inside or outside proves nothing.
 
 fig, axes = plt.subplots(1, 2, figsize=(10, 4), layout="constrained")

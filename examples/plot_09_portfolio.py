@@ -91,9 +91,12 @@ weights["skfolio, minimum risk"] = dict(zip(returns, least.weights_, strict=True
 # -------
 # From the same forecasts, the two packages make much the same portfolio of a few quiet
 # stocks. Minimum risk, without any forecasts, takes largely the same ones: the
-# covariance decides more than the forecasts. Bounds spread it. And a single row, five
-# years ago, moves nearly half of the portfolio, because it changes how far the model
-# trusts itself on its latest dates. That is how little such forecasts know.
+# covariance decides more than the forecasts. Bounds spread it.
+#
+# A single row, five years ago, moves nearly half of the portfolio. Labels of 21 rows
+# overlap, so the model trains on every eleventh date. One row less shifts them all,
+# and both the trees and how far they are trusted change. That is how little such
+# forecasts know.
 #
 # Do not conclude that any of these would have earned more than equal weights (5 % each,
 # dotted): in a backtest with costs, ``portfolio_backtest.py`` among the examples, the
