@@ -55,9 +55,8 @@ market = pd.DataFrame({"turbulence": turbulence, "made_up_rate": rate})
 
 extractor = SharedFeatureExtractor(groups=SECTORS, market_data=market)
 features = extractor.fit_transform(prices)
-group = "group_log_return_21"
-columns = ["market__made_up_rate", f"XOM__{group}", f"GE__{group}"]
-print(features[columns].iloc[-8:].round(4).to_string())
+shown = ["market__made_up_rate", "XOM__group_log_return_21", "GE__group_log_return_21"]
+print(features[shown].iloc[-8:].round(4).to_string())
 
 # %%
 # Does it help?
@@ -105,8 +104,9 @@ for batch, tickers in own.provenance.groupby("batch").groups.items():
     x, height = 100 * one.expected_returns[tickers], 100 * own.expected_returns[tickers]
     ax.scatter(x, height, label=batch)
     for ticker in tickers:
-        ax.annotate(ticker, (x[ticker], height[ticker]), fontsize=7)
+        ax.text(x[ticker] + 0.002, height[ticker] + 0.002, ticker, fontsize=7)
 ax.axline((x.iloc[0], x.iloc[0]), slope=1, color="grey", linewidth=0.8, linestyle="--")
+ax.margins(0.08)
 ax.set_xlabel("forecast of one model of all tickers, %")
 ax.set_ylabel("forecast of the batch's own model, %")
 ax.legend(frameon=False, title="batch")

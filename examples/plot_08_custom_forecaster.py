@@ -11,22 +11,22 @@ them works wherever the built-in ones do.
 # %%
 # An idea
 # -------
-# The historical mean of each ticker is an honest forecast, and a noisy one. The larger
-# the noise against the differences between tickers, the closer each mean should be to
-# that of all (James and Stein, 1961). With the means m of n labels, their variances
-# s² = h v / n (labels over h rows overlap, so only n / h of them count), and the
-# variance between tickers τ² = max(var(m) − mean(s²), 0), the forecast is
-# m̄ + τ² / (τ² + s²) (m − m̄).
+# The historical mean of each ticker is an honest forecast, and a noisy one. The noisier
+# it is, the closer it should be to the mean of all (James and Stein, 1961). With means
+# m of n labels, their variances s² = h v / n (labels over h rows overlap, so only n / h
+# of them count), and the variance between tickers τ² = max(var(m) − mean(s²), 0), the
+# forecast is m̄ + τ² / (τ² + s²) (m − m̄).
 
+import matplotlib.pyplot as plt
 import numpy as np
 from sklearn.pipeline import make_pipeline
 
 from skbatch import (
     BatchForecastingSystem,
-    BatchXGBoostForecaster,
-    FallbackForecaster,
+    HistoricalMeanForecaster,
     SharedFeatureExtractor,
     forward_returns,
+    walk_forward,
 )
 from skbatch.datasets import load_sp500_prices
 from skbatch.forecasting import BaseBatchForecaster
@@ -40,24 +40,19 @@ class ShrunkenMeanForecaster(BaseBatchForecaster):
         self.horizon = horizon
 
     def _fit_table(self, features, labels, layout):
-        # labels: (n_dates, n_labels), NaN where unknown; layout: what the columns are.
+        # labels: (n_dates, n_labels), NaN where unknown.
         horizons = np.asarray(layout.horizons)
         n_known = np.isfinite(labels).sum(axis=0)
-        self.mean_ = np.full(len(n_known), np.nan)
-        self.forecast_ = self.mean_.copy()
-        enough = n_known >= 20 * horizons  # else there is no mean to speak of
-        self.mean_[enough] = np.nanmean(labels[:, enough], axis=0)
+        self.mean_, self.forecast_ = np.full((2, len(n_known)), np.nan)
         for horizon in set(layout.horizons):
-            use = enough & (horizons == horizon)
+            # With fewer than 20 independent labels there is no mean to speak of.
+            use = (horizons == horizon) & (n_known >= 20 * horizon)
             if use.any():
+                mean = self.mean_[use] = np.nanmean(labels[:, use], axis=0)
                 error = horizon * np.nanvar(labels[:, use], axis=0) / n_known[use]
-                self.forecast_[use] = self._shrunken(self.mean_[use], error)
-
-    def _shrunken(self, mean, error):
-        if len(mean) == 1:
-            return mean
-        between = max(mean.var(ddof=1) - error.mean(), 0.0)
-        return mean.mean() + between / (between + error) * (mean - mean.mean())
+                between = max(mean.var() - error.mean(), 0.0)
+                kept = between / (between + error)
+                self.forecast_[use] = mean.mean() + kept * (mean - mean.mean())
 
     def _predict_table(self, features):
         return np.repeat(self.forecast_[None, :], features.n_dates, axis=0)
@@ -76,7 +71,7 @@ class FillingForecaster(ShrunkenMeanForecaster):
         super()._fit_table(features, np.nan_to_num(labels), layout)
 
 
-check_batch_forecaster(ShrunkenMeanForecaster())
+check_batch_forecaster(ShrunkenMeanForecaster())  # silence is success
 try:
     check_batch_forecaster(FillingForecaster())
 except AssertionError as error:
@@ -85,23 +80,41 @@ except AssertionError as error:
 # %%
 # Use it
 # ------
-# In a pipeline, as a fallback, and in the batch system, which records it as the source
-# of the forecasts. Here XOM was listed 60 rows ago: too few labels for the trees, and
-# for a mean of its own as well, so it ends at NaN with both reasons.
+# It goes wherever a forecaster goes: into a pipeline, a search, as the ``fallback`` of
+# a :class:`~skbatch.FallbackForecaster`, or, as here, into the batch system. In six
+# years the means of 20 stocks differ by less than their errors, so nothing is left of
+# the differences: all tickers have the same forecast.
 
 prices = load_sp500_prices()  # 33 years of 20 real stocks
-y = forward_returns(prices, horizon=5)
-features = SharedFeatureExtractor(["returns", "volatility"])
-model = make_pipeline(features, ShrunkenMeanForecaster()).fit(prices, y)
-fallback = FallbackForecaster(
-    BatchXGBoostForecaster(n_estimators=50), ShrunkenMeanForecaster()
-)
-system = BatchForecastingSystem(
-    5, features=features, forecaster=ShrunkenMeanForecaster()
-)
-result = system.fit(prices).forecast()
-print(result.provenance["model"].value_counts().to_string())
+system = BatchForecastingSystem(5, forecaster=ShrunkenMeanForecaster())
+result = system.fit(prices.iloc[-1500:]).forecast()
+print(result.to_frame()[["expected_return", "model"]].head(3).round(5).to_string())
+print("all the same:", result.expected_returns.round(10).nunique() == 1)
 
 # %%
-# What shrinkage does
-# -------------------
+# Does it pay?
+# ------------
+# In 33 years the means do differ by more than their errors. AMD, a noisy ticker, keeps
+# less than a tenth of its distance, JNJ, a quiet one, more than half. Walking forward
+# since the end of 1994, that beats the historical mean by less than 1 % (``r2_mean``):
+# the smaller error that shrinkage promises, and no skill in ordering the tickers.
+
+model = make_pipeline(
+    SharedFeatureExtractor(["returns"], windows=[5]), ShrunkenMeanForecaster()
+)
+model.fit(prices, forward_returns(prices, horizon=21))
+mean, shrunken = 100 * model[-1].mean_, 100 * model[-1].forecast_
+options = {"horizon": 21, "min_train": 1260, "refit_every": 504}
+rival = {"historical mean": HistoricalMeanForecaster()}
+walk = walk_forward(model, prices, benchmarks=rival, **options)
+print(walk.scorecard[["r2_zero", "r2_mean", "rank_ic", "rank_ic_t"]].T.round(4))
+
+order = mean.argsort()
+tickers = prices.columns[order]
+fig, ax = plt.subplots(figsize=(8, 5.5), layout="constrained")
+ax.hlines(tickers, mean[order], shrunken[order], color="#b6bec8", zorder=0)
+ax.scatter(mean[order], tickers, color="#b6bec8", label="historical mean")
+ax.scatter(shrunken[order], tickers, color="#1f6feb", label="shrunken mean")
+ax.set_xlabel("mean return over 21 rows, %")
+ax.legend(frameon=False, loc="lower right")
+plt.show()
