@@ -10,6 +10,7 @@ import os
 import pickle
 import shutil
 import tempfile
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -17,9 +18,10 @@ from typing import Any
 import joblib
 
 from skbatch._version import __version__
+from skbatch.batch._errors import describe
 from skbatch.batch._manager import Batch
-from skbatch.batch._tasks import Outcome, Task
-from skbatch.exceptions import CheckpointError
+from skbatch.batch._tasks import Event, Outcome, Task
+from skbatch.exceptions import BatchWarning, CheckpointError
 
 __all__ = ["ROWS", "Checkpoint"]
 
@@ -45,6 +47,8 @@ class Checkpoint:
     shares : bool
         Whether batches share models in this run. Batches of a run that had no room
         for that are not those of one that has.
+    failed : bool
+        Whether something could not be written, after which nothing is.
 
     Raises
     ------
@@ -64,6 +68,7 @@ class Checkpoint:
         self.manifest = self.folder / "manifest.json"
         self.batches: list[Batch] | None = None
         self.shares = False
+        self.failed = False
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -97,6 +102,18 @@ class Checkpoint:
     def save_shared(self, models: Any) -> None:
         """Write the models that all batches share; raises as :meth:`save`."""
         self._save(self.folder / _SHARED, models)
+
+    def give_up(self, name: str, error: Exception) -> Event:
+        """Say once that the run goes on without checkpoints, and write no more."""
+        self.failed = True
+        warnings.warn(
+            "`checkpoint_dir` must be writable. Got "
+            f"{describe(error)}, so this run goes on without checkpoints. Make room "
+            "there before the next one.",
+            BatchWarning,
+            stacklevel=2,
+        )
+        return Event(name, "no checkpoint", (), describe(error))
 
     def _load(self, path: Path) -> Any:
         """Read a file, None if it is not there or damaged."""

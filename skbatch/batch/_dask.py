@@ -199,11 +199,13 @@ class DaskEngine:
             try:
                 return self._train(learner, rows, batches)
             except Exception as error:
+                if not _may_be_loss(error):
+                    raise
+                self.cluster.check()
                 # The same workers would fail in the same way again.
-                if not (_may_be_loss(error) and self.cluster.lost(workers)):
+                if not self.cluster.lost(workers):
                     raise
                 lost = describe(error)
-                self.cluster.check()
                 self.cluster.client.retry([f for f in rows if f.status == "error"])
         raise ClusterError(
             "Workers must live until a model is trained. Got "

@@ -118,10 +118,14 @@ class Cluster:
         WorkerLostError
             If one of those that are needed is gone.
         """
-        options = {"asynchronous": True}
-        return self._wait_for(
-            lambda: self.client.gather(list(futures), **options), needed
-        )
+
+        async def gathered() -> list[Any]:
+            # A wait of Dask's own that is given up fills the log.
+            while not _settled(futures):
+                await asyncio.sleep(POLL / 10)
+            return await self.client.gather(list(futures), asynchronous=True)
+
+        return self._wait_for(gathered, needed)
 
     def all_of(self, futures: Sequence[Any]) -> None:
         """Wait for all of the futures, whether they succeed or fail."""
@@ -165,6 +169,11 @@ class Cluster:
         """Run something in the scheduler's process, if there still is one."""
         with suppress(OSError, CancelledError):
             self.client.run_on_scheduler(function, *args)
+
+    def cancel(self, futures: list[Any]) -> None:
+        """Give up what is not done yet, if there is somebody to tell."""
+        with suppress(OSError, CancelledError):
+            self.client.cancel(futures)
 
     def restart(self, workers: list[str]) -> None:
         """Restart workers that hang."""
@@ -221,6 +230,12 @@ class Cluster:
         except (OSError, AttributeError):
             # A client that is closed has no scheduler at all.
             return None
+
+
+def _settled(futures: Sequence[Any]) -> bool:
+    """Tell whether all futures are done, or one of them has failed."""
+    states = {future.status for future in futures}
+    return "pending" not in states or bool(states & {"error", "cancelled", "lost"})
 
 
 def _no_workers() -> ClusterError:

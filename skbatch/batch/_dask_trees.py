@@ -27,7 +27,7 @@ __all__ = ["tracker_process", "train_trees"]
 # from its own rows would depend on how many workers there are.
 BIN_ROWS = 2**16
 # Seconds that workers have to leave a training that lost one of them.
-LEAVE = 20.0
+LEAVE = 10.0
 
 # Trainings in this process, which is a worker, and the worker's address.
 _running: set[tuple[str, str]] = set()
@@ -109,14 +109,12 @@ def train_trees(
             args = key, address, horizon, dict(params), n_estimators, reference
             return _train_placed(cluster, placed, args)
         except BaseException as error:
-            gone = cluster.lost(set(placed))
             cluster.try_on_scheduler(_stop_tracker, tracker)
             _wait_until_left(cluster, key)
-            if not gone or not isinstance(error, Exception):
-                raise
-            raise WorkerLostError(
-                f"{', '.join(sorted(gone))} went away while trees were trained"
-            ) from error
+            if isinstance(error, XGBoostError) and (gone := cluster.lost(set(placed))):
+                # So it looks to the others.
+                raise WorkerLostError(f"{', '.join(sorted(gone))} went away") from error
+            raise
 
 
 def _train_placed(
@@ -139,7 +137,7 @@ def _train_placed(
     try:
         return cluster.gather(list(futures.values()), needed=set(futures))[0]
     finally:
-        cluster.client.cancel(list(futures.values()))
+        cluster.cancel(list(futures.values()))
 
 
 def _placed(cluster: Cluster, parts: Sequence[Part]) -> dict[str, list[Part]]:

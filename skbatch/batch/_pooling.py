@@ -186,7 +186,7 @@ class SharedModels:
         try:
             self.checkpoint.save_shared(models)
         except (OSError, CheckpointError) as error:
-            self.events.append(Event("all", "no checkpoint", (), describe(error)))
+            self.events.append(self.checkpoint.give_up("all", error))
 
 
 def _learners_by_rows(learners: Mapping[str, Any]) -> list[list[tuple[str, Any]]]:

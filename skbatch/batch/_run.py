@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack, contextmanager
@@ -33,7 +32,7 @@ from skbatch.batch._tasks import (
     Task,
 )
 from skbatch.batch._work import attempt_task, labels_of
-from skbatch.exceptions import BatchWarning, CheckpointError
+from skbatch.exceptions import CheckpointError
 from skbatch.forecasting import server_of
 from skbatch.forecasting._progress import Progress
 
@@ -92,7 +91,6 @@ class BatchRun:
     members: list[Member] = field(default_factory=list)
     reasons: dict[str, list[str]] = field(default_factory=dict)
     events: list[Event] = field(default_factory=list)
-    _disk_failed: bool = False
 
     def run(self, batches: Sequence[Batch]) -> BatchRun:
         """Fit all batches, and what is left of those that fail."""
@@ -226,22 +224,12 @@ class BatchRun:
 
     def _save(self, task: Task, outcome: Outcome) -> None:
         """Keep the outcome of a finished task; a full disk does not stop the run."""
-        if self.checkpoint is None or outcome.stopped or self._disk_failed:
+        if self.checkpoint is None or outcome.stopped or self.checkpoint.failed:
             return
         try:
             self.checkpoint.save(task, outcome)
         except (OSError, CheckpointError) as error:
-            self._disk_failed = True
-            self.events.append(
-                Event(task.batch.name, "no checkpoint", (), describe(error))
-            )
-            warnings.warn(
-                "`checkpoint_dir` must be writable. Got "
-                f"{describe(error)}, so this run goes on without checkpoints. Make "
-                "room there before the next one.",
-                BatchWarning,
-                stacklevel=2,
-            )
+            self.events.append(self.checkpoint.give_up(task.batch.name, error))
 
     def _note(self, task: Task, outcome: Outcome, events: list[Event]) -> None:
         """Remember what happened, and tell the monitor."""

@@ -14,7 +14,8 @@ from skbatch import (
     SharedFeatureExtractor,
 )
 from skbatch.batch import _pooling
-from skbatch.exceptions import ModelFitError, PanelError
+from skbatch.batch._checkpoint import Checkpoint
+from skbatch.exceptions import BatchWarning, ModelFitError, PanelError
 from skbatch.forecasting import _booster, _xgboost
 
 
@@ -204,6 +205,21 @@ def test_a_run_that_goes_on_with_room_is_that_of_a_run_with_room(
     pd.testing.assert_frame_equal(
         system.predict(prices), expected.predict(prices), check_exact=True
     )
+
+
+def test_a_full_disk_is_told_once_for_shared_models_and_batches(
+    make_system, prices, monkeypatch, tmp_path
+):
+    def fail(*_):
+        raise OSError("disk full")
+
+    monkeypatch.setattr(Checkpoint, "_save", fail)
+    system = make_system(forecaster=trees(), max_batch_size=4, checkpoint_dir=tmp_path)
+    with pytest.warns(BatchWarning) as caught:
+        system.fit(prices)
+    told = [w for w in caught if "must be writable" in str(w.message)]
+    assert len(told) == 1
+    assert list(system.events_["step"]) == ["no checkpoint"]
 
 
 def test_rows_that_a_killed_run_has_left_are_removed(make_system, prices, tmp_path):
