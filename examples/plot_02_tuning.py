@@ -11,9 +11,9 @@ training and test rows, and how much of the best score is luck.
 # The search
 # ----------
 # :func:`~skbatch.metrics.make_forecast_scorer` scores the order of the tickers, and
-# leaves out labels that end after the rows of the search. ``TimeSeriesSplit`` needs no
-# ``gap``: forecasters never train on the last ``horizon`` labels, which would reach
-# into the test fold. The last year is kept from the search altogether.
+# leaves out the last labels of each test fold, which end after it. ``TimeSeriesSplit``
+# needs no ``gap``: forecasters never train on the last ``horizon`` labels, which would
+# reach into the test fold. The last year is kept from the search altogether.
 
 import matplotlib.pyplot as plt
 import numpy as np
