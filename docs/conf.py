@@ -67,7 +67,7 @@ sphinx_gallery_conf = {
     "examples_dirs": "../examples",
     "gallery_dirs": "auto_examples",
     "filename_pattern": r"[\\/]plot_",
-    "ignore_pattern": r"[\\/](?!plot_)\w+\.py$",
+    "ignore_pattern": r"^(?!plot_)",
     "abort_on_example_error": True,
     "within_subsection_order": "FileNameSortKey",
     "remove_config_comments": True,
