@@ -4,7 +4,7 @@ On a Dask cluster
 
 ``engine="dask"`` does the work of a batch system on the workers of a Dask cluster:
 batches of tickers and their features are tasks, and the trees are trained by
-``xgboost.dask`` on rows that stay where they are. Here the cluster is two workers
+its workers on rows that stay where they are. Here the cluster is two workers
 inside this process, which shows what the forecasts are, not that they come faster:
 with 20 tickers they do not. :doc:`/scaling` says what a cluster costs, and from which
 size on it is worth it. This needs ``pip install 'skbatch[dask]'``.
