@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from skbatch._words import date_text
 from skbatch.batch._monitor import BatchPerformanceMonitor
 
 __all__ = ["ForecastResult"]
@@ -66,8 +67,8 @@ class ForecastResult:
         models = self.provenance["model"].value_counts().to_dict()
         served = ", ".join(f"{count} by {model}" for model, count in models.items())
         return (
-            f"ForecastResult: {n_known} of {len(self)} expected returns at {self.date} "
-            f"over {self.horizon} rows ({served})"
+            f"ForecastResult: {n_known} of {len(self)} expected returns at "
+            f"{date_text(self.date)} over {self.horizon} rows ({served})"
         )
 
     def _repr_html_(self) -> str:

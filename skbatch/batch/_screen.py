@@ -11,6 +11,7 @@ import bottleneck as bn
 import numpy as np
 import pandas as pd
 
+from skbatch._words import count, date_text
 from skbatch.exceptions import PanelWarning
 from skbatch.panel import check_panel, panel_fields, panel_tickers
 from skbatch.panel._check import find_invalid
@@ -205,12 +206,7 @@ def _at(index: pd.Index, row: int) -> str:
     """Tell where a row is, a date without the time if it has none."""
     if pd.api.types.is_numeric_dtype(index.dtype):
         return f"at {index[row]}"
-    return f"on {str(index[row]).removesuffix(' 00:00:00')}"
-
-
-def _count(number: int, noun: str) -> str:
-    """Tell how many there are of something."""
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+    return f"on {date_text(index[row])}"
 
 
 def _ends(told: Sequence[str]) -> str:
@@ -223,7 +219,7 @@ def _ends(told: Sequence[str]) -> str:
 def _find_empty(closes: _Closes) -> Iterator[Finding]:
     """Find tickers without any close."""
     for ticker in np.flatnonzero(closes.n_known == 0).tolist():
-        detail = f"no usable price in {_count(len(closes.values), 'row')}"
+        detail = f"no usable price in {count(len(closes.values), 'row')}"
         yield Finding(ticker, "empty", QUARANTINED, detail)
 
 
@@ -232,7 +228,7 @@ def _find_short(closes: _Closes) -> Iterator[Finding]:
     least, n_known = closes.rules.min_history, closes.n_known
     for ticker in np.flatnonzero((n_known > 0) & (n_known < least)).tolist():
         detail = (
-            f"{_count(n_known[ticker], 'price')}, fewer than {least}, the first "
+            f"{count(n_known[ticker], 'price')}, fewer than {least}, the first "
             f"{closes.first_of(ticker)}"
         )
         yield Finding(ticker, "short", QUARANTINED, detail)
@@ -243,7 +239,7 @@ def _find_stale(closes: _Closes) -> Iterator[Finding]:
     age, most = len(closes.values) - 1 - closes.last, closes.rules.max_stale
     for ticker in np.flatnonzero((closes.n_known > 0) & (age > most)).tolist():
         detail = (
-            f"no price in the last {_count(age[ticker], 'row')}, more than {most}, the "
+            f"no price in the last {count(age[ticker], 'row')}, more than {most}, the "
             f"last {closes.last_of(ticker)}"
         )
         yield Finding(ticker, "stale", QUARANTINED, detail)
@@ -295,7 +291,7 @@ def _find_jumps(closes: _Closes) -> Iterator[Finding]:
             for row in rows[[0, -1][: len(rows)]]
         ]
         detail = (
-            f"{_count(len(rows), 'change')} beyond a factor of {limit:g}, {_ends(told)}"
+            f"{count(len(rows), 'change')} beyond a factor of {limit:g}, {_ends(told)}"
         )
         yield Finding(ticker, "jump", QUARANTINED if recent else NOTED, detail)
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from rich import box
 from rich.table import Table
 
+from skbatch._words import date_text
 from skbatch.cli._shell import make_console
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ def report(result: Result, seconds: dict[str, float]) -> None:
 
     console = make_console()
     forecasts, panel = result.forecasts, result.panel
-    first, last = (_date_text(date) for date in panel.index[[0, -1]])
+    first, last = (date_text(date) for date in panel.index[[0, -1]])
     tables = [
         part
         for n_rows, rows in forecasts.groupby("horizon", sort=True)
@@ -56,11 +57,6 @@ def report(result: Result, seconds: dict[str, float]) -> None:
     for part in filter(None, parts):
         console.print(part)
         console.line()
-
-
-def _date_text(date: Any) -> str:
-    """Write a date without the time if it has none."""
-    return str(date).removesuffix(" 00:00:00")
 
 
 def _forecast_table(forecasts: pd.DataFrame) -> Table:

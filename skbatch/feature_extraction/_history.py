@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from skbatch._words import count, date_text
 from skbatch.exceptions import HistoryWarning, PanelError
 from skbatch.feature_extraction._inputs import index_kind
 from skbatch.feature_extraction._steps import Steps
@@ -144,10 +145,11 @@ class History:
         if not self.lookback or not is_hole.any():
             return
         first = int(is_hole.argmax())
+        before, after = map(date_text, self.index[first : first + 2])
         warnings.warn(
-            f"`X` must hold every row. Got {is_hole.sum()} holes, the first after "
-            f"{self.index[first]}, before {self.index[first + 1]}; the rows between "
-            "count as missing. Pass them, too.",
+            f"`X` must hold every row. Got {count(is_hole.sum(), 'hole')}, the first "
+            f"after {before}, before {after}; the rows between count as "
+            "missing. Pass them, too.",
             HistoryWarning,
             stacklevel=4,
         )
@@ -228,10 +230,10 @@ class History:
     def _warn_skipped(self, n_skipped: int, first: Any) -> None:
         """Warn about fitted rows that are not passed."""
         warnings.warn(
-            f"`X` must hold every row from its first on. Got rows from {first} on that "
-            f"skip {n_skipped} fitted rows, which count as missing where they were "
-            "not kept. Pass all rows, and select from the result, such as "
-            "`model.predict(prices).iloc[::21]`.",
+            "`X` must hold every row from its first on. Got rows from "
+            f"{date_text(first)} on that skip {count(n_skipped, 'fitted row')}, which "
+            "count as missing where they were not kept. Pass all rows, and select "
+            "from the result, such as `model.predict(prices).iloc[::21]`.",
             HistoryWarning,
             stacklevel=5,
         )
@@ -244,9 +246,9 @@ class History:
         needed = self.index[max(0, n_fitted - self.lookback)]
         warnings.warn(
             "`X` must start with the first fitted row or after the last, or bring its "
-            f"look-back of {self.lookback} rows. Got rows from {first} on, of whose "
-            f"look-back {n_kept} rows were kept, so that some features are NaN or of "
-            f"shorter windows. Pass the rows from {needed} on.",
+            f"look-back of {self.lookback} rows. Got rows from {date_text(first)} "
+            f"on, of whose look-back {n_kept} rows were kept, so that some features "
+            f"are NaN or of shorter windows. Pass the rows from {date_text(needed)} on.",
             HistoryWarning,
             stacklevel=5,
         )
@@ -272,9 +274,10 @@ class History:
             number = int(is_hole.argmax())
             warnings.warn(
                 "`X` must hold every row that follows the fitted rows. Got "
-                f"{is_hole.sum()} holes, the first before {later[number]}; the fitted "
-                f"rows end at {last}; the rows between count as missing. Pass the rows "
-                f"after {chain[number]}, too.",
+                f"{count(is_hole.sum(), 'hole')}, the first before "
+                f"{date_text(later[number])}; the fitted rows end at "
+                f"{date_text(last)}; the rows between count as missing. Pass the "
+                f"rows after {date_text(chain[number])}, too.",
                 HistoryWarning,
                 stacklevel=5,
             )

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from skbatch._words import date_text
 from skbatch.exceptions import PanelError, PanelWarning, format_tickers
 from skbatch.panel import SEPARATOR
 
@@ -197,9 +198,9 @@ def warn_stale(market_data: Any, last: Any) -> None:
         return
     end = min(known[name][-1] for name in stale)
     warnings.warn(
-        f"`market_data` must reach the last row of `X`, {last}. Got values up to {end} "
-        f"for {format_tickers(stale)}, which are used for all later rows. Set newer "
-        "ones with `set_params`.",
+        f"`market_data` must reach the last row of `X`, {date_text(last)}. Got values "
+        f"up to {date_text(end)} for {format_tickers(stale)}, which are used for all "
+        "later rows. Set newer ones with `set_params`.",
         PanelWarning,
         stacklevel=5,
     )

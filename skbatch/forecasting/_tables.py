@@ -11,6 +11,7 @@ import pandas as pd
 from sklearn.utils import check_array
 from sklearn.utils.validation import validate_data
 
+from skbatch._words import date_text
 from skbatch.exceptions import PanelError, format_tickers
 from skbatch.forecasting._horizons import resolve_horizons
 from skbatch.panel import MARKET, SEPARATOR, PanelColumns
@@ -267,9 +268,9 @@ def _check_dates(index: pd.Index) -> None:
         return
     raise PanelError(
         "X must have dates in increasing order, each once. Got "
-        f"{index[0]!s} to {index[-1]!s} with {index.nunique()} different dates in "
-        f"{len(index)} rows. Sort X and y with `.sort_index()`, drop repeated dates, "
-        "and split by time, not at random."
+        f"{date_text(index[0])} to {date_text(index[-1])} with {index.nunique()} "
+        f"different dates in {len(index)} rows. Sort X and y with `.sort_index()`, "
+        "drop repeated dates, and split by time, not at random."
     )
 
 
@@ -306,8 +307,8 @@ def check_same_rows(
     differs = int(np.argmax(np.asarray(dates != index)))
     raise PanelError(
         "X and y must have the same index. Got "
-        f"{index[differs]!s} in X and {dates[differs]!s} in y at row "
-        f"{differs}. Align them with `y.reindex(X.index)` (keep y.attrs)."
+        f"{date_text(index[differs])} in X and {date_text(dates[differs])} in y at "
+        f"row {differs}. Align them with `y.reindex(X.index)` (keep y.attrs)."
     )
 
 

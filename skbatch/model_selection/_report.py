@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from skbatch._words import count, date_text
 from skbatch.metrics import InformationCoefficientDisplay, QuantileReturnsDisplay
 from skbatch.model_selection._page import card, figure, page, section, table, tiles
 from skbatch.model_selection._plot._decay import draw_decay
 from skbatch.model_selection._plot._importance import FeatureImportanceDisplay
 from skbatch.model_selection._plot._provenance import ProvenanceDisplay
 from skbatch.model_selection._scorecard import SCORES
-from skbatch.model_selection._words import date_text, number, percent, plain, verdict
+from skbatch.model_selection._words import number, percent, plain, verdict
 
 if TYPE_CHECKING:
     from skbatch.model_selection._result import WalkForwardResult
@@ -99,7 +100,7 @@ def _by_horizon(result: WalkForwardResult) -> str:
 
 def _horizon_parts(result: WalkForwardResult, horizon: int) -> list[str]:
     """Write verdict, scores and pictures of one horizon."""
-    rows = f"{horizon} row{'s' * (horizon != 1)}"
+    rows = count(horizon, "row")
     suffix = f" at a horizon of {rows}" if len(result.horizons) > 1 else ""
     sentences = verdict(result, horizon)
     items = "".join(f"<li>{escape(s[0].upper() + s[1:])}</li>" for s in sentences)

@@ -13,6 +13,7 @@ from sklearn.base import BaseEstimator, clone
 from sklearn.callback import CallbackSupportMixin, with_callbacks
 from sklearn.pipeline import Pipeline, make_pipeline
 
+from skbatch._words import date_text
 from skbatch.exceptions import SkbatchWarning
 from skbatch.forecasting import BatchLinearForecaster, HistoricalMeanForecaster
 from skbatch.metrics._sorts import check_n_quantiles
@@ -257,7 +258,7 @@ class _WalkForward(CallbackSupportMixin, BaseEstimator):
 
 def _task_name(name: str, fold: Fold, source: Source) -> str:
     """Name a refit by the first date it forecasts."""
-    date = str(source.panel.index[fold.test_start]).removesuffix(" 00:00:00")
+    date = date_text(source.panel.index[fold.test_start])
     return f"refit {date}{f', {name}' if name else ''}"
 
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
+from skbatch._words import count, date_text
+
 if TYPE_CHECKING:
     from skbatch.model_selection._result import WalkForwardResult
 
-__all__ = ["date_text", "describe", "number", "percent", "plain", "verdict"]
+__all__ = ["describe", "number", "percent", "plain", "verdict"]
 
 # Mean daily rank ICs above this are a bug until proven otherwise.
 SUSPICIOUS_RANK_IC = 0.05
@@ -33,10 +35,10 @@ def describe(result: WalkForwardResult) -> str:
     opening = (
         f"{result.name} forecast {len(result.closes.columns)} tickers on {len(dates)} "
         f"dates from {date_text(dates[0])} to {date_text(dates[-1])}, with "
-        f"{len(result.refits)} refit{'s' * (len(result.refits) != 1)}."
+        f"{count(len(result.refits), 'refit')}."
     )
     paragraphs = [
-        f"Over {h} row{'s' * (h != 1)}: {' '.join(verdict(result, h))}"
+        f"Over {count(h, 'row')}: {' '.join(verdict(result, h))}"
         for h in result.horizons
     ]
     return "\n\n".join([opening, *paragraphs])
@@ -151,11 +153,6 @@ def _on_rivals(cards: pd.DataFrame, name: str) -> str:
     if not parts:
         return "No benchmark had a better rank IC or R²."
     return f"Of the benchmarks, {'; '.join(parts)}."
-
-
-def date_text(date: Any) -> str:
-    """Write a date without the time if it has none."""
-    return str(date).removesuffix(" 00:00:00")
 
 
 def number(value: float, digits: int) -> str:

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from pandas.api import types
 
+from skbatch._words import count, date_text
 from skbatch.exceptions import PanelError, PanelWarning, format_tickers
 from skbatch.panel._columns import MARKET
 from skbatch.panel._fields import (
@@ -150,7 +151,7 @@ def _arrange(X: object, min_dates: int = 1) -> tuple[pd.DataFrame, list[str]]:
     if len(frame) < min_dates:
         raise PanelError(
             f"`X` must have at least {min_dates} dates. Got n_samples = {len(frame)} "
-            f"({len(frame)} sample{'s' * (len(frame) != 1)}). Pass a longer history."
+            f"({count(len(frame), 'sample')}). Pass a longer history."
         )
     problems: list[str] = []
     if frame.columns.nlevels > 1:
@@ -224,14 +225,15 @@ def _check_index(index: pd.Index) -> None:
         twice = index[index.duplicated()].unique()
         raise PanelError(
             f"`X.index` must hold every date once. Got duplicates of "
-            f"{format_tickers(twice)}. Keep the last row of each with "
+            f"{format_tickers(map(date_text, twice))}. Keep the last row of each with "
             '`X.loc[~X.index.duplicated(keep="last")]`.'
         )
     if not index.is_monotonic_increasing:
         late = next(i for i in range(1, len(index)) if index[i] < index[i - 1])
         raise PanelError(
             "`X.index` must be sorted from the oldest date to the newest. Got "
-            f"{index[late]} after {index[late - 1]}. Sort it with `X.sort_index()`."
+            f"{date_text(index[late])} after {date_text(index[late - 1])}. Sort it "
+            "with `X.sort_index()`."
         )
 
 

@@ -7,6 +7,7 @@ from collections.abc import Hashable, Sequence
 import pandas as pd
 from pandas.api import types
 
+from skbatch._words import date_text
 from skbatch.exceptions import PanelError, format_tickers
 from skbatch.panel._fields import ADJUSTED, FIELDS, canonical_field, has_close
 
@@ -112,7 +113,7 @@ def _check_keys(dates: pd.Index, tickers: pd.Series) -> None:
     keys = pd.MultiIndex.from_arrays([dates, tickers])
     if not keys.is_unique:
         twice = keys[keys.duplicated()].unique()
-        named = (f"{name} on {date}" for date, name in twice)
+        named = (f"{name} on {date_text(date)}" for date, name in twice)
         raise PanelError(
             "A long table must hold every date of a ticker once. Got duplicates of "
             f"{format_tickers(named)}. Keep one row of each with `drop_duplicates`."

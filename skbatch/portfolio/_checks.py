@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
+from skbatch._words import count, date_text
 from skbatch.batch import BatchErrorHandler
 from skbatch.exceptions import PortfolioError, format_tickers
 from skbatch.panel import check_panel
@@ -20,9 +21,8 @@ from skbatch.portfolio._covariance import (
     read_covariance,
     span_of,
 )
-from skbatch.portfolio._expected import day
 from skbatch.portfolio._inputs import Forecasts, percent
-from skbatch.portfolio._told import count, with_reasons
+from skbatch.portfolio._told import with_reasons
 
 __all__ = [
     "Finding",
@@ -193,13 +193,17 @@ def judge_stale(forecasts: Forecasts, prices: Prices | None) -> Finding:
 def judge_dates(forecasts: Forecasts, prices: Prices) -> Finding:
     """Compare the date of the forecasts with the last prices."""
     if prices.panel.empty or prices.panel.index[-1] != prices.date:
-        detail = f"The prices have no row of {day(prices.date)}, the forecasts' date."
+        detail = (
+            f"The prices have no row of {date_text(prices.date)}, the forecasts' date."
+        )
         return Finding(False, detail, "warning")
     if prices.date == prices.last:
-        return Finding(True, f"Forecasts and prices both end at {day(prices.last)}.")
+        return Finding(
+            True, f"Forecasts and prices both end at {date_text(prices.last)}."
+        )
     detail = (
-        f"The forecasts are of {day(prices.date)}, and the prices go on to "
-        f"{day(prices.last)}: forecast anew."
+        f"The forecasts are of {date_text(prices.date)}, and the prices go on to "
+        f"{date_text(prices.last)}: forecast anew."
     )
     return Finding(False, detail, "warning")
 
@@ -230,7 +234,7 @@ def judge_dispersion(
     if len(scaled) < 2:
         return Finding(True, "There is one ticker only.")
     spread = float(scaled.std())
-    rows = f"{horizon:g} row{'s' * (horizon != 1)}"
+    rows = count(horizon, "row")
     known_of = {name: v for name, v in volatilities.items() if v is not None}
     if not known_of:
         detail = (

@@ -11,13 +11,13 @@ from typing import Any, Self
 import numpy as np
 import pandas as pd
 
+from skbatch._words import count, date_text
 from skbatch.batch import ForecastResult
 from skbatch.exceptions import PortfolioError, PortfolioWarning
 from skbatch.panel import WEEKDAYS_PER_YEAR
 from skbatch.portfolio._interval import read_interval
-from skbatch.portfolio._told import count
 
-__all__ = ["ExpectedReturns", "check_periods_per_year", "day", "warn_without_dates"]
+__all__ = ["ExpectedReturns", "check_periods_per_year", "warn_without_dates"]
 
 
 class ExpectedReturns(dict[str, float]):
@@ -253,16 +253,11 @@ class ExpectedReturns(dict[str, float]):
         unit = f"over {span}"
         if self.annualized:
             unit = f"per year of {self.periods_per_year:g} rows, from {span} ahead"
-        date = day(self.date)
+        date = date_text(self.date)
         return f"ExpectedReturns: {n_known} of {count(len(self))} at {date}, {unit}"
 
     def _repr_html_(self) -> str:
         return f"<p>{self!r}</p>{self.to_frame().to_html(max_rows=20)}"
-
-
-def day(date: Any) -> str:
-    """Format a date, without the time if it has none."""
-    return str(date).removesuffix(" 00:00:00")
 
 
 def check_periods_per_year(value: Any) -> float:

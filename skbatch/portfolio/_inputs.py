@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from skbatch._words import count
 from skbatch.exceptions import PortfolioError
 from skbatch.portfolio._covariance import label_problem
 from skbatch.portfolio._expected import ExpectedReturns
 from skbatch.portfolio._interval import interval_deviations
-from skbatch.portfolio._told import count
 
 __all__ = ["Forecasts", "LabelsError", "UnitsError", "percent", "same_span"]
 
@@ -129,7 +129,7 @@ class Forecasts:
         year = self.periods_per_year
         if year is not None and same_span(self.periods, year):
             return f"a year of {self.periods:g} rows"
-        return f"{self.periods:g} row{'s' * (self.periods != 1)}"
+        return count(self.periods, "row")
 
     @property
     def missing(self) -> dict[str, str]:

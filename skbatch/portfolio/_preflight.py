@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from skbatch._words import count, date_text
 from skbatch.exceptions import PortfolioError
 from skbatch.portfolio._checks import (
     Finding,
@@ -20,9 +21,7 @@ from skbatch.portfolio._checks import (
     judge_rate,
     judge_stale,
 )
-from skbatch.portfolio._expected import day
 from skbatch.portfolio._inputs import Forecasts, LabelsError, UnitsError
-from skbatch.portfolio._told import count
 from skbatch.portfolio._volatility import recent_volatility
 
 __all__ = ["PreflightReport", "preflight"]
@@ -231,7 +230,7 @@ def _read_prices(prices: Any, date: Any) -> tuple[Prices | None, Finding | None]
 def _subject(forecasts: Forecasts) -> str:
     """Say what was checked."""
     n_known = len(forecasts.values) - len(forecasts.missing)
-    date = "" if forecasts.date is None else f" at {day(forecasts.date)}"
+    date = "" if forecasts.date is None else f" at {date_text(forecasts.date)}"
     return f"{count(n_known, 'expected return')}{date} over {forecasts.unit}"
 
 

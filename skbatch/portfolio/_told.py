@@ -4,14 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+from skbatch._words import count
 from skbatch.exceptions import format_tickers
 
-__all__ = ["count", "of_tickers", "tell_service", "with_reasons"]
-
-
-def count(number: int, noun: str = "ticker") -> str:
-    """Count things: "1 ticker", "2 tickers"."""
-    return f"{number} {noun}{'s' * (number != 1)}"
+__all__ = ["of_tickers", "tell_service", "with_reasons"]
 
 
 def of_tickers(number: int, total: int, verb: str = "have") -> str:

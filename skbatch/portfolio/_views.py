@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from skbatch._words import count
 from skbatch.exceptions import PortfolioError, PortfolioWarning, format_tickers
 from skbatch.portfolio._covariance import (
     check_matrix,
@@ -25,7 +26,7 @@ from skbatch.portfolio._interval import (
     interval_deviations,
     read_interval,
 )
-from skbatch.portfolio._told import count, with_reasons
+from skbatch.portfolio._told import with_reasons
 
 __all__ = ["BlackLittermanViews", "black_litterman_views"]
 

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from sklearn.utils.validation import validate_data
 
+from skbatch._words import count
 from skbatch.exceptions import (
     PanelWarning,
     PortfolioError,
@@ -16,7 +17,6 @@ from skbatch.exceptions import (
     format_tickers,
 )
 from skbatch.panel import check_panel, panel_fields, panel_tickers
-from skbatch.portfolio._told import count
 
 __all__ = ["compounded_prices", "known_prices", "read_returns", "window_prices"]
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from skbatch._words import date_text
 from skbatch.exceptions import format_tickers
 
 __all__ = ["as_table", "find_difference", "spell"]
@@ -158,4 +159,4 @@ def spell(label: Any) -> str:
     """
     if isinstance(label, tuple):
         return " ".join(map(str, label))
-    return str(label).removesuffix(" 00:00:00")
+    return date_text(label)

@@ -49,7 +49,7 @@ def test_rows_whose_look_back_was_not_kept_say_what_to_pass(panel, extractor):
         extractor.transform(panel.iloc[100:])
     assert len(record) == 1
     needed = panel.index[100 - extractor.lookback_]
-    assert f"Pass the rows from {needed} on" in str(record[0].message)
+    assert f"Pass the rows from {needed:%Y-%m-%d} on" in str(record[0].message)
     with pytest.warns(HistoryWarning):  # of the rows that are passed as look-back
         rows = extractor.transform(panel.loc[needed:]).loc[panel.index[100] :]
     pd.testing.assert_frame_equal(rows, whole.iloc[100:], check_freq=False)
@@ -64,7 +64,9 @@ def test_a_hole_counts_as_missing_rows(panel, extractor):
     with pytest.warns(HistoryWarning) as record:
         actual = extractor.transform(after)
     assert len(record) == 1
-    assert f"Pass the rows after {before.index[-1]}" in str(record[0].message)
+    assert f"Pass the rows after {before.index[-1]:%Y-%m-%d}, too" in str(
+        record[0].message
+    )
     pd.testing.assert_frame_equal(actual, expected, check_freq=False)
     assert np.isnan(actual["A__log_return_1"].iloc[0])
     assert np.isfinite(actual["A__volatility_21"].iloc[0])

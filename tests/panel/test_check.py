@@ -127,10 +127,10 @@ BAD_PANELS = {
     ),
     "complex": (np.ones((3, 2)) * 1j, "Complex data not supported"),
     "unsorted": (wide(index=DATES[[0, 2, 1, 3]]), "`X.sort_index()`"),
-    "newest first": (wide(index=DATES[::-1]), "2024-01-03 00:00:00 after 2024-01-04"),
+    "newest first": (wide(index=DATES[::-1]), "2024-01-03 after 2024-01-04"),
     "duplicated date": (
         wide(index=DATES[[0, 1, 1, 3]]),
-        "duplicates of 2024-01-02 00:00:00. Keep the last row of each with",
+        "duplicates of 2024-01-02. Keep the last row of each with",
     ),
     "missing date": (
         wide(index=pd.DatetimeIndex([*DATES[:3], pd.NaT])),

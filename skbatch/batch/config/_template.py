@@ -7,6 +7,7 @@ from textwrap import fill, indent
 
 from pydantic.fields import FieldInfo
 
+from skbatch._words import count
 from skbatch.batch.config._base import (
     allowed,
     default_text,
@@ -118,7 +119,7 @@ def effective(
 def _value_text(value: object, field: FieldInfo) -> str:
     """Write a value; a table by its length."""
     if isinstance(value, dict):
-        return f"table of {len(value)} ticker{'s' * (len(value) > 1)}"
+        return f"table of {count(len(value))}"
     return shown(null_word(field) if value is None else value)
 
 

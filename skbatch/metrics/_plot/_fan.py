@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from sklearn.pipeline import Pipeline
 
+from skbatch._words import count, date_text
 from skbatch.exceptions import PanelError, format_tickers
 from skbatch.metrics._plot._calibration import forecast_quantiles, quantile_tables
 from skbatch.metrics._plot._style import GOOD, INK, date_axis, new_axes, tidy
@@ -152,8 +153,8 @@ class ForecastFanDisplay:
         if ticker not in prices.columns or date not in prices.index:
             raise PanelError(
                 "`prices` must hold the ticker and the date. Got "
-                f"{format_tickers(prices.columns)} without {ticker}, or no {date}. "
-                "Pass the closes that were forecast from."
+                f"{format_tickers(prices.columns)} without {ticker}, or no "
+                f"{date_text(date)}. Pass the closes that were forecast from."
             )
         steps = [int(h) for h in np.atleast_1d(horizon)]
         series = prices[ticker]
@@ -161,8 +162,8 @@ class ForecastFanDisplay:
         past = series.iloc[max(0, place + 1 - n_history) : place + 1]
         if not np.isfinite(past.iloc[-1]):
             raise PanelError(
-                f"`prices` must have a price of {ticker} at {date}. Got none. Choose "
-                "another date."
+                f"`prices` must have a price of {ticker} at {date_text(date)}. Got "
+                "none. Choose another date."
             )
         returns = pd.DataFrame(
             {
@@ -239,7 +240,7 @@ class ForecastFanDisplay:
         ax.legend(loc="upper left", frameon=False, fontsize=9, ncols=2)
         ax.set_ylabel("price", color=INK)
         ax.margins(x=0.01)
-        date = str(self.history.index[-1]).removesuffix(" 00:00:00")
+        date = date_text(self.history.index[-1])
         tidy(ax, f"{self.history.name}: forecast from {date}", note=self._note(levels))
         self.ax_, self.figure_ = ax, ax.figure
         return self
@@ -249,8 +250,8 @@ class ForecastFanDisplay:
         low, high = 100 * self.returns.iloc[-1, [0, -1]]
         step = int(self.returns.index[-1])
         return (
-            f"{100 * (levels[-1] - levels[0]):g} % interval of the return over {step} "
-            f"row{'s' * (step != 1)}: {low:+.1f} % to {high:+.1f} %"
+            f"{100 * (levels[-1] - levels[0]):g} % interval of the return over "
+            f"{count(step, 'row')}: {low:+.1f} % to {high:+.1f} %"
         )
 
 
@@ -259,8 +260,9 @@ def _cell(table: Any, date: Any, ticker: str, horizon: int, n_horizons: int) -> 
     column = (horizon, ticker) if table.columns.nlevels > 1 else ticker
     if date not in table.index or column not in table.columns:
         raise PanelError(
-            f"`y_pred` must forecast {ticker} over {horizon} rows at {date}. Got "
-            f"columns {format_tickers(table.columns)} without it. Pass other forecasts."
+            f"`y_pred` must forecast {ticker} over {horizon} rows at "
+            f"{date_text(date)}. Got columns {format_tickers(table.columns)} without "
+            "it. Pass other forecasts."
         )
     return float(table.loc[date, column])
 

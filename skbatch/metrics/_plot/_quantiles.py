@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from skbatch._words import count
 from skbatch.exceptions import PanelError
 from skbatch.metrics._inference import mean_inference
 from skbatch.metrics._plot._style import BAD, GOOD, INK, new_axes, tidy
@@ -169,7 +170,7 @@ class QuantileReturnsDisplay:
         ax.set_xticks(places, labels)
         ax.set_xlabel("quantile of the forecasts", color=INK)
         ax.set_ylabel(
-            f"mean return over {self.horizon} row{'s' * (self.horizon != 1)}, %",
+            f"mean return over {count(self.horizon, 'row')}, %",
             color=INK,
         )
         tidy(ax, "Return by quantile of the forecasts", note=self._note())
