@@ -248,7 +248,8 @@ class History:
             "`X` must start with the first fitted row or after the last, or bring its "
             f"look-back of {self.lookback} rows. Got rows from {date_text(first)} "
             f"on, of whose look-back {n_kept} rows were kept, so that some features "
-            f"are NaN or of shorter windows. Pass the rows from {date_text(needed)} on.",
+            "are NaN or of shorter windows. Pass the rows from "
+            f"{date_text(needed)} on.",
             HistoryWarning,
             stacklevel=5,
         )
