@@ -35,6 +35,14 @@ from skbatch.exceptions import SkbatchWarning
 from skbatch.metrics import out_of_sample_r2, rank_information_coefficient_series
 
 XGB = BatchXGBoostForecaster
+
+
+class AllRowsBins(XGB):
+    """Cuts bins from all rows instead of a sample."""
+
+    _bin_rows = 2**62
+
+
 VARIANTS: dict[str, Any] = {
     "historical mean": HistoricalMeanForecaster(),
     "linear": BatchLinearForecaster(),
@@ -61,6 +69,8 @@ VARIANTS: dict[str, Any] = {
     "thinned by the horizon": XGB(),  # `thin` is set to the horizon below
     "not thinned": XGB(thin=1),
     "another seed": XGB(random_state=1),
+    "bins of all rows": AllRowsBins(),
+    "bins of all rows, another seed": AllRowsBins(random_state=1),
     "100 trees, 32 bins (preset speed)": XGB(n_estimators=100, max_bin=32),
     "600 trees, rate 0.02 (preset accuracy)": XGB(n_estimators=600, learning_rate=0.02),
 }

@@ -16,10 +16,12 @@ from skbatch.forecasting._tasks import MAX_CELLS
 from skbatch.panel._threads import inner_threads
 
 __all__ = [
+    "BIN_ROWS",
     "BoosterModel",
     "DeferredInterrupt",
     "SliceIterator",
     "StepCallback",
+    "draw_rows",
     "masked_squared_error",
     "tail_correlation",
     "without_gaps",
@@ -29,6 +31,9 @@ __all__ = [
 # What missing inputs become: below whatever a feature can be. Where a value is missing,
 # XGBoost keeps four bytes for every input instead of one.
 LOWEST = np.float32(-1e30)
+# Rows from which bins are cut, where there are at least twice as many. Bins of a
+# sample change forecasts less than another seed does, see docs/experiments.
+BIN_ROWS = 2**16
 
 
 def without_gaps(X: np.ndarray) -> np.ndarray:
@@ -133,7 +138,7 @@ class SliceIterator(xgb.DataIter):
         super().__init__()
         self.X = X
         self.y = y
-        self.size = max(1, MAX_CELLS // max(1, X.shape[1]))
+        self.size = _slice_rows(X)
         self.start = 0
 
     def next(self, input_data: Callable[..., None]) -> bool:
@@ -148,6 +153,40 @@ class SliceIterator(xgb.DataIter):
     def reset(self) -> None:
         """Begin anew: XGBoost reads everything several times."""
         self.start = 0
+
+
+def draw_rows(X: Any, n_rows: int, seed: int) -> np.ndarray:
+    """Draw rows without replacement, the same from memory and from a file.
+
+    Parameters
+    ----------
+    X : ndarray or StoredInputs of shape (n_rows, n_inputs), dtype float32
+        Inputs.
+    n_rows : int
+        Rows to draw.
+    seed : int
+        Seed of the draw.
+
+    Returns
+    -------
+    ndarray of shape (n_rows, n_inputs), dtype float32
+        The rows, in their order.
+    """
+    drawn = np.random.default_rng(seed).choice(len(X), n_rows, replace=False)
+    drawn.sort()
+    if isinstance(X, np.ndarray):
+        return X[drawn]
+    out = np.empty((n_rows, X.shape[1]), np.float32)
+    size = _slice_rows(X)
+    for start in range(0, len(X), size):
+        low, high = np.searchsorted(drawn, [start, start + size])
+        out[low:high] = X[start : start + size][drawn[low:high] - start]
+    return out
+
+
+def _slice_rows(X: Any) -> int:
+    """Count the rows that are read from a file at once."""
+    return max(1, MAX_CELLS // max(1, X.shape[1]))
 
 
 class StepCallback(TrainingCallback):

@@ -86,6 +86,22 @@ def test_batches_change_no_forecast(make_system, young, horizon, n_jobs):
     pd.testing.assert_series_equal(system.provenance_["model"], provenance["model"])
 
 
+@pytest.mark.parametrize("max_cells", [2**10, 2**22])
+def test_batches_change_no_sample_of_rows_by_which_bins_are_cut(
+    make_system, prices, monkeypatch, max_cells
+):
+    """Rows of a file, in one slice and in many, are drawn like those in memory."""
+    system = make_system(forecaster=trees(max_bin=8))
+    all_rows = clone(system).fit(prices).predict(prices)
+    monkeypatch.setattr(BatchXGBoostForecaster, "_bin_rows", 100)
+    expected = clone(system).fit(prices).predict(prices)
+    assert not np.allclose(expected, all_rows, equal_nan=True)
+    monkeypatch.setattr(_booster, "MAX_CELLS", max_cells)
+    system = system.set_params(max_batch_size=3).fit(prices)
+    assert len(system.fitted_.batches) == 3
+    pd.testing.assert_frame_equal(system.predict(prices), expected, rtol=1e-9)
+
+
 @pytest.mark.parametrize("kind", ["series", "table", "objects"])
 def test_the_market_of_a_user_is_the_same_in_batches(make_system, prices, kind):
     """Dates without the market's return are none of the pool's, either."""

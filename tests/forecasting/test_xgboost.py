@@ -199,6 +199,45 @@ def test_failures_inside_xgboost_are_failed_fits(make_frames, monkeypatch):
         per_ticker.fit(X, y)
 
 
+# Bins ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("n_rows", "is_drawn"), [(127, False), (128, True)])
+def test_bins_are_cut_from_a_sample_of_many_rows(monkeypatch, n_rows, is_drawn):
+    """Training rows, each at most once; all rows are binned by them."""
+    random = np.random.default_rng(3)
+    X = random.standard_normal((n_rows, 2)).astype(np.float32)
+    X[5, 1] = NAN
+    y = 0.01 * random.standard_normal(n_rows)
+    made = []
+
+    class Matrix(xgb.QuantileDMatrix):
+        def __init__(self, data, label=None, *, ref=None, **kwargs):
+            made.append((self, np.array(data), ref))
+            super().__init__(data, label, ref=ref, **kwargs)
+
+    monkeypatch.setattr(xgb, "QuantileDMatrix", Matrix)
+    monkeypatch.setattr(BatchXGBoostForecaster, "_bin_rows", 64)
+    model = BatchXGBoostForecaster(
+        horizon=1, thin=1, validation_size=0, n_estimators=2, n_jobs=1
+    )
+    # The label of the last row is not known yet.
+    X, y = np.vstack([X, [[0, 0]]]), np.append(y, NAN)
+    model.fit(X, y)
+    *drawn, (_, rows, reference) = made
+    assert len(rows) == n_rows
+    assert reference is (drawn[0][0] if is_drawn else None)
+    assert len(drawn) == is_drawn
+    if is_drawn:
+        chosen = [tuple(row) for row in drawn[0][1]]
+        assert len(set(chosen)) == len(chosen) == 64
+        assert set(chosen) < {tuple(row) for row in rows}
+        clone(model).set_params(random_state=1).fit(X, y)
+        others = {tuple(row) for row in made[2][1]}
+        assert len(others) == 64
+        assert others != set(chosen)
+
+
 # Threads ------------------------------------------------------------------------------
 
 
