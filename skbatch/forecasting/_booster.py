@@ -32,7 +32,7 @@ __all__ = [
 # XGBoost keeps four bytes for every input instead of one.
 LOWEST = np.float32(-1e30)
 # Rows from which bins are cut, where there are at least twice as many. Bins of a
-# sample change forecasts less than another seed does, see docs/experiments.
+# sample change forecasts as little as another seed does, see docs/experiments.
 BIN_ROWS = 2**16
 
 
