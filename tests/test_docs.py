@@ -46,15 +46,30 @@ FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 
 def blocks(page, language):
     """Cut the code blocks of a language out of a page."""
+    return [block for _, _, block in captioned_blocks(page, language)]
+
+
+def captioned_blocks(page, *languages):
+    """Cut code blocks out of a page, with language and caption, in their order."""
     text = (DOCS / page).read_text(encoding="utf-8")
+    wanted = "|".join(languages)
     if page.endswith(".md"):
-        return re.findall(rf"^```{language}\n(.*?)^```$", text, re.M | re.S)
+        found = re.findall(rf"^```({wanted})\n(.*?)^```$", text, re.M | re.S)
+        return [(language, "", block) for language, block in found]
     found = re.findall(
-        rf"^( *)\.\. code-block:: {language}\n((?:\1 +\S.*\n|\s*\n)*)",
+        rf"^( *)\.\. code-block:: ({wanted})\n((?:\1 +\S.*\n|\s*\n)*)",
         text + "\n",
         re.M,
     )
-    return [dedent(re.sub(r"^\s*:\w+:.*\n", "", block)).strip() for _, block in found]
+    captions = [re.search(r"^\s*:caption: (.*)", block, re.M) for *_, block in found]
+    return [
+        (
+            language,
+            caption[1] if caption else "",
+            dedent(re.sub(r"^\s*:\w+:.*\n", "", block, flags=re.M)).strip(),
+        )
+        for (_, language, block), caption in zip(found, captions, strict=True)
+    ]
 
 
 def having(language):
@@ -127,7 +142,11 @@ def test_commands_print_what_the_page_says(page, tmp_path, prices_csv):
         "COLUMNS": "100",
         "PATH": f"{here}{os.pathsep}{os.environ['PATH']}",
     }
-    for block in blocks(page, "console"):
+    for language, caption, block in captioned_blocks(page, "console", "toml"):
+        if language == "toml":
+            if caption:
+                (tmp_path / caption).write_text(block, encoding="utf-8")
+            continue
         for part in re.split(r"^\$ ", block, flags=re.M)[1:]:
             command, _, shown = part.partition("\n")
             if re.search(r"\bpip install\b|\bactivate\b|-m venv\b", command):
@@ -162,3 +181,11 @@ def test_settings_on_pages_are_settings(page, tmp_path):
         file = tmp_path / f"{number}.toml"
         file.write_text(block, encoding="utf-8")
         BatchForecastingConfig.from_file(file, env=False)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_no_page_shows_a_slip_of_its_writer(page):
+    """Outputs are filled in by running the code, which may have been wrong."""
+    text = (DOCS / page).read_text(encoding="utf-8")
+    slips = r"AttributeError|NameError|SyntaxError|not subscriptable|TODO|FIXME|SHOWN"
+    assert not re.search(rf"{slips}|unexpected keyword|is not defined", text)
