@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from skbatch import SharedFeatureExtractor, check_panel
+from skbatch.datasets import make_panel
 from skbatch.feature_extraction import _registry, list_features
 from skbatch.feature_extraction._context import TickerBlock, Universe
 from skbatch.feature_extraction._plan import make_plan
@@ -365,3 +366,13 @@ def test_a_price_that_is_off_by_a_factor_hardly_moves_the_market():
     clean = extractor.fit_transform(prices)["market__log_return_1"]
     moved = extractor.fit_transform(wrong)["market__log_return_1"]
     assert 0.009 < (moved - clean).abs().max() < 0.011
+
+
+@pytest.mark.parametrize("hour", [0, 16])
+def test_clocks_that_change_change_no_feature(hour):
+    """A weekend on which they do has 71 or 73 hours of rest."""
+    closes = make_panel(500, 4, random_state=0)
+    expected = SharedFeatureExtractor().fit_transform(closes)
+    dates = (closes.index + pd.Timedelta(hours=hour)).tz_localize("America/New_York")
+    actual = SharedFeatureExtractor().fit_transform(closes.set_axis(dates))
+    np.testing.assert_array_equal(actual, expected)

@@ -63,7 +63,11 @@ def month(universe: Universe) -> np.ndarray:
 
 @feature("calendar", scope="market", needs=_NEEDS, lookback=lambda _: 1)
 def days_since_last_row(universe: Universe) -> np.ndarray:
-    """Days since the row before: 1 on most days, 3 after a weekend."""
-    dates = _dates(universe)
+    """Days since the row before: 1 on most days, 3 after a weekend.
+
+    By the clock of the dates' time zone, so that a weekend on which the clocks change
+    is as long as others.
+    """
+    dates = _dates(universe).tz_localize(None)
     days = (dates[1:] - dates[:-1]) / pd.Timedelta(days=1)
     return np.concatenate([[np.nan], days.to_numpy()])
