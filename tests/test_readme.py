@@ -4,6 +4,7 @@ import re
 import tomllib
 from pathlib import Path
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
@@ -61,8 +62,19 @@ def test_the_example_prints_what_is_shown():
         contextlib.redirect_stdout(io.StringIO()) as printed,
         pytest.warns(BatchWarning, match=r"1 of 20 tickers.*BBY"),
     ):
-        exec(code, {})
+        exec(code, names := {})
     assert lines(printed.getvalue()) == lines(shown)
+    returns = names["result"].expected_returns
+    picture = (ROOT / "docs/_static/overview.svg").read_text(encoding="utf-8")
+    drawn = re.findall(
+        r">([A-Z]{3,4})</text>\n<text [^>]*>(NaN|[+-].*) ?%?</text>", picture
+    )
+    assert {ticker: text.strip() for ticker, text in drawn} == {
+        ticker: "NaN"
+        if np.isnan(returns[ticker])
+        else f"{100 * returns[ticker]:+.2f} %"
+        for ticker in ["AAPL", "BAC", "BBY", "CVX", "XOM"]
+    }
 
 
 def test_the_demo_ends_as_shown():

@@ -108,14 +108,18 @@ def _on_errors(card: pd.Series) -> str:
         f", {better} than forecasting nothing"
     )
     if np.isfinite(card["r2_zero_t"]):
-        beyond = abs(card["r2_zero_t"]) > card["critical_t"]
-        said += f", {'beyond' if beyond else 'but within'} what chance gives "
-        said += f"(t = {number(card['r2_zero_t'], 2)})"
+        said += f", {_beside_chance(card['r2_zero_t'], card['critical_t'])}"
     if np.isfinite(card["r2_mean"]):
         said += (
             f"; against the historical mean {percent(card['r2_mean'], 2, sign=True)}"
         )
     return f"{said}."
+
+
+def _beside_chance(t: float, critical: float) -> str:
+    """Say whether a t-statistic is beyond those of chance."""
+    way = "beyond" if abs(t) > critical else "but within"
+    return f"{way} what chance gives (t = {number(t, 2)})"
 
 
 def _on_costs(card: pd.Series) -> str:
@@ -128,6 +132,8 @@ def _on_costs(card: pd.Series) -> str:
         f"{percent(abs(card['spread']), 3)} {way} per horizon than those with the "
         "lowest"
     )
+    if np.isfinite(card["spread_t"]):
+        said += f", {_beside_chance(card['spread_t'], card['critical_t'])}"
     if not np.isfinite(card["break_even_bps"]):
         return f"{said}."
     if card["break_even_bps"] <= 0:

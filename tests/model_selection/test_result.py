@@ -232,6 +232,8 @@ def test_summary_says_what_the_scorecard_says(result):
     assert "8 tickers on 110 dates from" in text
     assert f"the mean rank IC is {card['rank_ic']:+.4f}" in text
     assert f"R² against zero is {100 * card['r2_zero']:+.2f}" in text
+    way = "beyond" if abs(card["spread_t"]) > card["critical_t"] else "but within"
+    assert f"lowest, {way} what chance gives (t = {card['spread_t']:+.2f})" in text
 
 
 def test_summary_of_perfect_forecasts_suspects_a_leak(tiny):
