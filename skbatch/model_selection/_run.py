@@ -32,14 +32,17 @@ class Source:
 
     Attributes
     ----------
+    prices : DataFrame of shape (n_dates, n_columns)
+        Prices as they were given.
     panel : DataFrame of shape (n_dates, n_tickers)
-        Canonical panel of prices.
+        The canonical panel of them.
     horizon : int or tuple of int
         Horizon of the labels, in rows.
     features : DataFrame of shape (n_dates, n_columns) or None
         Features of the whole panel, where every fold's are the same.
     """
 
+    prices: pd.DataFrame
     panel: pd.DataFrame
     horizon: int | Sequence[int]
     features: pd.DataFrame | None
@@ -187,7 +190,9 @@ def _inputs(
     following = slice(fold.train_stop, fold.test_stop)
     extractor, panel = extractor_of(estimator), source.panel
     if extractor is None:
-        return None, clone(estimator), panel.iloc[fold.train], panel.iloc[following]
+        # As they were given: what screens prices must see those that cannot be.
+        prices = source.prices
+        return None, clone(estimator), prices.iloc[fold.train], prices.iloc[following]
     head = clone(extractor)
     tail = clone(Pipeline(estimator.steps[1:], memory=estimator.memory))
     if source.features is not None:

@@ -206,7 +206,8 @@ def walk_forward(
     }
     used = rivals or extractor_of(estimator) is not None
     features = share_features(extractor, panel, folds) if used else None
-    source = Source(panel, steps, features)
+    given = prices if isinstance(prices, pd.DataFrame) else panel
+    source = Source(given, panel, steps, features)
     walk = _WalkForward(n_jobs).set_callbacks(*callbacks)
     walk.fit(models, source, folds)
     _warn(walk.results_)

@@ -82,3 +82,19 @@ def test_later_prices_change_no_earlier_forecast(quiet_walk, prices, max_batch_s
             check_exact=True,
         )
     assert not before.forecasts.equals(after.forecasts)
+
+
+def test_prices_that_cannot_be_are_screened_as_in_a_fit_of_its_own(quiet_walk, prices):
+    """They are no missing prices: the feed is wrong, and the ticker set aside."""
+    wrong = prices.copy()
+    wrong.iloc[[140, 145], 0] = 0.0
+    result = quiet_walk(make_system(), wrong)
+    pd.testing.assert_frame_equal(
+        result.forecasts,
+        slow_walk(make_system(), wrong),
+        check_exact=True,
+        check_freq=False,
+    )
+    reasons = result.reasons.xs("T000", level="ticker")
+    assert reasons["reason"].str.startswith("quarantined (invalid").all()
+    assert len(reasons) == len(result.refits)
