@@ -65,8 +65,9 @@ class SharedFeatureExtractor(TransformerMixin, BaseEstimator):
         transform rows later than these series, set newer ones with `set_params`; a
         warning says when they end long before the panel.
     groups : dict or Series, default=None
-        Ticker → group, such as the sector, for features relative to the group's other
-        tickers. Those of a ticker without a group are NaN.
+        Ticker → group, such as the sector, for features relative to the group's mean
+        and ranks within it, the ticker itself among them. Those of a ticker without a
+        group are NaN.
     lookback : int, default=None
         How many rows before its own a feature may read, and how many fitted rows are
         therefore kept. None takes what the built-in features need; raise it for
@@ -384,9 +385,9 @@ class SharedFeatureExtractor(TransformerMixin, BaseEstimator):
         self.history_.warn_holes()
         if len(panel) < plan.longest_window:
             warnings.warn(
-                f"`X` must have {self.lookback_ + 1} rows for the full set of "
-                f"features. Got {len(panel)}, so features with longer windows are "
-                "NaN. Pass a longer history, or shorter `windows`.",
+                f"`X` must have {plan.longest_window} rows for the longest window, and "
+                f"{self.lookback_ + 1} for the full set of features. Got {len(panel)}, "
+                "so features with longer windows are NaN. Pass a longer history, or shorter `windows`.",
                 PanelWarning,
                 stacklevel=3,
             )

@@ -41,7 +41,9 @@ class ForecastMu(BaseMu):
         The panel of prices that the returns are made of, for what returns do not hold:
         opens, highs, lows, volumes, the history before the window, other tickers to
         learn from. Only its rows up to the last date of `X` are used, whatever follows.
-        None uses the returns alone.
+        None uses the returns alone, whose first row has no price before it: the
+        forecaster sees a row less than with prices, and may train on other dates
+        (`thin`).
 
     Attributes
     ----------

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from sklearn.utils.validation import validate_data
 
-from skbatch._words import count
+from skbatch._words import count, date_text
 from skbatch.exceptions import (
     PanelWarning,
     PortfolioError,
@@ -129,7 +129,7 @@ def known_prices(prices: Any, returns: pd.DataFrame) -> pd.DataFrame:
     if len(absent):
         raise PortfolioError(
             f"`prices` must have all rows of `X`. Got none for {len(absent)} of "
-            f"{len(returns)}, the first {absent[0]}. Pass the prices that `X` was made "
+            f"{len(returns)}, the first {date_text(absent[0])}. Pass the prices that `X` was made "
             "of, and `X` as a DataFrame with their dates."
         )
     # Cut before anything looks at the prices: not even a check depends on later ones.

@@ -317,7 +317,7 @@ class TestBadPanels:
         assert frame["T5__volatility_21"].notna().any()
         assert frame["market__average_correlation_63"].isna().all()
 
-    @pytest.mark.filterwarnings("ignore:`X` must have 253 rows")
+    @pytest.mark.filterwarnings("ignore:`X` must have 252 rows")
     def test_a_single_row(self, closes):
         frame = SharedFeatureExtractor(["returns"]).fit_transform(
             closes[["T5"]].iloc[[0]]
