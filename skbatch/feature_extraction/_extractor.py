@@ -386,8 +386,9 @@ class SharedFeatureExtractor(TransformerMixin, BaseEstimator):
         if len(panel) < plan.longest_window:
             warnings.warn(
                 f"`X` must have {plan.longest_window} rows for the longest window, and "
-                f"{self.lookback_ + 1} for the full set of features. Got {len(panel)}, "
-                "so features with longer windows are NaN. Pass a longer history, or shorter `windows`.",
+                f"{self.lookback_ + 1} rows for the full set of features. Got "
+                f"{len(panel)}, so features with longer windows are NaN. Pass a longer "
+                "history, or shorter `windows`.",
                 PanelWarning,
                 stacklevel=3,
             )

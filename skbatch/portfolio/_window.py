@@ -129,8 +129,8 @@ def known_prices(prices: Any, returns: pd.DataFrame) -> pd.DataFrame:
     if len(absent):
         raise PortfolioError(
             f"`prices` must have all rows of `X`. Got none for {len(absent)} of "
-            f"{len(returns)}, the first {date_text(absent[0])}. Pass the prices that `X` was made "
-            "of, and `X` as a DataFrame with their dates."
+            f"{len(returns)}, the first {date_text(absent[0])}. Pass the prices that "
+            "`X` was made of, and `X` as a DataFrame with their dates."
         )
     # Cut before anything looks at the prices: not even a check depends on later ones.
     cut = prices.loc[prices.index <= returns.index[-1]]
