@@ -99,8 +99,9 @@ print(odd.round(4).to_string(max_colwidth=70))
 # Walking forward through the last half year shows when tickers fall out, or come in.
 # Screening happens at each refit, every 21 rows, with the prices known by then: at the
 # last one, GE's jump was to come, and BBY's feed had stood still for only 20 rows.
-# :func:`~skbatch.walk_forward` takes CVX's zero for a missing price before the system
-# sees it, so CVX is out on one date only.
+# CVX has no forecast on the date of its zero, has them again for the 15 rows up to the
+# next refit, and is quarantined from there on: that refit finds the zero among the
+# prices that the features look back on.
 
 trees = FallbackForecaster(BatchXGBoostForecaster(n_estimators=30))
 with warnings.catch_warnings(action="ignore"):  # the same as above, at each refit

@@ -203,12 +203,16 @@ def test_plot_04_dirty_data(run):
     dates = source.index
     assert (source == "none").sum()[lambda n: n > 0].to_dict() == {
         "AMD": 105,  # until the refit that finds enough of its prices
-        "CVX": 1,
+        "CVX": 85,  # the date of its zero, and those since the refit that finds it
         "JNJ": 30,
         "PEP": 126,
     }
-    assert dates[source["CVX"] == "none"] == names["last"][-100]
-    last_refit = names["walk"].refits.index[-1]
+    zero = names["last"][-100]
+    refits = names["walk"].refits.index
+    out = dates[(dates == zero) | (dates >= refits[refits > zero][0])]
+    assert dates[source["CVX"] == "none"].equals(out)
+    assert 15 == ((dates > zero) & ~dates.isin(out)).sum()
+    last_refit = refits[-1]
     at = names["dirty"].loc[:last_refit, "BBY"].iloc[:-1]
     assert (at == at.iloc[-1]).sum() == 20
     assert names["last"][-20] >= last_refit
