@@ -211,7 +211,7 @@ def test_plot_04_dirty_data(run):
     refits = names["walk"].refits.index
     out = dates[(dates == zero) | (dates >= refits[refits > zero][0])]
     assert dates[source["CVX"] == "none"].equals(out)
-    assert 15 == ((dates > zero) & ~dates.isin(out)).sum()
+    assert ((dates > zero) & ~dates.isin(out)).sum() == 15
     last_refit = refits[-1]
     at = names["dirty"].loc[:last_refit, "BBY"].iloc[:-1]
     assert (at == at.iloc[-1]).sum() == 20
