@@ -15,7 +15,6 @@ __all__ = [
     "PortfolioWarning",
     "SkbatchError",
     "SkbatchWarning",
-    "format_tickers",
 ]
 
 
@@ -78,29 +77,3 @@ class FallbackWarning(SkbatchWarning):
 
 class PortfolioWarning(SkbatchWarning):
     """Forecasts reach an optimiser without some tickers, or look doubtful."""
-
-
-def format_tickers(tickers: object, limit: int = 5) -> str:
-    """Join tickers for a message: the first five, then "and N more".
-
-    Parameters
-    ----------
-    tickers : iterable of str
-        Tickers to name.
-    limit : int, default=5
-        How many are named in full.
-
-    Returns
-    -------
-    str
-        For example ``"A, B, C, D, E and 3 more"``.
-
-    Examples
-    --------
-    >>> from skbatch.exceptions import format_tickers
-    >>> format_tickers(["A", "B", "C"], limit=2)
-    'A, B and 1 more'
-    """
-    names = [str(ticker) for ticker in tickers]  # type: ignore[attr-defined]
-    shown = ", ".join(names[:limit])
-    return shown if len(names) <= limit else f"{shown} and {len(names) - limit} more"

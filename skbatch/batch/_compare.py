@@ -15,10 +15,11 @@ from sklearn.base import clone
 from sklearn.pipeline import make_pipeline
 
 from skbatch._kernels.scores import finite_mean
+from skbatch._messages import format_tickers
 from skbatch.batch._errors import FAILURES, describe
 from skbatch.batch._usage import Usage, format_bytes, measure
 from skbatch.batch.config._presets import default_features, default_forecaster
-from skbatch.exceptions import SkbatchWarning, format_tickers
+from skbatch.exceptions import SkbatchWarning
 from skbatch.metrics import out_of_sample_r2, rank_information_coefficient
 from skbatch.metrics._tables import align
 from skbatch.panel import check_panel, forward_returns, panel_tickers

@@ -14,11 +14,11 @@ from sklearn.base import BaseEstimator, clone
 from xgboost.core import XGBoostError
 
 from skbatch._kernels.target import winsorised
+from skbatch._sklearn import Interval
 from skbatch.batch._screen import ScreeningRules, screen
 from skbatch.batch._tasks import NO_FORECAST, RUNGS, Event, Member, Outcome, Task
 from skbatch.exceptions import ModelFitError
 from skbatch.forecasting import FallbackForecaster, server_of
-from skbatch.forecasting._base import Interval
 from skbatch.panel import MARKET, TYPICAL_VOLATILITY, split_column
 
 __all__ = ["BatchErrorHandler", "describe"]

@@ -17,8 +17,9 @@ from scipy.spatial.distance import squareform
 from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
 
-from skbatch.exceptions import BatchWarning, format_tickers
-from skbatch.forecasting._base import Interval, StrOptions
+from skbatch._messages import format_tickers
+from skbatch._sklearn import Interval, StrOptions
+from skbatch.exceptions import BatchWarning
 from skbatch.panel import panel_fields, panel_tickers
 
 __all__ = ["Batch", "SimpleBatchManager"]

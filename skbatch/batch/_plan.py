@@ -13,6 +13,7 @@ import pandas as pd
 import xgboost
 from sklearn.base import clone
 
+from skbatch._progress import Progress
 from skbatch.batch._checkpoint import Checkpoint
 from skbatch.batch._dask import DaskEngine
 from skbatch.batch._dask_cluster import find_client
@@ -30,7 +31,6 @@ from skbatch.exceptions import BatchWarning
 from skbatch.feature_extraction._history import panel_digest
 from skbatch.forecasting import market_return
 from skbatch.forecasting._pool import pooled_learners
-from skbatch.forecasting._progress import Progress
 from skbatch.panel import forward_returns, panel_tickers
 
 __all__ = ["FittedBatches", "fit_batches"]

@@ -9,8 +9,9 @@ from typing import Any
 import pandas as pd
 from sklearn.base import clone
 
+from skbatch._messages import format_tickers
 from skbatch.batch._screen import reasons_of
-from skbatch.exceptions import PanelError, PanelWarning, format_tickers
+from skbatch.exceptions import PanelError, PanelWarning
 from skbatch.panel import (
     check_panel,
     forward_returns,

@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from skbatch._messages import format_tickers
 from skbatch.batch._errors import FAILURES, describe
 from skbatch.batch._portfolio import Portfolio
 from skbatch.batch._tasks import Event, Member
-from skbatch.exceptions import BatchWarning, FallbackWarning, format_tickers
+from skbatch.exceptions import BatchWarning, FallbackWarning
 from skbatch.forecasting import server_of
 from skbatch.panel import split_column
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from skbatch._words import date_text
+from skbatch._messages import date_text
 from skbatch.batch._monitor import BatchPerformanceMonitor
 
 __all__ = ["ForecastResult"]

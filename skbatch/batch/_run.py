@@ -16,6 +16,7 @@ from sklearn.base import clone
 from sklearn.utils.parallel import Parallel, delayed
 from threadpoolctl import threadpool_limits
 
+from skbatch._progress import Progress
 from skbatch.batch._checkpoint import Checkpoint
 from skbatch.batch._errors import BatchErrorHandler, describe
 from skbatch.batch._features import UniverseFeatures
@@ -34,7 +35,6 @@ from skbatch.batch._tasks import (
 from skbatch.batch._work import attempt_task, labels_of
 from skbatch.exceptions import CheckpointError
 from skbatch.forecasting import server_of
-from skbatch.forecasting._progress import Progress
 
 __all__ = ["BatchRun"]
 

@@ -11,7 +11,7 @@ import bottleneck as bn
 import numpy as np
 import pandas as pd
 
-from skbatch._words import count, date_text
+from skbatch._messages import count, date_text
 from skbatch.exceptions import PanelWarning
 from skbatch.panel import check_panel, panel_fields, panel_tickers
 from skbatch.panel._check import find_invalid

@@ -15,6 +15,9 @@ from sklearn.base import clone
 from sklearn.callback import CallbackSupportMixin, with_callbacks
 from sklearn.utils.validation import check_is_fitted
 
+from skbatch._messages import format_tickers
+from skbatch._progress import Progress
+from skbatch._sklearn import HasMethods, Interval, StrOptions
 from skbatch.batch._features import UniverseFeatures
 from skbatch.batch._memory import MemoryEstimate, estimate_memory
 from skbatch.batch._monitor import BatchPerformanceMonitor
@@ -26,15 +29,8 @@ from skbatch.batch._result import ForecastResult
 from skbatch.batch._screen import reasons_of, stale_of
 from skbatch.batch._tasks import Event, Member
 from skbatch.batch._uncertain import SystemUncertaintyMixin
-from skbatch.exceptions import (
-    BatchWarning,
-    FallbackWarning,
-    SkbatchWarning,
-    format_tickers,
-)
+from skbatch.exceptions import BatchWarning, FallbackWarning, SkbatchWarning
 from skbatch.forecasting import BatchForecasterMixin
-from skbatch.forecasting._base import HasMethods, Interval, StrOptions
-from skbatch.forecasting._progress import Progress
 from skbatch.panel import check_panel, forward_returns, read_panel
 
 __all__ = ["BatchForecastingSystem"]

@@ -11,10 +11,11 @@ import pandas as pd
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
+from skbatch._messages import format_tickers
 from skbatch.batch._portfolio import Portfolio
 from skbatch.batch._screen import reasons_of
 from skbatch.batch._tasks import Member
-from skbatch.exceptions import FallbackWarning, format_tickers
+from skbatch.exceptions import FallbackWarning
 from skbatch.forecasting import PredictionInterval
 from skbatch.forecasting._joint import JointScenarios
 from skbatch.forecasting._uncertainty import (

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from rich import box
 from rich.table import Table
 
-from skbatch._words import date_text
+from skbatch._messages import date_text
 from skbatch.cli._shell import make_console
 
 if TYPE_CHECKING:

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from skbatch._kernels.threads import for_each
 from skbatch.feature_extraction._registry import Feature, entry_of
 from skbatch.feature_extraction._rolling import Presence, Rolling
-from skbatch.panel._threads import for_each
 
 __all__ = ["RowBlock", "TickerBlock", "Universe", "store"]
 

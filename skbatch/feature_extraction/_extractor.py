@@ -12,7 +12,8 @@ import pandas as pd
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from skbatch.exceptions import PanelWarning, format_tickers
+from skbatch._messages import format_tickers
+from skbatch.exceptions import PanelWarning
 from skbatch.feature_extraction._batches import BatchRecipe, BatchRecipes
 from skbatch.feature_extraction._cache import FEATURE_CACHE, function_key
 from skbatch.feature_extraction._engine import compute_features

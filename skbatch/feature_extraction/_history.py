@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from skbatch._words import count, date_text
+from skbatch._messages import count, date_text
 from skbatch.exceptions import HistoryWarning, PanelError
 from skbatch.feature_extraction._inputs import index_kind
 from skbatch.feature_extraction._steps import Steps

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from skbatch._words import date_text
-from skbatch.exceptions import PanelError, PanelWarning, format_tickers
+from skbatch._messages import date_text, format_tickers
+from skbatch.exceptions import PanelError, PanelWarning
 from skbatch.panel import SEPARATOR
 
 __all__ = [

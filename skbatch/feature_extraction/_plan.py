@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 import skbatch.feature_extraction.catalogue  # noqa: F401  registers the features
-from skbatch.exceptions import format_tickers
+from skbatch._messages import format_tickers
 from skbatch.feature_extraction._registry import Feature, catalogue, families
 from skbatch.panel import MARKET, join_column
 

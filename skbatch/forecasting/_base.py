@@ -10,11 +10,9 @@ import numpy as np
 import pandas as pd
 from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.callback import CallbackSupportMixin, with_callbacks
-
-# The only place where scikit-learn's private names are imported.
-from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
+from skbatch._sklearn import Interval, StrOptions
 from skbatch.exceptions import PanelError
 from skbatch.forecasting._tables import (
     FeatureTable,
@@ -24,13 +22,7 @@ from skbatch.forecasting._tables import (
     check_same_rows,
 )
 
-__all__ = [
-    "BaseBatchForecaster",
-    "BatchForecasterMixin",
-    "HasMethods",
-    "Interval",
-    "StrOptions",
-]
+__all__ = ["BaseBatchForecaster", "BatchForecasterMixin"]
 
 
 class BatchForecasterMixin(RegressorMixin):

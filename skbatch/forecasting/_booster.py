@@ -12,8 +12,8 @@ import numpy as np
 import xgboost as xgb
 from xgboost.callback import TrainingCallback
 
+from skbatch._kernels.threads import inner_threads
 from skbatch.forecasting._tasks import MAX_CELLS
-from skbatch.panel._threads import inner_threads
 
 __all__ = [
     "BIN_ROWS",

@@ -12,13 +12,10 @@ from sklearn.base import BaseEstimator, MetaEstimatorMixin, clone
 from sklearn.callback import CallbackSupportMixin, with_callbacks
 from sklearn.utils.validation import check_is_fitted
 
+from skbatch._progress import Progress
+from skbatch._sklearn import HasMethods, Interval, StrOptions
 from skbatch.exceptions import PanelError, SkbatchWarning
-from skbatch.forecasting._base import (
-    BatchForecasterMixin,
-    HasMethods,
-    Interval,
-    StrOptions,
-)
+from skbatch.forecasting._base import BatchForecasterMixin
 from skbatch.forecasting._calibration import (
     N_MOVES,
     Calibration,
@@ -33,7 +30,6 @@ from skbatch.forecasting._other_tickers import (
     has_other_tickers,
     run_model,
 )
-from skbatch.forecasting._progress import Progress
 from skbatch.forecasting._scale import LabelScale
 from skbatch.forecasting._tables import (
     FeatureTable,

@@ -21,9 +21,9 @@ from skbatch._kernels.target import (
     shrinkage_slope,
     shrunken_mean,
 )
+from skbatch._progress import Progress
+from skbatch._sklearn import HasMethods, Interval, StrOptions
 from skbatch.exceptions import ModelFitError, PanelError
-from skbatch.forecasting._base import HasMethods, Interval, StrOptions
-from skbatch.forecasting._progress import Progress
 from skbatch.forecasting._scale import MAX_SCALED_LABEL, LabelScale, bounded
 from skbatch.forecasting._tables import FeatureTable, LabelLayout
 from skbatch.forecasting._tasks import (

@@ -13,12 +13,14 @@ from sklearn.callback import CallbackSupportMixin, with_callbacks
 from sklearn.utils.validation import check_is_fitted
 
 from skbatch._kernels.target import winsorised
-from skbatch.exceptions import FallbackWarning, ModelFitError, format_tickers
-from skbatch.forecasting._base import BatchForecasterMixin, HasMethods, Interval
+from skbatch._messages import format_tickers
+from skbatch._progress import Progress
+from skbatch._sklearn import HasMethods, Interval
+from skbatch.exceptions import FallbackWarning, ModelFitError
+from skbatch.forecasting._base import BatchForecasterMixin
 from skbatch.forecasting._horizons import horizon_parameters
 from skbatch.forecasting._linear import BatchLinearForecaster
 from skbatch.forecasting._mean import HistoricalMeanForecaster
-from skbatch.forecasting._progress import Progress
 from skbatch.forecasting._tables import FeatureTable, check_features, check_labels
 
 __all__ = ["FallbackForecaster"]

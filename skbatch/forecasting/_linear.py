@@ -19,10 +19,11 @@ from skbatch._kernels.ridge import (
     ridge_path,
     solved_path,
 )
+from skbatch._progress import Progress
+from skbatch._sklearn import Interval, StrOptions
 from skbatch.exceptions import ModelFitError
-from skbatch.forecasting._base import BaseBatchForecaster, Interval, StrOptions
+from skbatch.forecasting._base import BaseBatchForecaster
 from skbatch.forecasting._decomposition import DECOMPOSITION_CONSTRAINTS, Decomposition
-from skbatch.forecasting._progress import Progress
 from skbatch.forecasting._tables import FeatureTable, LabelLayout
 from skbatch.forecasting._tasks import MappedRows, Rows
 

@@ -7,8 +7,9 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 
-from skbatch.forecasting._base import BaseBatchForecaster, Interval
-from skbatch.forecasting._progress import Progress
+from skbatch._progress import Progress
+from skbatch._sklearn import Interval
+from skbatch.forecasting._base import BaseBatchForecaster
 from skbatch.forecasting._tables import FeatureTable, LabelLayout
 
 __all__ = ["HistoricalMeanForecaster"]

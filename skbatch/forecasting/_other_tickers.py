@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from skbatch.exceptions import PanelError, format_tickers
+from skbatch._messages import format_tickers
+from skbatch.exceptions import PanelError
 from skbatch.forecasting._tables import FeatureTable, LabelLayout
 from skbatch.panel import PanelColumns, join_column
 

@@ -11,8 +11,8 @@ import pandas as pd
 from sklearn.utils import check_array
 from sklearn.utils.validation import validate_data
 
-from skbatch._words import date_text
-from skbatch.exceptions import PanelError, format_tickers
+from skbatch._messages import date_text, format_tickers
+from skbatch.exceptions import PanelError
 from skbatch.forecasting._horizons import resolve_horizons
 from skbatch.panel import MARKET, SEPARATOR, PanelColumns
 

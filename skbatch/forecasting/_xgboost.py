@@ -13,8 +13,11 @@ import xgboost as xgb
 from sklearn.utils import check_random_state
 from xgboost.callback import EarlyStopping, TrainingCallback
 
+from skbatch._kernels.threads import inner_threads
+from skbatch._progress import Progress
+from skbatch._sklearn import Interval, StrOptions
 from skbatch.exceptions import FallbackWarning, ModelFitError
-from skbatch.forecasting._base import BaseBatchForecaster, Interval, StrOptions
+from skbatch.forecasting._base import BaseBatchForecaster
 from skbatch.forecasting._booster import (
     BIN_ROWS,
     BoosterModel,
@@ -27,10 +30,8 @@ from skbatch.forecasting._booster import (
     without_gaps,
 )
 from skbatch.forecasting._decomposition import DECOMPOSITION_CONSTRAINTS, Decomposition
-from skbatch.forecasting._progress import Progress
 from skbatch.forecasting._tables import FeatureTable, LabelLayout
 from skbatch.forecasting._tasks import Rows
-from skbatch.panel._threads import inner_threads
 
 __all__ = ["BatchXGBoostForecaster"]
 

@@ -14,7 +14,8 @@ from skbatch._kernels.distributions import (
     sample_crps,
 )
 from skbatch._kernels.scores import finite_mean
-from skbatch.exceptions import PanelError, format_tickers
+from skbatch._messages import format_tickers
+from skbatch.exceptions import PanelError
 from skbatch.metrics._tables import as_floats
 
 __all__ = ["crps_by_sample", "rank_bins", "ranked_probability_score"]

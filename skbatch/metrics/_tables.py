@@ -10,7 +10,8 @@ import numpy as np
 import pandas as pd
 
 from skbatch._kernels.scores import finite_mean
-from skbatch.exceptions import PanelError, format_tickers
+from skbatch._messages import format_tickers
+from skbatch.exceptions import PanelError
 
 __all__ = ["AlignedTables", "align", "align_benchmark", "as_floats"]
 

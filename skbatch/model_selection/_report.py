@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from skbatch._words import count, date_text
+from skbatch._messages import count, date_text
 from skbatch.metrics import InformationCoefficientDisplay, QuantileReturnsDisplay
 from skbatch.model_selection._page import card, figure, page, section, table, tiles
 from skbatch.model_selection._plot._decay import draw_decay

@@ -15,7 +15,8 @@ import pandas as pd
 from sklearn.base import clone
 from sklearn.pipeline import Pipeline
 
-from skbatch.exceptions import ModelFitError, PanelError, SkbatchWarning, format_tickers
+from skbatch._messages import format_tickers
+from skbatch.exceptions import ModelFitError, PanelError, SkbatchWarning
 from skbatch.forecasting import server_of
 from skbatch.model_selection._features import extractor_of
 from skbatch.model_selection._folds import Fold

@@ -13,7 +13,7 @@ from sklearn.base import BaseEstimator, clone
 from sklearn.callback import CallbackSupportMixin, with_callbacks
 from sklearn.pipeline import Pipeline, make_pipeline
 
-from skbatch._words import date_text
+from skbatch._messages import date_text
 from skbatch.exceptions import SkbatchWarning
 from skbatch.forecasting import BatchLinearForecaster, HistoricalMeanForecaster
 from skbatch.metrics._sorts import check_n_quantiles

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from skbatch._words import count, date_text
+from skbatch._messages import count, date_text
 
 if TYPE_CHECKING:
     from skbatch.model_selection._result import WalkForwardResult

@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 from pandas.api import types
 
-from skbatch._words import count, date_text
-from skbatch.exceptions import PanelError, PanelWarning, format_tickers
+from skbatch._messages import count, date_text, format_tickers
+from skbatch.exceptions import PanelError, PanelWarning
 from skbatch.panel._columns import MARKET
 from skbatch.panel._fields import (
     ADJUSTED,

@@ -9,7 +9,8 @@ from collections.abc import Hashable, Iterable
 import pandas as pd
 from pandas.api import types
 
-from skbatch.exceptions import PanelError, format_tickers
+from skbatch._messages import format_tickers
+from skbatch.exceptions import PanelError
 from skbatch.panel._long import pick_one
 
 _DATES = {"date", "datetime", "timestamp", "time", "day"}

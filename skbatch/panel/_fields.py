@@ -9,7 +9,8 @@ from itertools import product
 import numpy as np
 import pandas as pd
 
-from skbatch.exceptions import PanelError, format_tickers
+from skbatch._messages import format_tickers
+from skbatch.exceptions import PanelError
 
 COLUMN_NAMES = ["field", "ticker"]
 FIELDS = ("Open", "High", "Low", "Close", "Volume")

@@ -7,8 +7,8 @@ from collections.abc import Hashable, Sequence
 import pandas as pd
 from pandas.api import types
 
-from skbatch._words import date_text
-from skbatch.exceptions import PanelError, format_tickers
+from skbatch._messages import date_text, format_tickers
+from skbatch.exceptions import PanelError
 from skbatch.panel._fields import ADJUSTED, FIELDS, canonical_field, has_close
 
 _TICKERS = {

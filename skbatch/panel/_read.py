@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 from pandas.api import types
 
-from skbatch.exceptions import PanelError, format_tickers
+from skbatch._messages import format_tickers
+from skbatch.exceptions import PanelError
 from skbatch.panel._check import check_panel
 from skbatch.panel._dates import index_by_date, is_datetime
 from skbatch.panel._fields import ADJUSTED, canonical_field, has_close, is_single_ticker

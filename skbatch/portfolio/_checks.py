@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from skbatch._words import count, date_text
+from skbatch._messages import count, date_text, format_tickers
 from skbatch.batch import BatchErrorHandler
-from skbatch.exceptions import PortfolioError, format_tickers
+from skbatch.exceptions import PortfolioError
 from skbatch.panel import check_panel
 from skbatch.portfolio._aligned import match_tickers
 from skbatch.portfolio._covariance import (

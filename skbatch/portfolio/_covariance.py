@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from skbatch.exceptions import PortfolioError, format_tickers
+from skbatch._messages import format_tickers
+from skbatch.exceptions import PortfolioError
 
 __all__ = [
     "check_matrix",

@@ -11,7 +11,7 @@ from typing import Any, Self
 import numpy as np
 import pandas as pd
 
-from skbatch._words import count, date_text
+from skbatch._messages import count, date_text
 from skbatch.batch import ForecastResult
 from skbatch.exceptions import PortfolioError, PortfolioWarning
 from skbatch.panel import WEEKDAYS_PER_YEAR

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from skbatch._words import count
+from skbatch._messages import count
 from skbatch.exceptions import PortfolioError
 from skbatch.portfolio._covariance import label_problem
 from skbatch.portfolio._expected import ExpectedReturns

@@ -7,7 +7,8 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from skbatch.exceptions import PortfolioError, format_tickers
+from skbatch._messages import format_tickers
+from skbatch.exceptions import PortfolioError
 
 __all__ = ["asked_tickers", "match_columns"]
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from skbatch._words import count, date_text
+from skbatch._messages import count, date_text
 from skbatch.exceptions import PortfolioError
 from skbatch.portfolio._checks import (
     Finding,

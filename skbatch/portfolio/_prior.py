@@ -11,7 +11,8 @@ import pandas as pd
 from sklearn.base import clone
 from sklearn.utils import get_tags
 
-from skbatch.exceptions import PortfolioError, PortfolioWarning, format_tickers
+from skbatch._messages import format_tickers
+from skbatch.exceptions import PortfolioError, PortfolioWarning
 from skbatch.portfolio._forecast import LastForecast, fit_on_window
 
 try:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from skbatch._words import count
-from skbatch.exceptions import format_tickers
+from skbatch._messages import count, format_tickers
 
 __all__ = ["of_tickers", "tell_service", "with_reasons"]
 

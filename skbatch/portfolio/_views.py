@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from skbatch._words import count
-from skbatch.exceptions import PortfolioError, PortfolioWarning, format_tickers
+from skbatch._messages import count, format_tickers
+from skbatch.exceptions import PortfolioError, PortfolioWarning
 from skbatch.portfolio._covariance import (
     check_matrix,
     check_size,

@@ -9,13 +9,8 @@ import numpy as np
 import pandas as pd
 from sklearn.utils.validation import validate_data
 
-from skbatch._words import count, date_text
-from skbatch.exceptions import (
-    PanelWarning,
-    PortfolioError,
-    PortfolioWarning,
-    format_tickers,
-)
+from skbatch._messages import count, date_text, format_tickers
+from skbatch.exceptions import PanelWarning, PortfolioError, PortfolioWarning
 from skbatch.panel import check_panel, panel_fields, panel_tickers
 
 __all__ = ["compounded_prices", "known_prices", "read_returns", "window_prices"]

@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from skbatch._words import date_text
-from skbatch.exceptions import format_tickers
+from skbatch._messages import date_text, format_tickers
 
 __all__ = ["as_table", "find_difference", "spell"]
 

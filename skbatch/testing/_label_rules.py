@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from skbatch.exceptions import format_tickers
+from skbatch._messages import format_tickers
 from skbatch.panel import PanelColumns
 from skbatch.testing._cases import Case, fit
 from skbatch.testing._compare import as_table, find_difference

@@ -21,11 +21,11 @@ from skbatch import (
     HistoricalMeanForecaster,
     SharedFeatureExtractor,
 )
+from skbatch._kernels.threads import inner_threads
 from skbatch.batch import _dask
 from skbatch.batch._dask_cluster import Cluster, WorkerLostError
 from skbatch.datasets import make_panel
 from skbatch.exceptions import ClusterError, ConfigError
-from skbatch.panel._threads import inner_threads
 
 distributed = pytest.importorskip("distributed")
 # Dask and XGBoost leave sockets and loops to the garbage collector.

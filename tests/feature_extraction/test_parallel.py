@@ -10,10 +10,11 @@ from hypothesis import strategies as st
 from joblib import Parallel, delayed
 
 from skbatch import SharedFeatureExtractor
+from skbatch._kernels import threads as _threads
 from skbatch.feature_extraction import _context
 from skbatch.feature_extraction._context import TickerBlock, Universe
 from skbatch.feature_extraction._engine import compute_features
-from skbatch.panel import _threads, panel_fields
+from skbatch.panel import panel_fields
 
 WINDOWS = (3, 5, 10, 21, 63)
 pytestmark = pytest.mark.filterwarnings("ignore:Tickers must have prices")

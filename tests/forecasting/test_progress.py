@@ -120,7 +120,7 @@ class Failing(BaseBatchForecaster):
         self.error = error
 
     def _fit_table(self, features, labels, layout):
-        from skbatch.forecasting._progress import Progress
+        from skbatch._progress import Progress
 
         with Progress(self, 2) as progress, progress.task("one"):
             raise self.error("it broke")

@@ -7,7 +7,7 @@ from textwrap import fill, indent
 
 from pydantic.fields import FieldInfo
 
-from skbatch._words import count
+from skbatch._messages import count
 from skbatch.batch.config._base import (
     allowed,
     default_text,

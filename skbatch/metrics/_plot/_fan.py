@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 from sklearn.pipeline import Pipeline
 
-from skbatch._words import count, date_text
-from skbatch.exceptions import PanelError, format_tickers
+from skbatch._messages import count, date_text, format_tickers
+from skbatch.exceptions import PanelError
 from skbatch.metrics._plot._calibration import forecast_quantiles, quantile_tables
 from skbatch.metrics._plot._style import GOOD, INK, date_axis, new_axes, tidy
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from skbatch._words import count
+from skbatch._messages import count
 from skbatch.exceptions import PanelError
 from skbatch.metrics._inference import mean_inference
 from skbatch.metrics._plot._style import BAD, GOOD, INK, new_axes, tidy

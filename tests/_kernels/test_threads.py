@@ -2,8 +2,8 @@ import joblib
 import pytest
 from joblib import Parallel, delayed, parallel_config
 
-from skbatch.panel import _threads
-from skbatch.panel._threads import inner_threads
+from skbatch._kernels import threads as _threads
+from skbatch._kernels.threads import inner_threads
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from skbatch._words import count, date_text
+from skbatch._messages import count, date_text
 
 
 @pytest.mark.parametrize(
