@@ -2,6 +2,7 @@
 
 from skbatch.panel._calendar import WEEKDAYS_PER_YEAR, periods_per_year
 from skbatch.panel._check import check_panel, invalid_values
+from skbatch.panel._checked import CheckedPanel
 from skbatch.panel._columns import (
     MARKET,
     SEPARATOR,
@@ -19,6 +20,7 @@ __all__ = [
     "SEPARATOR",
     "TYPICAL_VOLATILITY",
     "WEEKDAYS_PER_YEAR",
+    "CheckedPanel",
     "PanelColumns",
     "check_panel",
     "forward_returns",

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from skbatch.panel._check import check_panel
+from skbatch.panel._checked import CheckedPanel
 from skbatch.panel._fields import panel_fields, panel_tickers
 
 __all__ = ["forward_returns"]
@@ -59,7 +60,8 @@ def forward_returns(prices: object, horizon: int | Sequence[int] = 1) -> pd.Data
     1   1.0
     2   NaN
     """
-    panel = check_panel(prices, warn_all_nan=False)
+    checked = isinstance(prices, CheckedPanel)
+    panel = prices.frame if checked else check_panel(prices, warn_all_nan=False)
     horizons = _check_horizons(horizon, len(panel))
     closes = panel_fields(panel)["close"]
     returns = [_returns(closes, step) for step in horizons]
