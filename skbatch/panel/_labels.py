@@ -60,8 +60,10 @@ def forward_returns(prices: object, horizon: int | Sequence[int] = 1) -> pd.Data
     1   1.0
     2   NaN
     """
-    checked = isinstance(prices, CheckedPanel)
-    panel = prices.frame if checked else check_panel(prices, warn_all_nan=False)
+    if isinstance(prices, CheckedPanel):
+        panel = prices.frame
+    else:
+        panel = check_panel(prices, warn_all_nan=False)
     horizons = _check_horizons(horizon, len(panel))
     closes = panel_fields(panel)["close"]
     returns = [_returns(closes, step) for step in horizons]
