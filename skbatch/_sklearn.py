@@ -1,5 +1,67 @@
-"""The only place where scikit-learn's private names are imported."""
+"""What the package needs of scikit-learn beyond its public names.
 
+This is the only place where its private names are imported.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Self
+
+from sklearn.base import BaseEstimator
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 
-__all__ = ["HasMethods", "Interval", "StrOptions"]
+__all__ = ["DefaultPartsMixin", "HasMethods", "Interval", "StrOptions"]
+
+
+class DefaultPartsMixin(BaseEstimator):
+    """Nested parameters also of parts that are None, which stands for a default."""
+
+    def _default_parts(self) -> dict[str, Callable[[], Any]]:
+        """Name the parts, and how the default of each is made."""
+        return {}
+
+    def _part(self, name: str) -> Any:
+        """Give a part, or its default."""
+        part = getattr(self, name)
+        return self._default_parts()[name]() if part is None else part
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """Get the parameters, those of default parts included.
+
+        Parameters
+        ----------
+        deep : bool, default=True
+            Whether to list the parameters of the parts, such as ``target__thin``, also
+            where the part is None.
+
+        Returns
+        -------
+        dict of str to object
+            Parameters by name.
+        """
+        params = super().get_params(deep=deep)
+        for name in self._default_parts() if deep else ():
+            if getattr(self, name) is None:
+                inner = self._part(name).get_params(deep=True)
+                params.update({f"{name}__{key}": inner[key] for key in inner})
+        return params
+
+    def set_params(self, **params: Any) -> Self:
+        """Set parameters; one of a part that is None makes the part first.
+
+        Parameters
+        ----------
+        **params
+            Parameters by name, nested ones as ``part__name``.
+
+        Returns
+        -------
+        self : estimator
+            The estimator.
+        """
+        nested = {key.partition("__")[0] for key in params if "__" in key}
+        for name in self._default_parts():
+            if name in nested and params.get(name, getattr(self, name)) is None:
+                params = {name: self._part(name), **params}
+        return super().set_params(**params)

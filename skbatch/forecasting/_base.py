@@ -14,13 +14,14 @@ from sklearn.utils.validation import check_is_fitted
 
 from skbatch._sklearn import Interval, StrOptions
 from skbatch.exceptions import PanelError
-from skbatch.forecasting._tables import (
-    FeatureTable,
+from skbatch.forecasting._feature_table import FeatureBlocks, FeatureTable
+from skbatch.forecasting._label_layout import (
     LabelLayout,
     check_features,
     check_labels,
     check_same_rows,
 )
+from skbatch.forecasting._provenance import Provenance, Reason, own_provenance
 
 __all__ = ["BaseBatchForecaster", "BatchForecasterMixin"]
 
@@ -67,6 +68,11 @@ class BatchForecasterMixin(RegressorMixin):
         return {
             name: float(v) for name, v in zip(self.layout_.names, values, strict=True)
         }
+
+    @property
+    def splits_by_ticker(self) -> bool:
+        """Whether tickers may be fitted in batches, with models of their own."""
+        return True
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         r"""Coefficient of determination over all finite labels, pooled.
@@ -159,9 +165,12 @@ class BaseBatchForecaster(
 
     @abstractmethod
     def _fit_table(
-        self, features: FeatureTable, labels: np.ndarray, layout: LabelLayout
+        self, features: FeatureBlocks, labels: np.ndarray, layout: LabelLayout
     ) -> None:
-        """Train on features and labels `(n_dates, n_labels)`, NaN where unknown."""
+        """Train on features and labels `(n_dates, n_labels)`, NaN where unknown.
+
+        The labels are a copy that may be overwritten.
+        """
 
     @abstractmethod
     def _predict_table(self, features: FeatureTable) -> np.ndarray:
@@ -218,8 +227,51 @@ class BaseBatchForecaster(
         """
         check_is_fitted(self)
         features = check_features(self, X, reset=False)
-        forecasts = self._predict_table(features)
-        own = features.series_columns(self.layout_.tickers)
-        if own.shape[1]:
-            forecasts[~features.observed(own)] = np.nan
-        return self.layout_.wrap(forecasts, features.index)
+        return self.layout_.wrap(self._forecast(features)[0], features.index)
+
+    def predict_with_provenance(self, X: Any) -> tuple[Any, Provenance]:
+        """Forecast, and record where each forecast comes from.
+
+        Parameters
+        ----------
+        X : DataFrame or array-like of shape (n_dates, n_columns)
+            Feature frame with the columns seen in `fit`.
+
+        Returns
+        -------
+        forecasts : DataFrame, Series or ndarray, as `y` was
+            As from :meth:`predict`.
+        provenance : Provenance
+            The model behind each of them, or why there is none.
+        """
+        check_is_fitted(self)
+        features = check_features(self, X, reset=False)
+        forecasts, observed = self._forecast(features)
+        failed = getattr(self, "failures_", {})
+        failures = [
+            Reason("fit_failed", details=(("error", failed[name]),))
+            if name in failed
+            else None
+            for name in self.layout_.keys
+        ]
+        provenance = own_provenance(
+            type(self).__name__,
+            forecasts,
+            observed,
+            failures,
+            self.layout_,
+            features.index,
+        )
+        return self.layout_.wrap(forecasts, features.index), provenance
+
+    def _forecast(self, features: FeatureBlocks) -> tuple[np.ndarray, np.ndarray]:
+        """Forecast, and find where tickers have features, `(n_dates, n_labels)`."""
+        shape = features.n_dates, len(self.layout_.tickers)
+        forecasts, observed = np.empty(shape), np.ones(shape, dtype=bool)
+        for dates, table in features.tables():
+            own = table.series_columns(self.layout_.tickers)
+            forecasts[dates] = self._predict_table(table)
+            if own.shape[1]:
+                observed[dates] = table.observed_here(own)
+        forecasts[~observed] = np.nan
+        return forecasts, observed

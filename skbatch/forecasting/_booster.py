@@ -13,7 +13,8 @@ import xgboost as xgb
 from xgboost.callback import TrainingCallback
 
 from skbatch._kernels.threads import inner_threads
-from skbatch.forecasting._tasks import MAX_CELLS
+from skbatch.forecasting._row_store import LOWEST, RowStore
+from skbatch.forecasting._training import MAX_CELLS
 
 __all__ = [
     "BIN_ROWS",
@@ -28,9 +29,6 @@ __all__ = [
 ]
 
 
-# What missing inputs become: below whatever a feature can be. Where a value is missing,
-# XGBoost keeps four bytes for every input instead of one.
-LOWEST = np.float32(-1e30)
 # Rows from which bins are cut, where there are at least twice as many. Bins of a
 # sample change forecasts as little as another seed does, see docs/experiments.
 BIN_ROWS = 2**16
@@ -128,13 +126,13 @@ class SliceIterator(xgb.DataIter):
 
     Parameters
     ----------
-    X : StoredInputs of shape (n_rows, n_inputs)
+    X : RowStore of shape (n_rows, n_inputs)
         Inputs.
     y : ndarray of shape (n_rows,)
         Labels.
     """
 
-    def __init__(self, X: Any, y: np.ndarray) -> None:
+    def __init__(self, X: RowStore, y: np.ndarray) -> None:
         super().__init__()
         self.X = X
         self.y = y
@@ -146,7 +144,7 @@ class SliceIterator(xgb.DataIter):
         if self.start >= len(self.X):
             return False
         place = slice(self.start, self.start + self.size)
-        input_data(data=without_gaps(self.X[place]), label=self.y[place])
+        input_data(data=self.X[place], label=self.y[place])
         self.start += self.size
         return True
 
@@ -155,27 +153,12 @@ class SliceIterator(xgb.DataIter):
         self.start = 0
 
 
-def draw_rows(X: Any, n_rows: int, seed: int) -> np.ndarray:
-    """Draw rows without replacement, the same from memory and from a file.
-
-    Parameters
-    ----------
-    X : ndarray or StoredInputs of shape (n_rows, n_inputs), dtype float32
-        Inputs.
-    n_rows : int
-        Rows to draw.
-    seed : int
-        Seed of the draw.
-
-    Returns
-    -------
-    ndarray of shape (n_rows, n_inputs), dtype float32
-        The rows, in their order.
-    """
+def draw_rows(X: RowStore, n_rows: int, seed: int) -> np.ndarray:
+    """Draw rows without replacement, in their order, the same in memory and on disk."""
     drawn = np.random.default_rng(seed).choice(len(X), n_rows, replace=False)
     drawn.sort()
-    if isinstance(X, np.ndarray):
-        return X[drawn]
+    if X.array is not None:
+        return X.array[drawn]
     out = np.empty((n_rows, X.shape[1]), np.float32)
     size = _slice_rows(X)
     for start in range(0, len(X), size):
@@ -184,7 +167,7 @@ def draw_rows(X: Any, n_rows: int, seed: int) -> np.ndarray:
     return out
 
 
-def _slice_rows(X: Any) -> int:
+def _slice_rows(X: RowStore) -> int:
     """Count the rows that are read from a file at once."""
     return max(1, MAX_CELLS // max(1, X.shape[1]))
 

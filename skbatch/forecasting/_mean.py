@@ -10,7 +10,8 @@ import numpy as np
 from skbatch._progress import Progress
 from skbatch._sklearn import Interval
 from skbatch.forecasting._base import BaseBatchForecaster
-from skbatch.forecasting._tables import FeatureTable, LabelLayout
+from skbatch.forecasting._feature_table import FeatureBlocks, FeatureTable
+from skbatch.forecasting._label_layout import LabelLayout
 
 __all__ = ["HistoricalMeanForecaster"]
 
@@ -71,7 +72,7 @@ class HistoricalMeanForecaster(BaseBatchForecaster):
         return tags
 
     def _fit_table(
-        self, features: FeatureTable, labels: np.ndarray, layout: LabelLayout
+        self, features: FeatureBlocks, labels: np.ndarray, layout: LabelLayout
     ) -> None:
         with Progress(self, n_tasks=1) as progress, progress.task("mean"):
             known = np.isfinite(labels)

@@ -14,8 +14,7 @@ from sklearn.utils import check_random_state
 from xgboost.callback import EarlyStopping, TrainingCallback
 
 from skbatch._kernels.threads import inner_threads
-from skbatch._progress import Progress
-from skbatch._sklearn import Interval, StrOptions
+from skbatch._sklearn import DefaultPartsMixin, Interval, StrOptions
 from skbatch.exceptions import FallbackWarning, ModelFitError
 from skbatch.forecasting._base import BaseBatchForecaster
 from skbatch.forecasting._booster import (
@@ -27,16 +26,16 @@ from skbatch.forecasting._booster import (
     draw_rows,
     masked_squared_error,
     tail_correlation,
-    without_gaps,
 )
-from skbatch.forecasting._decomposition import DECOMPOSITION_CONSTRAINTS, Decomposition
-from skbatch.forecasting._tables import FeatureTable, LabelLayout
-from skbatch.forecasting._tasks import Rows
+from skbatch.forecasting._feature_table import FeatureBlocks, FeatureTable, Rows
+from skbatch.forecasting._label_layout import LabelLayout
+from skbatch.forecasting._return_target import ReturnTarget
+from skbatch.forecasting._training import PANEL_CONSTRAINTS, fit_panel_model
 
 __all__ = ["BatchXGBoostForecaster"]
 
 
-class BatchXGBoostForecaster(BaseBatchForecaster):
+class BatchXGBoostForecaster(DefaultPartsMixin, BaseBatchForecaster):
     """Forecast the returns of all tickers with gradient boosted trees.
 
     By default one model learns from all (date, ticker) rows together, what a
@@ -76,41 +75,12 @@ class BatchXGBoostForecaster(BaseBatchForecaster):
         Stop when the correlation with the validation tail's labels has not risen for
         so many trees, and keep the best number. None, or too few rows for a tail,
         trains all trees.
-    relative : bool, default=True
-        Learn returns relative to the mean over tickers of the date, and add the
-        shrunken historical mean back. False learns them relative to that historical
-        mean alone, as is done for plain arrays and for a single ticker anyway.
-    scale : str or None, default="auto"
-        Ticker feature by which labels are scaled: its volatility per row. ``"auto"``
-        takes the ``volatility_*`` feature with the window nearest to 63 by ratio, and
-        others where that one is missing. Without such features, or for plain arrays,
-        labels are scaled by their standard deviation. Labels are winsorised at five
-        of these units. None disables both.
-    market_weight : float or "auto", default="auto"
-        Weight in [0, 1] of the historical mean return in every forecast. ``"auto"``
-        is t²/(1+t²) with the mean's t-statistic. A ticker with less than half the
-        typical volatility takes it in proportion to its volatility only.
-    market_return : Series or DataFrame, default=None
-        Returns of the market that labels are relative to: over the horizon that
-        follows each date, indexed by date, for several horizons with a column for
-        each. An index's, or for a model of some tickers of a universe that of all.
-        None takes the mean over the tickers of the labels.
-    pooled_model : PooledModel, default=None
-        Trained on all tickers of a universe, by the batch system. Then `fit` trains
-        nothing, and these tickers are forecast with it.
+    target : ReturnTarget, default=None
+        What is learned of the returns: relative to what, in which unit, at which
+        dates, and how much of a forecast is kept. None means ``ReturnTarget()``.
     market_features : bool, default=True
         Whether columns shared by all tickers (``market__*``) are inputs, too. They
         always are when there are no others.
-    thin : int or "auto", default="auto"
-        Train on every `thin`-th date, because labels of neighbouring dates overlap.
-        ``"auto"`` is half the horizon, rounded up.
-    validation_size : int, float or "auto", default="auto"
-        Number of rows or share of rows, the latest of the training rows and purged
-        from them, on which shrinkage is found, the factor between 0.1 and 1 that
-        relative forecasts are multiplied with, and trees for early stopping.
-        ``"auto"`` is a fifth, at most 504 rows. Where fewer than ``5 * thin`` dates
-        are in it, or left to train on, there is no tail: all dates train and the
-        factor is 0.1. 0 disables: all dates train and the factor is 1.
     device : str, default="cpu"
         Where XGBoost trains and predicts, such as ``"cuda"``. Without a GPU it warns
         and does so on the processor.
@@ -121,7 +91,7 @@ class BatchXGBoostForecaster(BaseBatchForecaster):
 
     Attributes
     ----------
-    model_ : Decomposition
+    model_ : PanelModel
         The trained models, their shrinkage, and the common expectation.
     failures_ : dict
         Ticker → reason, where ``strategy="per_ticker"`` could not train a model.
@@ -150,7 +120,7 @@ class BatchXGBoostForecaster(BaseBatchForecaster):
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **BaseBatchForecaster._parameter_constraints,
-        **DECOMPOSITION_CONSTRAINTS,
+        **PANEL_CONSTRAINTS,
         "n_estimators": [Interval(Integral, 1, None, closed="left")],
         "learning_rate": [Interval(Real, 0, None, closed="neither")],
         "max_depth": [Interval(Integral, 1, None, closed="left")],
@@ -183,14 +153,8 @@ class BatchXGBoostForecaster(BaseBatchForecaster):
         reg_lambda: float = 10.0,
         max_bin: int = 64,
         early_stopping_rounds: int | None = None,
-        relative: bool = True,
-        scale: str | None = "auto",
-        market_weight: float | Literal["auto"] = "auto",
-        market_return: Any = None,
-        pooled_model: Any = None,
+        target: ReturnTarget | None = None,
         market_features: bool = True,
-        thin: int | Literal["auto"] = "auto",
-        validation_size: float | Literal["auto"] = "auto",
         device: str = "cpu",
         n_jobs: int | None = None,
         random_state: Any = 0,
@@ -206,29 +170,32 @@ class BatchXGBoostForecaster(BaseBatchForecaster):
         self.reg_lambda = reg_lambda
         self.max_bin = max_bin
         self.early_stopping_rounds = early_stopping_rounds
-        self.relative = relative
-        self.scale = scale
-        self.market_weight = market_weight
-        self.market_return = market_return
-        self.pooled_model = pooled_model
+        self.target = target
         self.market_features = market_features
-        self.thin = thin
-        self.validation_size = validation_size
         self.device = device
         self.n_jobs = n_jobs
         self.random_state = random_state
 
+    def _default_parts(self) -> dict[str, Callable[[], Any]]:
+        return {"target": ReturnTarget}
+
+    @property
+    def splits_by_ticker(self) -> bool:
+        """Whether tickers may be fitted in batches, with models of their own."""
+        return self.strategy != "pooled"
+
     def _fit_table(
-        self, features: FeatureTable, labels: np.ndarray, layout: LabelLayout
+        self, features: FeatureBlocks, labels: np.ndarray, layout: LabelLayout
     ) -> None:
-        self._start_training()
-        self.model_ = Decomposition.of(self).fit(
-            features,
-            labels,
-            layout,
-            self._fit_model,
-            lambda n_tasks: Progress(self, n_tasks),
-            n_steps=0 if self.strategy == "per_ticker" else self.n_estimators,
+        if not re.fullmatch(r"cpu|(cuda|gpu)(:\d+)?", self.device):
+            raise ValueError(
+                "device must be 'cpu', 'cuda', or 'cuda' and a number. Got "
+                f"{self.device!r}. Pass device='cuda:0' for the first GPU."
+            )
+        self._seed = int(check_random_state(self.random_state).randint(2**31 - 1))
+        n_steps = 0 if self.strategy == "per_ticker" else self.n_estimators
+        self.model_ = fit_panel_model(
+            self, features, labels, layout, self._fit_model, n_steps
         )
         self.failures_ = self.model_.failures
         if self.device != "cpu" and self.model_.models[0].model.device == "cpu":
@@ -244,15 +211,6 @@ class BatchXGBoostForecaster(BaseBatchForecaster):
     def _predict_table(self, features: FeatureTable) -> np.ndarray:
         return self.model_.predict(features)
 
-    def _start_training(self) -> None:
-        """Check what XGBoost would not, and draw the seed of all models."""
-        if not re.fullmatch(r"cpu|(cuda|gpu)(:\d+)?", self.device):
-            raise ValueError(
-                "device must be 'cpu', 'cuda', or 'cuda' and a number. Got "
-                f"{self.device!r}. Pass device='cuda:0' for the first GPU."
-            )
-        self._seed = int(check_random_state(self.random_state).randint(2**31 - 1))
-
     def _fit_model(
         self, rows: Rows, validation: Rows | None, step: Callable[[], None]
     ) -> BoosterModel:
@@ -262,21 +220,6 @@ class BatchXGBoostForecaster(BaseBatchForecaster):
                 booster = self._train(rows, validation, StepCallback(step, interrupt))
             except xgb.core.XGBoostError as error:
                 raise _translated(error) from error
-        return self.booster_model(booster)
-
-    def booster_model(self, booster: xgb.Booster) -> BoosterModel:
-        """Make a model of a booster that was trained elsewhere.
-
-        Parameters
-        ----------
-        booster : xgboost.Booster
-            Trained with :meth:`booster_params`.
-
-        Returns
-        -------
-        BoosterModel
-            What :attr:`model_` holds: it predicts on tables of features.
-        """
         return BoosterModel(booster, self.device, self.n_jobs)
 
     def _train(
@@ -301,7 +244,7 @@ class BatchXGBoostForecaster(BaseBatchForecaster):
         if rows.y.ndim == 2:
             options["obj"] = masked_squared_error(rows.y)
         return xgb.train(
-            self.booster_params(*rows.y.shape),
+            self._booster_params(*rows.y.shape),
             train,
             self.n_estimators,
             callbacks=callbacks,
@@ -317,29 +260,14 @@ class BatchXGBoostForecaster(BaseBatchForecaster):
         options = {"max_bin": self.max_bin, "nthread": inner_threads(self.n_jobs)}
         if reference is None and len(rows.X) >= 2 * self._bin_rows:
             drawn = draw_rows(rows.X, self._bin_rows, self._seed)
-            reference = xgb.QuantileDMatrix(without_gaps(drawn), **options)
-        if isinstance(rows.X, np.ndarray):
-            X = without_gaps(rows.X)
-            return xgb.QuantileDMatrix(X, labels, ref=reference, **options)
+            reference = xgb.QuantileDMatrix(drawn, **options)
+        if rows.X.array is not None:
+            return xgb.QuantileDMatrix(rows.X.array, labels, ref=reference, **options)
         slices = SliceIterator(rows.X, labels)
         return xgb.QuantileDMatrix(slices, ref=reference, **options)
 
-    def booster_params(self, n_rows: int, n_outputs: int = 0) -> dict[str, Any]:
-        """Give the parameters that XGBoost trains with.
-
-        Parameters
-        ----------
-        n_rows : int
-            Training rows, on which ``min_child_weight="auto"`` depends.
-        n_outputs : int, default=0
-            Returns in a label: the tickers of a vector, or 0 where each label is one
-            ticker's.
-
-        Returns
-        -------
-        dict
-            As :func:`xgboost.train` takes them.
-        """
+    def _booster_params(self, n_rows: int, n_outputs: int = 0) -> dict[str, Any]:
+        """Choose the parameters of XGBoost for so many rows, and outputs of a vector."""
         weight = self.min_child_weight
         if weight == "auto":
             weight = float(np.clip(n_rows / 1000, 1, 100))

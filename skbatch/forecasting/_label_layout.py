@@ -1,8 +1,7 @@
-"""Checked feature and label tables, and the shape that forecasts are given back in."""
+"""Checked features and labels, and the shape in which forecasts are returned."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -13,80 +12,16 @@ from sklearn.utils.validation import validate_data
 
 from skbatch._messages import date_text, format_tickers
 from skbatch.exceptions import PanelError
+from skbatch.forecasting._feature_table import FeatureBlocks, FeatureTable
 from skbatch.forecasting._horizons import resolve_horizons
 from skbatch.panel import MARKET, SEPARATOR, PanelColumns
 
 __all__ = [
-    "FeatureTable",
     "LabelLayout",
     "check_features",
     "check_labels",
     "check_same_rows",
 ]
-
-
-@dataclass(frozen=True)
-class FeatureTable:
-    """Features of one panel as an array, with the structure their names carry.
-
-    Attributes
-    ----------
-    values : ndarray of shape (n_dates, n_columns), dtype float32
-        Features; NaN is missing.
-    columns : PanelColumns
-        Which column belongs to which ticker. Plain arrays have shared columns only.
-    index : pandas.Index or None
-        Dates, or None for an array.
-    """
-
-    values: np.ndarray
-    columns: PanelColumns
-    index: pd.Index | None
-
-    @property
-    def n_dates(self) -> int:
-        """Number of rows."""
-        return len(self.values)
-
-    def series_columns(self, tickers: Sequence[str | None]) -> np.ndarray:
-        """Give each label's own column numbers, `(n_labels, n_features)`."""
-        numbers = {ticker: row for row, ticker in enumerate(self.columns.tickers)}
-        rows = [numbers[t] for t in tickers if t is not None and t in numbers]
-        if len(rows) != len(tickers):
-            return np.empty((len(tickers), 0), dtype=np.intp)
-        return self.columns.positions[rows]
-
-    def observed(self, own: np.ndarray) -> np.ndarray:
-        """Where a label has a finite feature of its own, `(n_dates, n_labels)`."""
-        seen = np.zeros((self.n_dates, len(own)), dtype=bool)
-        for numbers in own.T:
-            seen |= np.isfinite(self.values[:, numbers]) & (numbers >= 0)
-        return seen
-
-    def stack(
-        self, columns: np.ndarray, dates: np.ndarray, series: np.ndarray
-    ) -> np.ndarray:
-        """Stack (date, series) rows into one model input.
-
-        Parameters
-        ----------
-        columns : ndarray of shape (n_series, n_inputs), dtype intp
-            Column numbers of each series' inputs, -1 where it lacks one.
-        dates, series : ndarray of shape (n_rows,), dtype intp
-            The rows to stack.
-
-        Returns
-        -------
-        ndarray of shape (n_rows, n_inputs), dtype float32, Fortran order
-            Inputs; a missing column is NaN. XGBoost takes this order as fast as the
-            other, and each input is filled in one pass.
-        """
-        stacked = np.empty((len(dates), columns.shape[1]), np.float32, order="F")
-        for number, column in enumerate(columns.T):
-            stacked[:, number] = self.values[dates, column[series]]
-            if (column < 0).any():
-                stacked[column[series] < 0, number] = np.nan
-        return stacked
 
 
 @dataclass(frozen=True)
@@ -145,7 +80,7 @@ class LabelLayout:
         ]
 
 
-def check_features(estimator: Any, X: Any, *, reset: bool) -> FeatureTable:
+def check_features(estimator: Any, X: Any, *, reset: bool) -> FeatureBlocks:
     """Check a feature frame or array and read its panel structure.
 
     Parameters
@@ -153,15 +88,15 @@ def check_features(estimator: Any, X: Any, *, reset: bool) -> FeatureTable:
     estimator : estimator
         Receives `n_features_in_`, `feature_names_in_` and `panel_columns_` when
         `reset`, and is compared with them otherwise.
-    X : DataFrame or array-like of shape (n_dates, n_columns)
+    X : FeatureBlocks, DataFrame or array-like of shape (n_dates, n_columns)
         Features; NaN allowed, infinite values not.
     reset : bool
         True in `fit`.
 
     Returns
     -------
-    FeatureTable
-        The features as float32.
+    FeatureBlocks
+        The features as float32; blocks as they are.
 
     Raises
     ------
@@ -170,6 +105,8 @@ def check_features(estimator: Any, X: Any, *, reset: bool) -> FeatureTable:
     ValueError
         For infinite, non-numeric or mismatched features.
     """
+    if isinstance(X, FeatureBlocks):
+        return _checked_blocks(estimator, X, reset=reset)
     if reset and isinstance(X, pd.DataFrame):
         _check_dates(X.index)
     rules = {
@@ -192,7 +129,27 @@ def check_features(estimator: Any, X: Any, *, reset: bool) -> FeatureTable:
             names = [f"x{number}" for number in range(values.shape[1])]
         estimator.panel_columns_ = PanelColumns.parse(names)
     index = X.index if isinstance(X, pd.DataFrame) else None
-    return FeatureTable(values, estimator.panel_columns_, index)
+    names = getattr(estimator, "feature_names_in_", None)
+    return FeatureTable(values, estimator.panel_columns_, index, names)
+
+
+def _checked_blocks(estimator: Any, X: FeatureBlocks, *, reset: bool) -> FeatureBlocks:
+    """Record or compare the columns of features that have been checked before."""
+    if reset:
+        estimator.n_features_in_ = X.n_columns
+        estimator.panel_columns_ = X.columns
+        if X.names is not None:
+            estimator.feature_names_in_ = X.names
+        else:
+            vars(estimator).pop("feature_names_in_", None)
+        return X
+    names = getattr(estimator, "feature_names_in_", None)
+    if names is not X.names and not np.array_equal(names, X.names):
+        raise ValueError(
+            "X must have the columns seen in `fit`. Got others. Make X with the same "
+            "extractor."
+        )
+    return X
 
 
 def _has_names(X: pd.DataFrame, estimator: Any) -> bool:
@@ -204,7 +161,7 @@ def _has_names(X: pd.DataFrame, estimator: Any) -> bool:
 
 
 def check_labels(
-    y: Any, features: FeatureTable, horizon: int | Literal["auto"]
+    y: Any, features: FeatureBlocks, horizon: int | Literal["auto"]
 ) -> tuple[np.ndarray, LabelLayout]:
     """Check labels, resolve their horizon, and remove those not known yet.
 
@@ -216,7 +173,7 @@ def check_labels(
     ----------
     y : DataFrame, Series or array-like of shape (n_dates,) or (n_dates, n_labels)
         Labels; NaN is missing.
-    features : FeatureTable
+    features : FeatureBlocks
         The features that the labels belong to.
     horizon : int or "auto"
         Rows that a label looks ahead, see
@@ -316,7 +273,7 @@ def _label_layout(
     y: Any,
     n_labels: int,
     ndim: int,
-    features: FeatureTable,
+    features: FeatureBlocks,
     horizon: int | Literal["auto"],
 ) -> LabelLayout:
     """Read tickers and horizons of the label columns."""

@@ -1,0 +1,368 @@
+"""Features of a panel, in memory or computed block by block of dates."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from skbatch.forecasting._row_store import RowStore, Storage
+from skbatch.panel import PanelColumns
+
+__all__ = [
+    "FeatureBlocks",
+    "FeatureStream",
+    "FeatureTable",
+    "Rows",
+    "Universe",
+]
+
+
+@dataclass(frozen=True)
+class Universe:
+    """What forecasters of some tickers have to know of all of them.
+
+    Attributes
+    ----------
+    common : dict of int to ndarray of shape (n_dates,)
+        Horizon → forward return common to all tickers, NaN where unknown.
+    typical : ndarray of shape (n_dates,) or None
+        Typical volatility of the tickers; None where there is no such feature.
+    """
+
+    common: dict[int, np.ndarray]
+    typical: np.ndarray | None
+
+    def take(self, dates: slice | np.ndarray) -> Universe:
+        """Take some dates."""
+        common = {horizon: known[dates] for horizon, known in self.common.items()}
+        typical = None if self.typical is None else self.typical[dates]
+        return Universe(common, typical)
+
+
+class Rows(NamedTuple):
+    """Stacked (date, series) rows with a known label.
+
+    Attributes
+    ----------
+    X : RowStore or ndarray of shape (n_rows, n_inputs), dtype float32
+        Inputs.
+    y : ndarray of shape (n_rows,) or (n_rows, n_outputs)
+        Targets; NaN is missing.
+    dates : ndarray of shape (n_rows,), dtype intp
+        Date number of each row.
+    """
+
+    X: RowStore | np.ndarray
+    y: np.ndarray
+    dates: np.ndarray
+
+
+class FeatureBlocks(ABC):
+    """Features of a panel, read in blocks of dates.
+
+    Forecasters of this package take one in place of a feature frame.
+
+    Attributes
+    ----------
+    columns : PanelColumns
+        Which column belongs to which ticker. Plain arrays have shared columns only.
+    names : ndarray of str, or None
+        Names of the columns; None for an array.
+    index : pandas.Index or None
+        Dates, or None for an array.
+    universe : Universe or None
+        What is known of all tickers, where these are some of them.
+    storage : Storage
+        Where stacked rows are kept.
+    """
+
+    columns: PanelColumns
+    names: np.ndarray | None
+    index: pd.Index | None
+    universe: Universe | None
+    storage: Storage
+
+    @property
+    @abstractmethod
+    def n_dates(self) -> int:
+        """Number of rows."""
+
+    @property
+    def n_columns(self) -> int:
+        """Number of columns."""
+        n_own = int((self.columns.positions >= 0).sum())
+        return n_own + len(self.columns.shared)
+
+    @abstractmethod
+    def tables(
+        self, dates: np.ndarray | None = None, features: Sequence[str] | None = None
+    ) -> Iterator[tuple[np.ndarray, FeatureTable]]:
+        """Read blocks: row numbers, and a table of these rows.
+
+        Given increasing `dates` or `features`, a block holds at least these.
+        """
+
+    @abstractmethod
+    def rows(self, start: int, stop: int) -> FeatureBlocks:
+        """Take the rows from `start` to before `stop`."""
+
+    @abstractmethod
+    def load(self) -> FeatureTable:
+        """Compute all features at once."""
+
+    def frame(self) -> pd.DataFrame | np.ndarray:
+        """Give all features as a forecaster of another package takes them."""
+        values = self.load().values
+        if self.names is None:
+            return values
+        return pd.DataFrame(values, self.index, self.names, copy=False)
+
+    def last(self, n_rows: int = 1) -> FeatureTable:
+        """Load the last rows."""
+        return self.rows(max(0, self.n_dates - n_rows), self.n_dates).load()
+
+    def observed(self, tickers: Sequence[str | None]) -> np.ndarray:
+        """Where each ticker has a finite feature of its own, `(n_dates, n_labels)`."""
+        seen = np.zeros((self.n_dates, len(tickers)), dtype=bool)
+        for dates, table in self.tables():
+            seen[dates] = table.observed_here(table.series_columns(tickers))
+        return seen
+
+    def series_columns(self, tickers: Sequence[str | None]) -> np.ndarray:
+        """Look up each label's own column numbers, `(n_labels, n_features)`."""
+        numbers = {ticker: row for row, ticker in enumerate(self.columns.tickers)}
+        rows = [numbers[t] for t in tickers if t is not None and t in numbers]
+        if len(rows) != len(tickers):
+            return np.empty((len(tickers), 0), dtype=np.intp)
+        return self.columns.positions[rows]
+
+    def stack(
+        self,
+        columns: np.ndarray,
+        dates: np.ndarray,
+        series: np.ndarray,
+        n_first: int,
+        *,
+        keep: bool,
+    ) -> tuple[RowStore, RowStore]:
+        """Stack (date, series) rows, which are in the order of their dates.
+
+        Parameters
+        ----------
+        columns : ndarray of shape (n_series, n_inputs), dtype intp
+            Column numbers of each series' inputs, -1 where it lacks one.
+        dates, series : ndarray of shape (n_rows,), dtype intp
+            The rows to stack.
+        n_first : int
+            How many of them are in the first of two stores.
+        keep : bool
+            Whether to keep the rows for the next learner that asks for the same.
+        """
+        parts = columns.tobytes(), dates.tobytes(), series.tobytes()
+        key = (*parts, n_first)
+        if key in self._stores:
+            return self._stores[key]
+        width, both = columns.shape[1], self.storage
+        stores = (
+            RowStore(n_first, width, both),
+            RowStore(len(dates) - n_first, width, both),
+        )
+        for block, table in self.tables(np.unique(dates)) if len(dates) else ():
+            first, end = np.searchsorted(dates, [block[0], block[-1] + 1])
+            for store, offset, low, high in (
+                (stores[0], 0, first, min(end, n_first)),
+                (stores[1], n_first, max(first, n_first), end),
+            ):
+                for start in range(low, high, store.chunk_rows):
+                    stop = min(high, start + store.chunk_rows)
+                    local = np.searchsorted(block, dates[start:stop])
+                    space = store.space(start - offset, stop - offset)
+                    table.gather(columns, local, series[start:stop], out=space)
+                    store.put(start - offset, space)
+        if keep:
+            self._stores[key] = stores
+        return stores
+
+    @property
+    def _stores(self) -> dict[Any, tuple[RowStore, RowStore]]:
+        return self.__dict__.setdefault("_kept", {})
+
+
+@dataclass(eq=False)
+class FeatureTable(FeatureBlocks):
+    """Features in memory.
+
+    Attributes
+    ----------
+    values : ndarray of shape (n_dates, n_columns), dtype float32
+        Features; NaN is missing.
+    """
+
+    values: np.ndarray
+    columns: PanelColumns
+    index: pd.Index | None
+    names: np.ndarray | None = None
+    universe: Universe | None = None
+
+    def __post_init__(self) -> None:
+        self.storage = Storage()
+
+    @property
+    def n_dates(self) -> int:
+        """Number of rows."""
+        return len(self.values)
+
+    def tables(
+        self, dates: np.ndarray | None = None, features: Sequence[str] | None = None
+    ) -> Iterator[tuple[np.ndarray, FeatureTable]]:
+        """Give the table itself as the only block."""
+        yield np.arange(self.n_dates), self
+
+    def rows(self, start: int, stop: int) -> FeatureTable:
+        """Take the rows from `start` to before `stop`, without copying them."""
+        index = None if self.index is None else self.index[start:stop]
+        universe = self.universe and self.universe.take(slice(start, stop))
+        values = self.values[start:stop]
+        return FeatureTable(values, self.columns, index, self.names, universe)
+
+    def load(self) -> FeatureTable:
+        """Give the table itself."""
+        return self
+
+    def observed_here(self, own: np.ndarray) -> np.ndarray:
+        """Where one of the columns `own` of each label is finite."""
+        seen = np.zeros((self.n_dates, len(own)), dtype=bool)
+        for numbers in own.T:
+            seen |= np.isfinite(self.values[:, numbers]) & (numbers >= 0)
+        return seen
+
+    def gather(
+        self,
+        columns: np.ndarray,
+        dates: np.ndarray,
+        series: np.ndarray,
+        out: np.ndarray | None = None,
+    ) -> np.ndarray:
+        """Stack (date, series) rows into one model input, NaN where one is missing."""
+        if out is None:
+            out = np.empty((len(dates), columns.shape[1]), np.float32, order="F")
+        for number, column in enumerate(columns.T):
+            out[:, number] = self.values[dates, column[series]]
+            if (column < 0).any():
+                out[column[series] < 0, number] = np.nan
+        return out
+
+
+# Reads features of given rows (None: all) and ticker features (None: all of them, and
+# the shared ones), in blocks of consecutive rows.
+Reader = Callable[
+    [np.ndarray | None, Sequence[str] | None],
+    Iterator[pd.DataFrame],
+]
+
+
+class FeatureStream(FeatureBlocks):
+    """Features that are computed block by block of dates when they are read.
+
+    Parameters
+    ----------
+    read : callable
+        Given increasing row numbers (None for all) and names of ticker features (None
+        for all, and the shared ones), gives feature frames of these rows, one block
+        after the other.
+    names : ndarray of str of shape (n_columns,)
+        Names of all columns.
+    index : pandas.Index
+        Dates.
+    storage : Storage, default=None
+        Where stacked rows are kept; None means in memory, up to 1 GiB.
+    universe : Universe, default=None
+        What is known of all tickers, where these are some of them.
+    """
+
+    def __init__(
+        self,
+        read: Reader,
+        names: np.ndarray,
+        index: pd.Index,
+        storage: Storage | None = None,
+        universe: Universe | None = None,
+    ) -> None:
+        self.read = read
+        self.names: np.ndarray = names
+        self.storage = Storage() if storage is None else storage
+        self.universe = universe
+        self.columns = PanelColumns.parse(names)
+        self.index: pd.Index = index
+        self._n_all, self._start = len(index), 0
+        self._loaded: FeatureTable | None = None
+
+    @property
+    def n_dates(self) -> int:
+        """Number of rows."""
+        return len(self.index)
+
+    def tables(
+        self, dates: np.ndarray | None = None, features: Sequence[str] | None = None
+    ) -> Iterator[tuple[np.ndarray, FeatureTable]]:
+        """Compute blocks, unless all features have been loaded."""
+        if self._loaded is not None:
+            yield from self._loaded.tables()
+            return
+        wanted = np.arange(self.n_dates) if dates is None else np.asarray(dates)
+        whole = dates is None and self.n_dates == self._n_all
+        parsed = self.columns if features is None else None
+        start = 0
+        rows = None if whole else wanted + self._start
+        for frame in self.read(rows, features):
+            block = wanted[start : start + len(frame)]
+            start += len(frame)
+            if parsed is None:
+                parsed = PanelColumns.parse(frame.columns)
+            values = frame.to_numpy()
+            names = self.names if features is None else None
+            universe = self.universe and self.universe.take(block)
+            yield block, FeatureTable(values, parsed, frame.index, names, universe)
+            del frame, values
+
+    def rows(self, start: int, stop: int) -> FeatureBlocks:
+        """Take the rows from `start` to before `stop`; nothing is computed."""
+        if self._loaded is not None:
+            return self._loaded.rows(start, stop)
+        part = FeatureStream.__new__(FeatureStream)
+        part.__dict__.update(self.__dict__)
+        for kept in ("_kept", "_scales"):
+            part.__dict__.pop(kept, None)
+        part.index = self.index[start:stop]
+        part._start = self._start + start
+        part.universe = self.universe and self.universe.take(slice(start, stop))
+        return part
+
+    def load(self) -> FeatureTable:
+        """Compute all features at once, and keep them."""
+        if self._loaded is None:
+            shape = self.n_dates, len(self.names)
+            values = self._space(shape)
+            for dates, table in self.tables():
+                values[dates[0] : dates[-1] + 1] = table.values
+            self._loaded = FeatureTable(
+                values,
+                self.columns,
+                self.index,
+                self.names,
+                self.universe,
+            )
+            self._loaded.storage = self.storage
+        return self._loaded
+
+    def _space(self, shape: tuple[int, int]) -> np.ndarray:
+        """Find room for all features, in memory or in a file."""
+        n_bytes = 4 * shape[0] * shape[1]
+        if self.storage.has_room(n_bytes):
+            return np.empty(shape, np.float32)
+        return np.memmap(self.storage.file(), np.float32, "w+", shape=shape)

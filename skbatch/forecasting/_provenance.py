@@ -1,0 +1,151 @@
+"""Which model each forecast comes from, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+
+from skbatch.forecasting._label_layout import LabelLayout
+
+__all__ = ["NO_MODEL", "Provenance", "Reason", "own_provenance"]
+
+NO_MODEL = "none"
+
+Code = Literal["fit_failed", "few_labels", "not_finite", "unobserved", "quarantined"]
+_TEXTS: dict[str, str] = {
+    "fit_failed": "fit failed ({error})",
+    "few_labels": "{n_labels} labels, needs {needed}",
+    "not_finite": "forecast not finite",
+    "unobserved": "no finite feature of its own at this date",
+    "quarantined": "quarantined ({rule}): {detail}",
+}
+
+
+@dataclass(frozen=True)
+class Reason:
+    """Why a model does not serve a ticker.
+
+    Attributes
+    ----------
+    code : {"fit_failed", "few_labels", "not_finite", "unobserved", "quarantined"}
+        What kind of reason it is.
+    role : str, default=""
+        Which model it is about: ``"primary"``, ``"fallback"``, ``"mean"``, or
+        ``""`` for all of them.
+    details : tuple of (str, object), default=()
+        What the code stands with, such as ``("error", "LinAlgError: …")``.
+    """
+
+    code: Code
+    role: str = ""
+    details: tuple[tuple[str, object], ...] = ()
+
+    def __str__(self) -> str:
+        text = _TEXTS[self.code].format(**dict(self.details))
+        return f"{self.role}: {text}" if self.role else text
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """Where each of a table of forecasts comes from.
+
+    Attributes
+    ----------
+    models : tuple of str
+        Names of the models, and ``"none"`` at the end.
+    served_by : ndarray of shape (n_dates, n_labels), dtype intp
+        Place of each forecast's model in `models`.
+    reasons : tuple of tuples of Reason
+        The different answers to why the models before do not serve a ticker; the first
+        is empty.
+    reason_number : ndarray of shape (n_dates, n_labels), dtype intp
+        Place of each forecast's answer in `reasons`.
+    layout : LabelLayout
+        Tickers and horizons of the forecasts.
+    index : Index or None
+        Dates.
+    """
+
+    models: tuple[str, ...]
+    served_by: np.ndarray
+    reasons: tuple[tuple[Reason, ...], ...]
+    reason_number: np.ndarray
+    layout: LabelLayout
+    index: pd.Index | None
+
+    @property
+    def model(self) -> pd.DataFrame | pd.Series | np.ndarray:
+        """Name of the model behind each forecast, in the container of the labels."""
+        names = np.array(self.models, dtype=object)
+        return self.layout.wrap(names[self.served_by], self.index)
+
+    @property
+    def reason(self) -> pd.DataFrame | pd.Series | np.ndarray:
+        """Reasons in words, in the container of the labels; empty for the first model."""
+        return self.layout.wrap(self._texts()[self.reason_number], self.index)
+
+    def at(self, row: int = -1) -> pd.DataFrame:
+        """Tabulate one date.
+
+        Parameters
+        ----------
+        row : int, default=-1
+            Number of the date.
+
+        Returns
+        -------
+        DataFrame of shape (n_labels, 2)
+            Columns ``model`` and ``reason``, indexed by ticker, or by (horizon,
+            ticker) for several horizons.
+        """
+        index = self.layout.columns
+        if index is None or self.layout.kind == "series":
+            index = pd.Index(self.layout.names)
+        names = np.array(self.models, dtype=object)
+        return pd.DataFrame(
+            {
+                "model": names[self.served_by[row]],
+                "reason": self._texts()[self.reason_number[row]],
+            },
+            index=index.rename("ticker") if index.nlevels == 1 else index,
+            dtype=object,
+        )
+
+    def _texts(self) -> np.ndarray:
+        """Put all answers into words."""
+        texts = ["; ".join(map(str, reasons)) for reasons in self.reasons]
+        return np.array(texts, dtype=object)
+
+
+def own_provenance(
+    name: str,
+    forecasts: np.ndarray,
+    observed: np.ndarray,
+    failures: Sequence[Reason | None],
+    layout: LabelLayout,
+    index: pd.Index | None,
+) -> Provenance:
+    """Say where forecasts `(n_dates, n_labels)` of a single model come from.
+
+    `observed` says where a ticker has a finite feature of its own; `failures` has the
+    reason for each label without a model.
+    """
+    finite = np.isfinite(forecasts)
+    unobserved, not_finite = Reason("unobserved"), Reason("not_finite")
+    known = dict.fromkeys(reason for reason in failures if reason is not None)
+    reasons = ((), (unobserved,), (not_finite,), *((reason,) for reason in known))
+    places = {reason: 3 + number for number, reason in enumerate(known)}
+    failed = np.array([2 if r is None else places[r] for r in failures], dtype=np.intp)
+    number = np.where(observed, failed, 1)
+    return Provenance(
+        (name, NO_MODEL),
+        np.where(finite, 0, 1),
+        reasons,
+        np.where(finite, 0, number),
+        layout,
+        index,
+    )

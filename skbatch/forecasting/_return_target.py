@@ -1,0 +1,508 @@
+"""What models learn of returns, and how their forecasts become returns again."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from numbers import Integral, Real
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import pandas as pd
+from sklearn.base import BaseEstimator
+
+from skbatch._kernels.target import (
+    common_return,
+    market_share,
+    shrinkage_slope,
+    shrunken_mean,
+    standard_deviation,
+)
+from skbatch._sklearn import Interval, StrOptions
+from skbatch.exceptions import PanelError
+from skbatch.forecasting._feature_table import FeatureBlocks, FeatureTable
+from skbatch.forecasting._label_layout import LabelLayout
+
+__all__ = [
+    "MAX_SCALED_LABEL",
+    "LabelScale",
+    "LabelTransform",
+    "ReturnTarget",
+    "forward_common_return",
+    "split_tail",
+    "tail_rows",
+    "thinning",
+    "volatility_names",
+]
+
+# Labels are winsorised at so many volatilities. Otherwise single crashes would own
+# the trees, and one price that is off by a factor of 100, as real data has them,
+# would move the mean over 500 tickers by 20 %.
+MAX_SCALED_LABEL = 5.0
+# Shrinkage never goes below this, so that tickers stay ranked where the tail of the
+# training window happened to reward nothing.
+MIN_SHRINKAGE = 0.1
+# Fewer steps of the thinning than this say nothing about a slope or a number of trees.
+MIN_TAIL_STEPS = 5
+# "auto" tails: two years of trading days are enough, and older models cost more.
+MAX_AUTO_TAIL = 504
+# Cells of labels that are transformed at once.
+BLOCK_CELLS = 2**20
+_AUTO = StrOptions({"auto"})
+
+
+class ReturnTarget(BaseEstimator):
+    r"""What a forecaster learns of returns: the transform of its labels.
+
+    Labels are made comparable across tickers and dates, thinned, and split into
+    training dates and a validation tail, on which the shrinkage of the forecasts is
+    found. Forecasts are turned back into expected simple returns.
+
+    Parameters
+    ----------
+    relative : bool, default=True
+        Learn returns relative to the mean over tickers of the date, and add the
+        shrunken historical mean back. False learns them relative to that historical
+        mean alone, as is done for plain arrays and for a single ticker anyway.
+    scale : str or None, default="auto"
+        Ticker feature by which labels are scaled: its volatility per row. ``"auto"``
+        takes the ``volatility_*`` feature with the window nearest to 63 by ratio, and
+        others where that one is missing. Without such features, or for plain arrays,
+        labels are scaled by their standard deviation. Labels are winsorised at five
+        of these units. None disables both.
+    market_weight : float or "auto", default="auto"
+        Weight in [0, 1] of the historical mean return in every forecast. ``"auto"``
+        is t²/(1+t²) with the mean's t-statistic. A ticker with less than half the
+        typical volatility takes it in proportion to its volatility only.
+    thin : int or "auto", default="auto"
+        Train on every `thin`-th date, because labels of neighbouring dates overlap.
+        ``"auto"`` is half the horizon, rounded up.
+    validation_size : int, float or "auto", default="auto"
+        Number of rows or share of rows, the latest of the training rows and purged
+        from them, on which shrinkage is found, the factor between 0.1 and 1 that
+        relative forecasts are multiplied with. ``"auto"`` is a fifth, at most 504
+        rows. Where fewer than ``5 * thin`` dates are in it, or left to train on, there
+        is no tail: all dates train and the factor is 0.1. 0 disables: all dates train
+        and the factor is 1.
+    benchmark : Series or DataFrame, default=None
+        Forward returns that labels are relative to, such as those of an index: over
+        the horizon that follows each date, indexed by date, for several horizons with
+        a column for each. None takes the mean over the tickers of the labels.
+
+    Notes
+    -----
+    With label :math:`r_{t,i}` over h rows and the ticker's volatility per row
+    :math:`\sigma_{t,i}`, the label is winsorised at :math:`\pm 5\sigma_{t,i}\sqrt{h}`.
+    With its mean over tickers :math:`m_t`, the model f learns
+    :math:`z_{t,i} = (r_{t,i} - m_t) / (\sigma_{t,i}\sqrt{h})`, winsorised at
+    :math:`\pm 5`. The forecast is
+    :math:`c\,w \bar m + s\,\sigma_{t,i}\sqrt{h}\,f(x_{t,i})`. The shrinkage s is the
+    slope of realised on forecast z in the tail [1]_, clipped to [0, 1], times
+    :math:`t^2/(1+t^2)` with its t-statistic, and at least 0.1. The weight w is that of
+    a shrunken mean [2]_. The share c is :math:`\min(1, 2\sigma_{t,i}/\tilde\sigma_t)`
+    with the median volatility :math:`\tilde\sigma_t` of the date, and 1 where labels
+    are not scaled by a feature.
+
+    References
+    ----------
+    .. [1] Mincer, J. and Zarnowitz, V. (1969). The evaluation of economic forecasts.
+       In Economic Forecasts and Expectations, NBER, 3–46.
+    .. [2] Thompson, J. R. (1968). Some shrinkage techniques for estimating the mean.
+       Journal of the American Statistical Association, 63(321), 113–122.
+
+    Examples
+    --------
+    >>> from skbatch import BatchLinearForecaster
+    >>> from skbatch.forecasting import ReturnTarget
+    >>> model = BatchLinearForecaster(target=ReturnTarget(thin=1))
+    >>> model.set_params(target__relative=False).target
+    ReturnTarget(relative=False, thin=1)
+    """
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        "relative": ["boolean"],
+        "scale": [str, None],
+        "market_weight": [Interval(Real, 0, 1, closed="both"), _AUTO],
+        "thin": [Interval(Integral, 1, None, closed="left"), _AUTO],
+        "validation_size": [
+            Interval(Integral, 0, None, closed="left"),
+            Interval(Real, 0, 1, closed="left"),
+            _AUTO,
+        ],
+        "benchmark": [pd.DataFrame, pd.Series, None],
+    }
+
+    def __init__(
+        self,
+        relative: bool = True,
+        *,
+        scale: str | None = "auto",
+        market_weight: float | Literal["auto"] = "auto",
+        thin: int | Literal["auto"] = "auto",
+        validation_size: float | Literal["auto"] = "auto",
+        benchmark: pd.Series | pd.DataFrame | None = None,
+    ) -> None:
+        self.relative = relative
+        self.scale = scale
+        self.market_weight = market_weight
+        self.thin = thin
+        self.validation_size = validation_size
+        self.benchmark = benchmark
+
+    def transform_labels(
+        self, labels: np.ndarray, features: FeatureBlocks, layout: LabelLayout
+    ) -> LabelTransform:
+        """Turn labels `(n_dates, n_labels)`, in place, into what models learn.
+
+        Parameters
+        ----------
+        labels : ndarray of shape (n_dates, n_labels), dtype float64
+            Simple returns, NaN where unknown; overwritten.
+        features : FeatureBlocks
+            The features that the labels belong to.
+        layout : LabelLayout
+            What the columns are.
+
+        Returns
+        -------
+        LabelTransform
+            How forecasts become returns.
+
+        Raises
+        ------
+        ValueError
+            If `scale` is no feature.
+        PanelError
+            If volatilities are negative, or the benchmark has no returns at the dates.
+        """
+        self._validate_params()
+        scale = LabelScale.choose(self.scale, features, labels, layout)
+        has_own = features.series_columns(layout.tickers).shape[1] > 0
+        horizons = np.asarray(layout.horizons)
+        root = np.sqrt(horizons.astype(np.float64))
+        unit = scale.matrix(features)
+        if self.scale is not None:
+            for rows in _blocks(labels):
+                labels[rows] = bounded(labels[rows], unit[rows] * root)
+        level, expectation, weight = self._levels(labels, features, layout, has_own)
+        for rows in _blocks(labels):
+            labels[rows] -= level.rows(rows)
+            labels[rows] /= unit[rows] * root
+            if self.scale is not None:
+                np.clip(
+                    labels[rows], -MAX_SCALED_LABEL, MAX_SCALED_LABEL, out=labels[rows]
+                )
+        if has_own and not scale.features:
+            # A volatility is a feature: whoever has one has been observed.
+            labels[~features.observed(layout.tickers)] = np.nan
+        return LabelTransform(layout, scale, expectation, weight)
+
+    def _levels(
+        self,
+        labels: np.ndarray,
+        features: FeatureBlocks,
+        layout: LabelLayout,
+        has_own: bool,
+    ) -> tuple[_Levels, np.ndarray, np.ndarray]:
+        """Find what labels are relative to, its mean, and the mean's weight."""
+        horizons = np.asarray(layout.horizons)
+        levels = _Levels(np.empty(len(horizons)), {})
+        expectation, weight = np.empty(len(horizons)), np.empty(len(horizons))
+        for horizon in np.unique(horizons):
+            group = np.flatnonzero(horizons == horizon)
+            pooled = has_own and len(group) > 1
+            given = self._given_return(int(horizon), features, layout)
+            for columns in [group] if pooled or given is not None else group[:, None]:
+                if given is not None:
+                    common = given
+                elif pooled:
+                    common = _common(labels, columns, 2 if self.relative else 1)
+                else:
+                    common = labels[:, columns[0]].copy()
+                mean, certainty = shrunken_mean(common, int(horizon))
+                expectation[columns] = mean
+                weight[columns] = (
+                    certainty if self.market_weight == "auto" else self.market_weight
+                )
+                levels.constant[columns] = mean
+                if self.relative and (pooled or given is not None):
+                    levels.moving[int(horizon)] = columns, common
+        return levels, expectation, weight
+
+    def _given_return(
+        self, horizon: int, features: FeatureBlocks, layout: LabelLayout
+    ) -> np.ndarray | None:
+        """Look up the forward returns that are given, by the user or the universe."""
+        if self.benchmark is None:
+            universe = features.universe
+            return None if universe is None else universe.common.get(horizon)
+        if features.index is None:
+            raise PanelError(
+                "benchmark must go with features that have dates. Got an array. Pass a "
+                "feature frame."
+            )
+        benchmark = self.benchmark
+        if isinstance(benchmark, pd.Series):
+            known = set(layout.horizons)
+            benchmark = pd.DataFrame({h: benchmark for h in known if len(known) == 1})
+        if horizon not in benchmark.columns:
+            raise PanelError(
+                "benchmark must have a column for every horizon of y. Got "
+                f"{list(benchmark.columns)} without {horizon}. Add it."
+            )
+        returns = benchmark[horizon].reindex(features.index)
+        values = returns.to_numpy(np.float64, copy=True)
+        # At the last date, the benchmark's latest returns are not known either.
+        values[max(0, len(values) - horizon) :] = np.nan
+        if not np.isfinite(values).any():
+            raise PanelError(
+                "benchmark must have finite returns at dates of X, other than the last "
+                f"{horizon}. Got none. Index it by the dates of X."
+            )
+        return values
+
+    def split(self, known: np.ndarray, horizon: int) -> tuple[np.ndarray, np.ndarray]:
+        """Split dates with a known label into training dates and the tail."""
+        thin = thinning(self.thin, horizon)
+        return split_tail(known, horizon, self.validation_size, thin)
+
+    def shrinkage(
+        self, labels: np.ndarray, forecast: np.ndarray, dates: np.ndarray, horizon: int
+    ) -> float:
+        """Find the factor of a model's forecasts by those of a tail, empty if none."""
+        if len(labels):
+            found = shrinkage_slope(labels, forecast, dates, horizon)
+            return max(found, MIN_SHRINKAGE)
+        # Too little history to judge the model by.
+        return MIN_SHRINKAGE if self.validation_size != 0 else 1.0
+
+
+@dataclass
+class _Levels:
+    """What labels are relative to: constants, or returns of the date by horizon."""
+
+    constant: np.ndarray
+    moving: dict[int, tuple[np.ndarray, np.ndarray]]
+
+    def rows(self, rows: slice) -> np.ndarray:
+        """Give the level of each label on some dates."""
+        n_rows = len(range(*rows.indices(rows.stop)))
+        level = np.tile(self.constant, (n_rows, 1))
+        for columns, common in self.moving.values():
+            level[:, columns] = common[rows, None]
+        return level
+
+
+@dataclass
+class LabelTransform:
+    """How what models forecast becomes returns.
+
+    Attributes
+    ----------
+    layout : LabelLayout
+        Tickers and horizons of the labels.
+    scale : LabelScale
+        Finds the volatility of each label.
+    expectation, weight : ndarray of shape (n_labels,)
+        Mean common return of the training labels, and the weight it is given.
+    """
+
+    layout: LabelLayout
+    scale: LabelScale
+    expectation: np.ndarray
+    weight: np.ndarray
+
+    def returns(
+        self, relative: np.ndarray, unit: np.ndarray, features: FeatureBlocks
+    ) -> np.ndarray:
+        """Turn relative forecasts `(n_dates, n_labels)` at volatility `unit` back."""
+        unit = unit.astype(np.float64)
+        common = self.weight * self.expectation
+        if self.scale.features:
+            typical = None if features.universe is None else features.universe.typical
+            common = common * market_share(unit, typical)
+        root = np.sqrt(np.asarray(self.layout.horizons, dtype=np.float64))
+        return common + relative * unit * root
+
+
+@dataclass
+class LabelScale:
+    """How the volatility per row of each label is found.
+
+    Attributes
+    ----------
+    features : list of str
+        Ticker features that hold it, the best one first; empty for a constant.
+    tickers : tuple of (str or None)
+        Ticker of each label.
+    constant : ndarray of shape (n_labels,)
+        Scale per row where there is no such feature.
+    """
+
+    features: list[str]
+    tickers: tuple[str | None, ...]
+    constant: np.ndarray
+
+    @classmethod
+    def choose(
+        cls,
+        scale: str | None,
+        features: FeatureBlocks,
+        labels: np.ndarray,
+        layout: LabelLayout,
+    ) -> LabelScale:
+        """Choose the features by the parameter `scale` of a target."""
+        names = features.columns.features
+        if scale is None or not features.series_columns(layout.tickers).shape[1]:
+            chosen: list[str] = []
+        elif scale == "auto":
+            chosen = volatility_names(names)
+        elif scale in names:
+            chosen = [scale]
+        else:
+            raise ValueError(
+                f"scale must be 'auto', None or a ticker feature of X. Got "
+                f"{scale!r}. X has {', '.join(names[:5])}, …."
+            )
+        root_horizon = np.sqrt(np.asarray(layout.horizons, dtype=np.float64))
+        needed = scale is not None and not chosen
+        deviation = standard_deviation(labels) if needed else np.ones(len(root_horizon))
+        return cls(chosen, layout.tickers, deviation / root_horizon)
+
+    def matrix(self, features: FeatureBlocks) -> np.ndarray:
+        """Volatility per row `(n_dates, n_labels)`; NaN where unknown or zero."""
+        if not self.features:
+            scale = np.where(self.constant > 0, self.constant, np.nan)
+            return np.broadcast_to(scale, (features.n_dates, len(scale)))
+        kept = features.__dict__.setdefault("_scales", {})
+        key = (tuple(self.features), self.tickers)
+        if key not in kept:
+            scale = np.full((features.n_dates, len(self.tickers)), np.nan, np.float32)
+            for dates, table in features.tables(features=self.features):
+                scale[dates] = self._of_table(table)
+            kept[key] = scale
+        return kept[key]
+
+    def _of_table(self, table: FeatureTable) -> np.ndarray:
+        """Read the best known volatility from a table."""
+        own = table.series_columns(self.tickers)
+        scale = np.full((table.n_dates, len(own)), np.nan, np.float32)
+        for name in self.features:
+            numbers = own[:, table.columns.features.index(name)]
+            candidate = np.where(numbers >= 0, table.values[:, numbers], np.nan)
+            if (candidate < 0).any():
+                raise PanelError(
+                    f"The volatilities of X, {name!r}, must not be negative. Got "
+                    "features that look standardised. Leave out the scaler, which "
+                    "no forecaster here needs, or pass scale=None."
+                )
+            scale = np.where(scale > 0, scale, candidate)
+        return np.where(scale > 0, scale, np.float32(np.nan))
+
+
+def volatility_names(names: Iterable[str]) -> list[str]:
+    """List the features that hold a ticker's own volatility, the best one first.
+
+    A quarter of a year is the usual compromise between noise and staleness; other
+    windows step in, by their ratio to it, where a ticker is too young for it.
+    """
+    windows = {
+        name: int(match.group(1))
+        for name in names
+        if (match := re.fullmatch(r"volatility_(\d+)", name))
+    }
+    return sorted(windows, key=lambda name: abs(np.log(windows[name] / 63)))
+
+
+def bounded(labels: np.ndarray, unit: np.ndarray) -> np.ndarray:
+    """Winsorise labels at five of their units, where these are known."""
+    bound = MAX_SCALED_LABEL * np.where(np.isfinite(unit), unit, np.inf)
+    return np.clip(labels, -bound, bound)
+
+
+def forward_common_return(
+    labels: pd.DataFrame, volatility: np.ndarray | None
+) -> dict[int, np.ndarray]:
+    """Average the winsorised labels of a universe on each date, by horizon.
+
+    NaN in the last rows, of which the return is not known, and on dates with fewer than
+    two tickers. `volatility` is that of each ticker per row; None takes the standard
+    deviation of its labels.
+    """
+    if isinstance(labels.columns, pd.MultiIndex):
+        level = labels.columns.get_level_values(0)
+    else:
+        level = pd.Index([labels.attrs["horizon"]] * labels.shape[1])
+    common = {}
+    for horizon in level.unique():
+        values = labels.to_numpy()[:, np.asarray(level == horizon)].astype(np.float64)
+        values[max(0, len(values) - horizon) :] = np.nan
+        if volatility is None:
+            unit = np.broadcast_to(standard_deviation(values), values.shape)
+        else:
+            unit = volatility * np.sqrt(float(horizon))
+        common[int(horizon)] = common_return(bounded(values, unit))
+    return common
+
+
+def thinning(thin: int | Literal["auto"], horizon: int) -> int:
+    """Resolve the step between training dates: half the horizon by default."""
+    return -(-horizon // 2) if thin == "auto" else thin
+
+
+def tail_rows(span: int, size: float | Literal["auto"]) -> int:
+    """Resolve the number of rows of the tail of `span` rows."""
+    if size == "auto":
+        return min(span // 5, MAX_AUTO_TAIL)
+    return int(size) if isinstance(size, Integral) else int(span * size)
+
+
+def split_tail(
+    known: np.ndarray, horizon: int, size: float | Literal["auto"], thin: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Split off the latest dates, and purge labels that reach into them.
+
+    Parameters
+    ----------
+    known : ndarray of shape (n_dates,), dtype bool
+        Whether a date has a label.
+    horizon : int
+        Rows that a label looks ahead.
+    size : int, float or "auto"
+        Rows or share of the rows of the tail; ``"auto"`` is a fifth, at most 504.
+    thin : int
+        Step between the dates trained on, counted from the first.
+
+    Returns
+    -------
+    train, tail : ndarray, dtype intp
+        Row numbers of dates with labels. The label of every training date is known at
+        the first date of the tail. The tail has every date, so that what is found
+        there does not depend on where the thinning happens to begin. It is empty
+        when it, or what is left, would have fewer than five training steps.
+    """
+    dates = np.flatnonzero(known)
+    train, tail = dates, dates[:0]
+    if len(dates):
+        first, last = int(dates[0]), int(dates[-1])
+        late = dates[dates > last - tail_rows(last - first + 1, size)]
+        early = dates[dates + horizon <= late[0]] if len(late) else tail
+        if min(len(late), len(early)) >= MIN_TAIL_STEPS * thin:
+            train, tail = early, late
+    # Counted from the first date: a new day leaves the choice as it is. Counted from
+    # the last one, every day would train on other rows, and rank tickers anew.
+    return train[::thin], tail
+
+
+def _common(labels: np.ndarray, columns: np.ndarray, min_tickers: int) -> np.ndarray:
+    """Average the labels of each date, block by block."""
+    parts = [common_return(labels[rows][:, columns], min_tickers) for rows in _blocks(labels)]
+    return np.concatenate(parts)
+
+
+def _blocks(labels: np.ndarray) -> Iterator[slice]:
+    """Cut dates into blocks whose labels are transformed at once."""
+    size = max(1, BLOCK_CELLS // max(1, labels.shape[1]))
+    for start in range(0, len(labels), size):
+        yield slice(start, min(start + size, len(labels)))

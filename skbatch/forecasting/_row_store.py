@@ -1,0 +1,136 @@
+"""Stacked rows that are written once and read slice by slice."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from dataclasses import dataclass, field
+from threading import Lock
+from typing import Any
+
+import numpy as np
+
+__all__ = ["LOWEST", "RowStore", "Storage", "with_gaps"]
+
+# What stands for a missing input: below whatever a feature can be. Trees see a missing
+# input as lower than all others. For NaN, XGBoost would keep four bytes for every input
+# instead of one.
+LOWEST = np.float32(-1e30)
+# Cells that are written to a file at once (16 MiB of float32).
+CHUNK_CELLS = 2**22
+
+
+@dataclass
+class Storage:
+    """Where rows are kept: in memory as long as they fit, then in temporary files.
+
+    Attributes
+    ----------
+    memory_limit : int, default=2**30
+        Largest number of bytes that all rows in memory may take.
+    folder : path or None, default=None
+        Folder of temporary files; None means the system's.
+    used : int
+        Bytes taken in memory so far.
+    """
+
+    memory_limit: int = 2**30
+    folder: str | os.PathLike[str] | None = None
+    used: int = field(default=0, compare=False)
+
+    def has_room(self, n_bytes: int) -> bool:
+        """Reserve memory for an array, if there is room for it."""
+        if self.used + n_bytes > self.memory_limit:
+            return False
+        self.used += n_bytes
+        return True
+
+    def file(self) -> Any:
+        """Open a temporary file, which vanishes with its process, however that ends."""
+        return tempfile.TemporaryFile(prefix="skbatch-", dir=self.folder)
+
+
+class RowStore:
+    """Inputs of stacked (date, series) rows.
+
+    Parameters
+    ----------
+    n_rows, n_inputs : int
+        Shape of the inputs.
+    storage : Storage
+        Whether they are kept in memory or in a file.
+
+    Notes
+    -----
+    Missing inputs are `LOWEST`; see :meth:`chunk` and :func:`with_gaps`. In memory, the
+    order is Fortran's: XGBoost takes it as fast as the other, and each input is filled
+    in one pass.
+    """
+
+    def __init__(self, n_rows: int, n_inputs: int, storage: Storage) -> None:
+        self.shape = n_rows, n_inputs
+        self.array: np.ndarray | None = None
+        self._file: Any = None
+        self._lock = Lock()
+        if storage.has_room(4 * n_rows * n_inputs):
+            self.array = np.empty(self.shape, np.float32, order="F")
+        else:
+            self._file = storage.file()
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    @property
+    def chunk_rows(self) -> int:
+        """Number of rows that are written at once."""
+        return max(1, CHUNK_CELLS // max(1, self.shape[1]))
+
+    def space(self, start: int, stop: int) -> np.ndarray:
+        """Give an array to fill with some rows, which `put` then stores."""
+        if self.array is not None:
+            return self.array[start:stop]
+        return np.empty((stop - start, self.shape[1]), np.float32)
+
+    def put(self, start: int, rows: np.ndarray) -> None:
+        """Store filled rows; raises `MemoryError` if there is no room for them."""
+        np.copyto(rows, LOWEST, where=np.isnan(rows))
+        if self.array is None:
+            try:
+                self._file.seek(start * rows.shape[1] * rows.itemsize)
+                self._file.write(rows.data)
+            except OSError as error:
+                raise MemoryError(f"no room for rows on disk ({error})") from error
+
+    def __getitem__(self, place: slice) -> np.ndarray:
+        """Read consecutive rows; of rows in memory this is a view."""
+        if self.array is not None:
+            return self.array[place]
+        start, stop, _ = place.indices(len(self))
+        rows = np.empty((max(0, stop - start), self.shape[1]), np.float32)
+        with self._lock:
+            self._file.seek(start * self.shape[1] * rows.itemsize)
+            self._file.readinto(rows.data)
+        return rows
+
+
+class with_gaps:  # noqa: N801 - used like a function
+    """View stored rows with NaN for missing inputs.
+
+    Parameters
+    ----------
+    store : RowStore or ndarray of shape (n_rows, n_inputs)
+        What to read; an array has NaN already.
+    """
+
+    def __init__(self, store: RowStore | np.ndarray) -> None:
+        self.store = store
+        self.shape = store.shape
+
+    def __len__(self) -> int:
+        return len(self.store)
+
+    def __getitem__(self, place: slice) -> np.ndarray:
+        rows = self.store[place]
+        if isinstance(self.store, np.ndarray):
+            return rows
+        return np.where(rows == LOWEST, np.float32(np.nan), rows)

@@ -1,0 +1,273 @@
+"""Training the models of a strategy on stacked rows, and forecasting with them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+
+from skbatch._progress import Progress
+from skbatch._sklearn import StrOptions
+from skbatch.exceptions import ModelFitError
+from skbatch.forecasting._feature_table import FeatureBlocks, FeatureTable, Rows
+from skbatch.forecasting._label_layout import LabelLayout
+from skbatch.forecasting._return_target import LabelTransform, ReturnTarget
+from skbatch.forecasting._row_store import RowStore
+
+__all__ = [
+    "PANEL_CONSTRAINTS",
+    "FitModel",
+    "PanelModel",
+    "Task",
+    "TaskModel",
+    "fit_panel_model",
+    "predict_rows",
+]
+
+# Stack at most this many cells at once when forecasting (64 MiB of float32).
+MAX_CELLS = 2**24
+
+# Constraints of the parameters that `fit_panel_model` reads.
+PANEL_CONSTRAINTS: dict[str, list[Any]] = {
+    "strategy": [StrOptions({"pooled", "vector", "per_ticker"})],
+    "target": [ReturnTarget, None],
+    "market_features": ["boolean"],
+}
+
+Strategy = Literal["pooled", "vector", "per_ticker"]
+FitModel = Callable[[Rows, Rows | None, Callable[[], None]], Any]
+
+
+@dataclass(frozen=True)
+class Task:
+    """One model to train: which columns are its inputs, which labels its targets.
+
+    Attributes
+    ----------
+    name : str
+        What the task is called in progress bars and messages.
+    columns : ndarray of shape (n_series, n_inputs), dtype intp
+        Feature columns of each series.
+    outputs : ndarray of shape (n_series, n_outputs), dtype intp
+        Label columns of each series.
+    horizon : int
+        The longest horizon among the outputs, in rows.
+    """
+
+    name: str
+    columns: np.ndarray
+    outputs: np.ndarray
+    horizon: int
+
+
+@dataclass
+class TaskModel:
+    """A trained task and the factor its forecasts are multiplied with.
+
+    Attributes
+    ----------
+    task : Task
+        What was trained.
+    model : object
+        Its `predict` takes stacked inputs.
+    shrinkage : float
+        Factor in (0, 1] of the model's forecasts.
+    trained : ndarray of shape (n_outputs,), dtype bool
+        Outputs that had a label in training. What a model forecasts for the others is
+        made up.
+    """
+
+    task: Task
+    model: Any
+    shrinkage: float
+    trained: np.ndarray
+
+
+@dataclass
+class PanelModel:
+    """Expected returns: common expectation + volatility × shrunken relative forecasts.
+
+    Attributes
+    ----------
+    transform : LabelTransform
+        Tickers and horizons, their volatility, and the common expectation.
+    models : list of TaskModel
+        The trained models.
+    failures : dict of str to str
+        Label name → why its own model could not be trained.
+    """
+
+    transform: LabelTransform
+    models: list[TaskModel] = field(default_factory=list)
+    failures: dict[str, str] = field(default_factory=dict)
+
+    def predict(self, features: FeatureBlocks) -> np.ndarray:
+        """Forecast expected returns `(n_dates, n_labels)`, NaN without a volatility."""
+        layout = self.transform.layout
+        forecasts = np.empty((features.n_dates, len(layout.tickers)))
+        for dates, table in features.tables():
+            unit = self.transform.scale.matrix(table)
+            relative = np.full(unit.shape, np.nan)
+            for fitted in self.models:
+                _predict_task(fitted, table, np.isfinite(unit), relative)
+            forecasts[dates] = self.transform.returns(relative, unit, table)
+        return forecasts
+
+
+def fit_panel_model(
+    estimator: Any,
+    features: FeatureBlocks,
+    labels: np.ndarray,
+    layout: LabelLayout,
+    fit_model: FitModel,
+    n_steps: int = 0,
+) -> PanelModel:
+    """Train the models of an estimator's `strategy` on its `target`.
+
+    `labels` are overwritten. With `market_features`, columns that all tickers share are
+    inputs, too. `n_steps` is how many steps of training `fit_model` announces.
+    """
+    strategy, target = estimator.strategy, estimator._part("target")
+    if strategy != "pooled":
+        # Every model reads other columns, so they are computed for all of them.
+        features = features.load()
+    fitted = PanelModel(target.transform_labels(labels, features, layout))
+    tasks = _list_tasks(strategy, estimator.market_features, features, layout)
+    with Progress(estimator, len(tasks)) as report:
+        for task in tasks:
+            with report.task(task.name, n_steps) as step:
+                try:
+                    model = _fit_task(
+                        task, target, strategy, features, labels, fit_model, step
+                    )
+                    fitted.models.append(model)
+                except ModelFitError as error:
+                    if strategy != "per_ticker":
+                        raise
+                    fitted.failures[task.name] = str(error)
+    if not fitted.models:
+        raise ModelFitError(
+            f"strategy='per_ticker' must fit a model for one of {len(tasks)} "
+            f"labels. Got none: {next(iter(fitted.failures.values()))}"
+        )
+    return fitted
+
+
+def _list_tasks(
+    strategy: Strategy, uses_shared: bool, features: FeatureBlocks, layout: LabelLayout
+) -> list[Task]:
+    """List the models that a strategy trains."""
+    horizons = np.asarray(layout.horizons)
+    own = features.series_columns(layout.tickers)
+    shared = features.columns.shared_positions
+    # Shared columns always are inputs when there are no others.
+    uses_shared = uses_shared or not own.shape[1]
+    # XGBoost draws samples of rows and columns by their place, so the order of
+    # the tickers in the tables must not be the order in training.
+    order = np.lexsort((horizons, np.asarray(layout.names, dtype=str)))
+    if strategy == "vector":
+        used = list(dict.fromkeys(own[order][own[order] >= 0].tolist()))
+        inputs = np.array(used, dtype=np.intp)
+        if uses_shared:
+            inputs = np.concatenate([inputs, shared])
+        outputs = order[None, :]
+        return [Task("all tickers", inputs[None, :], outputs, int(horizons.max()))]
+    if uses_shared:
+        own = np.hstack([own, np.tile(shared, (len(own), 1))])
+    if strategy == "per_ticker":
+        return [
+            Task(name, own[[row]], np.array([[row]]), int(horizons[row]))
+            for row, name in enumerate(layout.keys)
+        ]
+    return [
+        Task(f"horizon {horizon}", own[rows], rows[:, None], int(horizon))
+        for horizon in np.unique(horizons)
+        for rows in [order[horizons[order] == horizon]]
+    ]
+
+
+def _fit_task(
+    task: Task,
+    target: ReturnTarget,
+    strategy: Strategy,
+    features: FeatureBlocks,
+    labels: np.ndarray,
+    fit_model: FitModel,
+    step: Callable[[], None],
+) -> TaskModel:
+    """Train one model, and find its shrinkage on the tail."""
+    known = np.isfinite(labels[:, task.outputs.ravel()]).any(axis=1)
+    train, tail = target.split(known, task.horizon)
+    if len(train) < 2:
+        raise ModelFitError(
+            f"{task.name} must have 2 dates with a usable label. Got {len(train)} "
+            "date(s). Pass more rows, or relative=False where no two tickers have "
+            "labels at the same date."
+        )
+    rows, validation = _stack(
+        task, features, labels, (train, tail), keep=strategy == "pooled"
+    )
+    found = validation if len(tail) else None
+    model = fit_model(rows, found, step)
+    forecast = np.empty(0) if found is None else predict_rows(model, found.X)
+    shrinkage = target.shrinkage(validation.y, forecast, validation.dates, task.horizon)
+    trained = np.atleast_1d(np.isfinite(rows.y).any(axis=0))
+    return TaskModel(task, model, shrinkage, trained)
+
+
+def _stack(
+    task: Task,
+    features: FeatureBlocks,
+    labels: np.ndarray,
+    parts: tuple[np.ndarray, np.ndarray],
+    *,
+    keep: bool,
+) -> tuple[Rows, Rows]:
+    """Stack the rows of training dates and tail that have a known label."""
+    dates = np.concatenate(parts)
+    known = labels[dates][:, task.outputs]
+    numbers, series = np.nonzero(np.isfinite(known).any(axis=2))
+    y = known[numbers, series]
+    y = y[:, 0] if y.shape[1] == 1 else y
+    rows = dates[numbers]
+    # The first rows are those of the training dates.
+    n_train = int(np.searchsorted(numbers, len(parts[0])))
+    X = features.stack(task.columns, rows, series, n_train, keep=keep)
+    return tuple(
+        Rows(store, y[part], rows[part])
+        for store, part in zip(X, (slice(n_train), slice(n_train, None)), strict=True)
+    )  # type: ignore[return-value]
+
+
+def predict_rows(model: Any, X: RowStore | np.ndarray) -> np.ndarray:
+    """Forecast stacked rows, slice by slice."""
+    size = max(1, MAX_CELLS // max(1, X.shape[1]))
+    starts = range(0, max(1, len(X)), size)
+    parts = [model.predict(X[start : start + size]) for start in starts]
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+
+def _predict_task(
+    fitted: TaskModel, table: FeatureTable, usable: np.ndarray, relative: np.ndarray
+) -> None:
+    """Write one model's forecasts into `relative`, block by block of dates."""
+    task = fitted.task
+    for rows in _date_blocks(table.n_dates, task.columns.size):
+        dates, series = np.nonzero(usable[rows][:, task.outputs].any(axis=2))
+        if not len(dates):
+            continue
+        dates += rows.start
+        X = table.gather(task.columns, dates, series)
+        forecast = fitted.model.predict(X).reshape(len(dates), -1)
+        forecast[:, ~fitted.trained] = np.nan
+        cells = dates[:, None], task.outputs[series]
+        relative[cells] = forecast * fitted.shrinkage
+
+
+def _date_blocks(n_dates: int, n_cells: int) -> Iterator[slice]:
+    """Cut dates into blocks of at most `MAX_CELLS` stacked cells."""
+    size = max(1, MAX_CELLS // max(1, n_cells))
+    for start in range(0, n_dates, size):
+        yield slice(start, min(n_dates, start + size))
