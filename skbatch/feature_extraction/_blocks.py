@@ -11,7 +11,7 @@ from skbatch.feature_extraction._inputs import check_number
 __all__ = ["check_rows", "cut_rows", "default_block_rows"]
 
 _BLOCK_BYTES = 2**26
-_LEAST_ROWS = 128
+_LEAST_ROWS = 192
 
 
 def check_rows(rows: Sequence[int] | np.ndarray | None, n_rows: int) -> np.ndarray:

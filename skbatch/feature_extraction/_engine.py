@@ -88,7 +88,7 @@ def fill_shared(
 ) -> None:
     """Compute what all tickers share, `(n_wanted, n_shared)`."""
     for number, feature in enumerate(plan.market_features):
-        store(shared[:, number], feature.compute(universe)[universe.rows])
+        store(shared[:, number], feature.compute(universe))
     for number, name in enumerate(plan.market_functions, len(plan.market_features)):
         shared[:, number] = called[name]
     if plan.market_data and market_data is not None:

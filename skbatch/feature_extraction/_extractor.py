@@ -253,7 +253,7 @@ class SharedFeatureExtractor(TransformerMixin, BaseEstimator):
             that all tickers share. None computes all columns.
         block_rows : int, default=None
             How many consecutive rows of `X` a block covers at most, wanted or not.
-            None chooses a number for which a block takes about 64 MiB, at least 128
+            None chooses a number for which a block takes about 64 MiB, at least 192
             rows: each block computes its look-back again.
 
         Returns
