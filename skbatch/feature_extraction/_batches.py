@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from skbatch.feature_extraction._context import Universe, store
+from skbatch.feature_extraction._context import Universe
 from skbatch.feature_extraction._engine import call, fill_shared, make_universe
 from skbatch.feature_extraction._inputs import Function
 from skbatch.feature_extraction._plan import FeaturePlan
@@ -79,7 +79,7 @@ class BatchRecipes:
     Parameters
     ----------
     plan, panel, functions, market_data, groups
-        As for :func:`compute_features`.
+        As for :class:`FeatureSource`; functions by name.
     names : sequence of str or None
         Ticker features to compute, without those that all share. None computes all.
     index : Index
@@ -112,15 +112,12 @@ class BatchRecipes:
         self.universe = make_universe(panel, groups, rows)
         self.by_name: dict[str, np.ndarray] = {}
         self._compute_cross_sections()
-        for name in plan.ticker_functions:
-            if name in self.names:
-                self.by_name[name] = self._empty()
-                values = call(name, functions, panel, plan)
-                store(self.by_name[name], values[self.universe.rows])
+        called = call(functions, panel, plan, self.universe.rows)
+        self.by_name.update({n: v for n, v in called.items() if n in self.names})
         n_market = 0 if names is not None else len(plan.market_names)
         self.shared = np.empty((self.universe.n_wanted, n_market), dtype=np.float32)
         if n_market:
-            args = plan, self.universe, panel, functions, market_data
+            args = plan, self.universe, called, market_data, panel.index
             fill_shared(*args, self.shared)
         self.universe.forget()
 

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from skbatch._kernels.rolling import lag
 from skbatch._kernels.threads import for_each
 from skbatch.feature_extraction._registry import Feature, entry_of
-from skbatch.feature_extraction._rolling import Presence, Rolling
+from skbatch.feature_extraction._rolling import ALL_ROWS, Presence, Rolling, Rows
 
 __all__ = ["RowBlock", "TickerBlock", "Universe", "store"]
 
@@ -26,10 +27,14 @@ SeriesFunction = Callable[..., Any]
 
 
 class _Context:
-    """Fields of some tickers, and the series made of them, each computed once."""
+    """Fields of some tickers, and the series made of them, each computed once.
 
-    def __init__(self, fields: dict[str, np.ndarray]) -> None:
+    A series has all rows, as others look back on it; a feature has the wanted ones.
+    """
+
+    def __init__(self, fields: dict[str, np.ndarray], rows: Rows = ALL_ROWS) -> None:
         self.fields = fields
+        self.rows = rows
         self._series: dict[tuple[Any, ...], Any] = {}
         self._rolling: dict[SeriesFunction, Rolling] = {}
         self._presences: list[Presence] = []
@@ -46,10 +51,25 @@ class _Context:
             self._series[key] = series(self, *arguments)
         return self._series[key]
 
+    def now(self, series: SeriesFunction) -> np.ndarray:
+        """Take the wanted rows of a series."""
+        return self.get(series)[self.rows]
+
+    def before(self, series: SeriesFunction, n_rows: int) -> np.ndarray:
+        """Take a series some rows before the wanted ones, NaN where there is none."""
+        return lag(self.get(series), n_rows)[self.rows]
+
+    def change(self, series: SeriesFunction, window: int, until: int = 0) -> np.ndarray:
+        """Subtract what a series was a window earlier, both some rows before."""
+        last = self.before(series, until) if until else self.now(series)
+        return last - self.before(series, until + window)
+
     def rolling(self, series: SeriesFunction) -> Rolling:
         """Give the rolling statistics of a series of this context."""
         if series not in self._rolling:
-            self._rolling[series] = Rolling(self.get(series), self.presence)
+            values = self.get(series)
+            presence = self.presence(np.isfinite(values))
+            self._rolling[series] = Rolling(values, presence, self.rows)
         return self._rolling[series]
 
     def presence(self, finite: np.ndarray) -> Presence:
@@ -57,7 +77,7 @@ class _Context:
         for presence in self._presences:
             if np.array_equal(presence.finite, finite):
                 return presence
-        presence = Presence(finite)
+        presence = Presence(finite, self.rows)
         self._presences.append(presence)
         return presence
 
@@ -78,13 +98,14 @@ class TickerBlock(_Context):
             {
                 name: np.ascontiguousarray(values[:, columns])
                 for name, values in universe.fields.items()
-            }
+            },
+            universe.rows,
         )
         self.universe = universe
         self.columns = columns
         self._presences.extend(universe.common)
         self._asked: set[tuple[Any, ...]] = set()
-        missing = np.isnan(self.close[universe.rows])
+        missing = np.isnan(self.close[self.rows])
         self._missing = missing if missing.any() else None
 
     def get(self, series: SeriesFunction, *arguments: int) -> Any:
@@ -120,7 +141,7 @@ class TickerBlock(_Context):
         """Write the wanted rows of a feature; NaN where it is infinite, or no price."""
         with np.errstate(all="ignore"):
             # What lies together in memory is mended before it is scattered.
-            values = feature.compute(self)[self.universe.rows].astype(np.float32)
+            values = feature.compute(self).astype(np.float32)
         if self._missing is not None:
             np.copyto(values, np.nan, where=self._missing)
         store(out, values)
@@ -170,11 +191,11 @@ class Universe(_Context):
         rows: np.ndarray | None = None,
     ) -> None:
         super().__init__(
-            {name: np.ascontiguousarray(values) for name, values in fields.items()}
+            {name: np.ascontiguousarray(values) for name, values in fields.items()},
+            ALL_ROWS if rows is None else _as_slice(rows),
         )
         self.dates = dates
         self.groups = groups
-        self.rows = slice(None) if rows is None else _as_slice(rows)
         self.common: list[Presence] = []
         self._features: dict[Feature, np.ndarray] = {}
 
@@ -267,8 +288,8 @@ class Universe(_Context):
 
         Returns
         -------
-        ndarray of shape (n_dates, ...)
-            The values; NaN where they are not wanted.
+        ndarray of shape (n_wanted, ...)
+            The values.
         """
         parts: dict[int, np.ndarray] = {}
 
@@ -277,10 +298,7 @@ class Universe(_Context):
                 parts[rows.start] = statistic(RowBlock(self, rows))
 
         self._for_rows(compute_rows)
-        values = np.concatenate([parts[start] for start in sorted(parts)])
-        out = np.full((len(self.close), *values.shape[1:]), np.nan)
-        out[self.rows] = values
-        return out
+        return np.concatenate([parts[start] for start in sorted(parts)])
 
     def _for_rows(self, function: Callable[[slice], None]) -> None:
         """Call a function with all wanted rows, some by some."""

@@ -15,8 +15,9 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from skbatch._messages import format_tickers
 from skbatch.exceptions import PanelWarning
 from skbatch.feature_extraction._batches import BatchRecipe, BatchRecipes
+from skbatch.feature_extraction._blocks import check_rows, cut_rows
 from skbatch.feature_extraction._cache import FEATURE_CACHE, function_key
-from skbatch.feature_extraction._engine import compute_features
+from skbatch.feature_extraction._engine import FeatureSource, call
 from skbatch.feature_extraction._history import History, panel_digest
 from skbatch.feature_extraction._inputs import (
     call_function,
@@ -27,7 +28,7 @@ from skbatch.feature_extraction._inputs import (
     warn_stale,
 )
 from skbatch.feature_extraction._plan import FeaturePlan, make_plan
-from skbatch.panel import check_panel, join_column, panel_tickers
+from skbatch.panel import CheckedPanel, check_panel, join_column, panel_tickers
 
 __all__ = ["SharedFeatureExtractor"]
 
@@ -226,10 +227,76 @@ class SharedFeatureExtractor(TransformerMixin, BaseEstimator):
             If `market_data` ends long before `X`.
         """
         check_is_fitted(self)
-        panel = self._check(X, reset=False)
-        if not isinstance(X, pd.DataFrame):
-            panel = self.history_.place(panel)
+        panel, _ = self._locate(X)
         return self._wrap(self._extract(*self.history_.prepend(panel)), X)
+
+    def transform_blocks(
+        self,
+        X: pd.DataFrame | CheckedPanel,
+        *,
+        rows: Sequence[int] | np.ndarray | None = None,
+        features: Sequence[str] | None = None,
+        block_rows: int | None = None,
+    ) -> Iterator[pd.DataFrame]:
+        """Compute the features block of rows by block of rows.
+
+        The feature frame never exists whole; the cache is not used.
+
+        Parameters
+        ----------
+        X : DataFrame or CheckedPanel of shape (n_dates, n_tickers)
+            Panel with the columns seen in `fit`, as for `transform`.
+        rows : array-like of int, default=None
+            Increasing positions of the rows of `X` that are wanted. None takes all.
+        features : sequence of str, default=None
+            Ticker features to compute, such as ``["volatility_63"]``, without those
+            that all tickers share. None computes all columns.
+        block_rows : int, default=None
+            How many consecutive rows of `X` a block covers at most, wanted or not.
+            None chooses a number for which a block takes about 64 MiB, at least 192
+            rows: each block computes its look-back again.
+
+        Returns
+        -------
+        iterator of DataFrame of shape (n_block, n_columns), dtype float32
+            Bit by bit the wanted rows of ``transform(X)``, in the order of its rows
+            and columns. All frames have the same columns object.
+
+        Raises
+        ------
+        PanelError
+            If `X` is malformed, or its index of another kind than in `fit`.
+        ValueError
+            If columns or names are not those of `fit`, or for bad `rows`.
+
+        Warns
+        -----
+        HistoryWarning, PanelWarning
+            As for `transform`, when it is called.
+
+        Notes
+        -----
+        Functions of the user are called once, with the whole panel: sums that pandas
+        keeps from row to row depend, in their last bits, on where the panel starts.
+        """
+        check_is_fitted(self)
+        panel, index = self._locate(X)
+        wanted = check_rows(rows, len(index))
+        plan = self.plan_ if features is None else self.plan_.part(features)
+        blocks = cut_rows(wanted, block_rows, plan.n_columns)
+        panel, positions = self.history_.prepend(panel)
+        market_data = self._market_data(panel.index) if features is None else None
+        source = self._source(plan, panel, positions[wanted], market_data)
+        columns = plan.index.view()
+
+        def frames() -> Iterator[pd.DataFrame]:
+            for block in blocks:
+                # No name for the frame, which would keep it while the next is made.
+                yield pd.DataFrame(
+                    source.compute(block), index[wanted[block]], columns, copy=False
+                )
+
+        return frames()
 
     def transform_batches(
         self,
@@ -352,8 +419,10 @@ class SharedFeatureExtractor(TransformerMixin, BaseEstimator):
 
     def _check(self, X: Any, reset: bool) -> pd.DataFrame:
         """Check a panel, and its columns as scikit-learn does."""
-        panel = check_panel(X, warn_all_nan=reset)
-        if not isinstance(X, pd.DataFrame):
+        panel = X.frame if isinstance(X, CheckedPanel) else None
+        if panel is None:
+            panel = check_panel(X, warn_all_nan=reset)
+        if not isinstance(X, (pd.DataFrame, CheckedPanel)):
             validate_data(self, panel.to_numpy(), reset=reset, skip_check_array=True)
             return panel
         named = panel
@@ -362,6 +431,14 @@ class SharedFeatureExtractor(TransformerMixin, BaseEstimator):
             named = panel.set_axis(flat, axis=1)
         validate_data(self, named, reset=reset, skip_check_array=True)
         return panel
+
+    def _locate(self, X: Any) -> tuple[pd.DataFrame, pd.Index]:
+        """Check rows to transform, and find their place beside the fitted ones."""
+        panel = self._check(X, reset=False)
+        index = panel.index
+        if not isinstance(X, (pd.DataFrame, CheckedPanel)):
+            panel = self.history_.place(panel)
+        return panel, index
 
     def _fit(self, panel: pd.DataFrame) -> None:
         """Choose the features of a checked panel, and keep its last rows."""
@@ -417,7 +494,18 @@ class SharedFeatureExtractor(TransformerMixin, BaseEstimator):
 
     def _extract(self, panel: pd.DataFrame, rows: np.ndarray) -> pd.DataFrame:
         """Compute the features of some rows of a panel, or look them up."""
-        market_data = check_market_data(self.market_data, panel.index)
+        market_data = self._market_data(panel.index)
+
+        def compute() -> pd.DataFrame:
+            source = self._source(self.plan_, panel, rows, market_data)
+            return pd.DataFrame(source.compute(), copy=False)
+
+        key = self._key(panel, rows, market_data)
+        return FEATURE_CACHE.get_or_compute(key, self.cache_size, compute)
+
+    def _market_data(self, index: pd.Index) -> pd.DataFrame | None:
+        """Check the user's market series beside the rows of a panel."""
+        market_data = check_market_data(self.market_data, index)
         names = () if market_data is None else tuple(market_data.columns)
         if names != self.plan_.market_data:
             raise ValueError(
@@ -425,16 +513,19 @@ class SharedFeatureExtractor(TransformerMixin, BaseEstimator):
                 f"{list(names)}, fitted on {list(self.plan_.market_data)}. Fit again."
             )
         if market_data is not None:
-            warn_stale(self.market_data, panel.index[-1])
+            warn_stale(self.market_data, index[-1])
+        return market_data
 
-        def compute() -> pd.DataFrame:
-            values = compute_features(
-                self.plan_, panel, self.functions_, market_data, self.groups_, rows
-            )
-            return pd.DataFrame(values, copy=False)
-
-        key = self._key(panel, rows, market_data)
-        return FEATURE_CACHE.get_or_compute(key, self.cache_size, compute)
+    def _source(
+        self,
+        plan: FeaturePlan,
+        panel: pd.DataFrame,
+        rows: np.ndarray,
+        market_data: pd.DataFrame | None,
+    ) -> FeatureSource:
+        """Gather what the features of some rows of a panel are computed from."""
+        called = call(self.functions_, panel, plan, rows)
+        return FeatureSource(plan, panel, rows, called, market_data, self.groups_)
 
     def _key(
         self, panel: pd.DataFrame, rows: np.ndarray, market_data: pd.DataFrame | None
@@ -455,10 +546,11 @@ class SharedFeatureExtractor(TransformerMixin, BaseEstimator):
 
     def _wrap(self, frame: pd.DataFrame, X: Any) -> Any:
         """Give features the container of the panel."""
-        if not isinstance(X, pd.DataFrame):
+        if not isinstance(X, (pd.DataFrame, CheckedPanel)):
             return np.array(frame.to_numpy())
+        index = X.frame.index if isinstance(X, CheckedPanel) else X.index
         # A view, so that who names the columns does not name those of other frames.
-        frame.index, frame.columns = X.index, self.plan_.index.view()
+        frame.index, frame.columns = index, self.plan_.index.view()
         return frame
 
     def __sklearn_tags__(self) -> Any:

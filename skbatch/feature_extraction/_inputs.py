@@ -33,13 +33,13 @@ Function = Callable[[pd.DataFrame], pd.DataFrame | pd.Series]
 COPY_ON_WRITE = int(pd.__version__.split(".")[0]) >= 3
 
 
-def check_number(value: Any, name: str, unit: str) -> None:
+def check_number(value: Any, name: str, unit: str, least: int = 0) -> None:
     """Raise unless a parameter is a number of rows or bytes."""
     is_number = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
-    if not is_number or value < 0:
+    if not is_number or value < least:
         raise ValueError(
-            f"`{name}` must be a number of {unit}, 0 or more. Got {value!r}. Pass an "
-            "integer."
+            f"`{name}` must be a number of {unit}, {least} or more. Got {value!r}. "
+            "Pass an integer."
         )
 
 
@@ -202,7 +202,7 @@ def warn_stale(market_data: Any, last: Any) -> None:
         f"up to {date_text(end)} for {format_tickers(stale)}, which are used for all "
         "later rows. Set newer ones with `set_params`.",
         PanelWarning,
-        stacklevel=5,
+        stacklevel=6,
     )
 
 

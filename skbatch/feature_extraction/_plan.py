@@ -77,6 +77,24 @@ class FeaturePlan:
         """The longest window of the features."""
         return max((feature.window or 0 for feature in self.features), default=0)
 
+    def part(self, names: Iterable[str]) -> FeaturePlan:
+        """Choose some ticker features by name, without what all tickers share."""
+        chosen = frozenset(names)
+        unknown = sorted(chosen.difference(self.ticker_names))
+        if unknown or not chosen:
+            raise ValueError(
+                "`features` must hold names of ticker features seen in `fit`. Got "
+                f"{format_tickers(unknown) or 'none'}. Correct them, or fit again."
+            )
+        return FeaturePlan(
+            self.tickers,
+            tuple(f for f in self.ticker_features if f.name in chosen),
+            tuple(name for name in self.ticker_functions if name in chosen),
+            (),
+            (),
+            (),
+        )
+
     def columns(
         self, tickers: Sequence[str] | None = None, names: Sequence[str] | None = None
     ) -> np.ndarray:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable
+from copy import copy
 from functools import cached_property
 from typing import Any
 
@@ -17,7 +18,10 @@ from skbatch._kernels.rolling import (
     window_sum,
 )
 
-__all__ = ["Presence", "Rolling"]
+__all__ = ["ALL_ROWS", "Presence", "Rolling", "Rows"]
+
+Rows = slice | np.ndarray
+ALL_ROWS = slice(None)
 
 
 class Presence:
@@ -30,6 +34,8 @@ class Presence:
     ----------
     finite : ndarray of shape (n_dates, ...), dtype bool
         Whether a value is finite.
+    rows : slice or ndarray of int, default=all
+        Rows whose windows are wanted.
 
     Attributes
     ----------
@@ -38,12 +44,20 @@ class Presence:
         are computed for one column, too.
     """
 
-    def __init__(self, finite: np.ndarray) -> None:
+    def __init__(self, finite: np.ndarray, rows: Rows = ALL_ROWS) -> None:
         self.finite = self.distinct = finite
+        self.rows = rows
         if finite.ndim == 2 and (finite == finite[:, :1]).all():
             self.distinct = finite[:, :1]
         self._counts: dict[int, np.ndarray] = {}
         self._known: dict[Hashable, Any] = {}
+
+    @cached_property
+    def everywhere(self) -> Presence:
+        """The same with the windows of all rows."""
+        other = copy(self)
+        other.rows, other._known = ALL_ROWS, {}
+        return other
 
     @property
     def is_common(self) -> bool:
@@ -58,14 +72,15 @@ class Presence:
 
     def expand(self, values: np.ndarray) -> np.ndarray:
         """Repeat one column for all that are alike."""
+        shape = len(values), *self.finite.shape[1:]
         # Arithmetic with a column that numpy has to broadcast takes twice the time.
-        return np.ascontiguousarray(np.broadcast_to(values, self.finite.shape))
+        return np.ascontiguousarray(np.broadcast_to(values, shape))
 
     def count(self, window: int) -> np.ndarray:
         """Count the finite values, for each distinct column."""
         if not self._counts:
-            self._counts = {1: self.distinct.astype(np.float64)}
-        return window_sum(self._counts, window)
+            self._counts[1] = self.distinct.astype(np.float64)
+        return window_sum(self._counts, window)[self.rows]
 
     def enough(self, window: int, at_least: int = 2) -> np.ndarray:
         """Count the finite values, NaN with less than half a window of them."""
@@ -99,7 +114,7 @@ class Presence:
         """Sum the exponential weights of the finite values."""
 
         def compute() -> np.ndarray:
-            return self.expand(decayed_sum(self.distinct * 1.0, decay))
+            return self.expand(decayed_sum(self.distinct * 1.0, decay)[self.rows])
 
         return self.get(("weight", decay), compute)
 
@@ -107,24 +122,39 @@ class Presence:
 class Rolling:
     """Rolling statistics of one series, NaN with less than half a window of values.
 
+    They are computed for the wanted rows only; :attr:`everywhere` has those of all.
+
     Parameters
     ----------
     values : ndarray of shape (n_dates, ...)
         The series in the order of time; values that are not finite are missing.
-    find : callable, default=Presence
-        Gives the presence of finite values.
+    presence : Presence, default=None
+        Which of them are there; None finds out.
+    rows : slice or ndarray of int, default=all
+        Rows whose windows are wanted.
     """
 
     def __init__(
-        self, values: np.ndarray, find: Callable[[np.ndarray], Presence] = Presence
+        self,
+        values: np.ndarray,
+        presence: Presence | None = None,
+        rows: Rows = ALL_ROWS,
     ) -> None:
-        self.presence = find(np.isfinite(values))
+        self.presence = presence or Presence(np.isfinite(values), rows)
+        self.rows = rows
         self._values = self._filled(values, 0.0)
         self._sums: dict[int, dict[int, np.ndarray]] = {}
 
     def _filled(self, values: np.ndarray, missing: float) -> np.ndarray:
         """Replace missing values."""
         return np.where(self.presence.finite, values, missing)
+
+    @cached_property
+    def everywhere(self) -> Rolling:
+        """The same with the windows of all rows."""
+        other = copy(self)
+        other.rows, other.presence = ALL_ROWS, self.presence.everywhere
+        return other
 
     @cached_property
     def _maxima(self) -> dict[int, np.ndarray]:
@@ -136,15 +166,16 @@ class Rolling:
 
     def sum(self, window: int, exponent: int = 1) -> np.ndarray:
         """Sum the finite values, or a power of them; 0 if there is none."""
-        if exponent not in self._sums:
-            self._sums[exponent] = {1: self._power(exponent)}
-        return window_sum(self._sums[exponent], window)
+        return window_sum(self._powers(exponent), window)[self.rows]
 
-    def _power(self, exponent: int) -> np.ndarray:
+    def _powers(self, exponent: int) -> dict[int, np.ndarray]:
         """Multiply out a power, which is much faster than to raise to it."""
-        return (
-            self._values * self.sum(1, exponent - 1) if exponent > 1 else self._values
-        )
+        if exponent not in self._sums:
+            power = self._values
+            if exponent > 1:
+                power = power * self._powers(exponent - 1)[1]
+            self._sums[exponent] = {1: power}
+        return self._sums[exponent]
 
     def mean(self, window: int) -> np.ndarray:
         """Compute the mean of the finite values."""
@@ -168,12 +199,12 @@ class Rolling:
     def maximum(self, window: int) -> np.ndarray:
         """Find the largest finite value."""
         gap = self.presence.gap(window)
-        return window_maximum(self._maxima, window) + gap
+        return window_maximum(self._maxima, window)[self.rows] + gap
 
     def minimum(self, window: int) -> np.ndarray:
         """Find the smallest finite value."""
         gap = self.presence.gap(window)
-        return gap - window_maximum(self._negated_minima, window)
+        return gap - window_maximum(self._negated_minima, window)[self.rows]
 
     def decayed_mean(self, span: int, decay: float) -> np.ndarray:
         """Compute the exponentially weighted mean, the span serving as the window."""
@@ -183,4 +214,4 @@ class Rolling:
 
     def decayed_sum(self, decay: float) -> np.ndarray:
         """Compute the exponentially weighted sum of the finite values."""
-        return decayed_sum(self._values, decay)
+        return decayed_sum(self._values, decay)[self.rows]

@@ -23,13 +23,12 @@ def register_features() -> None:
     """Add to skbatch's catalogue what the peers compute: one function for each."""
     import numpy as np
 
-    from skbatch._kernels.rolling import lag
     from skbatch.feature_extraction._registry import feature
     from skbatch.feature_extraction._series import simple_return
 
     @feature("same lags", also=LAGS)
     def lagged_return(block, window):
-        return lag(block.get(simple_return), window - 1)
+        return block.before(simple_return, window - 1)
 
     @feature("same windows", windows=(2, None))
     def rolling_mean(block, window):

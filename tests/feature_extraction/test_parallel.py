@@ -13,7 +13,7 @@ from skbatch import SharedFeatureExtractor
 from skbatch._kernels import threads as _threads
 from skbatch.feature_extraction import _context
 from skbatch.feature_extraction._context import TickerBlock, Universe
-from skbatch.feature_extraction._engine import compute_features
+from skbatch.feature_extraction._engine import FeatureSource
 from skbatch.panel import panel_fields
 
 WINDOWS = (3, 5, 10, 21, 63)
@@ -90,12 +90,17 @@ def test_the_first_error_of_a_thread_is_raised():
 def test_some_rows_are_those_of_all(make_ohlcv, groups, rows, block_cells):
     panel = make_ohlcv(5, n_dates=150)
     extractor = SharedFeatureExtractor(windows=WINDOWS, groups=groups).fit(panel)
-    numbers = extractor.groups_
-    args = extractor.plan_, panel, {}, None, numbers
-    whole = compute_features(*args)
+    everything = np.arange(len(panel))
+
+    def compute(rows):
+        return FeatureSource(
+            extractor.plan_, panel, rows, {}, None, extractor.groups_
+        ).compute()
+
+    whole = compute(everything)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(_context, "_BLOCK_CELLS", block_cells)
-        part = compute_features(*args, np.array(rows))
+        part = compute(np.array(rows))
     assert part.shape == (len(rows), whole.shape[1])
     np.testing.assert_array_equal(cells(part), cells(whole[rows]))
 

@@ -13,7 +13,7 @@ _NEEDS = ("dates",)
 
 def _dates(universe: Universe) -> pd.DatetimeIndex:
     assert universe.dates is not None
-    return universe.dates
+    return pd.DatetimeIndex(universe.dates[universe.rows])
 
 
 @feature("calendar", scope="market", needs=_NEEDS, lookback=lambda _: 0)
@@ -68,6 +68,7 @@ def days_since_last_row(universe: Universe) -> np.ndarray:
     By the clock of the dates' time zone, so that a weekend on which the clocks change
     is as long as others.
     """
-    dates = _dates(universe).tz_localize(None)
+    assert universe.dates is not None
+    dates = universe.dates.tz_localize(None)
     days = (dates[1:] - dates[:-1]) / pd.Timedelta(days=1)
-    return np.concatenate([[np.nan], days.to_numpy()])
+    return np.concatenate([[np.nan], days.to_numpy()])[universe.rows]

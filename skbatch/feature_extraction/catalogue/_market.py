@@ -23,9 +23,9 @@ from skbatch.feature_extraction.catalogue._trend import sma_gap
 
 
 def _enough(universe: Universe, window: int) -> np.ndarray:
-    """Mark the dates with a market return now, and on half the window's rows."""
+    """Mark the wanted dates with a market return, and on half the window's rows."""
     count = universe.rolling(market_log_return).presence.count(window)
-    now = np.isfinite(universe.get(market_log_return))
+    now = np.isfinite(universe.now(market_log_return))
     return now & (count >= least_count(window, min(window, 2)))
 
 
@@ -58,7 +58,7 @@ def drawdown(universe: Universe, window: int) -> np.ndarray:
 
     .. math:: I_t / \max_{k<w} I_{t-k} - 1, \quad I_t = I_{t-1} (1 + m_t)
     """
-    fall = window_drawdown(universe.get(market_log_return), window)
+    fall = window_drawdown(universe.get(market_log_return), window)[universe.rows]
     return np.where(universe.get(_enough, window), np.expm1(fall), np.nan)
 
 
@@ -75,7 +75,7 @@ def dispersion(universe: Universe, window: int) -> np.ndarray:
     Solnik, B. and Roulet, J. (2000). Dispersion as cross-sectional correlation.
     Financial Analysts Journal, 56(1), 54–61. https://doi.org/10.2469/faj.v56.n1.2330
     """
-    daily = universe.get(_daily_dispersion)
+    daily = universe.now(_daily_dispersion)
     if window == 1:
         return daily
     mean = universe.rolling(_daily_dispersion).mean(window)

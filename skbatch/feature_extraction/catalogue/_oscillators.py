@@ -57,11 +57,11 @@ def macd(block: TickerBlock) -> np.ndarray:
     ----------
     Appel, G. (2005). Technical Analysis: Power Tools for Active Investors. FT Press.
     """
-    return block.get(_macd)
+    return block.now(_macd)
 
 
 def _macd(block: TickerBlock) -> np.ndarray:
-    closes = block.rolling(close)
+    closes = block.rolling(close).everywhere
     fast = closes.decayed_mean(_FAST, _span_decay(_FAST))
     slow = closes.decayed_mean(_SLOW, _span_decay(_SLOW))
     return (fast - slow) / block.close
@@ -83,7 +83,7 @@ def macd_histogram(block: TickerBlock) -> np.ndarray:
     Appel, G. (2005). Technical Analysis: Power Tools for Active Investors. FT Press.
     """
     signal = block.rolling(_macd).decayed_mean(_SIGNAL, _span_decay(_SIGNAL))
-    return block.get(_macd) - signal
+    return block.now(_macd) - signal
 
 
 @feature("oscillators", also=(20,))
@@ -100,4 +100,4 @@ def bollinger(block: TickerBlock, window: int) -> np.ndarray:
     """
     closes = block.rolling(close)
     deviation = np.sqrt(closes.variance(window, ddof=0))
-    return (block.close - closes.mean(window)) / deviation
+    return (block.now(close) - closes.mean(window)) / deviation

@@ -7,13 +7,21 @@ import numpy as np
 from skbatch._kernels.rolling import lag
 from skbatch.feature_extraction._context import TickerBlock
 from skbatch.feature_extraction._registry import feature
-from skbatch.feature_extraction._series import log_close
+from skbatch.feature_extraction._series import close, log_close
 
 _OHLC = ("open", "high", "low", "close")
 
 
 def _log_open(block: TickerBlock) -> np.ndarray:
     return np.log(block.fields["open"])
+
+
+def _overnight(block: TickerBlock) -> np.ndarray:
+    return block.get(_log_open) - lag(block.get(log_close), 1)
+
+
+def _intraday(block: TickerBlock) -> np.ndarray:
+    return block.get(log_close) - block.get(_log_open)
 
 
 def _log_range(block: TickerBlock) -> np.ndarray:
@@ -26,7 +34,7 @@ def overnight_return(block: TickerBlock) -> np.ndarray:
 
     .. math:: \log(O_t / P_{t-1})
     """
-    return block.get(_log_open) - lag(block.get(log_close), 1)
+    return block.now(_overnight)
 
 
 @feature("range", needs=("open", "close"), lookback=lambda _: 0)
@@ -35,7 +43,7 @@ def intraday_return(block: TickerBlock) -> np.ndarray:
 
     .. math:: \log(P_t / O_t)
     """
-    return block.get(log_close) - block.get(_log_open)
+    return block.now(_intraday)
 
 
 @feature("range", windows=(5, 63), needs=("open", "close"))
@@ -50,7 +58,7 @@ def mean_overnight_return(block: TickerBlock, window: int) -> np.ndarray:
     expected returns. Journal of Financial Economics, 134(1), 192–213.
     https://doi.org/10.1016/j.jfineco.2019.03.011
     """
-    return block.rolling(overnight_return).mean(window)
+    return block.rolling(_overnight).mean(window)
 
 
 @feature("range", windows=(5, 63), needs=("open", "close"))
@@ -65,7 +73,7 @@ def mean_intraday_return(block: TickerBlock, window: int) -> np.ndarray:
     expected returns. Journal of Financial Economics, 134(1), 192–213.
     https://doi.org/10.1016/j.jfineco.2019.03.011
     """
-    return block.rolling(intraday_return).mean(window)
+    return block.rolling(_intraday).mean(window)
 
 
 @feature("range", needs=("high", "low", "close"), lookback=lambda _: 0)
@@ -76,8 +84,8 @@ def close_location(block: TickerBlock) -> np.ndarray:
 
     NaN if high and low are equal.
     """
-    low = block.fields["low"]
-    return (block.close - low) / (block.fields["high"] - low)
+    high, low = block.fields["high"][block.rows], block.fields["low"][block.rows]
+    return (block.now(close) - low) / (high - low)
 
 
 @feature("range", windows=(5, 63), needs=("high", "low", "close"))
@@ -93,7 +101,7 @@ def true_range(block: TickerBlock, window: int) -> np.ndarray:
     ----------
     Wilder, J. W. (1978). New Concepts in Technical Trading Systems. Trend Research.
     """
-    return block.rolling(_true_range).mean(window) / block.close
+    return block.rolling(_true_range).mean(window) / block.now(close)
 
 
 def _true_range(block: TickerBlock) -> np.ndarray:
@@ -141,5 +149,5 @@ def garman_klass_volatility(block: TickerBlock, window: int) -> np.ndarray:
 
 
 def _garman_klass(block: TickerBlock) -> np.ndarray:
-    body = block.get(intraday_return) ** 2
+    body = block.get(_intraday) ** 2
     return 0.5 * block.get(_squared_log_range) - (2.0 * np.log(2.0) - 1.0) * body

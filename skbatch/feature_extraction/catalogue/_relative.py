@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from skbatch._kernels.rolling import difference
 from skbatch.feature_extraction._context import TickerBlock
 from skbatch.feature_extraction._registry import feature
 from skbatch.feature_extraction._rolling import Rolling
@@ -21,7 +20,8 @@ def _market(block: TickerBlock) -> Rolling:
     presence = block.rolling(simple_return).presence
     market = block.universe.get(market_return)[:, None]
     return presence.get(
-        _market, lambda: Rolling(np.where(presence.distinct, market, np.nan))
+        _market,
+        lambda: Rolling(np.where(presence.distinct, market, np.nan), rows=block.rows),
     )
 
 
@@ -117,4 +117,4 @@ def relative_strength(block: TickerBlock, window: int) -> np.ndarray:
     """
     market = block.universe.rolling(market_log_return)
     total = market.sum(window) + market.presence.gap(window)
-    return difference(block.get(log_close), window) - total[:, None]
+    return block.change(log_close, window) - total[:, None]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from skbatch._kernels.rolling import difference, lag
 from skbatch.feature_extraction._context import TickerBlock
 from skbatch.feature_extraction._registry import feature
 from skbatch.feature_extraction._series import log_close
@@ -18,7 +17,7 @@ def log_return(block: TickerBlock, window: int) -> np.ndarray:
 
     .. math:: \log(P_t / P_{t-w})
     """
-    return difference(block.get(log_close), window)
+    return block.change(log_close, window)
 
 
 @feature("returns", windows=(3 * _MONTH, None))
@@ -33,4 +32,4 @@ def momentum(block: TickerBlock, window: int) -> np.ndarray:
     Implications for stock market efficiency. The Journal of Finance, 48(1), 65–91.
     https://doi.org/10.1111/j.1540-6261.1993.tb04702.x
     """
-    return lag(difference(block.get(log_close), window - _MONTH), _MONTH)
+    return block.change(log_close, window - _MONTH, until=_MONTH)

@@ -21,7 +21,7 @@ def sma_gap(block: TickerBlock, window: int) -> np.ndarray:
     and the stochastic properties of stock returns. The Journal of Finance, 47(5),
     1731–1764. https://doi.org/10.1111/j.1540-6261.1992.tb04681.x
     """
-    return np.log(block.close / block.rolling(close).mean(window))
+    return np.log(block.now(close) / block.rolling(close).mean(window))
 
 
 @feature("trend", windows=(63, None))
@@ -34,7 +34,7 @@ def channel_position(block: TickerBlock, window: int) -> np.ndarray:
     """
     closes = block.rolling(close)
     lowest = closes.minimum(window)
-    return (block.close - lowest) / (closes.maximum(window) - lowest)
+    return (block.now(close) - lowest) / (closes.maximum(window) - lowest)
 
 
 @feature("trend", windows=(126, None))
@@ -49,4 +49,4 @@ def drawdown(block: TickerBlock, window: int) -> np.ndarray:
     Journal of Finance, 59(5), 2145–2176.
     https://doi.org/10.1111/j.1540-6261.2004.00695.x
     """
-    return block.close / block.rolling(close).maximum(window) - 1.0
+    return block.now(close) / block.rolling(close).maximum(window) - 1.0

@@ -31,7 +31,7 @@ def volume_ratio(block: TickerBlock, window: int) -> np.ndarray:
     premium. The Journal of Finance, 56(3), 877–919.
     https://doi.org/10.1111/0022-1082.00349
     """
-    ratio = block.fields["volume"] / block.rolling(_volume).mean(window)
+    ratio = block.now(_volume) / block.rolling(_volume).mean(window)
     return np.log(ratio)
 
 
