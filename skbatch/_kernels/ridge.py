@@ -171,7 +171,7 @@ def ridge_path(
     if n_inputs <= n_rows:
         equations = [normal_equations(X, Y, mean, deviation)]
         return solved_path(equations, n_rows, alphas)
-    scores = standardise(X, mean, deviation)
+    scores = standardise(X[:], mean, deviation)
     values, vectors = np.linalg.eigh(scores @ scores.T)
     rotated = vectors.T @ Y
     penalty = np.asarray(alphas, dtype=np.float64)[:, None, None] * n_rows

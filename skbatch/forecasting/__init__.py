@@ -1,11 +1,12 @@
 """Forecasters that learn from all tickers together."""
 
 from skbatch.forecasting._base import BaseBatchForecaster, BatchForecasterMixin
-from skbatch.forecasting._conformal import ConformalForecaster, server_of
+from skbatch.forecasting._conformal import ConformalForecaster
 from skbatch.forecasting._fallback import FallbackForecaster
 from skbatch.forecasting._linear import BatchLinearForecaster
 from skbatch.forecasting._mean import HistoricalMeanForecaster
-from skbatch.forecasting._scale import market_return, volatility_features
+from skbatch.forecasting._provenance import Provenance, Reason
+from skbatch.forecasting._return_target import ReturnTarget
 from skbatch.forecasting._uncertainty import PredictionInterval
 from skbatch.forecasting._xgboost import BatchXGBoostForecaster
 
@@ -18,7 +19,7 @@ __all__ = [
     "FallbackForecaster",
     "HistoricalMeanForecaster",
     "PredictionInterval",
-    "market_return",
-    "server_of",
-    "volatility_features",
+    "Provenance",
+    "Reason",
+    "ReturnTarget",
 ]

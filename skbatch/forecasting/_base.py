@@ -14,6 +14,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from skbatch._sklearn import Interval, StrOptions
 from skbatch.exceptions import PanelError
+from skbatch.forecasting._children import defined_here
 from skbatch.forecasting._feature_table import FeatureBlocks, FeatureTable
 from skbatch.forecasting._label_layout import (
     LabelLayout,
@@ -23,7 +24,10 @@ from skbatch.forecasting._label_layout import (
 )
 from skbatch.forecasting._provenance import Provenance, Reason, own_provenance
 
-__all__ = ["BaseBatchForecaster", "BatchForecasterMixin"]
+__all__ = [
+    "BaseBatchForecaster",
+    "BatchForecasterMixin",
+]
 
 
 class BatchForecasterMixin(RegressorMixin):
@@ -206,6 +210,8 @@ class BaseBatchForecaster(
         features = check_features(self, X, reset=True)
         labels, self.layout_ = check_labels(y, features, self.horizon)
         self.horizon_ = self.layout_.horizon
+        if not defined_here(self, "_fit_table"):
+            features = features.load()
         self._fit_table(features, labels, self.layout_)
         return self
 

@@ -25,8 +25,9 @@ from skbatch._kernels.scenarios import (
     rank_bin_shares,
     select_dependence,
 )
-from skbatch.forecasting._scale import LabelScale
-from skbatch.forecasting._tables import FeatureTable, LabelLayout
+from skbatch.forecasting._feature_table import FeatureBlocks, FeatureTable
+from skbatch.forecasting._label_layout import LabelLayout
+from skbatch.forecasting._return_target import LabelScale
 
 __all__ = [
     "N_MOVES",
@@ -65,7 +66,7 @@ class ResidualScale:
     label_scale: LabelScale
     deviation: dict[tuple[int, str], float]
 
-    def matrix(self, features: FeatureTable, layout: LabelLayout) -> np.ndarray:
+    def matrix(self, features: FeatureBlocks, layout: LabelLayout) -> np.ndarray:
         """Spread of each label `(n_dates, n_labels)`; NaN where unknown."""
         names = self.label_scale.features
         if not names:
@@ -80,11 +81,19 @@ class ResidualScale:
                 self.deviation.get(key, typical[key[0]]) for key in label_keys(layout)
             ]
             return np.broadcast_to(known, (features.n_dates, len(known)))
-        scale = replace(self.label_scale, own=features.series_columns(layout.tickers))
-        total = np.zeros((features.n_dates, len(layout.tickers)))
+        spread = np.empty((features.n_dates, len(layout.tickers)))
+        for dates, table in features.tables(features=names):
+            spread[dates] = self._of_table(table, layout)
+        return spread
+
+    def _of_table(self, table: FeatureTable, layout: LabelLayout) -> np.ndarray:
+        """Average the volatilities of a table over their windows."""
+        scale = replace(self.label_scale, tickers=layout.tickers)
+        total = np.zeros((table.n_dates, len(layout.tickers)))
         weights = np.zeros_like(total)
-        for name in names:
-            values = np.log(replace(scale, features=[name]).matrix(features))
+        for name in scale.features:
+            one = replace(scale, features=[name]).matrix(table)
+            values = np.log(one.astype(np.float64))
             finite = np.isfinite(values)
             weight = _window(name)
             total += np.where(finite, weight * values, 0.0)
@@ -198,7 +207,7 @@ def draw_blocks(
         yield part
 
 
-def recent_moves(features: FeatureTable, layout: LabelLayout) -> pd.DataFrame | None:
+def recent_moves(features: FeatureBlocks, layout: LabelLayout) -> pd.DataFrame | None:
     """Give the latest one-row returns of each label's ticker, if features have them.
 
     Labels over many rows overlap, so a tail holds few independent ones; one-row
@@ -208,13 +217,15 @@ def recent_moves(features: FeatureTable, layout: LabelLayout) -> pd.DataFrame | 
     names = [name for name in ONE_ROW_RETURNS if name in features.columns.features]
     if not names or features.index is None or len(set(layout.horizons)) > 1:
         return None
-    own = features.series_columns(layout.tickers)
-    if not own.shape[1]:
+    last = features.rows(max(0, features.n_dates - N_MOVES), features.n_dates)
+    if not last.series_columns(layout.tickers).shape[1]:
         return None
-    columns = own[:, features.columns.features.index(names[0])]
-    rows = features.values[-N_MOVES:]
-    moves = np.where(columns >= 0, rows[:, columns], np.nan)
-    return pd.DataFrame(moves, features.index[-N_MOVES:])
+    parts = []
+    for _, table in last.tables(features=names[:1]):
+        columns = table.series_columns(layout.tickers)
+        columns = columns[:, table.columns.features.index(names[0])]
+        parts.append(np.where(columns >= 0, table.values[:, columns], np.nan))
+    return pd.DataFrame(np.concatenate(parts), last.index)
 
 
 def rank_probabilities(samples: np.ndarray, n_bins: int) -> np.ndarray:

@@ -22,24 +22,25 @@ from skbatch.forecasting._calibration import (
     ResidualScale,
     recent_moves,
 )
-from skbatch.forecasting._decomposition import pooled_parameters
+from skbatch.forecasting._children import as_input, run_model
+from skbatch.forecasting._feature_table import FeatureBlocks
 from skbatch.forecasting._horizons import horizon_parameters
-from skbatch.forecasting._other_tickers import (
-    exchangeable_tickers,
-    forecast_others,
-    has_other_tickers,
-    run_model,
-)
-from skbatch.forecasting._scale import LabelScale
-from skbatch.forecasting._tables import (
-    FeatureTable,
+from skbatch.forecasting._label_layout import (
     LabelLayout,
     check_features,
     check_labels,
 )
+from skbatch.forecasting._other_tickers import (
+    N_ROWS,
+    exchangeable_tickers,
+    forecast_others,
+    has_other_tickers,
+)
+from skbatch.forecasting._provenance import Provenance, forecast_with_provenance
+from skbatch.forecasting._return_target import LabelScale
 from skbatch.forecasting._uncertainty import UncertaintyMixin
 
-__all__ = ["ConformalForecaster", "server_of"]
+__all__ = ["ConformalForecaster"]
 
 MAX_AUTO_TAIL = 504
 
@@ -78,7 +79,7 @@ class ConformalForecaster(
         Whether forecasts come from a copy fitted on all rows. False uses the one
         that was calibrated, and fits only once.
     random_state : int, RandomState or None, default=0
-        Seed of :meth:`sample` and :meth:`predict_rank_proba`.
+        Seed of :meth:`predict_scenarios` and :meth:`predict_rank_proba`.
 
     Attributes
     ----------
@@ -136,7 +137,7 @@ class ConformalForecaster(
     >>> lower, upper = model.predict_interval(X.tail(1), coverage=0.9)
     >>> bool((lower < model.predict(X.tail(1))).all(axis=None))
     True
-    >>> model.sample(X, n_samples=3).shape
+    >>> model.predict_scenarios(X, n_samples=3).shape
     (3, 4)
     """
 
@@ -209,21 +210,29 @@ class ConformalForecaster(
                 if self.refit:
                     # The fit on all rows says the same again.
                     warnings.simplefilter("ignore", SkbatchWarning)
-                model = self._fit_child("calibration", X, y, labels, start, progress)
-            tail = _rows(features, start, stop)
-            forecasts = self._run(model, tail)
-            residuals = labels[start:stop] - forecasts
+                model = self._fit_child(
+                    "calibration", features, y, labels, start, progress
+                )
+            tail = features.rows(start, stop)
+            residuals = labels[start:stop] - run_model(model, tail, self.layout_)
             self.scale_.learn(residuals, self.layout_)
             scores = residuals / self.scale_.matrix(tail, self.layout_)
             moves = recent_moves(features, self.layout_)
             self._calibrate(scores, tail.index, moves)
             if self.refit:
-                model = self._fit_child("all rows", X, y, labels, len(labels), progress)
+                model = self._fit_child(
+                    "all rows", features, y, labels, len(labels), progress
+                )
         self.estimator_ = model
         self.exchangeable_ = exchangeable_tickers(
-            model, features, self._names(), self.layout_
+            model, features.last(N_ROWS), self.layout_
         )
         return self
+
+    @property
+    def splits_by_ticker(self) -> bool:
+        """Whether tickers may be fitted in batches, with models of their own."""
+        return getattr(self.estimator, "splits_by_ticker", True)
 
     def update(self, X: Any, y: Any) -> ConformalForecaster:
         """Calibrate anew with dates that have passed since, without fitting again.
@@ -267,8 +276,9 @@ class ConformalForecaster(
         horizon: Any = self.horizon_ if isinstance(self.horizon_, int) else "auto"
         labels, _ = check_labels(y, features, horizon)
         known = np.flatnonzero(np.isfinite(labels).any(axis=1))
-        tail = _rows(features, 0, known[-1] + 1)
-        residuals = labels[: tail.n_dates] - self._run(self.estimator_, tail)
+        tail = features.rows(0, known[-1] + 1)
+        forecasts = run_model(self.estimator_, tail, self.layout_)
+        residuals = labels[: tail.n_dates] - forecasts
         scores = residuals / self.scale_.matrix(tail, self.layout_)
         size = len(self.calibration_.scores)
         scores = np.concatenate([self.calibration_.scores, scores])[-size:]
@@ -299,6 +309,25 @@ class ConformalForecaster(
         forecasts, features, layout = self._forecast(X)
         return layout.wrap(forecasts, features.index)
 
+    def predict_with_provenance(self, X: Any) -> tuple[Any, Provenance]:
+        """Forecast, and record where each forecast comes from.
+
+        Parameters
+        ----------
+        X : DataFrame or array-like of shape (n_dates, n_columns)
+            Feature frame with the columns seen in `fit`.
+
+        Returns
+        -------
+        forecasts : DataFrame, Series or ndarray, as `y` was
+            As from :meth:`predict`.
+        provenance : Provenance
+            The model behind each of them, and why the models before do not serve.
+        """
+        check_is_fitted(self)
+        features = check_features(self, X, reset=False)
+        return forecast_with_provenance(self.estimator_, features, self.layout_)
+
     def _tail(self, labels: np.ndarray) -> tuple[int, int]:
         """Find the first row of the calibration tail, and the one after its last."""
         known = np.flatnonzero(np.isfinite(labels).any(axis=1))
@@ -320,7 +349,7 @@ class ConformalForecaster(
     def _fit_child(
         self,
         name: str,
-        X: Any,
+        features: FeatureBlocks,
         y: Any,
         labels: np.ndarray,
         stop: int,
@@ -332,9 +361,6 @@ class ConformalForecaster(
             given = horizon_parameters(model)
             resolved = {key: self.horizon_ for key in given if given[key] == "auto"}
             model.set_params(**resolved)
-        if stop < len(labels):
-            # It has seen the returns that it would be judged by.
-            model.set_params(**dict.fromkeys(pooled_parameters(model)))
         # The forecaster may be anyone's: it never sees a label that ends later.
         known = labels[:stop].copy()
         for column, horizon in enumerate(self.layout_.horizons):
@@ -343,9 +369,10 @@ class ConformalForecaster(
         target = self.layout_.wrap(known, index)
         if isinstance(y, pd.DataFrame | pd.Series):
             target.attrs = dict(y.attrs)
-        rows = X.iloc[:stop] if isinstance(X, pd.DataFrame) else np.asarray(X)[:stop]
+        whole = stop == features.n_dates
+        rows = features if whole else features.rows(0, stop)
         with progress.estimator_task(f"fit on {name}", model):
-            return model.fit(rows, target)
+            return model.fit(as_input(model, rows), target)
 
     def _calibrate(
         self, scores: np.ndarray, index: pd.Index | None, moves: pd.DataFrame | None
@@ -362,16 +389,7 @@ class ConformalForecaster(
         self.calibration_ = Calibration(scores, self.layout_, step, moves)
         self.calibration_index_ = index
 
-    def _names(self) -> Any:
-        return getattr(self, "feature_names_in_", None)
-
-    def _run(self, model: Any, features: FeatureTable) -> np.ndarray:
-        """Forecast with a model, `(n_dates, n_labels)`."""
-        return run_model(
-            model, features.values, features.index, self._names(), self.layout_
-        )
-
-    def _forecast(self, X: Any) -> tuple[np.ndarray, FeatureTable, LabelLayout]:
+    def _forecast(self, X: Any) -> tuple[np.ndarray, FeatureBlocks, LabelLayout]:
         """Forecast the tickers of `X`, whether or not they were seen in fit."""
         check_is_fitted(self)
         if has_other_tickers(X, self.panel_columns_):
@@ -383,28 +401,5 @@ class ConformalForecaster(
                 self.exchangeable_,
             )
         features = check_features(self, X, reset=False)
-        return self._run(self.estimator_, features), features, self.layout_
-
-
-def server_of(forecaster: Any) -> Any:
-    """Look through forecasters that only add uncertainty, to the one that forecasts.
-
-    Parameters
-    ----------
-    forecaster : estimator
-        A fitted forecaster.
-
-    Returns
-    -------
-    estimator
-        What a :class:`ConformalForecaster` wraps, fitted; any other itself.
-    """
-    while isinstance(forecaster, ConformalForecaster):
-        forecaster = forecaster.estimator_
-    return forecaster
-
-
-def _rows(features: FeatureTable, start: int, stop: int) -> FeatureTable:
-    """Give some rows of a feature table."""
-    index = None if features.index is None else features.index[start:stop]
-    return FeatureTable(features.values[start:stop], features.columns, index)
+        forecasts = run_model(self.estimator_, features, self.layout_)
+        return forecasts, features, self.layout_

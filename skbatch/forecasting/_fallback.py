@@ -18,14 +18,17 @@ from skbatch._progress import Progress
 from skbatch._sklearn import HasMethods, Interval
 from skbatch.exceptions import FallbackWarning, ModelFitError
 from skbatch.forecasting._base import BatchForecasterMixin
+from skbatch.forecasting._children import as_input, run_model
+from skbatch.forecasting._feature_table import FeatureBlocks, FeatureTable
 from skbatch.forecasting._horizons import horizon_parameters
+from skbatch.forecasting._label_layout import check_features, check_labels
 from skbatch.forecasting._linear import BatchLinearForecaster
 from skbatch.forecasting._mean import HistoricalMeanForecaster
-from skbatch.forecasting._tables import FeatureTable, check_features, check_labels
+from skbatch.forecasting._provenance import NO_MODEL, Provenance, Reason
 
 __all__ = ["FallbackForecaster"]
 
-NO_MODEL = "none"
+ROLES = ("primary", "fallback", "mean")
 
 
 class FallbackForecaster(
@@ -55,8 +58,8 @@ class FallbackForecaster(
         Which model serves each ticker at the last date of `fit`, indexed by ticker
         ((horizon, ticker) for several horizons). Column ``model`` is the class name of
         the primary, fallback or mean forecaster, or ``"none"``; ``reason`` is empty
-        for the primary and says otherwise why the models before it could not serve.
-        For other dates see :meth:`predict_provenance`.
+        for the primary and otherwise states why the models before it could not serve.
+        For other dates see :meth:`predict_with_provenance`.
     estimator_, fallback_, mean_ : estimator or None
         The fitted forecasters; None for one whose fit failed.
     failures_ : dict
@@ -149,11 +152,17 @@ class FallbackForecaster(
         }
         with Progress(self, n_tasks=len(models)) as progress:
             self.estimator_, self.fallback_, self.mean_ = (
-                self._fit_one(role, model, X, self._record(target, y), progress)
+                self._fit_one(role, model, features, self._record(target, y), progress)
                 for role, (model, target) in models.items()
             )
-        self.provenance_ = self._provenance_at_end(X, features)
+        self.provenance_ = self._serve(features.last())[1].at()
+        self._warn()
         return self
+
+    @property
+    def splits_by_ticker(self) -> bool:
+        """Whether tickers may be fitted in batches, with models of their own."""
+        return getattr(self.estimator, "splits_by_ticker", True)
 
     def predict(self, X: Any) -> Any:
         """Forecast every ticker at every date, each with the best model that can.
@@ -170,23 +179,8 @@ class FallbackForecaster(
         """
         return self.predict_with_provenance(X)[0]
 
-    def predict_provenance(self, X: Any) -> Any:
-        """Name the model that serves each ticker at each date of `X`.
-
-        Parameters
-        ----------
-        X : DataFrame or array-like of shape (n_dates, n_columns)
-            Feature frame with the columns seen in `fit`.
-
-        Returns
-        -------
-        DataFrame, Series or ndarray of str, as `y` was
-            Class name of the forecaster, or ``"none"`` where the forecast is NaN.
-        """
-        return self.predict_with_provenance(X)[1]
-
-    def predict_with_provenance(self, X: Any) -> tuple[Any, Any]:
-        """Forecast, and name the model behind each forecast, in one go.
+    def predict_with_provenance(self, X: Any) -> tuple[Any, Provenance]:
+        """Forecast, and record where each forecast comes from.
 
         Parameters
         ----------
@@ -197,18 +191,16 @@ class FallbackForecaster(
         -------
         forecasts : DataFrame, Series or ndarray, as `y` was
             As from :meth:`predict`.
-        provenance : DataFrame, Series or ndarray of str, as `y` was
-            As from :meth:`predict_provenance`.
+        provenance : Provenance
+            The model behind each of them, and why the models before do not serve.
         """
         check_is_fitted(self)
         features = check_features(self, X, reset=False)
-        forecasts, server = self._serve(X, features)
-        names = np.array([*self._names(), NO_MODEL], dtype=object)
-        wrap, index = self.layout_.wrap, features.index
-        return wrap(forecasts, index), wrap(names[server], index)
+        forecasts, provenance = self._serve(features)
+        return self.layout_.wrap(forecasts, features.index), provenance
 
     def _fit_one(
-        self, role: str, model: Any, X: Any, y: Any, progress: Progress
+        self, role: str, model: Any, features: FeatureBlocks, y: Any, progress: Progress
     ) -> Any:
         """Fit one forecaster; a declared failure is recorded and gives None."""
         model = clone(model)
@@ -218,7 +210,7 @@ class FallbackForecaster(
             model.set_params(**resolved)
         with progress.estimator_task(f"fit {role}", model):
             try:
-                return model.fit(X, y)
+                return model.fit(as_input(model, features), y)
             except ModelFitError as error:
                 self.failures_[role] = f"{type(error).__name__}: {error}"
                 return None
@@ -257,79 +249,74 @@ class FallbackForecaster(
         mean = "HistoricalMeanForecaster"
         return [*names, mean if mean not in names else f"{mean} (last resort)"]
 
-    def _serve(self, X: Any, features: FeatureTable) -> tuple[np.ndarray, np.ndarray]:
-        """Forecast with each model what the ones before it left open.
-
-        Returns the forecasts, and the number of the model behind each of them
-        (3 where there is none), both `(n_dates, n_labels)`.
-        """
+    def _serve(self, features: FeatureBlocks) -> tuple[np.ndarray, Provenance]:
+        """Forecast with each model what the ones before it left open."""
         shape = (features.n_dates, len(self.layout_.tickers))
-        forecasts = np.full(shape, np.nan)
-        server = np.full(shape, 3)
-        for number, model in enumerate((self.estimator_, self.fallback_, self.mean_)):
+        forecasts, served_by = np.full(shape, np.nan), np.full(shape, len(ROLES))
+        observed = np.ones(shape, dtype=bool)
+        for dates, table in features.tables():
+            own = table.series_columns(self.layout_.tickers)
+            if own.shape[1]:
+                observed[dates] = table.observed_here(own)
+            values, numbers = self._serve_table(table)
+            forecasts[dates], served_by[dates] = values, numbers
+        # 0 is no reason, 1 an unobserved ticker; each label has one more per model.
+        numbers = 2 + (served_by - 1) + len(ROLES) * np.arange(shape[1])
+        numbers = np.where(observed, numbers, 1)
+        reasons: list[tuple[Reason, ...]] = [(), (Reason("unobserved"),)]
+        for label in range(shape[1]):
+            why = [self._reason(label, place) for place in range(len(ROLES))]
+            reasons += [tuple(why[: place + 1]) for place in range(len(ROLES))]
+        return forecasts, Provenance(
+            (*self._names(), NO_MODEL),
+            served_by,
+            tuple(reasons),
+            np.where(served_by == 0, 0, numbers),
+            self.layout_,
+            features.index,
+        )
+
+    def _serve_table(self, table: FeatureTable) -> tuple[np.ndarray, np.ndarray]:
+        """Forecast a table, and find the place of the model behind each forecast."""
+        shape = (table.n_dates, len(self.layout_.tickers))
+        forecasts, served_by = np.full(shape, np.nan), np.full(shape, len(ROLES))
+        for place, model in enumerate((self.estimator_, self.fallback_, self.mean_)):
             open_cells = ~np.isfinite(forecasts)
-            if number == 0:
+            if place == 0:
                 open_cells &= self.n_known_ >= self.min_labels
             if model is None or not open_cells.any():
                 continue
-            values = model.predict(X)
-            if isinstance(values, pd.DataFrame) and self.layout_.kind == "frame":
-                values = values[self.layout_.columns]
-            values = np.asarray(values, dtype=np.float64).reshape(shape)
+            values = run_model(model, table, self.layout_)
             taken = open_cells & np.isfinite(values)
             forecasts[taken] = values[taken]
-            server[taken] = number
-        return forecasts, server
+            served_by[taken] = place
+        return forecasts, served_by
 
-    def _provenance_at_end(self, X: Any, features: FeatureTable) -> pd.DataFrame:
-        """Tabulate who serves each ticker at the last date, and warn once."""
-        last = X.iloc[[-1]] if isinstance(X, pd.DataFrame) else np.asarray(X)[-1:]
-        at_end = FeatureTable(features.values[-1:], features.columns, None)
-        server = self._serve(last, at_end)[1][0]
-        own = at_end.series_columns(self.layout_.tickers)
-        observed = at_end.observed(own)[0] if own.shape[1] else np.ones(len(own), bool)
-        names = [*self._names(), NO_MODEL]
-        rows = [
-            (names[number], self._reason(label, number, bool(observed[label])))
-            for label, number in enumerate(server)
-        ]
-        index = self.layout_.columns
-        if index is None or self.layout_.kind == "series":
-            index = pd.Index(self.layout_.names)
-        index = index.rename("ticker") if index.nlevels == 1 else index
-        table = pd.DataFrame(rows, index=index, columns=["model", "reason"])
-        tickers = table.index.get_level_values(-1)
-        others = tickers[server > 0].unique()
+    def _reason(self, label: int, place: int) -> Reason:
+        """Find why a model does not serve a label."""
+        role, name = ROLES[place], self.layout_.keys[label]
+        model = (self.estimator_, self.fallback_, self.mean_)[place]
+        error = self.failures_.get(role, getattr(model, "failures_", {}).get(name))
+        if error is not None:
+            return Reason("fit_failed", role, (("error", error),))
+        n_known = int(self.n_known_[label])
+        needed = self.min_labels if place == 0 else getattr(model, "min_labels", 0)
+        if (place == 0 and n_known < needed) or role == "mean":
+            return Reason(
+                "few_labels", role, (("n_labels", n_known), ("needed", needed))
+            )
+        return Reason("not_finite", role)
+
+    def _warn(self) -> None:
+        """Warn once of tickers that the primary model does not serve."""
+        primary = self._names()[0]
+        tickers = self.provenance_.index.get_level_values(-1)
+        others = tickers[self.provenance_["model"] != primary].unique()
         if len(others):
             warnings.warn(
                 f"{len(others)} of {tickers.nunique()} tickers are not served by "
-                f"{names[0]}: {format_tickers(others)}. See provenance_ for reasons.",
+                f"{primary}: {format_tickers(others)}. See provenance_ for reasons.",
                 FallbackWarning,
                 # The caller of `fit`, above fit itself and sklearn's decorator.
                 stacklevel=4,
             )
-        return table
-
-    def _reason(self, label: int, server: int, observed: bool) -> str:
-        """Say why the models before `server` do not serve a label."""
-        if server == 0:
-            return ""
-        if not observed:
-            return "no finite feature of its own at the last date"
-        name = self.layout_.keys[label]
-        reasons = []
-        for number, role in enumerate(("primary", "fallback", "mean")[:server]):
-            model = (self.estimator_, self.fallback_, self.mean_)[number]
-            failures = getattr(model, "failures_", {})
-            if role in self.failures_:
-                reason = f"fit failed ({self.failures_[role]})"
-            elif name in failures:
-                reason = f"fit failed ({failures[name]})"
-            elif number == 0 and self.n_known_[label] < self.min_labels:
-                reason = f"{self.n_known_[label]} labels, needs {self.min_labels}"
-            elif role == "mean":
-                reason = f"{self.n_known_[label]} labels, needs {model.min_labels}"
-            else:
-                reason = "forecast not finite"
-            reasons.append(f"{role}: {reason}")
-        return "; ".join(reasons)

@@ -9,7 +9,7 @@ import pandas as pd
 
 from skbatch._kernels.scenarios import Dependence, dependence
 from skbatch.forecasting._calibration import Calibration, draw_blocks
-from skbatch.forecasting._tables import LabelLayout
+from skbatch.forecasting._label_layout import LabelLayout
 from skbatch.forecasting._uncertainty import (
     UncertaintyMixin,
     check_n_samples,
@@ -40,13 +40,13 @@ class JointScenarios:
 
     Each forecaster gives the spread of its own tickers; how all of them depend on each
     other is told from the recent returns of all. With one forecaster, the scenarios
-    are those of its method `sample`.
+    are those of its method `predict_scenarios`.
     """
 
     def __init__(self) -> None:
         self.parts: list[_Part] = []
 
-    def add(self, forecaster: UncertaintyMixin, X: pd.DataFrame) -> None:
+    def add(self, forecaster: UncertaintyMixin, X: Any) -> None:
         """Take the forecast of a calibrated forecaster at the last date of `X`.
 
         Parameters

@@ -12,11 +12,9 @@ import numpy as np
 from skbatch._kernels.ridge import (
     linear_forecast,
     moments,
-    normal_equations,
     part_moments,
     path_errors,
     ridge_path,
-    solved_path,
 )
 from skbatch._sklearn import DefaultPartsMixin, Interval, StrOptions
 from skbatch.exceptions import ModelFitError
@@ -130,9 +128,7 @@ class BatchLinearForecaster(DefaultPartsMixin, BaseBatchForecaster):
     def _fit_table(
         self, features: FeatureBlocks, labels: np.ndarray, layout: LabelLayout
     ) -> None:
-        self.model_ = fit_panel_model(
-            self, features, labels, layout, self._fit_model
-        )
+        self.model_ = fit_panel_model(self, features, labels, layout, self._fit_model)
         self.failures_ = self.model_.failures
 
     def _predict_table(self, features: FeatureTable) -> np.ndarray:
@@ -158,9 +154,7 @@ class BatchLinearForecaster(DefaultPartsMixin, BaseBatchForecaster):
         errors = np.zeros(len(alphas))
         if len(alphas) > 1 and validation is not None:
             actual = validation.y.reshape(len(validation.y), -1)
-            errors = path_errors(
-                with_gaps(validation.X), actual, mean, deviation, path
-            )
+            errors = path_errors(with_gaps(validation.X), actual, mean, deviation, path)
         # What serves no ticker leaves the choice as it is without a tail.
         serves = np.isfinite(errors).all()
         best = int(np.argmin(errors if serves else np.abs(alphas - 1.0)))

@@ -10,10 +10,12 @@ import pandas as pd
 
 from skbatch._messages import format_tickers
 from skbatch.exceptions import PanelError
-from skbatch.forecasting._tables import FeatureTable, LabelLayout
+from skbatch.forecasting._children import run_model
+from skbatch.forecasting._feature_table import FeatureTable
+from skbatch.forecasting._label_layout import LabelLayout
 from skbatch.panel import PanelColumns, join_column
 
-__all__ = ["exchangeable_tickers", "forecast_others", "has_other_tickers", "run_model"]
+__all__ = ["N_ROWS", "exchangeable_tickers", "forecast_others", "has_other_tickers"]
 
 # Rows on which it is seen whether a model tells tickers apart.
 N_ROWS = 5
@@ -43,38 +45,8 @@ def has_other_tickers(X: Any, fitted: PanelColumns) -> bool:
     return bool(columns.tickers) and set(columns.tickers) != set(fitted.tickers)
 
 
-def run_model(
-    model: Any, values: np.ndarray, index: Any, names: Any, layout: LabelLayout
-) -> np.ndarray:
-    """Forecast features that are given as an array, in the order of the layout.
-
-    Parameters
-    ----------
-    model : estimator
-        A fitted batch forecaster.
-    values : ndarray of shape (n_dates, n_columns)
-        Features.
-    index : pandas.Index or None
-        Dates.
-    names : sequence of str or None
-        Names of the columns, if the model was fitted with names.
-    layout : LabelLayout
-        Of the labels.
-
-    Returns
-    -------
-    ndarray of shape (n_dates, n_labels)
-        Forecasts.
-    """
-    X = values if names is None else pd.DataFrame(values, index, names)
-    forecasts = model.predict(X)
-    if isinstance(forecasts, pd.DataFrame) and layout.kind == "frame":
-        forecasts = forecasts[layout.columns]
-    return np.asarray(forecasts, dtype=np.float64).reshape(len(values), -1)
-
-
 def exchangeable_tickers(
-    model: Any, features: FeatureTable, names: Any, layout: LabelLayout
+    model: Any, features: FeatureTable, layout: LabelLayout
 ) -> np.ndarray:
     """Find the tickers whose forecasts go by their features, not by their names.
 
@@ -88,8 +60,6 @@ def exchangeable_tickers(
         A fitted batch forecaster.
     features : FeatureTable
         Some rows of features.
-    names : sequence of str or None
-        Names of the columns.
     layout : LabelLayout
         Of the labels.
 
@@ -100,16 +70,18 @@ def exchangeable_tickers(
     """
     tickers = list(dict.fromkeys(layout.tickers))
     positions = features.series_columns(tickers)
-    if names is None or len(tickers) < 2 or not positions.shape[1]:
+    if features.names is None or len(tickers) < 2 or not positions.shape[1]:
         return np.array([], dtype=object)
-    values = features.values[-N_ROWS:]
+    values = features.values
     shifted = np.roll(positions, -1, axis=0)
     both = (positions >= 0) & (shifted >= 0)
     moved = values.copy()
     moved[:, positions[positions >= 0]] = np.nan
     moved[:, positions[both]] = values[:, shifted[both]]
-    index = None if features.index is None else features.index[-N_ROWS:]
-    before, after = (run_model(model, v, index, names, layout) for v in (values, moved))
+    before, after = (
+        run_model(model, table, layout)
+        for table in (features, replace(features, values=moved))
+    )
     alike = np.ones(len(tickers), dtype=bool)
     for horizon in set(layout.horizons):
         found = {
@@ -183,12 +155,10 @@ def forecast_others(
         ]
     number = {ticker: n for n, ticker in enumerate(tickers)}
     for places in rounds:
-        values, names = _in_places(features, fitted, places)
-        table = run_model(model, values, X.index, names, layout)
+        table = run_model(model, _in_places(features, fitted, places), layout)
         if places is not seen:
             moved = _moved(places, free)
-            values, names = _in_places(features, fitted, moved)
-            again = run_model(model, values, X.index, names, layout)
+            again = run_model(model, _in_places(features, fitted, moved), layout)
             table = _where_alike(table, again, places, moved, own)
         for ticker, place in places.items():
             for row, horizon in enumerate(horizons):
@@ -256,7 +226,7 @@ def _check_columns(columns: PanelColumns, fitted: PanelColumns) -> None:
 
 def _in_places(
     features: FeatureTable, fitted: PanelColumns, places: dict[str, str]
-) -> tuple[np.ndarray, list[str]]:
+) -> FeatureTable:
     """Lay tickers' features into the columns of fitted tickers; the rest is NaN."""
     order = np.argsort(
         np.concatenate(
@@ -289,7 +259,7 @@ def _in_places(
         source = np.where(have >= 0, columns.positions[given[ticker]][have], -1)
         use = (target >= 0) & (source >= 0)
         values[:, target[use]] = features.values[:, source[use]]
-    return values, names
+    return FeatureTable(values, fitted, features.index, np.array(names, dtype=object))
 
 
 def _layout_of(

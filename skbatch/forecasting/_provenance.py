@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 
+from skbatch.forecasting._children import as_input, run_model
+from skbatch.forecasting._feature_table import FeatureBlocks
 from skbatch.forecasting._label_layout import LabelLayout
 
 __all__ = ["NO_MODEL", "Provenance", "Reason", "own_provenance"]
@@ -85,7 +87,7 @@ class Provenance:
 
     @property
     def reason(self) -> pd.DataFrame | pd.Series | np.ndarray:
-        """Reasons in words, in the container of the labels; empty for the first model."""
+        """Reasons as text, in the container of the labels; empty if there is none."""
         return self.layout.wrap(self._texts()[self.reason_number], self.index)
 
     def at(self, row: int = -1) -> pd.DataFrame:
@@ -149,3 +151,24 @@ def own_provenance(
         layout,
         index,
     )
+
+
+def forecast_with_provenance(
+    model: Any, features: FeatureBlocks, layout: LabelLayout
+) -> tuple[Any, Provenance]:
+    """Forecast with any fitted model, and record where each forecast comes from."""
+    if hasattr(model, "predict_with_provenance"):
+        return model.predict_with_provenance(as_input(model, features))
+    forecasts = run_model(model, features, layout)
+    observed = np.ones(forecasts.shape, dtype=bool)
+    if features.series_columns(layout.tickers).shape[1]:
+        observed = features.observed(layout.tickers)
+    provenance = own_provenance(
+        type(model).__name__,
+        forecasts,
+        observed,
+        [None] * forecasts.shape[1],
+        layout,
+        features.index,
+    )
+    return layout.wrap(forecasts, features.index), provenance

@@ -497,7 +497,9 @@ def split_tail(
 
 def _common(labels: np.ndarray, columns: np.ndarray, min_tickers: int) -> np.ndarray:
     """Average the labels of each date, block by block."""
-    parts = [common_return(labels[rows][:, columns], min_tickers) for rows in _blocks(labels)]
+    parts = [
+        common_return(labels[rows][:, columns], min_tickers) for rows in _blocks(labels)
+    ]
     return np.concatenate(parts)
 
 

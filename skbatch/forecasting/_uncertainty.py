@@ -17,7 +17,8 @@ from skbatch.forecasting._calibration import (
     ResidualScale,
     rank_probabilities,
 )
-from skbatch.forecasting._tables import FeatureTable, LabelLayout
+from skbatch.forecasting._feature_table import FeatureBlocks
+from skbatch.forecasting._label_layout import LabelLayout
 
 __all__ = [
     "PredictionInterval",
@@ -50,7 +51,7 @@ class UncertaintyMixin:
     random_state: Any
 
     @abstractmethod
-    def _forecast(self, X: Any) -> tuple[np.ndarray, FeatureTable, LabelLayout]:
+    def _forecast(self, X: Any) -> tuple[np.ndarray, FeatureBlocks, LabelLayout]:
         """Forecast the tickers of `X`, `(n_dates, n_labels)`."""
 
     def predict_interval(self, X: Any, coverage: float = 0.9) -> PredictionInterval:
@@ -118,7 +119,9 @@ class UncertaintyMixin:
             dict(zip(levels, tables, strict=True)), axis=1, names=["quantile"]
         )
 
-    def sample(self, X: Any, n_samples: int = 1000, random_state: Any = None) -> Any:
+    def predict_scenarios(
+        self, X: Any, n_samples: int = 1000, random_state: Any = None
+    ) -> Any:
         """Draw joint scenarios of the returns that follow the last date of `X`.
 
         Scenarios are the forecast plus residuals, which have the pooled distribution
@@ -160,8 +163,8 @@ class UncertaintyMixin:
     ) -> pd.DataFrame:
         """Give each ticker's chances to end in each quantile of the cross-section.
 
-        They are four parts frequencies in scenarios of :meth:`sample` and one part
-        equal chances, as volatilities and correlations are known with error.
+        They are four parts frequencies in scenarios of :meth:`predict_scenarios` and
+        one part equal chances, as volatilities and correlations are known with error.
 
         Parameters
         ----------
@@ -189,18 +192,21 @@ class UncertaintyMixin:
 
     def _forecast_last(self, X: Any) -> tuple[np.ndarray, np.ndarray, LabelLayout]:
         """Forecast and unit of the scores of each label `(1, n_labels)`."""
-        if len(X) == 0:
+        if not isinstance(X, FeatureBlocks) and len(X) == 0:
             raise PanelError(
                 "X must have a row, the date to forecast from. Got none. Pass at least "
                 "the last date."
             )
-        last = X.iloc[[-1]] if isinstance(X, pd.DataFrame) else np.asarray(X)[-1:]
+        if isinstance(X, FeatureBlocks):
+            last = X.last()
+        else:
+            last = X.iloc[[-1]] if isinstance(X, pd.DataFrame) else np.asarray(X)[-1:]
         forecasts, features, layout = self._forecast(last)
         return forecasts, self.scale_.matrix(features, layout), layout
 
     def _quantiles(
         self, X: Any, levels: np.ndarray
-    ) -> tuple[np.ndarray, FeatureTable, LabelLayout]:
+    ) -> tuple[np.ndarray, FeatureBlocks, LabelLayout]:
         """Quantiles of returns `(n_levels, n_dates, n_labels)`."""
         forecasts, features, layout = self._forecast(X)
         scale = self.scale_.matrix(features, layout)

@@ -267,7 +267,7 @@ class BatchXGBoostForecaster(DefaultPartsMixin, BaseBatchForecaster):
         return xgb.QuantileDMatrix(slices, ref=reference, **options)
 
     def _booster_params(self, n_rows: int, n_outputs: int = 0) -> dict[str, Any]:
-        """Choose the parameters of XGBoost for so many rows, and outputs of a vector."""
+        """Choose the parameters of XGBoost for so many rows and outputs."""
         weight = self.min_child_weight
         if weight == "auto":
             weight = float(np.clip(n_rows / 1000, 1, 100))
