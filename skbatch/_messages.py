@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
+import textwrap
 from collections.abc import Iterable
 from typing import Any
 
-__all__ = ["count", "date_text", "format_tickers"]
+__all__ = ["count", "date_text", "describe_error", "format_tickers"]
 
 
 def count(number: float, noun: str = "ticker") -> str:
@@ -24,3 +26,14 @@ def format_tickers(tickers: Iterable[object], limit: int = 5) -> str:
     names = [str(ticker) for ticker in tickers]
     shown = ", ".join(names[:limit])
     return shown if len(names) <= limit else f"{shown} and {len(names) - limit} more"
+
+
+def describe_error(error: BaseException) -> str:
+    """Write the class and message of an error in one line."""
+    # A dead worker's message goes on for paragraphs.
+    message = textwrap.shorten(str(error), 300, placeholder=" …")
+    name = type(error).__name__
+    message = re.sub(r"^ModelFitError: (?=\w+: )", "", message)
+    if name == "ModelFitError" and re.match(r"\w+(Error|Exception): ", message):
+        return message
+    return f"{name}: {message}" if message else name

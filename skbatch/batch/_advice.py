@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from skbatch.batch._usage import format_bytes
-from skbatch.forecasting._tasks import thinning
+from skbatch.forecasting.engine import thinning
 
 __all__ = ["Record", "Run", "advise"]
 

@@ -17,10 +17,10 @@ from typing import Any
 
 import joblib
 
+from skbatch._messages import describe_error
 from skbatch._version import __version__
-from skbatch.batch._errors import describe
+from skbatch.batch._batch_task import Event, Outcome, Task
 from skbatch.batch._manager import Batch
-from skbatch.batch._tasks import Event, Outcome, Task
 from skbatch.exceptions import BatchWarning, CheckpointError
 
 __all__ = ["ROWS", "Checkpoint"]
@@ -108,12 +108,12 @@ class Checkpoint:
         self.failed = True
         warnings.warn(
             "`checkpoint_dir` must be writable. Got "
-            f"{describe(error)}, so this run goes on without checkpoints. Make room "
+            f"{describe_error(error)}, so this run goes on without checkpoints. Make room "
             "there before the next one.",
             BatchWarning,
             stacklevel=2,
         )
-        return Event(name, "no checkpoint", (), describe(error))
+        return Event(name, "no checkpoint", (), describe_error(error))
 
     def _load(self, path: Path) -> Any:
         """Read a file, None if it is not there or damaged."""

@@ -15,10 +15,10 @@ from sklearn.base import clone
 from sklearn.pipeline import make_pipeline
 
 from skbatch._kernels.scores import finite_mean
-from skbatch._messages import format_tickers
-from skbatch.batch._errors import FAILURES, describe
+from skbatch._messages import describe_error, format_tickers
+from skbatch.batch._errors import FAILURES
+from skbatch.batch._presets import default_features, default_forecaster
 from skbatch.batch._usage import Usage, format_bytes, measure
-from skbatch.batch.config._presets import default_features, default_forecaster
 from skbatch.exceptions import SkbatchWarning
 from skbatch.metrics import out_of_sample_r2, rank_information_coefficient
 from skbatch.metrics._tables import align
@@ -226,7 +226,7 @@ class _Ways:
                 forecast = self._forecast(own, own_labels)
             except (*FAILURES, ValueError) as error:
                 # The batch ran with the same settings: what fails here is the ticker.
-                self.failures[ticker] = describe(error)
+                self.failures[ticker] = describe_error(error)
             else:
                 forecasts[forecast.columns] = forecast
         return forecasts

@@ -3,25 +3,31 @@
 from __future__ import annotations
 
 import re
-import textwrap
 from dataclasses import fields, replace
 from numbers import Integral, Real
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import pandas as pd
 from sklearn.base import BaseEstimator, clone
 from xgboost.core import XGBoostError
 
-from skbatch._kernels.target import winsorised
+from skbatch._messages import describe_error
 from skbatch._sklearn import Interval
+from skbatch.batch._batch_task import (
+    NO_FORECAST,
+    SIMPLER,
+    Event,
+    Member,
+    Outcome,
+    Task,
+)
 from skbatch.batch._screen import ScreeningRules, screen
-from skbatch.batch._tasks import NO_FORECAST, RUNGS, Event, Member, Outcome, Task
 from skbatch.exceptions import ModelFitError
-from skbatch.forecasting import FallbackForecaster, server_of
-from skbatch.panel import MARKET, TYPICAL_VOLATILITY, split_column
+from skbatch.forecasting import ConformalForecaster, FallbackForecaster
+from skbatch.forecasting.engine import FeatureBlocks, as_input
 
-__all__ = ["BatchErrorHandler", "describe"]
+__all__ = ["FAILURES", "NO_LABELS", "BatchErrorHandler"]
 
 # Failures of a model on its data. Whatever else is raised is the fault of an argument
 # or of the program, and is not answered by another model.
@@ -41,12 +47,10 @@ class BatchErrorHandler(BaseEstimator):
        tried on its own, down to one ticker.
     2. The model failed: the batch is halved to find the tickers because of which it
        fails. They are taken out, and the others are fitted together again.
-    3. The tickers that were taken out are fitted together by the simpler model (the
-       fallback of a :class:`~skbatch.FallbackForecaster`, else
-       :class:`~skbatch.BatchLinearForecaster`).
-    4. If that fails, too, one ticker at a time.
-    5. What is left gets its historical mean.
-    6. Whoever has too few returns for that gets NaN with the reason.
+    3. The tickers that were taken out are fitted together by what serves a ticker in
+       a :class:`~skbatch.FallbackForecaster` when its primary model cannot: the
+       fallback, then the historical mean, then NaN with the reason.
+    4. If that fallback fails on them, they are fitted one at a time.
 
     Parameters
     ----------
@@ -139,13 +143,8 @@ class BatchErrorHandler(BaseEstimator):
         rules = ScreeningRules(**{name: getattr(self, name) for name in names})
         return screen(prices, rules)
 
-    def attempt(
-        self,
-        task: Task,
-        X: pd.DataFrame,
-        y: pd.DataFrame,
-        forecaster: Any,
-        typical: np.ndarray | None = None,
+    def fit_task(
+        self, task: Task, features: FeatureBlocks, labels: pd.DataFrame, forecaster: Any
     ) -> Outcome:
         """Fit a batch, taking out the tickers because of which it fails.
 
@@ -153,26 +152,21 @@ class BatchErrorHandler(BaseEstimator):
         ----------
         task : Task
             The batch.
-        X : DataFrame of shape (n_dates, n_columns)
+        features : FeatureBlocks of shape (n_dates, n_columns)
             Features of its tickers.
-        y : DataFrame of shape (n_dates, n_labels)
+        labels : DataFrame of shape (n_dates, n_labels)
             Their labels.
         forecaster : estimator
             Unfitted.
-        typical : ndarray of shape (n_dates,), default=None
-            Typical volatility of all tickers of the universe, which forecasters of
-            some of them are told.
 
         Returns
         -------
         Outcome
             Fitted forecasters, and the tickers that none of them serves.
         """
-        if task.rung == "historical mean":
-            tame = pd.DataFrame(winsorised(y.to_numpy()), y.index, y.columns)
-            tame.attrs.update(y.attrs)
-            y = tame
-        return _Attempts(task, X, y, forecaster, typical, self.max_attempts).run()
+        if task.rung == SIMPLER:
+            forecaster = simpler_forecaster(forecaster, task.error)
+        return _Attempts(task, features, labels, forecaster, self.max_attempts).run()
 
     def next_tasks(
         self, task: Task, outcome: Outcome
@@ -221,25 +215,65 @@ class BatchErrorHandler(BaseEstimator):
     def _lower(
         self, task: Task, offenders: dict[str, str]
     ) -> tuple[list[Task], list[Event]]:
-        """Hand tickers to the next rung, or to the same one, one at a time."""
+        """Hand tickers to the simpler model, or to it one at a time."""
         tickers = tuple(offenders)
         error = next(iter(offenders.values()))
-        several = len(task.batch.tickers) > 1
         rest = Event(task.batch.name, "taken out", tickers, error)
-        if task.rung == "simpler model" and several:
+        if task.rung == SIMPLER:
+            if len(task.batch.tickers) == 1:
+                return [], [replace(rest, step=NO_FORECAST)]
             singles = [
                 replace(task, batch=replace(task.batch, tickers=(ticker,)))
                 for ticker in tickers
             ]
             return singles, [replace(rest, step="one ticker at a time")]
-        place = RUNGS.index(task.rung) + 1
-        if place == len(RUNGS):
-            return [], [replace(rest, step=NO_FORECAST)]
-        lower = replace(task, rung=RUNGS[place])
-        events = [replace(rest, step=RUNGS[place])]
-        if task.rung == "model" and len(tickers) < len(task.batch.tickers):
+        events = [replace(rest, step=SIMPLER)]
+        if len(tickers) < len(task.batch.tickers):
             events.insert(0, rest)
-        return [replace(lower, batch=replace(task.batch, tickers=tickers))], events
+        tasks = [
+            replace(
+                task,
+                rung=SIMPLER,
+                error=error,
+                batch=replace(
+                    task.batch,
+                    tickers=tuple(t for t in tickers if offenders[t] == error),
+                ),
+            )
+            for error in dict.fromkeys(offenders.values())
+        ]
+        return tasks, events
+
+
+class FailedForecaster(BaseEstimator):
+    """Stands for a model whose fit has failed before.
+
+    Parameters
+    ----------
+    error : str
+        Class and message of the error.
+    """
+
+    def __init__(self, error: str) -> None:
+        self.error = error
+
+    def fit(self, X: Any, y: Any) -> Self:
+        """Fail again."""
+        raise ModelFitError(self.error)
+
+    def predict(self, X: Any) -> Any:
+        """Never called, as nothing has been fitted."""
+        raise NotImplementedError
+
+
+def simpler_forecaster(forecaster: Any, error: str) -> FallbackForecaster:
+    """Make what serves tickers on which a forecaster failed with an error."""
+    while isinstance(forecaster, ConformalForecaster):
+        forecaster = forecaster.estimator
+    failed = FailedForecaster(error)
+    if isinstance(forecaster, FallbackForecaster):
+        return clone(forecaster).set_params(estimator=failed)
+    return FallbackForecaster(failed)
 
 
 class _Attempts:
@@ -248,15 +282,13 @@ class _Attempts:
     def __init__(
         self,
         task: Task,
-        X: pd.DataFrame,
-        y: pd.DataFrame,
+        features: FeatureBlocks,
+        labels: pd.DataFrame,
         forecaster: Any,
-        typical: np.ndarray | None,
         limit: int,
     ) -> None:
-        self.task, self.X, self.y = task, X, y
+        self.task, self.features, self.labels = task, features, labels
         self.forecaster = forecaster
-        self.typical = typical
         self.limit = limit
         self.n_attempts = 0
         self.errors: dict[tuple[str, ...], str] = {}
@@ -265,9 +297,13 @@ class _Attempts:
         """Fit all tickers, or those that can be fitted."""
         tickers = self._with_labels()
         unknown = [t for t in self.task.batch.tickers if t not in set(tickers)]
-        outcome = Outcome(offenders=dict.fromkeys(unknown, _NO_LABELS))
+        outcome = Outcome(offenders=dict.fromkeys(unknown, NO_LABELS))
         fitted = self._fit(tickers) if tickers else None
         if tickers and fitted is None:
+            if self.task.rung == SIMPLER and len(tickers) > 1:
+                outcome.offenders.update(dict.fromkeys(tickers, self.errors[tickers]))
+                outcome.n_attempts = self.n_attempts
+                return outcome
             found = self._find_offenders(tickers)
             kept = tuple(ticker for ticker in tickers if ticker not in found)
             fitted = self._fit(kept) if kept else None
@@ -284,40 +320,39 @@ class _Attempts:
 
     def _with_labels(self) -> tuple[str, ...]:
         """List the tickers of the batch, if one of them has a label that is known."""
-        horizon = np.max(self.y.attrs["horizon"])
-        if np.isfinite(self.y.to_numpy()[: max(0, len(self.y) - horizon)]).any():
+        horizon, labels = np.max(self.labels.attrs["horizon"]), self.labels.to_numpy()
+        if np.isfinite(labels[: max(0, len(labels) - horizon)]).any():
             return self.task.batch.tickers
         return ()
 
     def _fit(self, tickers: tuple[str, ...]) -> Any:
         """Fit the forecaster on some tickers; None if it fails."""
         self.n_attempts += 1
-        X, y = self._select(tickers)
+        features, labels = self.features, self.labels
+        if len(tickers) < len(self.task.batch.tickers):
+            features = features.select(tickers)
+            labels = labels.loc[:, labels.columns.get_level_values(-1).isin(tickers)]
         try:
             fitted = clone(self.forecaster) if self.n_attempts > 1 else self.forecaster
-            fitted = fitted.fit(X, y)
-            server = server_of(fitted)
-            failed = getattr(server, "failures_", {})
-            if isinstance(server, FallbackForecaster) and "primary" in failed:
-                raise ModelFitError(failed["primary"])
+            fitted = fitted.fit(as_input(fitted, features), labels)
+            self._check_models(fitted)
         except FAILURES as error:
             if _OUT_OF_MEMORY.search(str(error)):
-                raise MemoryError(describe(error)) from error
-            self.errors[tickers] = describe(error)
+                raise MemoryError(describe_error(error)) from error
+            self.errors[tickers] = describe_error(error)
             return None
         return fitted
 
-    def _select(self, tickers: tuple[str, ...]) -> tuple[pd.DataFrame, pd.DataFrame]:
-        """Take the features and labels of some tickers; all of them are not copied."""
-        if len(tickers) == len(self.task.batch.tickers):
-            return self.X, self.y
-        wanted = {*tickers, MARKET, None}
-        columns = [split_column(name)[0] in wanted for name in self.X.columns]
-        labels = self.y.columns.get_level_values(-1).isin(tickers)
-        X = self.X.loc[:, columns]
-        if self.typical is not None and TYPICAL_VOLATILITY not in X.columns:
-            X = X.assign(**{TYPICAL_VOLATILITY: self.typical})
-        return X, self.y.loc[:, labels]
+    def _check_models(self, fitted: Any) -> None:
+        """Raise if the model that should serve all tickers could not be fitted."""
+        while isinstance(fitted, ConformalForecaster):
+            fitted = fitted.estimator_
+        if not isinstance(fitted, FallbackForecaster):
+            return
+        role = "primary" if self.task.rung == "model" else "fallback"
+        single = len(self.task.batch.tickers) == 1
+        if role in fitted.failures_ and not (role == "fallback" and single):
+            raise ModelFitError(fitted.failures_[role])
 
     def _find_offenders(self, tickers: tuple[str, ...]) -> dict[str, str]:
         """Halve a failing batch until the tickers are found that make it fail."""
@@ -334,20 +369,7 @@ class _Attempts:
         return found
 
 
-_NO_LABELS = "no return over the horizon is known"
-
-
-def describe(error: BaseException) -> str:
-    """Give class and message of an error, in one line."""
-    # A dead worker's message goes on for paragraphs.
-    message = textwrap.shorten(str(error), 300, placeholder=" …")
-    name = type(error).__name__
-    message = re.sub(r"^ModelFitError: (?=\w+: )", "", message)
-    if isinstance(error, ModelFitError) and re.match(
-        r"\w+(Error|Exception): ", message
-    ):
-        return message
-    return f"{name}: {message}" if message else name
+NO_LABELS = "no return over the horizon is known"
 
 
 def _event(task: Task, step: str, outcome: Outcome) -> Event:

@@ -1,15 +1,14 @@
-"""How much memory a run takes, and how large its batches may be.
+"""How much memory a run takes, and how it is kept within a budget.
 
-The formula counts the tables that a run holds at its peak. Its constants were measured
-on 50 to 1,000 tickers, one and several batches, closes and OHLCV: see
-``docs/experiments``.
+The peak is plain arithmetic: what the process has, what it holds of the panel, one
+block of features, the stacked rows, and XGBoost's quantised matrix. The constants were
+measured on 50 to 5,000 tickers: see ``docs/experiments``.
 """
 
 from __future__ import annotations
 
 import re
-import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from numbers import Integral
 from typing import Any
 
@@ -19,35 +18,38 @@ from joblib import effective_n_jobs
 from joblib.parallel import get_active_backend
 from sklearn.base import clone
 
-from skbatch.batch._models import param_of
 from skbatch.batch._usage import available_memory, format_bytes, rss
-from skbatch.exceptions import ConfigError, SkbatchWarning
-from skbatch.forecasting._pool import pooled_learners
-from skbatch.forecasting._tasks import tail_rows, thinning
-from skbatch.panel import panel_tickers
+from skbatch.exceptions import ConfigError
+from skbatch.forecasting.engine import Storage, tail_rows, target_of, thinning
+from skbatch.panel import CheckedPanel, panel_tickers
 
-__all__ = ["MemoryEstimate", "MemoryModel", "estimate_memory", "largest_batch"]
+__all__ = ["MemoryEstimate", "MemoryPlan", "estimate_memory", "plan_memory"]
 
 MIB = 2**20
-# Threads, and libraries that are loaded on first use.
-FIXED = 10 * MIB
-# Temporaries grow with the panel until the blocks that they come in are full: bytes a
-# cell, and at most.
-TEMPORARY, FULL = 550, 150 * MIB
-# And of comparing all tickers while a batch is computed.
-ACROSS = 120
+# Libraries that are loaded on first use, threads, and small tables.
+BASE = 45 * MIB
 # A worker process of joblib with everything loaded.
 WORKER = 210 * MIB
-# Bytes a cell of the panel: labels and their transforms, per horizon, in a batch; each
-# field's series, for one batch, and while the universe is kept for others.
-LABELS, FIELD, UNIVERSE = 38, 37, 50
-# And every further horizon's labels, targets and forecasts.
-HORIZON = 220
-# Of a model that batches share, for each of its training rows: labels, their place,
-# gradients; beside one byte for every input, and a slice of rows as they are read.
-POOLED_ROW, SLICE = 45, 64 * MIB
-# Part of what a run takes that is kept in reserve when batches are made for a budget.
-RESERVE = 0.2
+# Bytes for each cell of a field of the panel: copies, and what features start from.
+PER_PRICE = 30
+# Bytes for each cell of the labels: labels, their transform and their scale.
+PER_LABEL = 40
+# Rows of look-back that a block of features reads before its own, and the bytes that
+# this takes for each ticker.
+LOOK_BACK, PER_INPUT_CELL = 420, 24
+# Bytes for each cell of a quantised matrix: bins, and the same by columns.
+PER_BIN = 2
+# Rows from which bins are cut, and bytes for each of their cells.
+BIN_ROWS, PER_BIN_ROW = 2**16, 5
+# Bytes for each training row: labels, dates, gradients, forecasts.
+PER_ROW = 60
+# Stacked rows that do not go to a file pass through a buffer of this size.
+BUFFER = 64 * MIB
+DEFAULT_ROWS_LIMIT = 2**30
+DEFAULT_BLOCK = 64 * MIB
+LEAST_BLOCK_ROWS = 192
+# Part of what a run takes that is kept in reserve for a budget.
+RESERVE = 0.15
 _UNITS = {"": 1, "K": 10, "M": 20, "G": 30, "T": 40}
 
 
@@ -62,9 +64,8 @@ class MemoryEstimate:
     before_bytes : int
         What the process has already.
     parts : dict of str to int
-        What is added: ``"fixed"``, ``"prices"``, and whichever is more: the
-        ``"shared model"`` of all batches, or ``"features"``, ``"training rows"``,
-        ``"labels of batches"`` and ``"workers"``.
+        What is added: ``"base"``, ``"panel"``, ``"block"`` of features, ``"rows"``,
+        the ``"quantised matrix"``, and ``"workers"``.
     batch_size : int
         Largest number of tickers in a batch.
     """
@@ -86,8 +87,8 @@ class MemoryEstimate:
 
 
 @dataclass(frozen=True)
-class MemoryModel:
-    """What the memory of a run depends on.
+class MemoryPlan:
+    """How a run is kept within its budget.
 
     Attributes
     ----------
@@ -95,16 +96,22 @@ class MemoryModel:
         Size of the panel and its labels.
     n_own, n_shared : int
         Number of features that each ticker has, and that all share.
-    share : float
-        Stacked training and tail rows, relative to the rows of the panel.
-    pooled_share : float
-        Of those the training rows if batches share a model, else 0.
-    strategy : str
-        Whether models are ``"pooled"``, ``"vector"`` or ``"per_ticker"``.
+    n_train, n_tail : int
+        Training dates and dates of the tail, of all horizons together.
+    strategy : {"pooled", "vector", "per_ticker"}
+        What models are trained on.
+    splits : bool
+        Whether tickers may be fitted in batches.
     n_workers : int
         Batches that run at the same time.
     in_processes : bool
         Whether in processes of their own.
+    batch_size : int
+        Largest number of tickers in a batch.
+    rows_limit : int
+        Bytes of stacked rows that are kept in memory; more go to a file.
+    block_rows : int or None
+        Rows of a block of features; None leaves it to the extractor.
     """
 
     n_dates: int
@@ -113,129 +120,151 @@ class MemoryModel:
     n_horizons: int
     n_own: int
     n_shared: int
-    share: float
-    pooled_share: float
+    n_train: int
+    n_tail: int
     strategy: str
+    splits: bool
     n_workers: int
     in_processes: bool
+    batch_size: int
+    rows_limit: int = DEFAULT_ROWS_LIMIT
+    block_rows: int | None = None
 
-    def parts(self, batch_size: int) -> dict[str, int]:
+    @property
+    def storage(self) -> Storage:
+        """Where stacked rows are kept."""
+        return Storage(memory_limit=self.rows_limit)
+
+    @property
+    def added(self) -> int:
+        """Bytes that the run adds."""
+        return sum(self.parts().values())
+
+    def parts(self) -> dict[str, int]:
         """Count the bytes that a run adds, by what they are."""
-        size = min(batch_size, self.n_tickers)
-        several = size < self.n_tickers
-        n_workers = min(self.n_workers, -(-self.n_tickers // size))
-        width = self.n_own * size + self.n_shared
-        inputs = self.n_own + self.n_shared
-        stacked = {"pooled": size * inputs, "vector": width, "per_ticker": inputs}
         cells = self.n_dates * self.n_tickers
-        per_field = UNIVERSE - FIELD if several else 0
-        # What a worker process reads was written by this one before.
-        copies = 2 if self.in_processes and n_workers > 1 else 1
-        temporary = TEMPORARY * self.n_dates * size + ACROSS * cells * several
-        fixed = FIXED + n_workers * min(FULL, temporary)
-        own = self.n_dates * size * (LABELS + HORIZON * (self.n_horizons - 1))
-        batch = {
-            "features": copies * n_workers * 4 * self.n_dates * width,
-            "training rows": int(
-                n_workers * 4 * self.n_dates * self.share * stacked[self.strategy]
-            ),
-            "labels of batches": n_workers * own,
-            "workers": n_workers * WORKER if copies > 1 else 0,
+        width = self.n_own * self.n_tickers + self.n_shared
+        block_rows = self.block_rows or max(
+            LEAST_BLOCK_ROWS, DEFAULT_BLOCK // (4 * width)
+        )
+        wanted = min(self.n_train + self.n_tail, self.n_dates, block_rows)
+        block = 4 * wanted * width + PER_INPUT_CELL * LOOK_BACK * self.n_tickers
+        workers = min(self.n_workers, -(-self.n_tickers // self.batch_size))
+        rows, matrix = self._rows_and_matrix(workers)
+        panel = cells * (self.n_fields * PER_PRICE + self.n_horizons * PER_LABEL)
+        # A block of features is gone before the rows are quantised.
+        larger = "block" if block > matrix else "quantised matrix"
+        return {
+            "base": BASE,
+            "panel": panel,
+            "rows": rows,
+            larger: max(block, matrix),
+            "workers": workers * WORKER if self.in_processes and workers > 1 else 0,
         }
-        # Either the shared model is trained, or batches are fitted.
-        pool = {"shared model": self._pooled(inputs) if several else 0}
-        larger = batch if sum(batch.values()) > sum(pool.values()) else pool
-        prices = cells * (self.n_fields * FIELD + per_field)
-        return {"fixed": fixed, "prices": prices, **larger}
 
-    def _pooled(self, inputs: int) -> int:
-        """Count the bytes of training a model that all batches share."""
-        rows = int(self.n_dates * self.n_tickers * self.pooled_share)
-        return rows * (inputs + POOLED_ROW) + min(SLICE, 4 * rows * inputs)
+    def _rows_and_matrix(self, workers: int) -> tuple[int, int]:
+        """Count the bytes of stacked rows, and of what XGBoost makes of them."""
+        inputs = self.n_own + self.n_shared
+        n_dates = self.n_train + self.n_tail
+        if not self.splits:
+            rows = n_dates * self.n_tickers
+            train = self.n_train * self.n_tickers
+            matrix = train * (PER_BIN * inputs + PER_ROW)
+            matrix += PER_BIN_ROW * min(BIN_ROWS, train) * inputs
+            return self._kept(4 * rows * inputs), matrix
+        size = min(self.batch_size, self.n_tickers)
+        width = self.n_own * size + self.n_shared
+        whole = self._kept(4 * self.n_dates * (self.n_own * self.n_tickers))
+        batch = 4 * self.n_dates * width if size < self.n_tickers else 0
+        stacked = {"vector": width, "per_ticker": inputs, "pooled": size * inputs}
+        rows = 4 * n_dates * stacked[self.strategy]
+        copies = 2 if self.in_processes and workers > 1 else 1
+        return whole + workers * (copies * batch + rows), workers * rows // 2
 
-    def added(self, batch_size: int) -> int:
-        """Sum up the bytes that a run adds."""
-        return sum(self.parts(batch_size).values())
+    def _kept(self, n_bytes: int) -> int:
+        """Count what is in memory of an array that may go to a file."""
+        return n_bytes if n_bytes <= self.rows_limit else BUFFER
 
 
 def estimate_memory(system: Any, panel: pd.DataFrame) -> MemoryEstimate:
     """Predict the memory of a system's `fit` on a checked panel."""
-    with warnings.catch_warnings():
-        # `fit` will tell.
-        warnings.simplefilter("ignore", SkbatchWarning)
-        extractor = clone(system._part("features")).fit(panel)
-    limit = largest_batch(system, panel, extractor)
-    model = _model(system, panel, extractor)
-    size = model.n_tickers if limit is None else min(limit, model.n_tickers)
+    extractor = clone(system._part("features")).fit(CheckedPanel(panel))
+    plan = plan_memory(system, panel, extractor)
     before = rss()
-    return MemoryEstimate(before + model.added(size), before, model.parts(size), size)
+    size = plan.batch_size if plan.splits else plan.n_tickers
+    return MemoryEstimate(before + plan.added, before, plan.parts(), size)
 
 
-def largest_batch(system: Any, panel: pd.DataFrame, extractor: Any) -> int | None:
-    """Find the largest batch that the system's parameters allow; None without limit.
+def plan_memory(system: Any, panel: pd.DataFrame, extractor: Any) -> MemoryPlan:
+    """Choose blocks, batches and the place of rows by the system's parameters.
 
     Raises
     ------
     ConfigError
-        If the budget cannot be read, or is too small for batches of one ticker.
+        If the budget cannot be read, or is too small whatever is chosen.
     """
+    plan = _unlimited(system, panel, extractor)
     if system.memory_budget is None:
-        return system.max_batch_size
+        return plan
     before = rss()
     budget = _budget(system.memory_budget, before)
-    model = _model(system, panel, extractor)
     allowed = (budget - before) / (1 + RESERVE)
-    if model.added(1) > allowed:
-        least = before + int(model.added(1) * (1 + RESERVE))
-        raise ConfigError(
-            f"`memory_budget` must be at least {format_bytes(least)} for {len(panel)} "
-            f"rows of {model.n_tickers} tickers, of which the process has "
-            f"{format_bytes(before)} already. Got {format_bytes(budget)}. Raise it, or "
-            "pass fewer rows, features or workers."
-        )
-    most = system.max_batch_size or model.n_tickers
-    sizes = range(1, min(most, model.n_tickers) + 1)
-    # What is needed grows with the size, except where fewer workers are left for it.
-    fitting = [size for size in sizes if model.added(size) <= allowed]
-    return max(fitting)
+    choices = [plan, replace(plan, rows_limit=0)]
+    choices += [replace(plan, rows_limit=0, block_rows=n) for n in (128, 64, 32)]
+    if plan.splits:
+        sizes = range(plan.batch_size, 0, -1)
+        choices += [replace(choices[-1], batch_size=size) for size in sizes]
+    for choice in choices:
+        if choice.added <= allowed:
+            return choice
+    least = before + int(choices[-1].added * (1 + RESERVE))
+    raise ConfigError(
+        f"`memory_budget` must be at least {format_bytes(least)} for {len(panel)} "
+        f"rows of {plan.n_tickers} tickers, of which the process has "
+        f"{format_bytes(before)} already. Got {format_bytes(budget)}. Raise it, or "
+        "pass fewer rows, features or workers."
+    )
 
 
-def _model(system: Any, panel: pd.DataFrame, extractor: Any) -> MemoryModel:
+def _unlimited(system: Any, panel: pd.DataFrame, extractor: Any) -> MemoryPlan:
     """Read what the memory depends on from parameters and panel."""
     tickers = panel_tickers(panel)
-    plan = extractor.plan_
     forecaster = system._part("forecaster")
-    horizons = np.atleast_1d(system.horizon)
+    target = target_of(forecaster)
+    horizons = np.atleast_1d(system.horizon).tolist()
+    n_train = n_tail = 0
+    for horizon in horizons:
+        span = max(1, len(panel) - horizon)
+        tail = tail_rows(span, target.validation_size)
+        n_tail += tail
+        n_train += -(-(span - tail) // thinning(target.thin, horizon))
     n_workers = effective_n_jobs(system.n_jobs)
     backend = type(get_active_backend()[0]).__name__
-    return MemoryModel(
+    splits = getattr(forecaster, "splits_by_ticker", True) or system.groups is not None
+    return MemoryPlan(
         len(panel),
         len(tickers),
         panel.shape[1] // len(tickers),
         len(horizons),
-        len(plan.ticker_names),
-        len(plan.market_names),
-        *_shares(len(panel), horizons, forecaster, system.groups is None),
-        param_of(forecaster, "strategy", "pooled"),
+        len(extractor.plan_.ticker_names),
+        len(extractor.plan_.market_names),
+        n_train,
+        n_tail,
+        _strategy_of(forecaster),
+        splits,
         n_workers,
         n_workers > 1 and backend != "ThreadingBackend",
+        min(system.max_batch_size or len(tickers), len(tickers)),
     )
 
 
-def _shares(
-    n_dates: int, horizons: np.ndarray, forecaster: Any, shared: bool
-) -> tuple[float, float]:
-    """Count stacked rows of the largest model, relative to the rows of the panel.
-
-    All of them, and those that a model which batches share is trained on.
-    """
-    horizon = int(horizons.min())
-    span = max(1, n_dates - horizon)
-    tail = tail_rows(span, param_of(forecaster, "validation_size", "auto"))
-    thin = thinning(param_of(forecaster, "thin", "auto"), horizon)
-    train = (span - tail) / thin / n_dates
-    pooled = train if shared and pooled_learners(forecaster) else 0.0
-    return tail / n_dates + train, pooled
+def _strategy_of(forecaster: Any) -> str:
+    """Find the strategy of a forecaster, or of the first one inside it."""
+    while forecaster is not None:
+        if hasattr(forecaster, "strategy"):
+            return str(forecaster.strategy)
+        forecaster = getattr(forecaster, "estimator", None)
+    return "pooled"
 
 
 def _budget(given: Any, before: int) -> int:

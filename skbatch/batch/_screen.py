@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,9 +11,13 @@ import numpy as np
 import pandas as pd
 
 from skbatch._messages import count, date_text
-from skbatch.exceptions import PanelWarning
-from skbatch.panel import check_panel, panel_fields, panel_tickers
-from skbatch.panel._check import find_invalid
+from skbatch.forecasting import Reason
+from skbatch.panel import (
+    InspectedPanel,
+    inspect_panel,
+    panel_fields,
+    panel_tickers,
+)
 
 __all__ = ["ScreeningRules", "reasons_of", "screen", "stale_of"]
 
@@ -81,7 +84,7 @@ def screen(prices: Any, rules: ScreeningRules) -> tuple[pd.DataFrame, pd.DataFra
 
     Parameters
     ----------
-    prices : DataFrame or array-like of shape (n_dates, n_tickers)
+    prices : InspectedPanel, DataFrame or array-like of shape (n_dates, n_tickers)
         Panel of prices, or one with fields; see :func:`~skbatch.check_panel`.
     rules : ScreeningRules
         What is allowed.
@@ -129,11 +132,9 @@ def screen(prices: Any, rules: ScreeningRules) -> tuple[pd.DataFrame, pd.DataFra
     2 changes beyond a factor of 8, the first from 3 to 31 at 1, the last from 31 to
     3.1 at 2
     """
-    frame, mask = find_invalid(prices)
-    with warnings.catch_warnings():
-        # The table says it better.
-        warnings.simplefilter("ignore", PanelWarning)
-        panel = check_panel(frame)
+    if not isinstance(prices, InspectedPanel):
+        prices = inspect_panel(prices)
+    frame, mask, panel = prices.values, prices.invalid, prices.panel
     closes = _Closes.of(panel, rules)
     tickers = closes.tickers
     invalid = list(_find_invalid(frame, mask, tickers, rules))
@@ -331,11 +332,11 @@ def _fields(columns: pd.Index) -> np.ndarray:
     return np.asarray(columns.get_level_values("field"), dtype=object)
 
 
-def reasons_of(findings: pd.DataFrame) -> dict[str, str]:
-    """Say why tickers were set aside, by the first finding of each."""
+def reasons_of(findings: pd.DataFrame) -> dict[str, Reason]:
+    """Find why tickers were set aside, by the first finding of each."""
     grave = _first_of_each(findings[findings["action"] == QUARANTINED])
     return {
-        str(ticker): f"{QUARANTINED} ({rule}): {detail}"
+        str(ticker): Reason("quarantined", details=(("rule", rule), ("detail", detail)))
         for ticker, rule, detail in zip(
             grave.index, grave["rule"], grave["detail"], strict=True
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import os
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from numbers import Integral, Real
 from typing import Any, ClassVar, Literal, Self
 
@@ -17,27 +17,36 @@ from sklearn.utils.validation import check_is_fitted
 
 from skbatch._messages import format_tickers
 from skbatch._progress import Progress
-from skbatch._sklearn import HasMethods, Interval, StrOptions
-from skbatch.batch._features import UniverseFeatures
+from skbatch._sklearn import DefaultPartsMixin, HasMethods, Interval, StrOptions
+from skbatch.batch._batch_task import Event, Member
+from skbatch.batch._errors import BatchErrorHandler
+from skbatch.batch._fit_batches import fit_batches
 from skbatch.batch._memory import MemoryEstimate, estimate_memory
 from skbatch.batch._monitor import BatchPerformanceMonitor
-from skbatch.batch._parts import PartsMixin
-from skbatch.batch._plan import fit_batches
-from skbatch.batch._portfolio import Portfolio
-from skbatch.batch._provenance import Provenance, forecast_member, warn_of_fit
+from skbatch.batch._panel_features import stream_of
+from skbatch.batch._presets import default_features, default_forecaster
 from skbatch.batch._result import ForecastResult
 from skbatch.batch._screen import reasons_of, stale_of
-from skbatch.batch._tasks import Event, Member
-from skbatch.batch._uncertain import SystemUncertaintyMixin
-from skbatch.exceptions import BatchWarning, FallbackWarning, SkbatchWarning
-from skbatch.forecasting import BatchForecasterMixin
-from skbatch.panel import check_panel, forward_returns, read_panel
+from skbatch.batch._system_tickers import SystemTickers
+from skbatch.batch._system_uncertainty import SystemUncertaintyMixin
+from skbatch.batch._ticker_provenance import (
+    TickerProvenance,
+    predict_member,
+    warn_of_fit,
+)
+from skbatch.exceptions import BatchWarning
+from skbatch.forecasting import BatchForecasterMixin, Reason
+from skbatch.forecasting.engine import FeatureBlocks
+from skbatch.panel import check_panel, forward_returns, inspect_panel, read_panel
 
 __all__ = ["BatchForecastingSystem"]
 
 
 class BatchForecastingSystem(
-    CallbackSupportMixin, SystemUncertaintyMixin, BatchForecasterMixin, PartsMixin
+    CallbackSupportMixin,
+    SystemUncertaintyMixin,
+    BatchForecasterMixin,
+    DefaultPartsMixin,
 ):
     """Forecast every ticker of a portfolio from its prices, or say why not.
 
@@ -61,7 +70,8 @@ class BatchForecastingSystem(
     error_handler : BatchErrorHandler, default=None
         Screens the prices and recovers from failures; None means the defaults.
     max_batch_size : int, default=None
-        Largest number of tickers in a batch; None sets no limit.
+        Largest number of tickers in a batch, for models that can be fitted in batches;
+        None sets no limit. Pooled models always learn from all tickers.
     memory_budget : str, int, float or None, default=None
         Largest resident memory of the process (with workers: of all together), as text
         such as ``"4GiB"``, bytes, or a fraction in (0, 1] of what is available when
@@ -93,7 +103,7 @@ class BatchForecastingSystem(
         Steps of recovery: ``batch``, ``step``, ``tickers``, ``error``.
     performance_ : BatchPerformanceMonitor
         Time and memory of the fit.
-    portfolio_ : Portfolio
+    tickers_ : SystemTickers
         All tickers, and those that were set aside.
     fitted_ : FittedBatches
         The extractor, the batches, and the forecasters with their tickers.
@@ -104,13 +114,14 @@ class BatchForecastingSystem(
 
     Notes
     -----
-    What a batch must know of all tickers is computed from all of them: the features
-    that compare tickers, the market return that labels are relative to, the typical
-    volatility. Pooled models are trained on the rows of all batches, which stream from
-    a temporary file, unless `groups` ask for models of their own. So batches change no
-    forecast. Exceptions are forecasters that are not skbatch's own or change how these
-    learn, searches, and what a :class:`~skbatch.ConformalForecaster` adds, which
-    calibrates within each batch (with ``refit=False`` it forecasts by that, too).
+    Features are computed in blocks of dates, all tickers together, and the rows that
+    models are trained on are stacked once for all of them. A pooled model is therefore
+    trained on all tickers whatever the memory: a budget makes the blocks smaller and
+    moves the rows into a temporary file. Tickers are split into batches for the
+    strategies ``"per_ticker"`` and ``"vector"``, for `groups`, and for forecasters
+    that are not skbatch's own. What a batch must know of all tickers is computed from
+    all of them: the features that compare tickers, the return common to all that
+    labels are relative to, and the typical volatility.
 
     Examples
     --------
@@ -128,9 +139,9 @@ class BatchForecastingSystem(
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "horizon": [Interval(Integral, 1, None, closed="left"), "array-like"],
         "preset": [StrOptions({"speed", "accuracy"}), None],
-        "features": [HasMethods(["fit", "transform_batches"]), None],
+        "features": [HasMethods(["fit", "transform_blocks"]), None],
         "forecaster": [HasMethods(["fit", "predict"]), None],
-        "error_handler": [HasMethods(["screen", "attempt", "next_tasks"]), None],
+        "error_handler": [HasMethods(["screen", "fit_task", "next_tasks"]), None],
         "max_batch_size": [Interval(Integral, 1, None, closed="left"), None],
         "memory_budget": [
             str,
@@ -174,37 +185,30 @@ class BatchForecastingSystem(
         self.engine = engine
         self.random_state = random_state
 
-    @classmethod
-    def from_config(cls, path: str | os.PathLike[str], **overrides: Any) -> Self:
-        """Make a system from a TOML file.
+    def _default_parts(self) -> dict[str, Callable[[], Any]]:
+        return {
+            "features": default_features,
+            "forecaster": lambda: default_forecaster(self.preset),
+            "error_handler": BatchErrorHandler,
+        }
+
+    def set_params(self, **params: Any) -> Self:
+        """Set parameters; one of a part that is None makes the part first.
 
         Parameters
         ----------
-        path : path
-            The file; ``skbatch config init`` writes one.
-        **overrides
-            Parameters of the system that come before file and environment.
+        **params
+            Parameters by name, nested ones as ``part__name``.
 
         Returns
         -------
-        BatchForecastingSystem
-            Unfitted.
-
-        Raises
-        ------
-        ConfigError
-            Naming every wrong key, type and value of the file and the environment.
+        self : BatchForecastingSystem
+            The system.
         """
-        from skbatch.batch.config import BatchForecastingConfig
-
-        # Of these two the file's other settings depend, or they are its own names.
-        own = {
-            name: overrides.pop(name)
-            for name in ("preset", "horizon")
-            if name in overrides
-        }
-        config = BatchForecastingConfig.from_file(path, **own)
-        return cls(**config.to_params()).set_params(**overrides)
+        if "preset" in params:
+            # Before parts are made: their defaults depend on it.
+            self.preset = params["preset"]
+        return super().set_params(**params)
 
     @with_callbacks
     def fit(self, X: Any, y: Any = None) -> BatchForecastingSystem:
@@ -244,21 +248,20 @@ class BatchForecastingSystem(
         monitor = BatchPerformanceMonitor()
         handler = clone(self._part("error_handler"))
         with monitor.stage("screen"):
-            portfolio, panel = Portfolio.of(X, self.horizon, handler)
-        _check_labels_horizon(y, portfolio.horizon)
-        with Progress(self, None) as progress, warnings.catch_warnings():
-            # Told once for all batches, below.
-            warnings.simplefilter("ignore", FallbackWarning)
-            fitted = fit_batches(self, portfolio, panel, monitor, progress)
+            inspected = inspect_panel(X)
+            tickers, panel = SystemTickers.of(inspected, self.horizon, handler)
+        _check_labels_horizon(y, tickers.horizon)
+        with Progress(self, None) as progress:
+            fitted = fit_batches(self, tickers, panel, monitor, progress)
         # All at once: a fit that fails leaves what was fitted before as it was.
-        self.portfolio_, self.fitted_, self.performance_ = portfolio, fitted, monitor
-        self.n_features_in_ = len(portfolio.columns)
-        self.horizon_, self.screening_ = portfolio.horizon, portfolio.findings
+        self.tickers_, self.fitted_, self.performance_ = tickers, fitted, monitor
+        self.n_features_in_ = len(tickers.columns)
+        self.horizon_, self.screening_ = tickers.horizon, tickers.findings
         self.events_ = pd.DataFrame(
             list(map(vars, fitted.events)), columns=list(Event.__annotations__)
         )
         self.provenance_ = self._provenance_at_end()
-        warn_of_fit(portfolio, fitted.events, self.provenance_)
+        warn_of_fit(tickers, fitted.events, self.provenance_, inspected.problems)
         return self
 
     def predict(self, X: Any) -> Any:
@@ -277,20 +280,22 @@ class BatchForecastingSystem(
             several horizons. NaN where there is no forecast.
         """
         check_is_fitted(self)
-        panel = self.portfolio_.check(X, self.fitted_.extractor)
-        labels = self.portfolio_.label_columns
+        panel = self.tickers_.check(X, self.fitted_.extractor).panel
+        labels = self.tickers_.label_columns
         forecasts = pd.DataFrame(np.nan, panel.index, labels)
-        for member, frame in self._served(panel):
-            table, error = forecast_member(member, frame, labels)
-            forecasts.loc[:, table.columns] = table
+        failed: dict[str, str] = {}
+        for member, features in self._served(panel):
+            table, error = predict_member(member, features, labels, self.horizon_)
+            forecasts.loc[table.index, table.columns] = table
             if error:
-                warnings.warn(
-                    f"Batch {member.batch} has no forecasts: {error}. See forecast() "
-                    "for the reason of each ticker.",
-                    BatchWarning,
-                    stacklevel=2,
-                )
-            del frame
+                failed.setdefault(member.batch, error)
+        for batch, error in failed.items():
+            warnings.warn(
+                f"Batch {batch} has no forecasts: {error}. See forecast() for the "
+                "reason of each ticker.",
+                BatchWarning,
+                stacklevel=2,
+            )
         return forecasts if isinstance(X, pd.DataFrame) else forecasts.to_numpy()
 
     def forecast(self, X: Any = None) -> ForecastResult:
@@ -310,24 +315,24 @@ class BatchForecastingSystem(
             cannot be used get NaN and the reason.
         """
         check_is_fitted(self)
-        portfolio, performance = self.portfolio_, copy.deepcopy(self.performance_)
-        quarantined = dict(portfolio.quarantined)
-        stale = stale_of(portfolio.findings)
+        tickers, performance = self.tickers_, copy.deepcopy(self.performance_)
+        quarantined = dict(tickers.quarantined)
+        stale = stale_of(tickers.findings)
         with performance.stage("forecast"):
-            panel = portfolio.recent.iloc[[-1]]
+            panel = tickers.recent.iloc[[-1]]
             if X is not None:
-                panel = portfolio.check(X, self.fitted_.extractor)
-                found = portfolio.screen_new(X, panel)
+                rows = tickers.check(X, self.fitted_.extractor)
+                found = tickers.screen_new(rows)
                 quarantined |= reasons_of(found)
                 stale |= stale_of(found)
+                panel = rows.panel
             provenance = self._provenance(quarantined)
-            returns = pd.Series(np.nan, portfolio.label_index, name="expected_return")
-            tickers = portfolio.label_columns.get_level_values(-1)
-            for member, frame in self._served(panel):
-                use = tickers.isin(member.tickers)
-                returns[use] = provenance.fill_row(member, frame.iloc[[-1]])
-                del frame
-            returns[tickers.isin(list(quarantined))] = np.nan
+            returns = pd.Series(np.nan, tickers.label_index, name="expected_return")
+            names = tickers.label_columns.get_level_values(-1)
+            for member, features in self._served(panel, last=True):
+                use = names.isin(member.tickers)
+                returns[use] = provenance.fill_row(member, features)
+            returns[names.isin(list(quarantined))] = np.nan
             provenance.withdraw(quarantined)
         return ForecastResult(
             panel.index[-1],
@@ -335,7 +340,7 @@ class BatchForecastingSystem(
             returns,
             provenance.table,
             performance,
-            portfolio.periods_per_year,
+            tickers.periods_per_year,
             stale,
         )
 
@@ -442,33 +447,37 @@ class BatchForecastingSystem(
             y = forward_returns(X, self.horizon)
         return super().score(X, y, sample_weight)
 
-    def _served(self, panel: pd.DataFrame) -> Iterator[tuple[Member, pd.DataFrame]]:
-        """Give each fitted forecaster with its features of some rows."""
-        members = self.fitted_.members
-        panel = self.portfolio_.healthy(panel, self.fitted_.extractor)
-        if members:
-            universe = UniverseFeatures(
-                self.fitted_.extractor, panel, self.fitted_.scale
-            )
-            frames = universe.frames([member.tickers for member in members])
-            for member in members:
-                yield member, next(frames)
+    def _served(
+        self, panel: pd.DataFrame, *, last: bool = False
+    ) -> Iterator[tuple[Member, FeatureBlocks]]:
+        """Give each fitted forecaster with its features, in blocks of dates."""
+        fitted = self.fitted_
+        if not fitted.members:
+            return
+        panel = self.tickers_.healthy(panel, fitted.extractor)
+        stream = stream_of(fitted.extractor, panel, fitted.scale)
+        alone = len(fitted.members) == 1 and set(fitted.members[0].tickers) == set(
+            stream.columns.tickers
+        )
+        dates = np.array([len(panel) - 1]) if last else None
+        universe = None if alone else stream.make_universe()
+        for _, table in stream.tables(dates):
+            for member in fitted.members:
+                part = table if alone else table.select(member.tickers, universe)
+                yield member, part
 
     def _provenance_at_end(self) -> pd.DataFrame:
-        """Tell who serves each ticker at the last date of `fit`."""
-        provenance = self._provenance(self.portfolio_.quarantined)
+        """Find who serves each ticker at the last date of `fit`."""
+        provenance = self._provenance(self.tickers_.quarantined)
         known = [provenance.fill_as_fitted(m) for m in self.fitted_.members]
         if all(known):
             return provenance.table
         # Forecasters that keep no provenance are asked for their forecasts.
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", SkbatchWarning)
-            return self.forecast().provenance
+        return self.forecast().provenance
 
-    def _provenance(self, quarantined: Mapping[str, str]) -> Provenance:
+    def _provenance(self, quarantined: Mapping[str, Reason]) -> TickerProvenance:
         """Start a table of who serves which ticker."""
-        columns = self.portfolio_.label_index
-        return Provenance(columns, quarantined, self.fitted_.reasons)
+        return TickerProvenance(self.tickers_, quarantined, self.fitted_.reasons)
 
 
 def _check_labels_horizon(y: Any, horizon: Any) -> None:

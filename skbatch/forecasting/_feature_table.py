@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -22,26 +22,25 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Universe:
     """What forecasters of some tickers have to know of all of them.
 
     Attributes
     ----------
-    common : dict of int to ndarray of shape (n_dates,)
-        Horizon → forward return common to all tickers, NaN where unknown.
-    typical : ndarray of shape (n_dates,) or None
+    common : DataFrame of shape (n_dates, n_horizons) or None
+        Forward return common to all tickers, by horizon; None where forecasts only
+        are made.
+    typical : Series of shape (n_dates,) or None
         Typical volatility of the tickers; None where there is no such feature.
     """
 
-    common: dict[int, np.ndarray]
-    typical: np.ndarray | None
+    common: pd.DataFrame | None
+    typical: pd.Series | None
 
-    def take(self, dates: slice | np.ndarray) -> Universe:
-        """Take some dates."""
-        common = {horizon: known[dates] for horizon, known in self.common.items()}
-        typical = None if self.typical is None else self.typical[dates]
-        return Universe(common, typical)
+    def __deepcopy__(self, memo: dict[int, Any]) -> Universe:
+        # Frames that carry it in their `attrs` copy these whenever they are sliced.
+        return self
 
 
 class Rows(NamedTuple):
@@ -112,6 +111,12 @@ class FeatureBlocks(ABC):
         """Take the rows from `start` to before `stop`."""
 
     @abstractmethod
+    def select(
+        self, tickers: Collection[str], universe: Universe | None = None
+    ) -> FeatureBlocks:
+        """Take the columns of some tickers, and those that all share."""
+
+    @abstractmethod
     def load(self) -> FeatureTable:
         """Compute all features at once."""
 
@@ -120,7 +125,10 @@ class FeatureBlocks(ABC):
         values = self.load().values
         if self.names is None:
             return values
-        return pd.DataFrame(values, self.index, self.names, copy=False)
+        frame = pd.DataFrame(values, self.index, self.names, copy=False)
+        if self.universe is not None:
+            frame.attrs["universe"] = self.universe
+        return frame
 
     def last(self, n_rows: int = 1) -> FeatureTable:
         """Load the last rows."""
@@ -210,7 +218,8 @@ class FeatureTable(FeatureBlocks):
     universe: Universe | None = None
 
     def __post_init__(self) -> None:
-        self.storage = Storage()
+        # Whoever has all features in memory has room for a part of them.
+        self.storage = Storage(memory_limit=None)
 
     @property
     def n_dates(self) -> int:
@@ -226,9 +235,20 @@ class FeatureTable(FeatureBlocks):
     def rows(self, start: int, stop: int) -> FeatureTable:
         """Take the rows from `start` to before `stop`, without copying them."""
         index = None if self.index is None else self.index[start:stop]
-        universe = self.universe and self.universe.take(slice(start, stop))
         values = self.values[start:stop]
-        return FeatureTable(values, self.columns, index, self.names, universe)
+        return FeatureTable(values, self.columns, index, self.names, self.universe)
+
+    def select(
+        self, tickers: Collection[str], universe: Universe | None = None
+    ) -> FeatureTable:
+        """Take the columns of some tickers, and those that all share."""
+        assert self.names is not None
+        universe = universe or self.universe
+        kept = self.columns.kept(tickers)
+        names = self.names[kept]
+        return FeatureTable(
+            self.values[:, kept], PanelColumns.parse(names), self.index, names, universe
+        )
 
     def load(self) -> FeatureTable:
         """Give the table itself."""
@@ -283,6 +303,8 @@ class FeatureStream(FeatureBlocks):
         Where stacked rows are kept; None means in memory, up to 1 GiB.
     universe : Universe, default=None
         What is known of all tickers, where these are some of them.
+    make_universe : callable, default=None
+        Gathers that where some of the tickers are selected.
     """
 
     def __init__(
@@ -292,11 +314,13 @@ class FeatureStream(FeatureBlocks):
         index: pd.Index,
         storage: Storage | None = None,
         universe: Universe | None = None,
+        make_universe: Callable[[], Universe] | None = None,
     ) -> None:
         self.read = read
         self.names: np.ndarray = names
         self.storage = Storage() if storage is None else storage
         self.universe = universe
+        self.make_universe = make_universe
         self.columns = PanelColumns.parse(names)
         self.index: pd.Index = index
         self._n_all, self._start = len(index), 0
@@ -325,9 +349,9 @@ class FeatureStream(FeatureBlocks):
             if parsed is None:
                 parsed = PanelColumns.parse(frame.columns)
             values = frame.to_numpy()
-            names = self.names if features is None else None
-            universe = self.universe and self.universe.take(block)
-            yield block, FeatureTable(values, parsed, frame.index, names, universe)
+            names = self.names if features is None else frame.columns.to_numpy()
+            index, universe = frame.index, self.universe
+            yield block, FeatureTable(values, parsed, index, names, universe)
             del frame, values
 
     def rows(self, start: int, stop: int) -> FeatureBlocks:
@@ -340,29 +364,56 @@ class FeatureStream(FeatureBlocks):
             part.__dict__.pop(kept, None)
         part.index = self.index[start:stop]
         part._start = self._start + start
-        part.universe = self.universe and self.universe.take(slice(start, stop))
         return part
+
+    def select(
+        self, tickers: Collection[str], universe: Universe | None = None
+    ) -> FeatureStream:
+        """Take the columns of some tickers, and those that all share."""
+        universe = universe or self.universe
+        if universe is None and self.make_universe is not None:
+            universe = self.make_universe()
+        kept = self.columns.kept(tickers)
+        read = _Selected(self, frozenset(tickers))
+        part = FeatureStream(read, self.names[kept], self.index, self.storage, universe)
+        if self._loaded is not None:
+            part._loaded = self._loaded.select(tickers, universe)
+        return part
+
+    def holding(self, values: np.ndarray) -> FeatureTable:
+        """Make a table of these columns of features that have been computed."""
+        return FeatureTable(values, self.columns, self.index, self.names, self.universe)
+
+    def __getstate__(self) -> dict[str, Any]:
+        # What has been computed is computed again where it is needed.
+        dropped = {"_kept": None, "_scales": None, "_loaded": None}
+        state = {k: v for k, v in self.__dict__.items() if k not in dropped}
+        return {**state, "_loaded": None}
 
     def load(self) -> FeatureTable:
         """Compute all features at once, and keep them."""
         if self._loaded is None:
             shape = self.n_dates, len(self.names)
-            values = self._space(shape)
+            values = np.empty(shape, np.float32)
             for dates, table in self.tables():
                 values[dates[0] : dates[-1] + 1] = table.values
-            self._loaded = FeatureTable(
-                values,
-                self.columns,
-                self.index,
-                self.names,
-                self.universe,
-            )
+            self._loaded = self.holding(values)
             self._loaded.storage = self.storage
         return self._loaded
 
-    def _space(self, shape: tuple[int, int]) -> np.ndarray:
-        """Find room for all features, in memory or in a file."""
-        n_bytes = 4 * shape[0] * shape[1]
-        if self.storage.has_room(n_bytes):
-            return np.empty(shape, np.float32)
-        return np.memmap(self.storage.file(), np.float32, "w+", shape=shape)
+
+@dataclass(frozen=True)
+class _Selected:
+    """Reads the columns of some tickers from a stream."""
+
+    source: FeatureStream
+    tickers: frozenset[str]
+
+    def __call__(
+        self, rows: np.ndarray | None, features: Sequence[str] | None
+    ) -> Iterator[pd.DataFrame]:
+        columns = None
+        for _, table in self.source.tables(rows, features):
+            if columns is None:
+                columns = table.columns.kept(self.tickers)
+            yield table.frame().iloc[:, columns]

@@ -21,6 +21,7 @@ __all__ = [
     "check_features",
     "check_labels",
     "check_same_rows",
+    "layout_of",
 ]
 
 
@@ -130,7 +131,16 @@ def check_features(estimator: Any, X: Any, *, reset: bool) -> FeatureBlocks:
         estimator.panel_columns_ = PanelColumns.parse(names)
     index = X.index if isinstance(X, pd.DataFrame) else None
     names = getattr(estimator, "feature_names_in_", None)
-    return FeatureTable(values, estimator.panel_columns_, index, names)
+    universe = X.attrs.get("universe") if isinstance(X, pd.DataFrame) else None
+    return FeatureTable(values, estimator.panel_columns_, index, names, universe)
+
+
+def layout_of(labels: pd.Index, horizon: int | tuple[int, ...]) -> LabelLayout:
+    """Lay out a frame of labels: tickers, or (horizon, ticker)."""
+    tickers = tuple(labels.get_level_values(-1))
+    several = labels.nlevels > 1
+    horizons = labels.get_level_values(0) if several else [horizon] * len(labels)
+    return LabelLayout("frame", labels, 2, tickers, tuple(horizons))
 
 
 def _checked_blocks(estimator: Any, X: FeatureBlocks, *, reset: bool) -> FeatureBlocks:

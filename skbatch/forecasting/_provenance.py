@@ -13,14 +13,29 @@ from skbatch.forecasting._children import as_input, run_model
 from skbatch.forecasting._feature_table import FeatureBlocks
 from skbatch.forecasting._label_layout import LabelLayout
 
-__all__ = ["NO_MODEL", "Provenance", "Reason", "own_provenance"]
+__all__ = [
+    "NO_MODEL",
+    "Provenance",
+    "Reason",
+    "fitted_provenance",
+    "forecast_with_provenance",
+    "own_provenance",
+]
 
 NO_MODEL = "none"
 
-Code = Literal["fit_failed", "few_labels", "not_finite", "unobserved", "quarantined"]
+Code = Literal[
+    "fit_failed",
+    "few_labels",
+    "no_labels",
+    "not_finite",
+    "unobserved",
+    "quarantined",
+]
 _TEXTS: dict[str, str] = {
     "fit_failed": "fit failed ({error})",
     "few_labels": "{n_labels} labels, needs {needed}",
+    "no_labels": "no return over the horizon is known",
     "not_finite": "forecast not finite",
     "unobserved": "no finite feature of its own at this date",
     "quarantined": "quarantined ({rule}): {detail}",
@@ -33,7 +48,8 @@ class Reason:
 
     Attributes
     ----------
-    code : {"fit_failed", "few_labels", "not_finite", "unobserved", "quarantined"}
+    code : {"fit_failed", "few_labels", "no_labels", "not_finite", "unobserved", \
+            "quarantined"}
         What kind of reason it is.
     role : str, default=""
         Which model it is about: ``"primary"``, ``"fallback"``, ``"mean"``, or
@@ -172,3 +188,11 @@ def forecast_with_provenance(
         features.index,
     )
     return layout.wrap(forecasts, features.index), provenance
+
+
+def fitted_provenance(model: Any) -> pd.DataFrame | None:
+    """Look up which model serves each ticker at the last date of `fit`, if known."""
+    while hasattr(model, "estimator_") and not hasattr(model, "provenance_"):
+        model = model.estimator_
+    found = getattr(model, "provenance_", None)
+    return found if isinstance(found, pd.DataFrame) else None

@@ -236,7 +236,9 @@ class ReturnTarget(BaseEstimator):
         """Look up the forward returns that are given, by the user or the universe."""
         if self.benchmark is None:
             universe = features.universe
-            return None if universe is None else universe.common.get(horizon)
+            if universe is None or universe.common is None:
+                return None
+            return universe.common[horizon].reindex(features.index).to_numpy()
         if features.index is None:
             raise PanelError(
                 "benchmark must go with features that have dates. Got an array. Pass a "
@@ -320,8 +322,7 @@ class LabelTransform:
         unit = unit.astype(np.float64)
         common = self.weight * self.expectation
         if self.scale.features:
-            typical = None if features.universe is None else features.universe.typical
-            common = common * market_share(unit, typical)
+            common = common * market_share(unit, _typical(features))
         root = np.sqrt(np.asarray(self.layout.horizons, dtype=np.float64))
         return common + relative * unit * root
 
@@ -401,6 +402,13 @@ class LabelScale:
         return np.where(scale > 0, scale, np.float32(np.nan))
 
 
+def _typical(features: FeatureBlocks) -> np.ndarray | None:
+    """Look up the typical volatility of the universe of these tickers."""
+    if features.universe is None or features.universe.typical is None:
+        return None
+    return features.universe.typical.reindex(features.index).to_numpy()
+
+
 def volatility_names(names: Iterable[str]) -> list[str]:
     """List the features that hold a ticker's own volatility, the best one first.
 
@@ -423,7 +431,7 @@ def bounded(labels: np.ndarray, unit: np.ndarray) -> np.ndarray:
 
 def forward_common_return(
     labels: pd.DataFrame, volatility: np.ndarray | None
-) -> dict[int, np.ndarray]:
+) -> pd.DataFrame:
     """Average the winsorised labels of a universe on each date, by horizon.
 
     NaN in the last rows, of which the return is not known, and on dates with fewer than
@@ -443,7 +451,7 @@ def forward_common_return(
         else:
             unit = volatility * np.sqrt(float(horizon))
         common[int(horizon)] = common_return(bounded(values, unit))
-    return common
+    return pd.DataFrame(common, index=labels.index)
 
 
 def thinning(thin: int | Literal["auto"], horizon: int) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+import weakref
 from dataclasses import dataclass, field
 from threading import Lock
 from typing import Any
@@ -26,24 +27,28 @@ class Storage:
 
     Attributes
     ----------
-    memory_limit : int, default=2**30
-        Largest number of bytes that all rows in memory may take.
+    memory_limit : int or None, default=2**30
+        Largest number of bytes that all rows in memory may take; None sets no limit.
     folder : path or None, default=None
         Folder of temporary files; None means the system's.
     used : int
         Bytes taken in memory so far.
     """
 
-    memory_limit: int = 2**30
+    memory_limit: int | None = 2**30
     folder: str | os.PathLike[str] | None = None
     used: int = field(default=0, compare=False)
 
     def has_room(self, n_bytes: int) -> bool:
         """Reserve memory for an array, if there is room for it."""
-        if self.used + n_bytes > self.memory_limit:
+        if self.memory_limit is not None and self.used + n_bytes > self.memory_limit:
             return False
         self.used += n_bytes
         return True
+
+    def release(self, n_bytes: int) -> None:
+        """Give reserved memory back."""
+        self.used -= n_bytes
 
     def file(self) -> Any:
         """Open a temporary file, which vanishes with its process, however that ends."""
@@ -72,7 +77,9 @@ class RowStore:
         self.array: np.ndarray | None = None
         self._file: Any = None
         self._lock = Lock()
-        if storage.has_room(4 * n_rows * n_inputs):
+        n_bytes = 4 * n_rows * n_inputs
+        if storage.has_room(n_bytes):
+            weakref.finalize(self, storage.release, n_bytes)
             self.array = np.empty(self.shape, np.float32, order="F")
         else:
             self._file = storage.file()

@@ -24,6 +24,7 @@ __all__ = [
     "TaskModel",
     "fit_panel_model",
     "predict_rows",
+    "target_of",
 ]
 
 # Stack at most this many cells at once when forecasting (64 MiB of float32).
@@ -271,3 +272,12 @@ def _date_blocks(n_dates: int, n_cells: int) -> Iterator[slice]:
     size = max(1, MAX_CELLS // max(1, n_cells))
     for start in range(0, n_dates, size):
         yield slice(start, min(n_dates, start + size))
+
+
+def target_of(model: Any) -> ReturnTarget:
+    """Find what a forecaster, or the first one inside it, learns of the returns."""
+    while model is not None:
+        if isinstance(getattr(model, "target", None), ReturnTarget):
+            return model.target
+        model = getattr(model, "estimator", None)
+    return ReturnTarget()

@@ -12,6 +12,7 @@ from skbatch.panel._columns import (
     split_column,
 )
 from skbatch.panel._fields import panel_fields, panel_tickers
+from skbatch.panel._inspected import InspectedPanel, inspect_panel
 from skbatch.panel._labels import forward_returns
 from skbatch.panel._read import read_panel
 
@@ -21,9 +22,11 @@ __all__ = [
     "TYPICAL_VOLATILITY",
     "WEEKDAYS_PER_YEAR",
     "CheckedPanel",
+    "InspectedPanel",
     "PanelColumns",
     "check_panel",
     "forward_returns",
+    "inspect_panel",
     "invalid_values",
     "join_column",
     "panel_fields",

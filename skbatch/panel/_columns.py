@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -128,3 +128,21 @@ class PanelColumns:
             shared=tuple(shared),
             shared_positions=np.asarray(list(shared.values()), dtype=np.intp),
         )
+
+    def kept(self, tickers: Collection[str]) -> np.ndarray:
+        """Find the columns of some tickers and the shared ones.
+
+        Parameters
+        ----------
+        tickers : collection of str
+            Tickers; those without a column do not matter.
+
+        Returns
+        -------
+        ndarray of shape (n_kept,), dtype intp
+            Increasing column numbers.
+        """
+        wanted = set(tickers)
+        rows = [row for row, ticker in enumerate(self.tickers) if ticker in wanted]
+        own = self.positions[rows].ravel()
+        return np.sort(np.concatenate([own[own >= 0], self.shared_positions]))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -12,13 +12,14 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from skbatch._messages import format_tickers
-from skbatch.batch._portfolio import Portfolio
+from skbatch.batch._batch_task import Member
 from skbatch.batch._screen import reasons_of
-from skbatch.batch._tasks import Member
+from skbatch.batch._system_tickers import SystemTickers
 from skbatch.exceptions import FallbackWarning
 from skbatch.forecasting import PredictionInterval
-from skbatch.forecasting._joint import JointScenarios
-from skbatch.forecasting._uncertainty import (
+from skbatch.forecasting.engine import (
+    FeatureBlocks,
+    JointScenarios,
     UncertaintyMixin,
     check_n_bins,
     check_n_samples,
@@ -47,7 +48,7 @@ class SystemUncertaintyMixin:
     :class:`~skbatch.ConformalForecaster`.
     """
 
-    portfolio_: Portfolio
+    tickers_: SystemTickers
     fitted_: Any
     horizon_: int | tuple[int, ...]
     _part: Any
@@ -82,18 +83,17 @@ class SystemUncertaintyMixin:
             Once, naming tickers that only a model without uncertainty serves.
         """
         check_is_fitted(self)
-        panel = self._rows(X)
-        bounds = [
-            pd.DataFrame(np.nan, panel.index, self.portfolio_.label_columns)
-            for _ in range(2)
-        ]
-        for member, frame in self._calibrated(panel):
-            values = member.forecaster.predict_interval(frame, coverage)
+        panel, quarantined = self._judged(X)
+        labels = self.tickers_.label_columns
+        bounds = [pd.DataFrame(np.nan, panel.index, labels) for _ in range(2)]
+        for member, features in self._calibrated(panel):
+            values = member.forecaster.predict_interval(features, coverage)
             for bound, table in zip(bounds, values, strict=True):
-                columns = list(table.columns)
-                bound.loc[:, columns] = table.to_numpy()
-            del frame
+                bound.loc[table.index, list(table.columns)] = table.to_numpy()
         for bound in bounds:
+            # Only the last row is judged as today's.
+            use = labels.get_level_values(-1).isin(list(quarantined))
+            bound.iloc[-1, np.flatnonzero(use)] = np.nan
             bound.attrs["coverage"] = float(coverage)
             if not isinstance(self.horizon_, tuple):
                 bound.attrs["horizon"] = self.horizon_
@@ -131,16 +131,12 @@ class SystemUncertaintyMixin:
         """
         check_is_fitted(self)
         check_n_samples(n_samples)
-        panel = self._rows(X)
-        quarantined = (
-            {} if X is None else reasons_of(self.portfolio_.screen_new(X, panel))
-        )
+        panel, quarantined = self._judged(X)
         joint, state = JointScenarios(), random_state
-        for member, frame in self._calibrated(panel):
-            joint.add(member.forecaster, frame)
+        for member, features in self._calibrated(panel.iloc[[-1]]):
+            joint.add(member.forecaster, features)
             state = member.forecaster.random_state if state is None else state
-            del frame
-        labels = self.portfolio_.label_columns
+        labels = self.tickers_.label_columns
         if not joint.parts:
             index = pd.RangeIndex(n_samples, name="sample")
             return pd.DataFrame(np.nan, index, labels)
@@ -188,24 +184,26 @@ class SystemUncertaintyMixin:
             horizons = list(labels.get_level_values(0))
         return rank_table(scenarios.to_numpy(), horizons, labels, n_bins)
 
-    def _rows(self, X: Any) -> pd.DataFrame:
-        """Check rows of the panel, or give the last fitted one."""
+    def _judged(self, X: Any) -> tuple[pd.DataFrame, Mapping[str, Any]]:
+        """Check and screen rows; None is the last fitted one."""
         if X is None:
-            return self.portfolio_.recent.iloc[[-1]]
-        return self.portfolio_.check(X, self.fitted_.extractor)
+            return self.tickers_.recent.iloc[[-1]], self.tickers_.quarantined
+        rows = self.tickers_.check(X, self.fitted_.extractor)
+        return rows.panel, reasons_of(self.tickers_.screen_new(rows))
 
-    def _calibrated(self, panel: pd.DataFrame) -> Iterator[tuple[Member, pd.DataFrame]]:
+    def _calibrated(
+        self, panel: pd.DataFrame
+    ) -> Iterator[tuple[Member, FeatureBlocks]]:
         """Give members that know how sure they are, and name the others' tickers."""
-        lacking: list[str] = []
-        for member, frame in self._served(panel):
+        lacking: dict[str, None] = {}
+        for member, features in self._served(panel):
             if isinstance(member.forecaster, UncertaintyMixin):
-                yield member, frame
+                yield member, features
             else:
-                lacking += member.tickers
-            del frame
+                lacking.update(dict.fromkeys(member.tickers))
         if lacking:
             warnings.warn(
-                f"{len(lacking)} of {len(self.portfolio_.tickers)} tickers are served "
+                f"{len(lacking)} of {len(self.tickers_.tickers)} tickers are served "
                 f"by a model that is not calibrated: {format_tickers(lacking)}. They "
                 "have a forecast, but no uncertainty. See provenance_ for reasons.",
                 FallbackWarning,

@@ -2,27 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+import pandas as pd
+
+from skbatch._messages import describe_error
 from skbatch.batch._manager import Batch
-from skbatch.batch._usage import Usage
+from skbatch.batch._usage import Usage, measure
+from skbatch.forecasting.engine import FeatureBlocks
 
 __all__ = [
     "NO_FORECAST",
     "NO_USAGE",
-    "RUNGS",
     "Event",
     "Member",
     "Outcome",
     "Rung",
     "Task",
+    "labels_of",
+    "run_task",
 ]
 
-Rung = Literal["model", "simpler model", "historical mean"]
-# What serves a ticker when the rung before it cannot.
-RUNGS: tuple[Rung, ...] = ("model", "simpler model", "historical mean")
-NO_FORECAST = "no forecast"  # the step after the last rung
+Rung = Literal["model", "simpler model"]
+SIMPLER: Rung = "simpler model"
+NO_FORECAST = "no forecast"  # the step after the simpler model
 NO_USAGE = Usage(0.0, 0.0, 0, 0)
 
 
@@ -38,11 +44,14 @@ class Task:
         Which forecaster is fitted.
     isolated : bool
         Whether it runs in a process of its own, because one died of it.
+    error : str
+        Class and message of the error because of which the model is not fitted.
     """
 
     batch: Batch
     rung: Rung = "model"
     isolated: bool = False
+    error: str = ""
 
 
 @dataclass(frozen=True)
@@ -103,3 +112,32 @@ class Event:
     step: str
     tickers: tuple[str, ...]
     error: str
+
+
+def run_task(
+    task: Task,
+    features: FeatureBlocks,
+    labels: pd.DataFrame,
+    forecaster: Any,
+    handler: Any,
+    context: AbstractContextManager[Any] | None = None,
+) -> Outcome:
+    """Fit one task, in whichever process, and measure what it takes."""
+    with measure() as usage:
+        try:
+            with context or nullcontext():
+                outcome = handler.fit_task(task, features, labels, forecaster)
+        except MemoryError as error:
+            outcome = Outcome(stopped="memory", error=describe_error(error))
+    outcome.usage = usage
+    return outcome
+
+
+def labels_of(labels: pd.DataFrame, tickers: Sequence[str]) -> pd.DataFrame:
+    """Take the labels of some tickers."""
+    columns = labels.columns.get_level_values(-1)
+    if columns.nunique() == len(tickers):
+        return labels
+    own = labels.loc[:, columns.isin(tickers)]
+    own.attrs.update(labels.attrs)
+    return own

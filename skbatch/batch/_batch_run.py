@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
 import pandas as pd
 from joblib import cpu_count, effective_n_jobs
 from joblib.parallel import get_active_backend
@@ -16,25 +15,31 @@ from sklearn.base import clone
 from sklearn.utils.parallel import Parallel, delayed
 from threadpoolctl import threadpool_limits
 
+from skbatch._messages import describe_error
 from skbatch._progress import Progress
-from skbatch.batch._checkpoint import Checkpoint
-from skbatch.batch._errors import BatchErrorHandler, describe
-from skbatch.batch._features import UniverseFeatures
-from skbatch.batch._manager import Batch
-from skbatch.batch._monitor import BatchPerformanceMonitor
-from skbatch.batch._tasks import (
+from skbatch.batch._batch_task import (
     NO_FORECAST,
     NO_USAGE,
-    RUNGS,
+    SIMPLER,
     Event,
     Member,
     Outcome,
-    Rung,
     Task,
+    labels_of,
+    run_task,
 )
-from skbatch.batch._work import attempt_task, labels_of
+from skbatch.batch._checkpoint import Checkpoint
+from skbatch.batch._errors import NO_LABELS, BatchErrorHandler
+from skbatch.batch._manager import Batch
+from skbatch.batch._monitor import BatchPerformanceMonitor
+from skbatch.batch._panel_features import split_features
 from skbatch.exceptions import CheckpointError
-from skbatch.forecasting import server_of
+from skbatch.forecasting.engine import (
+    FeatureBlocks,
+    FeatureStream,
+    Reason,
+    fitted_provenance,
+)
 
 __all__ = ["BatchRun"]
 
@@ -53,12 +58,12 @@ class BatchRun:
 
     Attributes
     ----------
-    features : UniverseFeatures
+    features : FeatureStream
         Features of the training rows.
     labels : DataFrame of shape (n_dates, n_labels)
         Labels of all tickers.
-    models : dict of str to estimator
-        Unfitted forecaster of each rung.
+    forecaster : estimator
+        Fitted on each batch.
     handler : BatchErrorHandler
         Decides what follows a failure.
     monitor : BatchPerformanceMonitor
@@ -73,15 +78,15 @@ class BatchRun:
         Who runs the tasks; None is joblib.
     members : list of Member
         Fitted forecasters, in the order of the batches.
-    reasons : dict of str to list of str
-        Ticker → why the rungs before could not serve it.
+    reasons : dict of str to list of Reason
+        Ticker → why no forecaster could be fitted on it.
     events : list of Event
         Steps of recovery.
     """
 
-    features: UniverseFeatures
+    features: FeatureStream
     labels: pd.DataFrame
-    models: Mapping[Rung, Any]
+    forecaster: Any
     handler: BatchErrorHandler
     monitor: BatchPerformanceMonitor
     checkpoint: Checkpoint | None
@@ -89,7 +94,7 @@ class BatchRun:
     progress: Progress
     engine: Any = None
     members: list[Member] = field(default_factory=list)
-    reasons: dict[str, list[str]] = field(default_factory=dict)
+    reasons: dict[str, list[Reason]] = field(default_factory=dict)
     events: list[Event] = field(default_factory=list)
 
     def run(self, batches: Sequence[Batch]) -> BatchRun:
@@ -146,7 +151,9 @@ class BatchRun:
         if not left:
             return
         if self.engine is not None and not isolated:
-            yield from self.engine.outcomes(tasks, self.models, self.handler)
+            yield from self.engine.outcomes(
+                tasks, self.features, self.labels, self.forecaster, self.handler
+            )
             return
         try:
             with self._workers(len(tasks), isolated) as workers:
@@ -154,7 +161,7 @@ class BatchRun:
                     del left[place]
                     yield place, outcome
         except (BrokenProcessPool, MemoryError) as error:
-            stopped = Outcome(stopped="died", error=describe(error))
+            stopped = Outcome(stopped="died", error=describe_error(error))
             yield from ((place, stopped) for place in left)
 
     @contextmanager
@@ -184,43 +191,40 @@ class BatchRun:
 
     def _calls(self, tasks: dict[int, Task], context: Any) -> Iterator[Any]:
         """Prepare each task when a worker is free for it."""
-        frames = self._frames([task.batch.tickers for task in tasks.values()])
+        parts = self._features(list(tasks.values()))
         for place, task in tasks.items():
             with self.monitor.stage("features"):
-                frame = next(frames)
-            model = clone(self.models[task.rung])
+                features = next(parts)
+            model = clone(self.forecaster)
             own_context = context.subcontext(task_name=task.batch.name)
-            if isinstance(frame, MemoryError):
-                yield delayed(_out_of_memory)(place, frame)
+            if isinstance(features, MemoryError):
+                yield delayed(_out_of_memory)(place, features)
                 continue
             labels = labels_of(self.labels, task.batch.tickers)
             yield delayed(_fit_task)(
                 place,
                 task,
-                frame,
+                features,
                 labels,
                 model,
                 self.handler,
                 self.progress.estimator,
                 own_context,
-                self.features.typical,
             )
-            del frame, labels
+            del features, labels
 
-    def _frames(
-        self, batches: list[tuple[str, ...]]
-    ) -> Iterator[pd.DataFrame | MemoryError]:
-        """Give feature frames; where memory is short, the error and then the next."""
-        start = 0
-        while start < len(batches):
-            try:
-                for frame in self.features.frames(batches[start:]):
-                    yield frame
-                    del frame
-                    start += 1
-            except MemoryError as error:
-                yield error
-                start += 1
+    def _features(self, tasks: list[Task]) -> Iterator[FeatureBlocks | MemoryError]:
+        """Give the features of each task; where memory is short, the error."""
+        batches = [task.batch.tickers for task in tasks]
+        if self.events:
+            # What is left of batches that failed is computed again, and on its own.
+            for batch in batches:
+                yield next(split_features(self.features.select(batch), [batch]))
+            return
+        try:
+            yield from split_features(self.features, batches)
+        except MemoryError as error:
+            yield from [error] * len(batches)
 
     def _save(self, task: Task, outcome: Outcome) -> None:
         """Keep the outcome of a finished task; a full disk does not stop the run."""
@@ -235,10 +239,13 @@ class BatchRun:
         """Remember what happened, and tell the monitor."""
         self.events += events
         failed = dict(outcome.offenders)
-        if outcome.stopped and events and events[0].step in (*RUNGS, NO_FORECAST):
+        if outcome.stopped and events and events[0].step in (SIMPLER, NO_FORECAST):
             failed = dict.fromkeys(task.batch.tickers, outcome.error)
         for ticker, error in failed.items():
-            self.reasons.setdefault(ticker, []).append(f"{task.rung}: {error}")
+            reason = Reason("fit_failed", task.rung, (("error", error),))
+            if error == NO_LABELS:
+                reason = Reason("no_labels")
+            self.reasons.setdefault(ticker, []).append(reason)
         self.monitor.record_batch(
             task.batch.name
             if task.rung == "model"
@@ -256,7 +263,7 @@ def _count_fallback(member: Member) -> int:
     """Count the tickers that another model than the first choice serves."""
     if member.rung != "model":
         return len(member.tickers)
-    provenance = getattr(server_of(member.forecaster), "provenance_", None)
+    provenance = fitted_provenance(member.forecaster)
     if provenance is None:
         return 0
     others = provenance.index[provenance["reason"] != ""]
@@ -266,17 +273,16 @@ def _count_fallback(member: Member) -> int:
 def _fit_task(
     place: int,
     task: Task,
-    X: pd.DataFrame,
-    y: pd.DataFrame,
+    features: FeatureBlocks,
+    labels: pd.DataFrame,
     model: Any,
     handler: BatchErrorHandler,
     estimator: Any,
     context: Any,
-    typical: np.ndarray | None,
 ) -> tuple[int, Outcome]:
     """Fit one task, in whichever process joblib chose."""
     announced = _announced(estimator, context, model)
-    return place, attempt_task(task, X, y, model, handler, typical, announced)
+    return place, run_task(task, features, labels, model, handler, announced)
 
 
 @contextmanager
@@ -292,4 +298,4 @@ def _announced(estimator: Any, context: Any, model: Any) -> Iterator[None]:
 
 def _out_of_memory(place: int, error: MemoryError) -> tuple[int, Outcome]:
     """Give the outcome of a task whose features do not fit into memory."""
-    return place, Outcome(stopped="memory", error=describe(error))
+    return place, Outcome(stopped="memory", error=describe_error(error))

@@ -1,8 +1,7 @@
-"""The tickers of a portfolio: which there are, and which can be forecast."""
+"""The tickers of a system: which there are, and which can be forecast."""
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,20 +10,30 @@ from sklearn.base import clone
 
 from skbatch._messages import format_tickers
 from skbatch.batch._screen import reasons_of
-from skbatch.exceptions import PanelError, PanelWarning
+from skbatch.exceptions import PanelError
+from skbatch.forecasting import Reason
 from skbatch.panel import (
-    check_panel,
+    CheckedPanel,
+    InspectedPanel,
     forward_returns,
-    invalid_values,
+    inspect_panel,
     panel_tickers,
     periods_per_year,
 )
 
-__all__ = ["Portfolio"]
+__all__ = ["SystemRows", "SystemTickers"]
+
+
+@dataclass(frozen=True)
+class SystemRows:
+    """Rows to forecast from: checked, and with 0 for the prices that are not valid."""
+
+    panel: pd.DataFrame
+    marked: pd.DataFrame
 
 
 @dataclass
-class Portfolio:
+class SystemTickers:
     """What is known of the tickers that a system is fitted on.
 
     Attributes
@@ -39,7 +48,7 @@ class Portfolio:
         Rows ahead.
     findings : DataFrame
         What was found in their prices; see :meth:`BatchErrorHandler.screen`.
-    quarantined : dict of str to str
+    quarantined : dict of str to Reason
         Ticker → why it cannot be forecast.
     recent : DataFrame
         Last rows of the checked panel.
@@ -54,19 +63,21 @@ class Portfolio:
     label_columns: pd.Index
     horizon: int | tuple[int, ...]
     findings: pd.DataFrame
-    quarantined: dict[str, str]
+    quarantined: dict[str, Reason]
     recent: pd.DataFrame
     periods_per_year: float
     handler: Any
 
     @classmethod
-    def of(cls, X: Any, horizon: Any, handler: Any) -> tuple[Portfolio, pd.DataFrame]:
+    def of(
+        cls, inspected: InspectedPanel, horizon: Any, handler: Any
+    ) -> tuple[SystemTickers, pd.DataFrame]:
         """Set unusable tickers aside, and give the checked panel of the others."""
-        whole = _checked(X)
-        healthy, findings = handler.screen(X)
+        whole = inspected.panel
+        healthy, findings = handler.screen(inspected)
         # Made for its columns and for what it refuses.
-        labels = forward_returns(whole, horizon)
-        portfolio = cls(
+        labels = forward_returns(CheckedPanel(whole), horizon)
+        tickers = cls(
             panel_tickers(whole),
             whole.columns,
             labels.columns,
@@ -77,7 +88,7 @@ class Portfolio:
             _rows_of_year(whole.index),
             handler,
         )
-        return portfolio, healthy
+        return tickers, healthy
 
     @property
     def label_index(self) -> pd.Index:
@@ -85,16 +96,19 @@ class Portfolio:
         columns = self.label_columns
         return columns.rename("ticker") if columns.nlevels == 1 else columns
 
-    def check(self, X: Any, extractor: Any) -> pd.DataFrame:
+    def check(self, X: Any, extractor: Any) -> SystemRows:
         """Check rows for forecasts, and give them their place in time."""
-        panel = _checked(X)
+        inspected = inspect_panel(X)
+        panel, marked = inspected.panel, inspected.marked()
         if not isinstance(X, pd.DataFrame):
             if panel.shape[1] != len(self.columns):
                 raise self._other_columns(panel.columns)
             panel = panel.set_axis(self.columns, axis=1)
+            marked = marked.set_axis(self.columns, axis=1)
             if extractor is not None:
                 placed = extractor.history_.place(self.healthy(panel, extractor))
                 panel = panel.set_axis(placed.index, axis=0)
+                marked = marked.set_axis(placed.index, axis=0)
         if set(panel.columns) != set(self.columns):
             raise self._other_columns(panel.columns)
         zones = [
@@ -105,7 +119,7 @@ class Portfolio:
                 "`X.index` must have a time zone as in `fit`, or none. Got "
                 f"{zones[0]}, fitted with {zones[1]}. Convert it with `tz_localize`."
             )
-        return panel[self.columns]
+        return SystemRows(panel[self.columns], marked[self.columns])
 
     def healthy(self, panel: pd.DataFrame, extractor: Any) -> pd.DataFrame:
         """Take the columns of the tickers that were fitted."""
@@ -114,19 +128,15 @@ class Portfolio:
         kept = set(extractor.plan_.tickers)
         return panel.loc[:, self.columns.get_level_values(-1).isin(kept)]
 
-    def screen_new(self, X: Any, panel: pd.DataFrame) -> pd.DataFrame:
+    def screen_new(self, rows: SystemRows) -> pd.DataFrame:
         """Judge new rows beside the last fitted ones; give what was found.
 
         A ticker that was fitted has history enough, however little of it is kept.
         """
-        invalid = invalid_values(X)
-        if isinstance(X, pd.DataFrame):
-            invalid = invalid[self.columns]
-        # What `check` took for missing is what the screening has to see.
-        new = panel.mask(invalid.to_numpy(), 0.0)
-        before = self.recent[self.recent.index < panel.index[0]]
+        before = self.recent[self.recent.index < rows.panel.index[0]]
         handler = clone(self.handler).set_params(min_history=2)
-        _, findings = handler.screen(pd.concat([before, new]))
+        # What the check dropped is what the screening has to see.
+        _, findings = handler.screen(pd.concat([before, rows.marked]))
         return findings
 
     def _other_columns(self, columns: pd.Index) -> PanelError:
@@ -139,13 +149,6 @@ class Portfolio:
             f"({format_tickers(added)}). Pass the same tickers and fields (NaN "
             "where there is no price), or fit again."
         )
-
-
-def _checked(X: Any) -> pd.DataFrame:
-    """Check a panel; what is wrong with single tickers is told by the screening."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", PanelWarning)
-        return check_panel(X)
 
 
 def _rows_of_year(index: pd.Index) -> float:

@@ -1,0 +1,166 @@
+"""From a screened panel to fitted batches."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+from sklearn.base import clone
+
+from skbatch._progress import Progress
+from skbatch.batch._batch_run import BatchRun
+from skbatch.batch._batch_task import Event, Member
+from skbatch.batch._checkpoint import Checkpoint
+from skbatch.batch._identity import run_identity
+from skbatch.batch._manager import Batch, SimpleBatchManager
+from skbatch.batch._memory import MemoryPlan, plan_memory
+from skbatch.batch._monitor import BatchPerformanceMonitor
+from skbatch.batch._panel_features import stream_of
+from skbatch.batch._system_tickers import SystemTickers
+from skbatch.exceptions import BatchWarning
+from skbatch.forecasting.engine import Reason, target_of
+from skbatch.panel import CheckedPanel, forward_returns, panel_tickers
+
+__all__ = ["FittedBatches", "fit_batches"]
+
+
+@dataclass
+class FittedBatches:
+    """What a system knows after `fit`.
+
+    Attributes
+    ----------
+    extractor : SharedFeatureExtractor or None
+        Fitted; None if there was no ticker to fit on.
+    scale : str or None
+        Feature that forecasters scale labels by.
+    batches : list of Batch
+        The batches.
+    members : list of Member
+        Fitted forecasters.
+    reasons : dict of str to list of Reason
+        Ticker → why no forecaster could be fitted on it.
+    events : list of Event
+        Steps of recovery.
+    """
+
+    extractor: Any
+    scale: str | None
+    batches: list[Batch]
+    members: list[Member]
+    reasons: dict[str, list[Reason]]
+    events: list[Event]
+
+
+def fit_batches(
+    system: Any,
+    tickers: SystemTickers,
+    panel: pd.DataFrame,
+    monitor: BatchPerformanceMonitor,
+    progress: Progress,
+) -> FittedBatches:
+    """Fit the forecaster of a system on a panel of healthy tickers.
+
+    Parameters
+    ----------
+    system : BatchForecastingSystem
+        Has the parameters.
+    tickers : SystemTickers
+        All tickers, and who handles errors.
+    panel : DataFrame of shape (n_dates, n_columns)
+        Panel of the healthy ones.
+    monitor : BatchPerformanceMonitor
+        Measures stages and batches.
+    progress : Progress
+        Announces stages and batches.
+
+    Returns
+    -------
+    FittedBatches
+        Fitted forecasters of all batches.
+    """
+    if not panel.shape[1]:
+        return FittedBatches(None, None, [], [], {}, [])
+    size = {"n_rows": len(panel), "n_tickers": len(panel_tickers(panel))}
+    engine = None
+    if system.engine == "dask":
+        from skbatch.batch._dask import DaskEngine
+
+        engine = DaskEngine.of_client()
+    checkpoint = None
+    if system.checkpoint_dir is not None:
+        checkpoint = Checkpoint(system.checkpoint_dir, run_identity(system, panel))
+    forecaster = system._part("forecaster")
+    target = target_of(forecaster)
+    with monitor.stage("prepare", **size), progress.task("prepare"):
+        extractor = clone(system._part("features"))
+        if hasattr(extractor, "set_output"):
+            extractor.set_output(transform="default")
+        extractor.fit(CheckedPanel(panel))
+        plan = plan_memory(system, panel, extractor)
+        labels = forward_returns(CheckedPanel(panel), system.horizon)
+        stream = stream_of(
+            extractor, panel, target.scale, labels, plan.storage, plan.block_rows
+        )
+        batches = _split(system, tickers, panel, plan)
+        checkpoint, batches = _resumed(checkpoint, batches)
+        if engine is not None:
+            stream = engine.stream(stream)
+        if len(batches) > 1:
+            stream.universe = stream.make_universe()
+    monitor.n_batches, monitor.horizon = len(batches), labels.attrs["horizon"]
+    monitor.thin = target.thin
+    run = BatchRun(
+        stream,
+        labels,
+        forecaster,
+        tickers.handler,
+        monitor,
+        checkpoint,
+        system.n_jobs,
+        progress,
+        engine,
+    )
+    with monitor.stage("fit", **size):
+        run.run(batches)
+    return FittedBatches(
+        extractor, target.scale, batches, run.members, run.reasons, run.events
+    )
+
+
+def _split(
+    system: Any, tickers: SystemTickers, panel: pd.DataFrame, plan: MemoryPlan
+) -> list[Batch]:
+    """Split the tickers, where models of some of them are asked for."""
+    names = panel_tickers(panel)
+    splits = system.groups is not None or plan.splits
+    limit = plan.batch_size if splits else None
+    groups = _groups_of(system.groups, names, tickers)
+    return SimpleBatchManager(limit, groups, system.random_state).split(panel)
+
+
+def _resumed(
+    checkpoint: Checkpoint | None, batches: list[Batch]
+) -> tuple[Checkpoint | None, list[Batch]]:
+    """Begin a checkpoint, or go on with its batches; none if there is no disk."""
+    if checkpoint is None:
+        return None, batches
+    try:
+        return checkpoint, checkpoint.start(batches)
+    except OSError as error:
+        warnings.warn(
+            f"`checkpoint_dir` must be writable. Got {error}, so this run goes "
+            "on without checkpoints. Make room there before the next one.",
+            BatchWarning,
+            stacklevel=3,
+        )
+        return None, batches
+
+
+def _groups_of(groups: Any, names: list[str], tickers: SystemTickers) -> Any:
+    """Leave a table out that names quarantined tickers only: it is not at fault."""
+    if groups is None or isinstance(groups, str) or set(names) & set(groups.keys()):
+        return groups
+    return None if set(tickers.tickers) & set(groups.keys()) else groups

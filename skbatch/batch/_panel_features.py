@@ -1,0 +1,118 @@
+"""Features of a panel, read block by block of dates by forecasters."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from skbatch._kernels.target import typical_volatility
+from skbatch.forecasting.engine import (
+    FeatureBlocks,
+    FeatureStream,
+    LabelScale,
+    Storage,
+    Universe,
+    forward_common_return,
+    layout_of,
+)
+from skbatch.panel import CheckedPanel
+
+__all__ = ["split_features", "stream_of"]
+
+
+@dataclass(frozen=True)
+class PanelReader:
+    """Computes features of some rows of a panel, in blocks of dates."""
+
+    extractor: Any
+    panel: CheckedPanel
+    block_rows: int | None
+
+    def __call__(
+        self, rows: np.ndarray | None, features: Sequence[str] | None
+    ) -> Iterator[pd.DataFrame]:
+        return self.extractor.transform_blocks(
+            self.panel, rows=rows, features=features, block_rows=self.block_rows
+        )
+
+
+def stream_of(
+    extractor: Any,
+    panel: pd.DataFrame,
+    scale: str | None,
+    labels: pd.DataFrame | None = None,
+    storage: Storage | None = None,
+    block_rows: int | None = None,
+) -> FeatureStream:
+    """Read the features of rows of a checked panel, when they are asked for.
+
+    Parameters
+    ----------
+    extractor : SharedFeatureExtractor
+        Fitted on the panel.
+    panel : DataFrame of shape (n_dates, n_columns)
+        Rows that it was fitted on, or that follow them.
+    scale : str or None
+        Feature by which labels are scaled, as :class:`ReturnTarget` takes it.
+    labels : DataFrame of shape (n_dates, n_labels), default=None
+        Labels of all tickers, where forecasters are fitted.
+    storage : Storage, default=None
+        Where stacked rows are kept.
+    block_rows : int, default=None
+        Rows of a block; None leaves it to the extractor.
+    """
+    reader = PanelReader(extractor, CheckedPanel(panel), block_rows)
+    names = extractor.get_feature_names_out()
+    stream = FeatureStream(reader, names, panel.index, storage)
+    stream.make_universe = partial(_universe_of, stream, scale, labels)
+    return stream
+
+
+def _universe_of(
+    stream: FeatureStream, scale: str | None, labels: pd.DataFrame | None
+) -> Universe:
+    """Gather what forecasters of some of the tickers have to know of all."""
+    tickers = stream.columns.tickers
+    layout = layout_of(pd.Index(tickers), 1)
+    none = np.empty((0, len(tickers)))
+    chosen = LabelScale.choose(scale, stream, none, layout)
+    volatility = chosen.matrix(stream) if chosen.features else None
+    common = None
+    if labels is not None and len(tickers) > 1:
+        common = forward_common_return(labels, volatility)
+    if volatility is None:
+        return Universe(common, None)
+    typical = pd.Series(typical_volatility(volatility), stream.index)
+    return Universe(common, typical)
+
+
+def split_features(
+    stream: FeatureStream, batches: Sequence[Sequence[str]]
+) -> Iterator[FeatureBlocks]:
+    """Give the features of each batch, which are computed once for all batches."""
+    if len(batches) == 1 and set(batches[0]) == set(stream.columns.tickers):
+        yield stream
+        return
+    storage = stream.storage
+    n_bytes = 4 * stream.n_dates * stream.n_columns
+    if storage.memory_limit is None or n_bytes <= storage.memory_limit:
+        yield from (stream.load().select(batch) for batch in batches)
+        return
+    with ExitStack() as stack:
+        files = [stack.enter_context(storage.file()) for _ in batches]
+        kept = [stream.columns.kept(batch) for batch in batches]
+        for _, table in stream.tables():
+            for file, columns in zip(files, kept, strict=True):
+                file.write(np.ascontiguousarray(table.values[:, columns]).data)
+        for file, columns, batch in zip(files, kept, batches, strict=True):
+            values = np.empty((stream.n_dates, len(columns)), np.float32)
+            file.seek(0)
+            file.readinto(values.data)
+            yield stream.select(batch).holding(values)
+            del values

@@ -1,0 +1,151 @@
+"""Which forecaster stands behind each ticker's forecast, and why."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from skbatch._messages import describe_error, format_tickers
+from skbatch.batch._batch_task import Event, Member
+from skbatch.batch._errors import FAILURES
+from skbatch.batch._system_tickers import SystemTickers
+from skbatch.exceptions import BatchWarning, FallbackWarning
+from skbatch.forecasting.engine import (
+    NO_MODEL,
+    FeatureBlocks,
+    Reason,
+    fitted_provenance,
+    forecast_with_provenance,
+    layout_of,
+    run_model,
+)
+
+__all__ = ["TickerProvenance", "predict_member", "warn_of_fit"]
+
+COLUMNS = ["model", "batch", "reason"]
+
+
+class TickerProvenance:
+    """A table of model, batch and reason, filled member by member.
+
+    Parameters
+    ----------
+    tickers : SystemTickers
+        All tickers.
+    quarantined : dict of str to Reason
+        Ticker → why it was set aside.
+    reasons : dict of str to list of Reason
+        Ticker → why no forecaster could be fitted on it.
+    """
+
+    def __init__(
+        self,
+        tickers: SystemTickers,
+        quarantined: Mapping[str, Reason],
+        reasons: Mapping[str, Sequence[Reason]],
+    ) -> None:
+        self.labels = tickers.label_index
+        self.horizon = tickers.horizon
+        names = self.labels.get_level_values(-1)
+        why = {**reasons, **{t: [reason] for t, reason in quarantined.items()}}
+        cells = [(NO_MODEL, "", "; ".join(map(str, why.get(t, [])))) for t in names]
+        self.table = pd.DataFrame(cells, self.labels, COLUMNS, dtype=object)
+
+    def fill(self, member: Member, found: pd.DataFrame) -> None:
+        """Enter which model serves each label of a member, and why."""
+        use = self.labels.get_level_values(-1).isin(member.tickers)
+        self.table.loc[use, "model"] = found["model"].to_numpy()
+        self.table.loc[use, "batch"] = member.batch
+        self.table.loc[use, "reason"] = found["reason"].to_numpy()
+
+    def fill_as_fitted(self, member: Member) -> bool:
+        """Enter who serves a member's labels at the last date of `fit`, if known."""
+        fitted = fitted_provenance(member.forecaster)
+        if fitted is None:
+            return False
+        self.fill(member, fitted)
+        return True
+
+    def fill_row(self, member: Member, features: FeatureBlocks) -> np.ndarray | float:
+        """Forecast one row, enter who serves it, and give the forecasts."""
+        columns = labels_of_member(member, self.labels)
+        layout = layout_of(columns, self.horizon)
+        try:
+            forecasts, provenance = forecast_with_provenance(
+                member.forecaster, features, layout
+            )
+        except FAILURES as error:
+            failed = f"forecast failed ({describe_error(error)})"
+            cells = {"model": NO_MODEL, "reason": failed}
+            self.fill(member, pd.DataFrame(cells, columns))
+            return np.nan
+        if isinstance(forecasts, pd.DataFrame):
+            forecasts = forecasts[list(columns)]
+        found = provenance.at()
+        found.index = provenance.layout.columns
+        self.fill(member, found.loc[list(columns)])
+        return np.asarray(forecasts, dtype=np.float64).ravel()
+
+    def withdraw(self, quarantined: Mapping[str, Reason]) -> None:
+        """Enter that tickers have no forecast after all."""
+        tickers = self.labels.get_level_values(-1)
+        use = tickers.isin(list(quarantined))
+        self.table.loc[use, "model"] = NO_MODEL
+        reasons = [str(quarantined[ticker]) for ticker in tickers[use]]
+        self.table.loc[use, "reason"] = reasons
+
+
+def labels_of_member(member: Member, labels: pd.Index) -> pd.Index:
+    """Take the labels of a member's tickers, in the order of all labels."""
+    return labels[labels.get_level_values(-1).isin(member.tickers)]
+
+
+def predict_member(
+    member: Member, features: FeatureBlocks, labels: pd.Index, horizon: Any
+) -> tuple[pd.DataFrame, str]:
+    """Forecast with one member: a table of its labels, and the error if it failed."""
+    columns = labels_of_member(member, labels)
+    try:
+        layout = layout_of(columns, horizon)
+        forecasts = run_model(member.forecaster, features, layout)
+    except FAILURES as error:
+        empty = pd.DataFrame(np.nan, features.index, columns)
+        return empty, describe_error(error)
+    return pd.DataFrame(forecasts, features.index, columns), ""
+
+
+def warn_of_fit(
+    tickers: SystemTickers,
+    events: Sequence[Event],
+    provenance: pd.DataFrame,
+    problems: Sequence[str],
+) -> None:
+    """Warn once of what went otherwise than planned in the fit of a system."""
+    quarantined, n_tickers = tickers.quarantined, len(tickers.tickers)
+    sentences = list(problems)
+    if quarantined:
+        sentences.append(
+            f"{len(quarantined)} of {n_tickers} tickers have prices that cannot be "
+            f"used: {format_tickers(quarantined)}. See screening_ for reasons."
+        )
+    if events:
+        steps = ", ".join(dict.fromkeys(event.step for event in events))
+        sentences.append(
+            f"{len(events)} steps of recovery were needed ({steps}), the first "
+            f"because of {events[0].error}. See events_."
+        )
+    if sentences:
+        warnings.warn(" ".join(sentences), BatchWarning, stacklevel=4)
+    served = provenance[provenance["batch"] != ""]
+    others = served.index.get_level_values(-1)[served["reason"] != ""].unique()
+    if len(others):
+        warnings.warn(
+            f"{len(others)} of {n_tickers} tickers are not served by the first choice: "
+            f"{format_tickers(others)}. See provenance_ for reasons.",
+            FallbackWarning,
+            stacklevel=4,
+        )

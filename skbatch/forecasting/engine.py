@@ -1,0 +1,65 @@
+"""What the batch system builds on: features in blocks, rows, targets and provenance.
+
+This module is for the other subpackages. It may change with any release.
+"""
+
+from skbatch.forecasting._children import as_input, run_model
+from skbatch.forecasting._feature_table import (
+    FeatureBlocks,
+    FeatureStream,
+    FeatureTable,
+    Universe,
+)
+from skbatch.forecasting._joint_scenarios import JointScenarios
+from skbatch.forecasting._label_layout import LabelLayout, layout_of
+from skbatch.forecasting._provenance import (
+    NO_MODEL,
+    Provenance,
+    Reason,
+    fitted_provenance,
+    forecast_with_provenance,
+)
+from skbatch.forecasting._return_target import (
+    LabelScale,
+    ReturnTarget,
+    forward_common_return,
+    tail_rows,
+    thinning,
+)
+from skbatch.forecasting._row_store import RowStore, Storage
+from skbatch.forecasting._training import target_of
+from skbatch.forecasting._uncertainty import (
+    UncertaintyMixin,
+    check_n_bins,
+    check_n_samples,
+    rank_table,
+)
+
+__all__ = [
+    "NO_MODEL",
+    "FeatureBlocks",
+    "FeatureStream",
+    "FeatureTable",
+    "JointScenarios",
+    "LabelLayout",
+    "LabelScale",
+    "Provenance",
+    "Reason",
+    "ReturnTarget",
+    "RowStore",
+    "Storage",
+    "UncertaintyMixin",
+    "Universe",
+    "as_input",
+    "check_n_bins",
+    "check_n_samples",
+    "fitted_provenance",
+    "forecast_with_provenance",
+    "forward_common_return",
+    "layout_of",
+    "rank_table",
+    "run_model",
+    "tail_rows",
+    "target_of",
+    "thinning",
+]
