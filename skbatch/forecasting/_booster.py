@@ -59,6 +59,9 @@ def without_gaps(X: np.ndarray) -> np.ndarray:
 class BoosterModel:
     """A trained booster that pickles in XGBoost's stable model format."""
 
+    # Trees see a missing input as lower than all others, as rows are stored.
+    takes_lowest = True
+
     def __init__(self, booster: xgb.Booster, device: str, n_jobs: int | None) -> None:
         self.booster = booster
         # XGBoost changes to the processor where it finds no GPU.

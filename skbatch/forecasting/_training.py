@@ -14,7 +14,7 @@ from skbatch.exceptions import ModelFitError
 from skbatch.forecasting._feature_table import FeatureBlocks, FeatureTable, Rows
 from skbatch.forecasting._label_layout import LabelLayout
 from skbatch.forecasting._return_target import LabelTransform, ReturnTarget
-from skbatch.forecasting._row_store import RowStore
+from skbatch.forecasting._row_store import RowStore, with_gaps
 
 __all__ = [
     "PANEL_CONSTRAINTS",
@@ -246,7 +246,8 @@ def predict_rows(model: Any, X: RowStore | np.ndarray) -> np.ndarray:
     """Forecast stacked rows, slice by slice."""
     size = max(1, MAX_CELLS // max(1, X.shape[1]))
     starts = range(0, max(1, len(X)), size)
-    parts = [model.predict(X[start : start + size]) for start in starts]
+    rows = X if getattr(model, "takes_lowest", False) else with_gaps(X)
+    parts = [model.predict(rows[start : start + size]) for start in starts]
     return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
 
