@@ -27,7 +27,7 @@ from skbatch.datasets import make_panel
 from skbatch.feature_extraction import _extractor, cache_info, clear_cache
 from skbatch.forecasting import _base
 from skbatch.forecasting._booster import BoosterModel
-from skbatch.forecasting._tables import FeatureTable
+from skbatch.forecasting._label_layout import FeatureTable
 
 GRID = {
     "batchxgboostforecaster__max_depth": [2, 3],

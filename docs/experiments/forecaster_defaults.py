@@ -32,6 +32,7 @@ from skbatch import (
     read_panel,
 )
 from skbatch.exceptions import SkbatchWarning
+from skbatch.forecasting import ReturnTarget
 from skbatch.metrics import out_of_sample_r2, rank_information_coefficient_series
 
 XGB = BatchXGBoostForecaster
@@ -46,9 +47,13 @@ class AllRowsBins(XGB):
 VARIANTS: dict[str, Any] = {
     "historical mean": HistoricalMeanForecaster(),
     "linear": BatchLinearForecaster(),
-    "linear, raw returns": BatchLinearForecaster(relative=False, scale=None),
+    "linear, raw returns": BatchLinearForecaster(
+        target=ReturnTarget(relative=False, scale=None)
+    ),
     "linear, no market features": BatchLinearForecaster(market_features=False),
-    "linear, no shrinkage": BatchLinearForecaster(alpha=1.0, validation_size=0),
+    "linear, no shrinkage": BatchLinearForecaster(
+        alpha=1.0, target=ReturnTarget(validation_size=0)
+    ),
     "xgboost (default)": XGB(),
     "raw returns": XGB(relative=False, scale=None),
     "not relative": XGB(relative=False),

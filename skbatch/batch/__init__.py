@@ -1,7 +1,7 @@
 """From prices to forecasts, whatever the data and the machine throw at it."""
 
 from skbatch.batch._compare import BatchComparison, compare_batch_vs_individual
-from skbatch.batch._errors import BatchErrorHandler
+from skbatch.batch._errors import MODEL_FAILURES, BatchErrorHandler
 from skbatch.batch._manager import Batch, SimpleBatchManager
 from skbatch.batch._memory import MemoryEstimate
 from skbatch.batch._monitor import BatchPerformanceMonitor
@@ -9,6 +9,7 @@ from skbatch.batch._result import ForecastResult
 from skbatch.batch._system import BatchForecastingSystem
 
 __all__ = [
+    "MODEL_FAILURES",
     "Batch",
     "BatchComparison",
     "BatchErrorHandler",

@@ -108,8 +108,8 @@ class Checkpoint:
         self.failed = True
         warnings.warn(
             "`checkpoint_dir` must be writable. Got "
-            f"{describe_error(error)}, so this run goes on without checkpoints. Make room "
-            "there before the next one.",
+            f"{describe_error(error)}, so this run goes on without checkpoints. Make "
+            "room there before the next one.",
             BatchWarning,
             stacklevel=2,
         )

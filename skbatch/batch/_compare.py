@@ -16,7 +16,7 @@ from sklearn.pipeline import make_pipeline
 
 from skbatch._kernels.scores import finite_mean
 from skbatch._messages import describe_error, format_tickers
-from skbatch.batch._errors import FAILURES
+from skbatch.batch._errors import MODEL_FAILURES
 from skbatch.batch._presets import default_features, default_forecaster
 from skbatch.batch._usage import Usage, format_bytes, measure
 from skbatch.exceptions import SkbatchWarning
@@ -224,7 +224,7 @@ class _Ways:
             own, own_labels = (_select(t, ticker) for t in (self.panel, self.labels))
             try:
                 forecast = self._forecast(own, own_labels)
-            except (*FAILURES, ValueError) as error:
+            except (*MODEL_FAILURES, ValueError) as error:
                 # The batch ran with the same settings: what fails here is the ticker.
                 self.failures[ticker] = describe_error(error)
             else:

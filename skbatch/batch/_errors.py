@@ -27,11 +27,16 @@ from skbatch.exceptions import ModelFitError
 from skbatch.forecasting import ConformalForecaster, FallbackForecaster
 from skbatch.forecasting.engine import FeatureBlocks, as_input
 
-__all__ = ["FAILURES", "NO_LABELS", "BatchErrorHandler"]
+__all__ = ["MODEL_FAILURES", "NO_LABELS", "BatchErrorHandler"]
 
 # Failures of a model on its data. Whatever else is raised is the fault of an argument
 # or of the program, and is not answered by another model.
-FAILURES = (ModelFitError, XGBoostError, np.linalg.LinAlgError, FloatingPointError)
+MODEL_FAILURES = (
+    ModelFitError,
+    XGBoostError,
+    np.linalg.LinAlgError,
+    FloatingPointError,
+)
 _OUT_OF_MEMORY = re.compile(r"bad_alloc|bad allocation|out of memory", re.IGNORECASE)
 _COUNT = [Interval(Integral, 1, None, closed="left")]
 
@@ -336,7 +341,7 @@ class _Attempts:
             fitted = clone(self.forecaster) if self.n_attempts > 1 else self.forecaster
             fitted = fitted.fit(as_input(fitted, features), labels)
             self._check_models(fitted)
-        except FAILURES as error:
+        except MODEL_FAILURES as error:
             if _OUT_OF_MEMORY.search(str(error)):
                 raise MemoryError(describe_error(error)) from error
             self.errors[tickers] = describe_error(error)

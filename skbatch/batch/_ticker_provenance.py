@@ -11,7 +11,7 @@ import pandas as pd
 
 from skbatch._messages import describe_error, format_tickers
 from skbatch.batch._batch_task import Event, Member
-from skbatch.batch._errors import FAILURES
+from skbatch.batch._errors import MODEL_FAILURES
 from skbatch.batch._system_tickers import SystemTickers
 from skbatch.exceptions import BatchWarning, FallbackWarning
 from skbatch.forecasting.engine import (
@@ -78,7 +78,7 @@ class TickerProvenance:
             forecasts, provenance = forecast_with_provenance(
                 member.forecaster, features, layout
             )
-        except FAILURES as error:
+        except MODEL_FAILURES as error:
             failed = f"forecast failed ({describe_error(error)})"
             cells = {"model": NO_MODEL, "reason": failed}
             self.fill(member, pd.DataFrame(cells, columns))
@@ -112,7 +112,7 @@ def predict_member(
     try:
         layout = layout_of(columns, horizon)
         forecasts = run_model(member.forecaster, features, layout)
-    except FAILURES as error:
+    except MODEL_FAILURES as error:
         empty = pd.DataFrame(np.nan, features.index, columns)
         return empty, describe_error(error)
     return pd.DataFrame(forecasts, features.index, columns), ""

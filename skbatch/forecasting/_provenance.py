@@ -17,6 +17,7 @@ __all__ = [
     "NO_MODEL",
     "Provenance",
     "Reason",
+    "first_choice",
     "fitted_provenance",
     "forecast_with_provenance",
     "own_provenance",
@@ -196,3 +197,14 @@ def fitted_provenance(model: Any) -> pd.DataFrame | None:
         model = model.estimator_
     found = getattr(model, "provenance_", None)
     return found if isinstance(found, pd.DataFrame) else None
+
+
+def first_choice(model: Any) -> str | None:
+    """Name the model that serves a ticker where nothing is amiss, if it is known."""
+    if not hasattr(model, "predict_with_provenance"):
+        return None
+    while hasattr(model, "estimator_"):
+        if hasattr(model, "provenance_"):
+            return type(model.estimator).__name__
+        model = model.estimator_
+    return type(model).__name__

@@ -10,12 +10,14 @@ from skbatch.forecasting._feature_table import (
     FeatureTable,
     Universe,
 )
+from skbatch.forecasting._horizons import horizon_parameters
 from skbatch.forecasting._joint_scenarios import JointScenarios
 from skbatch.forecasting._label_layout import LabelLayout, layout_of
 from skbatch.forecasting._provenance import (
     NO_MODEL,
     Provenance,
     Reason,
+    first_choice,
     fitted_provenance,
     forecast_with_provenance,
 )
@@ -53,9 +55,11 @@ __all__ = [
     "as_input",
     "check_n_bins",
     "check_n_samples",
+    "first_choice",
     "fitted_provenance",
     "forecast_with_provenance",
     "forward_common_return",
+    "horizon_parameters",
     "layout_of",
     "rank_table",
     "run_model",

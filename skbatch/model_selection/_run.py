@@ -17,7 +17,7 @@ from sklearn.pipeline import Pipeline
 
 from skbatch._messages import format_tickers
 from skbatch.exceptions import ModelFitError, PanelError, SkbatchWarning
-from skbatch.forecasting import server_of
+from skbatch.forecasting.engine import first_choice, fitted_provenance
 from skbatch.model_selection._features import extractor_of
 from skbatch.model_selection._folds import Fold
 from skbatch.panel import forward_returns
@@ -255,12 +255,12 @@ def _provenance(
     if isinstance(model, Pipeline):
         final = model[-1]
         X = model[:-1].transform(following) if len(model) > 1 else following
-    final = server_of(final)
-    if hasattr(final, "predict_provenance"):
-        names = np.asarray(final.predict_provenance(X), dtype=object)
-    elif isinstance(getattr(final, "provenance_", None), pd.DataFrame):
-        served = final.provenance_["model"].reindex(forecasts.columns)
-        names = np.tile(served.to_numpy(dtype=object), (len(forecasts), 1))
+    served = fitted_provenance(final)
+    if hasattr(final, "predict_with_provenance"):
+        names = np.asarray(final.predict_with_provenance(X)[1].model, dtype=object)
+    elif served is not None:
+        models = served["model"].reindex(forecasts.columns)
+        names = np.tile(models.to_numpy(dtype=object), (len(forecasts), 1))
     else:
         names = np.full(forecasts.shape, type(_innermost(final)).__name__, object)
     known = np.isfinite(forecasts.to_numpy())
@@ -278,9 +278,8 @@ def _innermost(model: Any) -> Any:
 
 def _reasons(model: Any, columns: pd.Index) -> pd.DataFrame:
     """List labels that the first choice does not serve."""
-    final = server_of(model[-1] if isinstance(model, Pipeline) else model)
-    table = getattr(final, "provenance_", None)
-    if not isinstance(table, pd.DataFrame) or "reason" not in table:
+    table = fitted_provenance(model[-1] if isinstance(model, Pipeline) else model)
+    if table is None or "reason" not in table:
         return pd.DataFrame(columns=["model", "reason"], index=columns[:0])
     table = table.loc[table["reason"] != "", ["model", "reason"]]
     return table[table.index.isin(columns)]
@@ -288,11 +287,12 @@ def _reasons(model: Any, columns: pd.Index) -> pd.DataFrame:
 
 def _first_choice(model: Any) -> tuple[str, ...]:
     """Name the models that serve a ticker where nothing is amiss."""
-    final = server_of(model[-1] if isinstance(model, Pipeline) else model)
-    if hasattr(final, "predict_provenance"):
-        return (type(final.estimator).__name__,)
-    table = getattr(final, "provenance_", None)
-    if not isinstance(table, pd.DataFrame):
+    final = model[-1] if isinstance(model, Pipeline) else model
+    first = first_choice(final)
+    if first is not None:
+        return (first,)
+    table = fitted_provenance(final)
+    if table is None:
         return (type(_innermost(final)).__name__,)
     served = table["model"]
     if "reason" in table:

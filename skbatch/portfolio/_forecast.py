@@ -20,10 +20,13 @@ from skbatch.exceptions import (
     ModelFitError,
     PortfolioWarning,
 )
-from skbatch.forecasting import server_of
-from skbatch.forecasting._base import BatchForecasterMixin
-from skbatch.forecasting._horizons import horizon_parameters
-from skbatch.forecasting._uncertainty import UncertaintyMixin
+from skbatch.forecasting import BatchForecasterMixin
+from skbatch.forecasting.engine import (
+    UncertaintyMixin,
+    first_choice,
+    fitted_provenance,
+    horizon_parameters,
+)
 from skbatch.panel import forward_returns, panel_tickers
 from skbatch.portfolio._told import tell_service
 from skbatch.portfolio._window import read_returns, window_prices
@@ -75,7 +78,7 @@ class LastForecast:
             ):
                 return None
             X = model[:-1].transform(self.last)
-            scenarios = model[-1].sample(X, n_samples, random_state)
+            scenarios = model[-1].predict_scenarios(X, n_samples, random_state)
         elif hasattr(model, "predict_scenarios"):
             scenarios = model.predict_scenarios(None, n_samples, random_state)
         else:
@@ -193,10 +196,11 @@ def _fit_on_prices(
     last = panel.iloc[[-1]] if keeps else panel
     table = pd.DataFrame(model.predict(last))
     values = table.iloc[-1].to_numpy(dtype=np.float64)
-    server = server_of(best[-1] if isinstance(best, Pipeline) else best)
-    known = getattr(server, "provenance_", None)
+    final = best[-1] if isinstance(best, Pipeline) else best
+    known = fitted_provenance(final)
     if known is None:
-        provenance["model"] = type(server).__name__
+        name = first_choice(final) or type(final).__name__
+        provenance["model"] = name
     else:
         provenance["model"] = known["model"].to_numpy()
         provenance["reason"] = known["reason"].to_numpy()

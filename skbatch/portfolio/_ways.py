@@ -10,17 +10,17 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
+import joblib
 import numpy as np
 import pandas as pd
 from joblib import Parallel, delayed
 
+from skbatch._messages import describe_error
 from skbatch._version import __version__
 from skbatch.batch import BatchForecastingSystem
-from skbatch.batch._errors import FAILURES, describe
 from skbatch.batch.config import BatchForecastingConfig
 from skbatch.exceptions import BatchWarning, FallbackWarning, PanelError, SkbatchWarning
 from skbatch.feature_extraction import SharedFeatureExtractor
-from skbatch.feature_extraction._history import panel_digest
 from skbatch.forecasting import (
     BatchLinearForecaster,
     ConformalForecaster,
@@ -142,7 +142,7 @@ class Way:
     def key(self, panel: pd.DataFrame, columns: Sequence[str]) -> str:
         """Hash all that the forecasts of some columns depend on."""
         parts = {
-            "panel": panel_digest(panel).hex(),
+            "panel": joblib.hash(panel),
             "method": self.method,
             "coverage": self.coverage,
             "columns": sorted(columns) if self.is_individual else None,
@@ -243,7 +243,7 @@ def _forecast_one(
             found = ColumnForecasts.of(system, coverage)
         except (*FAILURES, PanelError) as error:
             index = pd.Index(panel_tickers(panel), name="ticker", dtype=object)
-            row = [["none", "", f"forecast failed ({describe(error)})"]]
+            row = [["none", "", f"forecast failed ({describe_error(error)})"]]
             table = pd.DataFrame(row, index, _COLUMNS, dtype=object)
             unknown = pd.DataFrame(np.nan, index, _BOUNDS)
             return ColumnForecasts(pd.Series(np.nan, index), table, {}, unknown)

@@ -145,7 +145,9 @@ def test_a_manifest_that_is_none_is_refused(run, content):
 def test_a_budget_may_find_another_machine(run, fits, monkeypatch):
     """The batches are those of the first run, whatever memory there is now."""
     limits = iter([3, 2])
-    monkeypatch.setattr("skbatch.batch._plan.largest_batch", lambda *_: next(limits))
+    monkeypatch.setattr(
+        "skbatch.batch._fit_batches.largest_batch", lambda *_: next(limits)
+    )
     run(max_batch_size=None, memory_budget=0.5)
     run(max_batch_size=None, memory_budget=0.9)
     assert fits == ["A", "C", "F"]

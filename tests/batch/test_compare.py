@@ -21,6 +21,7 @@ from skbatch.batch._usage import Usage
 from skbatch.datasets import make_panel
 from skbatch.exceptions import FallbackWarning, ModelFitError, PanelError
 from skbatch.feature_extraction import cache_info
+from skbatch.forecasting import ReturnTarget
 
 TEST = 40
 
@@ -158,7 +159,7 @@ class Levels(TransformerMixin, BaseEstimator):
 
 
 def test_any_transformer_makes_features(prices):
-    forecaster = BatchLinearForecaster(scale=None)
+    forecaster = BatchLinearForecaster(target=ReturnTarget(scale=None))
     comparison = compare(prices, features=Levels(), forecaster=forecaster)
     assert comparison.n_scored == 140
 

@@ -26,6 +26,7 @@ from skbatch.batch import _dask
 from skbatch.batch._dask_cluster import Cluster, WorkerLostError
 from skbatch.datasets import make_panel
 from skbatch.exceptions import ClusterError, ConfigError
+from skbatch.forecasting import ReturnTarget
 
 distributed = pytest.importorskip("distributed")
 # Dask and XGBoost leave sockets and loops to the garbage collector.
@@ -101,7 +102,7 @@ def test_draws_and_bins_matter_no_more_than_another_seed(prices):
     "forecaster",
     [
         BatchLinearForecaster(),
-        BatchLinearForecaster(scale=None),
+        BatchLinearForecaster(target=ReturnTarget(scale=None)),
         BatchLinearForecaster("per_ticker"),
         trees(strategy="per_ticker"),
         trees(early_stopping_rounds=5),

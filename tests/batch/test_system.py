@@ -26,7 +26,7 @@ from skbatch.exceptions import (
     ModelFitError,
     PanelError,
 )
-from skbatch.forecasting import HistoricalMeanForecaster
+from skbatch.forecasting import HistoricalMeanForecaster, ReturnTarget
 from skbatch.metrics import make_forecast_scorer
 from skbatch.testing import check_no_lookahead
 
@@ -90,7 +90,9 @@ def test_batches_change_nothing_for_models_of_single_tickers(
 
 
 def test_a_scale_of_ones_own_changes_nothing_either(make_system, prices):
-    model = BatchLinearForecaster("per_ticker", scale="volatility_21")
+    model = BatchLinearForecaster(
+        "per_ticker", target=ReturnTarget(scale="volatility_21")
+    )
     one = make_system(forecaster=model).fit(prices)
     many = make_system(forecaster=model, max_batch_size=3).fit(prices)
     pd.testing.assert_frame_equal(

@@ -33,7 +33,7 @@ def test_one_batch_says_what_its_forecaster_says(parts, prices):
         assert bound.attrs == {"coverage": 0.7, "horizon": system.horizon}
     pd.testing.assert_frame_equal(
         system.predict_scenarios(new, 50, random_state=3),
-        forecaster.sample(X, 50, random_state=3),
+        forecaster.predict_scenarios(X, 50, random_state=3),
         check_names=False,
     )
     pd.testing.assert_frame_equal(

@@ -30,12 +30,10 @@ def skbatch_model(same: bool, threads: int, target: str = "auto"):
         SharedFeatureExtractor(["same lags", "same windows"], WINDOWS),
         BatchXGBoostForecaster(
             **TREES,
-            relative=False,
-            scale=None,
-            market_weight=1.0,
-            thin=1,
-            validation_size=0,
             n_jobs=threads,
+            target=ReturnTarget(
+                relative=False, scale=None, market_weight=1.0, thin=1, validation_size=0
+            ),
         ),
     )
 

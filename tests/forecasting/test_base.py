@@ -6,7 +6,7 @@ from sklearn.metrics import r2_score
 
 from skbatch import BatchLinearForecaster, ConformalForecaster, FallbackForecaster
 from skbatch.exceptions import PanelError
-from skbatch.forecasting import HistoricalMeanForecaster
+from skbatch.forecasting import HistoricalMeanForecaster, ReturnTarget
 
 NAN = np.nan
 
@@ -140,7 +140,9 @@ def test_a_ticker_without_features_at_a_date_has_no_forecast(make_frames, foreca
 @pytest.mark.parametrize("strategy", ["pooled", "vector", "per_ticker"])
 def test_nor_has_it_one_without_volatility_features(make_frames, strategy, scale):
     X, y = make_frames(market=True, volatility=False)
-    model = BatchLinearForecaster(strategy, scale=scale, market_features=True)
+    model = BatchLinearForecaster(
+        strategy, market_features=True, target=ReturnTarget(scale=scale)
+    )
     model.fit(X, y)
     X.loc[X.index[-3:], X.columns.str.startswith("T1__")] = NAN
     forecasts = model.predict(X)

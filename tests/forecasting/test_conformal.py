@@ -24,7 +24,7 @@ from skbatch import (
 from skbatch.datasets import make_panel
 from skbatch.exceptions import FallbackWarning, ModelFitError, PanelError
 from skbatch.forecasting._calibration import Calibration
-from skbatch.forecasting._tables import LabelLayout
+from skbatch.forecasting._label_layout import LabelLayout
 from skbatch.metrics import interval_coverage
 
 NAN = np.nan
@@ -109,7 +109,7 @@ def test_volatility_is_the_mean_of_the_windows_known():
 
 
 def model_features(model, X):
-    from skbatch.forecasting._tables import FeatureTable
+    from skbatch.forecasting._label_layout import FeatureTable
 
     return FeatureTable(X.to_numpy(), model.panel_columns_, X.index)
 
@@ -226,7 +226,11 @@ def test_a_greedy_forecaster_is_given_no_later_label(
 def outputs(model, X):
     lower, upper = model.predict_interval(X)
     tables = [lower, upper, model.predict_quantiles(X, [0.1, 0.6])]
-    return [*tables, model.sample(X, 50), model.predict_rank_proba(X, 3, n_samples=50)]
+    return [
+        *tables,
+        model.predict_scenarios(X, 50),
+        model.predict_rank_proba(X, 3, n_samples=50),
+    ]
 
 
 def assert_same(first, second):
@@ -275,7 +279,7 @@ def test_every_row_is_judged_by_its_own_features(make_frames):
             pd.testing.assert_frame_equal(one, other.iloc[[row]], rtol=1e-5)
     other = X.copy()
     other.iloc[:-1] = 7.0
-    assert_same([model.sample(other, 20)], [model.sample(X, 20)])
+    assert_same([model.sample(other, 20)], [model.predict_scenarios(X, 20)])
 
 
 # Tables -------------------------------------------------------------------------------
@@ -295,14 +299,14 @@ def test_containers_of_the_labels_come_back(make_frames):
     one = model.fit(X, y["T1"]).predict_interval(X[-2:])
     assert isinstance(one.lower, pd.Series)
     assert model.predict_quantiles(X[-2:], [0.1, 0.2]).shape == (2, 2)
-    assert model.sample(X, 4).shape == (4, 1)
+    assert model.predict_scenarios(X, 4).shape == (4, 1)
     plain = ConformalForecaster(BatchLinearForecaster(horizon=1))
     plain.fit(X.to_numpy(), y.to_numpy())
     assert plain.predict_interval(X.to_numpy()[-2:]).lower.shape == (2, 3)
     assert plain.predict_quantiles(X.to_numpy(), [0.1, 0.9]).shape == (2, 200, 3)
     vector = plain.fit(X.to_numpy(), y["T0"].to_numpy())
     assert vector.predict_interval(X.to_numpy()).lower.shape == (200,)
-    assert vector.sample(X.to_numpy(), 4).shape == (4, 1)
+    assert vector.predict_scenarios(X.to_numpy(), 4).shape == (4, 1)
     assert list(vector.predict_rank_proba(X.to_numpy()).index) == ["y0"]
 
 
@@ -427,9 +431,12 @@ def test_bad_parameters(make_frames, parameters, match):
         (lambda m, X: m.predict_quantiles(X, []), r"quantiles must be levels"),
         (lambda m, X: m.predict_quantiles(X, [0.5, 5]), r"Got \[0.5, 5\]. Pass for"),
         (lambda m, X: m.predict_quantiles(X, "low"), r"Got 'low'. Pass for"),
-        (lambda m, X: m.sample(X, 0), r"n_samples must be an int .* Pass 1000"),
-        (lambda m, X: m.sample(X, 2.5), r"n_samples must be an int"),
-        (lambda m, X: m.sample(X, 5, "x"), r"cannot be used to seed"),
+        (
+            lambda m, X: m.predict_scenarios(X, 0),
+            r"n_samples must be an int .* Pass 1000",
+        ),
+        (lambda m, X: m.predict_scenarios(X, 2.5), r"n_samples must be an int"),
+        (lambda m, X: m.predict_scenarios(X, 5, "x"), r"cannot be used to seed"),
         (lambda m, X: m.predict_rank_proba(X, 0), r"n_bins must be .* Pass 5"),
         (lambda m, X: m.predict_rank_proba(X, n_samples=0), r"n_samples must be"),
         (lambda m, X: m.predict_interval(X.iloc[:, 1:]), r"feature names should match"),

@@ -61,7 +61,7 @@ def test_a_date_to_draw_from_is_needed(fitted):
         with pytest.raises(PanelError, match="X must have a row"):
             method(X.iloc[:0])
     with pytest.raises(ValueError, match="n_samples must be an int"):
-        fitted.sample(X, n_samples=True)
+        fitted.predict_scenarios(X, n_samples=True)
 
 
 def test_the_server_is_seen_through_uncertainty(fitted):

@@ -55,7 +55,7 @@ def market(request):
 
 def test_scenarios_have_the_moments_of_the_market(market):
     model, X, y = market
-    scenarios = model.sample(X, 20_000)
+    scenarios = model.predict_scenarios(X, 20_000)
     assert scenarios.shape == (20_000, 12)
     assert scenarios.columns.equals(y.columns)
     scale = y.std().to_numpy()
@@ -71,14 +71,14 @@ def test_scenarios_have_the_moments_of_the_market(market):
 
 def test_a_scenario_is_drawn_for_tickers_together(market):
     model, X, y = market
-    spread = model.sample(X, 5_000) / y.std()
+    spread = model.predict_scenarios(X, 5_000) / y.std()
     alone = np.sqrt(1 / 12)
     assert spread.mean(axis=1).std() > 2 * alone
 
 
 def test_scenarios_have_the_quantiles_of_the_forecaster(market):
     model, X, _ = market
-    scenarios = model.sample(X, 20_000)
+    scenarios = model.predict_scenarios(X, 20_000)
     middle = model.predict_quantiles(X[-1:], [0.5]).to_numpy()[0]
     for level in (0.1, 0.25, 0.75, 0.9):
         wanted = model.predict_quantiles(X[-1:], [level]).to_numpy()[0]
@@ -91,7 +91,7 @@ def test_fat_tails_are_kept():
     X, y = make_market(1000)
     y[:] = 0.01 * random.standard_t(3, y.shape)
     model = ConformalForecaster(HistoricalMeanForecaster(), scale=None).fit(X, y)
-    scenarios = model.sample(X, 20_000)
+    scenarios = model.predict_scenarios(X, 20_000)
     kurtosis = scenarios.apply(lambda column: column.kurt())
     assert (kurtosis > 3).all()
     gaussian = random.normal(0, y.std(), (2_000, 12))
@@ -112,10 +112,12 @@ def test_seeds_reproduce(market):
         pd.testing.assert_frame_equal(call(X, n_samples=30), call(X, n_samples=30))
     twin = ConformalForecaster(HistoricalMeanForecaster(), random_state=3).fit(X, y)
     pd.testing.assert_frame_equal(
-        twin.sample(X, 9), model.sample(X, 9, random_state=3), check_exact=True
+        twin.predict_scenarios(X, 9),
+        model.predict_scenarios(X, 9, random_state=3),
+        check_exact=True,
     )
     twin.set_params(random_state=None)
-    assert not twin.sample(X, 9).equals(twin.sample(X, 9))
+    assert not twin.predict_scenarios(X, 9).equals(twin.predict_scenarios(X, 9))
 
 
 def test_memory_of_a_sample_is_bounded():
@@ -124,7 +126,7 @@ def test_memory_of_a_sample_is_bounded():
     model = ConformalForecaster(HistoricalMeanForecaster()).fit(X, y)
     output = 8 * n_tickers * n_samples
     tracemalloc.start()
-    scenarios = model.sample(X, n_samples)
+    scenarios = model.predict_scenarios(X, n_samples)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert scenarios.shape == (n_samples, n_tickers)
@@ -136,7 +138,7 @@ def test_memory_of_a_sample_is_bounded():
 def test_blocks_do_not_show(market, monkeypatch):
     model, X, _ = market
     monkeypatch.setattr("skbatch.forecasting._calibration.MAX_CELLS", 3000)
-    scenarios = model.sample(X, 4_000)
+    scenarios = model.predict_scenarios(X, 4_000)
     assert not scenarios.duplicated().any()
     np.testing.assert_allclose(
         scenarios.mean(), model.predict(X[-1:]).iloc[0], atol=2e-3

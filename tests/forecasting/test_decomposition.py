@@ -7,6 +7,7 @@ import xgboost as xgb
 from sklearn.linear_model import Ridge
 
 from skbatch import BatchLinearForecaster, BatchXGBoostForecaster
+from skbatch.forecasting import ReturnTarget
 
 NAN = np.nan
 
@@ -173,7 +174,8 @@ def test_pooled_linear_is_ridge_on_stacked_rows(make_frames, horizon, scale, rel
     slow = SlowDecomposition(X, y, horizon, relative=relative, scale=scale)
     ridge = SlowRidge(*slow.rows(slow.dates), alpha=0.2)
     model = BatchLinearForecaster(
-        alpha=0.2, relative=relative, scale=scale, thin=1, validation_size=0
+        alpha=0.2,
+        target=ReturnTarget(relative=relative, scale=scale, thin=1, validation_size=0),
     )
     pd.testing.assert_frame_equal(
         model.fit(X, y).predict(X),
@@ -216,7 +218,7 @@ def test_penalty_and_shrinkage_are_found_on_the_purged_tail(make_frames, market_
     slope *= slope**2 / (slope**2 + variance)
     assert 0.1 < slope < 1
     model = BatchLinearForecaster(
-        thin=thin, validation_size=30, market_weight=market_weight
+        target=ReturnTarget(thin=thin, validation_size=30, market_weight=market_weight)
     )
     pd.testing.assert_frame_equal(
         model.fit(X, y).predict(X),
@@ -252,7 +254,9 @@ def test_per_ticker_is_one_model_each(make_frames):
         check_names=False,
         rtol=1e-5,
     )
-    linear = BatchLinearForecaster("per_ticker", alpha=1.0, validation_size=0)
+    linear = BatchLinearForecaster(
+        "per_ticker", alpha=1.0, target=ReturnTarget(validation_size=0)
+    )
     pd.testing.assert_frame_equal(
         linear.fit(X, y).predict(X),
         slow.forecast(lambda x, ticker: ridges[ticker].predict(x)),
@@ -264,7 +268,10 @@ def test_per_ticker_is_one_model_each(make_frames):
 def test_every_horizon_has_a_model_of_its_own(make_frames, stack_horizons):
     X, y = make_frames(80, 3)
     labels = {1: y, 6: y * 2}
-    for model in (BatchLinearForecaster(thin=2), small_xgboost(thin=2)):
+    for model in (
+        BatchLinearForecaster(target=ReturnTarget(thin=2)),
+        small_xgboost(thin=2),
+    ):
         both = model.fit(X, stack_horizons(labels)).predict(X)
         for horizon, one in labels.items():
             one.attrs["horizon"] = horizon
@@ -333,7 +340,9 @@ def test_vector_ridge_has_a_solution_for_each_pattern_of_missing_labels(make_fra
         ridge = Ridge(alpha=0.5 * use.sum(), fit_intercept=False)
         ridge.fit(scores[use], slow.z[ticker][use])
         expected[ticker] *= ridge.predict(scores)
-    model = BatchLinearForecaster("vector", alpha=0.5, validation_size=0)
+    model = BatchLinearForecaster(
+        "vector", alpha=0.5, target=ReturnTarget(validation_size=0)
+    )
     pd.testing.assert_frame_equal(
         model.fit(X, y).predict(X),
         expected + slow.weight * slow.mean * slow.shares(),
@@ -350,7 +359,9 @@ def test_shared_columns_are_inputs_when_asked_for(make_frames):
     inputs, z = slow.rows(slow.dates)
     inputs = np.column_stack([inputs, np.repeat(market[:-1], 3)])
     ridge = SlowRidge(inputs, z, 0.3)
-    model = BatchLinearForecaster(alpha=0.3, validation_size=0, market_features=True)
+    model = BatchLinearForecaster(
+        alpha=0.3, market_features=True, target=ReturnTarget(validation_size=0)
+    )
     got = model.fit(X, y).predict(X)["T1"].iloc[17]
     x = np.append(slow.inputs(X.index[17], "T1"), market[17])
     unit = slow.unit["T1"].iloc[17]
@@ -370,7 +381,9 @@ def test_without_volatility_features_labels_have_their_own_scale(make_frames):
     clipped = np.clip(known, -5 * deviation, 5 * deviation)
     z = (clipped - clipped.mean(axis=1, keepdims=True)) / deviation
     ridge = SlowRidge(slow.rows(slow.dates)[0], np.clip(z, -5, 5).ravel(), 0.3)
-    model = BatchLinearForecaster(alpha=0.3, thin=1, validation_size=0)
+    model = BatchLinearForecaster(
+        alpha=0.3, target=ReturnTarget(thin=1, validation_size=0)
+    )
     got = model.fit(X, y).predict(X)
     own = slow.forecast(lambda x, _: ridge.predict(x), market_weight=0.0)
     common = model.set_params(market_weight=0.0).fit(X, y).predict(X)

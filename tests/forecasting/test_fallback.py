@@ -9,7 +9,7 @@ from sklearn.pipeline import make_pipeline
 
 from skbatch import BatchLinearForecaster, BatchXGBoostForecaster, FallbackForecaster
 from skbatch.exceptions import FallbackWarning, HorizonWarning, ModelFitError
-from skbatch.forecasting import HistoricalMeanForecaster
+from skbatch.forecasting import HistoricalMeanForecaster, ReturnTarget
 
 NAN = np.nan
 
@@ -356,7 +356,9 @@ def test_parameters_reach_inside(make_frames):
 
 def test_a_grid_search_over_the_primarys_parameters(make_frames):
     X, y = make_frames(300, signal=0.6)
-    model = FallbackForecaster(BatchLinearForecaster(market_weight=0.0))
+    model = FallbackForecaster(
+        BatchLinearForecaster(target=ReturnTarget(market_weight=0.0))
+    )
     grid = {"estimator__alpha": [0.1, 1e6]}
     search = GridSearchCV(model, grid, cv=TimeSeriesSplit(3)).fit(X, y)
     assert search.best_params_ == {"estimator__alpha": 0.1}

@@ -4,12 +4,15 @@ import pytest
 
 from skbatch import BatchLinearForecaster
 from skbatch.exceptions import ModelFitError
+from skbatch.forecasting import ReturnTarget
 
 
 def test_without_a_tail_the_automatic_penalty_is_one(make_frames):
     X, y = make_frames(100)
     automatic, explicit = (
-        BatchLinearForecaster(alpha=alpha, validation_size=0).fit(X, y).predict(X)
+        BatchLinearForecaster(alpha=alpha, target=ReturnTarget(validation_size=0))
+        .fit(X, y)
+        .predict(X)
         for alpha in ("auto", 1.0)
     )
     pd.testing.assert_frame_equal(automatic, explicit, check_exact=True)
@@ -34,7 +37,7 @@ def test_failures_of_linear_algebra_are_failed_fits(make_frames, monkeypatch):
 
 def test_absurd_inputs_are_winsorised(make_frames):
     X, y = make_frames(200, volatility=False, signal=1.0)
-    model = BatchLinearForecaster(market_weight=0.0).fit(X, y)
+    model = BatchLinearForecaster(target=ReturnTarget(market_weight=0.0)).fit(X, y)
     extreme, absurd = X.iloc[[-1]].copy(), X.iloc[[-1]].copy()
     # Inputs have deviations of about one and are cut at five of them.
     extreme["T0__f0"], absurd["T0__f0"] = 6.0, 1e30

@@ -10,7 +10,7 @@ from sklearn.model_selection import GridSearchCV, TimeSeriesSplit
 from sklearn.pipeline import make_pipeline
 
 from skbatch import BatchLinearForecaster, BatchXGBoostForecaster
-from skbatch.forecasting import BaseBatchForecaster
+from skbatch.forecasting import BaseBatchForecaster, ReturnTarget
 
 NAN = np.nan
 
@@ -128,7 +128,7 @@ def test_the_longest_horizon_of_a_vector_purges_all(make_frames, stack_horizons)
     X, y = make_frames(200)
     both = stack_horizons({2: y, 9: y})
     model = BatchLinearForecaster(
-        "vector", thin=1, validation_size=40, market_weight=0.0
+        "vector", target=ReturnTarget(thin=1, validation_size=40, market_weight=0.0)
     )
     expected = clone(model).fit(X, both).predict(X)
     # Known up to row 197; the tail is 158 … 197, so 150 … 157 are purged.
@@ -142,7 +142,7 @@ def test_the_longest_horizon_of_a_vector_purges_all(make_frames, stack_horizons)
 def test_thinning_takes_every_kth_date(make_frames):
     X, y = make_frames(60, horizon=3)
     model = BatchLinearForecaster(
-        thin=5, alpha=0.1, validation_size=0, market_weight=0.0
+        alpha=0.1, target=ReturnTarget(thin=5, validation_size=0, market_weight=0.0)
     )
     expected = clone(model).fit(X, y).predict(X)
     kept = set(range(0, 57, 5))
@@ -155,7 +155,7 @@ def test_thinning_takes_every_kth_date(make_frames):
 def test_automatic_thinning_is_half_the_horizon_rounded_up(make_frames, horizon, thin):
     X, y = make_frames(100, horizon=horizon)
     automatic, explicit = (
-        BatchLinearForecaster(thin=value).fit(X, y).predict(X)
+        BatchLinearForecaster(target=ReturnTarget(thin=value)).fit(X, y).predict(X)
         for value in ("auto", thin)
     )
     pd.testing.assert_frame_equal(automatic, explicit, check_exact=True)

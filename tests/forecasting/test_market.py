@@ -7,7 +7,7 @@ import pytest
 from skbatch import BatchLinearForecaster, BatchXGBoostForecaster, FallbackForecaster
 from skbatch._kernels.target import typical_volatility
 from skbatch.exceptions import PanelError
-from skbatch.forecasting import market_return, volatility_features
+from skbatch.forecasting import ReturnTarget, market_return, volatility_features
 from skbatch.panel import TYPICAL_VOLATILITY
 
 N_DATES, TICKERS, HORIZON = 160, list("ABCDE"), 3
@@ -107,7 +107,9 @@ def test_the_typical_volatility_is_no_input(universe):
     X, y = universe
     other = X.assign(**{TYPICAL_VOLATILITY: 1e-9})
     # Beside hardly any volatility nobody is calm, so only that may differ.
-    model = BatchXGBoostForecaster(market_weight=0.0, n_estimators=5)
+    model = BatchXGBoostForecaster(
+        n_estimators=5, target=ReturnTarget(market_weight=0.0)
+    )
     forecasts = [model.fit(table, y).predict(table) for table in (X, other)]
     pd.testing.assert_frame_equal(*forecasts, check_exact=True)
 

@@ -12,7 +12,7 @@ from skbatch import (
     FallbackForecaster,
 )
 from skbatch.exceptions import FallbackWarning, ModelFitError
-from skbatch.forecasting import HistoricalMeanForecaster
+from skbatch.forecasting import HistoricalMeanForecaster, ReturnTarget
 
 NAN = np.nan
 XGB = {"n_estimators": 8, "n_jobs": 1}
@@ -113,7 +113,7 @@ def test_a_scale_that_is_missing_or_zero_is_taken_from_the_next_window(make_fram
     X.loc[X.index[-1], "T1__volatility_63"] = 0
     X.loc[X.index[-1], ["T2__volatility_63", "T2__volatility_21"]] = [0, NAN]
     X.loc[X.index[-1], X.columns.str.startswith("T3__vol")] = 0
-    model = BatchLinearForecaster(market_weight=0.0).fit(X, y)
+    model = BatchLinearForecaster(target=ReturnTarget(market_weight=0.0)).fit(X, y)
     forecasts = model.predict(X).iloc[-1]
     fitted = model.model_.models[0]
     for ticker, factor in {"T0": 2, "T1": 2, "T2": 3}.items():

@@ -6,7 +6,7 @@ from sklearn.utils import _safe_indexing
 
 from skbatch import BatchLinearForecaster
 from skbatch.exceptions import HorizonWarning, PanelError
-from skbatch.forecasting._tables import FeatureTable, check_labels
+from skbatch.forecasting._label_layout import FeatureTable, check_labels
 from skbatch.panel import PanelColumns, forward_returns
 
 NAN = np.nan

@@ -3,10 +3,10 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from skbatch.forecasting._tasks import split_tail
 
 from skbatch import BatchLinearForecaster, BatchXGBoostForecaster
-from skbatch.forecasting import _tasks
-from skbatch.forecasting._tasks import split_tail
+from skbatch.forecasting import ReturnTarget, _tasks
 
 sizes = st.integers(0, 200) | st.floats(0, 1, exclude_max=True) | st.just("auto")
 
@@ -69,7 +69,9 @@ def test_a_tail_too_short_to_tell_leaves_little_of_a_forecast(make_frames):
     # Every fifth of 70 known dates is used; the automatic tail of 14 is less than five.
     options = {"market_weight": 0.0, "alpha": 1.0}
     cautious, unchecked = (
-        BatchLinearForecaster(validation_size=size, **options).fit(X, y).predict(X)
+        BatchLinearForecaster(**options, target=ReturnTarget(validation_size=size))
+        .fit(X, y)
+        .predict(X)
         for size in ("auto", 0)
     )
     pd.testing.assert_frame_equal(cautious, 0.1 * unchecked)

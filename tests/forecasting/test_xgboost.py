@@ -9,6 +9,7 @@ from sklearn.base import clone
 
 from skbatch import BatchXGBoostForecaster, FallbackForecaster
 from skbatch.exceptions import ModelFitError, PanelError
+from skbatch.forecasting import ReturnTarget
 from skbatch.forecasting._booster import (
     StepCallback,
     masked_squared_error,
@@ -109,7 +110,10 @@ def test_fewer_trees_are_kept_where_the_tail_contradicts(make_frames):
 def test_without_a_tail_all_trees_are_kept(make_frames):
     X, y = make_frames(100)
     model = BatchXGBoostForecaster(
-        n_estimators=7, early_stopping_rounds=1, validation_size=0, n_jobs=1
+        n_estimators=7,
+        early_stopping_rounds=1,
+        n_jobs=1,
+        target=ReturnTarget(validation_size=0),
     )
     assert count_trees(model.fit(X, y)) == [7]
     assert model.model_.models[0].shrinkage == 1.0
@@ -145,8 +149,8 @@ def test_automatic_leaves_hold_a_thousandth_of_the_rows(make_frames):
             max_depth=9,
             max_bin=1000,
             min_child_weight=weight,
-            validation_size=0,
             n_jobs=1,
+            target=ReturnTarget(validation_size=0),
         )
         .fit(X, y)
         .predict(X)
@@ -219,7 +223,10 @@ def test_bins_are_cut_from_a_sample_of_many_rows(monkeypatch, n_rows, is_drawn):
     monkeypatch.setattr(xgb, "QuantileDMatrix", Matrix)
     monkeypatch.setattr(BatchXGBoostForecaster, "_bin_rows", 64)
     model = BatchXGBoostForecaster(
-        horizon=1, thin=1, validation_size=0, n_estimators=2, n_jobs=1
+        horizon=1,
+        n_estimators=2,
+        n_jobs=1,
+        target=ReturnTarget(thin=1, validation_size=0),
     )
     # The label of the last row is not known yet.
     X, y = np.vstack([X, [[0, 0]]]), np.append(y, NAN)

@@ -16,6 +16,7 @@ from skbatch import (
     HistoricalMeanForecaster,
     forward_returns,
 )
+from skbatch.forecasting import ReturnTarget
 from skbatch.model_selection import (
     FeatureImportanceDisplay,
     ProvenanceDisplay,
@@ -124,8 +125,10 @@ def test_gains_are_those_of_the_booster(data):
 def test_a_planted_feature_is_the_most_important(make_linear_frames):
     X, y = make_linear_frames
     for model in (
-        BatchLinearForecaster(horizon=1, scale=None),
-        BatchXGBoostForecaster(horizon=1, scale=None, n_estimators=20, n_jobs=1),
+        BatchLinearForecaster(horizon=1, target=ReturnTarget(scale=None)),
+        BatchXGBoostForecaster(
+            horizon=1, n_estimators=20, n_jobs=1, target=ReturnTarget(scale=None)
+        ),
     ):
         table = feature_importances(model.fit(X, y))
         assert table.index[0] == "momentum_63"

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 from sklearn.pipeline import Pipeline
 
-from skbatch.forecasting import server_of
+from skbatch.forecasting.engine import first_choice
 from skbatch.metrics._plot._style import BAD, INK, date_axis, new_axes, tidy
 from skbatch.model_selection._run import NO_MODEL
 
@@ -86,7 +86,7 @@ class ProvenanceDisplay:
         Parameters
         ----------
         estimator : estimator
-            Fitted forecaster with ``predict_provenance(X)``, such as
+            Fitted forecaster with ``predict_with_provenance(X)``, such as
             :class:`~skbatch.FallbackForecaster`, or a pipeline that ends in one.
         X : DataFrame of shape (n_dates, n_columns)
             What it forecasts from.
@@ -101,20 +101,19 @@ class ProvenanceDisplay:
         Raises
         ------
         TypeError
-            If the estimator does not tell its provenance.
+            If the estimator does not record its provenance.
         """
         final = estimator[-1] if isinstance(estimator, Pipeline) else estimator
-        server = server_of(final)
-        if not hasattr(server, "predict_provenance"):
+        if not hasattr(final, "predict_with_provenance"):
             raise TypeError(
-                "`estimator` must have `predict_provenance`. Got "
-                f"{type(final).__name__}. Pass a fitted FallbackForecaster, or a "
+                "`estimator` must have `predict_with_provenance`. Got "
+                f"{type(final).__name__}. Pass a fitted batch forecaster, or a "
                 "pipeline that ends in one."
             )
         if final is not estimator and len(estimator) > 1:
             X = estimator[:-1].transform(X)
-        first = (type(server.estimator).__name__,)
-        table = server.predict_provenance(X)
+        table = final.predict_with_provenance(X)[1].model
+        first = (first_choice(final) or "",)
         return cls.from_predictions(table, first_choice=first, ax=ax)
 
     @classmethod

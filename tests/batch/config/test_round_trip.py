@@ -16,6 +16,7 @@ from skbatch.forecasting import (
     BatchXGBoostForecaster,
     FallbackForecaster,
     HistoricalMeanForecaster,
+    ReturnTarget,
 )
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=5)
@@ -183,7 +184,7 @@ def test_tables_of_pandas_and_numbers_of_numpy_are_read():
         horizon=np.array([1, 5]),
         groups=caps,
         max_batch_size=np.int64(3),
-        forecaster=BatchLinearForecaster(thin=np.int64(2)),
+        forecaster=BatchLinearForecaster(target=ReturnTarget(thin=np.int64(2))),
     )
     config = BatchForecastingConfig.from_system(system)
     assert config.to_toml() == (
@@ -209,7 +210,10 @@ FRAME = pd.DataFrame({"vix": [1.0, 2.0]})
         ({"forecaster": Foreign()}, "forecaster"),
         ({"forecaster": BatchLinearForecaster(market_return=FRAME)}, "market_return"),
         ({"forecaster": BatchLinearForecaster(horizon=5)}, "forecaster__horizon"),
-        ({"forecaster": BatchLinearForecaster(scale="none")}, "forecaster__scale"),
+        (
+            {"forecaster": BatchLinearForecaster(target=ReturnTarget(scale="none"))},
+            "forecaster__scale",
+        ),
         ({"forecaster": FallbackForecaster(Foreign())}, "forecaster__estimator"),
         (
             {
