@@ -127,11 +127,10 @@ class Provenance:
         names = np.array(self.models, dtype=object)
         return pd.DataFrame(
             {
-                "model": names[self.served_by[row]],
-                "reason": self._texts()[self.reason_number[row]],
+                "model": names[self.served_by[row]].tolist(),
+                "reason": self._texts()[self.reason_number[row]].tolist(),
             },
             index=index.rename("ticker") if index.nlevels == 1 else index,
-            dtype=object,
         )
 
     def _texts(self) -> np.ndarray:

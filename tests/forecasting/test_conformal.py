@@ -109,7 +109,7 @@ def test_volatility_is_the_mean_of_the_windows_known():
 
 
 def model_features(model, X):
-    from skbatch.forecasting._label_layout import FeatureTable
+    from skbatch.forecasting._feature_table import FeatureTable
 
     return FeatureTable(X.to_numpy(), model.panel_columns_, X.index)
 
@@ -279,7 +279,7 @@ def test_every_row_is_judged_by_its_own_features(make_frames):
             pd.testing.assert_frame_equal(one, other.iloc[[row]], rtol=1e-5)
     other = X.copy()
     other.iloc[:-1] = 7.0
-    assert_same([model.sample(other, 20)], [model.predict_scenarios(X, 20)])
+    assert_same([model.predict_scenarios(other, 20)], [model.predict_scenarios(X, 20)])
 
 
 # Tables -------------------------------------------------------------------------------
@@ -339,7 +339,10 @@ def test_a_missing_ticker_stays_missing(make_frames):
         assert lost["T1"] == (inner is MEAN)
         lower, upper = model.predict_interval(last)
         tables = [lower, upper, model.predict_quantiles(last, [0.5])[0.5]]
-        tables += [model.sample(gone, 20), model.predict_rank_proba(gone, 3).T]
+        tables += [
+            model.predict_scenarios(gone, 20),
+            model.predict_rank_proba(gone, 3).T,
+        ]
         for table in tables:
             assert (table.isna().all() == lost).all()
             assert table.loc[:, ~lost].notna().all(axis=None)
@@ -351,7 +354,7 @@ def test_a_missing_ticker_stays_missing(make_frames):
     model = ConformalForecaster(MEAN).fit(X, y)
     assert model.predict(blind)["T0"].notna().all()
     assert model.predict_interval(blind).lower["T0"].isna().all()
-    assert model.sample(blind, 3)["T0"].isna().all()
+    assert model.predict_scenarios(blind, 3)["T0"].isna().all()
 
 
 # scikit-learn -------------------------------------------------------------------------

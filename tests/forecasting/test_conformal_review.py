@@ -12,7 +12,6 @@ from skbatch import (
 )
 from skbatch.datasets import make_panel
 from skbatch.exceptions import PanelError
-from skbatch.forecasting import server_of
 
 
 def features(prices, families=("returns", "volatility")):
@@ -57,16 +56,11 @@ def test_new_tickers_stray_as_the_others_where_no_feature_tells():
 
 def test_a_date_to_draw_from_is_needed(fitted):
     X = features(make_panel(420, 8, random_state=0))
-    for method in (fitted.sample, fitted.predict_rank_proba):
+    for method in (fitted.predict_scenarios, fitted.predict_rank_proba):
         with pytest.raises(PanelError, match="X must have a row"):
             method(X.iloc[:0])
     with pytest.raises(ValueError, match="n_samples must be an int"):
         fitted.predict_scenarios(X, n_samples=True)
-
-
-def test_the_server_is_seen_through_uncertainty(fitted):
-    assert server_of(fitted) is fitted.estimator_
-    assert server_of(fitted.estimator_) is fitted.estimator_
 
 
 def test_a_fallback_of_the_same_class_has_a_name_of_its_own():

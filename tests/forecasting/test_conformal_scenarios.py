@@ -240,7 +240,7 @@ def test_new_tickers_are_forecast_by_their_features(
         model.predict_interval(other), model.predict_interval(X[-3:]), strict=True
     ):
         np.testing.assert_allclose(one, two, rtol=1e-4)
-    assert model.sample(other, 5).notna().all(axis=None)
+    assert model.predict_scenarios(other, 5).notna().all(axis=None)
     chances = model.predict_rank_proba(other, 2)
     np.testing.assert_allclose(chances.sum(axis=1), 1)
 
@@ -261,7 +261,7 @@ def test_more_new_tickers_than_were_fitted_and_fewer(make_frames):
     # Beside the same neighbours, the same forecast.
     few = X[[name for name in X if not name.startswith("T1__")]][-2:]
     assert list(model.predict(few).columns) == ["T0", "T2"]
-    assert list(model.sample(few, 3).columns) == ["T0", "T2"]
+    assert list(model.predict_scenarios(few, 3).columns) == ["T0", "T2"]
 
 
 @pytest.mark.filterwarnings("ignore::skbatch.exceptions.FallbackWarning")
@@ -281,7 +281,7 @@ def test_forecasters_that_go_by_name_know_no_new_tickers(make_frames, inner):
     found = model.predict(other)
     assert found["NEW"].isna().all()
     assert model.predict_interval(other).lower["NEW"].isna().all()
-    assert model.sample(other, 4)["NEW"].isna().all()
+    assert model.predict_scenarios(other, 4)["NEW"].isna().all()
     assert found["T3"].notna().all() or inner.get_params().get("strategy") == "vector"
 
 
@@ -330,7 +330,7 @@ def test_new_prices_of_another_universe():
     actual = forward_returns(new, 2)[-40:]
     held = (actual >= lower) & (actual <= upper)
     assert held[:-2].mean(axis=None) > 0.8
-    scenarios = model.sample(table, 2000)
+    scenarios = model.predict_scenarios(table, 2000)
     # T004 was seen; a ticker that was not moves with it as the average one does.
     common = scenarios.corr().loc["T004"].drop("T004")
     assert common.min() > 0.2

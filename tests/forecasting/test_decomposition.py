@@ -9,6 +9,14 @@ from sklearn.linear_model import Ridge
 from skbatch import BatchLinearForecaster, BatchXGBoostForecaster
 from skbatch.forecasting import ReturnTarget
 
+
+def with_target(kind, *args, **params):
+    """Make a forecaster; parameters of its target may stand beside its own."""
+    names = ReturnTarget().get_params()
+    target = {name: params.pop(name) for name in names if name in params}
+    return kind(*args, target=ReturnTarget(**target), **params)
+
+
 NAN = np.nan
 
 
@@ -149,7 +157,8 @@ def lowest(X):
 
 
 def small_xgboost(strategy="pooled", **params):
-    return BatchXGBoostForecaster(
+    return with_target(
+        BatchXGBoostForecaster,
         strategy,
         n_estimators=6,
         max_depth=3,

@@ -183,7 +183,7 @@ def test_forecasts_that_are_not_finite_are_filled_cell_by_cell(make_frames):
     fallback = Other(np.inf, missing={"T1": late[:10]})
     model = FallbackForecaster(primary, fallback)
     fit(model, X, y)
-    forecasts, served = model.predict(X), model.predict_provenance(X)
+    forecasts, served = model.predict(X), model.predict_with_provenance(X)[1].model
     means = y.iloc[:-1].mean()
     numbers = {"Stub": 1.0, "Other": np.inf}
     for ticker in y:
@@ -221,9 +221,9 @@ def test_a_ticker_without_features_at_the_last_date(make_frames):
     assert "T3" in message
     assert model.provenance_.loc["T3"].tolist() == [
         "none",
-        "no finite feature of its own at the last date",
+        "no finite feature of its own at this date",
     ]
-    served = model.predict_provenance(X)
+    served = model.predict_with_provenance(X)[1].model
     assert served["T3"].tolist()[-3:] == ["BatchLinearForecaster", "none", "none"]
     assert (served == "none").equals(model.predict(X).isna())
 
@@ -283,7 +283,7 @@ def test_several_horizons_have_a_row_each(make_frames, stack_horizons):
     others = model.provenance_[model.provenance_["model"] != "Stub"]
     assert others.index.tolist() == [(20, "T1")]
     assert others["reason"].tolist() == ["primary: 50 labels, needs 63"]
-    assert model.predict_provenance(X).columns.equals(both.columns)
+    assert model.predict_with_provenance(X)[1].model.columns.equals(both.columns)
     assert model.horizon_ == (1, 20)
 
 
@@ -292,7 +292,7 @@ def test_plain_arrays_have_numbered_rows():
     X, y = random.standard_normal((100, 3)), random.standard_normal((100, 2))
     model = FallbackForecaster(BatchLinearForecaster(horizon=1)).fit(X, y)
     assert model.provenance_.index.tolist() == ["y0", "y1"]
-    served = model.predict_provenance(X)
+    served = model.predict_with_provenance(X)[1].model
     assert isinstance(served, np.ndarray)
     assert (served == "BatchLinearForecaster").all()
     assert served.shape == (100, 2)
@@ -302,7 +302,7 @@ def test_a_series_has_one_row(make_frames):
     X, y = make_frames()
     model = FallbackForecaster(BatchLinearForecaster()).fit(X, y["T2"])
     assert model.provenance_.index.tolist() == ["T2"]
-    assert model.predict_provenance(X).name == "T2"
+    assert model.predict_with_provenance(X)[1].model.name == "T2"
 
 
 def test_forecasts_are_matched_by_name(make_frames):
@@ -327,7 +327,7 @@ def test_predict_does_not_change_the_fitted_object(make_frames):
     fit(model, X, y)
     before = pickle.dumps(model)
     model.predict(X)
-    model.predict_provenance(X.iloc[:7])
+    model.predict_with_provenance(X.iloc[:7])[1].model
     model.predict_batch(X)
     model.score(X, y)
     assert pickle.dumps(model) == before

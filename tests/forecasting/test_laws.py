@@ -9,7 +9,7 @@ from sklearn.base import clone
 
 from skbatch import BatchLinearForecaster, BatchXGBoostForecaster
 from skbatch.exceptions import ModelFitError, PanelError
-from skbatch.forecasting import HistoricalMeanForecaster
+from skbatch.forecasting import HistoricalMeanForecaster, ReturnTarget
 
 # The same examples every time: a sum in another order may tip a split of a tree.
 few = settings(max_examples=12, deadline=None, derandomize=True)
@@ -18,12 +18,19 @@ strategies = st.sampled_from(["pooled", "vector", "per_ticker"])
 NAN = np.nan
 
 
+def with_target(kind, *args, **params):
+    """Make a forecaster; parameters of its target may stand beside its own."""
+    names = ReturnTarget().get_params()
+    target = {name: params.pop(name) for name in names if name in params}
+    return kind(*args, target=ReturnTarget(**target), **params)
+
+
 def linear(**options):
-    return BatchLinearForecaster(**options)
+    return with_target(BatchLinearForecaster, **options)
 
 
 def xgboost(**options):
-    return BatchXGBoostForecaster(n_estimators=5, n_jobs=1, **options)
+    return with_target(BatchXGBoostForecaster, n_estimators=5, n_jobs=1, **options)
 
 
 def scaled(X, factor):

@@ -12,6 +12,14 @@ from sklearn.pipeline import make_pipeline
 from skbatch import BatchLinearForecaster, BatchXGBoostForecaster
 from skbatch.forecasting import BaseBatchForecaster, ReturnTarget
 
+
+def with_target(kind, *args, **params):
+    """Make a forecaster; parameters of its target may stand beside its own."""
+    names = ReturnTarget().get_params()
+    target = {name: params.pop(name) for name in names if name in params}
+    return kind(*args, target=ReturnTarget(**target), **params)
+
+
 NAN = np.nan
 
 
@@ -105,8 +113,9 @@ def test_labels_that_reach_into_the_tail_are_purged(make_frames, strategy, kind)
     X, y = make_frames(200, horizon=5)
     options = {"thin": 1, "validation_size": 40, "market_weight": 0.0}
     for model in (
-        BatchLinearForecaster(strategy, **options),
-        BatchXGBoostForecaster(
+        with_target(BatchLinearForecaster, strategy, **options),
+        with_target(
+            BatchXGBoostForecaster,
             strategy,
             n_estimators=6,
             learning_rate=0.8,

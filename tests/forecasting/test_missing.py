@@ -14,14 +14,22 @@ from skbatch import (
 from skbatch.exceptions import FallbackWarning, ModelFitError
 from skbatch.forecasting import HistoricalMeanForecaster, ReturnTarget
 
+
+def with_target(kind, *args, **params):
+    """Make a forecaster; parameters of its target may stand beside its own."""
+    names = ReturnTarget().get_params()
+    target = {name: params.pop(name) for name in names if name in params}
+    return kind(*args, target=ReturnTarget(**target), **params)
+
+
 NAN = np.nan
 XGB = {"n_estimators": 8, "n_jobs": 1}
 
 
 def strategies(**options):
     for strategy in ("pooled", "vector", "per_ticker"):
-        yield BatchLinearForecaster(strategy, **options)
-        yield BatchXGBoostForecaster(strategy, **XGB, **options)
+        yield with_target(BatchLinearForecaster, strategy, **options)
+        yield with_target(BatchXGBoostForecaster, strategy, **XGB, **options)
 
 
 @pytest.mark.filterwarnings("ignore::skbatch.exceptions.FallbackWarning")

@@ -6,7 +6,8 @@ from sklearn.utils import _safe_indexing
 
 from skbatch import BatchLinearForecaster
 from skbatch.exceptions import HorizonWarning, PanelError
-from skbatch.forecasting._label_layout import FeatureTable, check_labels
+from skbatch.forecasting._feature_table import FeatureTable
+from skbatch.forecasting._label_layout import check_labels
 from skbatch.panel import PanelColumns, forward_returns
 
 NAN = np.nan
@@ -22,7 +23,7 @@ def table():
 def test_stacking_is_a_loop_over_rows(table):
     columns = table.series_columns(["B", "A"])
     dates, series = np.array([4, 0, 0, 2]), np.array([0, 0, 1, 1])
-    stacked = table.stack(columns, dates, series)
+    stacked = table.gather(columns, dates, series)
     assert stacked.dtype == np.float32
     assert stacked.flags.f_contiguous
     names = {"B": ["B__f", None], "A": ["A__f", "A__g"]}
@@ -37,7 +38,7 @@ def test_a_ticker_is_observed_by_any_finite_feature_of_its_own(table):
     table.values[0, [0, 2]] = NAN
     table.values[1, 0] = NAN
     table.values[2, 1] = NAN
-    observed = table.observed(table.series_columns(["A", "B"]))
+    observed = table.observed(["A", "B"])
     assert observed[:, 0].tolist() == [False, True, True, True, True]
     assert observed[:, 1].tolist() == [True, True, False, True, True]
 

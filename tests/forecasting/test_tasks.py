@@ -3,18 +3,18 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from skbatch.forecasting._tasks import split_tail
 
 from skbatch import BatchLinearForecaster, BatchXGBoostForecaster
-from skbatch.forecasting import ReturnTarget, _tasks
+from skbatch.forecasting import ReturnTarget, _training
+from skbatch.forecasting._return_target import split_tail
 
 sizes = st.integers(0, 200) | st.floats(0, 1, exclude_max=True) | st.just("auto")
 
 
 def labels_at(dates, n_rows=None):
-    target = np.full((n_rows or max(dates, default=0) + 1, 1), np.nan)
-    target[dates] = 0.01
-    return target
+    known = np.zeros(n_rows or max(dates, default=0) + 1, dtype=bool)
+    known[list(dates)] = True
+    return known
 
 
 @settings(deadline=None)
@@ -67,9 +67,10 @@ def test_a_new_day_leaves_the_choice_of_dates_as_it_is():
 def test_a_tail_too_short_to_tell_leaves_little_of_a_forecast(make_frames):
     X, y = make_frames(80, horizon=10, signal=1.0)
     # Every fifth of 70 known dates is used; the automatic tail of 14 is less than five.
-    options = {"market_weight": 0.0, "alpha": 1.0}
     cautious, unchecked = (
-        BatchLinearForecaster(**options, target=ReturnTarget(validation_size=size))
+        BatchLinearForecaster(
+            alpha=1.0, target=ReturnTarget(market_weight=0.0, validation_size=size)
+        )
         .fit(X, y)
         .predict(X)
         for size in ("auto", 0)
@@ -88,7 +89,7 @@ def test_blocks_of_dates_are_forecast_like_the_whole(
     ):
         whole = model.fit(X, y).predict(X)
         for cells in (1, 50):
-            monkeypatch.setattr(_tasks, "MAX_CELLS", cells)
+            monkeypatch.setattr(_training, "MAX_CELLS", cells)
             blocks = model.predict(X)
             pd.testing.assert_frame_equal(blocks, whole, check_exact=True)
         monkeypatch.undo()

@@ -16,6 +16,14 @@ from skbatch.forecasting._booster import (
     tail_correlation,
 )
 
+
+def with_target(kind, *args, **params):
+    """Make a forecaster; parameters of its target may stand beside its own."""
+    names = ReturnTarget().get_params()
+    target = {name: params.pop(name) for name in names if name in params}
+    return kind(*args, target=ReturnTarget(**target), **params)
+
+
 NAN = np.nan
 
 
@@ -73,7 +81,9 @@ def test_the_kept_trees_have_the_best_correlation_with_the_tail(n_outputs):
         correlations.append(f @ actual / np.sqrt((f @ f) * (actual @ actual)))
     best = int(np.argmax(correlations)) + 1
     assert 1 < best < 40
-    model = BatchXGBoostForecaster("vector", early_stopping_rounds=40, **options)
+    model = with_target(
+        BatchXGBoostForecaster, "vector", early_stopping_rounds=40, **options
+    )
     model.fit(X, y)
     assert count_trees(model) == [best]
     f = booster.inplace_predict(X[239:299], iteration_range=(0, best)).ravel()
