@@ -133,7 +133,7 @@ class SystemUncertaintyMixin:
         check_n_samples(n_samples)
         panel, quarantined = self._judged(X)
         joint, state = JointScenarios(), random_state
-        for member, features in self._calibrated(panel.iloc[[-1]]):
+        for member, features in self._calibrated(panel, last=True):
             joint.add(member.forecaster, features)
             state = member.forecaster.random_state if state is None else state
         labels = self.tickers_.label_columns
@@ -192,11 +192,11 @@ class SystemUncertaintyMixin:
         return rows.panel, reasons_of(self.tickers_.screen_new(rows))
 
     def _calibrated(
-        self, panel: pd.DataFrame
+        self, panel: pd.DataFrame, *, last: bool = False
     ) -> Iterator[tuple[Member, FeatureBlocks]]:
         """Give members that know how sure they are, and name the others' tickers."""
         lacking: dict[str, None] = {}
-        for member, features in self._served(panel):
+        for member, features in self._served(panel, last=last):
             if isinstance(member.forecaster, UncertaintyMixin):
                 yield member, features
             else:

@@ -10,7 +10,7 @@ import pandas as pd
 from skbatch.forecasting._feature_table import FeatureBlocks
 from skbatch.forecasting._label_layout import LabelLayout
 
-__all__ = ["as_input", "defined_here", "run_model"]
+__all__ = ["as_input", "defined_here", "reads_blocks", "run_model"]
 
 
 def defined_here(model: Any, *names: str) -> bool:
@@ -35,3 +35,8 @@ def run_model(model: Any, features: FeatureBlocks, layout: LabelLayout) -> np.nd
     if isinstance(forecasts, pd.DataFrame) and layout.kind == "frame":
         forecasts = forecasts[layout.columns]
     return np.asarray(forecasts, dtype=np.float64).reshape(features.n_dates, -1)
+
+
+def reads_blocks(X: Any) -> bool:
+    """Whether features were handed on by another forecaster, or by the system."""
+    return isinstance(X, FeatureBlocks) or "from_blocks" in getattr(X, "attrs", {})

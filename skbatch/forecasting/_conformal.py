@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from numbers import Integral, Real
 from typing import Any, ClassVar, Literal
 
@@ -14,7 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from skbatch._progress import Progress
 from skbatch._sklearn import HasMethods, Interval, StrOptions
-from skbatch.exceptions import PanelError, SkbatchWarning
+from skbatch.exceptions import PanelError
 from skbatch.forecasting._base import BatchForecasterMixin
 from skbatch.forecasting._calibration import (
     N_MOVES,
@@ -22,7 +21,8 @@ from skbatch.forecasting._calibration import (
     ResidualScale,
     recent_moves,
 )
-from skbatch.forecasting._children import as_input, run_model
+from skbatch.forecasting._children import as_input, reads_blocks, run_model
+from skbatch.forecasting._fallback import warn_of_fallback
 from skbatch.forecasting._feature_table import FeatureBlocks
 from skbatch.forecasting._horizons import horizon_parameters
 from skbatch.forecasting._label_layout import (
@@ -206,13 +206,7 @@ class ConformalForecaster(
         )
         start, stop = self._tail(labels)
         with Progress(self, n_tasks=1 + self.refit) as progress:
-            with warnings.catch_warnings():
-                if self.refit:
-                    # The fit on all rows says the same again.
-                    warnings.simplefilter("ignore", SkbatchWarning)
-                model = self._fit_child(
-                    "calibration", features, y, labels, start, progress
-                )
+            model = self._fit_child("calibration", features, y, labels, start, progress)
             tail = features.rows(start, stop)
             residuals = labels[start:stop] - run_model(model, tail, self.layout_)
             self.scale_.learn(residuals, self.layout_)
@@ -224,6 +218,8 @@ class ConformalForecaster(
                     "all rows", features, y, labels, len(labels), progress
                 )
         self.estimator_ = model
+        if not reads_blocks(X):
+            warn_of_fallback(self)
         self.exchangeable_ = exchangeable_tickers(
             model, features.last(N_ROWS), self.layout_
         )

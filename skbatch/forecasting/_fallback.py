@@ -13,12 +13,12 @@ from sklearn.callback import CallbackSupportMixin, with_callbacks
 from sklearn.utils.validation import check_is_fitted
 
 from skbatch._kernels.target import winsorised
-from skbatch._messages import format_tickers
+from skbatch._messages import describe_error, format_tickers
 from skbatch._progress import Progress
 from skbatch._sklearn import HasMethods, Interval
 from skbatch.exceptions import FallbackWarning, ModelFitError
 from skbatch.forecasting._base import BatchForecasterMixin
-from skbatch.forecasting._children import as_input, run_model
+from skbatch.forecasting._children import as_input, reads_blocks, run_model
 from skbatch.forecasting._feature_table import FeatureBlocks, FeatureTable
 from skbatch.forecasting._horizons import horizon_parameters
 from skbatch.forecasting._label_layout import check_features, check_labels
@@ -156,7 +156,8 @@ class FallbackForecaster(
                 for role, (model, target) in models.items()
             )
         self.provenance_ = self._serve(features.last())[1].at()
-        self._warn()
+        if not reads_blocks(X):
+            warn_of_fallback(self)
         return self
 
     @property
@@ -212,7 +213,7 @@ class FallbackForecaster(
             try:
                 return model.fit(as_input(model, features), y)
             except ModelFitError as error:
-                self.failures_[role] = f"{type(error).__name__}: {error}"
+                self.failures_[role] = describe_error(error)
                 return None
 
     @staticmethod
@@ -307,16 +308,25 @@ class FallbackForecaster(
             )
         return Reason("not_finite", role)
 
-    def _warn(self) -> None:
-        """Warn once of tickers that the primary model does not serve."""
-        primary = self._names()[0]
-        tickers = self.provenance_.index.get_level_values(-1)
-        others = tickers[self.provenance_["model"] != primary].unique()
-        if len(others):
-            warnings.warn(
-                f"{len(others)} of {tickers.nunique()} tickers are not served by "
-                f"{primary}: {format_tickers(others)}. See provenance_ for reasons.",
-                FallbackWarning,
-                # The caller of `fit`, above fit itself and sklearn's decorator.
-                stacklevel=4,
-            )
+
+def warn_of_fallback(fitted: Any) -> None:
+    """Warn once of tickers that the primary model inside a forecaster does not serve.
+
+    Whoever fits on blocks of features has this to do, as only the outermost `fit` is
+    called from a line of the user's.
+    """
+    while not isinstance(fitted, FallbackForecaster):
+        fitted = getattr(fitted, "estimator_", None)
+        if fitted is None:
+            return
+    primary = fitted._names()[0]
+    tickers = fitted.provenance_.index.get_level_values(-1)
+    others = tickers[fitted.provenance_["model"] != primary].unique()
+    if len(others):
+        warnings.warn(
+            f"{len(others)} of {tickers.nunique()} tickers are not served by "
+            f"{primary}: {format_tickers(others)}. See provenance_ for reasons.",
+            FallbackWarning,
+            # The caller of `fit`, above fit itself and sklearn's decorator.
+            stacklevel=4,
+        )

@@ -126,6 +126,7 @@ class FeatureBlocks(ABC):
         if self.names is None:
             return values
         frame = pd.DataFrame(values, self.index, self.names, copy=False)
+        frame.attrs["from_blocks"] = True
         if self.universe is not None:
             frame.attrs["universe"] = self.universe
         return frame

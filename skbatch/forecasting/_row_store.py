@@ -83,6 +83,7 @@ class RowStore:
             self.array = np.empty(self.shape, np.float32, order="F")
         else:
             self._file = storage.file()
+            weakref.finalize(self, self._file.close)
 
     def __len__(self) -> int:
         return self.shape[0]

@@ -71,8 +71,8 @@ def make_faulty(fault, tickers=(), largest=None, times=None, log=None):
     }
 
     class Faulty(BatchLinearForecaster):
-        def __init__(self, strategy="per_ticker", market_return=None):
-            super().__init__(strategy, market_return=market_return)
+        def __init__(self, strategy="per_ticker"):
+            super().__init__(strategy)
 
         def fit(self, X, y):
             names = set(y.columns.get_level_values(-1))

@@ -2,12 +2,14 @@
 
 import logging
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from skbatch import BatchLinearForecaster, SharedFeatureExtractor
+from skbatch.batch import _fit_batches
 from skbatch.batch._checkpoint import Checkpoint
 from skbatch.exceptions import BatchWarning, CheckpointError, ModelFitError
 
@@ -144,9 +146,11 @@ def test_a_manifest_that_is_none_is_refused(run, content):
 
 def test_a_budget_may_find_another_machine(run, fits, monkeypatch):
     """The batches are those of the first run, whatever memory there is now."""
-    limits = iter([3, 2])
+    sizes, plan = iter([3, 2]), _fit_batches.plan_memory
     monkeypatch.setattr(
-        "skbatch.batch._fit_batches.largest_batch", lambda *_: next(limits)
+        _fit_batches,
+        "plan_memory",
+        lambda *args: replace(plan(*args), batch_size=next(sizes)),
     )
     run(max_batch_size=None, memory_budget=0.5)
     run(max_batch_size=None, memory_budget=0.9)
@@ -182,7 +186,10 @@ def test_recovered_tickers_are_kept_too(run, prices, monkeypatch):
         second = run().forecast()
     assert len(strategies) == n_fits
     pd.testing.assert_frame_equal(second.to_frame(), first.to_frame())
-    assert second.provenance.loc["C", "reason"] == "model: ModelFitError: planted"
+    assert (
+        second.provenance.loc["C", "reason"]
+        == "primary: fit failed (ModelFitError: planted)"
+    )
     assert np.isfinite(second.expected_returns["C"])
 
 

@@ -9,13 +9,25 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from skbatch import BatchLinearForecaster, BatchXGBoostForecaster, FallbackForecaster
+from skbatch import (
+    BatchLinearForecaster,
+    BatchXGBoostForecaster,
+    FallbackForecaster,
+    SharedFeatureExtractor,
+    forward_returns,
+)
+from skbatch._kernels.target import typical_volatility
 from skbatch.batch import BatchErrorHandler
 from skbatch.batch._checkpoint import Checkpoint
 from skbatch.exceptions import BatchWarning, FallbackWarning, ModelFitError
 from skbatch.forecasting import HistoricalMeanForecaster
+from skbatch.forecasting.engine import Universe, forward_common_return
 
 TICKERS = list("ABCDEFGH")
+
+
+def small_features():
+    return SharedFeatureExtractor(windows=(5, 21, 63), cache_size=0)
 
 
 @pytest.fixture
@@ -61,7 +73,10 @@ def test_a_ticker_that_never_fits_into_memory_gets_a_simpler_model(
     result = system.forecast()
     assert_same(result, expected, [t for t in TICKERS if t != "C"])
     assert result.provenance.loc["C", "model"] == "BatchLinearForecaster"
-    assert result.provenance.loc["C", "reason"] == "model: MemoryError: planted"
+    assert (
+        result.provenance.loc["C", "reason"]
+        == "primary: fit failed (MemoryError: planted)"
+    )
     assert np.isfinite(result.expected_returns["C"])
     assert steps(system) == ["halved"] * 3 + ["simpler model"]
 
@@ -69,16 +84,16 @@ def test_a_ticker_that_never_fits_into_memory_gets_a_simpler_model(
 def test_features_that_do_not_fit_into_memory_are_made_for_fewer_tickers(
     make_system, prices, expected, monkeypatch, fit_quietly, assert_same
 ):
-    from skbatch.feature_extraction import SharedFeatureExtractor
+    original = SharedFeatureExtractor.transform_blocks
+    calls = []
 
-    original = SharedFeatureExtractor.transform
-
-    def transform(self, X):
-        if len(X) > 1:
+    def transform_blocks(self, X, **options):
+        if options["features"] is None and not calls:
+            calls.append(X)
             raise MemoryError("Unable to allocate 9 GiB")
-        return original(self, X)
+        return original(self, X, **options)
 
-    monkeypatch.setattr(SharedFeatureExtractor, "transform", transform)
+    monkeypatch.setattr(SharedFeatureExtractor, "transform_blocks", transform_blocks)
     system = fit_quietly(make_system(), prices)
     assert steps(system) == ["halved"]
     assert_same(system.forecast(), expected, TICKERS)
@@ -102,7 +117,7 @@ def test_offenders_are_found_and_taken_out(
     assert_accounted(result, TICKERS)
     assert_same(result, expected, [t for t in TICKERS if t not in bad])
     error = {"model": "ModelFitError", "xgboost": "XGBoostError"}
-    reason = f"model: {error.get(fault, 'LinAlgError')}: planted"
+    reason = f"primary: fit failed ({error.get(fault, 'LinAlgError')}: planted)"
     served = result.provenance.loc[bad]
     assert (served["reason"] == reason).all()
     assert (served["model"] == "BatchLinearForecaster").all()
@@ -132,24 +147,22 @@ def test_the_pooled_model_learns_from_the_healthy_tickers_together(
     assert list(result.provenance["model"] == "BatchLinearForecaster") == [
         t == "C" for t in TICKERS
     ]
-    assert result.provenance.loc["C", "reason"] == "model: XGBoostError: planted"
-    # The same by hand: features of all, market of all, and a model of the healthy.
-    from skbatch import forward_returns
-    from skbatch.forecasting import market_return
-    from skbatch.panel import TYPICAL_VOLATILITY
-
-    features = system.fitted_.extractor
-    (X,) = features.transform_batches(prices, [healthy])
-    names = ["volatility_63", "volatility_21"]
-    (own,) = features.transform_batches(prices, [TICKERS], names=names)
-    long, short = own.iloc[:, :8].to_numpy(), own.iloc[:, 8:].to_numpy()
-    volatility = np.where(long > 0, long, short)
-    y = forward_returns(prices, 5)
-    X[TYPICAL_VOLATILITY] = pd.DataFrame(volatility).median(axis=1).to_numpy()
-    market = market_return(y, volatility)
-    by_hand = FallbackForecaster(
-        BatchXGBoostForecaster(n_estimators=5, n_jobs=1, market_return=market)
+    assert (
+        result.provenance.loc["C", "reason"]
+        == "primary: fit failed (XGBoostError: planted)"
     )
+    # The same by hand: features of all, market of all, and a model of the healthy.
+    y = forward_returns(prices, 5)
+    X = small_features().fit_transform(prices)
+    own = [
+        [f"{t}__{name}" for t in TICKERS] for name in ("volatility_63", "volatility_21")
+    ]
+    long, short = (X[columns].to_numpy() for columns in own)
+    volatility = np.where(long > 0, long, short)
+    typical = pd.Series(typical_volatility(volatility), X.index)
+    X = X[[c for c in X if not c.startswith("C__")]]
+    X.attrs["universe"] = Universe(forward_common_return(y, volatility), typical)
+    by_hand = FallbackForecaster(BatchXGBoostForecaster(n_estimators=5, n_jobs=1))
     by_hand.fit(X, y[healthy])
     np.testing.assert_allclose(
         by_hand.predict(X.iloc[[-1]]).iloc[0], result.expected_returns[healthy]
@@ -190,8 +203,6 @@ def test_the_ladder_goes_down_to_the_mean_and_to_nan(
         "taken out",
         "simpler model",
         "one ticker at a time",
-        "historical mean",
-        "historical mean",
     ]
     assert result.provenance.loc["C", "model"] == "HistoricalMeanForecaster"
     returns = prices["C"].shift(-5) / prices["C"] - 1
@@ -200,7 +211,10 @@ def test_the_ladder_goes_down_to_the_mean_and_to_nan(
         returns.clip(-size, size).mean(), rel=1e-3
     )
     assert result.provenance.loc["F", "model"] == "none"
-    reason = "model: ModelFitError: planted; simpler model: ModelFitError: too simple"
+    reason = (
+        "primary: fit failed (ModelFitError: planted); "
+        "fallback: fit failed (ModelFitError: too simple); mean: 17 labels, needs 21"
+    )
     assert result.provenance.loc["F", "reason"].startswith(reason)
 
 

@@ -86,8 +86,8 @@ def test_worker_processes_limit_the_threads_of_linear_algebra(
     make_system, prices, tmp_path
 ):
     class Counting(BatchLinearForecaster):
-        def __init__(self, strategy="per_ticker", market_return=None, folder=None):
-            super().__init__(strategy, market_return=market_return)
+        def __init__(self, strategy="per_ticker", folder=None):
+            super().__init__(strategy)
             self.folder = folder
 
         def fit(self, X, y):
@@ -159,7 +159,7 @@ def test_recovered_batches_are_tasks(make_system, make_faulty, prices, fit_quiet
 def test_a_grid_search_shows_the_batches_of_each_fit(make_system, prices):
     recorder = Recorder()
     system = make_system(forecaster=BatchLinearForecaster("pooled"), max_batch_size=4)
-    grid = {"forecaster__relative": [True, False]}
+    grid = {"forecaster__target__relative": [True, False]}
     search = GridSearchCV(system, grid, cv=TimeSeriesSplit(2))
     search.set_callbacks(recorder).fit(prices)
     n_fits = 2 * 2 + 1

@@ -83,7 +83,7 @@ def test_batches_change_no_ticker_s_own_distribution(make_system, prices, horizo
     scenarios = system.predict_scenarios(n_samples=3000)
     frames = {m.tickers: f for m, f in system._served(prices[-1:])}
     for member in system.fitted_.members:
-        own = member.forecaster.sample(frames[member.tickers], 3000)
+        own = member.forecaster.predict_scenarios(frames[member.tickers], 3000)
         # Three standard errors of a mean of draws.
         tolerance = 3 * own.std() * np.sqrt(2 / 3000)
         gap = (scenarios[own.columns].mean() - own.mean()).abs()

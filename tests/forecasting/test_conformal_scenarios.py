@@ -104,7 +104,7 @@ def test_fat_tails_are_kept():
 
 def test_seeds_reproduce(market):
     model, X, y = market
-    for call in (model.sample, model.predict_rank_proba):
+    for call in (model.predict_scenarios, model.predict_rank_proba):
         first = call(X, n_samples=30, random_state=3)
         pd.testing.assert_frame_equal(call(X, n_samples=30, random_state=3), first)
         assert not call(X, n_samples=30, random_state=4).equals(first)

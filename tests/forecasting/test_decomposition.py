@@ -395,7 +395,7 @@ def test_without_volatility_features_labels_have_their_own_scale(make_frames):
     )
     got = model.fit(X, y).predict(X)
     own = slow.forecast(lambda x, _: ridge.predict(x), market_weight=0.0)
-    common = model.set_params(market_weight=0.0).fit(X, y).predict(X)
+    common = model.set_params(target__market_weight=0.0).fit(X, y).predict(X)
     pd.testing.assert_frame_equal(common, own * deviation, check_names=False, rtol=1e-6)
     mean = clipped.mean(axis=1)
     t_squared = mean.mean() ** 2 / (mean.var(ddof=1) * 2 / len(mean))

@@ -169,7 +169,7 @@ def test_market_weight_adds_the_mean_of_the_common_return(make_frames, strategy)
     common = y.clip(-5 * unit, 5 * unit).iloc[:-1].mean(axis=1).mean()
     for model in (linear(strategy=strategy), xgboost(strategy=strategy)):
         with_market, without = (
-            clone(model).set_params(market_weight=w).fit(X, y).predict(X)
+            clone(model).set_params(target__market_weight=w).fit(X, y).predict(X)
             for w in (0.4, 0.0)
         )
         expected = (
