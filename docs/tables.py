@@ -12,9 +12,9 @@ from numpydoc.docscrape import NumpyDocString
 from pydantic import BaseModel
 
 import skbatch.feature_extraction  # noqa: F401  (fills the catalogue)
-from skbatch.batch.config import BatchForecastingConfig
-from skbatch.batch.config._base import allowed, default_text, sections, settings_of
-from skbatch.batch.config._errors import dotted, variable
+from skbatch.config import BatchForecastingConfig
+from skbatch.config._base import allowed, default_text, sections, settings_of
+from skbatch.config._errors import dotted, variable
 from skbatch.feature_extraction import SharedFeatureExtractor
 from skbatch.feature_extraction._registry import Entry, catalogue
 

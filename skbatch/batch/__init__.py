@@ -5,11 +5,13 @@ from skbatch.batch._errors import MODEL_FAILURES, BatchErrorHandler
 from skbatch.batch._manager import Batch, SimpleBatchManager
 from skbatch.batch._memory import MemoryEstimate
 from skbatch.batch._monitor import BatchPerformanceMonitor
+from skbatch.batch._presets import PRESETS, default_features, default_forecaster
 from skbatch.batch._result import ForecastResult
 from skbatch.batch._system import BatchForecastingSystem
 
 __all__ = [
     "MODEL_FAILURES",
+    "PRESETS",
     "Batch",
     "BatchComparison",
     "BatchErrorHandler",
@@ -19,4 +21,6 @@ __all__ = [
     "MemoryEstimate",
     "SimpleBatchManager",
     "compare_batch_vs_individual",
+    "default_features",
+    "default_forecaster",
 ]

@@ -33,7 +33,7 @@ def init(
 ) -> None:
     """Write a file with every setting, its default and what it does."""
     with errors_to_users():
-        from skbatch.batch.config._template import template
+        from skbatch.config._template import template
 
         text = template(preset)
         try:
@@ -62,7 +62,7 @@ def show(
 ) -> None:
     """Show the settings in effect, and where each comes from."""
     with errors_to_users():
-        from skbatch.batch.config._template import effective
+        from skbatch.config._template import effective
 
         rows = _read(effective, path)
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
@@ -86,7 +86,7 @@ def validate(
 ) -> None:
     """Check a file of settings, and list all that is wrong with it."""
     with errors_to_users():
-        from skbatch.batch.config import BatchForecastingConfig
+        from skbatch.config import BatchForecastingConfig
 
         _read(lambda path: BatchForecastingConfig.from_file(path, env=False), path)
     print(f"OK: {path}")

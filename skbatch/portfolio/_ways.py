@@ -17,8 +17,8 @@ from joblib import Parallel, delayed
 
 from skbatch._messages import describe_error
 from skbatch._version import __version__
-from skbatch.batch import BatchForecastingSystem
-from skbatch.batch.config import BatchForecastingConfig
+from skbatch.batch import MODEL_FAILURES, BatchForecastingSystem
+from skbatch.config import BatchForecastingConfig
 from skbatch.exceptions import BatchWarning, FallbackWarning, PanelError, SkbatchWarning
 from skbatch.feature_extraction import SharedFeatureExtractor
 from skbatch.forecasting import (
@@ -241,7 +241,7 @@ def _forecast_one(
         try:
             system = BatchForecastingSystem(**params).fit(panel)
             found = ColumnForecasts.of(system, coverage)
-        except (*FAILURES, PanelError) as error:
+        except (*MODEL_FAILURES, PanelError) as error:
             index = pd.Index(panel_tickers(panel), name="ticker", dtype=object)
             row = [["none", "", f"forecast failed ({describe_error(error)})"]]
             table = pd.DataFrame(row, index, _COLUMNS, dtype=object)

@@ -13,6 +13,7 @@ from sklearn.model_selection import GridSearchCV, TimeSeriesSplit, cross_val_sco
 from sklearn.pipeline import make_pipeline
 
 from skbatch import (
+    BatchForecastingConfig,
     BatchLinearForecaster,
     BatchXGBoostForecaster,
     FallbackForecaster,
@@ -475,13 +476,17 @@ def test_new_rows_with_fields_in_another_order(make_system, prices):
 def test_a_preset_wins_over_the_preset_of_a_file(tmp_path):
     path = tmp_path / "skbatch.toml"
     path.write_text("[model]\nlearning_rate = 0.1\n")
-    params = BatchForecastingSystem.from_config(path, preset="speed").get_params()
+    params = (
+        BatchForecastingConfig.from_file(path, preset="speed").to_system().get_params()
+    )
     fast = BatchForecastingSystem(preset="speed").get_params()
     for name in ("n_estimators", "max_bin"):
         key = f"forecaster__estimator__{name}"
         assert params[key] == fast[key]
     assert params["forecaster__estimator__learning_rate"] == 0.1
-    given = BatchForecastingSystem.from_config(path, horizon=9, max_batch_size=7)
+    given = BatchForecastingConfig.from_file(
+        path, horizon=9, max_batch_size=7
+    ).to_system()
     assert (given.horizon, given.max_batch_size) == (9, 7)
 
 

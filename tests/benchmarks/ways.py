@@ -18,6 +18,7 @@ def skbatch_model(same: bool, threads: int, target: str = "auto"):
     from sklearn.pipeline import make_pipeline
 
     from skbatch import BatchXGBoostForecaster, SharedFeatureExtractor
+    from skbatch.forecasting import ReturnTarget
 
     if not same:
         return make_pipeline(
@@ -30,10 +31,14 @@ def skbatch_model(same: bool, threads: int, target: str = "auto"):
         SharedFeatureExtractor(["same lags", "same windows"], WINDOWS),
         BatchXGBoostForecaster(
             **TREES,
-            n_jobs=threads,
             target=ReturnTarget(
-                relative=False, scale=None, market_weight=1.0, thin=1, validation_size=0
+                relative=False,
+                scale=None,
+                market_weight=1.0,
+                thin=1,
+                validation_size=0,
             ),
+            n_jobs=threads,
         ),
     )
 

@@ -8,17 +8,17 @@ from textwrap import fill, indent
 from pydantic.fields import FieldInfo
 
 from skbatch._messages import count
-from skbatch.batch.config._base import (
+from skbatch.config._base import (
     allowed,
     default_text,
     null_word,
     sections,
     settings_of,
 )
-from skbatch.batch.config._config import BatchForecastingConfig
-from skbatch.batch.config._errors import dotted, origin_of, shown
-from skbatch.batch.config._load import load
-from skbatch.batch.config._parts import (
+from skbatch.config._config import BatchForecastingConfig
+from skbatch.config._errors import dotted, origin_of, shown
+from skbatch.config._load import load
+from skbatch.config._parts import (
     FALLBACKS,
     KINDS,
     MISSING,
@@ -28,7 +28,7 @@ from skbatch.batch.config._parts import (
     look_up,
     model_paths,
 )
-from skbatch.batch.config._presets import preset_settings
+from skbatch.config._presets import preset_settings
 
 __all__ = ["effective", "template"]
 

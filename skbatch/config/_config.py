@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from skbatch.batch.config._base import (
+from skbatch.config._base import (
     Section,
     accept,
     given,
@@ -17,10 +17,10 @@ from skbatch.batch.config._base import (
     sections,
     setting,
 )
-from skbatch.batch.config._load import load, merged
-from skbatch.batch.config._parts import batch_class, inapplicable
-from skbatch.batch.config._presets import PRESETS, preset_settings
-from skbatch.batch.config._sections import (
+from skbatch.config._load import load, merged
+from skbatch.config._parts import batch_class, inapplicable
+from skbatch.config._presets import PRESETS, preset_settings
+from skbatch.config._sections import (
     BatchConfig,
     FallbackConfig,
     FeatureConfig,
@@ -28,8 +28,8 @@ from skbatch.batch.config._sections import (
     ModelConfig,
     PerformanceConfig,
 )
-from skbatch.batch.config._toml import render_toml
-from skbatch.batch.config._types import Count, Horizons
+from skbatch.config._toml import render_toml
+from skbatch.config._types import Count, Horizons
 
 __all__ = ["BatchForecastingConfig"]
 
@@ -71,7 +71,7 @@ class BatchForecastingConfig(Section):
 
     Examples
     --------
-    >>> from skbatch.batch.config import BatchForecastingConfig
+    >>> from skbatch.config import BatchForecastingConfig
     >>> config = BatchForecastingConfig(preset="speed", model={"max_depth": 3})
     >>> config.model.max_depth, config.model.n_estimators
     (3, 100)
@@ -145,7 +145,7 @@ class BatchForecastingConfig(Section):
 
         Examples
         --------
-        >>> from skbatch.batch.config import BatchForecastingConfig
+        >>> from skbatch.config import BatchForecastingConfig
         >>> config = BatchForecastingConfig(horizon=1, model={"max_depth": 3})
         >>> config = config.replace(model={"max_bin": 32})
         >>> config.horizon, config.model.max_depth, config.model.max_bin
@@ -190,7 +190,7 @@ class BatchForecastingConfig(Section):
 
         Examples
         --------
-        >>> from skbatch.batch.config import BatchForecastingConfig
+        >>> from skbatch.config import BatchForecastingConfig
         >>> BatchForecastingConfig.from_file(env=False, horizon=[1, 5]).horizon
         (1, 5)
         """
@@ -207,7 +207,7 @@ class BatchForecastingConfig(Section):
 
         Examples
         --------
-        >>> from skbatch.batch.config import BatchForecastingConfig
+        >>> from skbatch.config import BatchForecastingConfig
         >>> print(BatchForecastingConfig(model={"scale": None}).to_toml())
         [model]
         scale = "none"
@@ -231,14 +231,14 @@ class BatchForecastingConfig(Section):
 
         Examples
         --------
-        >>> from skbatch.batch.config import BatchForecastingConfig
+        >>> from skbatch.config import BatchForecastingConfig
         >>> params = BatchForecastingConfig(model={"kind": "mean"}).to_params()
         >>> params["horizon"], params["features"]
         (5, None)
         >>> params["forecaster"].estimator
         HistoricalMeanForecaster()
         """
-        from skbatch.batch.config._convert import to_params
+        from skbatch.config._convert import to_params
 
         return to_params(self)
 
@@ -277,7 +277,7 @@ class BatchForecastingConfig(Section):
             Naming every parameter that a file cannot express, such as functions,
             tables of market data, and estimators of other classes.
         """
-        from skbatch.batch.config._convert import from_system
+        from skbatch.config._convert import from_system
 
         return from_system(cls, system)
 

@@ -12,7 +12,7 @@ from sklearn.utils._param_validation import InvalidParameterError
 from skbatch.batch._errors import BatchErrorHandler
 from skbatch.batch._memory import _budget
 from skbatch.batch._system import BatchForecastingSystem
-from skbatch.batch.config import (
+from skbatch.config import (
     BatchConfig,
     BatchForecastingConfig,
     ConfigError,
@@ -21,7 +21,7 @@ from skbatch.batch.config import (
     ModelConfig,
     PerformanceConfig,
 )
-from skbatch.batch.config._base import allowed, settings_of
+from skbatch.config._base import allowed, settings_of
 from skbatch.feature_extraction import SharedFeatureExtractor
 from skbatch.feature_extraction._plan import check_families, check_windows
 from skbatch.forecasting import (
@@ -29,6 +29,7 @@ from skbatch.forecasting import (
     BatchXGBoostForecaster,
     FallbackForecaster,
     HistoricalMeanForecaster,
+    ReturnTarget,
 )
 
 KINDS = {
@@ -37,13 +38,15 @@ KINDS = {
     "mean": HistoricalMeanForecaster,
 }
 # What files cannot hold, or what the system sets.
-NO_SETTINGS = {"horizon", "functions", "market_data", "market_return", "pooled_model"}
+NO_SETTINGS = {"horizon", "functions", "market_data", "benchmark"}
 FALLBACK_ONLY = {"enabled", "model", "min_labels", "mean_min_labels"}
 
 
 def defaults(owner):
-    parameters = inspect.signature(owner).parameters.values()
-    return {p.name: p.default for p in parameters if p.name not in NO_SETTINGS}
+    parameters = dict(inspect.signature(owner).parameters)
+    if parameters.pop("target", None) is not None:
+        parameters |= inspect.signature(ReturnTarget).parameters
+    return {n: p.default for n, p in parameters.items() if n not in NO_SETTINGS}
 
 
 def in_force(config):
@@ -128,6 +131,9 @@ def accepts(config, **values):
 
 def valid(estimator, **values):
     """Tell whether an estimator accepts parameters."""
+    if set(values) <= set(inspect.signature(ReturnTarget).parameters):
+        if "target" in estimator.get_params(deep=False):
+            estimator = ReturnTarget()
     try:
         clone(estimator).set_params(**values)._validate_params()
     except InvalidParameterError:
@@ -387,9 +393,9 @@ def test_a_system_is_not_made_of_a_file_that_disables_the_batch(tmp_path, monkey
     path = tmp_path / "skbatch.toml"
     path.write_text("[batch]\nenabled = false\n")
     with pytest.raises(ConfigError, match="one ticker at a time"):
-        BatchForecastingSystem.from_config(path)
+        BatchForecastingConfig.from_file(path).to_system()
     monkeypatch.setenv("SKBATCH_BATCH__ENABLED", "true")
-    assert BatchForecastingSystem.from_config(path)
+    assert BatchForecastingConfig.from_file(path).to_system()
 
 
 def test_configurations_do_not_change():

@@ -30,7 +30,7 @@ from pydantic import (
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails, PydanticCustomError
 
-from skbatch.batch.config._errors import (
+from skbatch.config._errors import (
     Origin,
     Problem,
     config_error,
@@ -39,7 +39,7 @@ from skbatch.batch.config._errors import (
     shown,
     variable,
 )
-from skbatch.batch.config._parts import Path, batch_class, default_of, inapplicable
+from skbatch.config._parts import Path, batch_class, default_of, inapplicable
 
 if TYPE_CHECKING:
     from pydantic._internal._model_construction import ModelMetaclass

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from skbatch.batch._errors import BatchErrorHandler
 from skbatch.batch._system import BatchForecastingSystem
-from skbatch.batch.config import BatchForecastingConfig, ConfigError
-from skbatch.batch.config._presets import PRESETS
+from skbatch.config import BatchForecastingConfig, ConfigError
+from skbatch.config._presets import PRESETS
 from skbatch.feature_extraction import SharedFeatureExtractor
 from skbatch.forecasting import (
     BatchLinearForecaster,
@@ -208,11 +208,14 @@ FRAME = pd.DataFrame({"vix": [1.0, 2.0]})
         ({"features": HistoricalMeanForecaster()}, "features"),
         ({"error_handler": HistoricalMeanForecaster()}, "error_handler"),
         ({"forecaster": Foreign()}, "forecaster"),
-        ({"forecaster": BatchLinearForecaster(market_return=FRAME)}, "market_return"),
+        (
+            {"forecaster": BatchLinearForecaster(target=ReturnTarget(benchmark=FRAME))},
+            "benchmark",
+        ),
         ({"forecaster": BatchLinearForecaster(horizon=5)}, "forecaster__horizon"),
         (
             {"forecaster": BatchLinearForecaster(target=ReturnTarget(scale="none"))},
-            "forecaster__scale",
+            "forecaster__target__scale",
         ),
         ({"forecaster": FallbackForecaster(Foreign())}, "forecaster__estimator"),
         (
@@ -270,6 +273,6 @@ def test_no_functions_are_as_good_as_none():
 def test_a_system_reads_its_settings_from_a_file(file):
     file.write_text('horizon = 3\npreset = "speed"\n[model]\nkind = "linear"\n')
     with warnings.catch_warnings():
-        system = BatchForecastingSystem.from_config(file)
+        system = BatchForecastingConfig.from_file(file).to_system()
     assert (system.horizon, system.preset) == (3, "speed")
     assert type(system.forecaster.estimator) is BatchLinearForecaster

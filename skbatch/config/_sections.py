@@ -8,10 +8,10 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field, field_validator
 from pydantic_core import PydanticCustomError
 
-from skbatch.batch.config._base import Section, setting
-from skbatch.batch.config._errors import shown
-from skbatch.batch.config._parts import DEFAULT_FALLBACK, DEFAULT_KIND, KINDS, Path
-from skbatch.batch.config._types import (
+from skbatch.config._base import Section, setting
+from skbatch.config._errors import shown
+from skbatch.config._parts import DEFAULT_FALLBACK, DEFAULT_KIND, KINDS, Path
+from skbatch.config._types import (
     Auto,
     BatchGroups,
     Count,

@@ -10,8 +10,8 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, Field
 from pydantic_core import PydanticCustomError
 
-from skbatch.batch.config._base import Rule
-from skbatch.batch.config._errors import shown
+from skbatch.config._base import Rule
+from skbatch.config._errors import shown
 from skbatch.feature_extraction._registry import families
 
 __all__ = [

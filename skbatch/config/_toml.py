@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from skbatch.batch.config._parts import Path
+from skbatch.config._parts import Path
 
 __all__ = ["line_numbers", "render_key", "render_toml", "render_value"]
 

@@ -3,14 +3,10 @@ import sys
 
 import pytest
 
+from skbatch.batch import default_features, default_forecaster
 from skbatch.batch._system import BatchForecastingSystem
-from skbatch.batch.config import BatchForecastingConfig
-from skbatch.batch.config._presets import (
-    PRESETS,
-    default_features,
-    default_forecaster,
-    preset_settings,
-)
+from skbatch.config import BatchForecastingConfig
+from skbatch.config._presets import PRESETS, preset_settings
 from skbatch.feature_extraction import SharedFeatureExtractor
 from skbatch.forecasting import (
     BatchLinearForecaster,
@@ -66,9 +62,7 @@ def test_the_default_parts_are_those_that_the_settings_make(name):
     assert deep(default_forecaster(name)) == deep(
         params["forecaster"] or default_forecaster()
     )
-    assert deep(default_features(name)) == deep(
-        params["features"] or default_features()
-    )
+    assert deep(default_features()) == deep(params["features"] or default_features())
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -99,15 +93,6 @@ def test_the_presets_values_are_not_the_users(name):
     config = BatchForecastingConfig(preset=name)
     assert config.model_fields_set == {"preset"}
     assert config.to_toml() == f'preset = "{name}"\n'
-
-
-def test_a_fallback_that_the_preset_has_not_is_a_setting(monkeypatch):
-    monkeypatch.setitem(PRESETS, "speed", {"fallback": {"enabled": False}})
-    forecaster = FallbackForecaster(BatchXGBoostForecaster(), BatchLinearForecaster())
-    system = BatchForecastingSystem(preset="speed", forecaster=forecaster)
-    config = BatchForecastingConfig.from_system(system)
-    assert config.to_toml() == 'preset = "speed"\n\n[fallback]\nenabled = true\n'
-    assert deep(config.to_params()["forecaster"]) == deep(forecaster)
 
 
 def test_a_setting_that_is_not_given_has_the_presets_value():

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any
 
-from skbatch.batch.config._parts import Path
-from skbatch.batch.config._toml import render_key, render_value
+from skbatch.config._parts import Path
+from skbatch.config._toml import render_key, render_value
 from skbatch.exceptions import ConfigError
 
 __all__ = [

@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import ValidationError
 
-from skbatch.batch.config._base import (
+from skbatch.config._base import (
     Section,
     allowed,
     find_problems,
     null_word,
     settings_of,
 )
-from skbatch.batch.config._errors import Origin, Problem, config_error, shown
-from skbatch.batch.config._load import merged, nested
-from skbatch.batch.config._parts import (
+from skbatch.config._errors import Origin, Problem, config_error, shown
+from skbatch.config._load import merged, nested
+from skbatch.config._parts import (
     DEFAULT_FALLBACK,
     FALLBACK,
     FALLBACKS,
@@ -35,10 +35,10 @@ from skbatch.batch.config._parts import (
 )
 from skbatch.exceptions import ConfigError
 from skbatch.feature_extraction import SharedFeatureExtractor
-from skbatch.forecasting import FallbackForecaster
+from skbatch.forecasting import FallbackForecaster, ReturnTarget
 
 if TYPE_CHECKING:
-    from skbatch.batch.config._config import BatchForecastingConfig
+    from skbatch.config._config import BatchForecastingConfig
 
 __all__ = ["from_system", "to_params"]
 
@@ -166,6 +166,13 @@ class _Reader:
         """Read the parameters of a part; those that are no settings must be unset."""
         for parameter, described in signature(type(part)).parameters.items():
             value = getattr(part, parameter)
+            if parameter == "target":
+                full = f"{name}__target"
+                if value is not None and type(value) is not ReturnTarget:
+                    self._refuse(full, value, "None or a ReturnTarget")
+                else:
+                    self._read(value or ReturnTarget(), full, paths)
+                continue
             full = f"{name}__{parameter}" if name else parameter
             if parameter in paths:
                 if paths[parameter]:

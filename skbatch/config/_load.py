@@ -10,16 +10,16 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
-from skbatch.batch.config._base import (
+from skbatch.config._base import (
     Section,
     find_problems,
     sections,
     settings_of,
     takes_only_text,
 )
-from skbatch.batch.config._errors import ENVIRONMENT, Origin, config_error, origin_of
-from skbatch.batch.config._parts import Path
-from skbatch.batch.config._toml import line_numbers
+from skbatch.config._errors import ENVIRONMENT, Origin, config_error, origin_of
+from skbatch.config._parts import Path
+from skbatch.config._toml import line_numbers
 from skbatch.exceptions import ConfigError
 
 __all__ = ["load", "merged", "nested", "validated"]

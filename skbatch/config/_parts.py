@@ -8,16 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from functools import cache
-from importlib import import_module
 from inspect import signature
 from typing import Any, Literal
 
+from skbatch.batch import BatchErrorHandler, BatchForecastingSystem
 from skbatch.feature_extraction import SharedFeatureExtractor
 from skbatch.forecasting import (
     BatchLinearForecaster,
     BatchXGBoostForecaster,
     FallbackForecaster,
     HistoricalMeanForecaster,
+    ReturnTarget,
 )
 
 __all__ = [
@@ -58,12 +59,12 @@ KINDS: dict[str, type] = {
 FALLBACKS = ("linear", "mean")
 
 _BATCH_CLASSES = {
-    "BatchErrorHandler": "skbatch.batch._errors",
-    "BatchForecastingSystem": "skbatch.batch._system",
+    "BatchErrorHandler": BatchErrorHandler,
+    "BatchForecastingSystem": BatchForecastingSystem,
 }
 
 # Parameters that hold tables or functions, or that the system sets.
-_NOT_SETTINGS = {"functions", "horizon", "market_data", "market_return", "pooled_model"}
+_NOT_SETTINGS = {"functions", "horizon", "market_data", "benchmark"}
 _MOVED: dict[str, Path] = {
     "n_jobs": ("performance", "threads"),
     "device": ("performance", "device"),
@@ -96,8 +97,12 @@ FALLBACK: dict[str, Path] = {"min_labels": ("fallback", "min_labels")}
 
 @cache
 def _parameters(owner: type) -> list[str]:
-    """List the parameters of a class that can be settings."""
-    return [name for name in signature(owner).parameters if name not in _NOT_SETTINGS]
+    """List the parameters of a class that can be settings, its target's included."""
+    names = list(signature(owner).parameters)
+    if "target" in names:
+        place = names.index("target")
+        names[place : place + 1] = signature(ReturnTarget).parameters
+    return [name for name in names if name not in _NOT_SETTINGS]
 
 
 FEATURES: dict[str, Path] = {
@@ -118,13 +123,16 @@ def fallback_paths(kind: str) -> dict[str, Path]:
 
 
 def batch_class(name: str) -> Any:
-    """Find a class of the batch room, which itself imports the presets."""
-    return getattr(import_module(_BATCH_CLASSES[name]), name)
+    """Find a class of the batch subpackage by its name."""
+    return _BATCH_CLASSES[name]
 
 
 def default_of(owner: Any, parameter: str) -> Any:
-    """Read a default from a signature."""
-    return signature(owner).parameters[parameter].default
+    """Read a default from a signature, or from that of the target."""
+    parameters = signature(owner).parameters
+    if parameter not in parameters:
+        parameters = signature(ReturnTarget).parameters
+    return parameters[parameter].default
 
 
 def look_up(settings: Settings, path: Path, default: Any = MISSING) -> Any:
@@ -161,7 +169,13 @@ def inapplicable(settings: Settings) -> Iterator[tuple[Path, str]]:
 def make(owner: Any, paths: Mapping[str, Path], settings: Settings) -> Any:
     """Make an object with those of its parameters that are set."""
     values = {name: look_up(settings, path) for name, path in paths.items()}
-    return owner(**{name: v for name, v in values.items() if v is not MISSING})
+    values = {name: v for name, v in values.items() if v is not MISSING}
+    if "target" in getattr(owner, "_parameter_constraints", {}):
+        names = [n for n in signature(ReturnTarget).parameters if n in values]
+        target = ReturnTarget(**{name: values.pop(name) for name in names})
+        if target.get_params() != ReturnTarget().get_params():
+            values["target"] = target
+    return owner(**values)
 
 
 def make_forecaster(settings: Settings) -> Any:
