@@ -1,11 +1,13 @@
-"""How messages and reports write numbers, dates and lists of tickers."""
+"""How messages write numbers, dates and lists of tickers, and where they appear."""
 
 from __future__ import annotations
 
+import sys
+import warnings
 from collections.abc import Iterable
 from typing import Any
 
-__all__ = ["count", "date_text", "format_tickers"]
+__all__ = ["count", "date_text", "format_tickers", "warn_user"]
 
 
 def count(number: float, noun: str = "ticker") -> str:
@@ -24,3 +26,13 @@ def format_tickers(tickers: Iterable[object], limit: int = 5) -> str:
     names = [str(ticker) for ticker in tickers]
     shown = ", ".join(names[:limit])
     return shown if len(names) <= limit else f"{shown} and {len(names) - limit} more"
+
+
+def warn_user(message: str, category: type[Warning]) -> None:
+    """Warn at the line that called skbatch, also through scikit-learn's wrappers."""
+    level, frame = 2, sys._getframe(1)
+    packages = ("skbatch.", "sklearn.")
+    while frame.f_back and frame.f_globals.get("__name__", "").startswith(packages):
+        frame = frame.f_back
+        level += 1
+    warnings.warn(message, category, stacklevel=level)
