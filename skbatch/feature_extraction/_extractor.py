@@ -14,7 +14,6 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from skbatch._messages import format_tickers, warn_user
 from skbatch.exceptions import PanelWarning
 from skbatch.feature_extraction._batches import BatchRecipe, BatchRecipes
-from skbatch.feature_extraction._blocks import check_rows, cut_rows
 from skbatch.feature_extraction._engine import FeatureSource, call
 from skbatch.feature_extraction._frame_cache import FEATURE_CACHE, table_key
 from skbatch.feature_extraction._history import History
@@ -28,6 +27,7 @@ from skbatch.feature_extraction._inputs import (
     warn_stale,
 )
 from skbatch.feature_extraction._plan import FeaturePlan, make_plan
+from skbatch.feature_extraction._row_blocks import check_rows, cut_rows
 from skbatch.panel import CheckedPanel, check_panel, join_column, panel_tickers
 
 __all__ = ["SharedFeatureExtractor"]
