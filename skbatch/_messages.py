@@ -1,13 +1,15 @@
-"""How messages and reports write numbers, dates and lists of tickers."""
+"""How messages write numbers, dates and lists of tickers, and where they appear."""
 
 from __future__ import annotations
 
 import re
+import sys
 import textwrap
+import warnings
 from collections.abc import Iterable
 from typing import Any
 
-__all__ = ["count", "date_text", "describe_error", "format_tickers"]
+__all__ = ["count", "date_text", "describe_error", "format_tickers", "warn_user"]
 
 
 def count(number: float, noun: str = "ticker") -> str:
@@ -37,3 +39,13 @@ def describe_error(error: BaseException) -> str:
     if name == "ModelFitError" and re.match(r"\w+(Error|Exception): ", message):
         return message
     return f"{name}: {message}" if message else name
+
+
+def warn_user(message: str, category: type[Warning]) -> None:
+    """Warn at the line that called skbatch, also through scikit-learn's wrappers."""
+    level, frame = 2, sys._getframe(1)
+    packages = ("skbatch.", "sklearn.")
+    while frame.f_back and frame.f_globals.get("__name__", "").startswith(packages):
+        frame = frame.f_back
+        level += 1
+    warnings.warn(message, category, stacklevel=level)

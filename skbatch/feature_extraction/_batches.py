@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from skbatch.feature_extraction._context import Universe
-from skbatch.feature_extraction._engine import call, fill_shared, make_universe
+from skbatch.feature_extraction._engine import call, fill_market, make_universe
 from skbatch.feature_extraction._inputs import Function
 from skbatch.feature_extraction._plan import FeaturePlan
 from skbatch.feature_extraction._registry import Feature
@@ -117,8 +117,11 @@ class BatchRecipes:
         n_market = 0 if names is not None else len(plan.market_names)
         self.shared = np.empty((self.universe.n_wanted, n_market), dtype=np.float32)
         if n_market:
-            args = plan, self.universe, called, market_data, panel.index
-            fill_shared(*args, self.shared)
+            args = plan, self.universe, market_data, panel.index
+            fill_market(*args, self.shared)
+            first = len(plan.market_features)
+            for number, name in enumerate(plan.market_functions, first):
+                self.shared[:, number] = called[name]
         self.universe.forget()
 
     def _features(self, scope: str) -> list[Feature]:

@@ -16,9 +16,10 @@ from skbatch.feature_extraction._inputs import (
     join_market_data,
 )
 from skbatch.feature_extraction._plan import FeaturePlan
+from skbatch.feature_extraction._rolling import ALL_ROWS
 from skbatch.panel import panel_fields
 
-__all__ = ["FeatureSource", "call", "fill_shared", "make_universe"]
+__all__ = ["FeatureSource", "call", "fill_market", "make_universe"]
 
 
 @dataclass(frozen=True)
@@ -49,8 +50,14 @@ class FeatureSource:
     market_data: pd.DataFrame | None = None
     groups: np.ndarray | None = None
 
-    def compute(self, part: slice = slice(None)) -> np.ndarray:
-        """Compute all columns of the plan, `(n_rows, n_columns)` of float32, C order.
+    def compute(self, part: slice = ALL_ROWS) -> np.ndarray:
+        """Compute all columns of the plan, `(n_rows, n_columns)` of float32."""
+        out = self.compute_built_in(part)
+        self.fill_called(out, part)
+        return out
+
+    def compute_built_in(self, part: slice = ALL_ROWS) -> np.ndarray:
+        """Compute all columns but those of the user's functions.
 
         Only as many rows before the part's first are read as the features look back.
         """
@@ -58,43 +65,42 @@ class FeatureSource:
         start = max(0, int(rows[0]) - plan.lookback)
         panel = self.panel.iloc[start : int(rows[-1]) + 1]
         universe = make_universe(panel, self.groups, rows - start)
-        called = {name: values[part] for name, values in self.called.items()}
-        out = np.empty((universe.n_wanted, plan.n_columns), dtype=np.float32)
-        width = len(plan.tickers)
-        own = out[:, : width * len(plan.ticker_names)]
-        by_name = own.reshape(len(out), len(plan.ticker_names), width)
+        out = np.empty((len(rows), plan.n_columns), dtype=np.float32)
+        by_name, shared = self._columns(out)
         _fill_built_in(plan, universe, by_name)
-        for number, name in enumerate(plan.ticker_functions, len(plan.ticker_features)):
-            by_name[:, number] = called[name]
-        fill_shared(
-            plan,
-            universe,
-            called,
-            self.market_data,
-            panel.index,
-            out[:, own.shape[1] :],
-        )
+        fill_market(plan, universe, self.market_data, panel.index, shared)
         return out
+
+    def fill_called(self, out: np.ndarray, part: slice = ALL_ROWS) -> None:
+        """Write the columns of the user's functions."""
+        plan, (by_name, shared) = self.plan, self._columns(out)
+        for number, name in enumerate(plan.ticker_functions, len(plan.ticker_features)):
+            by_name[:, number] = self.called[name][part]
+        for number, name in enumerate(plan.market_functions, len(plan.market_features)):
+            shared[:, number] = self.called[name][part]
+
+    def _columns(self, out: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """View what each ticker has, by name and ticker, and what all share."""
+        n_names, n_tickers = len(self.plan.ticker_names), len(self.plan.tickers)
+        by_name = out[:, : n_names * n_tickers]
+        shared = out[:, n_names * n_tickers :]
+        return by_name.reshape(len(out), n_names, n_tickers), shared
 
 
 @np.errstate(all="ignore")
-def fill_shared(
+def fill_market(
     plan: FeaturePlan,
     universe: Universe,
-    called: Mapping[str, np.ndarray],
     market_data: pd.DataFrame | None,
     index: pd.Index,
     shared: np.ndarray,
 ) -> None:
-    """Compute what all tickers share, `(n_wanted, n_shared)`."""
+    """Compute what all tickers share, `(n_wanted, n_shared)`, without functions."""
     for number, feature in enumerate(plan.market_features):
         store(shared[:, number], feature.compute(universe))
-    for number, name in enumerate(plan.market_functions, len(plan.market_features)):
-        shared[:, number] = called[name]
     if plan.market_data and market_data is not None:
-        first = len(plan.market_features) + len(plan.market_functions)
         joined = join_market_data(market_data, index[universe.rows])
-        store(shared[:, first:], joined)
+        store(shared[:, -len(plan.market_data) :], joined)
 
 
 def make_universe(

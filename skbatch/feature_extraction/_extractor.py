@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-import hashlib
-import warnings
-from collections.abc import Container, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from typing import Any
 
+import joblib
 import numpy as np
 import pandas as pd
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from skbatch._messages import format_tickers
+from skbatch._messages import format_tickers, warn_user
 from skbatch.exceptions import PanelWarning
 from skbatch.feature_extraction._batches import BatchRecipe, BatchRecipes
-from skbatch.feature_extraction._blocks import check_rows, cut_rows
-from skbatch.feature_extraction._cache import FEATURE_CACHE, function_key
 from skbatch.feature_extraction._engine import FeatureSource, call
-from skbatch.feature_extraction._history import History, panel_digest
+from skbatch.feature_extraction._frame_cache import FEATURE_CACHE, table_key
+from skbatch.feature_extraction._history import History
 from skbatch.feature_extraction._inputs import (
+    Function,
     call_function,
     check_functions,
     check_market_data,
@@ -28,6 +27,7 @@ from skbatch.feature_extraction._inputs import (
     warn_stale,
 )
 from skbatch.feature_extraction._plan import FeaturePlan, make_plan
+from skbatch.feature_extraction._row_blocks import check_rows, cut_rows
 from skbatch.panel import CheckedPanel, check_panel, join_column, panel_tickers
 
 __all__ = ["SharedFeatureExtractor"]
@@ -175,7 +175,7 @@ class SharedFeatureExtractor(TransformerMixin, BaseEstimator):
             If the panel has a hole: a step that skips more than ten dates and is more
             than five times as long as usual.
         """
-        self._fit(self._check(X, reset=True))
+        self._fit(X)
         return self
 
     def fit_transform(self, X: Any, y: Any = None) -> Any:
@@ -193,8 +193,7 @@ class SharedFeatureExtractor(TransformerMixin, BaseEstimator):
         DataFrame or ndarray of shape (n_dates, n_columns), dtype float32
             Feature frame, or an array if `X` is no DataFrame.
         """
-        panel = self._check(X, reset=True)
-        self._fit(panel)
+        panel = self._fit(X)
         return self._wrap(self._extract(*self.history_.complete(panel)), X)
 
     def transform(self, X: Any) -> Any:
@@ -369,7 +368,7 @@ class SharedFeatureExtractor(TransformerMixin, BaseEstimator):
             Columns that all tickers share, for all recipes.
         """
         check_is_fitted(self)
-        panel, rows = self.history_.prepend(self._check(X, reset=False))
+        panel, rows = self.history_.prepend(self._locate(X)[0])
         numbers = {ticker: number for number, ticker in enumerate(self.plan_.tickers)}
         _check_known("batches", [t for tickers in batches for t in tickers], numbers)
         _check_known("names", names or [], self.plan_.ticker_names)
@@ -417,68 +416,64 @@ class SharedFeatureExtractor(TransformerMixin, BaseEstimator):
             )
         return self.plan_.columns(names if known is None else None)
 
-    def _check(self, X: Any, reset: bool) -> pd.DataFrame:
-        """Check a panel, and its columns as scikit-learn does."""
-        panel = X.frame if isinstance(X, CheckedPanel) else None
-        if panel is None:
-            panel = check_panel(X, warn_all_nan=reset)
+    def _check_columns(self, panel: pd.DataFrame, X: Any, reset: bool) -> None:
+        """Note the columns of a panel, or compare them, as scikit-learn does."""
+        named: Any = panel
         if not isinstance(X, (pd.DataFrame, CheckedPanel)):
-            validate_data(self, panel.to_numpy(), reset=reset, skip_check_array=True)
-            return panel
-        named = panel
-        if panel.columns.nlevels > 1:
+            named = panel.to_numpy()
+        elif panel.columns.nlevels > 1:
             flat = [join_column(name[1], name[0]) for name in panel.columns]
             named = panel.set_axis(flat, axis=1)
         validate_data(self, named, reset=reset, skip_check_array=True)
-        return panel
 
     def _locate(self, X: Any) -> tuple[pd.DataFrame, pd.Index]:
         """Check rows to transform, and find their place beside the fitted ones."""
-        panel = self._check(X, reset=False)
+        panel = _checked(X, warn_all_nan=False)
+        self._check_columns(panel, X, reset=False)
         index = panel.index
         if not isinstance(X, (pd.DataFrame, CheckedPanel)):
             panel = self.history_.place(panel)
         return panel, index
 
-    def _fit(self, panel: pd.DataFrame) -> None:
-        """Choose the features of a checked panel, and keep its last rows."""
+    def _fit(self, X: Any) -> pd.DataFrame:
+        """Choose the features of a panel, keep its last rows, and return it checked."""
+        panel = _checked(X, warn_all_nan=True)
         check_number(self.cache_size, "cache_size", "bytes")
         if self.lookback is not None:
             check_number(self.lookback, "lookback", "rows")
         tickers = tuple(panel_tickers(panel))
-        self.functions_ = check_functions(self.functions)
-        self.groups_ = group_numbers(self.groups, tickers)
+        functions = check_functions(self.functions)
+        groups = group_numbers(self.groups, tickers)
         market_data = check_market_data(self.market_data, panel.index)
         plan = make_plan(
             self.families,
             self.windows,
-            _available(panel, self.groups_),
+            _available(panel, groups),
             tickers,
-            self._function_kinds(panel, tickers),
+            self._function_kinds(functions, panel, tickers),
             () if market_data is None else market_data.columns,
         )
-        self.lookback_ = self._check_lookback(plan)
-        self.plan_ = plan
-        self.history_ = History.of(panel, self.lookback_)
-        self.history_.warn_holes()
-        if len(panel) < plan.longest_window:
-            warnings.warn(
-                f"`X` must have {plan.longest_window} rows for the longest window, and "
-                f"{self.lookback_ + 1} rows for the full set of features. Got "
-                f"{len(panel)}, so features with longer windows are NaN. Pass a longer "
-                "history, or shorter `windows`.",
-                PanelWarning,
-                stacklevel=3,
-            )
+        lookback = self._check_lookback(plan)
+        history = History.of(panel, lookback)
+        history.warn_holes()
+        _warn_short(len(panel), plan.longest_window, lookback)
+        # Nothing below fails: a fit that does leaves what was fitted before.
+        self._check_columns(panel, X, reset=True)
+        self.functions_, self.groups_, self.plan_ = functions, groups, plan
+        self.lookback_, self.history_ = lookback, history
+        return panel
 
     def _function_kinds(
-        self, panel: pd.DataFrame, tickers: tuple[str, ...]
+        self,
+        functions: Mapping[str, Function],
+        panel: pd.DataFrame,
+        tickers: tuple[str, ...],
     ) -> dict[str, int]:
         """Call each function on the last rows, to see what it returns."""
         rows = panel.iloc[-max(_TRIAL_ROWS, self.lookback or 0) :]
         return {
             name: call_function(name, function, rows, tickers).ndim
-            for name, function in self.functions_.items()
+            for name, function in functions.items()
         }
 
     def _check_lookback(self, plan: FeaturePlan) -> int:
@@ -492,16 +487,17 @@ class SharedFeatureExtractor(TransformerMixin, BaseEstimator):
             )
         return int(self.lookback)
 
-    def _extract(self, panel: pd.DataFrame, rows: np.ndarray) -> pd.DataFrame:
+    def _extract(self, panel: pd.DataFrame, rows: np.ndarray) -> np.ndarray:
         """Compute the features of some rows of a panel, or look them up."""
         market_data = self._market_data(panel.index)
 
-        def compute() -> pd.DataFrame:
-            source = self._source(self.plan_, panel, rows, market_data)
-            return pd.DataFrame(source.compute(), copy=False)
-
-        key = self._key(panel, rows, market_data)
-        return FEATURE_CACHE.get_or_compute(key, self.cache_size, compute)
+        source = self._source(self.plan_, panel, rows, market_data)
+        key = self._key(panel, rows, market_data) if self.cache_size else None
+        values = FEATURE_CACHE.get_or_compute(
+            key, self.cache_size, source.compute_built_in
+        )
+        source.fill_called(values)
+        return values
 
     def _market_data(self, index: pd.Index) -> pd.DataFrame | None:
         """Check the user's market series beside the rows of a panel."""
@@ -529,35 +525,44 @@ class SharedFeatureExtractor(TransformerMixin, BaseEstimator):
 
     def _key(
         self, panel: pd.DataFrame, rows: np.ndarray, market_data: pd.DataFrame | None
-    ) -> Hashable | None:
-        """Identify what features are computed from; None if that is not possible."""
-        functions = function_key(self.functions_)
-        if functions is None or not self.cache_size:
-            return None
-        digest = hashlib.blake2b(panel_digest(panel), digest_size=32)
-        plan = self.plan_
-        digest.update(np.ascontiguousarray(rows, dtype=np.int64).tobytes())
-        digest.update(repr((plan.ticker_names, plan.market_names)).encode())
-        if self.groups_ is not None:
-            digest.update(self.groups_.tobytes())
-        if market_data is not None:
-            digest.update(panel_digest(market_data))
-        return digest.digest(), functions
+    ) -> str:
+        """Identify what features are computed from, but for the user's functions."""
+        names = self.plan_.ticker_names, self.plan_.market_names
+        series = None if market_data is None else table_key(market_data)
+        return str(joblib.hash((table_key(panel), rows, names, self.groups_, series)))
 
-    def _wrap(self, frame: pd.DataFrame, X: Any) -> Any:
+    def _wrap(self, values: np.ndarray, X: Any) -> Any:
         """Give features the container of the panel."""
         if not isinstance(X, (pd.DataFrame, CheckedPanel)):
-            return np.array(frame.to_numpy())
+            return values
         index = X.frame.index if isinstance(X, CheckedPanel) else X.index
         # A view, so that who names the columns does not name those of other frames.
-        frame.index, frame.columns = index, self.plan_.index.view()
-        return frame
+        return pd.DataFrame(values, index, self.plan_.index.view(), copy=False)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.input_tags.allow_nan = True
         tags.transformer_tags.preserves_dtype = ["float32"]
         return tags
+
+
+def _checked(X: Any, warn_all_nan: bool) -> pd.DataFrame:
+    """Check a panel unless it is already."""
+    if isinstance(X, CheckedPanel):
+        return X.frame
+    return check_panel(X, warn_all_nan=warn_all_nan)
+
+
+def _warn_short(n_rows: int, longest_window: int, lookback: int) -> None:
+    """Warn of a panel that is shorter than the longest window."""
+    if n_rows < longest_window:
+        warn_user(
+            f"`X` must have {longest_window} rows for the longest window, and "
+            f"{lookback + 1} rows for the full set of features. Got {n_rows}, so "
+            "features with longer windows are NaN. Pass a longer history, or shorter "
+            "`windows`.",
+            PanelWarning,
+        )
 
 
 def _check_known(subject: str, given: Sequence[str], known: Container[str]) -> None:

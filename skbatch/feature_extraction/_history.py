@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import warnings
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from skbatch._messages import count, date_text
+from skbatch._messages import count, date_text, format_tickers, warn_user
 from skbatch.exceptions import HistoryWarning, PanelError
 from skbatch.feature_extraction._inputs import index_kind
 from skbatch.feature_extraction._steps import Steps
@@ -146,12 +145,11 @@ class History:
             return
         first = int(is_hole.argmax())
         before, after = map(date_text, self.index[first : first + 2])
-        warnings.warn(
+        warn_user(
             f"`X` must hold every row. Got {count(is_hole.sum(), 'hole')}, the first "
             f"after {before}, before {after}; the rows between count as "
             "missing. Pass them, too.",
             HistoryWarning,
-            stacklevel=4,
         )
 
     def prepend(self, panel: pd.DataFrame) -> tuple[pd.DataFrame, np.ndarray]:
@@ -229,13 +227,12 @@ class History:
 
     def _warn_skipped(self, n_skipped: int, first: Any) -> None:
         """Warn about fitted rows that are not passed."""
-        warnings.warn(
+        warn_user(
             "`X` must hold every row from its first on. Got rows from "
             f"{date_text(first)} on that skip {count(n_skipped, 'fitted row')}, which "
             "count as missing where they were not kept. Pass all rows, and select "
             "from the result, such as `model.predict(prices).iloc[::21]`.",
             HistoryWarning,
-            stacklevel=5,
         )
 
     def _check_kept(self, n_kept: int, first: Any) -> None:
@@ -244,14 +241,13 @@ class History:
         if n_kept >= min(self.lookback, n_fitted):
             return
         needed = self.index[max(0, n_fitted - self.lookback)]
-        warnings.warn(
+        warn_user(
             "`X` must start with the first fitted row or after the last, or bring its "
             f"look-back of {self.lookback} rows. Got rows from {date_text(first)} "
             f"on, of whose look-back {n_kept} rows were kept, so that some features "
             "are NaN or of shorter windows. Pass the rows from "
             f"{date_text(needed)} on.",
             HistoryWarning,
-            stacklevel=5,
         )
 
     def _bridge(
@@ -270,23 +266,40 @@ class History:
         chain = fitted[-1:].append(later)
         is_hole = self._holes(chain, last)
         if not is_hole.any():
+            if warn:
+                self._warn_missed(chain[:2])
             return earlier
         if warn:
             number = int(is_hole.argmax())
-            warnings.warn(
+            warn_user(
                 "`X` must hold every row that follows the fitted rows. Got "
                 f"{count(is_hole.sum(), 'hole')}, the first before "
                 f"{date_text(later[number])}; the fitted rows end at "
                 f"{date_text(last)}; the rows between count as missing. Pass the "
                 f"rows after {date_text(chain[number])}, too.",
                 HistoryWarning,
-                stacklevel=5,
             )
         missing = self.steps.missing(chain[:1], chain[1:2])
         is_far = missing is None or len(missing) >= self.lookback
         if is_hole[0] and is_far and panel.index[0] > last:
             return earlier.iloc[:0]
         return earlier
+
+    def _warn_missed(self, seam: pd.Index) -> None:
+        """Warn of days after the last fitted one that were no holidays before.
+
+        They do not count as missing: if the exchange was closed, there is no row.
+        """
+        missed = self.steps.missed_days(self.index, seam)
+        if len(missed):
+            last = date_text(seam[0])
+            warn_user(
+                "`X` must hold every row that follows the fitted rows. Got "
+                f"{date_text(seam[1])} after {last}, and no row of "
+                f"{format_tickers(missed)}, no holiday in the years before. Pass the "
+                f"rows after {last}, too, unless the market was closed.",
+                HistoryWarning,
+            )
 
     def _holes(self, index: pd.Index, last: Any) -> np.ndarray:
         """Tell which steps of rows skip rows; `last` is the last fitted row."""

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from skbatch._messages import date_text, format_tickers
+from skbatch._messages import date_text, format_tickers, warn_user
 from skbatch.exceptions import PanelError, PanelWarning
 from skbatch.panel import SEPARATOR
 
@@ -197,12 +196,11 @@ def warn_stale(market_data: Any, last: Any) -> None:
     if not stale:
         return
     end = min(known[name][-1] for name in stale)
-    warnings.warn(
+    warn_user(
         f"`market_data` must reach the last row of `X`, {date_text(last)}. Got values "
         f"up to {date_text(end)} for {format_tickers(stale)}, which are used for all "
         "later rows. Set newer ones with `set_params`.",
         PanelWarning,
-        stacklevel=6,
     )
 
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import date
 
 import numpy as np
 import pandas as pd
+
+from skbatch.feature_extraction._holidays import missed_days
 
 __all__ = ["Steps"]
 
@@ -13,6 +16,7 @@ __all__ = ["Steps"]
 # does, and is long for the panel, too.
 _LONG_HOLIDAY = 10
 _LONG_STEP = 5
+_YEARS_DAYS = 1500  # in which holidays are looked for
 _LONG_NUMBER = 15  # for numbers and periods, which do not tell weekends
 
 
@@ -86,6 +90,17 @@ class Steps:
         if 2 * long.sum() > len(lengths) and long.sum() > 2:
             is_hole |= long
         return is_hole
+
+    def missed_days(self, fitted: pd.Index, seam: pd.Index) -> list[date]:
+        """List days between two rows, not far apart, that are no usual holidays."""
+        is_dense = self.is_daily and any(self.weekdays) and not self.typical
+        if not is_dense or not self.lengths(seam)[0]:
+            return []
+        recent = fitted[fitted.searchsorted(seam[0] - pd.Timedelta(days=_YEARS_DAYS)) :]
+        days = pd.date_range(*pd.DatetimeIndex(seam).tz_localize(None).normalize())
+        trading = [day for day, known in enumerate(self.weekdays) if known]
+        skipped = [day.date() for day in days[1:-1] if day.day_of_week in trading]
+        return missed_days(skipped, set(pd.DatetimeIndex(recent).date), trading)
 
     def missing(self, before: pd.Index, after: pd.Index) -> pd.Index | None:
         """List the rows skipped between two rows; None if they are not known."""

@@ -13,8 +13,10 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from skbatch import SharedFeatureExtractor
+from skbatch import SharedFeatureExtractor, check_panel
+from skbatch.exceptions import PanelError, PanelWarning
 from skbatch.feature_extraction._registry import Feature
+from skbatch.panel import CheckedPanel
 
 
 def expected_failures(estimator):
@@ -132,3 +134,52 @@ def test_the_panel_is_not_changed(ohlcv, extractor):
     before = ohlcv.copy()
     extractor.fit(ohlcv).transform(ohlcv)
     pd.testing.assert_frame_equal(ohlcv, before)
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {"windows": "x"},
+        {"families": ["unknown"]},
+        {"lookback": 1},
+        {"groups": {"nobody": 1}},
+        {"functions": {"own": len}},
+        {"market_data": 3},
+        {"cache_size": -1},
+    ],
+    ids=lambda bad: next(iter(bad)),
+)
+def test_a_fit_that_fails_changes_nothing(closes, extractor, bad):
+    expected = extractor.fit_transform(closes)
+    before = dict(vars(extractor))
+    old = {name: before[name] for name in bad}
+    with pytest.raises((ValueError, PanelError)):
+        extractor.set_params(**bad).fit(closes[closes.columns[::-1]].iloc[:90])
+    extractor.set_params(**old)
+    assert vars(extractor).keys() == before.keys()
+    assert all(value is before[name] for name, value in vars(extractor).items())
+    pd.testing.assert_frame_equal(extractor.transform(closes), expected)
+    with pytest.raises(ValueError, match="feature names"):
+        extractor.transform(closes[closes.columns[::-1]])
+
+
+def test_a_warning_that_is_an_error_changes_nothing(closes, extractor):
+    extractor.fit(closes)
+    before = dict(vars(extractor))
+    with pytest.raises(PanelWarning):
+        extractor.fit(closes.iloc[:, ::-1].iloc[:10])
+    assert all(value is before[name] for name, value in vars(extractor).items())
+
+
+def test_a_checked_panel_is_not_checked_again(ohlcv, monkeypatch):
+    extractor = SharedFeatureExtractor(windows=(5, 21))
+    expected = extractor.fit_transform(ohlcv)
+    panel = CheckedPanel(check_panel(ohlcv))
+    monkeypatch.setattr("skbatch.feature_extraction._extractor.check_panel", None)
+    other = SharedFeatureExtractor(windows=(5, 21))
+    pd.testing.assert_frame_equal(other.fit_transform(panel), expected)
+    assert list(other.feature_names_in_) == list(extractor.feature_names_in_)
+    pd.testing.assert_frame_equal(other.fit(panel).transform(panel), expected)
+    turned = CheckedPanel(panel.frame.iloc[:, ::-1])
+    with pytest.raises(ValueError, match="feature names"):
+        other.transform(turned)

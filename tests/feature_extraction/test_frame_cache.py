@@ -2,6 +2,7 @@
 
 import pickle
 from functools import partial
+from types import ModuleType
 
 import numpy as np
 import pandas as pd
@@ -9,10 +10,10 @@ import pytest
 from sklearn.base import BaseEstimator, RegressorMixin, clone
 from sklearn.model_selection import GridSearchCV, TimeSeriesSplit
 from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import MinMaxScaler
 
 from skbatch import SharedFeatureExtractor
 from skbatch.feature_extraction import cache_info, clear_cache
-from skbatch.feature_extraction._cache import function_key
 
 SETTINGS = {"families": ["returns", "market"], "windows": (5, 10)}
 
@@ -153,18 +154,18 @@ def test_labels_of_a_found_frame_are_the_caller_s(closes):
 
 
 def test_the_least_recently_used_frames_leave_beyond_the_limit(closes):
-    panels = [closes.iloc[:200] * factor for factor in (1, 2, 3)]
+    panels = [closes.iloc[:200] * factor for factor in range(1, 6)]
     size = SharedFeatureExtractor(**SETTINGS).fit_transform(panels[0]).size * 4
     assert cache_info().size == size
     clear_cache()
-    model = SharedFeatureExtractor(**SETTINGS, cache_size=2 * size + 10)
-    for number in (0, 1, 0, 2):  # 1 leaves: 0 was used later
+    model = SharedFeatureExtractor(**SETTINGS, cache_size=4 * size + 10)
+    for number in (0, 1, 2, 3, 0, 4):  # 1 leaves: 0 was used later
         model.fit_transform(panels[number])
-    assert cache_info() == (1, 3, 2, 2 * size)
+    assert cache_info() == (1, 5, 4, 4 * size)
     model.fit_transform(panels[0])
     assert cache_info().hits == 2
     model.fit_transform(panels[1])
-    assert cache_info().extractions == 4
+    assert cache_info().extractions == 6
 
 
 def test_a_frame_beyond_the_limit_is_not_held(closes):
@@ -190,91 +191,92 @@ def test_a_pickle_does_not_carry_the_cache(closes):
     pd.testing.assert_frame_equal(pickle.loads(after).transform(closes), frame)
 
 
+@pytest.mark.parametrize("as_array", [False, True], ids=["frame", "array"])
+def test_a_step_that_works_in_place_does_not_reach_the_cache(closes, as_array):
+    panel = closes.ffill().bfill()
+    panel = panel.to_numpy() if as_array else panel
+    model = SharedFeatureExtractor(**SETTINGS)
+    expected = np.array(model.fit_transform(panel))
+    clear_cache()
+    for _ in range(3):  # of what was computed, and of what was found
+        mine = model.fit_transform(panel)
+        np.testing.assert_array_equal(mine, expected)
+        MinMaxScaler(copy=False).fit_transform(mine)
+    assert cache_info()[:2] == (2, 1)
+
+
+def test_what_is_found_can_be_written_to(closes):
+    model = SharedFeatureExtractor(**SETTINGS)
+    for _ in range(2):
+        found = model.fit_transform(closes.to_numpy())
+        found += 1.0
+        assert found.flags.owndata
+
+
+def test_frames_of_which_few_fit_are_not_held(closes):
+    size = SharedFeatureExtractor(**SETTINGS, cache_size=0).fit_transform(closes).size
+    for cache_size, n_entries in ((4 * 4 * size - 1, 0), (4 * 4 * size, 1)):
+        SharedFeatureExtractor(**SETTINGS, cache_size=cache_size).fit_transform(closes)
+        assert cache_info().entries == n_entries
+
+
 class TestFunctions:
-    """Functions are told apart, and what cannot be told apart is computed anew."""
+    """Functions are called each time: nobody can tell what they depend on."""
 
-    def test_the_same_function_is_found_also_by_a_clone(self, closes):
-        model = SharedFeatureExtractor(
-            **SETTINGS, functions={"level": lambda panel: panel}
-        )
-        model.fit_transform(closes)
-        clone(model).fit_transform(closes)
-        assert cache_info()[:2] == (1, 1)
-
-    def test_other_functions_of_the_same_name_are_not(self, closes):
-        for factor in (1.0, 2.0):
-            frame = SharedFeatureExtractor(
-                **SETTINGS, functions={"level": lambda panel, by=factor: by * panel}
-            ).fit_transform(closes)
-            level = factor * closes["T5"]
-            np.testing.assert_allclose(frame["T5__level"], level, rtol=1e-6)
-
-    def test_what_a_closure_holds_is_part_of_the_key(self, closes):
-        factor = 1.0
+    def test_built_in_features_are_found_and_functions_called(self, closes):
+        calls = []
 
         def level(panel):
-            return panel * factor
-
-        model = SharedFeatureExtractor(**SETTINGS, functions={"level": level})
-        model.fit_transform(closes)
-        factor = 2.0
-        frame = model.fit_transform(closes)
-        np.testing.assert_allclose(frame["T5__level"], 2 * closes["T5"], rtol=1e-6)
-
-    def test_what_may_change_unseen_is_computed_anew(self, closes):
-        factors = [1.0]
-        functions = {"level": lambda panel: panel * factors[-1]}
-        model = SharedFeatureExtractor(**SETTINGS, functions=functions)
-        model.fit_transform(closes)
-        factors.append(2.0)
-        frame = model.fit_transform(closes)
-        np.testing.assert_allclose(frame["T5__level"], 2 * closes["T5"], rtol=1e-6)
-        assert cache_info().entries == 0
-
-    @pytest.mark.parametrize("function", [partial(np.add, 1.0), np.log, [].append])
-    def test_other_callables_have_no_key(self, function):
-        assert function_key({"name": function}) is None
-
-    def test_a_redefined_helper_is_seen(self, closes):
-        space = {}
-        exec("def helper(p): return p\ndef level(p): return helper(p)", space)
-        functions = {"level": space["level"]}
-        model = SharedFeatureExtractor(**SETTINGS, functions=functions)
-        model.fit_transform(closes)
-        exec("def helper(p): return 2 * p", space)
-        frame = model.fit_transform(closes)
-        np.testing.assert_allclose(frame["T5__level"], 2 * closes["T5"], rtol=1e-6)
-
-    @pytest.mark.parametrize(
-        "body",
-        [
-            "helper(p)",
-            "(lambda: helper(p))()",
-            "[helper(q) for q in p]",
-            "p * len",
-            "unknown(p)",
-            "eval('helper(p)')",
-        ],
-    )
-    def test_other_globals_than_modules_have_no_key(self, body):
-        space = {"np": np, "helper": abs, "len": 3}
-        function = eval(f"lambda p: {body}", space)
-        assert function_key({"name": function}) is None
-
-    def test_modules_and_builtins_have_a_key(self):
-        function = eval("lambda p: max(np.log(q).sum() for q in p)", {"np": np})
-        assert function_key({"name": function}) is not None
-
-    def test_functions_with_attributes_or_empty_cells_have_no_key(self):
-        def counted(panel):
+            calls.append(len(panel))
             return panel
 
-        counted.factor = 2
-        assert function_key({"name": counted}) is None
+        model = SharedFeatureExtractor(**SETTINGS, functions={"level": level})
+        first = model.fit_transform(closes)
+        again = clone(model).fit_transform(closes)
+        assert cache_info()[:2] == (1, 1)
+        assert len(calls) == 4  # in each fit on trial, and on all rows
+        pd.testing.assert_frame_equal(first, again)
 
-        def unfinished(panel):
-            return panel * later
+    def test_columns_of_functions_are_not_those_of_another(self, closes):
+        for factor in (1.0, 2.0):
+            functions = {
+                "level": lambda panel, by=factor: by * panel,
+                "mean": lambda panel, by=factor: by * panel.mean(axis=1),
+            }
+            model = SharedFeatureExtractor(**SETTINGS, functions=functions)
+            frame = model.fit_transform(closes)
+            level, mean = factor * closes["T5"], factor * closes.mean(axis=1)
+            np.testing.assert_allclose(frame["T5__level"], level, rtol=1e-6)
+            np.testing.assert_allclose(frame["market__mean"], mean, rtol=1e-6)
 
-        assert function_key({"name": unfinished}) is None
-        later = 1.0
-        assert function_key({"name": unfinished}) is not None
+    def test_what_a_function_reads_may_change(self, closes, tmp_path):
+        module, path = ModuleType("settings"), tmp_path / "factor.txt"
+        held = {"factor": 1.0}
+
+        def from_module(panel):
+            return panel * module.factor
+
+        def from_file(panel):
+            return panel * float(path.read_text())
+
+        def from_object(panel):
+            return panel * held["factor"]
+
+        own = {"module": from_module, "file": from_file, "object": from_object}
+        model = SharedFeatureExtractor(**SETTINGS, functions=own)
+        for factor in (1.0, 2.0):
+            module.factor = held["factor"] = factor
+            path.write_text(str(factor))
+            frame = model.fit_transform(closes)
+            for name in own:
+                level = factor * closes["T5"]
+                np.testing.assert_allclose(frame[f"T5__{name}"], level, rtol=1e-6)
+
+    def test_any_callable_will_do(self, closes):
+        functions = {"log": np.log, "twice": partial(np.multiply, 2.0)}
+        model = SharedFeatureExtractor(**SETTINGS, functions=functions)
+        for _ in range(2):
+            frame = model.fit_transform(closes)
+            log = np.log(closes["T5"])
+            np.testing.assert_allclose(frame["T5__log"], log, rtol=1e-6)
+        assert cache_info()[:2] == (1, 1)
