@@ -133,6 +133,7 @@ def prices_csv(tmp_path_factory):
     return path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", having("console"))
 def test_commands_print_what_the_page_says(page, tmp_path, prices_csv):
     (tmp_path / "prices.csv").write_bytes(prices_csv.read_bytes())

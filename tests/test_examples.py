@@ -103,6 +103,7 @@ def test_links_and_data(name):
     assert not re.search(r"read_(csv|parquet|panel)|https?://|yfinance", text)
 
 
+@pytest.mark.slow
 def test_plot_01_quickstart(run):
     names = run("plot_01_quickstart")
     prices, forecasts = names["prices"], names["forecasts"]
@@ -116,6 +117,7 @@ def test_plot_01_quickstart(run):
     assert prices.pct_change(5).std().median() > 0.03
 
 
+@pytest.mark.slow
 def test_plot_02_tuning(run):
     names = run("plot_02_tuning")
     search, prices, past = names["search"], names["prices"], names["past"]
@@ -153,6 +155,7 @@ def test_plot_02_tuning(run):
     assert f"asked for {asked} times, computed {5 * 2 + 1}" in names["printed"]
 
 
+@pytest.mark.slow
 def test_plot_03_groups_and_market_data(run):
     names = run("plot_03_groups_and_market_data")
     features, prices, rate = names["features"], names["prices"], names["rate"]
@@ -178,6 +181,7 @@ def test_plot_03_groups_and_market_data(run):
     assert (sizes.min(), sizes.max()) == (2, 6)
 
 
+@pytest.mark.slow
 def test_plot_04_dirty_data(run):
     names = run("plot_04_dirty_data")
     findings = names["result"].to_frame()
@@ -218,6 +222,7 @@ def test_plot_04_dirty_data(run):
     assert names["last"][-20] >= last_refit
 
 
+@pytest.mark.slow
 def test_plot_05_walk_forward(run):
     names = run("plot_05_walk_forward")
     walk, prices = names["walk"], names["prices"]
@@ -240,6 +245,7 @@ def test_plot_05_walk_forward(run):
     assert "report.html: " in names["printed"]
 
 
+@pytest.mark.slow
 def test_plot_06_intervals_and_ranks(run):
     names = run("plot_06_intervals_and_ranks")
     week, tables = names["week"], names["tables"]
@@ -271,6 +277,7 @@ def test_plot_06_intervals_and_ranks(run):
     assert abs(np.mean(names["scores"]) - 0.16) < 2 * names["error"]
 
 
+@pytest.mark.slow
 def test_plot_07_custom_feature(run):
     names = run("plot_07_custom_feature")
     prices, last = names["prices"], names["features"].iloc[-1]
@@ -290,6 +297,7 @@ def test_plot_07_custom_feature(run):
     assert max(means) - min(means) < 2 * min(errors)
 
 
+@pytest.mark.slow
 def test_plot_08_custom_forecaster(run):
     names = run("plot_08_custom_forecaster")
     prices = names["prices"]
@@ -314,6 +322,7 @@ def test_plot_08_custom_forecaster(run):
     assert str(walk.forecasts.index[0].date()).startswith("1994-12")
 
 
+@pytest.mark.slow
 def test_plot_09_portfolio(run):
     pytest.importorskip("pypfopt")
     names = run("plot_09_portfolio")
@@ -343,6 +352,7 @@ def test_plot_09_portfolio(run):
 # Dask and XGBoost leave sockets and loops to the garbage collector.
 @pytest.mark.filterwarnings("ignore::ResourceWarning")
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.slow
 def test_plot_10_dask(run):
     distributed = pytest.importorskip("distributed")
     names = run("plot_10_dask")

@@ -18,6 +18,7 @@ _LONG_HOLIDAY = 10
 _LONG_STEP = 5
 _YEARS_DAYS = 1500  # in which holidays are looked for
 _LONG_NUMBER = 15  # for numbers and periods, which do not tell weekends
+_DAY = np.timedelta64(1, "D")
 
 
 @dataclass(frozen=True)
@@ -110,7 +111,7 @@ class Steps:
         if not isinstance(before, pd.DatetimeIndex) or not self.is_daily:
             return None
         ends = _days(before.append(after))
-        between = np.arange(ends[0] + 1, ends[1])
+        between = np.arange(ends[0] + _DAY, ends[1])
         between = between[np.is_busday(between, list(self.weekdays))]
         every = int(self.typical) + 1
         missing = pd.DatetimeIndex(between[every - 1 :: every])
@@ -144,8 +145,9 @@ def _lengths(index: pd.Index, row_step: int, weekdays: tuple[bool, ...]) -> np.n
     """Measure steps: weekday dates or rows skipped, else differences."""
     if isinstance(index, pd.DatetimeIndex):
         days = _days(index)
-        later = np.maximum(days[1:], days[:-1] + 1)
-        return np.busday_count(days[:-1] + 1, later, list(weekdays)).astype(float)
+        first = days[:-1] + _DAY
+        later = np.maximum(days[1:], first)
+        return np.busday_count(first, later, list(weekdays)).astype(float)
     if isinstance(index, pd.PeriodIndex):
         return np.diff(index.astype("int64").to_numpy()).astype(float)
     gaps = np.diff(index.to_numpy(dtype=np.float64))

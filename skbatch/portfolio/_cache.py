@@ -159,15 +159,13 @@ class DiskCache:
         """Delete what was not used for longest, until the rest is within bounds."""
         n_bytes = 0
         newest_first = sorted(self._files(_SUFFIX), reverse=True)
-        for number, (_, size, path) in enumerate(newest_first, start=1):
+        for number, (changed, size, path) in enumerate(newest_first, start=1):
             n_bytes += size
             if number > self.max_entries or n_bytes > self.max_bytes:
-                with suppress(OSError):
-                    os.unlink(path)
+                _delete(path, changed)
         for changed, _, path in self._files(_UNFINISHED):
             if time.time_ns() - changed > _ABANDONED_SECONDS * 1e9:
-                with suppress(OSError):
-                    os.unlink(path)
+                _delete(path, changed)
 
     def _files(self, suffix: str) -> Iterator[tuple[int, int, str]]:
         """List files with time of last use and size; others may delete meanwhile."""
@@ -186,6 +184,13 @@ class DiskCache:
             PortfolioWarning,
             stacklevel=5,
         )
+
+
+def _delete(path: str, changed: int) -> None:
+    """Delete a file unless it was used again since it was listed."""
+    with suppress(OSError):
+        if os.stat(path).st_mtime_ns == changed:
+            os.unlink(path)
 
 
 def _checksum(text: bytes) -> bytes:

@@ -222,6 +222,7 @@ def kill_a_worker(client):
     os.kill(next(iter(pids.values())), signal.SIGKILL)
 
 
+@pytest.mark.slow
 def test_a_worker_killed_in_training_does_not_lose_the_run(client, prices, monkeypatch):
     """The training is begun anew; rows that died with the worker are stacked again."""
     boost, attempts = _dask.DaskEngine._boost, []
@@ -246,6 +247,7 @@ def test_a_worker_killed_in_training_does_not_lose_the_run(client, prices, monke
     )
 
 
+@pytest.mark.slow
 def test_a_worker_killed_in_a_batch_does_not_lose_the_run(client, prices, monkeypatch):
     outcomes = _dask.DaskEngine.outcomes
 
@@ -262,6 +264,7 @@ def test_a_worker_killed_in_a_batch_does_not_lose_the_run(client, prices, monkey
     )
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("client")
 def test_a_batch_that_kills_every_worker_is_recovered(prices):
     """What Dask gives up on is tried alone in a process, as without Dask."""

@@ -246,6 +246,7 @@ def test_a_fault_is_told_once(make_system, make_faulty, prices):
 # Processes and disks ------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_worker_process_that_dies_once_costs_nothing(
     make_system,
     make_faulty,
@@ -266,6 +267,7 @@ def test_a_worker_process_that_dies_once_costs_nothing(
     assert (result.provenance["reason"] == "").all()
 
 
+@pytest.mark.slow
 def test_a_ticker_that_kills_its_process_gets_a_simpler_model(
     make_system, make_faulty, prices, expected, fit_quietly, assert_same
 ):

@@ -55,13 +55,16 @@ def measure(n_dates, n_tickers, **options):
 @pytest.mark.parametrize(
     ("n_dates", "n_tickers", "options"),
     [
-        (800, 40, {}),
-        (1000, 150, {}),
-        (1000, 400, {}),
-        (1000, 400, {"max_batch_size": 80}),
-        (1000, 100, {"horizon": [1, 5, 21]}),
+        pytest.param(800, 40, {}, id="small"),
+        pytest.param(1000, 150, {}, id="middle", marks=pytest.mark.slow),
+        pytest.param(1000, 400, {}, id="large", marks=pytest.mark.slow),
+        pytest.param(
+            1000, 400, {"max_batch_size": 80}, id="batches", marks=pytest.mark.slow
+        ),
+        pytest.param(
+            1000, 100, {"horizon": [1, 5, 21]}, id="horizons", marks=pytest.mark.slow
+        ),
     ],
-    ids=["small", "middle", "large", "batches", "horizons"],
 )
 def test_the_peak_is_predicted_within_a_quarter(n_dates, n_tickers, options):
     before, predicted, peak, _ = measure(n_dates, n_tickers, **options)

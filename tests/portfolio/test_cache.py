@@ -125,8 +125,31 @@ def test_many_write_and_read_at_once(tmp_path):
     with ThreadPoolExecutor(8) as pool:
         found = list(pool.map(use, range(200)))
     assert set(found) <= {None, "x" * 5000}
-    DiskCache(tmp_path, max_entries=5).put("last", "x")
+    # Each deletes by its own list of the files, so that fewer may be left than fit.
+    assert 1 <= len(list(tmp_path.iterdir())) <= 5
+    for key in "abcde":
+        DiskCache(tmp_path, max_entries=5).put(key, "x")
     assert len(list(tmp_path.iterdir())) == 5
+
+
+def test_what_another_uses_meanwhile_is_not_deleted(tmp_path, monkeypatch):
+    cache = DiskCache(tmp_path, max_entries=2)
+    for second, key in enumerate("ab"):
+        cache.put(key, key)
+        os.utime(next(tmp_path.glob(f"{key}.*")), (second, second))
+    files = DiskCache._files
+
+    def list_then_read(self, suffix):
+        listed = list(files(self, suffix))
+        DiskCache(tmp_path).get("a")
+        return listed
+
+    monkeypatch.setattr(DiskCache, "_files", list_then_read)
+    cache.put("c", "c")
+    monkeypatch.undo()
+    assert names(tmp_path) == ["a", "b", "c"]
+    cache.put("d", "d")
+    assert "b" not in names(tmp_path)
 
 
 @pytest.mark.parametrize("name", ["file", "file/inside"])
