@@ -11,7 +11,7 @@ if "PYTEST_XDIST_WORKER" in os.environ:
     for name in ("OMP_NUM", "OPENBLAS_NUM", "MKL_NUM", "POLARS_MAX"):
         os.environ.setdefault(f"{name}_THREADS", "1")
 
-from hypothesis import HealthCheck, settings  # noqa: E402
+from hypothesis import HealthCheck, settings
 
 # No test depends on how busy the machine is, nor on what other runs have drawn.
 settings.register_profile(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Protocol
 
 import numpy as np
 
@@ -28,7 +29,18 @@ BLOCK_CELLS = 2**22
 Moments = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
-def part_moments(X: np.ndarray) -> Moments:
+class Inputs(Protocol):
+    """Rows of inputs, of which slices are read."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Number of rows and of inputs."""
+
+    def __getitem__(self, rows: slice, /) -> np.ndarray:
+        """Read consecutive rows."""
+
+
+def part_moments(X: np.ndarray | Inputs) -> Moments:
     """Count, mean and sum of squared deviations of the finite values of each column.
 
     Parameters
@@ -41,7 +53,7 @@ def part_moments(X: np.ndarray) -> Moments:
     count, mean, spread : ndarray of shape (n_inputs,), dtype float64
         All 0 for a column without finite values.
     """
-    parts = [_block_moments(X[rows]) for rows in _blocks(*X.shape)]
+    parts = [_block_moments(X[rows]) for rows in _blocks(X.shape[0], X.shape[1])]
     return merged_moments(parts or [_block_moments(X[:0])])
 
 
@@ -130,7 +142,7 @@ def standardise(X: np.ndarray, mean: np.ndarray, deviation: np.ndarray) -> np.nd
 
 
 def ridge_path(
-    X: np.ndarray,
+    X: np.ndarray | Inputs,
     Y: np.ndarray,
     mean: np.ndarray,
     deviation: np.ndarray,
@@ -180,7 +192,7 @@ def ridge_path(
 
 
 def normal_equations(
-    X: np.ndarray, Y: np.ndarray, mean: np.ndarray, deviation: np.ndarray
+    X: np.ndarray | Inputs, Y: np.ndarray, mean: np.ndarray, deviation: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Sum the products of scores with scores and targets, block by block.
 
@@ -198,7 +210,7 @@ def normal_equations(
     """
     gram = np.zeros((X.shape[1], X.shape[1]))
     moment = np.zeros((X.shape[1], Y.shape[1]))
-    for rows in _blocks(*X.shape):
+    for rows in _blocks(X.shape[0], X.shape[1]):
         scores = standardise(X[rows], mean, deviation)
         gram += scores.T @ scores
         moment += scores.T @ Y[rows]
@@ -232,7 +244,7 @@ def solved_path(
 
 
 def path_errors(
-    X: np.ndarray,
+    X: np.ndarray | Inputs,
     Y: np.ndarray,
     mean: np.ndarray,
     deviation: np.ndarray,
@@ -260,7 +272,7 @@ def path_errors(
     known = np.isfinite(Y) & np.isfinite(path[0]).all(axis=0)
     if not known.any():
         return np.full(len(path), np.nan)
-    for rows in _blocks(*X.shape):
+    for rows in _blocks(X.shape[0], X.shape[1]):
         scores = standardise(X[rows], mean, deviation)
         for number, coef in enumerate(path):
             miss = (Y[rows] - scores @ coef)[known[rows]]
@@ -290,7 +302,7 @@ def linear_forecast(
         standardised block by block, so that no second copy of `X` exists.
     """
     forecast = np.zeros((len(X), *coef.shape[1:]))
-    for rows in _blocks(*X.shape):
+    for rows in _blocks(X.shape[0], X.shape[1]):
         scores = standardise(X[rows], mean, deviation)
         for column, weight in zip(scores.T, coef, strict=True):
             forecast[rows] += np.multiply.outer(column, weight)

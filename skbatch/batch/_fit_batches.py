@@ -109,7 +109,7 @@ def fit_batches(
         if engine is not None:
             stream = engine.stream(stream)
         if len(batches) > 1:
-            stream.universe = stream.make_universe()
+            stream.known_of_all()
     monitor.n_batches, monitor.horizon = len(batches), labels.attrs["horizon"]
     monitor.thin = target.thin
     run = BatchRun(

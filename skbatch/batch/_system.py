@@ -460,7 +460,7 @@ class BatchForecastingSystem(
             stream.columns.tickers
         )
         dates = np.array([len(panel) - 1]) if last else None
-        universe = None if alone else stream.make_universe()
+        universe = None if alone else stream.known_of_all()
         for _, table in stream.tables(dates):
             for member in fitted.members:
                 part = table if alone else table.select(member.tickers, universe)

@@ -86,7 +86,8 @@ class TickerProvenance:
         if isinstance(forecasts, pd.DataFrame):
             forecasts = forecasts[list(columns)]
         found = provenance.at()
-        found.index = provenance.layout.columns
+        assert provenance.layout.columns is not None
+        found = found.set_axis(provenance.layout.columns, axis=0)
         self.fill(member, found.loc[list(columns)])
         return np.asarray(forecasts, dtype=np.float64).ravel()
 
@@ -109,13 +110,15 @@ def predict_member(
 ) -> tuple[pd.DataFrame, str]:
     """Forecast with one member: a table of its labels, and the error if it failed."""
     columns = labels_of_member(member, labels)
+    shape = features.n_dates, len(columns)
+    forecasts, failure = np.full(shape, np.nan), ""
     try:
         layout = layout_of(columns, horizon)
         forecasts = run_model(member.forecaster, features, layout)
     except MODEL_FAILURES as error:
-        empty = pd.DataFrame(np.nan, features.index, columns)
-        return empty, describe_error(error)
-    return pd.DataFrame(forecasts, features.index, columns), ""
+        failure = describe_error(error)
+    assert features.index is not None
+    return pd.DataFrame(forecasts, features.index, columns), failure
 
 
 def warn_of_fit(

@@ -48,7 +48,7 @@ class Rows(NamedTuple):
 
     Attributes
     ----------
-    X : RowStore or ndarray of shape (n_rows, n_inputs), dtype float32
+    X : RowStore of shape (n_rows, n_inputs), dtype float32
         Inputs.
     y : ndarray of shape (n_rows,) or (n_rows, n_outputs)
         Targets; NaN is missing.
@@ -56,7 +56,7 @@ class Rows(NamedTuple):
         Date number of each row.
     """
 
-    X: RowStore | np.ndarray
+    X: RowStore
     y: np.ndarray
     dates: np.ndarray
 
@@ -367,13 +367,17 @@ class FeatureStream(FeatureBlocks):
         part._start = self._start + start
         return part
 
+    def known_of_all(self) -> Universe | None:
+        """Gather what forecasters of some of the tickers have to know of all."""
+        if self.universe is None and self.make_universe is not None:
+            self.universe = self.make_universe()
+        return self.universe
+
     def select(
         self, tickers: Collection[str], universe: Universe | None = None
     ) -> FeatureStream:
         """Take the columns of some tickers, and those that all share."""
-        universe = universe or self.universe
-        if universe is None and self.make_universe is not None:
-            universe = self.make_universe()
+        universe = universe or self.known_of_all()
         kept = self.columns.kept(tickers)
         read = _Selected(self, frozenset(tickers))
         part = FeatureStream(read, self.names[kept], self.index, self.storage, universe)
@@ -417,4 +421,5 @@ class _Selected:
         for _, table in self.source.tables(rows, features):
             if columns is None:
                 columns = table.columns.kept(self.tickers)
-            yield table.frame().iloc[:, columns]
+            frame = pd.DataFrame(table.values, table.index, table.names, copy=False)
+            yield frame.iloc[:, columns]

@@ -139,8 +139,9 @@ def layout_of(labels: pd.Index, horizon: int | tuple[int, ...]) -> LabelLayout:
     """Lay out a frame of labels: tickers, or (horizon, ticker)."""
     tickers = tuple(labels.get_level_values(-1))
     several = labels.nlevels > 1
-    horizons = labels.get_level_values(0) if several else [horizon] * len(labels)
-    return LabelLayout("frame", labels, 2, tickers, tuple(horizons))
+    levels: Any = labels.get_level_values(0) if several else [horizon] * len(labels)
+    horizons = tuple(int(level) for level in levels)
+    return LabelLayout("frame", labels, 2, tickers, horizons)
 
 
 def _checked_blocks(estimator: Any, X: FeatureBlocks, *, reset: bool) -> FeatureBlocks:
@@ -153,8 +154,8 @@ def _checked_blocks(estimator: Any, X: FeatureBlocks, *, reset: bool) -> Feature
         else:
             vars(estimator).pop("feature_names_in_", None)
         return X
-    names = getattr(estimator, "feature_names_in_", None)
-    if names is not X.names and not np.array_equal(names, X.names):
+    names: Any = getattr(estimator, "feature_names_in_", None)
+    if names is not X.names and not np.array_equal(names, np.asarray(X.names)):
         raise ValueError(
             "X must have the columns seen in `fit`. Got others. Make X with the same "
             "extractor."

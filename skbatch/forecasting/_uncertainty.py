@@ -197,6 +197,7 @@ class UncertaintyMixin:
                 "X must have a row, the date to forecast from. Got none. Pass at least "
                 "the last date."
             )
+        last: Any
         if isinstance(X, FeatureBlocks):
             last = X.last()
         else:

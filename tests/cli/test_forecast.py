@@ -422,7 +422,8 @@ def test_settings_come_from_a_file_and_options_win(prices, tmp_path):
     path, _ = write_wide(prices, tmp_path)
     settings = tmp_path / "settings.toml"
     settings.write_text(
-        'horizon = 9\n[model]\nkind = "linear"\n[batch]\nmax_batch_size = 2\n'
+        "horizon = 9\n[batch]\nmax_batch_size = 2\n"
+        '[model]\nkind = "linear"\nstrategy = "per_ticker"\n'
     )
     output = tmp_path / "forecasts.csv"
     options = "--config", settings, "--horizon", 3, "--output", output, "--holdout", 0

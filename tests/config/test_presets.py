@@ -114,8 +114,6 @@ def test_a_preset_may_choose_the_models(monkeypatch):
     config = BatchForecastingConfig(preset="speed")
     assert (config.model.kind, config.model.alpha) == ("linear", 2.0)
     assert config.fallback.mean_min_labels == 5
-    assert config.to_params()["forecaster"] is None
-    assert deep(default_forecaster("speed"))["estimator__alpha"] == 2.0
     # What does not fit to the user's choice is left out.
     config = BatchForecastingConfig(
         preset="speed", model={"kind": "xgboost"}, fallback={"enabled": False}
@@ -131,7 +129,7 @@ def test_a_preset_may_choose_the_models(monkeypatch):
     assert BatchForecastingConfig.from_system(system) == config
 
 
-@pytest.mark.parametrize("make", [default_features, default_forecaster])
+@pytest.mark.parametrize("make", [default_forecaster])
 def test_unknown_presets_are_refused(make):
     with pytest.raises(ValueError, match=r"`preset` must be one of 'speed'"):
         make("fast")

@@ -131,9 +131,9 @@ def accepts(config, **values):
 
 def valid(estimator, **values):
     """Tell whether an estimator accepts parameters."""
-    if set(values) <= set(inspect.signature(ReturnTarget).parameters):
-        if "target" in estimator.get_params(deep=False):
-            estimator = ReturnTarget()
+    of_target = set(values) <= set(inspect.signature(ReturnTarget).parameters)
+    if of_target and "target" in estimator.get_params(deep=False):
+        estimator = ReturnTarget()
     try:
         clone(estimator).set_params(**values)._validate_params()
     except InvalidParameterError:
