@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from functools import cached_property, partial
+from itertools import pairwise
 from operator import itemgetter
 from typing import Any
 
@@ -313,14 +314,16 @@ def _blocks(dates: np.ndarray) -> list[slice]:
     """Cut rows, in the order of their dates, where a block of dates ends."""
     ends = np.flatnonzero(np.diff(dates // BLOCK_DATES)) + 1
     bounds = [0, *ends.tolist(), len(dates)] if len(dates) else []
-    return [slice(a, b) for a, b in zip(bounds[:-1], bounds[1:], strict=True)]
+    return [slice(start, stop) for start, stop in pairwise(bounds)]
 
 
 def _stacked(
     stream: FeatureStream, columns: np.ndarray, dates: np.ndarray, series: np.ndarray
 ) -> np.ndarray | None:
     """Compute the rows of one part, without gaps."""
-    store, _ = stream.stack(columns, dates, series, len(dates), keep=False)
+    store, _ = stream.stack(  # noqa: PD013 - no frame
+        columns, dates, series, len(dates), keep=False
+    )
     return store.array
 
 

@@ -198,7 +198,7 @@ def _alone(cluster: Cluster) -> Iterator[None]:
 
 @contextmanager
 def _tracker_process(cluster: Cluster) -> Iterator[str]:
-    """Run a process beside the scheduler's that introduces workers, and give its key."""
+    """Run a process beside the scheduler's that introduces workers; give its key."""
     key = uuid.uuid4().hex
     try:
         cluster.client.run_on_scheduler(_start_tracker, key)

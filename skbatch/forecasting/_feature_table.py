@@ -48,7 +48,7 @@ class Rows(NamedTuple):
 
     Attributes
     ----------
-    X : RowStore or ndarray of shape (n_rows, n_inputs), dtype float32
+    X : RowStore of shape (n_rows, n_inputs)
         Inputs.
     y : ndarray of shape (n_rows,) or (n_rows, n_outputs)
         Targets; NaN is missing.
@@ -56,7 +56,7 @@ class Rows(NamedTuple):
         Date number of each row.
     """
 
-    X: RowStore | np.ndarray
+    X: RowStore
     y: np.ndarray
     dates: np.ndarray
 
