@@ -165,6 +165,11 @@ class PlacedStream(FeatureStream):
         part.offset = self.offset + self._start
         return part
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # In a process that has no client, features are computed there.
+        state = {**self.__getstate__(), "cluster": None, "held": None}
+        return object.__new__, (FeatureStream,), state
+
     def observed(self, tickers: Sequence[str | None]) -> np.ndarray:
         """Where each ticker has a finite feature of its own, `(n_dates, n_labels)`."""
         own = self._placed(self.series_columns(tickers))
