@@ -1,49 +1,39 @@
-"""Batches as tasks of a Dask cluster."""
+"""Rows of features, and batches, as tasks of a Dask cluster."""
 
 from __future__ import annotations
 
-import io
-import pickle
-import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import CancelledError
-from functools import partial
-from pathlib import Path
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from functools import cached_property, partial
+from itertools import pairwise
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import xgboost as xgb
 from joblib import parallel_config
 from joblib.parallel import SequentialBackend
 from sklearn.base import clone
 
-from skbatch.batch._checkpoint import ROWS
-from skbatch.batch._dask_cluster import Cluster, WorkerLostError
-from skbatch.batch._dask_trees import tracker_process, train_trees
-from skbatch.batch._errors import describe
-from skbatch.batch._features import UniverseFeatures
-from skbatch.batch._tasks import Outcome, Task
-from skbatch.batch._work import attempt_task, labels_of
-from skbatch.exceptions import ClusterError, ModelFitError
-from skbatch.feature_extraction import BatchRecipe
-from skbatch.forecasting import BatchXGBoostForecaster
-from skbatch.forecasting._decomposition import Decomposition
-from skbatch.forecasting._pool import (
-    PoolDates,
-    PooledModel,
-    StoredPool,
-    TickerRows,
-    collect_rows,
-    label_dates,
-    owner_of,
-    train_pool,
+from skbatch._messages import describe_error
+from skbatch.batch._batch_task import Outcome, Task, labels_of, run_task
+from skbatch.batch._dask_cluster import Cluster, find_client
+from skbatch.batch._dask_trees import train_trees
+from skbatch.forecasting.engine import (
+    FeatureStream,
+    FeatureTable,
+    RowStore,
+    Storage,
+    Universe,
 )
-from skbatch.forecasting._tasks import Rows, predict_rows
+from skbatch.panel import PanelColumns
 
 __all__ = ["DaskEngine"]
 
-# How often a training that lost a worker is begun.
-ATTEMPTS = 3
+# Dates whose rows one task computes. Not by the number of workers: XGBoost's rows are
+# drawn part by part, so that forecasts would depend on them.
+BLOCK_DATES = 128
 
 
 class DaskEngine:
@@ -51,90 +41,58 @@ class DaskEngine:
 
     Parameters
     ----------
-    client : distributed.Client
-        Client of the cluster.
-    universe : UniverseFeatures
-        Features of the training rows.
-    labels : DataFrame of shape (n_dates, n_labels)
-        Labels of all tickers.
+    cluster : Cluster
+        The cluster.
 
     Notes
     -----
-    A batch's recipe, the prices of its tickers and what compares them with others, is
-    kept in the graph, so that it outlives the worker that holds it; what all tickers
-    share is computed once and copied to every worker. Features are computed where they
-    are used, and never travel.
+    The panel is copied to every worker once. It is part of the graph, so that what is
+    computed from it outlives the worker that holds it.
     """
 
-    def __init__(
-        self, client: Any, universe: UniverseFeatures, labels: pd.DataFrame
-    ) -> None:
-        self.cluster = Cluster(client)
-        self.universe = universe
-        self.labels = labels
-        # What batches share, by its width: one batch of all tickers needs less.
-        self._shared: dict[int, Any] = {}
-        self._recipes: dict[tuple[str, ...], tuple[Any, Any]] = {}
+    def __init__(self, cluster: Cluster) -> None:
+        self.cluster = cluster
 
-    def train(
-        self,
-        learners: Sequence[tuple[str, Any]],
-        batches: Sequence[tuple[str, ...]],
-        dates: PoolDates,
-    ) -> dict[str, PooledModel]:
-        """Train pooled models on the rows of all batches, where these are.
+    @classmethod
+    def of_client(cls) -> DaskEngine:
+        """Take the cluster of the Dask client in use."""
+        return cls(Cluster(find_client()))
 
-        Parameters
-        ----------
-        learners : sequence of (str, estimator)
-            Unfitted forecasters that are trained on the same rows, by their keys.
-        batches : sequence of tuple of str
-            Tickers of each batch.
-        dates : dict of int to tuple of ndarray
-            Training dates and tail of each horizon.
-
-        Returns
-        -------
-        dict of str to PooledModel
-            A model for each key.
-
-        Raises
-        ------
-        ClusterError
-            If every attempt loses a worker, or there is none any more.
-        """
-        rows = self._stack(learners[0][1], batches, dates)
-        return {
-            key: self._train_again(learner, rows, batches) for key, learner in learners
-        }
-
-    def label_dates(
-        self, learner: Any, batches: Sequence[tuple[str, ...]]
-    ) -> list[dict[int, np.ndarray]]:
-        """Ask every batch at which dates a learner has targets."""
-        self._prepare(batches)
-        futures = [
-            self.cluster.submit(
-                _dated,
-                *self._recipes[tickers],
-                labels_of(self.labels, tickers),
-                clone(learner),
-            )
-            for tickers in batches
-        ]
-        return self.cluster.gather(futures)
+    def stream(self, stream: FeatureStream) -> PlacedStream:
+        """Give a stream whose rows are stacked on the workers."""
+        held = stream.rows(0, stream.n_dates)
+        assert isinstance(held, FeatureStream)
+        held.make_universe, held.storage = None, Storage(memory_limit=None)
+        placed = PlacedStream.__new__(PlacedStream)
+        placed.__dict__.update(stream.__dict__)
+        placed.cluster = self.cluster
+        placed.held = self.cluster.hold(held, everywhere=True)
+        placed.kept, placed.offset = np.arange(stream.n_columns), -stream._start
+        return placed
 
     def outcomes(
-        self, tasks: Mapping[int, Task], models: Mapping[Any, Any], handler: Any
+        self,
+        tasks: Mapping[int, Task],
+        features: PlacedStream,
+        labels: pd.DataFrame,
+        forecaster: Any,
+        handler: Any,
     ) -> Iterator[tuple[int, Outcome]]:
         """Run tasks on the cluster, and give each outcome as it comes.
+
+        A single model of several tickers is trained from here, on rows that stay on
+        the workers; other tasks are fitted on one worker each.
 
         Parameters
         ----------
         tasks : dict of int to Task
             What to run, by its place.
-        models : dict of str to estimator
-            Unfitted forecaster of each rung.
+        features : PlacedStream
+            Features of all tickers.
+        labels : DataFrame of shape (n_dates, n_labels)
+            Labels of all tickers.
+        forecaster : estimator
+            Unfitted.
         handler : BatchErrorHandler
             Fits them.
 
@@ -143,329 +101,280 @@ class DaskEngine:
         ClusterError
             If there is no worker any more.
         """
-        self._prepare([task.batch.tickers for task in tasks.values()])
-        held = {
-            # With what a model has learned from all: once to each worker.
-            rung: self.cluster.hold((models[rung], handler, self.universe.typical))
-            for rung in dict.fromkeys(task.rung for task in tasks.values())
-        }
+        if len(tasks) == 1 and not getattr(forecaster, "splits_by_ticker", True):
+            for place, task in tasks.items():
+                tickers = task.batch.tickers
+                own = features
+                if set(tickers) != set(features.columns.tickers):
+                    own = features.select(tickers)
+                model = clone(forecaster)
+                own_labels = labels_of(labels, tickers)
+                yield place, run_task(task, own, own_labels, model, handler)
+            return
+        batches = [task.batch.tickers for task in tasks.values()]
+        held = self.cluster.hold((forecaster, handler, features.universe))
         left = {
-            self.cluster.submit(
-                _fit,
-                task,
-                *self._recipes[task.batch.tickers],
-                labels_of(self.labels, task.batch.tickers),
-                held[task.rung],
-            ): place
-            for place, task in tasks.items()
+            self.cluster.submit(_fit, task, part, labels_of(labels, batch), held): place
+            for (place, task), batch, part in zip(
+                tasks.items(), batches, features.split(batches), strict=True
+            )
         }
         while left:
             for future in self.cluster.first_of(list(left)):
-                place = left.pop(future)
-                yield place, self._outcome(future, models[tasks[place].rung])
+                yield left.pop(future), self._outcome(future)
 
-    def _outcome(self, future: Any, model: Any) -> Outcome:
+    def _outcome(self, future: Any) -> Outcome:
         """Fetch what came of a task."""
         from distributed import KilledWorker
 
         try:
-            (packed,) = self.cluster.gather([future])
+            (outcome,) = self.cluster.gather([future])
         except KilledWorker as error:
-            return Outcome(stopped="died", error=describe(error))
-        return _unpacked(packed, model)
+            return Outcome(stopped="died", error=describe_error(error))
+        return outcome
+
+
+class PlacedStream(FeatureStream):
+    """Features whose rows are computed, and stay, on workers.
+
+    Attributes
+    ----------
+    cluster : Cluster
+        The workers.
+    held : Future
+        The stream of all tickers and dates.
+    kept : ndarray of shape (n_columns,), dtype intp
+        Place of each column among those of `held`.
+    offset : int
+        Row of `held` from which this stream counts.
+    """
+
+    cluster: Cluster
+    held: Any
+    kept: np.ndarray
+    offset: int
+
+    def select(
+        self, tickers: Collection[str], universe: Universe | None = None
+    ) -> PlacedStream:
+        """Take the columns of some tickers, and those that all share."""
+        part = PlacedStream.__new__(PlacedStream)
+        part.__dict__.update(super().select(tickers, universe).__dict__)
+        part.cluster, part.held = self.cluster, self.held
+        part.kept = self.kept[self.columns.kept(tickers)]
+        part.offset = self.offset + self._start
+        return part
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # In a process that has no client, features are computed there.
+        state = {**self.__getstate__(), "cluster": None, "held": None}
+        return object.__new__, (FeatureStream,), state
+
+    def observed(self, tickers: Sequence[str | None]) -> np.ndarray:
+        """Where each ticker has a finite feature of its own, `(n_dates, n_labels)`."""
+        own = self._placed(self.series_columns(tickers))
+        dates = self._rows(np.arange(self.n_dates))
+        futures = [
+            self.cluster.submit(_observed, self.held, dates[part], own)
+            for part in _blocks(dates)
+        ]
+        return np.concatenate(self.cluster.gather(futures))
+
+    def stack(
+        self,
+        columns: np.ndarray,
+        dates: np.ndarray,
+        series: np.ndarray,
+        n_first: int,
+        *,
+        keep: bool,
+    ) -> tuple[RowStore, RowStore]:
+        """Stack (date, series) rows on the workers, as a stream does here."""
+        key = columns.tobytes(), dates.tobytes(), series.tobytes(), n_first
+        if key not in self._stores:
+            columns, rows = self._placed(columns), self._rows(dates)
+            stores = [
+                self._stack(columns, rows[part], series[part])
+                for part in (slice(n_first), slice(n_first, None))
+            ]
+            if not keep:
+                return stores[0], stores[1]
+            self._stores[key] = stores[0], stores[1]
+        return self._stores[key]
 
     def _stack(
-        self, learner: Any, batches: Sequence[tuple[str, ...]], dates: PoolDates
-    ) -> list[Any]:
-        """Stack the rows of each batch on a worker."""
-        self._prepare(batches)
+        self, columns: np.ndarray, rows: np.ndarray, series: np.ndarray
+    ) -> PlacedRows:
+        """Stack the rows of one store."""
+        places = _blocks(rows)
+        parts = [
+            self.cluster.submit(_stacked, self.held, columns, rows[part], series[part])
+            for part in places
+        ]
+        return PlacedRows(self.cluster, parts, places, columns.shape[1], self.storage)
+
+    def split(self, batches: Sequence[Sequence[str]]) -> list[Any]:
+        """Gather the features of each batch on a worker; all are computed once."""
+        dates = self._rows(np.arange(self.n_dates))
+        kept = [self.columns.kept(batch) for batch in batches]
+        columns = [self.kept[numbers] for numbers in kept]
+        blocks = [
+            self.cluster.submit(_cut, self.held, dates[part], columns)
+            for part in _blocks(dates)
+        ]
         return [
             self.cluster.submit(
-                _stacked,
-                *self._recipes[tickers],
-                labels_of(self.labels, tickers),
-                clone(learner),
-                dates,
+                _table,
+                [self.cluster.submit(itemgetter(number), block) for block in blocks],
+                self.names[names],
+                self.index,
             )
-            for tickers in batches
+            for number, names in enumerate(kept)
         ]
 
-    def _train_again(
-        self, learner: Any, rows: list[Any], batches: Sequence[tuple[str, ...]]
-    ) -> PooledModel:
-        """Train one learner, anew with the workers that are left if one is lost."""
-        for _ in range(ATTEMPTS):
-            workers = self.cluster.workers()
-            try:
-                return self._train(learner, rows, batches)
-            except Exception as error:
-                if not _may_be_loss(error):
-                    raise
-                self.cluster.check()
-                # The same workers would fail in the same way again.
-                if not self.cluster.lost(workers):
-                    raise
-                lost = describe(error)
-                self.cluster.client.retry([f for f in rows if f.status == "error"])
-        raise ClusterError(
-            "Workers must live until a model is trained. Got "
-            f"{ATTEMPTS} trainings that lost a worker, the last: {lost}. Look into the "
-            "logs of the workers: if their memory did not suffice, start more, or "
-            "larger ones."
-        )
+    def _placed(self, columns: np.ndarray) -> np.ndarray:
+        """Find columns of this stream, or -1, among those of the workers'."""
+        return np.where(columns < 0, -1, self.kept[columns])
 
-    def _train(
-        self, learner: Any, rows: list[Any], batches: Sequence[tuple[str, ...]]
-    ) -> PooledModel:
-        """Train one learner on stacked rows."""
-        learner = clone(learner)
-        learner._start_training()
-        owner = owner_of(learner, "_fit_model")
-        trees = owner is BatchXGBoostForecaster
-        if trees:
-            # XGBoost averages a metric over workers; a correlation cannot be.
-            apart = learner.early_stopping_rounds is None
-        else:
-            # A class with its own way to train may not know how to do it in parts.
-            apart = "fit_parts" in vars(owner)
-        if not apart:
-            return self._train_here(learner, rows, batches)
-        if trees:
-            with tracker_process(self.cluster) as tracker:
-                return self._train_apart(learner, rows, partial(self._boost, tracker))
-        return self._train_apart(learner, rows, type(learner).fit_parts)
-
-    def _train_apart(
-        self, learner: Any, rows: list[Any], train: Callable[[Any, PlacedRows], Any]
-    ) -> PooledModel:
-        """Train one learner on stacked rows that stay where they are."""
-        sizes = self.cluster.gather(
-            [self.cluster.submit(_sizes, part) for part in rows]
-        )
-        models: dict[int, Any] = {}
-        shrinkages: dict[int, float] = {}
-        for horizon in sizes[0]:
-            placed = PlacedRows(
-                self.cluster, rows, horizon, [size[horizon] for size in sizes]
-            )
-            models[horizon] = train(learner, placed)
-            judged = placed.tail(_judged, models[horizon]) if placed.has_tail else []
-            shrinkages[horizon] = _shrinkage(learner, judged, horizon)
-        return PooledModel(models, shrinkages)
-
-    def _boost(
-        self, tracker: str, learner: BatchXGBoostForecaster, rows: PlacedRows
-    ) -> Any:
-        """Train trees on rows that stay where they are."""
-        if not rows.n_rows:
-            raise ModelFitError("The training rows must have labels. Got none.")
-        booster = train_trees(
-            self.cluster,
-            tracker,
-            rows.parts(),
-            rows.horizon,
-            rows.n_rows,
-            learner.booster_params(rows.n_rows),
-            learner.n_estimators,
-        )
-        return learner.booster_model(booster)
-
-    def _train_here(
-        self, learner: Any, rows: list[Any], batches: Sequence[tuple[str, ...]]
-    ) -> PooledModel:
-        """Fetch the rows batch by batch, and train on them in this process."""
-        with tempfile.TemporaryDirectory(prefix=ROWS) as folder:
-            pool = StoredPool(Path(folder), self.universe.tickers)
-            for tickers, part in zip(batches, rows, strict=True):
-                pool.add(tickers, *self.cluster.gather([part]))
-            return train_pool(learner, pool.pool())
-
-    def _prepare(self, batches: Sequence[tuple[str, ...]]) -> None:
-        """Hand the recipes of batches to the cluster."""
-        new = [tickers for tickers in batches if tickers not in self._recipes]
-        if not new:
-            return
-        recipes, shared = self.universe.recipes(new)
-        width = shared.shape[1]
-        if width not in self._shared:
-            self._shared[width] = self.cluster.hold(shared)
-        for tickers, recipe in zip(new, recipes, strict=True):
-            self._recipes[tickers] = self.cluster.hold(recipe), self._shared[width]
+    def _rows(self, dates: np.ndarray) -> np.ndarray:
+        """Find rows of this stream among those of the workers'."""
+        return np.asarray(dates) + self._start + self.offset
 
 
-class PlacedRows:
-    """Stacked rows of one horizon on the workers; a :class:`MappedRows`.
+class PlacedRows(RowStore):
+    """Inputs of stacked rows that lie on workers, part by part.
 
     Parameters
     ----------
     cluster : Cluster
-        Where they are.
-    rows : list of Future
-        Rows of each batch.
-    horizon : int
-        Which of them.
-    sizes : list of tuple of int
-        Rows for training, inputs, and rows of the tail, of each batch.
+        The workers.
+    parts : list of Future
+        Inputs of each part, without gaps.
+    places : list of slice
+        Rows of each part.
+    n_inputs : int
+        Number of inputs.
+    storage : Storage
+        Where rows are kept that are fetched after all.
     """
 
     def __init__(
         self,
         cluster: Cluster,
-        rows: list[Any],
-        horizon: int,
-        sizes: list[tuple[int, int, int]],
+        parts: list[Any],
+        places: list[slice],
+        n_inputs: int,
+        storage: Storage,
     ) -> None:
-        self.cluster = cluster
-        self.rows = rows
-        self.horizon = horizon
-        self.sizes = sizes
-        self.n_rows = sum(size[0] for size in sizes)
-        self.has_tail = any(size[2] for size in sizes)
+        self.cluster, self.parts, self.places = cluster, parts, places
+        self.shape = places[-1].stop if places else 0, n_inputs
+        self.storage = storage
 
-    def train(self, function: Callable[..., Any], *args: Any) -> list[Any]:
-        """Compute a function of the training rows of each batch."""
-        return self._mapped("train", function, args)
-
-    def tail(self, function: Callable[..., Any], *args: Any) -> list[Any]:
-        """Compute a function of the rows of each batch's tail."""
-        return self._mapped("tail", function, args)
-
-    def parts(self) -> list[tuple[int, Any]]:
-        """Give number and rows of each batch that has training rows."""
-        return [
-            (number, part)
-            for number, (part, size) in enumerate(
-                zip(self.rows, self.sizes, strict=True)
-            )
-            if size[0]
-        ]
-
-    def _mapped(self, kind: str, function: Callable[..., Any], args: Any) -> list[Any]:
-        """Compute a function of some rows of each batch."""
+    def map(self, function: Callable[..., Any], *aligned: np.ndarray) -> list[Any]:
+        """Compute a function of each part, and of its rows of other arrays."""
         # One copy for every worker, and not one in every task.
-        held = [self.cluster.hold(argument) for argument in args]
-        futures = [
-            self.cluster.submit(_on_rows, part, self.horizon, kind, function, *held)
-            for part in self.rows
-        ]
-        return self.cluster.gather(futures)
+        held = self.cluster.hold(function)
+
+        def computed() -> list[Any]:
+            futures = [
+                self.cluster.submit(_on_part, part, held, [a[place] for a in aligned])
+                for part, place in zip(self.parts, self.places, strict=True)
+            ]
+            return self.cluster.gather(futures)
+
+        return self.cluster.again(computed, self.parts)
+
+    def boost(
+        self, y: np.ndarray, params: Mapping[str, Any], n_estimators: int
+    ) -> xgb.Booster:
+        """Train trees on the rows where they are."""
+
+        def trained() -> xgb.Booster:
+            targets = [y[place] for place in self.places]
+            return train_trees(self.cluster, self.parts, targets, params, n_estimators)
+
+        return self.cluster.again(trained, self.parts)
+
+    @cached_property
+    def fetched(self) -> RowStore:
+        """The same rows in this process, for what cannot be done in parts."""
+        store = RowStore(*self.shape, self.storage)
+        for part, place in zip(self.parts, self.places, strict=True):
+            (rows,) = self.cluster.again(partial(self.cluster.gather, [part]), [part])
+            space = store.space(place.start, place.stop)
+            space[:] = rows
+            store.put(place.start, space)
+        return store
+
+    @property
+    def array(self) -> np.ndarray | None:  # type: ignore[override]
+        """Fetched inputs, if they are in memory."""
+        return self.fetched.array
+
+    def __getitem__(self, place: slice) -> np.ndarray:
+        return self.fetched[place]
 
 
-def _may_be_loss(error: Exception) -> bool:
-    """Tell whether an error is one that a lost worker can show as."""
-    from distributed import KilledWorker
-
-    return isinstance(error, WorkerLostError | KilledWorker | CancelledError | OSError)
+def _blocks(dates: np.ndarray) -> list[slice]:
+    """Cut rows, in the order of their dates, where a block of dates ends."""
+    ends = np.flatnonzero(np.diff(dates // BLOCK_DATES)) + 1
+    bounds = [0, *ends.tolist(), len(dates)] if len(dates) else []
+    return [slice(start, stop) for start, stop in pairwise(bounds)]
 
 
 def _stacked(
-    recipe: BatchRecipe,
-    shared: np.ndarray,
-    labels: pd.DataFrame,
-    learner: Any,
-    dates: PoolDates,
-) -> dict[int, TickerRows]:
-    """Stack the rows of one batch."""
-    return collect_rows(learner, recipe.frame(shared), labels, dates)
+    stream: FeatureStream, columns: np.ndarray, dates: np.ndarray, series: np.ndarray
+) -> np.ndarray | None:
+    """Compute the rows of one part, without gaps."""
+    store, _ = stream.stack(  # noqa: PD013 - no frame
+        columns, dates, series, len(dates), keep=False
+    )
+    return store.array
 
 
-def _dated(
-    recipe: BatchRecipe, shared: np.ndarray, labels: pd.DataFrame, learner: Any
-) -> dict[int, np.ndarray]:
-    """Find the dates at which one batch has targets."""
-    return label_dates(learner, recipe.frame(shared), labels)
+def _observed(stream: FeatureStream, dates: np.ndarray, own: np.ndarray) -> np.ndarray:
+    """Find where labels have a finite feature of their own."""
+    return np.concatenate([t.observed_here(own) for _, t in stream.tables(dates)])
 
 
-def _sizes(rows: Mapping[int, TickerRows]) -> dict[int, tuple[int, int, int]]:
-    return {
-        horizon: (*part.train.X.shape, 0 if part.tail is None else len(part.tail.y))
-        for horizon, part in rows.items()
-    }
+def _cut(
+    stream: FeatureStream, dates: np.ndarray, columns: list[np.ndarray]
+) -> list[np.ndarray]:
+    """Compute the columns of each batch at some dates."""
+    values = np.concatenate([table.values for _, table in stream.tables(dates)])
+    return [values[:, numbers] for numbers in columns]
 
 
-def _on_rows(
-    rows: Mapping[int, TickerRows],
-    horizon: int,
-    kind: str,
-    function: Callable[..., Any],
-    *args: Any,
+def _table(
+    blocks: list[np.ndarray], names: np.ndarray, index: pd.Index
+) -> FeatureTable:
+    """Put the features of one batch together."""
+    values = np.concatenate(blocks)
+    return FeatureTable(values, PanelColumns.parse(names), index, names)
+
+
+def _on_part(
+    rows: np.ndarray, function: Callable[..., Any], aligned: list[np.ndarray]
 ) -> Any:
-    """Compute a function of the rows of one batch."""
+    """Compute a function of the rows of one part."""
+    # What came from another worker cannot be written to.
+    rows = rows if rows.flags.writeable else rows.copy(order="F")
     with _own_thread():
-        return function(getattr(rows[horizon], kind), *args)
+        return function(RowStore.holding(rows), *aligned)
 
 
-def _own_thread() -> Any:
+def _own_thread() -> AbstractContextManager[Any]:
     """Let models use one thread: Dask runs as many tasks as there are threads."""
     return parallel_config(SequentialBackend(nesting_level=1), n_jobs=1)
 
 
-def _judged(rows: Rows, model: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Forecast a tail: labels, forecasts and dates."""
-    return rows.y, predict_rows(model, rows.X.copy()), rows.dates
-
-
-def _shrinkage(learner: Any, judged: list[Any], horizon: int) -> float:
-    """Find the factor of the forecasts in the tails of all batches."""
-    y, forecast, dates = (
-        map(np.concatenate, zip(*judged, strict=True)) if judged else [np.empty(0)] * 3
-    )
-    return Decomposition.of(learner).shrinkage(y, forecast, dates, horizon)
-
-
 def _fit(
     task: Task,
-    recipe: BatchRecipe,
-    shared: np.ndarray,
+    features: FeatureTable,
     labels: pd.DataFrame,
-    held: tuple[Any, Any, np.ndarray | None],
-) -> bytes:
-    """Compute features and fit one task on a worker."""
-    model, handler, typical = held
-    frame = recipe.frame(shared)
-    outcome = attempt_task(
-        task, frame, labels, clone(model), handler, typical, _own_thread()
-    )
-    return _packed(outcome, model)
-
-
-def _packed(outcome: Outcome, model: Any) -> bytes:
-    """Pickle an outcome without the pooled models that its forecasters share."""
-    import cloudpickle
-
-    names = {id(part): name for name, part in _pooled_parts(model).items()}
-
-    class Packer(cloudpickle.Pickler):
-        def persistent_id(self, value: Any) -> Any:
-            return names.get(id(value))
-
-    file = io.BytesIO()
-    Packer(file).dump(outcome)
-    return file.getvalue()
-
-
-def _unpacked(packed: bytes, model: Any) -> Outcome:
-    """Read an outcome, and let its forecasters share the pooled models at hand."""
-    parts = _pooled_parts(model)
-
-    class Unpacker(pickle.Unpickler):
-        def persistent_load(self, name: Any) -> Any:
-            return parts[name]
-
-    return Unpacker(io.BytesIO(packed)).load()
-
-
-def _pooled_parts(model: Any) -> dict[tuple[str, int], Any]:
-    """Give the pooled models of a forecaster, by parameter and horizon."""
-    pooled = {
-        name: value
-        for name, value in model.get_params(deep=True).items()
-        if isinstance(value, PooledModel)
-    }
-    wholes = {(name, 0): value for name, value in pooled.items()}
-    parts = {
-        (name, horizon): part
-        for name, value in pooled.items()
-        for horizon, part in value.models.items()
-    }
-    return {**wholes, **parts}
+    held: tuple[Any, Any, Universe | None],
+) -> Outcome:
+    """Fit one task on a worker."""
+    forecaster, handler, features.universe = held
+    model = clone(forecaster)
+    return run_task(task, features, labels, model, handler, _own_thread())

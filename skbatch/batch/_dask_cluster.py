@@ -8,8 +8,9 @@ import warnings
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from concurrent.futures import CancelledError
 from contextlib import contextmanager, suppress
-from typing import Any
+from typing import Any, TypeVar
 
+from skbatch._messages import describe_error
 from skbatch.exceptions import ClusterError, ConfigError
 
 __all__ = ["Cluster", "WorkerLostError", "find_client"]
@@ -20,8 +21,12 @@ PATIENCE = 5.0
 # Seconds without any worker after which a fit gives up. Nodes that are replaced need
 # a minute or two.
 NO_WORKERS = 120.0
+# How often what lost a worker is begun.
+ATTEMPTS = 3
 # Seconds between two looks at the workers.
 POLL = 0.5
+
+T = TypeVar("T")
 
 
 class WorkerLostError(RuntimeError):
@@ -95,9 +100,52 @@ class Cluster:
         with _large_graphs():
             return self.client.submit(function, *args, pure=False, **options)
 
-    def hold(self, value: Any) -> Any:
-        """Hand a value over once; each worker that needs it fetches one copy."""
-        return self.submit(_identity, value)
+    def hold(self, value: Any, *, everywhere: bool = False) -> Any:
+        """Hand a value over once; each worker that needs it fetches one copy.
+
+        With `everywhere` all do so at once, and the tasks that need it are not drawn to
+        the worker that has it.
+        """
+        future = self.submit(_identity, value)
+        if everywhere:
+            self.all_of([future])
+            self._wait_for(lambda: self.client.replicate([future], asynchronous=True))
+        return future
+
+    def again(self, run: Callable[[], T], futures: Sequence[Any]) -> T:
+        """Run something, and again with the workers that are left if one is lost.
+
+        Parameters
+        ----------
+        run : callable
+            What to run.
+        futures : sequence of Future
+            What it needs, which is computed again where it failed.
+
+        Raises
+        ------
+        ClusterError
+            If every attempt loses a worker, or there is none any more.
+        """
+        for _ in range(ATTEMPTS):
+            workers = self.workers()
+            try:
+                return run()
+            except Exception as error:
+                if not _may_be_loss(error):
+                    raise
+                self.check()
+                # The same workers would fail in the same way again.
+                if not self.lost(workers):
+                    raise
+                lost = describe_error(error)
+                self.client.retry([f for f in futures if f.status == "error"])
+        raise ClusterError(
+            "Workers must live until a model is trained. Got "
+            f"{ATTEMPTS} trainings that lost a worker, the last: {lost}. Look into the "
+            "logs of the workers: if their memory did not suffice, start more, or "
+            "larger ones."
+        )
 
     def gather(
         self, futures: Sequence[Any], needed: frozenset[str] | set[str] = frozenset()
@@ -232,6 +280,13 @@ class Cluster:
             return None
 
 
+def _may_be_loss(error: Exception) -> bool:
+    """Whether an error is one that a lost worker can show as."""
+    from distributed import KilledWorker
+
+    return isinstance(error, WorkerLostError | KilledWorker | CancelledError | OSError)
+
+
 def _settled(futures: Sequence[Any]) -> bool:
     """Tell whether all futures are done, or one of them has failed."""
     states = {future.status for future in futures}
@@ -249,7 +304,7 @@ def _no_workers() -> ClusterError:
 
 @contextmanager
 def _large_graphs() -> Iterator[None]:
-    """Send recipes in the graph without being told that they are large."""
+    """Send panels in the graph without being told that they are large."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Sending large graph")
         yield

@@ -10,7 +10,7 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from subprocess import DEVNULL, PIPE, Popen
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import xgboost as xgb
@@ -18,10 +18,8 @@ from xgboost.collective import CommunicatorContext
 from xgboost.core import XGBoostError
 
 from skbatch.batch._dask_cluster import Cluster, WorkerLostError
-from skbatch.forecasting._booster import without_gaps
-from skbatch.forecasting._tasks import Rows
 
-__all__ = ["tracker_process", "train_trees"]
+__all__ = ["train_trees"]
 
 # Rows by which bins are cut, drawn from those of all workers: bins cut by each worker
 # from its own rows would depend on how many workers there are.
@@ -52,15 +50,19 @@ for line in sys.stdin:
     print(json.dumps(tracker.worker_args()), flush=True)
 """
 
-Part = tuple[int, Any]
+
+class Part(NamedTuple):
+    """Rows on a worker: their number, inputs (in the graph) and targets."""
+
+    number: int
+    X: Any
+    y: Any
 
 
 def train_trees(
     cluster: Cluster,
-    tracker: str,
-    parts: Sequence[Part],
-    horizon: int,
-    n_rows: int,
+    inputs: Sequence[Any],
+    targets: Sequence[np.ndarray],
     params: Mapping[str, Any],
     n_estimators: int,
 ) -> xgb.Booster:
@@ -70,15 +72,10 @@ def train_trees(
     ----------
     cluster : Cluster
         The workers.
-    tracker : str
-        Key of the process that introduces them, see :func:`tracker_process`. It is
-        stopped if the training fails.
-    parts : sequence of (int, Future)
-        Number and stacked rows of each batch that has any.
-    horizon : int
-        Which of their rows.
-    n_rows : int
-        Number of these rows of all batches.
+    inputs : sequence of Future
+        Inputs of each part of the rows, without gaps.
+    targets : sequence of ndarray
+        Targets of each part.
     params : dict
         XGBoost's parameters.
     n_estimators : int
@@ -87,7 +84,7 @@ def train_trees(
     Returns
     -------
     Booster
-        Rows are drawn, and bins cut, by the batch that a row belongs to. So the trees
+        Rows are drawn, and bins cut, by the part that a row belongs to. So the trees
         do not depend on which worker holds which rows, but for the order of sums.
 
     Raises
@@ -97,16 +94,20 @@ def train_trees(
     """
     from distributed.comm import get_address_host
 
-    reference = _reference(cluster, parts, horizon, n_rows, params["max_bin"])
-    with _alone(cluster):
+    parts = [
+        Part(number, X, y)
+        for number, (X, y) in enumerate(zip(inputs, targets, strict=True))
+    ]
+    reference = _reference(cluster, parts, params["max_bin"])
+    host = get_address_host(cluster.client.scheduler.address)
+    with _alone(cluster), _tracker_process(cluster) as tracker:
         placed = _placed(cluster, parts)
-        host = get_address_host(cluster.client.scheduler.address)
         key = uuid.uuid4().hex
         try:
             address = cluster.client.run_on_scheduler(
                 _introduce, tracker, len(placed), host
             )
-            args = key, address, horizon, dict(params), n_estimators, reference
+            args = key, address, dict(params), n_estimators, reference
             return _train_placed(cluster, placed, args)
         except BaseException as error:
             cluster.try_on_scheduler(_stop_tracker, tracker)
@@ -125,8 +126,9 @@ def _train_placed(
         worker: cluster.submit(
             _train_part,
             rank,
-            [number for number, _ in own],
-            [future for _, future in own],
+            [part.number for part in own],
+            [part.X for part in own],
+            [part.y for part in own],
             *args,
             workers=[worker],
             # Nobody else can take the place of a worker that is gone.
@@ -142,27 +144,22 @@ def _train_placed(
 
 def _placed(cluster: Cluster, parts: Sequence[Part]) -> dict[str, list[Part]]:
     """Find the worker that holds each part."""
-    futures = [future for _, future in parts]
+    futures = [part.X for part in parts]
     cluster.all_of(futures)
     holders = cluster.client.who_has(futures)
     placed: dict[str, list[Part]] = {}
-    for number, future in parts:
-        holding = holders.get(future.key)
+    for part in parts:
+        holding = holders.get(part.X.key)
         if not holding:
             raise WorkerLostError("A worker went away with rows to train on")
-        placed.setdefault(min(holding), []).append((number, future))
+        placed.setdefault(min(holding), []).append(part)
     return dict(sorted(placed.items()))
 
 
-def _reference(
-    cluster: Cluster, parts: Sequence[Part], horizon: int, n_rows: int, max_bin: int
-) -> np.ndarray:
+def _reference(cluster: Cluster, parts: Sequence[Part], max_bin: int) -> np.ndarray:
     """Give rows `(n_bins, n_inputs)` that are quantiles of each input."""
-    share = BIN_ROWS / n_rows
-    futures = [
-        cluster.submit(_bin_rows, part, horizon, number, share)
-        for number, part in parts
-    ]
+    share = BIN_ROWS / sum(len(part.y) for part in parts)
+    futures = [cluster.submit(_bin_rows, part.X, part.number, share) for part in parts]
     X = np.concatenate(cluster.gather(futures))
     X.sort(axis=0)
     places = np.linspace(0, len(X) - 1, max_bin).round().astype(np.intp)
@@ -175,15 +172,11 @@ def _reference(
     return np.column_stack([np.pad(c, (0, n_rows - len(c)), "edge") for c in cuts])
 
 
-def _bin_rows(
-    part: Mapping[int, Any], horizon: int, number: int, share: float
-) -> np.ndarray:
-    """Draw the rows of a batch by which bins are cut."""
-    X = part[horizon].train.X
-    if share < 1:
-        X = X[np.random.default_rng(number).random(len(X)) < share]
-    # A copy: other learners know missing inputs by NaN, and share the rows.
-    return without_gaps(np.array(X, np.float32))
+def _bin_rows(X: np.ndarray, number: int, share: float) -> np.ndarray:
+    """Draw the rows of a part by which bins are cut."""
+    if share >= 1:
+        return X
+    return X[np.random.default_rng(number).random(len(X)) < share]
 
 
 @contextmanager
@@ -204,19 +197,8 @@ def _alone(cluster: Cluster) -> Iterator[None]:
 
 
 @contextmanager
-def tracker_process(cluster: Cluster) -> Iterator[str]:
-    """Run a process beside the scheduler's that introduces workers to each other.
-
-    Parameters
-    ----------
-    cluster : Cluster
-        The workers, and the scheduler.
-
-    Yields
-    ------
-    str
-        Its key, for :func:`train_trees`.
-    """
+def _tracker_process(cluster: Cluster) -> Iterator[str]:
+    """Run a process beside the scheduler's that introduces workers; give its key."""
     key = uuid.uuid4().hex
     try:
         cluster.client.run_on_scheduler(_start_tracker, key)
@@ -274,10 +256,10 @@ def _runs(key: str, dask_worker: Any) -> bool:
 def _train_part(
     rank: int,
     numbers: list[int],
-    parts: list[Mapping[int, Any]],
+    inputs: list[np.ndarray],
+    targets: list[np.ndarray],
     key: str,
     address: dict[str, Any],
-    horizon: int,
     params: dict[str, Any],
     n_estimators: int,
     reference: np.ndarray,
@@ -287,12 +269,14 @@ def _train_part(
 
     worker = get_worker()
     params["nthread"] = worker.state.nthreads
-    rows = [part[horizon].train for part in parts]
-    matrix = _matrix(rows, reference, params)
+    options = {name: params[name] for name in ("max_bin", "nthread")}
+    bins = xgb.QuantileDMatrix(reference, **options)
+    rows = _PartIterator(inputs, targets)
+    matrix = xgb.QuantileDMatrix(rows, ref=bins, **options)
     objective = None
     if params["subsample"] < 1:
         share = params.pop("subsample")
-        objective = _drawn_squared_error(rows, numbers, share, params["seed"])
+        objective = _drawn_squared_error(targets, numbers, share, params["seed"])
     _running.add((key, worker.address))
     try:
         # Numbers of the same length, since XGBoost sorts them as text.
@@ -305,30 +289,21 @@ def _train_part(
     return booster if rank == 0 else None
 
 
-def _matrix(
-    rows: Sequence[Rows], reference: np.ndarray, params: Mapping[str, Any]
-) -> xgb.QuantileDMatrix:
-    """Quantise the rows of one worker by the bins of all."""
-    options = {name: params[name] for name in ("max_bin", "nthread")}
-    bins = xgb.QuantileDMatrix(reference, **options)
-    return xgb.QuantileDMatrix(_PartIterator(rows), ref=bins, **options)
-
-
 class _PartIterator(xgb.DataIter):
-    """Hand the rows of batches to XGBoost, one batch after the other."""
+    """Hand parts of the rows to XGBoost, one after the other."""
 
-    def __init__(self, parts: Sequence[Rows]) -> None:
+    def __init__(
+        self, inputs: Sequence[np.ndarray], targets: Sequence[np.ndarray]
+    ) -> None:
         super().__init__()
-        self.parts = parts
+        self.inputs, self.targets = inputs, targets
         self.place = 0
 
     def next(self, input_data: Callable[..., None]) -> bool:
-        """Hand over the next batch; False after the last one."""
-        if self.place >= len(self.parts):
+        """Hand over the next part; False after the last one."""
+        if self.place >= len(self.inputs):
             return False
-        part = self.parts[self.place]
-        # A copy: other learners know missing inputs by NaN, and share the rows.
-        input_data(data=without_gaps(part.X.copy()), label=part.y)
+        input_data(data=self.inputs[self.place], label=self.targets[self.place])
         self.place += 1
         return True
 
@@ -338,21 +313,21 @@ class _PartIterator(xgb.DataIter):
 
 
 def _drawn_squared_error(
-    parts: Sequence[Rows], numbers: Sequence[int], share: float, seed: int
+    targets: Sequence[np.ndarray], numbers: Sequence[int], share: float, seed: int
 ) -> Callable[[np.ndarray, xgb.DMatrix], tuple[np.ndarray, np.ndarray]]:
     """Squared error of rows that are drawn anew for each tree.
 
-    XGBoost draws by a row's place on its worker, this by its place in its batch.
+    XGBoost draws by a row's place on its worker, this by its place in its part.
     """
-    y = np.concatenate([part.y for part in parts]).astype(np.float32)
+    y = np.concatenate(targets).astype(np.float32)
     draws = [np.random.default_rng([seed, number]) for number in numbers]
 
     def objective(
         forecast: np.ndarray, _: xgb.DMatrix
     ) -> tuple[np.ndarray, np.ndarray]:
         drawn = [
-            draw.random(len(part.y), np.float32) < share
-            for draw, part in zip(draws, parts, strict=True)
+            draw.random(len(part), np.float32) < share
+            for draw, part in zip(draws, targets, strict=True)
         ]
         hessian = np.concatenate(drawn).astype(np.float32)
         return (forecast - y) * hessian, hessian

@@ -25,6 +25,12 @@ from skbatch.panel import CheckedPanel, forward_returns, panel_tickers
 
 __all__ = ["FittedBatches", "fit_batches"]
 
+# Batches of a cluster: enough that small portfolios keep some workers busy, too, and
+# small enough that none waits long for the last. Not by the number of workers, since
+# what goes wrong in a batch is answered within it: forecasts would depend on them.
+CLUSTER_BATCHES = 8
+CLUSTER_BATCH_SIZE = 50
+
 
 @dataclass
 class FittedBatches:
@@ -137,6 +143,9 @@ def _split(
     names = panel_tickers(panel)
     splits = system.groups is not None or plan.splits
     limit = plan.batch_size if splits else None
+    if system.engine == "dask" and plan.strategy == "per_ticker":
+        share = min(CLUSTER_BATCH_SIZE, -(-len(names) // CLUSTER_BATCHES))
+        limit = min(plan.batch_size, share)
     groups = _groups_of(system.groups, names, tickers)
     return SimpleBatchManager(limit, groups, system.random_state).split(panel)
 

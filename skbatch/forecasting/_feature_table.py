@@ -359,7 +359,7 @@ class FeatureStream(FeatureBlocks):
         """Take the rows from `start` to before `stop`; nothing is computed."""
         if self._loaded is not None:
             return self._loaded.rows(start, stop)
-        part = FeatureStream.__new__(FeatureStream)
+        part = self.__class__.__new__(self.__class__)
         part.__dict__.update(self.__dict__)
         for kept in ("_kept", "_scales"):
             part.__dict__.pop(kept, None)

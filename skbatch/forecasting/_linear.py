@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from numbers import Real
 from typing import Any, ClassVar, Literal
 
@@ -12,9 +13,11 @@ import numpy as np
 from skbatch._kernels.ridge import (
     linear_forecast,
     moments,
+    normal_equations,
     part_moments,
     path_errors,
     ridge_path,
+    solved_path,
 )
 from skbatch._sklearn import DefaultPartsMixin, Interval, StrOptions
 from skbatch.exceptions import ModelFitError
@@ -139,14 +142,14 @@ class BatchLinearForecaster(DefaultPartsMixin, BaseBatchForecaster):
     ) -> RidgeModel:
         """Fit all penalties, keep the one that serves the validation tail best."""
         X = with_gaps(rows.X)
-        mean, deviation = moments([part_moments(X)])
+        mean, deviation = moments(X.map(part_moments))
         alphas = self._alphas(tail=validation is not None)
         targets = rows.y.reshape(len(rows.y), -1)
         path = np.full((len(alphas), X.shape[1], targets.shape[1]), np.nan)
         try:
             for use, outputs in _same_rows(np.isfinite(targets)):
-                known = X if use.all() else X[:][use]
-                path[:, :, outputs] = ridge_path(
+                known = X if use.all() else with_gaps(X[:][use])
+                path[:, :, outputs] = _path(
                     known, targets[use][:, outputs], mean, deviation, alphas
                 )
         except np.linalg.LinAlgError as error:
@@ -154,7 +157,8 @@ class BatchLinearForecaster(DefaultPartsMixin, BaseBatchForecaster):
         errors = np.zeros(len(alphas))
         if len(alphas) > 1 and validation is not None:
             actual = validation.y.reshape(len(validation.y), -1)
-            errors = path_errors(with_gaps(validation.X), actual, mean, deviation, path)
+            miss = partial(path_errors, mean=mean, deviation=deviation, path=path)
+            errors = np.sum(with_gaps(validation.X).map(miss, actual), axis=0)
         # What serves no ticker leaves the choice as it is without a tail.
         serves = np.isfinite(errors).all()
         best = int(np.argmin(errors if serves else np.abs(alphas - 1.0)))
@@ -166,6 +170,20 @@ class BatchLinearForecaster(DefaultPartsMixin, BaseBatchForecaster):
         if self.alpha != "auto":
             return np.array([float(self.alpha)])
         return ALPHAS if tail else np.ones(1)
+
+
+def _path(
+    X: with_gaps,
+    Y: np.ndarray,
+    mean: np.ndarray,
+    deviation: np.ndarray,
+    alphas: np.ndarray,
+) -> np.ndarray:
+    """Solve for all penalties, from sums over the parts of the rows if these serve."""
+    if X.shape[1] > len(X):
+        return ridge_path(X[:], Y, mean, deviation, alphas)
+    sums = partial(normal_equations, mean=mean, deviation=deviation)
+    return solved_path(X.map(sums, Y), len(X), alphas)
 
 
 def _same_rows(known: np.ndarray) -> list[tuple[np.ndarray, list[int]]]:

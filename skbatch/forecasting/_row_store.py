@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import tempfile
 import weakref
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from threading import Lock
 from typing import Any
 
@@ -85,8 +87,22 @@ class RowStore:
             self._file = storage.file()
             weakref.finalize(self, self._file.close)
 
+    @classmethod
+    def holding(cls, array: np.ndarray) -> RowStore:
+        """Make a store of inputs that are in memory, without gaps."""
+        store = cls.__new__(cls)
+        store.shape, store.array = (len(array), array.shape[1]), array
+        return store
+
     def __len__(self) -> int:
         return self.shape[0]
+
+    def map(self, function: Callable[..., Any], *aligned: np.ndarray) -> list[Any]:
+        """Compute a function of all rows, or of each part where rows lie in parts.
+
+        It is called with the rows and, where other arrays are given, theirs.
+        """
+        return [function(self, *aligned)]
 
     @property
     def chunk_rows(self) -> int:
@@ -142,3 +158,15 @@ class with_gaps:  # noqa: N801 - used like a function
         if isinstance(self.store, np.ndarray):
             return rows
         return np.where(rows == LOWEST, np.float32(np.nan), rows)
+
+    def map(self, function: Callable[..., Any], *aligned: np.ndarray) -> list[Any]:
+        """Compute a function of all rows, or of each part where rows lie in parts."""
+        if isinstance(self.store, np.ndarray):
+            return [function(self, *aligned)]
+        return self.store.map(partial(_of_gaps, function), *aligned)
+
+
+def _of_gaps(
+    function: Callable[..., Any], store: RowStore, *aligned: np.ndarray
+) -> Any:
+    return function(with_gaps(store), *aligned)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -242,11 +243,17 @@ def _stack(
     )  # type: ignore[return-value]
 
 
-def predict_rows(model: Any, X: RowStore | np.ndarray) -> np.ndarray:
-    """Forecast stacked rows, slice by slice."""
-    size = max(1, MAX_CELLS // max(1, X.shape[1]))
-    starts = range(0, max(1, len(X)), size)
+def predict_rows(model: Any, X: RowStore) -> np.ndarray:
+    """Forecast stacked rows, where they lie."""
     rows = X if getattr(model, "takes_lowest", False) else with_gaps(X)
+    parts = rows.map(partial(_predict_slices, model))
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+
+def _predict_slices(model: Any, rows: RowStore | with_gaps) -> np.ndarray:
+    """Forecast stacked rows, slice by slice."""
+    size = max(1, MAX_CELLS // max(1, rows.shape[1]))
+    starts = range(0, max(1, len(rows)), size)
     parts = [model.predict(rows[start : start + size]) for start in starts]
     return parts[0] if len(parts) == 1 else np.concatenate(parts)
 

@@ -215,11 +215,19 @@ class BatchXGBoostForecaster(DefaultPartsMixin, BaseBatchForecaster):
         self, rows: Rows, validation: Rows | None, step: Callable[[], None]
     ) -> BoosterModel:
         """Train one booster; XGBoost's own failures become `ModelFitError`."""
-        with DeferredInterrupt() as interrupt:
-            try:
-                booster = self._train(rows, validation, StepCallback(step, interrupt))
-            except xgb.core.XGBoostError as error:
-                raise _translated(error) from error
+        # Rows on workers train there. But XGBoost averages a metric over workers, and
+        # the correlation by which it stops early cannot be averaged.
+        boost = getattr(rows.X, "boost", None)
+        try:
+            if boost is not None and self.early_stopping_rounds is None:
+                params = self._booster_params(len(rows.y))
+                booster = boost(rows.y, params, self.n_estimators)
+            else:
+                with DeferredInterrupt() as interrupt:
+                    steps = StepCallback(step, interrupt)
+                    booster = self._train(rows, validation, steps)
+        except xgb.core.XGBoostError as error:
+            raise _translated(error) from error
         return BoosterModel(booster, self.device, self.n_jobs)
 
     def _train(
