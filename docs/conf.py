@@ -53,7 +53,7 @@ numpydoc_validation_checks = {
 # Users read the fields of results and of settings, and make none of them: their
 # docstrings list them as attributes, where numpydoc looks for parameters.
 numpydoc_validation_exclude = {
-    r"\.(Batch|BatchComparison|BatchRecipe|CacheInfo|ForecastResult|MeanInference"
+    r"\.(Batch|BatchComparison|CacheInfo|ForecastResult|MeanInference"
     r"|MemoryEstimate|PanelColumns|PredictionInterval|PreflightReport"
     r"|WalkForwardResult|\w+Config)$"
 }

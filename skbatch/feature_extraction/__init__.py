@@ -1,12 +1,10 @@
 """Features of whole portfolios, computed once for all tickers."""
 
-from skbatch.feature_extraction._batches import BatchRecipe
 from skbatch.feature_extraction._describe import list_features
 from skbatch.feature_extraction._extractor import SharedFeatureExtractor
 from skbatch.feature_extraction._frame_cache import CacheInfo, cache_info, clear_cache
 
 __all__ = [
-    "BatchRecipe",
     "CacheInfo",
     "SharedFeatureExtractor",
     "cache_info",

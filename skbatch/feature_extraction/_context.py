@@ -27,10 +27,9 @@ SeriesFunction = Callable[..., Any]
 
 
 class _Context:
-    """Fields of some tickers, and the series made of them, each computed once.
+    """Fields of some tickers, and the series made of them, each computed once."""
 
-    A series has all rows, as others look back on it; a feature has the wanted ones.
-    """
+    # A series has all rows, as others look back on it; a feature has the wanted ones.
 
     def __init__(self, fields: dict[str, np.ndarray], rows: Rows = ALL_ROWS) -> None:
         self.fields = fields
@@ -65,7 +64,7 @@ class _Context:
         return last - self.before(series, until + window)
 
     def rolling(self, series: SeriesFunction) -> Rolling:
-        """Give the rolling statistics of a series of this context."""
+        """Find the rolling statistics of a series of this context."""
         if series not in self._rolling:
             values = self.get(series)
             presence = self.presence(np.isfinite(values))
@@ -73,7 +72,7 @@ class _Context:
         return self._rolling[series]
 
     def presence(self, finite: np.ndarray) -> Presence:
-        """Give the presence of values, one for all series that have the same."""
+        """Find the presence of values, one for all series that have the same."""
         for presence in self._presences:
             if np.array_equal(presence.finite, finite):
                 return presence
@@ -83,15 +82,7 @@ class _Context:
 
 
 class TickerBlock(_Context):
-    """Some tickers of a panel.
-
-    Parameters
-    ----------
-    universe : Universe
-        All tickers.
-    columns : slice or ndarray of int
-        Which of them.
-    """
+    """Some tickers of a panel, on all rows."""
 
     def __init__(self, universe: Universe, columns: slice | np.ndarray) -> None:
         super().__init__(
@@ -114,12 +105,12 @@ class TickerBlock(_Context):
         return super().get(series, *arguments)
 
     def rolling(self, series: SeriesFunction) -> Rolling:
-        """Give the rolling statistics of a series of this context."""
+        """Find the rolling statistics of a series of this context."""
         self._asked.add((series,))
         return super().rolling(series)
 
     def presence(self, finite: np.ndarray) -> Presence:
-        """Give the presence of values, with other blocks' where none is missing."""
+        """Find the presence of values, with other blocks' where none is missing."""
         n_known = len(self._presences)
         presence = super().presence(finite)
         if len(self._presences) > n_known:
@@ -127,12 +118,12 @@ class TickerBlock(_Context):
         return presence
 
     def asked(self) -> set[tuple[Any, ...]]:
-        """Tell which series were asked for since this was asked."""
+        """List the series that were asked for since this was called last."""
         asked, self._asked = self._asked, set()
         return asked
 
     def release(self, series: set[tuple[Any, ...]]) -> None:
-        """Give back the memory of series that are not asked for again."""
+        """Drop series that are not asked for again."""
         for key in series:
             self._series.pop(key, None)
             self._rolling.pop(key[0], None)
@@ -148,15 +139,7 @@ class TickerBlock(_Context):
 
 
 class RowBlock:
-    """Some of the wanted dates, with the features of all tickers.
-
-    Parameters
-    ----------
-    universe : Universe
-        All dates.
-    rows : slice
-        Which of the wanted dates.
-    """
+    """Some of the wanted rows, with the features of all tickers."""
 
     def __init__(self, universe: Universe, rows: slice) -> None:
         self.groups = universe.groups
@@ -164,31 +147,19 @@ class RowBlock:
         self._rows = rows
 
     def feature(self, function: SeriesFunction, window: int) -> np.ndarray:
-        """Give a ticker feature, `(n_rows, n_tickers)` of float32."""
+        """Find a ticker feature, `(n_rows, n_tickers)` of float32."""
         return self._universe.feature(function, window)[self._rows]
 
 
 class Universe(_Context):
-    """All tickers of a panel.
-
-    Parameters
-    ----------
-    fields : dict of str to ndarray of shape (n_dates, n_tickers)
-        Fields of the panel.
-    dates : pandas.DatetimeIndex or None
-        Dates of the rows, if the panel has dates.
-    groups : ndarray of shape (n_tickers,), dtype int, or None
-        Number of each ticker's group, negative for none.
-    rows : ndarray of int, default=None
-        Rows whose features are wanted, in their order; None for all.
-    """
+    """All tickers of a panel, on all rows."""
 
     def __init__(
         self,
-        fields: dict[str, np.ndarray],
+        fields: dict[str, np.ndarray],  # each (n_dates, n_tickers)
         dates: pd.DatetimeIndex | None = None,
-        groups: np.ndarray | None = None,
-        rows: np.ndarray | None = None,
+        groups: np.ndarray | None = None,  # (n_tickers,), negative for none
+        rows: np.ndarray | None = None,  # wanted ones; None for all
     ) -> None:
         super().__init__(
             {name: np.ascontiguousarray(values) for name, values in fields.items()},
@@ -204,18 +175,8 @@ class Universe(_Context):
         """Number of rows that are wanted."""
         return len(self.close[self.rows, 0])
 
-    def compute(
-        self, wanted: Mapping[Feature, np.ndarray], n_jobs: int | None = None
-    ) -> None:
-        """Write features of tickers, `(n_wanted, n_tickers)`.
-
-        Parameters
-        ----------
-        wanted : dict of Feature to ndarray of shape (n_wanted, n_tickers)
-            Where to write each of them.
-        n_jobs : int, default=None
-            Threads to use; None for all cores, or one inside a joblib worker.
-        """
+    def compute(self, wanted: Mapping[Feature, np.ndarray]) -> None:
+        """Write features of tickers into arrays `(n_wanted, n_tickers)`."""
         if not wanted:
             return
         done = self.prepare(wanted)
@@ -230,23 +191,11 @@ class Universe(_Context):
                 block.compute(feature, values[:, place])
                 block.release(done[feature])
 
-        for_each(compute_block, _places(n_tickers, width), n_jobs)
+        for_each(compute_block, _places(n_tickers, width))
 
     def prepare(self, features: Iterable[Feature]) -> dict[Feature, set[Any]]:
-        """Compute the series of all tickers that features of single ones need.
-
-        Parameters
-        ----------
-        features : iterable of Feature
-            The features, in the order in which they will be computed.
-
-        Returns
-        -------
-        dict of Feature to set
-            The block's series that no feature after this one asks for.
-        """
-        # Those of one ticker ask for every series of the universe that any needs.
-        # Later, threads and other processes find them.
+        """Find for each feature the series of a block that none after it asks for."""
+        # One ticker's ask for every series of the universe, where threads find them.
         block = TickerBlock(self, slice(0, 1))
         out = np.empty((self.n_wanted, 1), dtype=np.float32)
         last: dict[Any, Feature] = {}
@@ -260,13 +209,7 @@ class Universe(_Context):
         return done
 
     def compare(self, wanted: Mapping[Feature, np.ndarray]) -> None:
-        """Write features that compare tickers, `(n_wanted, n_tickers)`.
-
-        Parameters
-        ----------
-        wanted : dict of Feature to ndarray of shape (n_wanted, n_tickers)
-            Where to write each of them.
-        """
+        """Write features that compare tickers into arrays `(n_wanted, n_tickers)`."""
 
         def compare_rows(rows: slice) -> None:
             block = RowBlock(self, rows)
@@ -278,19 +221,7 @@ class Universe(_Context):
             self._for_rows(compare_rows)
 
     def across(self, statistic: Callable[[RowBlock], np.ndarray]) -> np.ndarray:
-        """Compute statistics of all tickers' features.
-
-        Parameters
-        ----------
-        statistic : callable
-            Takes some of the wanted dates, and returns one value a date, or several:
-            `(n_rows, ...)`.
-
-        Returns
-        -------
-        ndarray of shape (n_wanted, ...)
-            The values.
-        """
+        """Compute statistics of all tickers' features, `(n_wanted, ...)`."""
         parts: dict[int, np.ndarray] = {}
 
         def compute_rows(rows: slice) -> None:
@@ -309,19 +240,7 @@ class Universe(_Context):
         for_each(function, _places(self.n_wanted, height))
 
     def by_date(self, statistic: Callable[[Any], np.ndarray]) -> np.ndarray:
-        """Compute a statistic of all tickers' series, on all dates.
-
-        Parameters
-        ----------
-        statistic : callable
-            Takes a context of some dates, and returns one value a date. It may look
-            back one row.
-
-        Returns
-        -------
-        ndarray of shape (n_dates,)
-            The values.
-        """
+        """Compute a statistic of all dates that reads the row before at most."""
         n_dates, n_tickers = self.close.shape
         out = np.empty(n_dates)
 
@@ -337,7 +256,7 @@ class Universe(_Context):
         return out
 
     def feature(self, function: SeriesFunction, window: int) -> np.ndarray:
-        """Give a ticker feature of all tickers, `(n_wanted, n_tickers)` of float32."""
+        """Find a ticker feature of all tickers, `(n_wanted, n_tickers)` of float32."""
         wanted = Feature(entry_of(function), window)
         if wanted not in self._features:
             shape = self.n_wanted, self.close.shape[1]
@@ -350,46 +269,10 @@ class Universe(_Context):
         """Remember features that were computed already."""
         self._features.update(features)
 
-    def forget(self) -> None:
-        """Give back the memory of features and series of single tickers."""
-        self._features.clear()
-        self._series = self._common_series()
-        self._rolling.clear()
-        self._presences.clear()
-        self.common.clear()
-
-    def part(self, tickers: np.ndarray) -> Universe:
-        """Take some tickers, with what is known of all of them together.
-
-        Parameters
-        ----------
-        tickers : ndarray of int
-            Numbers of the tickers.
-
-        Returns
-        -------
-        Universe
-            Features of its tickers are those in this universe, as long as they need no
-            series of all tickers that has not been computed here.
-        """
-        fields = {name: values[:, tickers] for name, values in self.fields.items()}
-        part = Universe(fields, self.dates)
-        part.rows = self.rows
-        part._series = self._common_series()
-        return part
-
     def share(self, presence: Presence) -> None:
         """Show a presence to later blocks, if all of its tickers have the same."""
         if presence.is_common and len(self.common) < _MOST_PRESENCES:
             self.common.append(presence)
-
-    def _common_series(self) -> dict[tuple[Any, ...], Any]:
-        """Find the series with one value a date."""
-        return {
-            key: series
-            for key, series in self._series.items()
-            if isinstance(series, np.ndarray) and series.ndim == 1
-        }
 
 
 @np.errstate(over="ignore")

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from skbatch.feature_extraction._plan import check_windows
+from skbatch.feature_extraction._feature_plan import check_windows
 from skbatch.feature_extraction._registry import catalogue
 
 __all__ = ["list_features"]

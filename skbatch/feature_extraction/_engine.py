@@ -9,13 +9,13 @@ import numpy as np
 import pandas as pd
 
 from skbatch.exceptions import PanelError
-from skbatch.feature_extraction._context import Universe, store
-from skbatch.feature_extraction._inputs import (
+from skbatch.feature_extraction._additions import (
     Function,
     call_function,
     join_market_data,
 )
-from skbatch.feature_extraction._plan import FeaturePlan
+from skbatch.feature_extraction._context import Universe, store
+from skbatch.feature_extraction._feature_plan import FeaturePlan
 from skbatch.feature_extraction._rolling import ALL_ROWS
 from skbatch.panel import panel_fields
 
@@ -24,31 +24,17 @@ __all__ = ["FeatureSource", "call", "fill_market", "make_universe"]
 
 @dataclass(frozen=True)
 class FeatureSource:
-    """What the features of a plan are computed from.
-
-    Attributes
-    ----------
-    plan : FeaturePlan
-        What to compute.
-    panel : DataFrame of shape (n_dates, n_tickers) or (n_dates, n_fields * n_tickers)
-        Canonical panel.
-    rows : ndarray of int
-        Rows of the panel that are wanted; the others are only looked back on.
-    called : dict of str to ndarray of shape (n_wanted, n_tickers) or (n_wanted,)
-        Values of the user's functions in the wanted rows. They are called once with
-        the whole panel, since how far they read is not known.
-    market_data : DataFrame or None
-        The user's market series, filled forward.
-    groups : ndarray of shape (n_tickers,), dtype int, or None
-        Number of each ticker's group, negative for none.
-    """
+    """What the features of a plan are computed from."""
 
     plan: FeaturePlan
-    panel: pd.DataFrame
-    rows: np.ndarray
+    panel: pd.DataFrame  # checked
+    rows: np.ndarray  # that are wanted; the others are only looked back on
+    # Values of the user's functions in the wanted rows. They are called once with the
+    # whole panel: how far they read is not known, and the sums that pandas carries
+    # from row to row depend on where a panel starts.
     called: dict[str, np.ndarray]
-    market_data: pd.DataFrame | None = None
-    groups: np.ndarray | None = None
+    market_data: pd.DataFrame | None = None  # filled forward
+    groups: np.ndarray | None = None  # number of each ticker's, negative for none
 
     def compute(self, part: slice = ALL_ROWS) -> np.ndarray:
         """Compute all columns of the plan, `(n_rows, n_columns)` of float32."""
@@ -57,11 +43,9 @@ class FeatureSource:
         return out
 
     def compute_built_in(self, part: slice = ALL_ROWS) -> np.ndarray:
-        """Compute all columns but those of the user's functions.
-
-        Only as many rows before the part's first are read as the features look back.
-        """
+        """Compute all columns but those of the user's functions."""
         plan, rows = self.plan, self.rows[part]
+        # No more rows are read than the features look back on.
         start = max(0, int(rows[0]) - plan.lookback)
         panel = self.panel.iloc[start : int(rows[-1]) + 1]
         universe = make_universe(panel, self.groups, rows - start)
@@ -127,13 +111,7 @@ def call(
     plan: FeaturePlan,
     rows: np.ndarray | slice,
 ) -> dict[str, np.ndarray]:
-    """Call the user's functions of a plan, and keep their values in some rows.
-
-    Raises
-    ------
-    PanelError
-        If one returns another kind of table than in `fit`.
-    """
+    """Call the user's functions of a plan, and keep their values in some rows."""
     called = {}
     for name in (*plan.ticker_functions, *plan.market_functions):
         values = call_function(name, functions[name], panel, plan.tickers)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from typing import Any
 
 import joblib
@@ -11,13 +11,9 @@ import pandas as pd
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from skbatch._messages import format_tickers, warn_user
+from skbatch._messages import warn_user
 from skbatch.exceptions import PanelWarning
-from skbatch.feature_extraction._batches import BatchRecipe, BatchRecipes
-from skbatch.feature_extraction._engine import FeatureSource, call
-from skbatch.feature_extraction._frame_cache import FEATURE_CACHE, table_key
-from skbatch.feature_extraction._history import History
-from skbatch.feature_extraction._inputs import (
+from skbatch.feature_extraction._additions import (
     Function,
     call_function,
     check_functions,
@@ -26,11 +22,16 @@ from skbatch.feature_extraction._inputs import (
     group_numbers,
     warn_stale,
 )
-from skbatch.feature_extraction._plan import FeaturePlan, make_plan
+from skbatch.feature_extraction._engine import FeatureSource, call
+from skbatch.feature_extraction._feature_plan import FeaturePlan, make_plan
+from skbatch.feature_extraction._frame_cache import FEATURE_CACHE, table_key
+from skbatch.feature_extraction._history import History
 from skbatch.feature_extraction._row_blocks import check_rows, cut_rows
 from skbatch.panel import CheckedPanel, check_panel, join_column, panel_tickers
 
 __all__ = ["SharedFeatureExtractor"]
+
+Panel = pd.DataFrame | CheckedPanel | np.ndarray | Sequence[Sequence[float]]
 
 _TRIAL_ROWS = 256  # on which functions are tried in `fit`
 
@@ -75,19 +76,19 @@ class SharedFeatureExtractor(TransformerMixin, BaseEstimator):
         therefore kept. None takes what the built-in features need; raise it for
         functions that read more.
     cache_size : int, default=2**30
-        Limit in bytes of the cache of feature frames that all extractors of the
-        process share; 0 bypasses it. With functions that cannot be recognised safely
-        (other than plain functions, with variables in their closure that may change,
-        or that read globals other than modules) it is bypassed, too.
+        Limit in bytes of the cache of built-in features that all extractors of the
+        process share; 0 bypasses it. Frames of which fewer than four fit into it are
+        not kept. `functions` are never cached, but called each time.
 
     Attributes
     ----------
     plan_ : FeaturePlan
-        The features in the order of their columns.
+        The features in the order of their columns: `tickers`, `ticker_names` and
+        `market_names`.
     lookback_ : int
         How many rows before its own a feature may read.
     history_ : History
-        The kept rows.
+        The kept rows: `index` of all fitted rows, and their `tail`.
     functions_ : dict of str to callable
         The functions.
     groups_ : ndarray of shape (n_tickers,) or None
@@ -110,7 +111,9 @@ class SharedFeatureExtractor(TransformerMixin, BaseEstimator):
     Features count rows, so every row of the period is needed: to have features of some
     dates only, pass all rows, and select from the result. Rows that are missing
     between the fitted ones, after them or among those to transform count as missing
-    prices, and a warning says which rows to pass. An array has no dates: if
+    prices, and a warning says which rows to pass. Where only weekdays are missing on
+    which no market was closed in the years before, there is a warning, but nothing
+    counts as missing, as this may be a new holiday. An array has no dates: if
     its content is that of the fitted array, or of its last rows, it is taken for them,
     any other for the rows that follow. An array of other fitted rows, such as a fold
     of KFold, cannot be placed, and is taken to follow, too.
@@ -129,11 +132,11 @@ class SharedFeatureExtractor(TransformerMixin, BaseEstimator):
 
     def __init__(
         self,
-        families: Any = None,
-        windows: Any = (5, 10, 21, 63, 126, 252),
-        functions: Any = None,
-        market_data: Any = None,
-        groups: Any = None,
+        families: Sequence[str] | None = None,
+        windows: Sequence[int] = (5, 10, 21, 63, 126, 252),
+        functions: Mapping[str, Function] | None = None,
+        market_data: pd.DataFrame | pd.Series | None = None,
+        groups: Mapping[str, Hashable] | pd.Series | None = None,
         lookback: int | None = None,
         cache_size: int = 2**30,
     ) -> None:
@@ -145,12 +148,12 @@ class SharedFeatureExtractor(TransformerMixin, BaseEstimator):
         self.lookback = lookback
         self.cache_size = cache_size
 
-    def fit(self, X: Any, y: Any = None) -> SharedFeatureExtractor:
+    def fit(self, X: Panel, y: object = None) -> SharedFeatureExtractor:
         """Learn the columns, and keep the rows that later rows look back on.
 
         Parameters
         ----------
-        X : DataFrame or array-like of shape (n_dates, n_tickers)
+        X : DataFrame, CheckedPanel or array-like of shape (n_dates, n_tickers)
             Panel of prices: closes, or two column levels (field, ticker).
         y : ignored
             Not used.
@@ -174,16 +177,20 @@ class SharedFeatureExtractor(TransformerMixin, BaseEstimator):
         HistoryWarning
             If the panel has a hole: a step that skips more than ten dates and is more
             than five times as long as usual.
+
+        Notes
+        -----
+        A fit that fails leaves the extractor as it was.
         """
         self._fit(X)
         return self
 
-    def fit_transform(self, X: Any, y: Any = None) -> Any:
+    def fit_transform(self, X: Panel, y: object = None) -> pd.DataFrame | np.ndarray:
         """Fit, and compute the features of the same panel.
 
         Parameters
         ----------
-        X : DataFrame or array-like of shape (n_dates, n_tickers)
+        X : DataFrame, CheckedPanel or array-like of shape (n_dates, n_tickers)
             Panel of prices: closes, or two column levels (field, ticker).
         y : ignored
             Not used.
@@ -196,12 +203,12 @@ class SharedFeatureExtractor(TransformerMixin, BaseEstimator):
         panel = self._fit(X)
         return self._wrap(self._extract(*self.history_.complete(panel)), X)
 
-    def transform(self, X: Any) -> Any:
+    def transform(self, X: Panel) -> pd.DataFrame | np.ndarray:
         """Compute the features of a panel.
 
         Parameters
         ----------
-        X : DataFrame or array-like of shape (n_dates, n_tickers)
+        X : DataFrame, CheckedPanel or array-like of shape (n_dates, n_tickers)
             Panel with the columns seen in `fit`: the fitted rows, rows that follow
             them, or any other rows with their look-back.
 
@@ -221,7 +228,7 @@ class SharedFeatureExtractor(TransformerMixin, BaseEstimator):
         -----
         HistoryWarning
             If `X` skips fitted rows, or rows between the fitted ones and `X` or in
-            `X` are missing.
+            `X` are missing, if only one weekday that was no holiday before.
         PanelWarning
             If `market_data` ends long before `X`.
         """
@@ -231,7 +238,7 @@ class SharedFeatureExtractor(TransformerMixin, BaseEstimator):
 
     def transform_blocks(
         self,
-        X: pd.DataFrame | CheckedPanel,
+        X: Panel,
         *,
         rows: Sequence[int] | np.ndarray | None = None,
         features: Sequence[str] | None = None,
@@ -243,7 +250,7 @@ class SharedFeatureExtractor(TransformerMixin, BaseEstimator):
 
         Parameters
         ----------
-        X : DataFrame or CheckedPanel of shape (n_dates, n_tickers)
+        X : DataFrame, CheckedPanel or array-like of shape (n_dates, n_tickers)
             Panel with the columns seen in `fit`, as for `transform`.
         rows : array-like of int, default=None
             Increasing positions of the rows of `X` that are wanted. None takes all.
@@ -297,99 +304,9 @@ class SharedFeatureExtractor(TransformerMixin, BaseEstimator):
 
         return frames()
 
-    def transform_batches(
-        self,
-        X: pd.DataFrame,
-        batches: Sequence[Sequence[str]],
-        *,
-        names: Sequence[str] | None = None,
-        extra: Mapping[str, np.ndarray] | None = None,
-    ) -> Iterator[pd.DataFrame]:
-        """Compute the features of some tickers after others.
-
-        The wide feature frame of all tickers never exists; the cache is not used.
-
-        Parameters
-        ----------
-        X : DataFrame of shape (n_dates, n_tickers)
-            Panel with all columns seen in `fit`, as for `transform`.
-        batches : sequence of sequences of str
-            Tickers of each batch.
-        names : sequence of str, default=None
-            Ticker features to compute, such as ``["volatility_63"]``, without those
-            that all tickers share. None computes all.
-        extra : dict of str to ndarray of shape (n_dates,), default=None
-            Columns to append to every batch's, by their names in the frame.
-
-        Yields
-        ------
-        DataFrame of shape (n_dates, n_columns), dtype float32
-            The columns of ``transform(X)`` that belong to the batch's tickers, then
-            those that all tickers share, bit by bit. What depends on all tickers is
-            computed once, when the first batch is asked for.
-
-        Raises
-        ------
-        PanelError
-            If `X` is malformed.
-        ValueError
-            If columns, tickers or names are not those of `fit`.
-        """
-        extra = extra or {}
-        recipes, shared = self.batch_recipes(X, batches, names=names, extra=extra)
-        for recipe in recipes:
-            frame = recipe.frame(shared, n_jobs=None)
-            del recipe
-            yield frame
-            # So that one batch is gone before the next is computed.
-            del frame
-
-    def batch_recipes(
-        self,
-        X: pd.DataFrame,
-        batches: Sequence[Sequence[str]],
-        *,
-        names: Sequence[str] | None = None,
-        extra: Mapping[str, np.ndarray] | None = None,
-    ) -> tuple[Iterator[BatchRecipe], np.ndarray]:
-        """Prepare the features of batches, to be computed elsewhere.
-
-        Parameters
-        ----------
-        X, batches, names, extra : as for :meth:`transform_batches`
-            Prices, the tickers of each batch, the features' names, and columns to add.
-
-        Returns
-        -------
-        recipes : iterator of BatchRecipe
-            One for each batch; ``recipe.frame(shared)`` computes its frame, in any
-            process.
-        shared : ndarray of shape (n_rows, n_shared), dtype float32
-            Columns that all tickers share, for all recipes.
-        """
-        check_is_fitted(self)
-        panel, rows = self.history_.prepend(self._locate(X)[0])
-        numbers = {ticker: number for number, ticker in enumerate(self.plan_.tickers)}
-        _check_known("batches", [t for tickers in batches for t in tickers], numbers)
-        _check_known("names", names or [], self.plan_.ticker_names)
-        recipes = BatchRecipes(
-            self.plan_,
-            panel,
-            self.functions_,
-            check_market_data(self.market_data, panel.index),
-            self.groups_,
-            names,
-            X.index,
-            rows,
-        )
-        more = np.empty((len(rows), len(extra or {})), dtype=np.float32)
-        for number, column in enumerate((extra or {}).values()):
-            more[:, number] = column
-        chosen = [np.array([numbers[t] for t in batch]) for batch in batches]
-        shared = np.hstack([recipes.shared, more])
-        return recipes.recipes(chosen, list(extra or {})), shared
-
-    def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
+    def get_feature_names_out(
+        self, input_features: Sequence[str] | np.ndarray | None = None
+    ) -> np.ndarray:
         """Name the columns of the feature frame.
 
         Parameters
@@ -416,7 +333,7 @@ class SharedFeatureExtractor(TransformerMixin, BaseEstimator):
             )
         return self.plan_.columns(names if known is None else None)
 
-    def _check_columns(self, panel: pd.DataFrame, X: Any, reset: bool) -> None:
+    def _check_columns(self, panel: pd.DataFrame, X: Panel, reset: bool) -> None:
         """Note the columns of a panel, or compare them, as scikit-learn does."""
         named: Any = panel
         if not isinstance(X, (pd.DataFrame, CheckedPanel)):
@@ -426,7 +343,7 @@ class SharedFeatureExtractor(TransformerMixin, BaseEstimator):
             named = panel.set_axis(flat, axis=1)
         validate_data(self, named, reset=reset, skip_check_array=True)
 
-    def _locate(self, X: Any) -> tuple[pd.DataFrame, pd.Index]:
+    def _locate(self, X: Panel) -> tuple[pd.DataFrame, pd.Index]:
         """Check rows to transform, and find their place beside the fitted ones."""
         panel = _checked(X, warn_all_nan=False)
         self._check_columns(panel, X, reset=False)
@@ -435,7 +352,7 @@ class SharedFeatureExtractor(TransformerMixin, BaseEstimator):
             panel = self.history_.place(panel)
         return panel, index
 
-    def _fit(self, X: Any) -> pd.DataFrame:
+    def _fit(self, X: Panel) -> pd.DataFrame:
         """Choose the features of a panel, keep its last rows, and return it checked."""
         panel = _checked(X, warn_all_nan=True)
         check_number(self.cache_size, "cache_size", "bytes")
@@ -531,8 +448,8 @@ class SharedFeatureExtractor(TransformerMixin, BaseEstimator):
         series = None if market_data is None else table_key(market_data)
         return str(joblib.hash((table_key(panel), rows, names, self.groups_, series)))
 
-    def _wrap(self, values: np.ndarray, X: Any) -> Any:
-        """Give features the container of the panel."""
+    def _wrap(self, values: np.ndarray, X: Panel) -> pd.DataFrame | np.ndarray:
+        """Put features into the container of the panel."""
         if not isinstance(X, (pd.DataFrame, CheckedPanel)):
             return values
         index = X.frame.index if isinstance(X, CheckedPanel) else X.index
@@ -546,7 +463,7 @@ class SharedFeatureExtractor(TransformerMixin, BaseEstimator):
         return tags
 
 
-def _checked(X: Any, warn_all_nan: bool) -> pd.DataFrame:
+def _checked(X: Panel, warn_all_nan: bool) -> pd.DataFrame:
     """Check a panel unless it is already."""
     if isinstance(X, CheckedPanel):
         return X.frame
@@ -562,16 +479,6 @@ def _warn_short(n_rows: int, longest_window: int, lookback: int) -> None:
             "features with longer windows are NaN. Pass a longer history, or shorter "
             "`windows`.",
             PanelWarning,
-        )
-
-
-def _check_known(subject: str, given: Sequence[str], known: Container[str]) -> None:
-    """Raise if a name is not among those of `fit`."""
-    unknown = [name for name in given if name not in known]
-    if unknown:
-        raise ValueError(
-            f"`{subject}` must hold names seen in `fit`. Got {format_tickers(unknown)}."
-            " Correct them, or fit again."
         )
 
 

@@ -54,11 +54,9 @@ class FeatureCache:
     def get_or_compute(
         self, key: str | None, limit: int, compute: Callable[[], np.ndarray]
     ) -> np.ndarray:
-        """Copy the values of a key, or compute them.
-
-        What is returned is the caller's own: scikit-learn makes even read-only views
-        writable, so that only a copy keeps the cache from being changed.
-        """
+        """Copy the values of a key, or compute them."""
+        # scikit-learn makes even read-only views writable, so that only copies keep
+        # the cache from being changed.
         with self._lock:
             held = None if key is None else self._values.get(key)
             if key is not None and held is not None:

@@ -2,60 +2,38 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from typing import Any
 
+import joblib
 import numpy as np
 import pandas as pd
 
 from skbatch._messages import count, date_text, format_tickers, warn_user
 from skbatch.exceptions import HistoryWarning, PanelError
-from skbatch.feature_extraction._inputs import index_kind
+from skbatch.feature_extraction._additions import index_kind
 from skbatch.feature_extraction._steps import Steps
 
-__all__ = ["History", "panel_digest"]
+__all__ = ["History"]
 
 # Rows kept beyond the look-back, so that the last rows of the fitted panel can be
 # transformed on their own.
 _OVERLAP = 63
 
 
-def panel_digest(panel: pd.DataFrame, *, labels: bool = True) -> bytes:
-    """Hash the content of a panel, with or without its index and columns."""
-    values = np.ascontiguousarray(panel.to_numpy())
-    digest = hashlib.blake2b(values.data, digest_size=32)
-    digest.update(repr(panel.shape).encode())
-    if labels:
-        digest.update(repr(panel.columns.to_list()).encode())
-        digest.update(repr((index_kind(panel.index), panel.index.dtype)).encode())
-        digest.update(pd.util.hash_pandas_object(panel.index).to_numpy().tobytes())
-    return digest.digest()
+def _digest(panel: pd.DataFrame) -> str:
+    return str(joblib.hash(np.ascontiguousarray(panel.to_numpy())))
 
 
 @dataclass(frozen=True)
 class History:
-    """Index and last rows of the fitted panel.
-
-    Attributes
-    ----------
-    index : pandas.Index
-        Index of all fitted rows.
-    tail : DataFrame of shape (n_kept, n_columns)
-        Last rows of the canonical panel.
-    lookback : int
-        How many rows before its own a feature reads.
-    steps : Steps
-        Lengths of the steps between fitted rows.
-    digest : bytes
-        Hash of the fitted values, by which an array without dates is recognised.
-    """
+    """Index and last rows of the fitted panel."""
 
     index: pd.Index
-    tail: pd.DataFrame
-    lookback: int
+    tail: pd.DataFrame  # last rows of the checked panel
+    lookback: int  # how many rows before its own a feature reads
     steps: Steps
-    digest: bytes
+    digest: str  # of the values, by which an array without dates is recognised
 
     @classmethod
     def of(cls, panel: pd.DataFrame, lookback: int) -> History:
@@ -67,17 +45,17 @@ class History:
             tail=panel.iloc[max(0, len(panel) - kept) :].copy(),
             lookback=lookback,
             steps=Steps.of(panel.index, max(lookback, 14)),
-            digest=panel_digest(panel, labels=False) if is_plain else b"",
+            digest=_digest(panel) if is_plain else "",
         )
 
     def place(self, panel: pd.DataFrame) -> pd.DataFrame:
-        """Give an array the index of the fitted rows, or of those that follow them."""
+        """Find the index of an array: that of the fitted rows, or what follows."""
         if index_kind(self.index) != "numbers":
             raise PanelError(
                 "`X` must be a DataFrame with dates, as in `fit`. Got an array, which "
                 "does not tell its dates. Pass it as a DataFrame."
             )
-        if panel_digest(panel, labels=False) == self.digest:
+        if _digest(panel) == self.digest:
             return panel.set_axis(self.index, axis=0)
         if self._ends_with(panel.to_numpy()):
             return panel.set_axis(self.index[-len(panel) :], axis=0)
@@ -87,7 +65,7 @@ class History:
         return panel.set_axis(index, axis=0)
 
     def _ends_with(self, values: np.ndarray) -> bool:
-        """Tell whether an array holds the last fitted rows, as far as they are kept."""
+        """Check for an array of the last fitted rows, as far as they are kept."""
         n_common = min(len(values), len(self.tail))
         if not n_common or len(values) > len(self.index):
             return False
@@ -97,20 +75,7 @@ class History:
         )
 
     def complete(self, panel: pd.DataFrame) -> tuple[pd.DataFrame, np.ndarray]:
-        """Fill the holes of the fitted panel with missing rows.
-
-        Parameters
-        ----------
-        panel : DataFrame of shape (n_dates, n_columns)
-            The fitted panel.
-
-        Returns
-        -------
-        panel : DataFrame of shape (n_missing + n_dates, n_columns)
-            The panel without holes.
-        rows : ndarray of shape (n_dates,)
-            Numbers of its own rows.
-        """
+        """Fill holes of the fitted panel with missing rows, and find its own rows."""
         if self.lookback:
             is_hole = self.steps.lengths(panel.index) > self.steps.limit
             filled = self._fill(panel, is_hole)
@@ -118,20 +83,7 @@ class History:
         return panel, np.arange(len(panel))
 
     def is_whole(self, later: pd.Index) -> bool:
-        """Tell whether neither the fitted rows nor those that follow have holes.
-
-        Then features do not depend on where the fitted rows end.
-
-        Parameters
-        ----------
-        later : pandas.Index
-            Rows that follow the fitted ones.
-
-        Returns
-        -------
-        bool
-            Whether no row counts as missing.
-        """
+        """Check that no row is missing, so that the fitted rows could end anywhere."""
         if not self.lookback:
             return True
         is_hole = self.steps.lengths(self.index) > self.steps.limit
@@ -153,26 +105,7 @@ class History:
         )
 
     def prepend(self, panel: pd.DataFrame) -> tuple[pd.DataFrame, np.ndarray]:
-        """Add the rows that a panel lacks and its features look back on.
-
-        Parameters
-        ----------
-        panel : DataFrame of shape (n_dates, n_columns)
-            Canonical panel with the fitted columns.
-
-        Returns
-        -------
-        panel : DataFrame of shape (n_added + n_dates, n_columns)
-            The panel with fitted rows before and between its own, and missing rows
-            where rows are unknown.
-        rows : ndarray of shape (n_dates,)
-            Numbers of the panel's own rows.
-
-        Warns
-        -----
-        HistoryWarning
-            If the panel skips rows, or fitted rows are needed that were not kept.
-        """
+        """Add rows that features look back on, and find the places of a panel's own."""
         if index_kind(panel.index) != index_kind(self.index):
             raise PanelError(
                 f"`X.index` must hold {index_kind(self.index)}, as in `fit`. Got "
@@ -286,10 +219,8 @@ class History:
         return earlier
 
     def _warn_missed(self, seam: pd.Index) -> None:
-        """Warn of days after the last fitted one that were no holidays before.
-
-        They do not count as missing: if the exchange was closed, there is no row.
-        """
+        """Warn of days after the last fitted one that were no holidays before."""
+        # They do not count as missing: if the exchange was closed, there is no row.
         missed = self.steps.missed_days(self.index, seam)
         if len(missed):
             last = date_text(seam[0])
@@ -302,7 +233,7 @@ class History:
             )
 
     def _holes(self, index: pd.Index, last: Any) -> np.ndarray:
-        """Tell which steps of rows skip rows; `last` is the last fitted row."""
+        """Find steps that skip rows; `last` is the last fitted row."""
         lengths = self.steps.lengths(index)
         is_hole = lengths > self.steps.limit
         before, after = index[:-1], index[1:]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Set
 from datetime import date, timedelta
 
 import pandas as pd
@@ -15,24 +15,15 @@ _LEAST_DAYS = 372  # of history, so that every holiday was seen once
 
 
 def missed_days(
-    skipped: Collection[date], known: Collection[date], trading: Collection[int]
+    skipped: Collection[date],
+    known: Set[date],
+    trading: Collection[int],  # weekdays on which there are rows, 0 for Monday
 ) -> list[date]:
-    """Find the skipped days that were no holidays in the years before.
-
-    A holiday is a day that had no row in at least two of the last three years, or in
-    the only one that is known: at the same date, with the days next to it if that
-    fell on a weekend; at the same weekday counted from the start or end of the month;
-    or at the same distance from Easter.
-
-    Parameters
-    ----------
-    skipped : collection of datetime.date
-        Days without a row.
-    known : collection of datetime.date
-        Days with one, before them; to be looked up often.
-    trading : collection of int
-        Weekdays on which there are rows, 0 for Monday.
-    """
+    """Find the skipped days that were no holidays in the years before."""
+    # A holiday is a day that had no row in at least two of the last three years, or in
+    # the only one that is known: at the same date, with the days next to it if that
+    # fell on a weekend; at the same weekday counted from the start or end of the
+    # month; or at the same distance from Easter.
     first = min(known)
 
     def is_closed(day: date) -> bool:

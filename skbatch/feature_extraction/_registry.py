@@ -18,15 +18,7 @@ _ENTRIES: dict[Callable[..., np.ndarray], Entry] = {}
 
 @dataclass(frozen=True)
 class Feature:
-    """One feature: an entry of the catalogue with its window.
-
-    Attributes
-    ----------
-    entry : Entry
-        What is computed.
-    window : int or None
-        Number of rows, None for an entry without windows.
-    """
+    """One feature: an entry of the catalogue with its window, if it has windows."""
 
     entry: Entry
     window: int | None
@@ -56,34 +48,20 @@ class Feature:
 
 @dataclass(frozen=True)
 class Entry:
-    """What the catalogue knows of a feature.
+    """What the catalogue knows of a feature."""
 
-    Attributes
-    ----------
-    function : callable
-        Computes the values; its name and docstring are the feature's.
-    family : str
-        Name by which users choose it.
-    scope : {"ticker", "cross_section", "market"}
-        Whether a ticker's values depend on that ticker (and the market series) alone,
-        on all tickers, or are shared by all tickers.
-    windows : tuple of (int, int or None) or None
-        Smallest and largest of the user's windows that the feature takes.
-    also : tuple of int
-        Windows that it has whatever the user's are.
-    needs : frozenset of str
-        Fields (``"close"``, ``"high"``, …), ``"dates"`` or ``"groups"``.
-    lookback : callable
-        Window → how many rows before its own the feature reads.
-    """
-
+    # Takes a block of tickers, the universe for other scopes, and the window. Returns
+    # its values at the wanted rows. Its name and docstring are the feature's.
     function: Callable[..., np.ndarray]
-    family: str
+    family: str  # by which users choose it
+    # Whether a ticker's values depend on that ticker (and the market's series) alone,
+    # on all tickers, or are shared by all.
     scope: Scope
+    # Smallest and largest of the user's windows that it takes.
     windows: tuple[int, int | None] | None
-    also: tuple[int, ...]
-    needs: frozenset[str]
-    lookback: Callable[[int], int]
+    also: tuple[int, ...]  # windows that it has whatever the user's are
+    needs: frozenset[str]  # fields ("close", "high", …), "dates" or "groups"
+    lookback: Callable[[int], int]  # window → how many rows before its own it reads
 
     def features(self, windows: Iterable[int]) -> Iterator[Feature]:
         """List the features that this entry makes of the user's windows."""
@@ -105,31 +83,7 @@ def feature(
     needs: tuple[str, ...] = ("close",),
     lookback: Callable[[int], int] = lambda window: window,
 ) -> Callable[[Function], Function]:
-    """Register a function as a feature of the catalogue.
-
-    Parameters
-    ----------
-    family : str
-        Name by which users choose it.
-    scope : {"ticker", "cross_section", "market"}, default="ticker"
-        What the function is given and returns: a block of tickers and
-        `(n_dates, n_block)`, the universe and `(n_dates, n_tickers)`, or the universe
-        and `(n_dates,)`.
-    windows : tuple of (int, int or None), default=None
-        Smallest and largest of the user's windows that the feature takes. The
-        function then takes the window as its second argument.
-    also : tuple of int, default=()
-        Windows that it has whatever the user's are.
-    needs : tuple of str, default=("close",)
-        Fields it needs, ``"dates"`` or ``"groups"``.
-    lookback : callable, default=the window
-        Window → how many rows before its own the feature reads.
-
-    Returns
-    -------
-    callable
-        A decorator that returns the function unchanged.
-    """
+    """Register a function as a feature of the catalogue; see `Entry`."""
 
     def register(function: Function) -> Function:
         _ENTRIES[function] = Entry(

@@ -25,28 +25,15 @@ ALL_ROWS = slice(None)
 
 
 class Presence:
-    """Which values are there, and how many in each window.
+    """Which values are there, and how many in each window of the wanted rows."""
 
-    Series whose values are missing at the same places share it. Threads may, too: at
-    worst, two of them compute the same numbers.
-
-    Parameters
-    ----------
-    finite : ndarray of shape (n_dates, ...), dtype bool
-        Whether a value is finite.
-    rows : slice or ndarray of int, default=all
-        Rows whose windows are wanted.
-
-    Attributes
-    ----------
-    distinct : ndarray of shape (n_dates, ...) or (n_dates, 1)
-        The same, of one column if all columns are alike. Numbers that follow from it
-        are computed for one column, too.
-    """
+    # Series whose values are missing at the same places share it. Threads may, too: at
+    # worst, two of them compute the same numbers.
 
     def __init__(self, finite: np.ndarray, rows: Rows = ALL_ROWS) -> None:
         self.finite = self.distinct = finite
         self.rows = rows
+        # Of one column if all are alike; so are numbers that follow from it.
         if finite.ndim == 2 and (finite == finite[:, :1]).all():
             self.distinct = finite[:, :1]
         self._counts: dict[int, np.ndarray] = {}
@@ -89,11 +76,11 @@ class Presence:
         return self.get(key, lambda: self.expand(enough(self.count(window), least)))
 
     def gap(self, window: int) -> np.ndarray:
-        """Give NaN with less than half a window of finite values, else 0."""
+        """Mark less than half a window of finite values by NaN, others by 0."""
         return self.get(("gap", window), lambda: 0.0 * self.enough(window))
 
     def correction(self, window: int, ddof: int) -> np.ndarray:
-        """Give what makes an unbiased variance of the second moment."""
+        """Compute what makes an unbiased variance of the second moment."""
 
         def compute() -> np.ndarray:
             count = self.enough(window, ddof + 1)
@@ -102,7 +89,7 @@ class Presence:
         return self.get(("correction", window, ddof), compute)
 
     def skewness_correction(self, window: int) -> np.ndarray:
-        """Give what makes the skewness of the ratio of moments."""
+        """Compute what makes the skewness of the ratio of moments."""
 
         def compute() -> np.ndarray:
             count = self.enough(window, 3)
@@ -120,19 +107,7 @@ class Presence:
 
 
 class Rolling:
-    """Rolling statistics of one series, NaN with less than half a window of values.
-
-    They are computed for the wanted rows only; :attr:`everywhere` has those of all.
-
-    Parameters
-    ----------
-    values : ndarray of shape (n_dates, ...)
-        The series in the order of time; values that are not finite are missing.
-    presence : Presence, default=None
-        Which of them are there; None finds out.
-    rows : slice or ndarray of int, default=all
-        Rows whose windows are wanted.
-    """
+    """Rolling statistics of one series at the wanted rows, NaN with too few values."""
 
     def __init__(
         self,

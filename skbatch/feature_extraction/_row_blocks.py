@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from skbatch.feature_extraction._inputs import check_number
+from skbatch.feature_extraction._additions import check_number
 
 __all__ = ["check_rows", "cut_rows", "default_block_rows"]
 
@@ -34,11 +34,9 @@ def check_rows(rows: Sequence[int] | np.ndarray | None, n_rows: int) -> np.ndarr
 
 
 def default_block_rows(n_columns: int, rows: np.ndarray) -> int:
-    """Choose how many rows a block covers, of which only some may be wanted.
-
-    Its output stays near 64 MiB, but every block computes its look-back again, so
-    that a block of few rows is not worth its time.
-    """
+    """Choose how many rows a block covers, of which only some may be wanted."""
+    # Its output stays near 64 MiB, but every block computes its look-back again, so
+    # that a block of few rows is not worth its time.
     n_stored = max(_LEAST_ROWS, _BLOCK_BYTES // (4 * n_columns))
     extent = int(rows[-1] - rows[0]) + 1
     most = n_stored * extent // len(rows)

@@ -6,7 +6,6 @@ from skbatch.panel._checked import CheckedPanel
 from skbatch.panel._columns import (
     MARKET,
     SEPARATOR,
-    TYPICAL_VOLATILITY,
     PanelColumns,
     join_column,
     split_column,
@@ -19,7 +18,6 @@ from skbatch.panel._read import read_panel
 __all__ = [
     "MARKET",
     "SEPARATOR",
-    "TYPICAL_VOLATILITY",
     "WEEKDAYS_PER_YEAR",
     "CheckedPanel",
     "InspectedPanel",

@@ -10,7 +10,6 @@ import numpy as np
 __all__ = [
     "MARKET",
     "SEPARATOR",
-    "TYPICAL_VOLATILITY",
     "PanelColumns",
     "join_column",
     "split_column",
@@ -18,9 +17,6 @@ __all__ = [
 
 SEPARATOR = "__"
 MARKET = "market"
-# Median volatility of all tickers of a universe. Frames that hold some of its tickers
-# carry it beside their features; it is not an input of models.
-TYPICAL_VOLATILITY = f"{MARKET}{SEPARATOR}typical_volatility"
 
 
 def join_column(ticker: str, feature: str) -> str:

@@ -11,7 +11,7 @@ from skbatch import SharedFeatureExtractor, check_panel
 from skbatch.datasets import make_panel
 from skbatch.feature_extraction import _registry, list_features
 from skbatch.feature_extraction._context import TickerBlock, Universe
-from skbatch.feature_extraction._plan import make_plan
+from skbatch.feature_extraction._feature_plan import make_plan
 from skbatch.feature_extraction._registry import catalogue
 from skbatch.panel import panel_fields, split_column
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from skbatch import SharedFeatureExtractor
 from skbatch.exceptions import PanelError, PanelWarning
-from skbatch.feature_extraction._inputs import check_name
+from skbatch.feature_extraction._additions import check_name
 from skbatch.panel import join_column, split_column
 
 

@@ -75,29 +75,7 @@ def check_name(name: Any, argument: str) -> None:
 def call_function(
     name: str, function: Function, panel: pd.DataFrame, tickers: tuple[str, ...]
 ) -> np.ndarray:
-    """Compute a user's feature, and check what the function returned.
-
-    Parameters
-    ----------
-    name : str
-        Name of the feature.
-    function : callable
-        Takes the panel and returns a DataFrame (a column per ticker) or a Series.
-    panel : DataFrame of shape (n_dates, n_tickers) or (n_dates, n_fields * n_tickers)
-        Canonical panel; protected from changes by the function.
-    tickers : tuple of str
-        Tickers of the panel.
-
-    Returns
-    -------
-    ndarray of shape (n_dates, n_tickers) or (n_dates,), dtype float64
-        The values.
-
-    Raises
-    ------
-    PanelError
-        If the function returns anything else.
-    """
+    """Compute a user's feature, and check what the function returned."""
     result = function(panel.copy(deep=not COPY_ON_WRITE))
     if not isinstance(result, (pd.DataFrame, pd.Series)):
         raise PanelError(
@@ -137,25 +115,7 @@ def _arrange_tickers(
 
 
 def check_market_data(market_data: Any, index: pd.Index) -> pd.DataFrame | None:
-    """Check the user's market series, and fill them forward.
-
-    Parameters
-    ----------
-    market_data : DataFrame, Series or None
-        Series with an index of their own.
-    index : pandas.Index
-        Index of the panel.
-
-    Returns
-    -------
-    DataFrame or None
-        float64; each value stays until the next one is known.
-
-    Raises
-    ------
-    ValueError
-        If the table is malformed, or its index of another kind than the panel's.
-    """
+    """Check the user's market series, and fill them forward."""
     if market_data is None:
         return None
     if isinstance(market_data, pd.Series):
@@ -205,7 +165,7 @@ def warn_stale(market_data: Any, last: Any) -> None:
 
 
 def _is_late(dates: pd.Index, last: Any) -> bool:
-    """Tell whether a series has missed several of its steps before a date."""
+    """Check whether a series has missed several of its steps before a date."""
     if len(dates) < 2:
         return False  # a constant, without a usual step
     if isinstance(dates, pd.PeriodIndex):
@@ -217,7 +177,7 @@ def _is_late(dates: pd.Index, last: Any) -> bool:
 
 
 def index_kind(index: pd.Index) -> str:
-    """Say what an index holds, as far as it decides what it compares with."""
+    """Name what an index holds, as far as it decides what it compares with."""
     if isinstance(index, pd.DatetimeIndex):
         return "dates without time zone" if index.tz is None else "dates with time zone"
     if isinstance(index, pd.PeriodIndex):
@@ -231,25 +191,7 @@ def join_market_data(market_data: pd.DataFrame, index: pd.Index) -> np.ndarray:
 
 
 def group_numbers(groups: Any, tickers: tuple[str, ...]) -> np.ndarray | None:
-    """Give each ticker the number of its group.
-
-    Parameters
-    ----------
-    groups : dict, Series or None
-        Ticker → group. Tickers that the panel lacks are ignored.
-    tickers : tuple of str
-        Tickers of the panel.
-
-    Returns
-    -------
-    ndarray of shape (n_tickers,), dtype int, or None
-        Number of each ticker's group; −1 for none, or a missing one.
-
-    Raises
-    ------
-    ValueError
-        If it is no mapping, or no ticker of the panel has a group.
-    """
+    """Find the number of each ticker's group, −1 for none."""
     if groups is None:
         return None
     if not isinstance(groups, (Mapping, pd.Series)):

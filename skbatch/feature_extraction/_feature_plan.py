@@ -20,30 +20,14 @@ __all__ = ["FeaturePlan", "check_windows", "make_plan"]
 
 @dataclass(frozen=True)
 class FeaturePlan:
-    """The features of a fitted extractor, in the order of their columns.
-
-    Attributes
-    ----------
-    tickers : tuple of str
-        Tickers of the panel.
-    ticker_features : tuple of Feature
-        Built-in features that each ticker has.
-    ticker_functions : tuple of str
-        Names of the user's functions that give each ticker a value.
-    market_features : tuple of Feature
-        Built-in features shared by all tickers.
-    market_functions : tuple of str
-        Names of the user's functions that give a value shared by all.
-    market_data : tuple of str
-        Names of the user's series.
-    """
+    """The features of a fitted extractor, in the order of their columns."""
 
     tickers: tuple[str, ...]
     ticker_features: tuple[Feature, ...]
-    ticker_functions: tuple[str, ...]
+    ticker_functions: tuple[str, ...]  # names of those with a value for each ticker
     market_features: tuple[Feature, ...]
-    market_functions: tuple[str, ...]
-    market_data: tuple[str, ...]
+    market_functions: tuple[str, ...]  # names of those with a value shared by all
+    market_data: tuple[str, ...]  # names of the user's series
 
     @property
     def features(self) -> tuple[Feature, ...]:
@@ -95,30 +79,19 @@ class FeaturePlan:
             (),
         )
 
-    def columns(
-        self, tickers: Sequence[str] | None = None, names: Sequence[str] | None = None
-    ) -> np.ndarray:
-        """Name the columns: feature by feature, then what all tickers share.
-
-        Of some `names` only, without the latter.
-        """
-        if tickers is None and names is None:
+    def columns(self, tickers: Sequence[str] | None = None) -> np.ndarray:
+        """Name the columns: feature by feature, then what all tickers share."""
+        if tickers is None:
             return self.index.to_numpy(copy=True)
-        tickers = self.tickers if tickers is None else tickers
-        return self._join(tickers, names)
+        names = self.ticker_names
+        own = [join_column(ticker, name) for name in names for ticker in tickers]
+        shared = [join_column(MARKET, name) for name in self.market_names]
+        return np.array(own + shared, dtype=object)
 
     @cached_property
     def index(self) -> pd.Index:
         """Names of all columns, made once."""
-        return pd.Index(self._join(self.tickers, None))
-
-    def _join(self, tickers: Sequence[str], names: Sequence[str] | None) -> np.ndarray:
-        """Name columns."""
-        chosen = self.ticker_names if names is None else names
-        own = [join_column(ticker, name) for name in chosen for ticker in tickers]
-        shared = [join_column(MARKET, name) for name in self.market_names]
-        shared = shared if names is None else []
-        return np.array(own + shared, dtype=object)
+        return pd.Index(self.columns(self.tickers))
 
     def __getstate__(self) -> dict[str, Any]:
         # Names are made again sooner than they are read from a file.
@@ -141,25 +114,7 @@ def check_windows(windows: Any) -> tuple[int, ...]:
 
 
 def check_families(chosen: Any, available: frozenset[str]) -> frozenset[str]:
-    """Check the names of families, and that the panel has what they need.
-
-    Parameters
-    ----------
-    chosen : sequence of str or None
-        Names of families, None for all that the panel allows.
-    available : frozenset of str
-        Fields of the panel, and "dates" and "groups" if they are there.
-
-    Returns
-    -------
-    frozenset of str
-        The chosen names.
-
-    Raises
-    ------
-    ValueError
-        For unknown names, or families without a feature for this panel.
-    """
+    """Check the names of families, and that the panel has what they need."""
     if chosen is None:
         return frozenset(families())
     names = (chosen,) if isinstance(chosen, str) else tuple(chosen)
@@ -195,31 +150,7 @@ def make_plan(
     functions: Mapping[str, int],
     market_data: Iterable[str],
 ) -> FeaturePlan:
-    """Choose the features of the families that the panel allows, and name them.
-
-    Parameters
-    ----------
-    families, windows
-        As users pass them.
-    available : frozenset of str
-        Fields of the panel, and "dates" and "groups" if they are there.
-    tickers : sequence of str
-        Tickers of the panel.
-    functions : dict of str to int
-        Number of dimensions, 1 or 2, of what each user's function returns.
-    market_data : iterable of str
-        Names of the user's series.
-
-    Returns
-    -------
-    FeaturePlan
-        The features in the order of their columns.
-
-    Raises
-    ------
-    ValueError
-        For unknown families, bad windows, or columns of the same name, or none.
-    """
+    """Choose the features of the families that the panel allows, and name them."""
     names = check_families(families, available)
     windows = check_windows(windows)
     features = [
