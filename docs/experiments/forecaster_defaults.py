@@ -55,13 +55,13 @@ VARIANTS: dict[str, Any] = {
         alpha=1.0, target=ReturnTarget(validation_size=0)
     ),
     "xgboost (default)": XGB(),
-    "raw returns": XGB(relative=False, scale=None),
-    "not relative": XGB(relative=False),
-    "not scaled": XGB(scale=None),
+    "raw returns": XGB(target=ReturnTarget(relative=False, scale=None)),
+    "not relative": XGB(target=ReturnTarget(relative=False)),
+    "not scaled": XGB(target=ReturnTarget(scale=None)),
     "no market features": XGB(market_features=False),
-    "no shrinkage": XGB(validation_size=0),
-    "market weight 0": XGB(market_weight=0.0),
-    "market weight 1": XGB(market_weight=1.0),
+    "no shrinkage": XGB(target=ReturnTarget(validation_size=0)),
+    "market weight 0": XGB(target=ReturnTarget(market_weight=0.0)),
+    "market weight 1": XGB(target=ReturnTarget(market_weight=1.0)),
     "early stopping 50": XGB(early_stopping_rounds=50),
     "100 trees": XGB(n_estimators=100),
     "600 trees": XGB(n_estimators=600),
@@ -72,7 +72,7 @@ VARIANTS: dict[str, Any] = {
     "leaf of 1": XGB(min_child_weight=1),
     "all rows and columns": XGB(subsample=1.0, colsample_bytree=1.0),
     "thinned by the horizon": XGB(),  # `thin` is set to the horizon below
-    "not thinned": XGB(thin=1),
+    "not thinned": XGB(target=ReturnTarget(thin=1)),
     "another seed": XGB(random_state=1),
     "bins of all rows": AllRowsBins(),
     "bins of all rows, another seed": AllRowsBins(random_state=1),
@@ -140,7 +140,7 @@ def run(
         for name in names:
             estimator = clone(VARIANTS[name])
             if name == "thinned by the horizon":
-                estimator.set_params(thin=horizon)
+                estimator.set_params(target__thin=horizon)
             start = time.perf_counter()
             forecast = forecast_years(estimator, X, y, years)
             row: dict[str, Any] = {"horizon": horizon, "variant": name}
