@@ -268,7 +268,8 @@ def _train_part(
     from distributed import get_worker
 
     worker = get_worker()
-    params["nthread"] = worker.state.nthreads
+    # Workers that are threads of one process may share the arguments.
+    params = {**params, "nthread": worker.state.nthreads}
     options = {name: params[name] for name in ("max_bin", "nthread")}
     bins = xgb.QuantileDMatrix(reference, **options)
     rows = _PartIterator(inputs, targets)

@@ -88,7 +88,7 @@ class BatchForecastingSystem(
         settings redoes only what is missing there.
     engine : {"local", "dask"}, default="local"
         Who does the work: this machine, or the workers of the Dask cluster whose
-        client is active. Batches, trainings and their features are tasks there, and
+        client is active. Features, trainings and batches are tasks there, and
         `n_jobs` does not matter.
     random_state : int, default=0
         Seed of the random assignment of tickers that `groups` cannot place.
