@@ -50,7 +50,7 @@ def client():
 
 @pytest.fixture(scope="module")
 def prices():
-    return make_panel(500, 12, random_state=0, signal="linear")
+    return make_panel(260, 12, random_state=0, signal="linear")
 
 
 def make_system(engine, forecaster, **params):
@@ -61,13 +61,13 @@ def make_system(engine, forecaster, **params):
 
 
 def trees(**params):
-    return BatchXGBoostForecaster(n_estimators=30, n_jobs=1, **params)
+    return BatchXGBoostForecaster(n_estimators=10, n_jobs=1, **params)
 
 
 @pytest.mark.usefixtures("client")
 def test_trees_without_draws_are_those_of_one_machine(prices):
     """With a bin for every value, only the order of sums differs."""
-    exact = trees(subsample=1.0, colsample_bytree=1.0, max_bin=2**14)
+    exact = trees(subsample=1.0, colsample_bytree=1.0, max_bin=2**12)
     forecaster = FallbackForecaster(exact, BatchLinearForecaster())
     local, remote = (
         make_system(engine, forecaster).fit(prices) for engine in ("local", "dask")
@@ -167,8 +167,9 @@ def test_a_fit_leaves_nothing_on_the_cluster(client, prices):
     system = make_system("dask", BatchLinearForecaster()).fit(prices)
     assert len(system.fitted_.members) > 1
     gc.collect()
-    deadline = time.monotonic() + 10
-    while any(client.has_what().values()) and time.monotonic() < deadline:
+    for _ in range(600):  # workers report what they hold from time to time
+        if not any(client.has_what().values()):
+            break
         time.sleep(0.1)
     assert not client.futures
     assert not any(client.has_what().values())
@@ -203,7 +204,7 @@ def test_a_way_to_train_of_the_users_own_is_theirs_on_a_cluster(forecaster, pric
 @pytest.mark.usefixtures("client")
 def test_several_horizons_and_batches_of_the_user(prices):
     options = {"max_batch_size": 5}
-    forecaster = trees(subsample=1.0, colsample_bytree=1.0, max_bin=2**14)
+    forecaster = trees(subsample=1.0, colsample_bytree=1.0, max_bin=2**12)
     local, remote = (
         make_system(engine, forecaster, **options)
         .set_params(horizon=(1, 5))
@@ -235,7 +236,7 @@ def test_a_worker_killed_in_training_does_not_lose_the_run(client, prices, monke
         return boost(self, *args)
 
     monkeypatch.setattr(_dask.DaskEngine, "_boost", disturbed)
-    forecaster = trees(subsample=1.0, colsample_bytree=1.0, max_bin=2**14)
+    forecaster = trees(subsample=1.0, colsample_bytree=1.0, max_bin=2**12)
     forecaster.set_params(n_estimators=1000, learning_rate=0.003)
     remote = make_system("dask", forecaster).fit(prices)
     assert len(attempts) == 2
