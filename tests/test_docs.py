@@ -159,7 +159,6 @@ def test_commands_print_what_the_page_says(page, tmp_path, prices_csv):
                 env=environment,
                 capture_output=True,
                 text=True,
-                timeout=120,
             )
             printed = result.stdout + result.stderr
             assert result.returncode == 0, printed

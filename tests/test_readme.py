@@ -77,8 +77,9 @@ def test_the_example_prints_what_is_shown():
     }
 
 
+@pytest.mark.slow
 def test_the_demo_ends_as_shown():
-    # Takes seconds, because it is the demo as a whole: its numbers are in the README.
+    # The demo as a whole, because its numbers are in the README.
     result = CliRunner().invoke(cli.app, ["demo"], env={"COLUMNS": "100"})
     assert result.exit_code == 0
     assert lines(result.stdout)[-4:] == lines(blocks("text")[0])

@@ -34,6 +34,10 @@ from skbatch.forecasting._training import PANEL_CONSTRAINTS, fit_panel_model
 
 __all__ = ["BatchXGBoostForecaster"]
 
+# From 3.4 on, XGBoost compares `min_child_weight` with the mean over the outputs of a
+# vector, before with their sum. The sum is not changed by a ticker without labels.
+_WEIGHT_IS_MEAN = tuple(map(int, xgb.__version__.split(".")[:2])) >= (3, 4)
+
 
 class BatchXGBoostForecaster(DefaultPartsMixin, BaseBatchForecaster):
     """Forecast the returns of all tickers with gradient boosted trees.
@@ -298,6 +302,9 @@ class BatchXGBoostForecaster(DefaultPartsMixin, BaseBatchForecaster):
         }
         if n_outputs:
             params["multi_strategy"] = "multi_output_tree"
+            if _WEIGHT_IS_MEAN:
+                # A little less, because a third of a sum of 1 is rounded.
+                params["min_child_weight"] = weight / n_outputs * (1 - 1e-6)
         return params
 
 

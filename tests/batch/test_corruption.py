@@ -11,7 +11,7 @@ from skbatch import BatchLinearForecaster, SharedFeatureExtractor
 from skbatch.batch import BatchForecastingSystem
 from skbatch.datasets import make_panel
 
-N_TICKERS, N_CORRUPT = 200, 10
+N_TICKERS, N_CORRUPT = 80, 10
 
 
 def late(values, rows):
@@ -105,7 +105,7 @@ def prices():
         unique=True,
     ),
     st.integers(6, 60),
-    st.sampled_from([None, 64]),
+    st.sampled_from([None, 30]),
 )
 def test_corrupt_tickers_are_accounted_for(
     prices, assert_accounted, corruptions, numbers, rows, max_batch_size

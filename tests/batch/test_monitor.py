@@ -49,17 +49,19 @@ def monitor_of_two_batches():
 
 def test_stages_are_measured():
     monitor = BatchPerformanceMonitor()
+    start = time.perf_counter()
     with monitor.stage("features", n_rows=7, n_tickers=3):
         memory = b"x" * (150 * MIB)
         time.sleep(0.05)
-        del memory
+    passed = time.perf_counter() - start
+    del memory
     with monitor.stage("fit"):
         pass
     report = monitor.report()
     assert list(report.columns) == COLUMNS
     assert list(report.index) == [("stage", "features"), ("stage", "fit")]
     features, fit = report.iloc[0], report.iloc[1]
-    assert 0.05 <= features["seconds"] < 0.5
+    assert 0.05 <= features["seconds"] <= passed
     assert features["peak_bytes"] - fit["peak_bytes"] > 100 * MIB
     assert (features["n_rows"], features["n_tickers"]) == (7, 3)
     assert fit.isna()[["n_rows", "n_tickers", "n_fallback", "n_failed"]].all()
@@ -67,16 +69,18 @@ def test_stages_are_measured():
 
 def test_stages_that_come_again_are_added():
     monitor = BatchPerformanceMonitor()
+    start = time.perf_counter()
     for pause, size in [(0.05, 100 * MIB), (0.01, 0)]:
         before = rss()
         with monitor.stage("forecast", n_tickers=4):
             memory = b"x" * size
             time.sleep(pause)
-            del memory
+        del memory
+    passed = time.perf_counter() - start
     report = monitor.report()
     assert report["peak_bytes"].item() - before > 80 * MIB
     assert list(report.index) == [("stage", "forecast")]
-    assert 0.06 <= report["seconds"].item() < 0.5
+    assert 0.06 <= report["seconds"].item() <= passed
     assert report["n_tickers"].item() == 4
 
 

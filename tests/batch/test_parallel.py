@@ -1,8 +1,8 @@
 """Batches run side by side: the same forecasts, and no more threads than cores."""
 
+import itertools
 import os
 import threading
-import time
 
 import joblib
 import numpy as np
@@ -57,14 +57,18 @@ def test_the_context_chooses_the_workers(make_system, prices):
 def test_threads_never_exceed_the_cores(make_system, prices, monkeypatch, n_jobs):
     """Threads of all trainings that are under way at the same time are counted."""
     cores = joblib.cpu_count()
+    n_workers = min(n_jobs, cores)
     running, counts, lock = {}, [], threading.Lock()
+    order, first = itertools.count(), threading.Barrier(n_workers)
     train = _xgboost.xgb.train
 
     def counted(params, *args, **kwargs):
         with lock:
             running[threading.get_ident()] = params["nthread"]
+        if next(order) < n_workers:
+            first.wait(timeout=300)  # so that as many trainings meet as can
+        with lock:
             counts.append(sum(running.values()))
-        time.sleep(0.02)  # so that trainings meet
         try:
             return train(params, *args, **kwargs)
         finally:
@@ -72,7 +76,6 @@ def test_threads_never_exceed_the_cores(make_system, prices, monkeypatch, n_jobs
                 del running[threading.get_ident()]
 
     monkeypatch.setattr(_xgboost.xgb, "train", counted)
-    n_workers = min(n_jobs, cores)
     with parallel_config(backend="threading"):
         pairs = {ticker: number // 2 for number, ticker in enumerate(prices)}
         options = {"groups": pairs, "max_batch_size": 2, "n_jobs": n_workers}

@@ -38,7 +38,6 @@ def test_a_fresh_process_forecasts_the_same(make_frames, stack_horizons, tmp_pat
         [sys.executable, "-c", LOAD_AND_FORECAST, "models.joblib", "forecasts.joblib"],
         cwd=tmp_path,
         check=True,
-        timeout=60,
     )
     there = joblib.load(tmp_path / "forecasts.joblib")
     for model, (forecasts, last) in zip(models, there, strict=True):

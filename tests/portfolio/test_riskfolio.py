@@ -28,11 +28,12 @@ def test_positions_are_those_of_the_columns(forecasts, tickers):
     # names from the columns of the returns.
     by_position = np.array(mu, ndmin=2)
     assert by_position.shape == (1, 3)
+    known = covariance(KNOWN)
     for place, ticker in enumerate(mu.columns):
         assert by_position[0, place] == RETURNS[ticker]
         for other_place, other in enumerate(mu.columns):
             value = np.array(cov, ndmin=2)[place, other_place]
-            assert value == covariance(KNOWN).at[ticker, other]
+            assert value == known.at[ticker, other]
     assert list(cov.index) == list(cov.columns) == list(mu.columns)
 
 
