@@ -442,7 +442,7 @@ def test_malformed_tables_are_refused(prices, message):
 
 
 def test_a_ticker_more_takes_a_few_calls_more():
-    """Names are looked at one by one; an operation of pandas takes hundreds of calls."""
+    """Names are looked up one by one; each operation of pandas takes many calls."""
     rng = np.random.default_rng(0)
     values = np.exp(np.cumsum(0.01 * rng.standard_normal((300, 500)), axis=0))
     n_calls = []

@@ -32,7 +32,8 @@ def run_alone(code):
     """Run code in a process of its own, with the module but not the package."""
     load = (
         "import importlib.util, sys\n"
-        f"spec = importlib.util.spec_from_file_location('_usage', {_usage.__file__!r})\n"
+        f"path = {_usage.__file__!r}\n"
+        "spec = importlib.util.spec_from_file_location('_usage', path)\n"
         "_usage = importlib.util.module_from_spec(spec)\n"
         "sys.modules['_usage'] = _usage\n"
         "spec.loader.exec_module(_usage)\n"
@@ -55,7 +56,9 @@ def test_seconds_are_wall_time_and_cpu_seconds_are_work():
         "print(sleeping.seconds, sleeping.cpu_seconds, passed)\n"
         "print(working.seconds, working.cpu_seconds, spent)\n"
     )
-    sleeping, working = (map(float, row.split()) for row in run_alone(code).splitlines())
+    sleeping, working = (
+        map(float, row.split()) for row in run_alone(code).splitlines()
+    )
     seconds, cpu_seconds, passed = sleeping
     assert 0.3 <= seconds <= passed
     assert cpu_seconds < 0.15

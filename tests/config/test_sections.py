@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from pydantic import ValidationError
+from skbatch.feature_extraction._plan import check_families, check_windows
 from sklearn.base import clone
 from sklearn.utils._param_validation import InvalidParameterError
 
@@ -23,7 +24,6 @@ from skbatch.config import (
 )
 from skbatch.config._base import allowed, settings_of
 from skbatch.feature_extraction import SharedFeatureExtractor
-from skbatch.feature_extraction._plan import check_families, check_windows
 from skbatch.forecasting import (
     BatchLinearForecaster,
     BatchXGBoostForecaster,
