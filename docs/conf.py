@@ -107,7 +107,7 @@ def skip_foreign(app, what, name, member, skip, options):
 
 def add_settings(app, what, name, member, options, lines):
     """Add the fields of a section of the configuration, of which pydantic knows."""
-    if what == "class" and name.startswith("skbatch.batch.config."):
+    if what == "class" and name.startswith("skbatch.config."):
         lines += tables.attributes(member)
 
 

@@ -7,7 +7,7 @@ from skbatch._version import __version__
 
 if TYPE_CHECKING:
     from skbatch.batch import BatchForecastingSystem, compare_batch_vs_individual
-    from skbatch.batch.config import BatchForecastingConfig
+    from skbatch.config import BatchForecastingConfig
     from skbatch.feature_extraction import SharedFeatureExtractor
     from skbatch.forecasting import (
         BatchLinearForecaster,
@@ -41,7 +41,7 @@ __all__ = [
 # The imports above are for type checkers; at run time each name is imported on first
 # use, so that ``import skbatch`` does not pay for scikit-learn and XGBoost.
 _ROOMS = {
-    "BatchForecastingConfig": "skbatch.batch.config",
+    "BatchForecastingConfig": "skbatch.config",
     "BatchForecastingSystem": "skbatch.batch",
     "BatchLinearForecaster": "skbatch.forecasting",
     "BatchXGBoostForecaster": "skbatch.forecasting",

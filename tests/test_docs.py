@@ -12,7 +12,7 @@ from textwrap import dedent
 import pytest
 
 import skbatch.datasets
-from skbatch.batch.config import BatchForecastingConfig
+from skbatch.config import BatchForecastingConfig
 
 DOCS = Path(skbatch.__file__).parents[1] / "docs"
 pytestmark = pytest.mark.skipif(
@@ -29,7 +29,7 @@ ROOMS = [
     for room in (
         "",
         ".batch",
-        ".batch.config",
+        ".config",
         ".datasets",
         ".exceptions",
         ".feature_extraction",

@@ -33,9 +33,9 @@ def init(
 ) -> None:
     """Write a file with every setting, its default and what it does."""
     with errors_to_users():
-        from skbatch.batch.config._template import template
+        from skbatch.config import settings_template
 
-        text = template(preset)
+        text = settings_template(preset)
         try:
             with path.open("w" if force else "x", encoding="utf-8") as file:
                 file.write(text)
@@ -62,9 +62,9 @@ def show(
 ) -> None:
     """Show the settings in effect, and where each comes from."""
     with errors_to_users():
-        from skbatch.batch.config._template import effective
+        from skbatch.config import effective_settings
 
-        rows = _read(effective, path)
+        rows = _read(effective_settings, path)
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
     table.add_column("setting", no_wrap=True)
     table.add_column("value", overflow="fold")
@@ -86,7 +86,7 @@ def validate(
 ) -> None:
     """Check a file of settings, and list all that is wrong with it."""
     with errors_to_users():
-        from skbatch.batch.config import BatchForecastingConfig
+        from skbatch.config import BatchForecastingConfig
 
         _read(lambda path: BatchForecastingConfig.from_file(path, env=False), path)
     print(f"OK: {path}")

@@ -155,7 +155,7 @@ def _given(**options: Any) -> dict[str, Any]:
 def _make_system(config: Path | None, options: dict[str, Any], stages: Stages) -> Any:
     """Make the system of a file of settings, the environment and the options."""
     with stages.stage("start"):
-        from skbatch.batch.config import BatchForecastingConfig
+        from skbatch.config import BatchForecastingConfig
 
         try:
             settings = BatchForecastingConfig.from_file(config, **_given(**options))

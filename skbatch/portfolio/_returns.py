@@ -11,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from skbatch.batch.config import BatchForecastingConfig
+from skbatch.config import BatchForecastingConfig
 from skbatch.exceptions import PortfolioError, PortfolioWarning
 from skbatch.panel import panel_tickers
 from skbatch.panel import periods_per_year as year_of

@@ -17,7 +17,7 @@ from joblib import Parallel, delayed
 from skbatch._version import __version__
 from skbatch.batch import BatchForecastingSystem
 from skbatch.batch._errors import FAILURES, describe
-from skbatch.batch.config import BatchForecastingConfig
+from skbatch.config import BatchForecastingConfig
 from skbatch.exceptions import BatchWarning, FallbackWarning, PanelError, SkbatchWarning
 from skbatch.feature_extraction import SharedFeatureExtractor
 from skbatch.feature_extraction._history import panel_digest
@@ -155,7 +155,7 @@ class Way:
 
     def _decisive(self) -> dict[str, Any]:
         """Take the settings that forecasts depend on."""
-        settings = self.config.model_dump()
+        settings = self.config.to_dict()
         for section, names in _WITHOUT_EFFECT.items():
             for name in names:
                 del settings[section][name]

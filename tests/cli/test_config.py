@@ -7,9 +7,9 @@ import pytest
 from typer.testing import CliRunner
 
 from skbatch import cli
-from skbatch.batch.config import BatchForecastingConfig
-from skbatch.batch.config._base import settings_of
-from skbatch.batch.config._presets import PRESETS
+from skbatch.config import BatchForecastingConfig
+from skbatch.config._base import settings_of
+from skbatch.config._presets import PRESETS
 
 # Variables that make rich believe in a terminal.
 NO_COLOR = dict.fromkeys(["FORCE_COLOR", "PY_COLORS", "GITHUB_ACTIONS", "COLUMNS"])

@@ -15,7 +15,7 @@ from skbatch import (
     HistoricalMeanForecaster,
     robust_forecast_returns,
 )
-from skbatch.batch.config import ConfigError
+from skbatch.config import ConfigError
 from skbatch.datasets import load_sp500_prices
 from skbatch.exceptions import (
     ModelFitError,

@@ -2,11 +2,11 @@ import re
 
 import pytest
 
-from skbatch.batch.config import BatchForecastingConfig, ConfigError
-from skbatch.batch.config._base import settings_of
-from skbatch.batch.config._parts import look_up
-from skbatch.batch.config._presets import PRESETS
-from skbatch.batch.config._template import template
+from skbatch.config import BatchForecastingConfig, ConfigError
+from skbatch.config._base import settings_of
+from skbatch.config._parts import look_up
+from skbatch.config._presets import PRESETS
+from skbatch.config._template import template
 
 NAMES = [None, *PRESETS]
 SETTINGS = settings_of(BatchForecastingConfig)

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from skbatch.batch.config._toml import line_numbers, render_toml, render_value
+from skbatch.config._toml import line_numbers, render_toml, render_value
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=5)
 SCALARS = (

@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from skbatch.batch.config import BatchForecastingConfig, ConfigError, ModelConfig
-from skbatch.batch.config._base import settings_of
-from skbatch.batch.config._errors import nearest, shown
+from skbatch.config import BatchForecastingConfig, ConfigError, ModelConfig
+from skbatch.config._base import settings_of
+from skbatch.config._errors import nearest, shown
 
 PATHS = list(settings_of(BatchForecastingConfig))
 KEYS = st.sampled_from([part for path in PATHS for part in path]) | st.text(max_size=3)

@@ -4,8 +4,8 @@ import sys
 import pytest
 
 from skbatch.batch._system import BatchForecastingSystem
-from skbatch.batch.config import BatchForecastingConfig
-from skbatch.batch.config._presets import (
+from skbatch.config import BatchForecastingConfig
+from skbatch.config._presets import (
     PRESETS,
     default_features,
     default_forecaster,

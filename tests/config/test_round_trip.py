@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from skbatch.batch._errors import BatchErrorHandler
 from skbatch.batch._system import BatchForecastingSystem
-from skbatch.batch.config import BatchForecastingConfig, ConfigError
-from skbatch.batch.config._presets import PRESETS
+from skbatch.config import BatchForecastingConfig, ConfigError
+from skbatch.config._presets import PRESETS
 from skbatch.feature_extraction import SharedFeatureExtractor
 from skbatch.forecasting import (
     BatchLinearForecaster,

@@ -12,7 +12,7 @@ from sklearn.utils._param_validation import InvalidParameterError
 from skbatch.batch._errors import BatchErrorHandler
 from skbatch.batch._memory import _budget
 from skbatch.batch._system import BatchForecastingSystem
-from skbatch.batch.config import (
+from skbatch.config import (
     BatchConfig,
     BatchForecastingConfig,
     ConfigError,
@@ -21,7 +21,7 @@ from skbatch.batch.config import (
     ModelConfig,
     PerformanceConfig,
 )
-from skbatch.batch.config._base import allowed, settings_of
+from skbatch.config._base import allowed, settings_of
 from skbatch.feature_extraction import SharedFeatureExtractor
 from skbatch.feature_extraction._plan import check_families, check_windows
 from skbatch.forecasting import (

@@ -1,7 +1,7 @@
 import pytest
 
-from skbatch.batch.config import BatchForecastingConfig, ConfigError, ModelConfig
-from skbatch.batch.config._load import load
+from skbatch.config import BatchForecastingConfig, ConfigError, ModelConfig
+from skbatch.config._load import load
 
 
 @pytest.fixture(autouse=True)
