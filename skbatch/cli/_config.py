@@ -10,7 +10,7 @@ import typer
 from rich import box
 from rich.table import Table
 
-from skbatch.cli._shell import UserError, errors_to_users, make_console
+from skbatch.cli._shell import UserError, errors_to_users, make_console, shown_to_users
 
 __all__ = ["app"]
 
@@ -61,7 +61,7 @@ def show(
     ] = None,
 ) -> None:
     """Show the settings in effect, and where each comes from."""
-    with errors_to_users():
+    with shown_to_users():
         from skbatch.config import effective_settings
 
         rows = _read(effective_settings, path)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from inspect import signature
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, Self
 
@@ -13,14 +12,19 @@ from skbatch.batch._presets import PRESETS
 from skbatch.config._read import (
     config_error,
     flatten,
+    plain,
     problems,
     read_environment,
     read_file,
 )
 from skbatch.config._settings import KINDS, PARTS, SETTINGS, Path, idle
-from skbatch.config._toml import dotted, shorten, toml_value
+from skbatch.config._toml import dotted, toml_value
 from skbatch.exceptions import ConfigError
-from skbatch.forecasting import FallbackForecaster
+from skbatch.forecasting import (
+    BatchLinearForecaster,
+    FallbackForecaster,
+    ReturnTarget,
+)
 
 __all__ = ["BatchForecastingConfig", "load", "preset_values"]
 
@@ -112,8 +116,6 @@ class BatchForecastingConfig(_Section):
 
     def __eq__(self, other: object) -> bool:
         return type(other) is type(self) and other.to_dict() == self.to_dict()
-
-    __hash__ = None  # type: ignore[assignment]
 
     def to_dict(self) -> dict[str, Any]:
         """Return all settings, those of presets and defaults included.
@@ -222,19 +224,28 @@ class BatchForecastingConfig(_Section):
             Naming every parameter that a file cannot express, such as functions,
             tables of market data, and estimators of other classes.
         """
-        values, found, origins = _read_system(system)
-        found += problems(values)
+        values = _read_system(system)
+        # The choices come first, since defaults depend on them.
+        own = {
+            path: value
+            for path, value in values.items()
+            if (path == ("preset",) or not SETTINGS[path].parts)
+            and value != SETTINGS[path].default
+        }
+        base = _complete(own)
+        own |= {path: v for path, v in values.items() if v != base[path]}
+        config = cls(**_nested(own))
+        wanted, got = _comparable(system), _comparable(config.to_system())
+        lost = {key: v for key, v in wanted.items() if got.get(key, ...) != v}
+        rule = "must be left at its default. Got {}. Make this part in Python."
+        found = [
+            ((key,), rule.format(getattr(value, "__name__", value)))
+            for key, value in lost.items()
+            if not any(key.startswith(f"{outer}__") for outer in lost)
+        ]
         if found:
-            raise config_error(found, origins)
-        deciding = {p: v for p, v in values.items() if not SETTINGS[p].parts}
-        deciding[("preset",)] = system.preset
-        base = _complete(deciding)
-        values = {p: v for p, v in values.items() if v != base[p] or p in deciding}
-        defaults = {p: s.default for p, s in SETTINGS.items()}
-        for path in deciding:
-            if values.get(path) == defaults[path]:
-                del values[path]
-        return cls(**_nested(values))
+            raise config_error(found)
+        return config
 
     def to_toml(self) -> str:
         """Write what was set as a TOML document.
@@ -328,12 +339,12 @@ def load(
 ) -> tuple[dict[Path, Any], dict[Path, str]]:
     """Read all layers, and where each setting was made."""
     values, origins = read_file(path) if path is not None else ({}, {})
-    for layer, places in (
-        read_environment() if env else ({}, {}),
-        (flatten(overrides), dict.fromkeys(flatten(overrides), "argument")),
-    ):
+    above = flatten(overrides)
+    layers = [read_environment()] if env else []
+    for layer, places in (*layers, (above, dict.fromkeys(above, "argument"))):
         for setting in layer:  # in the order of their places
             values.pop(setting, None)
+            origins = {p: o for p, o in origins.items() if p[: len(setting)] != setting}
         values, origins = values | layer, origins | places
     if found := list(problems(values)):
         raise config_error(found, origins)
@@ -385,89 +396,60 @@ def _make(part: str, values: Mapping[Path, Any]) -> Any:
 
 def _make_model(section: str, kind: str, values: Mapping[Path, Any]) -> Any:
     """Make a model, with a target only where it is not the default."""
-    model, target = _make(f"{section}.{kind}", values), _make(f"{section}.target", values)
+    model, target = (
+        _make(f"{section}.{kind}", values),
+        _make(f"{section}.target", values),
+    )
     if hasattr(model, "target") and target.get_params() != type(target)().get_params():
         model.set_params(target=target)
     return model
 
 
-def _read_system(
-    system: Any,
-) -> tuple[dict[Path, Any], list[tuple[Path, str]], dict[Path, str]]:
-    """Read the settings of a system, and what of it no file can express."""
-    values: dict[Path, Any] = {}
-    found: list[tuple[Path, str]] = []
-    origins: dict[Path, str] = {}
-
-    def refuse(name: str, value: Any, rule: str) -> None:
-        advice = "A file cannot express that: make this part in Python."
-        found.append(((name,), f"must be {rule}. Got {_shown(value)}. {advice}"))
-
-    def read(part: str, made: Any, name: str) -> None:
-        described = PARTS[part]
-        if made is None:
-            return
-        if type(made) is not described.owner:
-            refuse(name, made, f"None or a {described.owner.__name__}")
-            return
-        for key, parameter in signature(described.owner).parameters.items():
-            value, full = getattr(made, key), f"{name}__{key}".removeprefix("__")
-            if key not in described.made_in_python:
-                path = described.paths[key]
-                setting = SETTINGS[path]
-                if isinstance(value, str) and value == setting.null:
-                    refuse(full, value, f"another name than {value!r}")
-                elif value is None and not setting.null:
-                    refuse(full, value, setting.allowed)
-                else:
-                    values.update(flatten(_nested({path: value})))
-                    origins[path] = f"parameter {full}"
-            elif key not in _INNER and not _is_unset(value, parameter.default):
-                refuse(full, value, f"left at {parameter.default!r}")
-
-    def read_model(section: str, model: Any, name: str) -> None:
-        kinds = {k: o for k, o in KINDS.items() if f"{section}.{k}" in PARTS}
-        kind = next((k for k, owner in kinds.items() if type(model) is owner), None)
-        if kind is None:
-            names = [owner.__name__ for owner in kinds.values()]
-            names += ["FallbackForecaster"] if name == "forecaster" else []
-            refuse(name, model, f"{', '.join(names[:-1])} or {names[-1]}")
-            return
-        values[section, "kind" if section == "model" else "model"] = kind
-        read(f"{section}.{kind}", model, name)
-        read(f"{section}.target", getattr(model, "target", None), f"{name}__target")
-
+def _read_system(system: Any) -> dict[Path, Any]:
+    """Read the settings of those parts of a system that files can express."""
     if not isinstance(system, BatchForecastingSystem):
         raise TypeError(
-            f"`system` must be a BatchForecastingSystem. Got {_shown(system)}. Pass "
-            "the system, not a part of it."
+            "`system` must be a BatchForecastingSystem. Got a "
+            f"{type(system).__name__}. Pass the system, not a part of it."
         )
-    read("system", system, "")
-    read("features", system.features, "features")
-    read("error_handler", system.error_handler, "error_handler")
-    forecaster = system.forecaster
-    if type(forecaster) is FallbackForecaster:
-        read("fallback", forecaster, "forecaster")
-        read_model("model", forecaster.estimator, "forecaster__estimator")
-        if forecaster.fallback is not None:
-            read_model("fallback", forecaster.fallback, "forecaster__fallback")
-    elif forecaster is not None:
+    parts = {"system": system, "features": system.features}
+    parts["error_handler"] = system.error_handler
+    values: dict[Path, Any] = {}
+    models = {"model": system.forecaster}
+    if type(system.forecaster) is FallbackForecaster:
+        parts["fallback"] = system.forecaster
+        models["model"] = system.forecaster.estimator
+        models["fallback"] = system.forecaster.fallback
+    elif system.forecaster is not None:
         values["fallback", "enabled"] = False
-        read_model("model", forecaster, "forecaster")
-    return values, found, origins
+    for section, model in models.items():
+        kind = next((k for k, owner in KINDS.items() if type(model) is owner), None)
+        if kind is not None and f"{section}.{kind}" in PARTS:
+            values[section, "kind" if section == "model" else "model"] = kind
+            parts[f"{section}.{kind}"] = model
+            parts[f"{section}.target"] = getattr(model, "target", None)
+    for name, made in parts.items():
+        for key, path in PARTS[name].paths.items():
+            if type(made) is PARTS[name].owner:
+                values[path] = getattr(made, key)
+    return flatten(_nested(values))
 
 
-# Parameters that are read as parts of their own.
-_INNER = {"features", "forecaster", "error_handler", "estimator", "fallback", "target"}
-
-
-def _is_unset(value: Any, default: Any) -> bool:
-    """Return whether a parameter, of any type, is as if it had not been set."""
-    if value is default or (isinstance(value, Mapping) and not value):
-        return True
-    return isinstance(value, str) and isinstance(default, str) and value == default
-
-
-def _shown(value: Any) -> str:
-    plain = value is None or isinstance(value, str | int | float | tuple | dict)
-    return shorten(value) if plain else f"a {type(value).__name__}"
+def _comparable(system: BatchForecastingSystem) -> dict[str, Any]:
+    """List parameters in a form that can be compared, parts as their classes."""
+    params = BatchForecastingSystem(**system.get_params(deep=False))
+    for name, make in params._default_parts().items():
+        if getattr(params, name) is None:
+            params.set_params(**{name: make()})
+    forecaster = params.forecaster
+    if isinstance(forecaster, FallbackForecaster) and forecaster.fallback is None:
+        params.forecaster = FallbackForecaster(**forecaster.get_params(deep=False))
+        params.forecaster.fallback = BatchLinearForecaster()
+    found: dict[str, Any] = {}
+    for name, value in params.get_params(deep=True).items():
+        if value is None and name.endswith("__target"):
+            value = ReturnTarget()
+        value = value or None if name.endswith("__functions") else plain(value)
+        is_plain = value is None or isinstance(value, str | int | float | tuple | dict)
+        found[name] = value if is_plain else type(value)
+    return found

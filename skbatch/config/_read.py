@@ -12,20 +12,26 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from skbatch.config._settings import SECTIONS, SETTINGS, Path, idle
+from skbatch.config._settings import PREFIX, SECTIONS, SETTINGS, Path, idle
 from skbatch.config._toml import dotted, line_numbers, shorten
 from skbatch.exceptions import ConfigError, SkbatchWarning
 
-__all__ = ["config_error", "flatten", "problems", "read_environment", "read_file"]
+__all__ = [
+    "config_error",
+    "flatten",
+    "plain",
+    "problems",
+    "read_environment",
+    "read_file",
+]
 __all__ += ["variable"]
 
-_PREFIX = "SKBATCH_"
 Values = dict[Path, Any]
 Origins = Mapping[Path, str]
 
 
 def flatten(settings: Mapping[str, Any], section: Path = ()) -> Values:
-    """Map the path of each setting to its value; None for what cannot be None is out."""
+    """Map paths to values; None is dropped for settings that cannot be None."""
     found: Values = {}
     for key, value in settings.items():
         path = (*section, str(key))
@@ -35,7 +41,7 @@ def flatten(settings: Mapping[str, Any], section: Path = ()) -> Values:
             found |= flatten(value, path)
             continue
         setting = SETTINGS.get(path)
-        value = _plain(value)
+        value = plain(value)
         if setting is not None and setting.null and value == setting.null:
             value = None
         elif path == ("features", "families") and isinstance(value, str):
@@ -45,7 +51,7 @@ def flatten(settings: Mapping[str, Any], section: Path = ()) -> Values:
     return found
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """Turn what numpy and pandas have into Python's own values."""
     if isinstance(value, np.generic):
         return value.item()
@@ -54,11 +60,11 @@ def _plain(value: Any) -> Any:
     if isinstance(value, np.ndarray | pd.Index):
         value = value.tolist()
     if isinstance(value, list | tuple | range):
-        return tuple(map(_plain, value))
+        return tuple(map(plain, value))
     if isinstance(value, pd.Series) and not value.index.is_unique:
         return value
     if isinstance(value, pd.Series | Mapping):
-        pairs = ((key, _plain(item)) for key, item in value.items())
+        pairs = ((key, plain(item)) for key, item in value.items())
         # A ticker without a group is as good as one that is not listed.
         return {k: v for k, v in pairs if v is not None and v == v}
     return value
@@ -79,33 +85,30 @@ def read_file(path: str | os.PathLike[str]) -> tuple[Values, dict[Path, str]]:
             "every key once, as `key = value`."
         ) from error
     values, lines = flatten(settings), line_numbers(text)
-    origins = {}
-    for setting in values:
-        starts = (setting[:n] for n in range(len(setting), 0, -1))
-        line = next((lines[start] for start in starts if start in lines), None)
-        origins[setting] = name if line is None else f"{name}, line {line}"
+    places = {path: f"{name}, line {line}" for path, line in lines.items()}
+    origins = places | {path: _place(path, places) or name for path in values}
     return values, origins
 
 
 def read_environment() -> tuple[Values, dict[Path, str]]:
     """Read the variables that are settings, and warn of those that nearly are."""
-    names = {variable(path): path for path in SETTINGS}
+    names = {setting.variable: path for path, setting in SETTINGS.items()}
     values: Values = {}
     for name in sorted(os.environ):
         if name in names:
             path = names[name]
             values |= {path: None, **_nested(path, _parse(os.environ[name], path))}
-        elif name.startswith(_PREFIX):
+        elif name.startswith(PREFIX):
             # Platforms set variables of this prefix, such as SKBATCH_PORT.
-            meant = nearest(tuple(name[len(_PREFIX) :].lower().split("__")), cutoff=0.8)
+            meant = nearest(tuple(name[len(PREFIX) :].lower().split("__")), cutoff=0.8)
             if meant in SETTINGS:
                 warnings.warn(
                     f"The variable {name} must have the name of a setting. Got no such "
-                    f"setting, so it is ignored. Did you mean {variable(meant)}?",
+                    f"setting, so it is ignored. Did you mean {SETTINGS[meant].variable}?",
                     SkbatchWarning,
                     stacklevel=3,
                 )
-    return values, {path: variable(path) for path in values}
+    return values, {path: SETTINGS[path].variable for path in values}
 
 
 def _nested(path: Path, value: Any) -> Values:
@@ -126,11 +129,6 @@ def _parse(text: str, path: Path) -> Any:
         values["value"], str
     )
     return text if len(values) > 1 or is_text else values["value"]
-
-
-def variable(path: Path) -> str:
-    """Name the environment variable of a setting."""
-    return _PREFIX + "__".join(path).upper()
 
 
 def problems(values: Values) -> Iterator[tuple[Path, str]]:
@@ -168,11 +166,10 @@ def _entry(value: Any, got: str) -> tuple[Path, str]:
 def _unknown(path: Path, got: str) -> str:
     """Describe a key that does not exist: where it went, or what was meant."""
     section, key = path[:-1], path[-1]
-    moved = (*section, "target", key)
-    if moved in SETTINGS:
-        table = dotted(moved[:-1])
-        return f"must be set as `{dotted(moved)}`. {got} Write it below [{table}]."
     meant = nearest(path)
+    if meant == (*section, "target", key):
+        table = dotted(meant[:-1])
+        return f"must be set as `{dotted(meant)}`. {got} Write it below [{table}]."
     valid = [p[-1] for p in (*SETTINGS, *SECTIONS) if p[:-1] == section]
     advice = f"Choose one of {', '.join(valid)}."
     if meant is not None:
@@ -187,14 +184,17 @@ def nearest(path: Path, cutoff: float = 0.7) -> Path | None:
     anything similar.
     """
     *section, key = path
+    if (moved := (*section, "target", key)) in SETTINGS:
+        return moved
     valid = [*SETTINGS, *(top for top in SECTIONS if len(top) == 1)]
     siblings = {p[-1]: p for p in valid if list(p[:-1]) == section}
     names = {p[-1]: p for p in reversed(valid)}
-    full = {"_".join(p): p for p in valid}
+    # A section in front of the key counts only where it was not told apart.
+    full = {} if section else {"_".join(p): p for p in valid}
     for candidates, wanted, least in (
         (siblings, key, cutoff),
         (names, key, 1.0),
-        (full, "_".join(path), max(cutoff, 0.8)),
+        (full, key, max(cutoff, 0.8)),
         (names, key, cutoff),
     ):
         if match := get_close_matches(wanted.lower(), candidates, 1, least):
@@ -209,9 +209,17 @@ def config_error(
     lines = []
     for path, text in found:
         starts = (path[:n] for n in range(len(path), 0, -1))
-        place = next((origins[s] for s in starts if s in origins), "") if origins else ""
+        place = (
+            next((origins[s] for s in starts if s in origins), "") if origins else ""
+        )
         lines.append(f"{place}: `{dotted(path)}` {text}".removeprefix(": "))
     if len(lines) == 1:
         return ConfigError(lines[0])
     listed = "\n".join(f"- {line}" for line in lines)
     return ConfigError(f"The configuration has {len(lines)} problems:\n{listed}")
+
+
+def _place(path: Path, origins: Origins) -> str:
+    """Find where a setting, or the table that it is in, was made."""
+    starts = (path[:length] for length in range(len(path), 0, -1))
+    return next((origins[start] for start in starts if start in origins), "")

@@ -10,9 +10,9 @@ from __future__ import annotations
 import inspect
 import math
 import re
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import cache
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from inspect import signature
 from numbers import Integral, Real
 from typing import Any
@@ -29,97 +29,73 @@ from skbatch.forecasting import (
     ReturnTarget,
 )
 
-__all__ = ["KINDS", "PARTS", "SECTIONS", "SETTINGS", "Part", "Path", "Setting", "idle"]
+__all__ = [
+    "KINDS",
+    "PARTS",
+    "PREFIX",
+    "SECTIONS",
+    "SETTINGS",
+    "Part",
+    "Path",
+    "Setting",
+    "idle",
+]
 
 Path = tuple[str, ...]
+PREFIX = "SKBATCH_"
 KINDS = {
     "xgboost": BatchXGBoostForecaster,
     "linear": BatchLinearForecaster,
     "mean": HistoricalMeanForecaster,
 }
-KIND, FALLBACK = ("model", "kind"), ("fallback", "model")
-ENABLED, BATCH = ("fallback", "enabled"), ("batch", "enabled")
+KIND: Path = ("model", "kind")
+FALLBACK: Path = ("fallback", "model")
+ENABLED: Path = ("fallback", "enabled")
+BATCH: Path = ("batch", "enabled")
+
+
+# Parameters that files cannot express, or that are parts of their own.
+_NOT_SETTINGS = {"functions", "market_data", "benchmark", "horizon", "target"}
+_NOT_SETTINGS |= {"features", "forecaster", "error_handler", "estimator", "fallback"}
 
 
 @dataclass(frozen=True)
 class Part:
-    """An object that settings make.
-
-    Attributes
-    ----------
-    owner : type
-        Its class.
-    section : tuple of str
-        Where its parameters are settings.
-    moved : mapping
-        Parameter → path, where that is another one.
-    made_in_python : sequence of str
-        Parameters that files cannot express, or that are parts of their own.
-    """
+    """An object that settings make: its class, their section, and exceptions to it."""
 
     owner: type
     section: Path
     moved: Mapping[str, Path] = field(default_factory=dict)
-    made_in_python: Sequence[str] = ()
 
-    @property
+    @cached_property
     def paths(self) -> dict[str, Path]:
         """Parameter → path of its setting."""
         return {
             name: self.moved.get(name, (*self.section, name))
             for name in signature(self.owner).parameters
-            if name not in self.made_in_python
+            if name in self.moved or name not in _NOT_SETTINGS
         }
 
 
-_MODEL_PARTS = ("horizon", "target")
+_PROCESSORS = {name: ("performance", name) for name in ("n_jobs", "engine")}
+_THREADS = {"n_jobs": ("performance", "threads"), "device": ("performance", "device")}
 PARTS = {
     "system": Part(
         BatchForecastingSystem,
         ("batch",),
-        {
-            "horizon": ("horizon",),
-            "preset": ("preset",),
-            "n_jobs": ("performance", "n_jobs"),
-            "engine": ("performance", "engine"),
-        },
-        ("features", "forecaster", "error_handler"),
+        {"horizon": ("horizon",), "preset": ("preset",), **_PROCESSORS},
     ),
-    "features": Part(
-        SharedFeatureExtractor,
-        ("features",),
-        made_in_python=("functions", "market_data"),
-    ),
-    "model.xgboost": Part(
-        BatchXGBoostForecaster,
-        ("model",),
-        {"n_jobs": ("performance", "threads"), "device": ("performance", "device")},
-        _MODEL_PARTS,
-    ),
-    "model.linear": Part(
-        BatchLinearForecaster, ("model",), made_in_python=_MODEL_PARTS
-    ),
-    "model.mean": Part(
-        HistoricalMeanForecaster, ("model",), made_in_python=_MODEL_PARTS
-    ),
-    "model.target": Part(
-        ReturnTarget, ("model", "target"), made_in_python=("benchmark",)
-    ),
-    "fallback": Part(
-        FallbackForecaster, ("fallback",), made_in_python=("estimator", "fallback")
-    ),
-    "fallback.linear": Part(
-        BatchLinearForecaster, ("fallback",), made_in_python=_MODEL_PARTS
-    ),
+    "features": Part(SharedFeatureExtractor, ("features",)),
+    "model.xgboost": Part(KINDS["xgboost"], ("model",), _THREADS),
+    "model.linear": Part(KINDS["linear"], ("model",)),
+    "model.mean": Part(KINDS["mean"], ("model",)),
+    "model.target": Part(ReturnTarget, ("model", "target")),
+    "fallback": Part(FallbackForecaster, ("fallback",)),
+    "fallback.linear": Part(KINDS["linear"], ("fallback",)),
     "fallback.mean": Part(
-        HistoricalMeanForecaster,
-        ("fallback",),
-        {"min_labels": ("fallback", "mean_min_labels")},
-        _MODEL_PARTS,
+        KINDS["mean"], ("fallback",), {"min_labels": ("fallback", "mean_min_labels")}
     ),
-    "fallback.target": Part(
-        ReturnTarget, ("fallback", "target"), made_in_python=("benchmark",)
-    ),
+    "fallback.target": Part(ReturnTarget, ("fallback", "target")),
     "error_handler": Part(BatchErrorHandler, ("fallback",)),
 }
 SECTIONS: dict[Path, str] = {
@@ -136,24 +112,32 @@ SECTIONS: dict[Path, str] = {
 Rule = tuple[str, Callable[[Any], bool]]
 
 
+# What decides which parts there are: the default, what it may be, what it does.
+_CHOICES: dict[Path, tuple[tuple, str]] = {
+    BATCH: (
+        (True, False),
+        "Forecast all tickers together. If false, robust_forecast_returns takes one "
+        "ticker at a time, and a system cannot be made.",
+    ),
+    KIND: (tuple(KINDS), "Boosted trees, ridge regression, or the historical mean."),
+    ENABLED: (
+        (True, False),
+        "Serve tickers that the model cannot by a simpler one, then by their "
+        "historical mean.",
+    ),
+    FALLBACK: (
+        ("linear", "mean"),
+        "The simpler model: ridge regression or the historical mean.",
+    ),
+}
+
+
 @dataclass(frozen=True)
 class Setting:
-    """One setting.
+    """One setting: its default, what it does, and the rules of which one must hold.
 
-    Attributes
-    ----------
-    path : tuple of str
-        Section and key.
-    default : object
-        Its value where nothing sets it.
-    description : str
-        What it does.
-    rules : tuple of (str, callable)
-        What it may be, in words and as functions; one of them must hold.
-    null : str
-        The word for None in files; empty if it cannot be None.
-    parts : tuple of str
-        Parts that have it as a parameter.
+    `null` is the word for None in files, if it can be None; `parts` have it as a
+    parameter.
     """
 
     path: Path
@@ -162,6 +146,11 @@ class Setting:
     rules: tuple[Rule, ...]
     null: str = ""
     parts: tuple[str, ...] = ()
+
+    @property
+    def variable(self) -> str:
+        """Name of the environment variable."""
+        return PREFIX + "__".join(self.path).upper()
 
     @property
     def allowed(self) -> str:
@@ -216,11 +205,7 @@ def _matches(pattern: str) -> Callable[[Any], bool]:
     )
 
 
-@cache
-def _families() -> frozenset[str]:
-    return frozenset(list_features()["family"])
-
-
+_FAMILIES = sorted(set(list_features()["family"]))
 _SIZE = r"\s*(?=.*[1-9])(\d+\.?\d*|\.\d+)\s*[KMGT]?i?B?\s*"
 _WHOLE: Rule = ("an integer of at least 0", lambda v: _is_integer(v) and v >= 0)
 _WORKERS: Rule = (
@@ -251,8 +236,8 @@ _RULES: dict[Path, tuple[Rule, ...]] = {
     ("batch", "checkpoint_dir"): (("a folder", _matches(r".+")),),
     ("features", "families"): (
         (
-            f"a list of {', '.join(sorted(_families()))}",
-            lambda v: isinstance(v, tuple) and bool(v) and set(v) <= _families(),
+            f"a list of {', '.join(_FAMILIES)}",
+            lambda v: isinstance(v, tuple) and bool(v) and set(v) <= set(_FAMILIES),
         ),
     ),
     ("features", "windows"): (
@@ -272,7 +257,7 @@ _RULES: dict[Path, tuple[Rule, ...]] = {
         ),
     ),
 }
-_NULLS = {
+_NULLS: dict[Path, str] = {
     ("features", "families"): "all",
     ("features", "lookback"): "auto",
     ("performance", "threads"): "auto",
@@ -286,6 +271,8 @@ def _rule(constraint: Any) -> Rule:
     def accepts(value: Any) -> bool:
         if isinstance(value, bool) != (constraint == "boolean"):
             return False
+        if not isinstance(value, str | int | float | tuple | dict):
+            return False
         if isinstance(value, float) and not math.isfinite(value):
             return False
         return value != "" and bool(made.is_satisfied_by(value))
@@ -294,11 +281,13 @@ def _rule(constraint: Any) -> Rule:
         return _interval_text(constraint), accepts
     if isinstance(constraint, StrOptions):
         return " or ".join(map(toml_value, sorted(constraint.options))), accepts
-    names = {
+    names: dict[Any, str] = {
         "boolean": "true or false",
         "random_state": "an integer from 0 to 4294967295",
+        str: "text",
+        Integral: "an integer",
+        Real: "a number",
     }
-    names |= {str: "text", Integral: "an integer", Real: "a number"}
     return names.get(constraint, ""), accepts
 
 
@@ -323,7 +312,7 @@ def _descriptions(owner: type) -> dict[str, str]:
     return {name: " ".join(body.split()) for name, body in entries}
 
 
-def _settings_of(name: str, part: Part) -> dict[Path, Setting]:
+def settings_of(name: str, part: Part) -> dict[Path, Setting]:
     """List the settings of a part."""
     constraints = getattr(part.owner, "_parameter_constraints", {})
     texts, parameters = _descriptions(part.owner), signature(part.owner).parameters
@@ -340,55 +329,19 @@ def _settings_of(name: str, part: Part) -> dict[Path, Setting]:
     return found
 
 
-def _choice(path: Path, default: Any, description: str, options: Sequence) -> Setting:
-    """Make a setting that decides which parts there are."""
-    text = " or ".join(map(toml_value, options))
-    return Setting(path, default, description, ((text, lambda v: v in options),))
-
-
 def _all_settings() -> dict[Path, Setting]:
     """List all settings, section by section."""
-    bools = (True, False)
-    choices = (
-        _choice(
-            BATCH,
-            True,
-            "Forecast all tickers together. If false, robust_forecast_returns takes "
-            "one ticker at a time, and a system cannot be made.",
-            bools,
-        ),
-        _choice(
-            KIND,
-            "xgboost",
-            "Boosted trees, ridge regression, or the historical mean.",
-            tuple(KINDS),
-        ),
-        _choice(
-            ENABLED,
-            True,
-            "Serve tickers that the model cannot by a simpler one, then by their "
-            "historical mean.",
-            bools,
-        ),
-        _choice(
-            FALLBACK,
-            "linear",
-            "The simpler model: ridge regression or the historical mean.",
-            ("linear", "mean"),
-        ),
-    )
-    found = {setting.path: setting for setting in choices}
+    found = {}
+    for path, (options, text) in _CHOICES.items():
+        rule = " or ".join(map(toml_value, options)), options.__contains__
+        found[path] = Setting(path, options[0], text, (rule,))
     for name, part in PARTS.items():
-        for path, setting in _settings_of(name, part).items():
-            known = found.get(path)
-            if known is not None:
-                parts = (*known.parts, name)
-                setting = Setting(**{**vars(known), "parts": parts})
-            found[path] = setting
-    order: list[Path] = [(), *SECTIONS]
-    return {
-        path: found[path] for section in order for path in found if path[:-1] == section
-    }
+        for path, setting in settings_of(name, part).items():
+            first = found.get(path, setting)
+            parts = (*first.parts, name) if path in found else (name,)
+            found[path] = replace(first, parts=parts)
+    sections: list[Path] = [(), *SECTIONS]
+    return {p: found[p] for section in sections for p in found if p[:-1] == section}
 
 
 SETTINGS: dict[Path, Setting] = _all_settings()
@@ -397,31 +350,22 @@ SETTINGS: dict[Path, Setting] = _all_settings()
 def idle(values: Mapping[Path, Any]) -> dict[Path, str]:
     """Map settings without effect to the choice that makes them so."""
     kind, simpler = (values.get(p, SETTINGS[p].default) for p in (KIND, FALLBACK))
-    enabled = values.get(ENABLED, True) is not False
+    enabled = values.get(ENABLED) is not False
     used = {"system", "features", "error_handler", f"model.{kind}"}
-    if enabled:
-        used |= {"fallback", f"fallback.{simpler}"}
-    for section in ("model", "fallback"):
-        used |= {
-            f"{section}.target"
-            for name in used
-            if name.startswith(f"{section}.")
-            and name in PARTS
-            and "target" in signature(PARTS[name].owner).parameters
-        }
-    reasons = {"model": f'model.kind = "{kind}"', "batch": "batch.enabled = false"}
-    reasons["fallback"] = f'fallback.model = "{simpler}"'
-    reasons["performance"] = reasons["model"]
-    if not enabled:
-        reasons["fallback"] = "fallback.enabled = false"
+    used |= {"fallback", f"fallback.{simpler}"} if enabled else set()
+    for name in used & {f"{s}.{k}" for s in ("model", "fallback") for k in KINDS}:
+        if "target" in signature(PARTS[name].owner).parameters:
+            used = used | {f"{name.partition('.')[0]}.target"}
+    off = "fallback.enabled = false"
+    reasons = dict.fromkeys(["model", "performance"], f'model.kind = "{kind}"')
+    reasons["fallback"] = f'fallback.model = "{simpler}"' if enabled else off
     found = {
         path: reasons[path[0]]
         for path, setting in SETTINGS.items()
         if setting.parts and not used & set(setting.parts)
     }
-    if not enabled:
-        found[FALLBACK] = reasons["fallback"]
+    found |= {} if enabled else {FALLBACK: off}
     if values.get(BATCH) is False:
         own = [path for path in SETTINGS if path[0] == "batch" and path != BATCH]
-        found |= dict.fromkeys(own, reasons["batch"])
+        found |= dict.fromkeys(own, "batch.enabled = false")
     return found
