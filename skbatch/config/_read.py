@@ -24,7 +24,6 @@ __all__ = [
     "read_environment",
     "read_file",
 ]
-__all__ += ["variable"]
 
 Values = dict[Path, Any]
 Origins = Mapping[Path, str]
@@ -35,17 +34,14 @@ def flatten(settings: Mapping[str, Any], section: Path = ()) -> Values:
     found: Values = {}
     for key, value in settings.items():
         path = (*section, str(key))
-        if path in SECTIONS and hasattr(value, "given"):
-            value = value.given()
         if path in SECTIONS and isinstance(value, Mapping):
             found |= flatten(value, path)
             continue
         setting = SETTINGS.get(path)
         value = plain(value)
-        if setting is not None and setting.null and value == setting.null:
-            value = None
-        elif path == ("features", "families") and isinstance(value, str):
-            value = (value,)
+        if isinstance(value, str) and setting is not None and setting.null:
+            families = path == ("features", "families")
+            value = None if value == setting.null else (value,) if families else value
         if value is not None or (setting is not None and setting.null):
             found[path] = value
     return found
@@ -103,8 +99,8 @@ def read_environment() -> tuple[Values, dict[Path, str]]:
             meant = nearest(tuple(name[len(PREFIX) :].lower().split("__")), cutoff=0.8)
             if meant in SETTINGS:
                 warnings.warn(
-                    f"The variable {name} must have the name of a setting. Got no such "
-                    f"setting, so it is ignored. Did you mean {SETTINGS[meant].variable}?",
+                    f"Variables must have the name of a setting. Got {name}, which is "
+                    f"ignored. Did you mean {SETTINGS[meant].variable}?",
                     SkbatchWarning,
                     stacklevel=3,
                 )

@@ -175,7 +175,7 @@ def _distinct(least: int) -> Callable[[Any], bool]:
     return lambda value: (
         isinstance(value, tuple)
         and all(_is_integer(item) and item >= least for item in value)
-        and 0 < len(set(value)) == len(value)
+        and len(set(value)) == len(value)
     )
 
 
@@ -199,7 +199,7 @@ def _is_uniform(value: Any) -> bool:
 
 
 def _matches(pattern: str) -> Callable[[Any], bool]:
-    compiled = re.compile(pattern, re.IGNORECASE)
+    compiled = re.compile(pattern, re.IGNORECASE | re.ASCII)
     return lambda value: (
         isinstance(value, str) and compiled.fullmatch(value) is not None
     )
@@ -216,7 +216,7 @@ _WORKERS: Rule = (
 _RULES: dict[Path, tuple[Rule, ...]] = {
     ("horizon",): (
         ("an integer of at least 1", lambda v: _is_integer(v) and v >= 1),
-        ("a list of different ones", _distinct(1)),
+        ("a list of different ones", lambda v: bool(v) and _distinct(1)(v)),
     ),
     ("batch", "memory_budget"): (
         ("a number of bytes", lambda v: _is_integer(v) and v >= 1),
@@ -231,9 +231,11 @@ _RULES: dict[Path, tuple[Rule, ...]] = {
             "a table of ticker = label or of ticker = number",
             lambda v: _is_table(v) and _is_uniform(v),
         ),
-        ('"correlation"', lambda v: v == "correlation"),
+        ('"correlation"', _matches("correlation")),
     ),
-    ("batch", "checkpoint_dir"): (("a folder", _matches(r".+")),),
+    ("batch", "checkpoint_dir"): (
+        ("a folder", lambda v: isinstance(v, str) and v != ""),
+    ),
     ("features", "families"): (
         (
             f"a list of {', '.join(_FAMILIES)}",

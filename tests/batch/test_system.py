@@ -470,19 +470,6 @@ def test_new_rows_with_fields_in_another_order(make_system, prices):
     )
 
 
-def test_a_preset_wins_over_the_preset_of_a_file(tmp_path):
-    path = tmp_path / "skbatch.toml"
-    path.write_text("[model]\nlearning_rate = 0.1\n")
-    params = BatchForecastingSystem.from_config(path, preset="speed").get_params()
-    fast = BatchForecastingSystem(preset="speed").get_params()
-    for name in ("n_estimators", "max_bin"):
-        key = f"forecaster__estimator__{name}"
-        assert params[key] == fast[key]
-    assert params["forecaster__estimator__learning_rate"] == 0.1
-    given = BatchForecastingSystem.from_config(path, horizon=9, max_batch_size=7)
-    assert (given.horizon, given.max_batch_size) == (9, 7)
-
-
 class Plain(RegressorMixin, BaseEstimator):
     """A regressor of scikit-learn's kind: arrays out, and missing labels allowed."""
 

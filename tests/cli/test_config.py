@@ -140,7 +140,7 @@ def test_show_warns_of_variables_that_are_nearly_settings():
     assert result.exit_code == 0
     assert rows(result.stdout)["model.max_depth"] == ("4", "default")
     (line,) = result.stderr.splitlines()
-    assert line.startswith("warning: The variable SKBATCH_MODEL__MAX_DEPT ")
+    assert line.startswith("warning: Variables must have the name of a setting.")
     assert line.endswith("Did you mean SKBATCH_MODEL__MAX_DEPTH?")
 
 

@@ -169,7 +169,7 @@ def test_variables_that_are_nearly_settings_are_ignored_with_a_warning(
     name, meant, monkeypatch
 ):
     monkeypatch.setenv(name, "3")
-    with pytest.warns(SkbatchWarning, match=f"{name} .*Did you mean {meant}\\?"):
+    with pytest.warns(SkbatchWarning, match=f"Got {name}, .*Did you mean {meant}\\?"):
         config = BatchForecastingConfig.from_file()
     assert config == BatchForecastingConfig()
 

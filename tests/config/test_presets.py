@@ -75,3 +75,15 @@ def test_presets_have_no_effect_on_other_kinds_of_models():
 def test_unknown_presets_are_refused():
     with pytest.raises(ConfigError, match=r"`preset` must be .*\"speed\""):
         BatchForecastingConfig(preset="fast")
+
+
+def test_a_preset_that_is_passed_wins_over_that_of_a_file(tmp_path):
+    path = tmp_path / "skbatch.toml"
+    path.write_text('preset = "accuracy"\n[model]\nlearning_rate = 0.1\n')
+    config = BatchForecastingConfig.from_file(path, preset="speed", env=False)
+    params = config.to_system().get_params(deep=True)
+    fast = BatchForecastingSystem(preset="speed").get_params(deep=True)
+    for name in ("n_estimators", "max_bin"):
+        key = f"forecaster__estimator__{name}"
+        assert params[key] == fast[key]
+    assert params["forecaster__estimator__learning_rate"] == 0.1

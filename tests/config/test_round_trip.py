@@ -195,7 +195,8 @@ def test_tables_of_pandas_and_numbers_of_numpy_are_read():
     config = BatchForecastingConfig.from_system(system)
     assert config.to_toml() == (
         "horizon = [1, 5]\n\n[batch]\nmax_batch_size = 3\n\n[batch.groups]\nA = 2.5\n\n"
-        '[model]\nkind = "linear"\n\n[model.target]\nthin = 2\n\n[fallback]\nenabled = false\n'
+        '[model]\nkind = "linear"\n\n[model.target]\nthin = 2\n\n'
+        "[fallback]\nenabled = false\n"
     )
 
 
