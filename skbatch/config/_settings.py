@@ -109,7 +109,7 @@ SECTIONS: dict[Path, str] = {
     ("performance",): "Which processors do the work.",
 }
 
-Rule = tuple[str, Callable[[Any], bool]]
+Rule = tuple[str, Callable[[Any], Any]]
 
 
 # What decides which parts there are: the default, what it may be, what it does.
