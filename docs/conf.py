@@ -53,7 +53,7 @@ numpydoc_validation_checks = {
 # Users read the fields of results and of settings, and make none of them: their
 # docstrings list them as attributes, where numpydoc looks for parameters.
 numpydoc_validation_exclude = {
-    r"\.(Batch|BatchComparison|CacheInfo|ForecastResult|MeanInference"
+    r"\.(Batch|BatchComparison|BatchRecipe|CacheInfo|ForecastResult|MeanInference"
     r"|MemoryEstimate|PanelColumns|PredictionInterval|PreflightReport"
     r"|WalkForwardResult|\w+Config)$"
 }
@@ -100,20 +100,12 @@ def skip_foreign(app, what, name, member, skip, options):
     owner = getattr(member, "__objclass__", member)  # of methods written in C
     module = getattr(owner, "__module__", None) or ""
     foreign = module and not module.startswith("skbatch")
-    inherited = name in {"fromkeys", "model_config"}  # of dict and pydantic
+    inherited = name == "fromkeys"  # of dict
     field = type(member).__name__ == "_tuplegetter"  # the class has its text
     return True if foreign or inherited or field else None
-
-
-def add_settings(app, what, name, member, options, lines):
-    """Add the fields of a section of the configuration, of which pydantic knows."""
-    if what == "class" and name.startswith("skbatch.config."):
-        lines += tables.attributes(member)
 
 
 def setup(app):
     """Connect what the pages take from the package itself."""
     app.connect("builder-inited", lambda app: tables.write(HERE / "_generated"))
-    # Before numpydoc, which makes a table of the section.
-    app.connect("autodoc-process-docstring", add_settings, priority=400)
     app.connect("autodoc-skip-member", skip_foreign)

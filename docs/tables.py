@@ -6,15 +6,12 @@ import inspect
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from textwrap import dedent, indent
+from textwrap import indent
 
 from numpydoc.docscrape import NumpyDocString
-from pydantic import BaseModel
 
 import skbatch.feature_extraction  # noqa: F401  (fills the catalogue)
-from skbatch.config import BatchForecastingConfig
-from skbatch.config._base import allowed, default_text, sections, settings_of
-from skbatch.config._errors import dotted, variable
+from skbatch.config import SECTIONS, SETTINGS
 from skbatch.feature_extraction import SharedFeatureExtractor
 from skbatch.feature_extraction._registry import Entry, catalogue
 
@@ -86,34 +83,20 @@ def _source(parsed: NumpyDocString) -> str:
 
 def configuration() -> Iterator[str]:
     """Write a table for each section of the configuration."""
-    groups: dict[tuple[str, ...], list] = {}
-    for path, field in settings_of(BatchForecastingConfig).items():
-        groups.setdefault(path[:-1], []).append((path, field))
-    for section, settings in groups.items():
-        title = f"``[{dotted(section)}]``" if section else "Above all sections"
-        yield from (title, "~" * len(title), "")
-        if section:
-            documentation = sections(BatchForecastingConfig)[section[0]].__doc__ or ""
-            yield from (dedent(documentation).strip(), "")
+    for section, text in {(): "", **SECTIONS}.items():
+        title = f"``[{'.'.join(section)}]``" if section else "Above all sections"
+        yield from (title, "~" * len(title), "", text, "")
         rows = (
             [
                 f"``{path[-1]}``",
-                f"{field.description}\n\n{_sentence(allowed(field))}\n\n"
-                f"``{variable(path)}``",
-                f"``{default_text(field)}``",
+                f"{setting.description}\n\n{_sentence(setting.allowed)}\n\n"
+                f"``{setting.variable}``",
+                f"``{setting.text(setting.default)}``",
             ]
-            for path, field in settings
+            for path, setting in SETTINGS.items()
+            if path[:-1] == section
         )
         yield from _table(["setting", "what it does", "default"], rows, "22 58 20")
-
-
-def attributes(section: type[BaseModel]) -> list[str]:
-    """Write the settings of a section as the attributes of a class."""
-    lines = ["", "Attributes", "----------"]
-    for name, field in section.model_fields.items():
-        lines.append(f"{name} : {allowed(field)}, default={default_text(field)}")
-        lines.append(f"    {field.description}")
-    return [*lines, ""]
 
 
 def _sentence(text: str) -> str:

@@ -9,9 +9,20 @@ from collections.abc import Callable
 from typing import Any, Self
 
 from sklearn.base import BaseEstimator
-from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
+from sklearn.utils._param_validation import (
+    HasMethods,
+    Interval,
+    StrOptions,
+    make_constraint,
+)
 
-__all__ = ["DefaultPartsMixin", "HasMethods", "Interval", "StrOptions"]
+__all__ = [
+    "DefaultPartsMixin",
+    "HasMethods",
+    "Interval",
+    "StrOptions",
+    "make_constraint",
+]
 
 
 class DefaultPartsMixin(BaseEstimator):

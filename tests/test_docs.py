@@ -29,7 +29,7 @@ ROOMS = [
     for room in (
         "",
         ".batch",
-        ".batch.config",
+        ".config",
         ".datasets",
         ".exceptions",
         ".feature_extraction",

@@ -24,11 +24,14 @@ from skbatch import (
     walk_forward,
 )
 from skbatch.datasets import make_panel
-from skbatch.feature_extraction import _extractor, cache_info, clear_cache
-from skbatch.forecasting import _base
+from skbatch.feature_extraction import cache_info, clear_cache
+from skbatch.feature_extraction._engine import FeatureSource
+from skbatch.forecasting import ReturnTarget, _base, _feature_table
 from skbatch.forecasting._booster import BoosterModel
-from skbatch.forecasting._label_layout import FeatureTable
+from skbatch.forecasting._feature_table import FeatureTable
+from skbatch.forecasting._row_store import RowStore
 
+NO_TAIL = ReturnTarget(validation_size=0)
 GRID = {
     "batchxgboostforecaster__max_depth": [2, 3],
     "batchxgboostforecaster__learning_rate": [0.1, 0.3],
@@ -62,9 +65,8 @@ def count(monkeypatch):
             super().__init__(*args, **kwargs)
 
     watch(xgb, "train", "boosters")
-    watch(_extractor, "compute_features", "extractions")
-    watch(_extractor, "BatchRecipes", "extractions in batches")
-    watch(FeatureTable, "stack", "stacks")
+    watch(FeatureSource, "compute_built_in", "extractions")
+    watch(FeatureTable, "gather", "stacks")
     watch(BoosterModel, "predict", "predictions")
     monkeypatch.setattr(xgb, "QuantileDMatrix", Matrix)
 
@@ -108,10 +110,10 @@ def test_a_pipeline_extracts_once_and_trains_one_booster(count, prices):
 @pytest.mark.parametrize(
     ("options", "work"),
     [
-        ({"validation_size": 0}, {"boosters": 1, "matrices": 1, "predictions": 0}),
+        ({"target": NO_TAIL}, {"boosters": 1, "matrices": 1, "predictions": 0}),
         ({"early_stopping_rounds": 2}, {"boosters": 1, "matrices": 2, "stacks": 2}),
-        ({"strategy": "vector", "validation_size": 0}, {"boosters": 1, "matrices": 1}),
-        ({"strategy": "per_ticker", "validation_size": 0}, {"boosters": 6}),
+        ({"strategy": "vector", "target": NO_TAIL}, {"boosters": 1, "matrices": 1}),
+        ({"strategy": "per_ticker", "target": NO_TAIL}, {"boosters": 6}),
     ],
 )
 def test_options_take_only_their_own_work(count, prices, options, work):
@@ -188,10 +190,11 @@ def test_a_system_trains_one_booster_and_forecasts_from_new_rows_alone(
     with count() as work:
         system.fit(prices.iloc[:-1])
     assert work["boosters"] == work["matrices"] == 1
-    # The features of the fit, those that say what each batch needs of the others, and
-    # those of the last row.
-    assert work["extractions"] <= 2
-    assert work["extractions in batches"] == 1
+    # The volatilities of all rows, the features of the rows that are trained on, and
+    # those of the last row, for who serves it.
+    assert work["extractions"] == 3
+    # Training rows and tail, which trees and ridge share, and the last row.
+    assert work["stacks"] == 3
     with count() as work:
         result = system.forecast(prices.iloc[[-1]])
     assert np.isfinite(result.expected_returns).all()
@@ -201,53 +204,37 @@ def test_a_system_trains_one_booster_and_forecasts_from_new_rows_alone(
 
 
 @pytest.mark.parametrize("size", [1, 2])
-def test_batches_share_one_booster(count, prices, size):
+def test_a_pooled_model_is_one_whatever_the_size_of_batches(count, prices, size):
     system = BatchForecastingSystem(
         5, features=make_features(), forecaster=make_trees(), max_batch_size=size
     )
     with count() as work:
         system.fit(prices)
     assert work["boosters"] == work["matrices"] == 1
-    # What batches need of each other, the rows of the model, and the fits; then, for
-    # who serves the last date, the first and the last of these once more.
-    assert work["extractions in batches"] == 5
+    assert work["extractions"] == 3
 
 
 # Copies -------------------------------------------------------------------------------
 
 
 def test_the_feature_frame_is_not_copied_on_its_way_into_the_model(monkeypatch, prices):
-    made, seen = [], []
-    compute, check = _extractor.compute_features, _base.check_features
-
-    def spy_compute(*args):
-        made.append(compute(*args))
-        return made[-1]
+    seen, check = [], _base.check_features
 
     def spy_check(*args, **kwargs):
         seen.append(check(*args, **kwargs))
         return seen[-1]
 
-    monkeypatch.setattr(_extractor, "compute_features", spy_compute)
     monkeypatch.setattr(_base, "check_features", spy_check)
-    y = forward_returns(prices, 5)
-    model = make_model().fit(prices, y)
-    model.predict(prices)  # from the cache
-    assert len(made) == 1
+    X = make_features().fit_transform(prices)
+    make_trees().fit(X, forward_returns(prices, 5)).predict(X)
+    assert len(seen) == 2
     for features in seen:
-        assert np.shares_memory(features.values, made[0])
+        assert np.shares_memory(features.values, X.to_numpy())
 
 
-def test_the_cache_holds_the_frame_that_it_gives(prices):
-    extractor = make_features()
-    frames = [extractor.fit_transform(prices).to_numpy() for _ in range(2)]
-    assert cache_info().extractions == 1
-    assert np.shares_memory(*frames)
-
-
-def test_each_input_of_the_model_is_made_once(count, prices, monkeypatch):
+def test_each_input_of_the_model_is_made_once(prices, monkeypatch):
     """XGBoost is given the stacked inputs as they are, float32 in Fortran order."""
-    given = []
+    given, stored = [], []
     quantise = xgb.QuantileDMatrix
 
     class Matrix(quantise):
@@ -255,17 +242,15 @@ def test_each_input_of_the_model_is_made_once(count, prices, monkeypatch):
             given.append(data)
             super().__init__(data, *args, **kwargs)
 
+    class Kept(RowStore):
+        def __init__(self, *args):
+            super().__init__(*args)
+            stored.append(self.array)
+
     monkeypatch.setattr(xgb, "QuantileDMatrix", Matrix)
-    stacked = []
-    stack = FeatureTable.stack
-
-    def spy(self, *args):
-        stacked.append(stack(self, *args))
-        return stacked[-1]
-
-    monkeypatch.setattr(FeatureTable, "stack", spy)
+    monkeypatch.setattr(_feature_table, "RowStore", Kept)
     make_model().fit(prices, forward_returns(prices, 5))
     (data,) = given
-    assert any(data is inputs for inputs in stacked)
+    assert any(data is inputs for inputs in stored)
     assert data.dtype == np.float32
     assert data.flags.f_contiguous

@@ -1,17 +1,14 @@
 """From prices to forecasts, whatever the data and the machine throw at it."""
 
 from skbatch.batch._compare import BatchComparison, compare_batch_vs_individual
-from skbatch.batch._errors import MODEL_FAILURES, BatchErrorHandler
+from skbatch.batch._errors import BatchErrorHandler
 from skbatch.batch._manager import Batch, SimpleBatchManager
 from skbatch.batch._memory import MemoryEstimate
 from skbatch.batch._monitor import BatchPerformanceMonitor
-from skbatch.batch._presets import PRESETS, default_features, default_forecaster
 from skbatch.batch._result import ForecastResult
 from skbatch.batch._system import BatchForecastingSystem
 
 __all__ = [
-    "MODEL_FAILURES",
-    "PRESETS",
     "Batch",
     "BatchComparison",
     "BatchErrorHandler",
@@ -21,6 +18,4 @@ __all__ = [
     "MemoryEstimate",
     "SimpleBatchManager",
     "compare_batch_vs_individual",
-    "default_features",
-    "default_forecaster",
 ]

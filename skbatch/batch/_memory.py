@@ -27,16 +27,16 @@ __all__ = ["MemoryEstimate", "MemoryPlan", "estimate_memory", "plan_memory"]
 
 MIB = 2**20
 # Libraries that are loaded on first use, threads, and small tables.
-BASE = 45 * MIB
+BASE = 24 * MIB
 # A worker process of joblib with everything loaded.
 WORKER = 210 * MIB
 # Bytes for each cell of a field of the panel: copies, and what features start from.
 PER_PRICE = 30
 # Bytes for each cell of the labels: labels, their transform and their scale.
 PER_LABEL = 40
-# Rows of look-back that a block of features reads before its own, and the bytes that
-# this takes for each ticker.
-LOOK_BACK, PER_INPUT_CELL = 420, 24
+# Rows of look-back that a block of features reads before its own, and the temporaries
+# for each row and ticker that it reads, up to what all threads together have.
+LOOK_BACK, TEMPORARY, MOST_TEMPORARY = 420, 550, 150 * MIB
 # Bytes for each cell of a quantised matrix: bins, and the same by columns.
 PER_BIN = 2
 # Rows from which bins are cut, and bytes for each of their cells.
@@ -148,7 +148,8 @@ class MemoryPlan:
             LEAST_BLOCK_ROWS, DEFAULT_BLOCK // (4 * width)
         )
         wanted = min(self.n_train + self.n_tail, self.n_dates, block_rows)
-        block = 4 * wanted * width + PER_INPUT_CELL * LOOK_BACK * self.n_tickers
+        read = min(self.n_dates, block_rows + LOOK_BACK) * self.n_tickers
+        block = 4 * wanted * width + min(MOST_TEMPORARY, TEMPORARY * read)
         workers = min(self.n_workers, -(-self.n_tickers // self.batch_size))
         rows, matrix = self._rows_and_matrix(workers)
         panel = cells * (self.n_fields * PER_PRICE + self.n_horizons * PER_LABEL)
@@ -183,7 +184,7 @@ class MemoryPlan:
 
     def _kept(self, n_bytes: int) -> int:
         """Count what is in memory of an array that may go to a file."""
-        return n_bytes if n_bytes <= self.rows_limit else BUFFER
+        return n_bytes if n_bytes <= self.rows_limit else min(n_bytes, BUFFER)
 
 
 def estimate_memory(system: Any, panel: pd.DataFrame) -> MemoryEstimate:

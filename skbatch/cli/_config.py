@@ -10,7 +10,7 @@ import typer
 from rich import box
 from rich.table import Table
 
-from skbatch.cli._shell import UserError, errors_to_users, make_console
+from skbatch.cli._shell import UserError, errors_to_users, make_console, shown_to_users
 
 __all__ = ["app"]
 
@@ -33,9 +33,9 @@ def init(
 ) -> None:
     """Write a file with every setting, its default and what it does."""
     with errors_to_users():
-        from skbatch.config._template import template
+        from skbatch.config import settings_template
 
-        text = template(preset)
+        text = settings_template(preset)
         try:
             with path.open("w" if force else "x", encoding="utf-8") as file:
                 file.write(text)
@@ -61,10 +61,10 @@ def show(
     ] = None,
 ) -> None:
     """Show the settings in effect, and where each comes from."""
-    with errors_to_users():
-        from skbatch.config._template import effective
+    with shown_to_users():
+        from skbatch.config import effective_settings
 
-        rows = _read(effective, path)
+        rows = _read(effective_settings, path)
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
     table.add_column("setting", no_wrap=True)
     table.add_column("value", overflow="fold")

@@ -1,21 +1,16 @@
-"""Settings of a batch forecasting system: models, files, environment and presets."""
+"""Settings of a batch forecasting system: files, environment and presets."""
 
 from skbatch.config._config import BatchForecastingConfig
-from skbatch.config._sections import (
-    BatchConfig,
-    FallbackConfig,
-    FeatureConfig,
-    ModelConfig,
-    PerformanceConfig,
-)
+from skbatch.config._settings import SECTIONS, SETTINGS, Setting
+from skbatch.config._template import effective_settings, settings_template
 from skbatch.exceptions import ConfigError
 
 __all__ = [
-    "BatchConfig",
+    "SECTIONS",
+    "SETTINGS",
     "BatchForecastingConfig",
     "ConfigError",
-    "FallbackConfig",
-    "FeatureConfig",
-    "ModelConfig",
-    "PerformanceConfig",
+    "Setting",
+    "effective_settings",
+    "settings_template",
 ]

@@ -3,34 +3,15 @@
 from __future__ import annotations
 
 import os
+import re
 from textwrap import fill, indent
 
-from pydantic.fields import FieldInfo
-
 from skbatch._messages import count
-from skbatch.config._base import (
-    allowed,
-    default_text,
-    null_word,
-    sections,
-    settings_of,
-)
-from skbatch.config._config import BatchForecastingConfig
-from skbatch.config._errors import dotted, origin_of, shown
-from skbatch.config._load import load
-from skbatch.config._parts import (
-    FALLBACKS,
-    KINDS,
-    MISSING,
-    Path,
-    fallback_paths,
-    inapplicable,
-    look_up,
-    model_paths,
-)
-from skbatch.config._presets import preset_settings
+from skbatch.config._config import BatchForecastingConfig, load, preset_values
+from skbatch.config._settings import SECTIONS, SETTINGS, Path, Setting, idle
+from skbatch.config._toml import dotted
 
-__all__ = ["effective", "template"]
+__all__ = ["effective_settings", "settings_template"]
 
 _WIDTH = 88
 _HEADER = """\
@@ -41,7 +22,7 @@ over the defaults.
 """
 
 
-def template(preset: str | None = None) -> str:
+def settings_template(preset: str | None = None) -> str:
     """Write a file with every key, its default and its description.
 
     Parameters
@@ -60,24 +41,25 @@ def template(preset: str | None = None) -> str:
         If there is no such preset.
     """
     config = BatchForecastingConfig(preset=preset)
-    own = {} if config.preset is None else preset_settings(config.preset, {})
+    own = preset_values({("preset",): config.preset})
     section: Path = ()
     blocks = [_comment(_HEADER)]
-    for path, field in settings_of(BatchForecastingConfig).items():
+    for path, setting in SETTINGS.items():
         if path[:-1] != section:
             section = path[:-1]
-            documentation = sections(BatchForecastingConfig)[section[0]].__doc__ or ""
-            blocks.append(f"{_comment(documentation)}[{dotted(section)}]\n")
-        value = shown(own[path]) if path in own else default_text(field)
-        line = f"#{path[-1]} = {value}\n"
+            blocks.append(f"{_comment(SECTIONS[section])}[{dotted(section)}]\n")
+        rule = f"{setting.allowed[0].upper()}{setting.allowed[1:]}."
+        texts = [_plain_text(setting.description), f"{rule} {_only_for(setting)}"]
+        if path in own:
+            texts[1] += f" Without a preset {setting.text(setting.default)}."
+        line = f"#{path[-1]} = {setting.text(own.get(path, setting.default))}\n"
         if path == ("preset",) and config.preset is not None:
-            line = f"preset = {shown(config.preset)}\n"
-        texts = (field.description or "", _allowed(path, field, path in own))
-        blocks.append("".join(map(_comment, texts)) + line)
+            line = f"preset = {setting.text(config.preset)}\n"
+        blocks.append("".join(_comment(text) for text in texts if text) + line)
     return "\n".join(blocks)
 
 
-def effective(
+def effective_settings(
     path: str | os.PathLike[str] | None,
 ) -> list[tuple[str, str, str]]:
     """List what is in effect, and where it comes from.
@@ -99,49 +81,40 @@ def effective(
     OSError
         If the file cannot be read.
     """
-    config, origins = load(BatchForecastingConfig, path, True, {})
-    settings, chosen = config.model_dump(), config.model_dump(exclude_unset=True)
-    preset = config.preset
-    own = set() if preset is None else set(preset_settings(preset, chosen))
-    idle = {where for where, _ in inapplicable(settings)}
+    given, origins = load(path, True, {})
+    own, without_effect = preset_values(given), idle(given)
     rows = []
-    for where, field in settings_of(BatchForecastingConfig).items():
-        if where in idle:
+    for where, setting in SETTINGS.items():
+        if where in without_effect:
             continue
-        value, origin = look_up(settings, where), origin_of(where, origins)
-        source = f"preset {preset}" if where in own else "default"
-        if look_up(chosen, where) is not MISSING and origin is not None:
-            source = origin.text
-        rows.append((dotted(where), _value_text(value, field), source))
+        value, source = setting.default, "default"
+        if where in given:
+            value, source = given[where], origins[where]
+        elif where in own:
+            value, source = own[where], f"preset {given['preset',]}"
+        text = setting.text(value)
+        if isinstance(value, dict):
+            text = f"table of {count(len(value))}"
+        rows.append((dotted(where), text, source))
     return rows
 
 
-def _value_text(value: object, field: FieldInfo) -> str:
-    """Write a value; a table by its length."""
-    if isinstance(value, dict):
-        return f"table of {count(len(value))}"
-    return shown(null_word(field) if value is None else value)
+def _only_for(setting: Setting) -> str:
+    """Name the models for which a setting has an effect, if not for all."""
+    for section, choice in (("model", "model.kind"), ("fallback", "fallback.model")):
+        names = [part for part in setting.parts if part.startswith(f"{section}.")]
+        kinds = [f'"{name.partition(".")[2]}"' for name in names]
+        if '"target"' in kinds:
+            kinds = ['"xgboost"', '"linear"'] if section == "model" else ['"linear"']
+        if kinds and len(kinds) < {"model": 3, "fallback": 2}[section]:
+            return f"For {choice} = {' or '.join(kinds)}."
+    return ""
 
 
-def _only_for(path: Path) -> list[str]:
-    """Name the choices for which a setting has an effect, if not for all."""
-    of_models = {kind: set(model_paths(kind).values()) for kind in KINDS}
-    of_fallbacks = {kind: set(fallback_paths(kind).values()) for kind in FALLBACKS}
-    texts = []
-    for name, paths in (("model.kind", of_models), ("fallback.model", of_fallbacks)):
-        kinds = [kind for kind, own in paths.items() if path in own]
-        if 0 < len(kinds) < len(paths):
-            texts.append(f"For {name} = {' or '.join(map(shown, kinds))}.")
-    return texts
-
-
-def _allowed(path: Path, field: FieldInfo, has_preset: bool) -> str:
-    """Say what is allowed, and when."""
-    rule = allowed(field)
-    texts = [f"{rule[0].upper()}{rule[1:]}.", *_only_for(path)]
-    if has_preset:
-        texts.append(f"Without a preset {default_text(field)}.")
-    return " ".join(texts)
+def _plain_text(description: str) -> str:
+    """Remove the markup of a docstring."""
+    text = re.sub(r":\w+:`~?(?:\w+\.)*(\w+)`", r"\1", description)
+    return text.replace("`", "")
 
 
 def _comment(text: str) -> str:

@@ -60,7 +60,8 @@ def feature_importances(estimator: Any) -> pd.DataFrame:
     >>> X = pd.DataFrame(rng.standard_normal((300, 4)),
     ...                  columns=["A__momentum_63", "B__momentum_63", "A__f", "B__f"])
     >>> y = X[["A__momentum_63", "B__momentum_63"]].set_axis(["A", "B"], axis=1) / 100
-    >>> model = BatchLinearForecaster(horizon=1, scale=None).fit(X, y)
+    >>> model = BatchLinearForecaster(horizon=1).set_params(target__scale=None)
+    >>> model = model.fit(X, y)
     >>> feature_importances(model)["family"].to_dict()
     {'momentum_63': 'returns', 'f': 'your own'}
     """

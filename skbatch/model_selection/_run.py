@@ -256,7 +256,7 @@ def _provenance(
         final = model[-1]
         X = model[:-1].transform(following) if len(model) > 1 else following
     served = fitted_provenance(final)
-    if hasattr(final, "predict_with_provenance"):
+    if served is not None and hasattr(final, "predict_with_provenance"):
         names = np.asarray(final.predict_with_provenance(X)[1].model, dtype=object)
     elif served is not None:
         models = served["model"].reindex(forecasts.columns)

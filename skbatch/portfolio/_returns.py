@@ -286,7 +286,7 @@ def _by_names(
     return ExpectedReturns(
         values,
         date=panel.index[-1],
-        horizon=way.config.horizon,  # type: ignore[arg-type]
+        horizon=way.config.horizon,
         periods_per_year=year,
         annualized=False,
         provenance=pd.DataFrame(list(rows.values()), index, names, dtype=object),

@@ -17,7 +17,8 @@ from joblib import Parallel, delayed
 
 from skbatch._messages import describe_error
 from skbatch._version import __version__
-from skbatch.batch import MODEL_FAILURES, BatchForecastingSystem
+from skbatch.batch import BatchForecastingSystem
+from skbatch.batch.engine import MODEL_FAILURES
 from skbatch.config import BatchForecastingConfig
 from skbatch.exceptions import BatchWarning, FallbackWarning, PanelError, SkbatchWarning
 from skbatch.feature_extraction import SharedFeatureExtractor
@@ -155,7 +156,7 @@ class Way:
 
     def _decisive(self) -> dict[str, Any]:
         """Take the settings that forecasts depend on."""
-        settings = self.config.model_dump()
+        settings = self.config.to_dict()
         for section, names in _WITHOUT_EFFECT.items():
             for name in names:
                 del settings[section][name]

@@ -7,9 +7,8 @@ import sys
 import numpy as np
 import pytest
 
-from skbatch import BatchLinearForecaster, BatchXGBoostForecaster, FallbackForecaster
 from skbatch.batch import _memory
-from skbatch.batch._memory import MemoryModel
+from skbatch.batch._memory import MemoryPlan
 from skbatch.exceptions import ConfigError
 
 # A fit in a fresh process, whose peak the operating system reports.
@@ -76,47 +75,57 @@ def test_the_peak_is_predicted_within_a_quarter(n_dates, n_tickers, options):
 def test_a_budget_is_kept():
     budget = 420 * 2**20
     _, predicted, peak, n_batches = measure(1000, 400, memory_budget="420MiB")
-    assert n_batches > 1
+    # A pooled model learns from all tickers: rows go to a file instead.
+    assert n_batches == 1
     assert peak <= budget
     assert predicted <= budget
 
 
 @pytest.fixture
-def model():
-    """A function that makes a memory model of a size."""
+def plan():
+    """A function that makes a memory plan of a size."""
 
-    def make(n_tickers=500, n_dates=2500, **others):
+    def make(**others):
         given = {
-            "n_dates": n_dates,
-            "n_tickers": n_tickers,
+            "n_dates": 2500,
+            "n_tickers": 500,
             "n_fields": 1,
             "n_horizons": 1,
             "n_own": 54,
             "n_shared": 28,
-            "share": 0.5,
-            "pooled_share": 0.25,
+            "n_train": 650,
+            "n_tail": 500,
             "strategy": "pooled",
+            "splits": False,
             "n_workers": 1,
             "in_processes": False,
+            "batch_size": 500,
             **others,
         }
-        return MemoryModel(**given)
+        return MemoryPlan(**given)
 
     return make
 
 
-def test_more_of_anything_takes_more(model):
-    base = model().added(100)
-    assert model().added(200) > base
-    assert model(n_tickers=900).added(100) > base
-    assert model(n_dates=5000).added(100) > base
-    assert model(n_fields=5).added(100) > base
-    assert model(n_horizons=3).added(100) > base
-    assert model(n_workers=2).added(100) > base
-    threads = model(n_workers=2).added(100)
-    assert model(n_workers=2, in_processes=True).added(100) > threads
-    # Models of single tickers share nothing.
-    assert model(strategy="per_ticker", pooled_share=0.0).added(100) < base
+def test_more_of_anything_takes_more(plan):
+    base = plan().added
+    assert plan(n_tickers=600).added > base
+    assert plan(n_dates=5000).added > base
+    assert plan(n_fields=5).added > base
+    assert plan(n_horizons=3).added > base
+    assert plan(n_train=1300).added > base
+    assert plan(n_own=80).added > base
+
+
+def test_a_file_of_rows_and_smaller_blocks_take_less(plan):
+    base = plan(block_rows=256).added
+    on_disk = plan(rows_limit=0, block_rows=256).added
+    # The rows of all training dates, less the buffer that they pass through.
+    rows = 4 * (650 + 500) * 500 * (54 + 28)
+    assert base - on_disk == rows - 64 * 2**20
+    per_ticker = {"splits": True, "strategy": "per_ticker"}
+    whole = plan(**per_ticker, rows_limit=0).added
+    assert plan(**per_ticker, rows_limit=0, batch_size=100).added < whole + 2**26
 
 
 @pytest.mark.parametrize(
@@ -147,19 +156,10 @@ def test_other_budgets_are_refused(text):
         _memory._budget(text, before=0)
 
 
-def test_the_largest_batch_within_the_budget_is_taken(make_system, prices):
+def test_a_budget_that_suffices_changes_nothing(make_system, prices):
     system = make_system(memory_budget=1.0).fit(prices)
     assert len(system.fitted_.batches) == 1
     estimate = make_system().estimate_memory(prices)
-    extractor = system.fitted_.extractor
-    fits = FallbackForecaster(BatchXGBoostForecaster(), BatchLinearForecaster())
-    for size in (2, 5, 8):
-        need = make_system(forecaster=fits, max_batch_size=size)
-        budget = need.estimate_memory(prices)
-        allowed = budget.before_bytes + int(sum(budget.parts.values()) * 1.22)
-        limited = make_system(forecaster=fits, memory_budget=allowed)
-        found = _memory.largest_batch(limited, prices, extractor)
-        assert found >= size
     assert estimate.batch_size == 8
     assert "8 tickers" in str(estimate)
 

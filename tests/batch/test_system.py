@@ -13,7 +13,6 @@ from sklearn.model_selection import GridSearchCV, TimeSeriesSplit, cross_val_sco
 from sklearn.pipeline import make_pipeline
 
 from skbatch import (
-    BatchForecastingConfig,
     BatchLinearForecaster,
     BatchXGBoostForecaster,
     FallbackForecaster,
@@ -471,18 +470,6 @@ def test_new_rows_with_fields_in_another_order(make_system, prices):
         system.forecast(swapped.iloc[-2:]).expected_returns,
         system.forecast(panel.iloc[-2:]).expected_returns,
     )
-
-
-def test_a_preset_wins_over_the_preset_of_a_file(tmp_path):
-    path = tmp_path / "skbatch.toml"
-    path.write_text("[model]\nlearning_rate = 0.1\n")
-    system = BatchForecastingConfig.from_file(path, preset="speed").to_system()
-    params = system.get_params()
-    fast = BatchForecastingSystem(preset="speed").get_params()
-    for name in ("n_estimators", "max_bin"):
-        key = f"forecaster__estimator__{name}"
-        assert params[key] == fast[key]
-    assert params["forecaster__estimator__learning_rate"] == 0.1
 
 
 class Plain(RegressorMixin, BaseEstimator):

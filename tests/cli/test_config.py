@@ -7,9 +7,7 @@ import pytest
 from typer.testing import CliRunner
 
 from skbatch import cli
-from skbatch.config import BatchForecastingConfig
-from skbatch.config._base import settings_of
-from skbatch.config._presets import PRESETS
+from skbatch.config import SETTINGS, BatchForecastingConfig
 
 # Variables that make rich believe in a terminal.
 NO_COLOR = dict.fromkeys(["FORCE_COLOR", "PY_COLORS", "GITHUB_ACTIONS", "COLUMNS"])
@@ -47,7 +45,7 @@ def test_init_writes_a_file_that_says_all_defaults(tmp_path):
     config = BatchForecastingConfig.from_file("skbatch.toml")
     assert config == BatchForecastingConfig()
     text = (tmp_path / "skbatch.toml").read_text(encoding="utf-8")
-    for *_, key in settings_of(BatchForecastingConfig):
+    for *_, key in SETTINGS:
         assert f"\n#{key} = " in text
 
 
@@ -87,26 +85,26 @@ def test_init_refuses_in_one_line(arguments, message, tmp_path):
 
 
 def test_show_tells_where_each_value_comes_from(tmp_path):
-    (tmp_path / "a.toml").write_text('preset = "speed"\n[model]\nthin = 3\n')
+    (tmp_path / "a.toml").write_text('preset = "speed"\n[model.target]\nthin = 3\n')
     result = run("show", "a.toml", SKBATCH_MODEL__SUBSAMPLE="0.7")
     assert (result.exit_code, result.stderr) == (0, "")
     shown = rows(result.stdout)
-    speed = PRESETS["speed"]["model"]["n_estimators"]
+    speed = BatchForecastingConfig.presets["speed"]["model"]["n_estimators"]
     assert shown["preset"] == ('"speed"', "a.toml, line 1")
-    assert shown["model.thin"] == ("3", "a.toml, line 3")
+    assert shown["model.target.thin"] == ("3", "a.toml, line 3")
     assert shown["model.subsample"] == ("0.7", "SKBATCH_MODEL__SUBSAMPLE")
     assert shown["model.n_estimators"] == (str(speed), "preset speed")
     assert shown["model.max_depth"] == ("4", "default")
     assert shown["features.families"] == ('"all"', "default")
     # What has no effect is not shown.
     idle = {"model.alpha", "model.min_labels", "fallback.mean_min_labels"}
-    everything = {".".join(path) for path in settings_of(BatchForecastingConfig)}
+    everything = {".".join(path) for path in SETTINGS}
     assert set(shown) == everything - idle
 
 
 def test_show_tells_that_something_was_set_to_none(tmp_path):
-    (tmp_path / "a.toml").write_text('[model]\nscale = "none"\n')
-    assert rows(run("show", "a.toml").stdout)["model.scale"] == (
+    (tmp_path / "a.toml").write_text('[model.target]\nscale = "none"\n')
+    assert rows(run("show", "a.toml").stdout)["model.target.scale"] == (
         '"none"',
         "a.toml, line 2",
     )
@@ -129,12 +127,21 @@ def test_show_needs_no_file_as_forecast_needs_none(tmp_path):
 
 
 def test_show_lists_what_is_wrong_with_the_environment():
-    result = run("show", SKBATCH_MODEL__MAX_DEPT="3", SKBATCH_HORIZON="soon")
+    result = run("show", SKBATCH_MODEL__MAX_DEPTH="deep", SKBATCH_HORIZON="soon")
     assert (result.exit_code, result.stdout) == (2, "")
     lines = result.stderr.splitlines()
     assert lines[0] == "error: The configuration has 2 problems:"
     assert lines[1].startswith("- SKBATCH_HORIZON: `horizon` must be an integer")
-    assert lines[2].endswith("Did you mean `SKBATCH_MODEL__MAX_DEPTH`?")
+    assert lines[2].startswith("- SKBATCH_MODEL__MAX_DEPTH: `model.max_depth` must be")
+
+
+def test_show_warns_of_variables_that_are_nearly_settings():
+    result = run("show", SKBATCH_MODEL__MAX_DEPT="3", SKBATCH_PORT="tcp://10.0.0.1:80")
+    assert result.exit_code == 0
+    assert rows(result.stdout)["model.max_depth"] == ("4", "default")
+    (line,) = result.stderr.splitlines()
+    assert line.startswith("warning: Variables must have the name of a setting.")
+    assert line.endswith("Did you mean SKBATCH_MODEL__MAX_DEPTH?")
 
 
 def test_validate_says_ok(tmp_path):

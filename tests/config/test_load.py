@@ -1,7 +1,9 @@
+import tomllib
+
 import pytest
 
-from skbatch.config import BatchForecastingConfig, ConfigError, ModelConfig
-from skbatch.config._load import load
+from skbatch.config import BatchForecastingConfig, ConfigError, effective_settings
+from skbatch.exceptions import SkbatchWarning
 
 
 @pytest.fixture(autouse=True)
@@ -29,20 +31,20 @@ def test_keywords_win_over_environment_over_file_over_preset_over_default(
     write, monkeypatch
 ):
     path = write(
-        'preset = "speed"\n[model]\nmax_depth = 2\nsubsample = 0.5\nthin = 4\n'
+        'preset = "speed"\n[model]\nmax_depth = 2\nsubsample = 0.5\n'
+        "[model.target]\nthin = 4\n"
     )
     monkeypatch.setenv("SKBATCH_MODEL__SUBSAMPLE", "0.6")
-    monkeypatch.setenv("SKBATCH_MODEL__THIN", "5")
-    config = BatchForecastingConfig.from_file(path, model={"thin": 6})
+    monkeypatch.setenv("SKBATCH_MODEL__TARGET__THIN", "5")
+    config = BatchForecastingConfig.from_file(path, model={"target": {"thin": 6}})
     model = config.model
-    speed = config.presets["speed"]["model"]
-    assert model.thin == 6
+    assert model.target.thin == 6
     assert model.subsample == 0.6
     assert model.max_depth == 2
-    assert model.n_estimators == speed["n_estimators"]
-    assert model.learning_rate == ModelConfig().learning_rate
-    assert BatchForecastingConfig.from_file(path, env=False).model.thin == 4
-    assert BatchForecastingConfig.from_file(path).model.thin == 5
+    assert model.n_estimators == config.presets["speed"]["model"]["n_estimators"]
+    assert model.learning_rate == BatchForecastingConfig().model.learning_rate
+    assert BatchForecastingConfig.from_file(path, env=False).model.target.thin == 4
+    assert BatchForecastingConfig.from_file(path).model.target.thin == 5
 
 
 @pytest.mark.parametrize("source", ["keyword", "environment", "file"])
@@ -69,12 +71,6 @@ def test_keywords_that_are_none_leave_the_file_in_force(write):
     assert (config.horizon, config.model.max_depth) == (3, 2)
 
 
-def test_keywords_may_be_sections(write):
-    path = write("[model]\nmax_depth = 2\n")
-    config = BatchForecastingConfig.from_file(path, model=ModelConfig(max_bin=8))
-    assert (config.model.max_depth, config.model.max_bin) == (2, 8)
-
-
 def test_no_file_is_needed(monkeypatch):
     monkeypatch.setenv("SKBATCH_HORIZON", "[1, 5]")
     assert BatchForecastingConfig.from_file().horizon == (1, 5)
@@ -96,9 +92,8 @@ def test_no_file_is_needed(monkeypatch):
         ("FEATURES__WINDOWS", "[5, 21]", "features", (5, 21)),
         ("FEATURES__FAMILIES", "returns", "features", ("returns",)),
         ("MODEL__MIN_CHILD_WEIGHT", "auto", "model", "auto"),
-        ("MODEL__MIN_CHILD_WEIGHT", "2", "model", 2.0),
-        ("MODEL__RELATIVE", "false", "model", False),
-        ("MODEL__SCALE", "volatility_21", "model", "volatility_21"),
+        ("MODEL__MIN_CHILD_WEIGHT", "2", "model", 2),
+        ("MODEL__MARKET_FEATURES", "false", "model", False),
         ("PERFORMANCE__DEVICE", "cuda:1", "performance", "cuda:1"),
     ],
 )
@@ -109,14 +104,6 @@ def test_variables_are_read_as_values_or_else_as_text(
     config = BatchForecastingConfig.from_file()
     read = getattr(getattr(config, section), name.partition("__")[2].lower())
     assert (type(read), read) == (type(value), value)
-
-
-def test_a_variable_may_hold_a_section(write, monkeypatch):
-    path = write("[model]\nmax_depth = 2\nmax_bin = 8\n")
-    monkeypatch.setenv("SKBATCH_MODEL", "{max_depth = 3, thin = 2}")
-    monkeypatch.setenv("SKBATCH_MODEL__THIN", "4")
-    model = BatchForecastingConfig.from_file(path).model
-    assert (model.max_depth, model.max_bin, model.thin) == (3, 8, 4)
 
 
 def test_a_variable_holds_one_value_only(monkeypatch):
@@ -150,45 +137,68 @@ def test_other_variables_are_left_alone(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("name", "message"),
+    "name",
     [
-        (
-            "SKBATCH_MODEL__MAX_DEPT",
-            "SKBATCH_MODEL__MAX_DEPT: `model.max_dept` must be a key that skbatch "
-            "knows. Got 3. Did you mean `SKBATCH_MODEL__MAX_DEPTH`?",
-        ),
-        (
-            "SKBATCH_MODEL_MAX_DEPTH",
-            "SKBATCH_MODEL_MAX_DEPTH: `model_max_depth` must be a key that skbatch "
-            "knows. Got 3. Did you mean `SKBATCH_MODEL__MAX_DEPTH`?",
-        ),
-        (
-            "SKBATCH_BATCH__GROUPS__AAPL",
-            "SKBATCH_BATCH__GROUPS__AAPL: `batch.groups__aapl` must be a key that "
-            "skbatch knows. Got 3. Did you mean `SKBATCH_BATCH__GROUPS`?",
-        ),
-        (
-            "SKBATCH_HORIZON__X",
-            "SKBATCH_HORIZON__X: `horizon__x` must be a key that skbatch knows. Got 3. "
-            "Did you mean `SKBATCH_HORIZON`?",
-        ),
-        (
-            "SKBATCH_MODEL",
-            "SKBATCH_MODEL: `model` must be a table of settings. Got 3. Write its keys "
-            "below [model].",
-        ),
-        (
-            "SKBATCH_QQQQQ",
-            "SKBATCH_QQQQQ: `qqqqq` must be a key that skbatch knows. Got 3. Choose "
-            "one of horizon, preset, batch, features, model, fallback, performance.",
-        ),
+        "SKBATCH_PORT",
+        "SKBATCH_PORT_8080_TCP_ADDR",
+        "SKBATCH_SERVICE_HOST",
+        "SKBATCH_SERVICE_PORT_HTTP",
+        "SKBATCH_HOME",
+        "SKBATCH_MODEL",
+        "SKBATCH_BATCH",
+        "SKBATCH_",
     ],
 )
-def test_unknown_variables_are_reported(name, message, monkeypatch):
+def test_variables_of_platforms_are_left_alone(name, monkeypatch):
+    monkeypatch.setenv(name, "tcp://10.0.0.1:8080")
+    assert BatchForecastingConfig.from_file() == BatchForecastingConfig()
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("SKBATCH_MODEL__MAX_DEPT", "SKBATCH_MODEL__MAX_DEPTH"),
+        ("SKBATCH_MODEL_MAX_DEPTH", "SKBATCH_MODEL__MAX_DEPTH"),
+        ("SKBATCH_MAX_DEPTH", "SKBATCH_MODEL__MAX_DEPTH"),
+        ("SKBATCH_HORIZONS", "SKBATCH_HORIZON"),
+        ("SKBATCH_MODEL__THIN", "SKBATCH_MODEL__TARGET__THIN"),
+        ("SKBATCH_FALLBACK__SCALE", "SKBATCH_FALLBACK__TARGET__SCALE"),
+    ],
+)
+def test_variables_that_are_nearly_settings_are_ignored_with_a_warning(
+    name, meant, monkeypatch
+):
     monkeypatch.setenv(name, "3")
+    with pytest.warns(SkbatchWarning, match=f"Got {name}, .*Did you mean {meant}\\?"):
+        config = BatchForecastingConfig.from_file()
+    assert config == BatchForecastingConfig()
+
+
+@pytest.mark.parametrize("section", ["model", "fallback"])
+@pytest.mark.parametrize(
+    "line",
+    [
+        "relative = false",
+        'scale = "volatility_21"',
+        "market_weight = 0.5",
+        "thin = 2",
+        "validation_size = 0",
+    ],
+)
+def test_settings_that_have_moved_name_their_new_place(section, line, write):
+    key, value = line.split(" = ")
+    path = write(f"[{section}]\n{line}\n")
     with pytest.raises(ConfigError) as caught:
-        BatchForecastingConfig.from_file()
-    assert str(caught.value) == message
+        BatchForecastingConfig.from_file(path)
+    assert str(caught.value) == (
+        f"{path}, line 2: `{section}.{key}` must be set as `{section}.target.{key}`. "
+        f"Got {value}. Write it below [{section}.target]."
+    )
+    path = write(f"[{section}.target]\n{line}\n")
+    system = BatchForecastingConfig.from_file(path).to_system()
+    part = {"model": "estimator", "fallback": "fallback"}[section]
+    read = system.get_params()[f"forecaster__{part}__target__{key}"]
+    assert read == tomllib.loads(line)[key]
 
 
 def test_all_problems_are_listed_with_their_places(write, monkeypatch):
@@ -217,14 +227,14 @@ max_bin = 1
         "Did you mean `model.max_depth`?",
         f'- {path}, line 5: `model.alpha` must be a number above 0 or "auto". Got -1. '
         'The default is "auto".',
-        f"- {path}, line 8: `batch.groups.B` must be a label like the others. Got 3. "
-        'Write such as AAPL = "tech".',
+        f"- {path}, line 8: `batch.groups.B` must be a table of ticker = label "
+        'or of ticker = number, "correlation" or "none". Got 3. The default is "none".',
         f"- {path}, line 9: `modell` must be a key that skbatch knows. Got "
         "{max_bin = 1}. Did you mean `model`?",
         "- SKBATCH_FALLBACK__MAX_JUMP: `fallback.max_jump` must be a number above 1. "
         'Got "high". The default is 8.0.',
         "- argument: `features.windows` must be a list of different integers of at "
-        "least 2. Got 1 as item 2. The default is [5, 10, 21, 63, 126, 252].",
+        "least 2. Got [5, 1]. The default is [5, 10, 21, 63, 126, 252].",
     ]
 
 
@@ -270,13 +280,16 @@ def test_missing_files_are_errors_of_the_system(tmp_path):
         BatchForecastingConfig.from_file(tmp_path / "none.toml")
 
 
-def test_origins_are_told(write, monkeypatch):
+def test_origins_are_named(write, monkeypatch):
     path = write('model.kind = "mean"\nfeatures = {windows = [5]}\n')
     monkeypatch.setenv("SKBATCH_HORIZON", "3")
-    explicit = {"preset": "speed"}
-    _, origins = load(BatchForecastingConfig, path, True, explicit)
-    found = {where: (o.source, o.text) for where, o in origins.items()}
-    assert found["model", "kind"] == ("file", f"{path}, line 1")
-    assert found["features", "windows"] == ("file", f"{path}, line 2")
-    assert found["horizon",] == ("environment", "SKBATCH_HORIZON")
-    assert found["preset",] == ("argument", "argument")
+    found = {name: origin for name, _, origin in effective_settings(path)}
+    assert found["model.kind"] == f"{path}, line 1"
+    assert found["features.windows"] == f"{path}, line 2"
+    assert found["horizon"] == "SKBATCH_HORIZON"
+    assert found["preset"] == "default"
+
+
+def test_a_list_of_horizons_is_a_setting(write, monkeypatch):
+    path = write("horizon = [5, 21]\n")
+    assert BatchForecastingConfig.from_file(path).to_system().horizon == (5, 21)

@@ -1,39 +1,16 @@
-import subprocess
-import sys
-
 import pytest
 
-from skbatch.batch import default_features, default_forecaster
-from skbatch.batch._system import BatchForecastingSystem
-from skbatch.config import BatchForecastingConfig
-from skbatch.config._presets import PRESETS, preset_settings
-from skbatch.feature_extraction import SharedFeatureExtractor
-from skbatch.forecasting import (
-    BatchLinearForecaster,
-    BatchXGBoostForecaster,
-    FallbackForecaster,
-)
+from skbatch.batch import BatchForecastingSystem
+from skbatch.config import BatchForecastingConfig, ConfigError
+from skbatch.forecasting import BatchXGBoostForecaster
 
+PRESETS = BatchForecastingConfig.presets
 NAMES = [None, *PRESETS]
-
-
-def deep(estimator):
-    """Parameters, and the classes of the estimators inside."""
-    return {
-        name: type(value) if hasattr(value, "fit") else value
-        for name, value in estimator.get_params(deep=True).items()
-    }
 
 
 def test_the_presets_are_those_that_the_system_knows():
     (options, _) = BatchForecastingSystem._parameter_constraints["preset"]
     assert set(PRESETS) == options.options
-
-
-def test_without_a_preset_the_parts_are_the_defaults():
-    expected = FallbackForecaster(BatchXGBoostForecaster(), BatchLinearForecaster())
-    assert deep(default_forecaster()) == deep(expected)
-    assert deep(default_features()) == deep(SharedFeatureExtractor())
 
 
 @pytest.mark.parametrize("name", PRESETS)
@@ -42,27 +19,6 @@ def test_presets_are_valid_settings(name):
     config = BatchForecastingConfig(**given)
     assert config == BatchForecastingConfig(preset=name)
     assert config != BatchForecastingConfig(preset=None)
-
-
-@pytest.mark.parametrize("name", PRESETS)
-def test_presets_set_only_what_a_system_reads_from_them(name):
-    # Anything else would be in effect through a configuration only.
-    config = BatchForecastingConfig(**PRESETS[name])
-    params = config.to_params()
-    plain = BatchForecastingConfig().to_params()
-    parts = {"features", "forecaster"}
-    assert {n: v for n, v in params.items() if n not in parts} == {
-        n: v for n, v in plain.items() if n not in parts
-    }
-
-
-@pytest.mark.parametrize("name", PRESETS)
-def test_the_default_parts_are_those_that_the_settings_make(name):
-    params = BatchForecastingConfig(**PRESETS[name]).to_params()
-    assert deep(default_forecaster(name)) == deep(
-        params["forecaster"] or default_forecaster()
-    )
-    assert deep(default_features()) == deep(params["features"] or default_features())
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -80,7 +36,7 @@ def test_the_users_settings_win_over_the_presets(name):
     assert getattr(config.model, key) == 7
     for other in set(values) - {key}:
         assert getattr(config.model, other) == values[other]
-    assert config.model.model_fields_set == {key}
+    assert config.to_toml() == f'preset = "{name}"\n\n[model]\n{key} = 7\n'
     # The default is a choice, too, when the user makes it.
     default = getattr(BatchForecastingConfig().model, key)
     config = BatchForecastingConfig(preset=name, model={key: default})
@@ -89,9 +45,20 @@ def test_the_users_settings_win_over_the_presets(name):
 
 
 @pytest.mark.parametrize("name", PRESETS)
+def test_a_preset_and_its_values_make_the_same_forecaster(name):
+    system = BatchForecastingSystem(preset=name)
+    other = BatchForecastingConfig(**PRESETS[name]).to_system()
+    expected, got = (s.get_params(deep=True) for s in (system, other))
+    estimators = [key for key in expected if key.startswith("forecaster__estimator__")]
+    assert {key: got[key] for key in estimators if not key.endswith("target")} == {
+        key: expected[key] for key in estimators if not key.endswith("target")
+    }
+    assert type(other.forecaster.estimator) is BatchXGBoostForecaster
+
+
+@pytest.mark.parametrize("name", PRESETS)
 def test_the_presets_values_are_not_the_users(name):
     config = BatchForecastingConfig(preset=name)
-    assert config.model_fields_set == {"preset"}
     assert config.to_toml() == f'preset = "{name}"\n'
 
 
@@ -105,40 +72,18 @@ def test_presets_have_no_effect_on_other_kinds_of_models():
     assert config.model == BatchForecastingConfig(model={"kind": "linear"}).model
 
 
-def test_a_preset_may_choose_the_models(monkeypatch):
-    chosen = {
-        "model": {"kind": "linear", "alpha": 2.0},
-        "fallback": {"model": "mean", "mean_min_labels": 5},
-    }
-    monkeypatch.setitem(PRESETS, "speed", chosen)
-    config = BatchForecastingConfig(preset="speed")
-    assert (config.model.kind, config.model.alpha) == ("linear", 2.0)
-    assert config.fallback.mean_min_labels == 5
-    # What does not fit to the user's choice is left out.
-    config = BatchForecastingConfig(
-        preset="speed", model={"kind": "xgboost"}, fallback={"enabled": False}
-    )
-    assert set(preset_settings("speed", {"model": {"kind": "xgboost"}})) == {
-        ("model", "kind"),
-        ("fallback", "model"),
-        ("fallback", "mean_min_labels"),
-    }
-    forecaster = config.to_params()["forecaster"]
-    assert deep(forecaster) == deep(BatchXGBoostForecaster())
-    system = config.to_system()
-    assert BatchForecastingConfig.from_system(system) == config
+def test_unknown_presets_are_refused():
+    with pytest.raises(ConfigError, match=r"`preset` must be .*\"speed\""):
+        BatchForecastingConfig(preset="fast")
 
 
-@pytest.mark.parametrize("make", [default_forecaster])
-def test_unknown_presets_are_refused(make):
-    with pytest.raises(ValueError, match=r"`preset` must be one of 'speed'"):
-        make("fast")
-
-
-def test_a_system_with_a_preset_needs_no_pydantic():
-    code = (
-        "import sys; from skbatch.batch._system import BatchForecastingSystem;"
-        "BatchForecastingSystem(preset='speed').get_params(deep=True);"
-        "print('pydantic' in sys.modules)"
-    )
-    assert subprocess.check_output([sys.executable, "-c", code], text=True) == "False\n"
+def test_a_preset_that_is_passed_wins_over_that_of_a_file(tmp_path):
+    path = tmp_path / "skbatch.toml"
+    path.write_text('preset = "accuracy"\n[model]\nlearning_rate = 0.1\n')
+    config = BatchForecastingConfig.from_file(path, preset="speed", env=False)
+    params = config.to_system().get_params(deep=True)
+    fast = BatchForecastingSystem(preset="speed").get_params(deep=True)
+    for name in ("n_estimators", "max_bin"):
+        key = f"forecaster__estimator__{name}"
+        assert params[key] == fast[key]
+    assert params["forecaster__estimator__learning_rate"] == 0.1

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.figure import Figure
+from sklearn.linear_model import LinearRegression
 from sklearn.model_selection import GridSearchCV, TimeSeriesSplit
 
 from skbatch import (
@@ -76,8 +77,8 @@ def test_provenance_of_an_estimator(result, prices):
     )
     whole = ProvenanceDisplay.from_estimator(model, prices.iloc[230:])
     pd.testing.assert_frame_equal(whole.provenance, display.provenance)
-    with pytest.raises(TypeError, match=r"`predict_provenance`\. Got BatchLinearF"):
-        ProvenanceDisplay.from_estimator(make_model(BatchLinearForecaster()), prices)
+    with pytest.raises(TypeError, match=r"`predict_with_provenance`\. Got LinearR"):
+        ProvenanceDisplay.from_estimator(LinearRegression(), prices)
 
 
 # Importance ---------------------------------------------------------------------------
@@ -155,7 +156,7 @@ def test_models_are_found_inside_others(data):
     pd.testing.assert_frame_equal(feature_importances(inside), expected)
     search = GridSearchCV(
         make_model(linear),
-        {"batchlinearforecaster__relative": [True]},
+        {"batchlinearforecaster__target__relative": [True]},
         cv=TimeSeriesSplit(2),
     )
     pd.testing.assert_frame_equal(feature_importances(fit(search, data)), expected)

@@ -133,7 +133,7 @@ class TestPipeline:
                 y.attrs = {"horizon": 1}
                 return super().fit(X, y)
 
-        params = FORECASTERS[name].get_params()
+        params = FORECASTERS[name].get_params(deep=False)
         model = make_pipeline(
             SharedFeatureExtractor(windows=WINDOWS), Forgetful(**params)
         )

@@ -1,0 +1,9 @@
+"""What the layers above the batch system build on.
+
+This module is for the other subpackages. It may change with any release.
+"""
+
+from skbatch.batch._errors import MODEL_FAILURES
+from skbatch.batch._presets import PRESETS, default_features, default_forecaster
+
+__all__ = ["MODEL_FAILURES", "PRESETS", "default_features", "default_forecaster"]
