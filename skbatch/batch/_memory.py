@@ -27,7 +27,7 @@ __all__ = ["MemoryEstimate", "MemoryPlan", "estimate_memory", "plan_memory"]
 
 MIB = 2**20
 # Libraries that are loaded on first use, threads, and small tables.
-BASE = 24 * MIB
+BASE = 12 * MIB
 # A worker process of joblib with everything loaded.
 WORKER = 210 * MIB
 # Bytes for each cell of a field of the panel: copies, and what features start from.
@@ -172,7 +172,11 @@ class MemoryPlan:
             train = self.n_train * self.n_tickers
             matrix = train * (PER_BIN * inputs + PER_ROW)
             matrix += PER_BIN_ROW * min(BIN_ROWS, train) * inputs
-            return self._kept(4 * rows * inputs), matrix
+            kept = 4 * rows * inputs
+            if kept > self.rows_limit:
+                # Trees read the training rows slice by slice.
+                kept = min(4 * train * inputs, BUFFER)
+            return kept, matrix
         size = min(self.batch_size, self.n_tickers)
         width = self.n_own * size + self.n_shared
         whole = self._kept(4 * self.n_dates * (self.n_own * self.n_tickers))
