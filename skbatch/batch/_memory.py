@@ -34,9 +34,9 @@ WORKER = 210 * MIB
 PER_PRICE = 30
 # Bytes for each cell of the labels: labels, their transform and their scale.
 PER_LABEL = 40
-# Rows of look-back that a block of features reads before its own, and the temporaries
-# for each row and ticker that it reads, up to what all threads together have.
-LOOK_BACK, TEMPORARY, MOST_TEMPORARY = 420, 550, 150 * MIB
+# Temporaries of features for each cell of the panel, up to what all threads together
+# have; smaller blocks of dates hardly have less.
+TEMPORARY, MOST_TEMPORARY = 550, 150 * MIB
 # Bytes for each cell of a quantised matrix: bins, and the same by columns.
 PER_BIN = 2
 # Rows from which bins are cut, and bytes for each of their cells.
@@ -148,8 +148,7 @@ class MemoryPlan:
             LEAST_BLOCK_ROWS, DEFAULT_BLOCK // (4 * width)
         )
         wanted = min(self.n_train + self.n_tail, self.n_dates, block_rows)
-        read = min(self.n_dates, block_rows + LOOK_BACK) * self.n_tickers
-        block = 4 * wanted * width + min(MOST_TEMPORARY, TEMPORARY * read)
+        block = 4 * wanted * width + min(MOST_TEMPORARY, TEMPORARY * cells)
         workers = min(self.n_workers, -(-self.n_tickers // self.batch_size))
         rows, matrix = self._rows_and_matrix(workers)
         panel = cells * (self.n_fields * PER_PRICE + self.n_horizons * PER_LABEL)
