@@ -34,9 +34,11 @@ WORKER = 210 * MIB
 PER_PRICE = 30
 # Bytes for each cell of the labels: labels, their transform and their scale.
 PER_LABEL = 40
+# And every further horizon's labels, targets and forecasts.
+PER_FURTHER_LABEL = 220
 # Temporaries of features for each cell of the panel, up to what all threads together
 # have; smaller blocks of dates hardly have less.
-TEMPORARY, MOST_TEMPORARY = 550, 150 * MIB
+TEMPORARY, MOST_TEMPORARY = 550, 120 * MIB
 # Bytes for each cell of a quantised matrix: bins, and the same by columns.
 PER_BIN = 2
 # Rows from which bins are cut, and bytes for each of their cells.
@@ -49,7 +51,7 @@ DEFAULT_ROWS_LIMIT = 2**30
 DEFAULT_BLOCK = 64 * MIB
 LEAST_BLOCK_ROWS = 192
 # Part of what a run takes that is kept in reserve for a budget.
-RESERVE = 0.15
+RESERVE = 0.3
 _UNITS = {"": 1, "K": 10, "M": 20, "G": 30, "T": 40}
 
 
@@ -151,7 +153,8 @@ class MemoryPlan:
         block = 4 * wanted * width + min(MOST_TEMPORARY, TEMPORARY * cells)
         workers = min(self.n_workers, -(-self.n_tickers // self.batch_size))
         rows, matrix = self._rows_and_matrix(workers)
-        panel = cells * (self.n_fields * PER_PRICE + self.n_horizons * PER_LABEL)
+        labels = PER_LABEL + PER_FURTHER_LABEL * (self.n_horizons - 1)
+        panel = cells * (self.n_fields * PER_PRICE + labels)
         # A block of features is gone before the rows are quantised.
         larger = "block" if block > matrix else "quantised matrix"
         return {
