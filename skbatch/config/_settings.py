@@ -160,13 +160,35 @@ class Setting:
         return f"{', '.join(others)} or {last}" if others else last
 
     def accepts(self, value: Any) -> bool:
-        """Return whether a value is allowed."""
+        """Return whether a value is allowed.
+
+        Parameters
+        ----------
+        value : object
+            The value, as Python has it.
+
+        Returns
+        -------
+        bool
+            Whether one of the rules holds.
+        """
         if value is None:
             return bool(self.null)
         return any(rule(value) for _, rule in self.rules)
 
     def text(self, value: Any) -> str:
-        """Write a value as files do."""
+        """Write a value as files do.
+
+        Parameters
+        ----------
+        value : object
+            The value, as Python has it.
+
+        Returns
+        -------
+        str
+            TOML.
+        """
         return toml_value(self.null if value is None else value)
 
 

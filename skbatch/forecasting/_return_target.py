@@ -265,14 +265,43 @@ class ReturnTarget(BaseEstimator):
         return values
 
     def split(self, known: np.ndarray, horizon: int) -> tuple[np.ndarray, np.ndarray]:
-        """Split dates with a known label into training dates and the tail."""
+        """Split dates with a known label into training dates and the tail.
+
+        Parameters
+        ----------
+        known : ndarray of shape (n_dates,), dtype bool
+            Whether a date has a label.
+        horizon : int
+            Rows that a label looks ahead.
+
+        Returns
+        -------
+        train, tail : ndarray, dtype intp
+            Row numbers; the tail is empty where it, or what is left to train on, would
+            be too short.
+        """
         thin = thinning(self.thin, horizon)
         return split_tail(known, horizon, self.validation_size, thin)
 
     def shrinkage(
         self, labels: np.ndarray, forecast: np.ndarray, dates: np.ndarray, horizon: int
     ) -> float:
-        """Find the factor of a model's forecasts by those of a tail, empty if none."""
+        """Find the factor of a model's forecasts by those of a tail.
+
+        Parameters
+        ----------
+        labels, forecast : ndarray of shape (n_rows,) or (n_rows, n_outputs)
+            What models learn, and what one forecasts of it; empty without a tail.
+        dates : ndarray of shape (n_rows,), dtype intp
+            Date number of each row.
+        horizon : int
+            Rows that a label looks ahead.
+
+        Returns
+        -------
+        float
+            Between 0.1 and 1.
+        """
         if len(labels):
             found = shrinkage_slope(labels, forecast, dates, horizon)
             return max(found, MIN_SHRINKAGE)
