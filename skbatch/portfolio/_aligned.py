@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from skbatch._messages import format_tickers
+from skbatch._messages import format_tickers, warn_user
 from skbatch.exceptions import PortfolioError, PortfolioWarning
 from skbatch.portfolio._covariance import (
     check_matrix,
@@ -30,7 +29,6 @@ def align(
     returns_periods: float | None = None,
     covariance_periods: float | None = None,
     on_missing: str = "exclude",
-    stacklevel: int = 3,
 ) -> tuple[pd.Series, pd.DataFrame]:
     """Bring expected returns and covariance together; see `to_pypfopt`."""
     if on_missing not in ("exclude", "raise"):
@@ -64,7 +62,10 @@ def align(
             f"{with_reasons(excluded)}."
         )
     if told:
-        warnings.warn(" ".join(told), PortfolioWarning, stacklevel=stacklevel)
+        warn_user(
+            " ".join(told),
+            PortfolioWarning,
+        )
     for part in (values, table):
         part.attrs = {"periods": periods, "date": forecasts.date}
     return values, table

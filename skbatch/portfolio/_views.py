@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from numbers import Real
@@ -12,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from skbatch._messages import count, format_tickers
+from skbatch._messages import count, format_tickers, warn_user
 from skbatch.exceptions import PortfolioError, PortfolioWarning
 from skbatch.portfolio._covariance import (
     check_matrix,
@@ -319,4 +318,7 @@ def _warn(doubt: str, excluded: Mapping[str, str]) -> None:
             "Returns without follow the prior and the views on the others."
         )
     if told:
-        warnings.warn(" ".join(told), PortfolioWarning, stacklevel=3)
+        warn_user(
+            " ".join(told),
+            PortfolioWarning,
+        )
