@@ -143,7 +143,7 @@ def mixed_calendars(panel: pd.DataFrame) -> str | None:
 
 def _name_groups(groups: dict[int, np.ndarray], n_tickers: int) -> str:
     """List calendars with the number of their tickers and the first of these."""
-    texts = []
+    texts: list[str] = []
     for code, tickers in groups.items():
         total = "" if texts else f" of {n_tickers} tickers"
         noun = "one" if texts else "calendar"
