@@ -12,9 +12,8 @@ from sklearn.base import BaseEstimator, clone
 from sklearn.callback import CallbackSupportMixin, with_callbacks
 from sklearn.pipeline import Pipeline, make_pipeline
 
-from skbatch._messages import date_text, warn_user
+from skbatch._messages import check_int, date_text, warn_user
 from skbatch.forecasting import BatchLinearForecaster, HistoricalMeanForecaster
-from skbatch.metrics._sorts import check_n_quantiles
 from skbatch.model_selection._features import (
     extractor_of,
     find_extractor,
@@ -179,7 +178,7 @@ def walk_forward(
     >>> list(result.scorecard.index)
     ['BatchLinearForecaster', 'historical mean', 'linear model', 'zero']
     """
-    check_n_quantiles(n_quantiles)
+    check_int(n_quantiles, "n_quantiles", 2, "Pass 5 for quintiles.")
     panel = check_panel(prices)
     _check_estimator(estimator)
     steps = forward_returns(panel, horizon).attrs["horizon"]
