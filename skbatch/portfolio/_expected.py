@@ -346,7 +346,7 @@ def read_expected(result: Any, periods: float | None = None) -> ExpectedReturns:
     year = known.get("periods_per_year", math.nan)
     span = _one_span({True: year, False: horizon, None: None}[annual], periods)
     return ExpectedReturns(
-        values.to_dict(),
+        {str(ticker): value for ticker, value in values.items()},
         date=known.get("date"),
         horizon=horizon,
         periods_per_year=year,
