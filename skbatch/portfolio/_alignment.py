@@ -117,7 +117,7 @@ class Alignment:
         for ticker in variances.index[~np.isfinite(variances)]:
             if not self.allow_more or ticker in self.expected:
                 self.excluded.setdefault(ticker, "no variance")
-        values = self.expected.to_series()
+        values = self.expected.to_series().rename_axis(None)
         values = values.drop([t for t in self.excluded if t in values])
         known = table.index.drop([t for t in self.excluded if t in table.index])
         alone = {"covariance": values.index.difference(known, sort=False)}
