@@ -7,7 +7,6 @@ The one place where both are compared: each hand-off runs all steps of an `Align
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Mapping
 from numbers import Real
 from typing import Any, NamedTuple
@@ -15,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from skbatch._messages import count, format_tickers
+from skbatch._messages import count, format_tickers, warn_user
 from skbatch.exceptions import PortfolioError, PortfolioWarning
 from skbatch.portfolio._expected import (
     ExpectedReturns,
@@ -290,7 +289,7 @@ def align(
             f"{with_reasons(excluded)}."
         )
     if sentences:
-        warnings.warn(" ".join(sentences), PortfolioWarning, stacklevel=3)
+        warn_user(" ".join(sentences), PortfolioWarning)
     values, table = alignment.values, alignment.covariance
     for part in (values, table):
         part.attrs = {"periods": alignment.span_, "date": expected.date}

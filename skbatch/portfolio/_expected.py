@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Mapping
 from numbers import Real
 from typing import Any, Self
@@ -11,7 +10,7 @@ from typing import Any, Self
 import numpy as np
 import pandas as pd
 
-from skbatch._messages import count, date_text, format_tickers
+from skbatch._messages import count, date_text, format_tickers, warn_user
 from skbatch.batch import ForecastResult
 from skbatch.exceptions import PortfolioError, PortfolioWarning
 from skbatch.panel import WEEKDAYS_PER_YEAR
@@ -405,14 +404,13 @@ def _known_year(number: float) -> float:
     return number
 
 
-def warn_without_dates(stacklevel: int) -> None:
+def warn_without_dates() -> None:
     """Say that the rows of a year are a convention only."""
-    warnings.warn(
+    warn_user(
         "The rows must have dates to tell how many make a year. Got row numbers, which "
         f"are taken for weekdays: {WEEKDAYS_PER_YEAR:g} a year. Pass "
         "`periods_per_year`.",
         PortfolioWarning,
-        stacklevel=stacklevel,
     )
 
 
@@ -434,7 +432,7 @@ def _year_of(result: ForecastResult, annualize: bool) -> float:
     """Tell the rows of a year, and say when that is a convention only."""
     has_dates = isinstance(result.date, pd.Timestamp | pd.Period)
     if annualize and not has_dates:
-        warn_without_dates(stacklevel=4)
+        warn_without_dates()
     return result.periods_per_year
 
 

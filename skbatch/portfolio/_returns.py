@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import warnings
 from collections.abc import Mapping, Sequence
 from numbers import Integral
 from typing import Any, Literal
@@ -11,6 +10,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
+from skbatch._messages import warn_user
 from skbatch.config import BatchForecastingConfig
 from skbatch.exceptions import PortfolioError, PortfolioWarning
 from skbatch.panel import panel_tickers
@@ -171,7 +171,7 @@ def robust_forecast_returns(
     if not isinstance(panel.index, pd.DatetimeIndex | pd.PeriodIndex) and (
         annualize and periods_per_year is None
     ):
-        warn_without_dates(stacklevel=3)
+        warn_without_dates()
     return _without_missing(expected, on_missing)
 
 
@@ -321,7 +321,10 @@ def _without_missing(expected: ExpectedReturns, on_missing: str) -> ExpectedRetu
     fate = "which are left out" if on_missing == "drop" else "which are NaN"
     told = tell_service(missing, others, len(expected), fate, "provenance")
     if told:
-        warnings.warn(told, PortfolioWarning, stacklevel=3)
+        warn_user(
+            told,
+            PortfolioWarning,
+        )
     if on_missing == "drop":
         for ticker in missing:
             del expected[ticker]

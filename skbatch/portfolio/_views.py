@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from numbers import Real
@@ -12,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from skbatch._messages import count
+from skbatch._messages import count, warn_user
 from skbatch.exceptions import PortfolioError, PortfolioWarning
 from skbatch.portfolio._alignment import Alignment
 from skbatch.portfolio._expected import ExpectedReturns, read_expected, with_reasons
@@ -300,4 +299,7 @@ def _warn(doubt: str, excluded: Mapping[str, str]) -> None:
             "Returns without follow the prior and the views on the others."
         )
     if told:
-        warnings.warn(" ".join(told), PortfolioWarning, stacklevel=3)
+        warn_user(
+            " ".join(told),
+            PortfolioWarning,
+        )
