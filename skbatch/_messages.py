@@ -6,10 +6,27 @@ import re
 import sys
 import textwrap
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
-__all__ = ["count", "date_text", "describe_error", "format_tickers", "warn_user"]
+__all__ = [
+    "collect_warnings",
+    "count",
+    "date_text",
+    "describe_error",
+    "format_tickers",
+    "silence_warnings",
+    "warn_user",
+]
+
+# Modules between the line of the user and the one that warns.
+_CALLEES = ("skbatch.", "sklearn.", "skfolio.", "joblib.")
+# `warnings.catch_warnings` changes the filters of all threads, and may leave them so.
+_collected: ContextVar[list[tuple[type[Warning], str]] | None] = ContextVar(
+    "collected", default=None
+)
 
 
 def count(number: float, noun: str = "ticker") -> str:
@@ -43,9 +60,33 @@ def describe_error(error: BaseException) -> str:
 
 def warn_user(message: str, category: type[Warning]) -> None:
     """Warn at the line that called skbatch, also through scikit-learn's wrappers."""
+    collected = _collected.get()
+    if collected is not None:
+        collected.append((category, message))
+        return
     level, frame = 2, sys._getframe(1)
-    packages = ("skbatch.", "sklearn.")
-    while frame.f_back and frame.f_globals.get("__name__", "").startswith(packages):
+    while frame.f_back and frame.f_globals.get("__name__", "").startswith(_CALLEES):
         frame = frame.f_back
         level += 1
     warnings.warn(message, category, stacklevel=level)
+
+
+@contextmanager
+def collect_warnings() -> Iterator[list[tuple[type[Warning], str]]]:
+    """Collect the package's warnings of this thread instead of showing them."""
+    collected: list[tuple[type[Warning], str]] = []
+    token = _collected.set(collected)
+    try:
+        yield collected
+    finally:
+        _collected.reset(token)
+
+
+@contextmanager
+def silence_warnings(*categories: type[Warning]) -> Iterator[None]:
+    """Drop the package's warnings of some categories, in this thread only."""
+    with collect_warnings() as collected:
+        yield
+    for category, message in collected:
+        if not issubclass(category, categories):
+            warn_user(message, category)

@@ -10,14 +10,13 @@ import os
 import pickle
 import shutil
 import tempfile
-import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import joblib
 
-from skbatch._messages import describe_error
+from skbatch._messages import describe_error, warn_user
 from skbatch._version import __version__
 from skbatch.batch._batch_task import Event, Outcome, Task
 from skbatch.batch._manager import Batch
@@ -106,12 +105,11 @@ class Checkpoint:
     def give_up(self, name: str, error: Exception) -> Event:
         """Say once that the run goes on without checkpoints, and write no more."""
         self.failed = True
-        warnings.warn(
+        warn_user(
             "`checkpoint_dir` must be writable. Got "
             f"{describe_error(error)}, so this run goes on without checkpoints. Make "
             "room there before the next one.",
             BatchWarning,
-            stacklevel=2,
         )
         return Event(name, "no checkpoint", (), describe_error(error))
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from numbers import Integral
 from typing import Any, ClassVar
 
@@ -12,7 +11,7 @@ from sklearn.base import BaseEstimator, MetaEstimatorMixin, clone
 from sklearn.callback import CallbackSupportMixin, with_callbacks
 from sklearn.utils.validation import check_is_fitted
 
-from skbatch._messages import describe_error, format_tickers
+from skbatch._messages import describe_error, format_tickers, warn_user
 from skbatch._progress import Progress
 from skbatch._sklearn import HasMethods, Interval
 from skbatch.exceptions import FallbackWarning, ModelFitError
@@ -315,10 +314,8 @@ def warn_of_fallback(fitted: Any) -> None:
     tickers = fitted.provenance_.index.get_level_values(-1)
     others = tickers[fitted.provenance_["model"] != primary].unique()
     if len(others):
-        warnings.warn(
+        warn_user(
             f"{len(others)} of {tickers.nunique()} tickers are not served by "
             f"{primary}: {format_tickers(others)}. See provenance_ for reasons.",
             FallbackWarning,
-            # The caller of `fit`, above fit itself and sklearn's decorator.
-            stacklevel=4,
         )
