@@ -20,12 +20,13 @@ from skbatch.portfolio._expected import (
     ExpectedReturns,
     check_periods_per_year,
     warn_without_dates,
+    with_reasons,
 )
 from skbatch.portfolio._interval import check_coverage
 from skbatch.portfolio._match import asked_tickers, match_columns
 from skbatch.portfolio._prices import read_prices
-from skbatch.portfolio._told import tell_service, with_reasons
-from skbatch.portfolio._volatility import recent_volatility
+from skbatch.portfolio._told import tell_service
+from skbatch.portfolio._volatility import window_volatility
 from skbatch.portfolio._ways import METHODS, ColumnForecasts, Way
 
 __all__ = ["robust_forecast_returns"]
@@ -280,8 +281,8 @@ def _by_names(
             if column in forecasts.stale:
                 stale[ticker] = forecasts.stale[column]
     index = pd.Index(list(rows), name="ticker", dtype=object)
-    volatility = recent_volatility(panel).reindex(list(columns.values()))
-    volatility.index = index
+    volatility = window_volatility(panel).reindex(columns=list(columns.values()))
+    volatility.columns = index
     names = ["model", "batch", "reason"]
     return ExpectedReturns(
         values,
