@@ -286,6 +286,9 @@ def _as_float(frame: pd.DataFrame) -> pd.DataFrame:
     return _like(frame, values)
 
 
+_NOT_NUMBERS = {"text": (str, bytes), "truth values": (bool, np.bool_)}
+
+
 def _check_dtypes(frame: pd.DataFrame) -> None:
     """Raise if the type of a column tells that it holds no real numbers."""
     if any(types.is_complex_dtype(dtype) for dtype in frame.dtypes):
@@ -299,20 +302,25 @@ def _check_dtypes(frame: pd.DataFrame) -> None:
         or not (types.is_numeric_dtype(dtype) or types.is_object_dtype(dtype))
     ]
     if wrong:
-        raise _not_numeric([column for column, _ in wrong], str(wrong[0][1]))
+        columns, (first, *_) = zip(*wrong, strict=True)
+        # Text is of another type in each major release of pandas.
+        raise _not_numeric(
+            columns, "text" if types.is_string_dtype(first) else str(first)
+        )
 
 
 def _check_objects(frame: pd.DataFrame) -> pd.DataFrame:
     """Convert columns of Python objects if all of them are numbers or missing."""
     values = frame.to_numpy(dtype=object)
     values = np.where(pd.isna(values), np.nan, values)
-    strange = [
-        column
-        for column, cells in zip(frame.columns, values.T, strict=True)
-        if any(isinstance(cell, (str, bytes, bool, np.bool_)) for cell in cells)
-    ]
-    if strange:
-        raise _not_numeric(strange, "text or truth values")
+    for found, kinds in _NOT_NUMBERS.items():
+        strange = [
+            column
+            for column, cells in zip(frame.columns, values.T, strict=True)
+            if any(isinstance(cell, kinds) for cell in cells)
+        ]
+        if strange:
+            raise _not_numeric(strange, found)
     try:
         values = values.astype(np.float64)
     except TypeError as error:
