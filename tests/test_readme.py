@@ -4,7 +4,6 @@ import re
 import tomllib
 from pathlib import Path
 
-import numpy as np
 import pytest
 from typer.testing import CliRunner
 
@@ -101,7 +100,7 @@ def test_the_demo_ends_as_shown():
     for number, number_shown, abs in zip(
         numbers, numbers_shown, tolerance, strict=True
     ):
-        assert number == pytest.approx(number_shown, abs=abs)
+        assert number == pytest.approx(shown, abs=abs)
 
 
 def test_the_command_for_your_own_prices_runs(tmp_path, monkeypatch):

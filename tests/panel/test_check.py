@@ -162,7 +162,7 @@ BAD_PANELS = {
     "text array": (np.array([["1.5", "2"], ["3", "4"]]), "pd.to_numeric"),
     "text": (
         wide([["1.5", "2"]] * 4),
-        "Got text in A, B. Convert it with `X.apply(pd.to_n",
+        "Got text in A, B. Convert it with `X.apply(",
     ),
     "text and numbers": (wide([[1.5, "2"]] * 4), "Got text in B. Convert"),
     "text in an array": (np.array([[1.5, "2"]] * 4, dtype=object), "Got text in x1."),
