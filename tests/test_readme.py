@@ -97,9 +97,7 @@ def test_the_demo_ends_as_shown():
     # Rank IC, its standard error, and R² in percent: the model's, and the mean's, which
     # draws nothing.
     tolerance = [0.02, 0.005, 0.2, 0.02]
-    for number, number_shown, abs in zip(
-        numbers, numbers_shown, tolerance, strict=True
-    ):
+    for number, shown, abs in zip(numbers, numbers_shown, tolerance, strict=True):
         assert number == pytest.approx(shown, abs=abs)
 
 
