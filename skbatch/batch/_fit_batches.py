@@ -116,7 +116,7 @@ def fit_batches(
             stream = engine.stream(stream)
         if len(batches) > 1:
             stream.known_of_all()
-    monitor.n_batches, monitor.horizon = len(batches), labels.attrs["horizon"]
+    monitor.n_batches, monitor.horizon = len(batches), tickers.horizon
     monitor.thin = target.thin
     run = BatchRun(
         stream,

@@ -29,7 +29,13 @@ from skbatch.model_selection._run import (
     labels_itself,
     run_fold,
 )
-from skbatch.panel import check_panel, forward_returns, panel_fields, panel_tickers
+from skbatch.panel import (
+    check_panel,
+    forward_returns,
+    panel_fields,
+    panel_tickers,
+    recorded_horizon,
+)
 
 __all__ = ["walk_forward"]
 
@@ -182,7 +188,7 @@ def walk_forward(
     check_n_quantiles(n_quantiles)
     panel = check_panel(prices)
     _check_estimator(estimator)
-    steps = forward_returns(panel, horizon).attrs["horizon"]
+    steps = recorded_horizon(forward_returns(panel, horizon))
     _check_horizon(estimator, steps)
     folds = make_folds(
         panel,
