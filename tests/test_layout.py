@@ -1,7 +1,6 @@
 """How the package is laid out: who may import what, and what files are called."""
 
 import ast
-from collections import defaultdict
 from pathlib import Path
 
 import pytest
@@ -10,22 +9,6 @@ import skbatch
 
 ROOT = Path(skbatch.__file__).parent
 FILES = sorted(ROOT.rglob("*.py"))
-# Words that say nothing about what is in a file.
-EMPTY_NAMES = {
-    "_joint",
-    "_misc",
-    "_page",
-    "_parts",
-    "_pool",
-    "_run",
-    "_stored",
-    "_tasks",
-    "_told",
-    "_utils",
-    "_ways",
-    "_words",
-    "_work",
-}
 
 
 def is_private(name):
