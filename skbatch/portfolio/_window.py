@@ -82,7 +82,6 @@ def fit_on_window(estimator: Any, X: Any) -> Window:
     estimator.forecaster_, estimator.horizon_ = model, horizon
     estimator.provenance_ = provenance
     estimator.expected_returns_ = expected.to_series()
-    estimator.expected_returns_.attrs = {}
     # No number of rows compounds to a loss of more than everything.
     values = estimator.expected_returns_.to_numpy()
     per_row = np.expm1(np.log1p(np.where(values > -1.0, values, np.nan)) / horizon)
