@@ -9,9 +9,11 @@ import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from numbers import Integral
 from typing import Any
 
 __all__ = [
+    "check_int",
     "collect_warnings",
     "count",
     "date_text",
@@ -56,6 +58,16 @@ def describe_error(error: BaseException) -> str:
     if name == "ModelFitError" and re.match(r"\w+(Error|Exception): ", message):
         return message
     return f"{name}: {message}" if message else name
+
+
+def check_int(value: Any, name: str, least: int, advice: str) -> None:
+    """Raise unless a parameter is an int, and not too small."""
+    whole = isinstance(value, Integral) and not isinstance(value, bool)
+    if whole and int(value) >= least:
+        return
+    raise ValueError(
+        f"`{name}` must be an int of at least {least}. Got {value!r}. {advice}"
+    )
 
 
 def warn_user(message: str, category: type[Warning]) -> None:

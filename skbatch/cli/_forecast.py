@@ -6,7 +6,7 @@ import logging
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
@@ -259,7 +259,8 @@ def _score(panel: pd.DataFrame, labels: pd.DataFrame, system: Any, holdout: int)
         f"an R² of {100 * r2:+.2f} % against forecasting zero (each ticker's "
         f"historical mean: {100 * drift:+.2f} %)"
     ]
-    ranks = rank_information_coefficient_series(actual, forecasts).dropna()
+    series = rank_information_coefficient_series(actual, forecasts)
+    ranks = cast("pd.Series", series).dropna()
     if len(ranks) > horizon:
         # Labels overlap: only every horizon-th date brings something new.
         error = ranks.std() / (len(ranks) / horizon) ** 0.5
