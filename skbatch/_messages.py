@@ -9,7 +9,22 @@ import warnings
 from collections.abc import Iterable
 from typing import Any
 
-__all__ = ["count", "date_text", "describe_error", "format_tickers", "warn_user"]
+__all__ = [
+    "count",
+    "date_text",
+    "describe_error",
+    "format_tickers",
+    "printable",
+    "warn_user",
+]
+
+# What moves a terminal's cursor, changes its colours or turns the direction of text.
+_CONTROLS = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+
+
+def printable(text: object) -> str:
+    """Write control characters, except ends of lines, as their escapes."""
+    return _CONTROLS.sub(lambda found: ascii(found[0])[1:-1], str(text))
 
 
 def count(number: float, noun: str = "ticker") -> str:
@@ -25,7 +40,7 @@ def date_text(label: Any) -> str:
 
 def format_tickers(tickers: Iterable[object], limit: int = 5) -> str:
     """Join tickers for a message: the first `limit`, then "and N more"."""
-    names = [str(ticker) for ticker in tickers]
+    names = [printable(ticker).replace("\n", r"\n") for ticker in tickers]
     shown = ", ".join(names[:limit])
     return shown if len(names) <= limit else f"{shown} and {len(names) - limit} more"
 
