@@ -9,7 +9,6 @@ import logging
 import os
 import pickle
 import socket
-import warnings
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -18,7 +17,7 @@ from typing import IO, Any, Self
 import joblib
 
 from skbatch._files import lock, remove_unfinished, write_whole
-from skbatch._messages import describe_error
+from skbatch._messages import describe_error, warn_user
 from skbatch._version import __version__
 from skbatch.batch._batch_task import Event, Outcome, Task
 from skbatch.batch._manager import Batch
@@ -117,12 +116,11 @@ class Checkpoint:
     def give_up(self, name: str, error: Exception) -> Event:
         """Say once that the run goes on without checkpoints, and write no more."""
         self.failed = True
-        warnings.warn(
+        warn_user(
             "`checkpoint_dir` must be writable. Got "
             f"{describe_error(error)}, so this run goes on without checkpoints. Make "
             "room there before the next one.",
             BatchWarning,
-            stacklevel=2,
         )
         return Event(name, "no checkpoint", (), describe_error(error))
 

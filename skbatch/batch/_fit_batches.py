@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 from sklearn.base import clone
 
+from skbatch._messages import warn_user
 from skbatch._progress import Progress
 from skbatch.batch._batch_run import BatchRun
 from skbatch.batch._batch_task import Event, Member
@@ -173,11 +173,10 @@ def _resumed(
     try:
         return checkpoint, checkpoint.start(batches)
     except OSError as error:
-        warnings.warn(
+        warn_user(
             f"`checkpoint_dir` must be writable. Got {error}, so this run goes "
             "on without checkpoints. Make room there before the next one.",
             BatchWarning,
-            stacklevel=3,
         )
         return None, batches
 

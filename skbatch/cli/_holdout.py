@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import warnings
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from sklearn.base import clone
 
-from skbatch.exceptions import SkbatchWarning
+from skbatch._messages import silence_warnings
 from skbatch.forecasting import HistoricalMeanForecaster
 from skbatch.metrics import out_of_sample_r2, rank_information_coefficient_series
 from skbatch.panel import forward_returns
@@ -34,9 +33,8 @@ def score(panel: pd.DataFrame, system: Any, holdout: int) -> str:
         )
     actual, rows = labels.iloc[-holdout:], panel.iloc[-holdout:]
     second = clone(system).set_params(checkpoint_dir=None)
-    with warnings.catch_warnings():
+    with silence_warnings():
         # The first fit has told what is wrong with the panel.
-        warnings.simplefilter("ignore", SkbatchWarning)
         forecasts = second.fit(panel.iloc[:-holdout]).predict(rows)
         mean = clone(second).set_params(forecaster=HistoricalMeanForecaster())
         drifts = mean.fit(panel.iloc[:-holdout]).predict(rows)
@@ -65,7 +63,8 @@ def _scores(
         f"an R² of {100 * r2:+.2f} % against forecasting zero (each ticker's "
         f"historical mean: {100 * drift:+.2f} %)"
     )
-    ranks = rank_information_coefficient_series(actual, forecasts).dropna()
+    series = rank_information_coefficient_series(actual, forecasts)
+    ranks = cast("pd.Series", series).dropna()
     if len(ranks) <= horizon:
         return text
     # Labels overlap: only every horizon-th date brings something new.

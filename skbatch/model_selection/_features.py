@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import Any
 
 import pandas as pd
 from sklearn.base import clone
 from sklearn.pipeline import Pipeline
 
-from skbatch.exceptions import SkbatchWarning
+from skbatch._messages import collect_warnings
 from skbatch.feature_extraction import SharedFeatureExtractor
 from skbatch.model_selection._folds import Fold
 
@@ -80,9 +79,8 @@ def share_features(
         return None
     whole = clone(extractor)
     frame = whole.fit_transform(panel)
-    with warnings.catch_warnings():
+    with collect_warnings():
         # What the first fold alone lacks is told when its model is fitted.
-        warnings.simplefilter("ignore", SkbatchWarning)
         same = (
             isinstance(frame, pd.DataFrame)
             and whole.history_.is_whole(panel.index[:0])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import time
-import warnings
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -15,8 +14,8 @@ import pandas as pd
 from sklearn.base import clone
 from sklearn.pipeline import Pipeline
 
-from skbatch._messages import format_tickers
-from skbatch.exceptions import ModelFitError, PanelError, SkbatchWarning
+from skbatch._messages import collect_warnings, format_tickers
+from skbatch.exceptions import ModelFitError, PanelError
 from skbatch.forecasting.engine import first_choice, fitted_provenance
 from skbatch.model_selection._features import extractor_of
 from skbatch.model_selection._folds import Fold
@@ -78,7 +77,7 @@ class FoldForecast:
     fit_seconds: float = 0.0
     predict_seconds: float = 0.0
     estimator: Any = None
-    warned: list[tuple[type, str]] = field(default_factory=list)
+    warned: list[tuple[type[Warning], str]] = field(default_factory=list)
 
 
 def labels_itself(estimator: Any) -> bool:
@@ -136,17 +135,9 @@ def run_fold(
         Forecasts and provenance of the test rows. If the model cannot be fitted
         (:class:`~skbatch.exceptions.ModelFitError`), all NaN, with the reason.
     """
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", SkbatchWarning)
+    with collect_warnings() as collected:
         result = _run(estimator, source, fold, owner, context)
-    for warning in caught:
-        if issubclass(warning.category, SkbatchWarning):
-            result.warned.append((warning.category, str(warning.message)))
-        else:
-            # The caller's filters decide, as if nobody had looked.
-            warnings.warn_explicit(
-                warning.message, warning.category, warning.filename, warning.lineno
-            )
+    result.warned = collected
     if not keep:
         result.estimator = None
     return result
@@ -197,8 +188,7 @@ def _inputs(
     head = clone(extractor)
     tail = clone(Pipeline(estimator.steps[1:], memory=estimator.memory))
     if source.features is not None:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", SkbatchWarning)
+        with collect_warnings():  # said when the whole panel was transformed
             head.fit(panel.iloc[: fold.train_stop])
         frame = source.features
         return head, tail, frame.iloc[fold.train], frame.iloc[following]

@@ -1,6 +1,11 @@
 """Reading and checking panels, naming feature columns, making labels."""
 
-from skbatch.panel._calendar import WEEKDAYS_PER_YEAR, periods_per_year
+from skbatch.panel._calendar import (
+    WEEKDAYS_PER_YEAR,
+    mixed_calendars,
+    number_calendars,
+    periods_per_year,
+)
 from skbatch.panel._check import check_panel, invalid_values
 from skbatch.panel._checked import CheckedPanel
 from skbatch.panel._columns import (
@@ -27,6 +32,8 @@ __all__ = [
     "inspect_panel",
     "invalid_values",
     "join_column",
+    "mixed_calendars",
+    "number_calendars",
     "panel_fields",
     "panel_tickers",
     "periods_per_year",

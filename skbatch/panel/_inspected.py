@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from skbatch.panel._calendar import mixed_calendars
 from skbatch.panel._check import _arrange, _drop_invalid, _invalid_mask, _like
 from skbatch.panel._fields import ADJUSTED, adjust_prices
 
@@ -75,4 +76,5 @@ def inspect_panel(X: object) -> InspectedPanel:
     panel, _ = _drop_invalid(values)
     if panel.columns.nlevels > 1:
         panel = adjust_prices(panel)
-    return InspectedPanel(values, invalid, panel, problems)
+    mixed = mixed_calendars(panel)
+    return InspectedPanel(values, invalid, panel, problems + ([mixed] if mixed else []))

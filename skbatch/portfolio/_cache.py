@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import warnings
 import zlib
 from collections import OrderedDict
 from collections.abc import Iterator
@@ -13,6 +12,7 @@ from threading import Lock
 from typing import Protocol
 
 from skbatch._files import remove_unfinished, write_whole
+from skbatch._messages import warn_user
 from skbatch.exceptions import PortfolioWarning
 
 __all__ = ["MEMORY", "Cache", "DiskCache", "MemoryCache"]
@@ -162,11 +162,10 @@ class DiskCache:
 
     def _warn(self, what: str, why: object) -> None:
         """Say that forecasts are made anew, or will be."""
-        warnings.warn(
+        warn_user(
             f"The cache in {str(self.folder)!r} could not be {what} ({why}). Nothing "
             "is lost but time; delete the file, or pass another `cache_dir`.",
             PortfolioWarning,
-            stacklevel=5,
         )
 
 

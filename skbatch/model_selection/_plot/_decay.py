@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from skbatch.metrics._plot._style import BAD, GOOD, INK, tidy
+from skbatch.metrics.plotting import BAD, GOOD, INK, tidy
 
 __all__ = ["draw_decay"]
 

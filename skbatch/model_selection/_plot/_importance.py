@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from skbatch.metrics._plot._style import GOOD, GREY, INK, new_axes, tidy
+from skbatch.metrics.plotting import GOOD, GREY, INK, new_axes, tidy
 from skbatch.model_selection._importance import feature_importances
 
 __all__ = ["FeatureImportanceDisplay"]
@@ -95,7 +95,7 @@ class FeatureImportanceDisplay:
         sums = table.groupby("family", sort=False)["importance"].sum()
         self.families_ = sums.sort_values(ascending=False, kind="stable")
         size = (8.0, 1.1 + 0.38 * max(len(self.families_), 2))
-        ax = new_axes(f"{type(self).__name__}.plot", ax, size)
+        ax = new_axes(self, ax, size)
         places = np.arange(len(self.families_))
         self.bars_ = ax.barh(places, 100 * self.families_, color=GOOD, height=0.65)
         widest = 100 * float(self.families_.max()) if len(places) else 1.0

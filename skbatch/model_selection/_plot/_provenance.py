@@ -9,7 +9,7 @@ import pandas as pd
 from sklearn.pipeline import Pipeline
 
 from skbatch.forecasting.engine import first_choice
-from skbatch.metrics._plot._style import BAD, INK, date_axis, new_axes, tidy
+from skbatch.metrics.plotting import BAD, INK, date_axis, new_axes, tidy
 from skbatch.model_selection._run import NO_MODEL
 
 __all__ = ["ProvenanceDisplay"]
@@ -151,7 +151,7 @@ class ProvenanceDisplay:
         ProvenanceDisplay
             Itself.
         """
-        ax = new_axes(f"{type(self).__name__}.plot", ax)
+        ax = new_axes(self, ax)
         self.shares_, first = self._count()
         given = self.shares_.drop(columns=NO_MODEL, errors="ignore").sum(axis=1)
         others = self.shares_.drop(columns=[*first, NO_MODEL], errors="ignore")

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from numbers import Integral
-from typing import Any
+from typing import overload
 
 import numpy as np
 import pandas as pd
@@ -14,12 +12,23 @@ from skbatch._kernels.evaluation import (
     rank_weights,
     weighted_returns,
 )
-from skbatch.metrics._tables import align
+from skbatch._messages import check_int
+from skbatch.metrics.alignment import Scores, Table, align
 
 __all__ = ["quantile_returns", "rank_portfolio_returns", "rank_turnover"]
 
 
-def quantile_returns(y_true: Any, y_pred: Any, n_quantiles: int = 5) -> Any:
+@overload
+def quantile_returns(
+    y_true: pd.DataFrame, y_pred: pd.DataFrame, n_quantiles: int = 5
+) -> pd.DataFrame: ...
+@overload
+def quantile_returns(
+    y_true: Table, y_pred: Table, n_quantiles: int = 5
+) -> pd.DataFrame | np.ndarray: ...
+def quantile_returns(
+    y_true: Table, y_pred: Table, n_quantiles: int = 5
+) -> pd.DataFrame | np.ndarray:
     """Compute the mean return of the tickers in each bin of the forecasts, by date.
 
     If forecasts order the tickers well, returns rise from the first bin to the last;
@@ -27,11 +36,9 @@ def quantile_returns(y_true: Any, y_pred: Any, n_quantiles: int = 5) -> Any:
 
     Parameters
     ----------
-    y_true : DataFrame or array-like of shape (n_dates, n_tickers)
-        Realised returns; any real number, NaN where unknown. Columns may be
-        (horizon, ticker).
-    y_pred : DataFrame or array-like of the same shape
-        Forecasts; any real number. Two DataFrames are aligned by their labels.
+    y_true, y_pred : DataFrame or array-like of shape (n_dates, n_tickers)
+        Realised returns and forecasts, NaN where unknown. Columns may be
+        (horizon, ticker). Two DataFrames are aligned by their labels.
     n_quantiles : int, default=5
         Number of bins, at least 2.
 
@@ -62,7 +69,8 @@ def quantile_returns(y_true: Any, y_pred: Any, n_quantiles: int = 5) -> Any:
     >>> quantile_returns([[0.01, 0.02, 0.03, 0.04]], [[1, 2, 3, 4]], n_quantiles=2)
     array([[0.015, 0.035]])
     """
-    check_n_quantiles(n_quantiles)
+    advice = "Pass 5 for quintiles, or 10 for deciles."
+    check_int(n_quantiles, "n_quantiles", 2, advice)
     tables = align(y_true, y_pred)
     parts = [
         quantile_means(tables.actual[:, use], tables.forecast[:, use], n_quantiles)
@@ -78,16 +86,14 @@ def quantile_returns(y_true: Any, y_pred: Any, n_quantiles: int = 5) -> Any:
     return pd.DataFrame(np.hstack(parts), tables.index, bins)
 
 
-def rank_portfolio_returns(y_true: Any, y_pred: Any) -> Any:
+def rank_portfolio_returns(y_true: Table, y_pred: Table) -> Scores:
     r"""Compute the return of a long-short portfolio weighted by ranks, by date.
 
     Parameters
     ----------
-    y_true : DataFrame or array-like of shape (n_dates, n_tickers)
-        Realised returns; any real number, NaN where unknown. Columns may be
-        (horizon, ticker).
-    y_pred : DataFrame or array-like of the same shape
-        Forecasts; any real number. Two DataFrames are aligned by their labels.
+    y_true, y_pred : DataFrame or array-like of shape (n_dates, n_tickers)
+        Realised returns and forecasts, NaN where unknown. Columns may be
+        (horizon, ticker). Two DataFrames are aligned by their labels.
 
     Returns
     -------
@@ -116,7 +122,7 @@ def rank_portfolio_returns(y_true: Any, y_pred: Any) -> Any:
     return align(y_true, y_pred).by_date(_portfolio_returns, "rank_portfolio_return")
 
 
-def rank_turnover(y_pred: Any, step: int = 1) -> Any:
+def rank_turnover(y_pred: Table, step: int = 1) -> Scores:
     r"""Compute how much of a portfolio weighted by ranks is traded, by date.
 
     Parameters
@@ -157,25 +163,7 @@ def rank_turnover(y_pred: Any, step: int = 1) -> Any:
     >>> rank_turnover([[1, 2, 3], [1, 2, 3], [3, 2, 1]])
     array([nan,  0.,  4.])
     """
-    if not isinstance(step, Integral) or isinstance(step, bool) or step < 1:
-        raise ValueError(
-            f"`step` must be an int of at least 1. Got {step!r}. Pass the number of "
-            "rows that a portfolio is held."
-        )
-    tables = align(y_pred, y_pred)
-    return tables.by_date(_turnover_over(int(step)), "rank_turnover")
-
-
-def _portfolio_returns(actual: np.ndarray, forecast: np.ndarray) -> np.ndarray:
-    """Rank among the pairs whose return is known, and weight them."""
-    paired = np.where(np.isfinite(actual), forecast, np.nan)
-    return weighted_returns(rank_weights(paired), actual)
-
-
-def _turnover_over(
-    step: int,
-) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
-    """Make a function that measures the turnover over some rows."""
+    check_int(step, "step", 1, "Pass the number of rows that a portfolio is held.")
 
     def turnover(_: np.ndarray, forecast: np.ndarray) -> np.ndarray:
         weights = rank_weights(forecast)
@@ -183,14 +171,10 @@ def _turnover_over(
         traded[step:] = np.abs(weights[step:] - weights[:-step]).sum(axis=1)
         return traded
 
-    return turnover
+    return align(y_pred, y_pred).by_date(turnover, "rank_turnover")
 
 
-def check_n_quantiles(n_quantiles: Any) -> None:
-    """Raise unless there are at least two bins."""
-    valid = isinstance(n_quantiles, Integral) and not isinstance(n_quantiles, bool)
-    if not valid or n_quantiles < 2:
-        raise ValueError(
-            f"`n_quantiles` must be an int of at least 2. Got {n_quantiles!r}. Pass 5 "
-            "for quintiles, or 10 for deciles."
-        )
+def _portfolio_returns(actual: np.ndarray, forecast: np.ndarray) -> np.ndarray:
+    """Rank among the pairs whose return is known, and weight them."""
+    paired = np.where(np.isfinite(actual), forecast, np.nan)
+    return weighted_returns(rank_weights(paired), actual)

@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+from sklearn.base import BaseEstimator
 
 from skbatch._messages import count
-from skbatch.exceptions import PanelError
 from skbatch.metrics._inference import mean_inference
-from skbatch.metrics._plot._style import BAD, GOOD, INK, new_axes, tidy
-from skbatch.metrics._sorts import quantile_returns
+from skbatch.metrics._sorted_portfolios import quantile_returns
+from skbatch.metrics.plotting import (
+    INK,
+    bars_with_errors,
+    horizon_of,
+    new_axes,
+    refuse_several_horizons,
+    significance,
+    tidy,
+)
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from skbatch.metrics.alignment import Table
 
 __all__ = ["QuantileReturnsDisplay"]
 
@@ -60,7 +73,7 @@ class QuantileReturnsDisplay:
 
     @classmethod
     def from_estimator(
-        cls, estimator: Any, X: Any, y: Any, **options: Any
+        cls, estimator: BaseEstimator, X: pd.DataFrame, y: Table, **options: Any
     ) -> QuantileReturnsDisplay:
         """Draw the bins of a fitted forecaster's forecasts.
 
@@ -85,12 +98,12 @@ class QuantileReturnsDisplay:
     @classmethod
     def from_predictions(
         cls,
-        y_true: Any,
-        y_pred: Any,
+        y_true: Table,
+        y_pred: Table,
         *,
         n_quantiles: int = 5,
         horizon: int | None = None,
-        ax: Any = None,
+        ax: Axes | None = None,
     ) -> QuantileReturnsDisplay:
         """Draw the bins of forecasts.
 
@@ -120,16 +133,10 @@ class QuantileReturnsDisplay:
         if isinstance(bins, np.ndarray):
             bins = pd.DataFrame(bins, columns=range(1, n_quantiles + 1))
         if bins.columns.nlevels > 1:
-            raise PanelError(
-                "`y_true` must have one horizon. Got "
-                f"{list(bins.columns.unique(0))}. Select one, such as `y_true[5]`."
-            )
-        if horizon is None:
-            known = getattr(y_true, "attrs", {}).get("horizon", 1)
-            horizon = known if isinstance(known, int) else 1
-        return cls(bins, horizon=horizon).plot(ax)
+            refuse_several_horizons(bins.columns)
+        return cls(bins, horizon=horizon_of(y_true, horizon)).plot(ax)
 
-    def plot(self, ax: Any = None) -> QuantileReturnsDisplay:
+    def plot(self, ax: Axes | None = None) -> QuantileReturnsDisplay:
         """Draw the picture.
 
         Parameters
@@ -142,53 +149,31 @@ class QuantileReturnsDisplay:
         QuantileReturnsDisplay
             Itself.
         """
-        ax = new_axes(f"{type(self).__name__}.plot", ax, (6.0, 3.6))
+        ax = new_axes(self, ax, (6.0, 3.6))
         table, common = self.returns, self.returns.mean(axis=1)
         self.means_ = table.mean()
         self.spread_ = mean_inference(
             table.iloc[:, -1] - table.iloc[:, 0], horizon=self.horizon
         )
-        whiskers = [self._whisker(table[name] - common) for name in table]
-        colours = [GOOD if value >= 0 else BAD for value in self.means_]
-        places = np.arange(1, table.shape[1] + 1)
-        self.bars_ = ax.bar(
-            places,
-            100 * self.means_,
-            yerr=100 * np.asarray(whiskers),
-            color=colours,
-            alpha=0.85,
-            width=0.7,
-            error_kw={"ecolor": INK, "elinewidth": 1, "capsize": 3},
+        margins = [
+            mean_inference(table[name] - common, horizon=self.horizon).margin
+            for name in table
+        ]
+        positions = np.arange(1, table.shape[1] + 1)
+        self.bars_ = bars_with_errors(
+            ax, positions, 100 * self.means_.to_numpy(), 100 * np.asarray(margins)
         )
-        ax.axhline(0, color=INK, linewidth=0.8)
         ax.axhline(
             100 * common.mean(), color=INK, linestyle=":", linewidth=1.2, label="all"
         )
         ax.legend(loc="upper left", frameon=False, fontsize=9)
-        labels = [str(place) for place in places]
-        labels[0], labels[-1] = "1\nlowest", f"{places[-1]}\nhighest"
-        ax.set_xticks(places, labels)
+        labels = [str(position) for position in positions]
+        labels[0], labels[-1] = "1\nlowest", f"{positions[-1]}\nhighest"
+        ax.set_xticks(positions, labels)
         ax.set_xlabel("quantile of the forecasts", color=INK)
-        ax.set_ylabel(
-            f"mean return over {count(self.horizon, 'row')}, %",
-            color=INK,
-        )
-        tidy(ax, "Return by quantile of the forecasts", note=self._note())
+        ax.set_ylabel(f"mean return over {count(self.horizon, 'row')}, %", color=INK)
+        spread = f"highest − lowest {100 * self.spread_.mean:+.3f} %"
+        note = spread + significance(self.spread_)
+        tidy(ax, "Return by quantile of the forecasts", note=note)
         self.ax_, self.figure_ = ax, ax.figure
         return self
-
-    def _whisker(self, relative: pd.Series) -> float:
-        """Half width of the 95 % interval of a bin's return less that of all."""
-        result = mean_inference(relative, horizon=self.horizon)
-        if not result.t_statistic:
-            return float("nan")
-        return abs(result.mean / result.t_statistic) * result.critical_value
-
-    def _note(self) -> str:
-        """Say the spread and how sure it is."""
-        result = self.spread_
-        note = f"highest − lowest {100 * result.mean:+.3f} %"
-        if np.isfinite(result.t_statistic):
-            note += f", t = {result.t_statistic:+.2f} (chance: ±"
-            note += f"{result.critical_value:.2f})"
-        return note

@@ -2,26 +2,34 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pandas as pd
+from sklearn.base import BaseEstimator
 
-from skbatch.exceptions import PanelError
 from skbatch.metrics._correlation import (
     information_coefficient_series,
     rank_information_coefficient_series,
 )
 from skbatch.metrics._inference import mean_inference
-from skbatch.metrics._plot._style import (
+from skbatch.metrics.plotting import (
     BAD,
     GOOD,
     GREY,
     INK,
     date_axis,
+    horizon_of,
     new_axes,
+    refuse_several_horizons,
+    significance,
     tidy,
 )
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from skbatch.metrics.alignment import Table
 
 __all__ = ["InformationCoefficientDisplay"]
 
@@ -88,7 +96,7 @@ class InformationCoefficientDisplay:
 
     @classmethod
     def from_estimator(
-        cls, estimator: Any, X: Any, y: Any, **options: Any
+        cls, estimator: BaseEstimator, X: pd.DataFrame, y: Table, **options: Any
     ) -> InformationCoefficientDisplay:
         """Draw the IC of a fitted forecaster's forecasts.
 
@@ -113,14 +121,14 @@ class InformationCoefficientDisplay:
     @classmethod
     def from_predictions(
         cls,
-        y_true: Any,
-        y_pred: Any,
+        y_true: Table,
+        y_pred: Table,
         *,
         method: Literal["rank", "pearson"] = "rank",
         horizon: int | None = None,
         window: int = 126,
         kind: Literal["rolling", "cumulative"] = "rolling",
-        ax: Any = None,
+        ax: Axes | None = None,
     ) -> InformationCoefficientDisplay:
         """Draw the IC of forecasts.
 
@@ -159,18 +167,16 @@ class InformationCoefficientDisplay:
         name, function = _SERIES[method]
         ic = function(y_true, y_pred)
         if isinstance(ic, pd.DataFrame):
-            raise PanelError(
-                f"`y_true` must have one horizon. Got {list(ic.columns)}. Select one, "
-                "such as `y_true[5]`."
-            )
-        if horizon is None:
-            known = getattr(y_true, "attrs", {}).get("horizon", 1)
-            horizon = known if isinstance(known, int) else 1
-        display = cls(pd.Series(ic), horizon=horizon, window=window, name=name)
+            refuse_several_horizons(ic.columns)
+        rows = horizon_of(y_true, horizon)
+        display = cls(pd.Series(ic), horizon=rows, window=window, name=name)
         return display.plot(ax, kind=kind)
 
     def plot(
-        self, ax: Any = None, *, kind: Literal["rolling", "cumulative"] = "rolling"
+        self,
+        ax: Axes | None = None,
+        *,
+        kind: Literal["rolling", "cumulative"] = "rolling",
     ) -> InformationCoefficientDisplay:
         """Draw the picture.
 
@@ -190,7 +196,7 @@ class InformationCoefficientDisplay:
             raise ValueError(
                 f'`kind` must be "rolling" or "cumulative". Got {kind!r}. Choose one.'
             )
-        ax = new_axes(f"{type(self).__name__}.plot", ax)
+        ax = new_axes(self, ax)
         self.inference_ = mean_inference(self.ic, horizon=self.horizon)
         places = date_axis(ax, self.ic.index)
         ax.axhline(0, color=INK, linewidth=0.8)
@@ -203,7 +209,7 @@ class InformationCoefficientDisplay:
         self.ax_, self.figure_ = ax, ax.figure
         return self
 
-    def _plot_sum(self, ax: Any, places: np.ndarray) -> None:
+    def _plot_sum(self, ax: Axes, places: np.ndarray) -> None:
         """Draw the running sum: a steady rise is a steady skill."""
         total = self.ic.cumsum()  # a gap where there is none
         (self.line_,) = ax.plot(places, total, color=GOOD, linewidth=1.6)
@@ -211,7 +217,7 @@ class InformationCoefficientDisplay:
         ax.set_ylabel(f"sum of {self.name}", color=INK)
         tidy(ax, f"Cumulative {self.name}", note=self._note())
 
-    def _plot_mean(self, ax: Any, places: np.ndarray) -> None:
+    def _plot_mean(self, ax: Axes, places: np.ndarray) -> None:
         """Draw each date faintly, and the rolling mean on top."""
         self.points_ = ax.scatter(places, self.ic, s=4, color=GREY, alpha=0.4, lw=0)
         self.points_.set_rasterized(True)
@@ -234,9 +240,4 @@ class InformationCoefficientDisplay:
         """Say the mean and how sure it is."""
         result = self.inference_
         note = f"mean {result.mean:+.4f}, {result.n_dates} dates"
-        if np.isfinite(result.t_statistic):
-            note += (
-                f", Newey–West t = {result.t_statistic:+.2f} "
-                f"(chance: ±{result.critical_value:.2f})"
-            )
-        return note
+        return note + significance(result, "Newey–West t")

@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import pandas as pd
+from sklearn.base import BaseEstimator
 from sklearn.pipeline import Pipeline
 
 from skbatch.metrics._inference import mean_inference
-from skbatch.metrics._plot._style import GOOD, GREY, INK, new_axes, tidy
-from skbatch.metrics._tables import align
+from skbatch.metrics.alignment import Table, align
+from skbatch.metrics.plotting import GOOD, GREY, INK, horizon_of, new_axes, tidy
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 __all__ = ["IntervalCalibrationDisplay", "forecast_quantiles", "quantile_tables"]
 
+QuantileForecasts: TypeAlias = (
+    Mapping[float, Table | tuple[Table, Table]] | pd.DataFrame
+)
 QUANTILES = (0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99)
 
 
@@ -60,9 +67,9 @@ class IntervalCalibrationDisplay:
     @classmethod
     def from_estimator(
         cls,
-        estimator: Any,
-        X: Any,
-        y: Any,
+        estimator: BaseEstimator,
+        X: pd.DataFrame,
+        y: Table,
         *,
         quantiles: Sequence[float] = QUANTILES,
         **options: Any,
@@ -99,11 +106,11 @@ class IntervalCalibrationDisplay:
     @classmethod
     def from_predictions(
         cls,
-        y_true: Any,
-        y_pred: Mapping[float, Any] | pd.DataFrame,
+        y_true: Table,
+        y_pred: QuantileForecasts,
         *,
         horizon: int | None = None,
-        ax: Any = None,
+        ax: Axes | None = None,
     ) -> IntervalCalibrationDisplay:
         """Draw the calibration of quantiles or intervals.
 
@@ -140,18 +147,16 @@ class IntervalCalibrationDisplay:
                 "`y_pred` must hold quantiles or intervals. Got both. Draw one picture "
                 "of each."
             )
-        if horizon is None:
-            known = getattr(y_true, "attrs", {}).get("horizon", 1)
-            horizon = known if isinstance(known, int) else 1
+        n_rows = horizon_of(y_true, horizon)
         rows = {
-            level: _observed(y_true, tables[level], horizon) for level in sorted(tables)
+            level: _observed(y_true, tables[level], n_rows) for level in sorted(tables)
         }
         shares = pd.DataFrame.from_dict(
             rows, orient="index", columns=["observed", "error"]
         )
         return cls(shares.rename_axis("nominal"), of_intervals=pairs == {True}).plot(ax)
 
-    def plot(self, ax: Any = None) -> IntervalCalibrationDisplay:
+    def plot(self, ax: Axes | None = None) -> IntervalCalibrationDisplay:
         """Draw the picture.
 
         Parameters
@@ -164,7 +169,7 @@ class IntervalCalibrationDisplay:
         IntervalCalibrationDisplay
             Itself.
         """
-        ax = new_axes(f"{type(self).__name__}.plot", ax, (4.6, 4.6))
+        ax = new_axes(self, ax, (4.6, 4.6))
         nominal = 100 * self.shares.index.to_numpy(dtype=np.float64)
         observed = 100 * self.shares["observed"].to_numpy()
         error = 100 * self.shares["error"].to_numpy()
@@ -195,32 +200,10 @@ class IntervalCalibrationDisplay:
 
 
 def forecast_quantiles(
-    estimator: Any, X: Any, quantiles: Sequence[float]
+    estimator: BaseEstimator, X: pd.DataFrame, quantiles: Sequence[float]
 ) -> dict[float, Any]:
-    """Have a fitted forecaster, or the last step of a pipeline, forecast quantiles.
-
-    Parameters
-    ----------
-    estimator : estimator
-        Fitted forecaster or pipeline.
-    X : DataFrame
-        What it forecasts from.
-    quantiles : sequence of float
-        Levels between 0 and 1.
-
-    Returns
-    -------
-    dict of float to table
-        By level.
-
-    Raises
-    ------
-    TypeError
-        If the estimator does not forecast quantiles.
-    """
-    final = estimator
-    if isinstance(estimator, Pipeline):
-        final = estimator[-1]
+    """Have a fitted forecaster, or the last step of a pipeline, forecast quantiles."""
+    final = estimator[-1] if isinstance(estimator, Pipeline) else estimator
     if not hasattr(final, "predict_quantiles"):
         raise TypeError(
             "`estimator` must have `predict_quantiles`. Got "
@@ -232,7 +215,7 @@ def forecast_quantiles(
     return quantile_tables(final.predict_quantiles(X, list(quantiles)), quantiles)
 
 
-def _label(ax: Any, nominal: np.ndarray, observed: np.ndarray) -> None:
+def _label(ax: Axes, nominal: np.ndarray, observed: np.ndarray) -> None:
     """Write shares beside the points, as far as there is room."""
     last = -100.0
     for x, y in zip(nominal, observed, strict=True):
@@ -254,28 +237,9 @@ def _label(ax: Any, nominal: np.ndarray, observed: np.ndarray) -> None:
 
 
 def quantile_tables(
-    y_pred: Any, quantiles: Sequence[float] | None = None
+    y_pred: QuantileForecasts | np.ndarray, quantiles: Sequence[float] | None = None
 ) -> dict[float, Any]:
-    """Give forecasts of quantiles by their level.
-
-    Parameters
-    ----------
-    y_pred : mapping, DataFrame or ndarray
-        Level → table (or pair of tables), a table with the levels as a level of its
-        columns, or, with `quantiles`, an array whose first axis they are.
-    quantiles : sequence of float, default=None
-        Levels of an array.
-
-    Returns
-    -------
-    dict of float to table or tuple of tables
-        By level.
-
-    Raises
-    ------
-    ValueError
-        If there are no levels, or they are not between 0 and 1.
-    """
+    """Key forecasts by their level, which an array has in `quantiles`."""
     if isinstance(y_pred, pd.DataFrame):
         tables = _split_levels(y_pred)
     elif isinstance(y_pred, Mapping):
@@ -307,8 +271,10 @@ def _split_levels(table: pd.DataFrame) -> dict[float, Any]:
     return {}
 
 
-def _observed(y_true: Any, bounds: Any, horizon: int) -> tuple[float, float]:
-    """Give the share of returns inside, and the half width of its interval."""
+def _observed(
+    y_true: Table, bounds: Table | tuple[Table, Table], horizon: int
+) -> tuple[float, float]:
+    """Return the share of returns inside, and the half width of its interval."""
     inside, known = None, None
     low, high = bounds if isinstance(bounds, tuple) else (None, bounds)
     for bound, sign in ((low, -1), (high, 1)):
@@ -326,6 +292,4 @@ def _observed(y_true: Any, bounds: Any, horizon: int) -> tuple[float, float]:
     share = float(inside[known].mean())
     # Each date's share of misses, weighted by its tickers: their mean is the error.
     missed = np.where(known, inside - share, 0.0).sum(axis=1) / known.sum(axis=1).mean()
-    result = mean_inference(missed + 1.0, horizon=horizon)
-    error = abs(result.mean / result.t_statistic) * result.critical_value
-    return share, float(error)
+    return share, mean_inference(missed, horizon=horizon).margin

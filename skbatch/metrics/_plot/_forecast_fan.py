@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Hashable, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+from sklearn.base import BaseEstimator
 from sklearn.pipeline import Pipeline
 
 from skbatch._messages import count, date_text, format_tickers
 from skbatch.exceptions import PanelError
-from skbatch.metrics._plot._calibration import forecast_quantiles, quantile_tables
-from skbatch.metrics._plot._style import GOOD, INK, date_axis, new_axes, tidy
+from skbatch.metrics._plot._interval_calibration import (
+    QuantileForecasts,
+    forecast_quantiles,
+    quantile_tables,
+)
+from skbatch.metrics.plotting import GOOD, INK, date_axis, new_axes, tidy
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 __all__ = ["ForecastFanDisplay"]
 
@@ -64,8 +72,8 @@ class ForecastFanDisplay:
     @classmethod
     def from_estimator(
         cls,
-        estimator: Any,
-        X: Any,
+        estimator: BaseEstimator,
+        X: pd.DataFrame,
         prices: pd.DataFrame,
         *,
         ticker: str,
@@ -109,13 +117,13 @@ class ForecastFanDisplay:
     def from_predictions(
         cls,
         prices: pd.DataFrame,
-        y_pred: Any,
+        y_pred: QuantileForecasts,
         *,
         ticker: str,
         horizon: int | Sequence[int],
-        date: Any = None,
+        date: Hashable | None = None,
         n_history: int = 126,
-        ax: Any = None,
+        ax: Axes | None = None,
     ) -> ForecastFanDisplay:
         """Draw the fan of quantile forecasts at one date.
 
@@ -167,9 +175,7 @@ class ForecastFanDisplay:
             )
         returns = pd.DataFrame(
             {
-                level: [
-                    _cell(tables[level], date, ticker, h, len(steps)) for h in steps
-                ]
+                level: [_cell(tables[level], date, ticker, h) for h in steps]
                 for level in sorted(tables)
             },
             index=steps,
@@ -178,7 +184,7 @@ class ForecastFanDisplay:
         realised = later if len(later) > 1 else None
         return cls(past, returns.sort_index(), realised=realised).plot(ax)
 
-    def plot(self, ax: Any = None) -> ForecastFanDisplay:
+    def plot(self, ax: Axes | None = None) -> ForecastFanDisplay:
         """Draw the picture.
 
         Parameters
@@ -191,7 +197,7 @@ class ForecastFanDisplay:
         ForecastFanDisplay
             Itself.
         """
-        ax = new_axes(f"{type(self).__name__}.plot", ax)
+        ax = new_axes(self, ax)
         last = float(self.history.iloc[-1])
         steps = [0, *self.returns.index]
         index = _future(self.history.index, self.realised, max(steps))
@@ -255,7 +261,7 @@ class ForecastFanDisplay:
         )
 
 
-def _cell(table: Any, date: Any, ticker: str, horizon: int, n_horizons: int) -> float:
+def _cell(table: pd.DataFrame, date: Hashable, ticker: str, horizon: int) -> float:
     """Find one forecast."""
     column = (horizon, ticker) if table.columns.nlevels > 1 else ticker
     if date not in table.index or column not in table.columns:
@@ -264,7 +270,7 @@ def _cell(table: Any, date: Any, ticker: str, horizon: int, n_horizons: int) -> 
             f"{date_text(date)}. Got columns {format_tickers(table.columns)} without "
             "it. Pass other forecasts."
         )
-    return float(table.loc[date, column])
+    return float(table.loc[[date], [column]].to_numpy()[0, 0])
 
 
 def _future(past: pd.Index, realised: pd.Series | None, n_ahead: int) -> pd.Index:
