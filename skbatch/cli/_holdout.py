@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 from sklearn.base import clone
 
 from skbatch._messages import silence_warnings
+from skbatch.exceptions import SkbatchWarning
 from skbatch.forecasting import HistoricalMeanForecaster
 from skbatch.metrics import out_of_sample_r2, rank_information_coefficient_series
 from skbatch.panel import forward_returns
@@ -33,7 +34,7 @@ def score(panel: pd.DataFrame, system: Any, holdout: int) -> str:
         )
     actual, rows = labels.iloc[-holdout:], panel.iloc[-holdout:]
     second = clone(system).set_params(checkpoint_dir=None)
-    with silence_warnings():
+    with silence_warnings(SkbatchWarning):
         # The first fit has told what is wrong with the panel.
         forecasts = second.fit(panel.iloc[:-holdout]).predict(rows)
         mean = clone(second).set_params(forecaster=HistoricalMeanForecaster())
