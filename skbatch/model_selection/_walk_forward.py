@@ -14,19 +14,23 @@ from sklearn.pipeline import Pipeline, make_pipeline
 
 from skbatch._messages import check_int, date_text, warn_user
 from skbatch.forecasting import BatchLinearForecaster, HistoricalMeanForecaster
-from skbatch.model_selection._features import (
-    extractor_of,
-    find_extractor,
-    share_features,
-)
-from skbatch.model_selection._folds import Fold, make_folds
-from skbatch.model_selection._result import HISTORICAL_MEAN, ZERO, WalkForwardResult
-from skbatch.model_selection._run import (
+from skbatch.model_selection._refit import (
     NO_MODEL,
     FoldForecast,
     Source,
     labels_itself,
     run_fold,
+)
+from skbatch.model_selection._refit_schedule import Fold, make_folds
+from skbatch.model_selection._shared_features import (
+    extractor_of,
+    find_extractor,
+    share_features,
+)
+from skbatch.model_selection._walk_forward_result import (
+    HISTORICAL_MEAN,
+    ZERO,
+    WalkForwardResult,
 )
 from skbatch.panel import check_panel, forward_returns, panel_fields, panel_tickers
 
@@ -290,7 +294,7 @@ def _check_horizon(estimator: Any, steps: int | tuple[int, ...]) -> None:
 
 
 def _check_benchmarks(benchmarks: Any) -> dict[str, Any]:
-    """Give the benchmarks by name."""
+    """Return the benchmarks by name."""
     if benchmarks is None:
         return {
             HISTORICAL_MEAN: HistoricalMeanForecaster(),
@@ -314,7 +318,7 @@ def _check_benchmarks(benchmarks: Any) -> dict[str, Any]:
 
 
 def _check_name(name: str | None, estimator: Any, rivals: dict[str, Any]) -> str:
-    """Give the estimator a name that no benchmark has."""
+    """Return the estimator a name that no benchmark has."""
     if name is None:
         final = estimator.steps[-1][1] if isinstance(estimator, Pipeline) else estimator
         name = type(final).__name__

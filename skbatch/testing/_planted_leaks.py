@@ -9,23 +9,13 @@ import pandas as pd
 from sklearn.base import BaseEstimator, clone
 from sklearn.utils.metaestimators import available_if
 
-from skbatch.testing._compare import as_table
+from skbatch.testing._table_difference import as_table
 
 __all__ = ["PeekingEstimator", "TattlingEstimator", "fit_transform"]
 
 
 class PeekingEstimator(BaseEstimator):
-    """The same estimator, fed with tables that are shifted into the future.
-
-    Parameters
-    ----------
-    estimator : estimator
-        What is to look ahead; it is cloned.
-    price_rows : int, default=0
-        By how many rows prices come too early.
-    label_rows : int, default=0
-        By how many rows labels come too early.
-    """
+    """The same estimator, fed with tables that are shifted into the future."""
 
     def __init__(
         self, estimator: Any, price_rows: int = 0, label_rows: int = 0
@@ -64,15 +54,7 @@ class PeekingEstimator(BaseEstimator):
 
 
 class TattlingEstimator(BaseEstimator):
-    """An estimator with a column more: the next prices and the last labels.
-
-    Parameters
-    ----------
-    estimator : estimator
-        It may ignore prices and labels; it is cloned.
-    label_rows : int, default=0
-        How many of the last labels are added.
-    """
+    """An estimator with a column more: the next prices and the last labels."""
 
     def __init__(self, estimator: Any, label_rows: int = 0) -> None:
         self.estimator = estimator
@@ -105,20 +87,7 @@ class TattlingEstimator(BaseEstimator):
 
 
 def fit_transform(estimator: Any, X: pd.DataFrame) -> Any:
-    """Fit an estimator and transform the same rows.
-
-    Parameters
-    ----------
-    estimator : transformer
-        It is fitted in place.
-    X : DataFrame of shape (n_dates, n_columns)
-        Panel of prices.
-
-    Returns
-    -------
-    table
-        What the transformer gives back.
-    """
+    """Fit an estimator and transform the same rows."""
     if hasattr(estimator, "fit_transform"):
         return estimator.fit_transform(X)
     return estimator.fit(X).transform(X)

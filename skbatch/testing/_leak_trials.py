@@ -13,10 +13,10 @@ from sklearn.base import clone
 
 from skbatch.exceptions import ModelFitError, PanelError
 from skbatch.panel import forward_returns
-from skbatch.testing._compare import as_table, find_difference, spell
-from skbatch.testing._cuts import Cut
-from skbatch.testing._garbage import KINDS, ORDERLY, REMOVED, garble, make_gaps
-from skbatch.testing._peeking import fit_transform
+from skbatch.testing._garbled_panels import KINDS, ORDERLY, REMOVED, garble, make_gaps
+from skbatch.testing._panel_cuts import Cut
+from skbatch.testing._planted_leaks import fit_transform
+from skbatch.testing._table_difference import as_table, find_difference, spell
 
 __all__ = [
     "Trial",
@@ -48,25 +48,7 @@ _FILL_KINDS = ("rescaled", "huge")
 
 @dataclass(frozen=True)
 class Trial:
-    """Outputs on some rows, and the row after which prices must not matter to them.
-
-    Attributes
-    ----------
-    rule : str
-        What must hold.
-    advice : str
-        What to look for when it does not.
-    compute : callable
-        Gives the output for a panel, garbled or not.
-    first, last : int
-        First and last row whose output is compared; later prices must not matter.
-    kinds : tuple of str
-        Kinds of garbage to try.
-    fills : bool
-        Whether to look for filled gaps as well.
-    others : tuple of int
-        Further rows in the place of `last`; only those after `first` count.
-    """
+    """Outputs on some rows, and the row after which prices must not matter to them."""
 
     rule: str
     advice: str
@@ -176,7 +158,7 @@ def refit_trial(estimator: Any, panel: pd.DataFrame, cut: Cut) -> Trial:
 
 
 def transforms_alike(estimator: Any, panel: pd.DataFrame, cut: Cut, seed: int) -> bool:
-    """Tell whether `fit(X).transform(X)` is `fit_transform(X)`, also with gaps."""
+    """Return whether `fit(X).transform(X)` is `fit_transform(X)`, also with gaps."""
     gapped = make_gaps(panel, max(0, cut.last - 4), cut.last, seed)
     for prices in (panel, gapped):
         try:

@@ -15,7 +15,7 @@ import pandas as pd
 from skbatch._files import write_whole
 from skbatch.metrics import quantile_returns, rank_information_coefficient_series
 from skbatch.model_selection._scorecard import decay_table, score_card, score_years
-from skbatch.model_selection._words import describe
+from skbatch.model_selection._verdict import describe
 
 __all__ = ["HISTORICAL_MEAN", "ZERO", "WalkForwardResult"]
 
@@ -140,7 +140,7 @@ class WalkForwardResult:
         return self.scorecard.loc[[horizon]].droplevel("horizon")
 
     def named_forecasts(self) -> Iterator[tuple[str, pd.DataFrame]]:
-        """Give the forecasts, those of each benchmark, and zero.
+        """Return the forecasts, those of each benchmark, and zero.
 
         Yields
         ------

@@ -17,8 +17,8 @@ from sklearn.pipeline import Pipeline
 from skbatch._messages import collect_warnings, format_tickers
 from skbatch.exceptions import ModelFitError, PanelError
 from skbatch.forecasting.engine import first_choice, fitted_provenance
-from skbatch.model_selection._features import extractor_of
-from skbatch.model_selection._folds import Fold
+from skbatch.model_selection._refit_schedule import Fold
+from skbatch.model_selection._shared_features import extractor_of
 from skbatch.panel import forward_returns
 
 __all__ = ["FoldForecast", "Source", "labels_itself", "run_fold"]
@@ -28,19 +28,7 @@ NO_MODEL = "none"
 
 @dataclass(frozen=True)
 class Source:
-    """What all refits read from.
-
-    Attributes
-    ----------
-    prices : DataFrame of shape (n_dates, n_columns)
-        Prices as they were given.
-    panel : DataFrame of shape (n_dates, n_tickers)
-        The canonical panel of them.
-    horizon : int or tuple of int
-        Horizon of the labels, in rows.
-    features : DataFrame of shape (n_dates, n_columns) or None
-        Features of the whole panel, where every fold's are the same.
-    """
+    """What all refits read from."""
 
     prices: pd.DataFrame
     panel: pd.DataFrame
@@ -50,25 +38,7 @@ class Source:
 
 @dataclass
 class FoldForecast:
-    """Forecasts of one refit, and what is known of their making.
-
-    Attributes
-    ----------
-    forecasts : DataFrame of shape (n_test, n_labels)
-        Expected returns; NaN where there is none.
-    provenance : DataFrame of shape (n_test, n_labels)
-        Name of the model behind each forecast, or "none".
-    reasons : DataFrame
-        Labels not served by the first choice, with columns model and reason.
-    first_choice : tuple of str
-        Names in `provenance` that are no fallback.
-    fit_seconds, predict_seconds : float
-        Time taken.
-    estimator : estimator or None
-        The fitted estimator, if it was to be kept.
-    warned : list of (type, str)
-        Warnings of the package.
-    """
+    """Forecasts of one refit, and what is known of their making."""
 
     forecasts: pd.DataFrame
     provenance: pd.DataFrame
@@ -81,18 +51,7 @@ class FoldForecast:
 
 
 def labels_itself(estimator: Any) -> bool:
-    """Tell whether an estimator is fitted on prices alone and has a horizon.
-
-    Parameters
-    ----------
-    estimator : estimator
-        A forecaster, a pipeline, or a search over one of them.
-
-    Returns
-    -------
-    bool
-        True for :class:`~skbatch.BatchForecastingSystem` and its like.
-    """
+    """Return whether an estimator is fitted on prices alone and has a horizon."""
     if isinstance(estimator, Pipeline):
         return False
     parameters = estimator.get_params(deep=False)
@@ -112,29 +71,7 @@ def run_fold(
     owner: Any,
     context: Any,
 ) -> FoldForecast:
-    """Fit a clone on one training window and forecast the rows after it.
-
-    Parameters
-    ----------
-    estimator : estimator
-        Unfitted; it is cloned.
-    source : Source
-        Prices and features.
-    fold : Fold
-        Rows to train on and to forecast.
-    keep : bool
-        Whether to give the fitted estimator back.
-    owner : estimator
-        Who tells callbacks about the fit.
-    context : CallbackContext
-        The task that the fit is.
-
-    Returns
-    -------
-    FoldForecast
-        Forecasts and provenance of the test rows. If the model cannot be fitted
-        (:class:`~skbatch.exceptions.ModelFitError`), all NaN, with the reason.
-    """
+    """Fit a clone on one training window and forecast the rows after it."""
     with collect_warnings() as collected:
         result = _run(estimator, source, fold, owner, context)
     result.warned = collected
@@ -174,11 +111,7 @@ def _run(
 def _inputs(
     estimator: Any, source: Source, fold: Fold
 ) -> tuple[Any, Any, pd.DataFrame, pd.DataFrame]:
-    """Give the transformer, the rest, what the rest is fitted on and forecasts from.
-
-    Features look back on all earlier rows, whatever the training window. The rows
-    after the window are passed without a hole, those of a gap among them.
-    """
+    """Split the steps after the extractor off, with the tables they are given."""
     following = slice(fold.train_stop, fold.test_stop)
     extractor, panel = extractor_of(estimator), source.panel
     if extractor is None:
@@ -259,7 +192,7 @@ def _provenance(
 
 
 def _innermost(model: Any) -> Any:
-    """Give the estimator that a search has chosen."""
+    """Return the estimator that a search has chosen."""
     best = getattr(model, "best_estimator_", None)
     if best is None:
         return model

@@ -20,15 +20,7 @@ REFIT_ROWS = 63
 
 @dataclass(frozen=True)
 class Fold:
-    """One refit: the rows it is trained on, and those it forecasts.
-
-    Attributes
-    ----------
-    train_start, train_stop : int
-        Rows of the training window; the last one is ``train_stop - 1``.
-    test_start, test_stop : int
-        Rows that are forecast; none is before `train_stop`.
-    """
+    """One refit: the rows it is trained on, and those it forecasts."""
 
     train_start: int
     train_stop: int
@@ -55,33 +47,7 @@ def make_folds(
     refit_every: int | None,
     window: int | Literal["expanding"],
 ) -> list[Fold]:
-    """Plan all refits.
-
-    Parameters
-    ----------
-    prices : DataFrame of shape (n_dates, n_tickers)
-        Panel, passed to a splitter.
-    horizon : int
-        The longest horizon, in rows.
-    cv : int, splitter, iterable or None
-        Folds of training and test rows.
-    min_train : int or None
-        Rows before the first forecast, where there is no `cv`.
-    refit_every : int or None
-        Rows between refits inside a test fold.
-    window : int or "expanding"
-        Rows of the training window.
-
-    Returns
-    -------
-    list of Fold
-        In the order of time; no row is forecast twice.
-
-    Raises
-    ------
-    ValueError
-        For an invalid argument, or folds that cannot be walked forward.
-    """
+    """Plan all refits."""
     _check_rows(refit_every, "refit_every", 1, "None refits once for each fold")
     if window != "expanding":
         _check_rows(window, "window", horizon + 2, 'Or pass "expanding"', none=False)

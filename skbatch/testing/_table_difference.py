@@ -17,25 +17,7 @@ ROUNDING = 1e-5
 
 
 def as_table(output: Any, index: pd.Index) -> pd.DataFrame:
-    """Make a DataFrame of whatever an estimator gives back.
-
-    Parameters
-    ----------
-    output : DataFrame, Series, array, sparse matrix or other table
-        Output of `transform` or `predict`.
-    index : pandas.Index
-        Dates of the input, for outputs without labels.
-
-    Returns
-    -------
-    DataFrame of shape (n_dates, n_columns)
-        The output with its labels, or with columns ``x0``, ``x1``, ...
-
-    Raises
-    ------
-    ValueError
-        If an output without labels has another number of rows than the input.
-    """
+    """Make a DataFrame of whatever an estimator gives back."""
     if isinstance(output, pd.DataFrame):
         return output
     if isinstance(output, pd.Series):
@@ -81,22 +63,7 @@ class _Difference:
 def find_difference(
     expected: pd.DataFrame, got: pd.DataFrame, rows: pd.Index, *, exact: bool = True
 ) -> _Difference | None:
-    """Find where two tables differ on some rows.
-
-    Parameters
-    ----------
-    expected, got : DataFrame
-        Tables to compare.
-    rows : pandas.Index
-        Labels of the rows that count.
-    exact : bool, default=True
-        Whether all bits must agree; otherwise rounding errors are forgiven.
-
-    Returns
-    -------
-    _Difference or None
-        None if they agree; missing values agree with each other.
-    """
+    """Find where two tables differ on some rows."""
     before, after = (table.loc[table.index.isin(rows)] for table in (expected, got))
     columns = list(before.columns)
     if not before.columns.equals(after.columns):
@@ -134,7 +101,7 @@ def _is_rounding(old: np.ndarray, new: np.ndarray) -> np.ndarray:
 
 
 def _largest_gap(old: np.ndarray, new: np.ndarray) -> float:
-    """Give the largest difference of numbers; NaN if there are none."""
+    """Return the largest difference of numbers; NaN if there are none."""
     try:
         gaps = np.abs(old.astype(np.float64) - new.astype(np.float64))
     except (TypeError, ValueError):
@@ -144,18 +111,7 @@ def _largest_gap(old: np.ndarray, new: np.ndarray) -> float:
 
 
 def spell(label: Any) -> str:
-    """Name a row or column: days without a time, several levels as words.
-
-    Parameters
-    ----------
-    label : hashable
-        Label of a row or column.
-
-    Returns
-    -------
-    str
-        For example ``"2024-01-31"`` or ``"5 AAPL"``.
-    """
+    """Name a row or column: days without a time, several levels as words."""
     if isinstance(label, tuple):
         return " ".join(map(str, label))
     return date_text(label)

@@ -57,24 +57,7 @@ KINDS = (*_GARBAGE, REMOVED)
 def garble(
     panel: pd.DataFrame, last: int, kind: str, rng: np.random.Generator
 ) -> pd.DataFrame:
-    """Replace all values after a row by garbage.
-
-    Parameters
-    ----------
-    panel : DataFrame of shape (n_dates, n_columns)
-        Canonical panel of prices; stays as it is.
-    last : int
-        Number of the last row to keep.
-    kind : str
-        One of `KINDS`; "removed" cuts the rows off.
-    rng : numpy.random.Generator
-        Source of random numbers.
-
-    Returns
-    -------
-    DataFrame of shape (n_dates, n_columns), or (last + 1, n_columns) if removed
-        The garbled panel.
-    """
+    """Replace all values after a row by garbage."""
     if kind == REMOVED:
         return panel.iloc[: last + 1]
     values = panel.to_numpy(dtype=np.float64, copy=True)
@@ -83,22 +66,7 @@ def garble(
 
 
 def make_gaps(panel: pd.DataFrame, first: int, last: int, seed: int) -> pd.DataFrame:
-    """Make the prices of about half of the tickers missing on some rows.
-
-    Parameters
-    ----------
-    panel : DataFrame of shape (n_dates, n_columns)
-        Canonical panel of prices; stays as it is.
-    first, last : int
-        Numbers of the first and last row of the gaps.
-    seed : int
-        Chooses the tickers.
-
-    Returns
-    -------
-    DataFrame of shape (n_dates, n_columns)
-        The panel with gaps; that of a single ticker has none.
-    """
+    """Make the prices of about half of the tickers missing on some rows."""
     columns = panel.columns.get_level_values(-1)
     tickers = columns.unique()
     gone = np.random.default_rng(seed).permutation(tickers)[: len(tickers) // 2]
@@ -108,21 +76,7 @@ def make_gaps(panel: pd.DataFrame, first: int, last: int, seed: int) -> pd.DataF
 
 
 def own_copy(panel: pd.DataFrame) -> pd.DataFrame:
-    """Copy a panel into the memory order that garbled panels have.
-
-    Sums over rows or columns may differ in their last bit between memory orders, and
-    that must not look like a leak.
-
-    Parameters
-    ----------
-    panel : DataFrame of shape (n_dates, n_columns)
-        Canonical panel of prices.
-
-    Returns
-    -------
-    DataFrame of shape (n_dates, n_columns)
-        The copy.
-    """
+    """Copy a panel into the memory order that garbled panels have."""
     return _like(panel, panel.to_numpy(dtype=np.float64, copy=True))
 
 

@@ -6,8 +6,8 @@ import inspect
 import warnings
 from typing import Any
 
-from skbatch.testing._cases import make_case
 from skbatch.testing._label_rules import LABEL_RULES, BrokenRuleError
+from skbatch.testing._synthetic_case import make_case
 from skbatch.testing._table_rules import METHOD_RULES, TABLE_RULES
 
 __all__ = ["RULES", "check_batch_forecaster"]

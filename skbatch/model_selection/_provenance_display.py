@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
+import numpy as np
 import pandas as pd
+from sklearn.base import BaseEstimator
 from sklearn.pipeline import Pipeline
 
 from skbatch.forecasting.engine import first_choice
 from skbatch.metrics.plotting import BAD, INK, date_axis, new_axes, tidy
-from skbatch.model_selection._run import NO_MODEL
+from skbatch.model_selection._refit import NO_MODEL
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from skbatch.model_selection._walk_forward_result import WalkForwardResult
 
 __all__ = ["ProvenanceDisplay"]
 
@@ -60,7 +67,9 @@ class ProvenanceDisplay:
         self.first_choice = first_choice
 
     @classmethod
-    def from_result(cls, result: Any, *, ax: Any = None) -> ProvenanceDisplay:
+    def from_result(
+        cls, result: WalkForwardResult, *, ax: Axes | None = None
+    ) -> ProvenanceDisplay:
         """Draw the provenance of a walk forward.
 
         Parameters
@@ -79,7 +88,7 @@ class ProvenanceDisplay:
 
     @classmethod
     def from_estimator(
-        cls, estimator: Any, X: Any, *, ax: Any = None
+        cls, estimator: BaseEstimator, X: pd.DataFrame, *, ax: Axes | None = None
     ) -> ProvenanceDisplay:
         """Draw the provenance of a fitted forecaster's forecasts.
 
@@ -118,7 +127,11 @@ class ProvenanceDisplay:
 
     @classmethod
     def from_predictions(
-        cls, provenance: Any, *, first_choice: Sequence[str] = (), ax: Any = None
+        cls,
+        provenance: pd.DataFrame | np.ndarray,
+        *,
+        first_choice: Sequence[str] = (),
+        ax: Axes | None = None,
     ) -> ProvenanceDisplay:
         """Draw a table of provenance.
 
@@ -138,7 +151,7 @@ class ProvenanceDisplay:
         """
         return cls(pd.DataFrame(provenance), first_choice=first_choice).plot(ax)
 
-    def plot(self, ax: Any = None) -> ProvenanceDisplay:
+    def plot(self, ax: Axes | None = None) -> ProvenanceDisplay:
         """Draw the picture.
 
         Parameters

@@ -10,7 +10,7 @@ import pandas as pd
 from skbatch._messages import count, date_text
 
 if TYPE_CHECKING:
-    from skbatch.model_selection._result import WalkForwardResult
+    from skbatch.model_selection._walk_forward_result import WalkForwardResult
 
 __all__ = ["describe", "number", "percent", "plain", "verdict"]
 
@@ -19,18 +19,7 @@ SUSPICIOUS_RANK_IC = 0.05
 
 
 def describe(result: WalkForwardResult) -> str:
-    """Describe the result, a paragraph for each horizon.
-
-    Parameters
-    ----------
-    result : WalkForwardResult
-        The result.
-
-    Returns
-    -------
-    str
-        Paragraphs, separated by an empty line.
-    """
+    """Describe the result, a paragraph for each horizon."""
     dates = result.forecasts.index
     opening = (
         f"{result.name} forecast {len(result.closes.columns)} tickers on {len(dates)} "
@@ -45,20 +34,7 @@ def describe(result: WalkForwardResult) -> str:
 
 
 def verdict(result: WalkForwardResult, horizon: int) -> list[str]:
-    """Judge the forecasts of one horizon.
-
-    Parameters
-    ----------
-    result : WalkForwardResult
-        The result.
-    horizon : int
-        One of its horizons.
-
-    Returns
-    -------
-    list of str
-        Sentences.
-    """
+    """Judge the forecasts of one horizon."""
     cards = result.cards(horizon)
     card = cards.T[result.name]
     sentences = [_on_ranks(card), _on_errors(card), _on_costs(card)]

@@ -56,20 +56,7 @@ footer { color: var(--soft); font-size: .84rem; margin-top: 32px; }
 
 
 def page(title: str, parts: Iterable[str]) -> str:
-    """Write a whole page.
-
-    Parameters
-    ----------
-    title : str
-        Title, as text.
-    parts : iterable of str
-        Markup of the body.
-
-    Returns
-    -------
-    str
-        HTML that refers to nothing outside itself.
-    """
+    """Write a whole page."""
     body = "\n".join(part for part in parts if part)
     return (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
@@ -100,22 +87,7 @@ def tiles(items: Sequence[tuple[str, str]]) -> str:
 
 
 def figure(source: str, text: str, caption: str = "") -> str:
-    """Write a picture.
-
-    Parameters
-    ----------
-    source : str
-        Data URI.
-    text : str
-        What it shows, for those who cannot see it.
-    caption : str, default=""
-        Text below it.
-
-    Returns
-    -------
-    str
-        Markup.
-    """
+    """Write a picture."""
     below = f"<figcaption>{escape(caption)}</figcaption>" if caption else ""
     return f'<figure><img alt="{escape(text)}" src="{source}">{below}</figure>'
 
@@ -127,24 +99,7 @@ def table(
     own: int | None = None,
     text: Sequence[int] = (),
 ) -> str:
-    """Write a table that scrolls sideways where it is too wide.
-
-    Parameters
-    ----------
-    header : sequence of str
-        Names of the columns.
-    rows : iterable of sequences of str
-        Cells, as text.
-    own : int, default=None
-        Column that is set off.
-    text : sequence of int, default=()
-        Columns of sentences.
-
-    Returns
-    -------
-    str
-        Markup.
-    """
+    """Write a table that scrolls sideways where it is too wide."""
 
     def line(cells: Sequence[str], tag: str) -> str:
         kinds = [

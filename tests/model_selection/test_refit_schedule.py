@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.model_selection import KFold, TimeSeriesSplit
 
-from skbatch.model_selection._folds import Fold, make_folds
+from skbatch.model_selection._refit_schedule import Fold, make_folds
 
 PRICES = pd.DataFrame(np.ones((20, 2)))
 

@@ -20,17 +20,7 @@ N_MONTH_ENDS = 3
 
 @dataclass(frozen=True)
 class Cut:
-    """Where a panel is cut, as row numbers.
-
-    Attributes
-    ----------
-    fitted : int
-        Last row of the training window.
-    last : int
-        Last row whose prices are left as they are; later than `fitted`.
-    others : tuple of int
-        Further rows to cut at, before or after `last`.
-    """
+    """Where a panel is cut, as row numbers."""
 
     fitted: int
     last: int
@@ -38,31 +28,7 @@ class Cut:
 
 
 def draw_cuts(index: pd.Index, horizon: int, n_cuts: int, seed: int) -> list[Cut]:
-    """Draw rows in the later half that leave room for the garbage.
-
-    Parameters
-    ----------
-    index : pandas.Index
-        Dates of the panel.
-    horizon : int
-        Longest horizon of the labels, in rows.
-    n_cuts : int
-        How many cuts to draw; fewer if there is no room.
-    seed : int
-        Seed of the draw.
-
-    Returns
-    -------
-    list of Cut
-        Cuts with different last rows.
-
-    Raises
-    ------
-    ValueError
-        If `n_cuts` is no int of at least 1.
-    PanelError
-        If there are too few dates.
-    """
+    """Draw rows in the later half that leave room for the garbage."""
     n_dates = len(index)
     if not isinstance(n_cuts, Integral) or n_cuts < 1:
         raise ValueError(
@@ -94,7 +60,7 @@ def _find_others(index: pd.Index, last: int) -> tuple[int, ...]:
 
 
 def _month_ends(index: pd.Index) -> np.ndarray:
-    """Give the rows that are followed by a row of another month; none without dates."""
+    """Return the last row of each month; none without dates."""
     if not isinstance(index, pd.DatetimeIndex):
         return np.empty(0, dtype=np.int64)
     return np.flatnonzero(np.diff(index.month))

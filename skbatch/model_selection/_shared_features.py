@@ -10,24 +10,13 @@ from sklearn.pipeline import Pipeline
 
 from skbatch._messages import collect_warnings
 from skbatch.feature_extraction import SharedFeatureExtractor
-from skbatch.model_selection._folds import Fold
+from skbatch.model_selection._refit_schedule import Fold
 
 __all__ = ["extractor_of", "find_extractor", "share_features"]
 
 
 def extractor_of(estimator: Any) -> SharedFeatureExtractor | None:
-    """Give the first step of a pipeline that goes from prices to a forecaster.
-
-    Parameters
-    ----------
-    estimator : estimator
-        Any estimator.
-
-    Returns
-    -------
-    SharedFeatureExtractor or None
-        None for other estimators.
-    """
+    """Return the first step of a pipeline that goes from prices to a forecaster."""
     if not isinstance(estimator, Pipeline) or len(estimator.steps) < 2:
         return None
     first = estimator.steps[0][1]
@@ -35,18 +24,7 @@ def extractor_of(estimator: Any) -> SharedFeatureExtractor | None:
 
 
 def find_extractor(estimator: Any) -> SharedFeatureExtractor:
-    """Find the extractor whose features the benchmarks share with an estimator.
-
-    Parameters
-    ----------
-    estimator : estimator
-        Any estimator.
-
-    Returns
-    -------
-    SharedFeatureExtractor
-        The first one among its parameters, or one with default settings.
-    """
+    """Find the extractor whose features the benchmarks share with an estimator."""
     for value in estimator.get_params(deep=True).values():
         if isinstance(value, SharedFeatureExtractor):
             return value
@@ -56,25 +34,9 @@ def find_extractor(estimator: Any) -> SharedFeatureExtractor:
 def share_features(
     extractor: SharedFeatureExtractor, panel: pd.DataFrame, folds: list[Fold]
 ) -> pd.DataFrame | None:
-    """Compute the features of the whole panel, if each fold would get the same.
-
-    Parameters
-    ----------
-    extractor : SharedFeatureExtractor
-        Unfitted; it is cloned.
-    panel : DataFrame of shape (n_dates, n_tickers)
-        Canonical panel.
-    folds : list of Fold
-        What each refit sees.
-
-    Returns
-    -------
-    DataFrame of shape (n_dates, n_columns) or None
-        Feature frame; None where it cannot be known that a fold's own features would
-        be the same: for subclasses, for functions of the user, which may look ahead
-        or further back than they say, and for panels with holes, which are told by
-        the fitted rows.
-    """
+    """Compute the features of the whole panel, if each fold would get the same."""
+    # That cannot be known of subclasses, of functions of the user, which may look
+    # ahead or further back than they say, and of panels with holes.
     if type(extractor) is not SharedFeatureExtractor or extractor.functions:
         return None
     whole = clone(extractor)
@@ -95,7 +57,7 @@ def _is_same(
     panel: pd.DataFrame,
     fold: Fold,
 ) -> bool:
-    """Tell whether a fold's own extractor has the same columns and no holes."""
+    """Return whether a fold's own extractor has the same columns and no holes."""
     own = clone(extractor).fit(panel.iloc[: fold.train_stop])
     columns = own.plan_.columns()
     return bool(

@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 
 from skbatch import SharedFeatureExtractor
-from skbatch.model_selection._features import find_extractor, share_features
-from skbatch.model_selection._folds import Fold
+from skbatch.model_selection._refit_schedule import Fold
+from skbatch.model_selection._shared_features import find_extractor, share_features
 
 from .conftest import PricesOnly, make_extractor, make_model
 

@@ -21,17 +21,7 @@ DEFAULT_HORIZON = 3
 
 @dataclass(frozen=True)
 class Case:
-    """A feature frame, its labels, and what is known of them.
-
-    Attributes
-    ----------
-    X : DataFrame of shape (n_dates, n_columns), dtype float32
-        Features of five tickers, the last of which is listed late, and of the market.
-    y : DataFrame of shape (n_dates, n_labels)
-        Labels with gaps. The last rows are there, as in a cross-validation fold.
-    horizons : tuple of int
-        Horizon of each column of `y`, in rows.
-    """
+    """A feature frame, its labels, and what is known of them."""
 
     X: pd.DataFrame
     y: pd.DataFrame
@@ -44,7 +34,7 @@ class Case:
         return left >= np.asarray(self.horizons)
 
     def with_labels(self, values: Any) -> Case:
-        """Give a case with other labels in the same table."""
+        """Return a case with other labels in the same table."""
         y = pd.DataFrame(np.asarray(values), self.y.index, self.y.columns)
         y.attrs.update(self.y.attrs)
         return replace(self, y=y)
@@ -55,21 +45,7 @@ class Case:
 
 
 def make_case(forecaster: Any, *, several_horizons: bool = False) -> Case:
-    """Make features and labels that suit a forecaster's own horizon.
-
-    Parameters
-    ----------
-    forecaster : estimator
-        Where it, or an estimator inside it, has an int for its `horizon`, the labels
-        have this horizon.
-    several_horizons : bool, default=False
-        Whether the columns are (horizon, ticker).
-
-    Returns
-    -------
-    Case
-        The same for every call.
-    """
+    """Make features and labels that suit a forecaster's own horizon."""
     rng = np.random.default_rng(0)
     dates = pd.date_range("2020-01-01", periods=N_DATES, freq="B")
     size = (N_DATES, len(TICKERS))
@@ -98,36 +74,12 @@ def make_case(forecaster: Any, *, several_horizons: bool = False) -> Case:
 
 
 def fit(forecaster: Any, case: Case) -> Any:
-    """Fit a clone of the forecaster.
-
-    Parameters
-    ----------
-    forecaster : estimator
-        Stays as it is.
-    case : Case
-        What to fit on.
-
-    Returns
-    -------
-    estimator
-        The fitted clone.
-    """
+    """Fit a clone of the forecaster."""
     return clone(forecaster).fit(case.X, case.y)
 
 
 def fixed_horizons(forecaster: Any) -> set[int]:
-    """Find the horizons that a forecaster, or one inside it, is set to.
-
-    Parameters
-    ----------
-    forecaster : estimator
-        Whose parameters to look through.
-
-    Returns
-    -------
-    set of int
-        Empty if they all take the horizon from the labels.
-    """
+    """Find the horizons that a forecaster, or one inside it, is set to."""
     return {
         int(value)
         for name, value in forecaster.get_params(deep=True).items()
