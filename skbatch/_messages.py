@@ -9,14 +9,17 @@ import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from numbers import Integral
 from typing import Any
 
 __all__ = [
+    "check_int",
     "collect_warnings",
     "count",
     "date_text",
     "describe_error",
     "format_tickers",
+    "printable",
     "silence_warnings",
     "warn_user",
 ]
@@ -27,6 +30,13 @@ _CALLEES = ("skbatch.", "sklearn.", "skfolio.", "joblib.")
 _collected: ContextVar[list[tuple[type[Warning], str]] | None] = ContextVar(
     "collected", default=None
 )
+# What moves a terminal's cursor, changes its colours or turns the direction of text.
+_CONTROLS = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+
+
+def printable(text: object) -> str:
+    """Write control characters, except ends of lines, as their escapes."""
+    return _CONTROLS.sub(lambda found: ascii(found[0])[1:-1], str(text))
 
 
 def count(number: float, noun: str = "ticker") -> str:
@@ -42,7 +52,7 @@ def date_text(label: Any) -> str:
 
 def format_tickers(tickers: Iterable[object], limit: int = 5) -> str:
     """Join tickers for a message: the first `limit`, then "and N more"."""
-    names = [str(ticker) for ticker in tickers]
+    names = [printable(ticker).replace("\n", r"\n") for ticker in tickers]
     shown = ", ".join(names[:limit])
     return shown if len(names) <= limit else f"{shown} and {len(names) - limit} more"
 
@@ -56,6 +66,16 @@ def describe_error(error: BaseException) -> str:
     if name == "ModelFitError" and re.match(r"\w+(Error|Exception): ", message):
         return message
     return f"{name}: {message}" if message else name
+
+
+def check_int(value: Any, name: str, least: int, advice: str) -> None:
+    """Raise unless a parameter is an int, and not too small."""
+    whole = isinstance(value, Integral) and not isinstance(value, bool)
+    if whole and int(value) >= least:
+        return
+    raise ValueError(
+        f"`{name}` must be an int of at least {least}. Got {value!r}. {advice}"
+    )
 
 
 def warn_user(message: str, category: type[Warning]) -> None:

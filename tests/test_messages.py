@@ -80,7 +80,7 @@ def test_no_thread_changes_the_filters_of_warnings():
         "cli/_forecast.py",
         "cli/_shell.py",
         "panel/_dates.py",
-        "testing/_contract.py",
+        "testing/_batch_forecaster.py",
         "testing/_lookahead.py",
     }
     assert users <= allowed

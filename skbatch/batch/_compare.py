@@ -21,7 +21,7 @@ from skbatch.batch._presets import default_features, default_forecaster
 from skbatch.batch._usage import Usage, format_bytes, measure
 from skbatch.exceptions import SkbatchWarning
 from skbatch.metrics import out_of_sample_r2, rank_information_coefficient
-from skbatch.metrics._tables import align
+from skbatch.metrics.alignment import align
 from skbatch.panel import (
     check_panel,
     forward_returns,
