@@ -13,8 +13,9 @@ import pandas as pd
 from skbatch._messages import count, date_text, format_tickers, warn_user
 from skbatch.batch import ForecastResult
 from skbatch.exceptions import PortfolioError, PortfolioWarning
-from skbatch.panel import WEEKDAYS_PER_YEAR
+from skbatch.panel import WEEKDAYS_PER_YEAR, check_panel
 from skbatch.portfolio._interval import read_interval
+from skbatch.portfolio._window_volatility import window_volatility
 
 __all__ = [
     "PROVENANCE",
@@ -146,6 +147,7 @@ class ExpectedReturns(dict[str, float]):
         annualize: bool = True,
         periods_per_year: float | None = None,
         interval: Any = None,
+        prices: Any = None,
     ) -> Self:
         """Take the expected returns of a forecast.
 
@@ -162,6 +164,9 @@ class ExpectedReturns(dict[str, float]):
             what :meth:`BatchForecastingSystem.predict_interval
             <skbatch.BatchForecastingSystem.predict_interval>` gives, of which the last
             row is taken.
+        prices : DataFrame of shape (n_dates, n_tickers), default=None
+            Prices that the forecast was made of, to measure the volatilities that a
+            covariance is compared with; rows after its date are not looked at.
 
         Returns
         -------
@@ -199,6 +204,7 @@ class ExpectedReturns(dict[str, float]):
             provenance=provenance,
             interval=None if interval is None else read_interval(interval),
             stale=result.stale,
+            volatility=None if prices is None else _volatility(prices, result.date),
         )
         return expected.in_units(annualized=annualize)
 
@@ -434,6 +440,11 @@ def _year_of(result: ForecastResult, annualize: bool) -> float:
     if annualize and not has_dates:
         warn_without_dates()
     return result.periods_per_year
+
+
+def _volatility(prices: Any, date: Any) -> pd.DataFrame:
+    """Measure volatilities up to a date."""
+    return window_volatility(check_panel(prices, warn_all_nan=False).loc[:date])
 
 
 def _compounded(returns: np.ndarray, power: float) -> np.ndarray:
