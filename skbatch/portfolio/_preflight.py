@@ -21,12 +21,8 @@ from skbatch.portfolio._checks import (
     judge_rate,
     judge_stale,
 )
-from skbatch.portfolio._expected import (
-    ExpectedReturns,
-    LabelsError,
-    UnitsError,
-    read_expected,
-)
+from skbatch.portfolio._expected import ExpectedReturns
+from skbatch.portfolio._inputs import LabelsError, UnitsError, read_expected
 from skbatch.portfolio._interval import row_deviations
 from skbatch.portfolio._window_volatility import window_volatility
 

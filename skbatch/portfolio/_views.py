@@ -14,7 +14,8 @@ import pandas as pd
 from skbatch._messages import count, warn_user
 from skbatch.exceptions import PortfolioError, PortfolioWarning
 from skbatch.portfolio._alignment import Alignment
-from skbatch.portfolio._expected import ExpectedReturns, read_expected, with_reasons
+from skbatch.portfolio._expected import ExpectedReturns, with_reasons
+from skbatch.portfolio._inputs import read_expected
 from skbatch.portfolio._interval import (
     check_coverage,
     interval_deviations,
