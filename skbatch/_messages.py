@@ -19,6 +19,7 @@ __all__ = [
     "date_text",
     "describe_error",
     "format_tickers",
+    "printable",
     "silence_warnings",
     "warn_user",
 ]
@@ -29,6 +30,13 @@ _CALLEES = ("skbatch.", "sklearn.", "skfolio.", "joblib.")
 _collected: ContextVar[list[tuple[type[Warning], str]] | None] = ContextVar(
     "collected", default=None
 )
+# What moves a terminal's cursor, changes its colours or turns the direction of text.
+_CONTROLS = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+
+
+def printable(text: object) -> str:
+    """Write control characters, except ends of lines, as their escapes."""
+    return _CONTROLS.sub(lambda found: ascii(found[0])[1:-1], str(text))
 
 
 def count(number: float, noun: str = "ticker") -> str:
@@ -44,7 +52,7 @@ def date_text(label: Any) -> str:
 
 def format_tickers(tickers: Iterable[object], limit: int = 5) -> str:
     """Join tickers for a message: the first `limit`, then "and N more"."""
-    names = [str(ticker) for ticker in tickers]
+    names = [printable(ticker).replace("\n", r"\n") for ticker in tickers]
     shown = ", ".join(names[:limit])
     return shown if len(names) <= limit else f"{shown} and {len(names) - limit} more"
 

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from skbatch._files import write_whole
 from skbatch.metrics import quantile_returns, rank_information_coefficient_series
 from skbatch.model_selection._scorecard import decay_table, score_card, score_years
 from skbatch.model_selection._verdict import describe
@@ -339,7 +340,7 @@ class WalkForwardResult:
             raise FileNotFoundError(
                 f"`path` must be in an existing folder. Got '{target}'. Make it first."
             )
-        target.write_text(render(self), encoding="utf-8")
+        write_whole(target, render(self))
         return target
 
     def __repr__(self) -> str:
