@@ -7,7 +7,11 @@ import re
 from textwrap import fill, indent
 
 from skbatch._messages import count
-from skbatch.config._config import BatchForecastingConfig, load, preset_values
+from skbatch.config._batch_forecasting_config import (
+    BatchForecastingConfig,
+    load,
+    preset_values,
+)
 from skbatch.config._settings import SECTIONS, SETTINGS, Path, Setting, idle
 from skbatch.config._toml import dotted
 

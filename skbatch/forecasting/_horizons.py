@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import warnings
 from numbers import Integral
 from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 
+from skbatch._messages import warn_user
 from skbatch.exceptions import HorizonWarning, PanelError
+from skbatch.panel import recorded_horizon
 
 __all__ = ["horizon_parameters", "resolve_horizons"]
 
@@ -37,7 +38,8 @@ def resolve_horizons(
     Raises
     ------
     PanelError
-        When the first level of the columns does not hold horizons.
+        When the first level of the columns does not hold horizons, or labels are not
+        those that their horizon was recorded for.
     ValueError
         When the recorded horizon is malformed, ambiguous, or not the one asked for.
 
@@ -46,13 +48,13 @@ def resolve_horizons(
     HorizonWarning
         When `horizon` is ``"auto"`` and `y` records none: 1 is assumed.
     """
+    recorded = recorded_horizon(y)
     columns = getattr(y, "columns", None)
     if isinstance(columns, pd.MultiIndex):
         levels = _column_horizons(columns)
         if horizon != "auto" and set(levels) != {horizon}:
             raise _disagreement(horizon, sorted(set(levels)))
         return levels
-    recorded = getattr(y, "attrs", {}).get("horizon")
     if recorded is None:
         return (_assumed_horizon() if horizon == "auto" else int(horizon),) * n_labels
     several = isinstance(recorded, list | tuple | np.ndarray)
@@ -118,12 +120,10 @@ def _disagreement(horizon: int, recorded: object) -> ValueError:
 
 def _assumed_horizon() -> int:
     """Assume 1 where no horizon is recorded, and warn."""
-    warnings.warn(
+    warn_user(
         "horizon='auto' must find the horizon in y.attrs['horizon']. Got labels "
         "without it, so horizon 1 is assumed: only the last row of labels is kept "
         "out of training. Pass horizon=, or labels from forward_returns.",
         HorizonWarning,
-        # The caller of `fit`, above this file, check_labels and sklearn's decorator.
-        stacklevel=7,
     )
     return 1

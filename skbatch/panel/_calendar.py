@@ -1,19 +1,27 @@
-"""How many rows of a panel make a year."""
+"""How many rows of a panel make a year, and which tickers trade on which days."""
 
 from __future__ import annotations
 
 import numpy as np
 import pandas as pd
 
+from skbatch._messages import format_tickers
 from skbatch.exceptions import PanelError
+from skbatch.panel._fields import panel_fields, panel_tickers
 
-__all__ = ["WEEKDAYS_PER_YEAR", "periods_per_year"]
+__all__ = [
+    "WEEKDAYS_PER_YEAR",
+    "mixed_calendars",
+    "number_calendars",
+    "periods_per_year",
+]
 
 WEEKDAYS_PER_YEAR = 252.0
 _DAYS_PER_YEAR = 365.25
 # Rows a year by how many days of the week have them. Six is five and one more, with
 # the same share of holidays.
 _DAILY = {6: 302.0, 7: 365.0}
+_DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _SPACED = (52.0, 26.0, 24.0, 12.0, 6.0, 4.0, 2.0, 1.0)
 # Wide enough for months and for holidays, narrow enough to tell 26 from 24.
 _TOLERANCE = 0.035
@@ -24,6 +32,12 @@ _LONGEST_STEP = 1.5
 _FEWEST_DAILY = 215
 # Closures around New Year weigh too much in fewer rows.
 _ENOUGH_ROWS = 30
+# Fewer prices of a ticker do not tell its days from its holidays.
+_ENOUGH_PRICES = 20
+# A ticker is closed on a day of the week that has a tenth as many rows as others, and
+# on less than a fifth as many of them a value as on its best day. Gaps, holidays and
+# special sessions are none of that, and so never split tickers that trade together.
+_LEAST_ROWS, _CLOSED, _ENOUGH_VALUES = 0.1, 0.2, 60
 
 
 def periods_per_year(index: pd.Index) -> float:
@@ -81,6 +95,128 @@ def periods_per_year(index: pd.Index) -> float:
     return _spaced(steps)
 
 
+def mixed_calendars(panel: pd.DataFrame) -> str | None:
+    """Describe the tickers that trade on other days of the week than the rest.
+
+    Parameters
+    ----------
+    panel : DataFrame of shape (n_dates, n_tickers) or (n_dates, n_fields * n_tickers)
+        Panel as :func:`check_panel` returns it.
+
+    Returns
+    -------
+    str or None
+        A warning that names the calendars and some tickers of each, commonest first;
+        None if all tickers share one, if the index holds no dates, or if there are
+        several rows a day. Tickers with fewer than 20 prices are left out.
+
+    Notes
+    -----
+    A day of the week belongs to a ticker's calendar if the ticker has at least half
+    as many prices on it as on its commonest day, so holidays do not matter.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from skbatch.panel import mixed_calendars
+    >>> days = pd.date_range("2024-01-01", periods=90)
+    >>> prices = pd.DataFrame({"BTC": 2.0, "KO": 3.0, "PG": 4.0}, index=days)
+    >>> prices.loc[days.day_of_week >= 5, ["KO", "PG"]] = None
+    >>> print(mixed_calendars(prices))
+    Tickers should share one calendar. Got 2 of 3 tickers with a 5-day calendar (KO, PG)
+    and 1 with a 7-day one (BTC), whose returns over the same rows cover different days.
+    Forecast them in panels of their own, or keep the days on which KO trades.
+    """
+    index = panel.index
+    if not isinstance(index, pd.DatetimeIndex) or len(index) < _ENOUGH_PRICES:
+        return None
+    known = ~np.isnan(panel_fields(panel)["close"])
+    day = index.day_of_week.to_numpy()
+    counts = np.stack([known[day == number].sum(axis=0) for number in range(7)])
+    enough = counts.sum(axis=0) >= _ENOUGH_PRICES
+    codes = np.where(enough, (1 << np.arange(7)) @ _trading_days(counts), 0)
+    calendars, sizes = np.unique(codes[enough], return_counts=True)
+    if len(calendars) < 2 or index.tz_localize(None).normalize().has_duplicates:
+        return None
+    order = np.argsort(-sizes, kind="stable")
+    tickers = np.array(panel_tickers(panel), dtype=object)
+    groups = {int(calendars[i]): tickers[codes == calendars[i]] for i in order}
+    fewest = min(groups, key=int.bit_count)
+    return (
+        f"Tickers should share one calendar. Got {_name_groups(groups, len(tickers))}, "
+        "whose returns over the same rows cover different days. Forecast them in "
+        "panels of their own, or keep the days on which "
+        f"{groups[fewest][0]} trades."
+    )
+
+
+def number_calendars(index: pd.Index, known: np.ndarray) -> np.ndarray:
+    """Tell tickers apart by the days of the week on which they do not trade.
+
+    Parameters
+    ----------
+    index : Index
+        Dates; other labels do not tell days apart.
+    known : ndarray of shape (n_dates, n_tickers), dtype bool
+        Where tickers have a value.
+
+    Returns
+    -------
+    ndarray of shape (n_tickers,), dtype intp
+        Equal for tickers of one calendar. Days are counted from a ticker's first value
+        to its last. One with fewer than 60 values counts with the most.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from skbatch.panel import number_calendars
+    >>> days = pd.date_range("2024-01-01", periods=100)
+    >>> known = pd.DataFrame({"BTC": True, "KO": days.day_of_week < 5}, index=days)
+    >>> number_calendars(days, known.to_numpy()).tolist()
+    [0, 1]
+    """
+    together = np.zeros(known.shape[1], dtype=np.intp)
+    if not isinstance(index, pd.DatetimeIndex) or not known.size:
+        return together
+    is_day = index.day_of_week.to_numpy() == np.arange(7)[:, None]
+    counts = np.stack([known[rows].sum(axis=0) for rows in is_day])
+    enough = counts.sum(axis=0) >= _ENOUGH_VALUES
+    if not enough.any():
+        return together
+    before = np.concatenate([np.zeros((7, 1), int), is_day.cumsum(axis=1)], axis=1)
+    stop = len(known) - known[::-1].argmax(axis=0)
+    rows = before[:, stop] - before[:, known.argmax(axis=0)]
+    rate = counts / np.maximum(rows, 1)
+    closed = (rows >= _LEAST_ROWS * rows.max(axis=0)) & (
+        rate < _CLOSED * rate.max(axis=0)
+    )
+    codes = (1 << np.arange(7)) @ closed
+    most = np.bincount(codes[enough]).argmax()
+    return np.unique(np.where(enough, codes, most), return_inverse=True)[1]
+
+
+def _name_groups(groups: dict[int, np.ndarray], n_tickers: int) -> str:
+    """List calendars with the number of their tickers and the first of these."""
+    texts: list[str] = []
+    for code, tickers in groups.items():
+        total = "" if texts else f" of {n_tickers} tickers"
+        noun = "one" if texts else "calendar"
+        texts.append(
+            f"{len(tickers)}{total} with a {_name_calendar(code)} {noun} "
+            f"({format_tickers(tickers)})"
+        )
+    return f"{', '.join(texts[:-1])} and {texts[-1]}"
+
+
+def _name_calendar(code: int) -> str:
+    """Name the days of a calendar by their number, unusual ones by their names."""
+    name = f"{code.bit_count()}-day"
+    if code in (0b11111, 0b1111111):
+        return name
+    days = [day for number, day in enumerate(_DAYS) if code >> number & 1]
+    return f"{name} ({', '.join(days)})"
+
+
 def _daily(dates: pd.DatetimeIndex, steps: np.ndarray) -> float:
     """Count the days of the week that have rows."""
     rate = _rate(steps)
@@ -89,8 +225,13 @@ def _daily(dates: pd.DatetimeIndex, steps: np.ndarray) -> float:
             f"daily rows of which many are missing (about {rate:.0f} a year)", ""
         )
     counts = np.bincount(dates.day_of_week, minlength=7)
-    n_days = int((2 * counts >= counts.max()).sum())
-    return _DAILY.get(n_days, WEEKDAYS_PER_YEAR)
+    return _DAILY.get(int(_trading_days(counts).sum()), WEEKDAYS_PER_YEAR)
+
+
+def _trading_days(counts: np.ndarray) -> np.ndarray:
+    """Mark the days of the week, along the first axis, with at least half as many."""
+    days: np.ndarray = 2 * counts >= counts.max(axis=0)
+    return days
 
 
 def _spaced(steps: np.ndarray) -> float:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Hashable, Sequence
 
 import numpy as np
 import pandas as pd
 from pandas.api import types
 
-from skbatch._messages import count, date_text, format_tickers
+from skbatch._messages import count, date_text, format_tickers, warn_user
 from skbatch.exceptions import PanelError, PanelWarning
+from skbatch.panel._calendar import mixed_calendars
 from skbatch.panel._columns import MARKET
 from skbatch.panel._fields import (
     ADJUSTED,
@@ -37,7 +37,8 @@ def check_panel(
     min_dates : int, default=1
         Least number of rows.
     warn_all_nan : bool, default=True
-        Whether to warn of tickers without any price.
+        Whether to warn of tickers without any price, and of tickers that trade on
+        different days of the week.
 
     Returns
     -------
@@ -60,7 +61,8 @@ def check_panel(
     PanelWarning
         Once per call: if prices are not positive or not finite, or volumes negative
         or not finite, which are treated as missing; if tickers have no price at all;
-        if there are unknown fields.
+        if some trade on other days than the rest (:func:`mixed_calendars`); if there
+        are unknown fields.
 
     Notes
     -----
@@ -84,9 +86,12 @@ def check_panel(
     problems += invalid
     if frame.columns.nlevels > 1:
         frame = adjust_prices(frame)
-    problems += _find_all_nan(frame) if warn_all_nan else []
+    problems += _find_gaps(frame) if warn_all_nan else []
     if problems:
-        warnings.warn(" ".join(problems), PanelWarning, stacklevel=2)
+        warn_user(
+            " ".join(problems),
+            PanelWarning,
+        )
     return frame
 
 
@@ -350,6 +355,12 @@ def _drop_invalid(frame: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
         "missing. Correct them at the source, or set them to NaN yourself."
     )
     return _like(frame, np.where(invalid, np.nan, frame.to_numpy())), [message]
+
+
+def _find_gaps(frame: pd.DataFrame) -> list[str]:
+    """Say which tickers have no close at all, or trade on other days."""
+    mixed = mixed_calendars(frame)
+    return [*_find_all_nan(frame), *([mixed] if mixed else [])]
 
 
 def _find_all_nan(frame: pd.DataFrame) -> list[str]:

@@ -4,8 +4,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from skbatch.exceptions import PanelError
-from skbatch.panel import periods_per_year
+from skbatch.exceptions import PanelError, PanelWarning
+from skbatch.panel import (
+    check_panel,
+    mixed_calendars,
+    number_calendars,
+    periods_per_year,
+)
 
 
 @pytest.mark.parametrize(
@@ -118,3 +123,93 @@ def test_rows_at_odd_distances_need_a_number():
         periods_per_year(thinned)
     with pytest.raises(PanelError, match="one row"):
         periods_per_year(weekdays[:1])
+
+
+def traded(days, rows):
+    """Prices on some rows."""
+    return pd.Series(np.where(rows, 1.0, np.nan), index=days)
+
+
+def test_mixed_calendars_are_described():
+    days = pd.date_range("2024-01-01", periods=200)
+    weekday = days.day_of_week < 5
+    holiday = np.isin(np.arange(200), range(10, 200, 23))
+    columns = {f"S{number}": traded(days, weekday & ~holiday) for number in range(12)}
+    columns |= {"BTC": traded(days, True), "ETH": traded(days, ~holiday)}
+    panel = pd.DataFrame(columns)
+    text = mixed_calendars(panel)
+    assert "Got 12 of 14 tickers with a 5-day calendar (S0, S1, S2, S3, S4 and" in text
+    assert "and 2 with a 7-day one (BTC, ETH)" in text
+    assert mixed_calendars(panel.drop(columns=["BTC", "ETH"])) is None
+    assert mixed_calendars(panel[["BTC", "ETH"]]) is None
+    # What the text advises leaves one calendar.
+    assert mixed_calendars(panel[panel["S0"].notna()]) is None
+    with pytest.warns(PanelWarning, match="7-day") as told:
+        check_panel(panel)
+    assert len(told) == 1
+
+
+def test_unusual_calendars_are_named_by_their_days():
+    days = pd.date_range("2024-01-01", periods=300)
+    panel = pd.DataFrame(
+        {
+            "TEVA": traded(days, ~days.day_of_week.isin([4, 5])),
+            "KO": traded(days, days.day_of_week < 5),
+            "FUND": traded(days, days.day_of_week == 2),
+        }
+    )
+    text = mixed_calendars(panel)
+    assert "with a 5-day (Mon, Tue, Wed, Thu, Sun) one (TEVA)" in text
+    assert "Got 1 of 3 tickers with a 1-day (Wed) calendar (FUND), 1 with a" in text
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_missing_prices_and_late_listings_are_no_calendar(seed):
+    rng = np.random.default_rng(seed)
+    days = pd.bdate_range("2024-01-01", periods=500, tz="America/New_York")
+    panel = pd.DataFrame(1.0, index=days, columns=list("ABCDEF"))
+    panel = panel.mask(rng.random(panel.shape) < 0.3)
+    panel.loc[days[:400], "B"] = panel.loc[days[19:], "C"] = np.nan
+    assert mixed_calendars(panel) is None
+    assert mixed_calendars(panel.reset_index(drop=True)) is None
+
+
+def test_hours_have_no_mixed_calendars():
+    hours = pd.date_range("2024-01-01", periods=24 * 60, freq="h")
+    weekday = hours.day_of_week < 5
+    panel = pd.DataFrame({"A": traded(hours, weekday), "B": traded(hours, True)})
+    assert mixed_calendars(panel) is None
+
+
+def test_calendars_are_numbered_alike_whatever_gaps_tickers_have():
+    days = pd.date_range("2024-01-01", periods=400)
+    weekday, rng = days.day_of_week < 5, np.random.default_rng(0)
+    gaps = rng.random(400) < 0.4
+    session = days == days[days.day_of_week == 5][20]
+    columns = {
+        "KO": weekday,
+        "BTC": np.full(400, True),
+        "PG": weekday & gaps,
+        "ETH": gaps,
+        "YOUNG": weekday & (days > days[300]),
+        "OLD": weekday & (days < days[100]),
+        "SESSION": weekday | session,
+        "FEW": weekday & (days > days[380]),
+        "NONE": np.full(400, False),
+    }
+    known = np.column_stack(list(columns.values()))
+    numbers = dict(zip(columns, number_calendars(days, known).tolist(), strict=True))
+    coins = {"BTC", "ETH"}
+    assert {numbers[name] for name in coins} != {numbers["KO"]}
+    assert len({numbers[name] for name in coins}) == 1
+    assert len({numbers[name] for name in columns if name not in coins}) == 1
+    numbers = number_calendars(pd.RangeIndex(400), known)
+    assert not numbers.any()
+
+
+@pytest.mark.parametrize("rule", ["W-FRI", "ME"])
+def test_weeks_and_months_have_one_calendar(rule):
+    index = pd.date_range("2000-01-01", periods=500, freq=rule)
+    index = index.where(np.arange(500) % 20 > 0, index - pd.Timedelta(days=1))
+    known = np.arange(500)[:, None] >= np.arange(0, 430, 10)
+    assert not number_calendars(index, known).any()

@@ -1,0 +1,293 @@
+"""The function of a portfolio script: tickers and prices in, expected returns out."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+
+from skbatch._messages import warn_user
+from skbatch.exceptions import PortfolioError, PortfolioWarning
+from skbatch.panel import panel_tickers
+from skbatch.panel import periods_per_year as year_of
+from skbatch.portfolio._cache import Cache, find_cache, forecast_key, from_text, to_text
+from skbatch.portfolio._expected import (
+    PROVENANCE,
+    ExpectedReturns,
+    check_periods_per_year,
+    warn_without_dates,
+    with_reasons,
+)
+from skbatch.portfolio._fitting import describe_service, fit_each, fit_last
+from skbatch.portfolio._interval import check_coverage
+from skbatch.portfolio._match import asked_tickers, match_columns
+from skbatch.portfolio._models import METHODS, Model
+from skbatch.portfolio._prices import read_prices
+from skbatch.portfolio._window_volatility import window_volatility
+
+__all__ = ["robust_forecast_returns"]
+
+_NOT_IN_DATA = "not in the data"
+
+
+def robust_forecast_returns(
+    tickers: Sequence[str] | None,
+    data: Any = None,
+    method: Literal["batch", "individual", "linear", "mean"] = "batch",
+    *,
+    forecaster: Any = None,
+    horizon: int | None = None,
+    config: Any = None,
+    annualize: bool = True,
+    coverage: float | None = None,
+    max_workers: int | None = None,
+    ticker_to_data: Mapping[str, Any] | None = None,
+    on_missing: Literal["nan", "drop", "raise"] = "nan",
+    periods_per_year: float | None = None,
+    cache: bool = True,
+    cache_dir: str | os.PathLike[str] | None = None,
+) -> ExpectedReturns:
+    """Forecast the annual return of every ticker of a portfolio.
+
+    Parameters
+    ----------
+    tickers : sequence of str or None
+        Tickers to forecast, None for all of the data. A column of the same name is
+        theirs; else one that differs only in case or in what separates the share class:
+        BRK.B, BRK-B, BRK/B, BRK_B, "BRK B". One that comes twice is forecast once.
+    data : DataFrame or path, default=None
+        Prices, as :func:`~skbatch.read_panel` takes them: wide, long, of several
+        fields, or a CSV or Parquet file. Models learn from all of its tickers.
+    method : {"batch", "individual", "linear", "mean"}, default="batch"
+        - ``"batch"``: all tickers together, with the model of `config`.
+        - ``"individual"``: the same model for one ticker at a time, from nothing but
+          its own prices. So does ``batch.enabled = false`` in `config`, with any
+          method.
+        - ``"linear"``: all together by :class:`~skbatch.BatchLinearForecaster`, its
+          fallback the historical mean.
+        - ``"mean"``: by :class:`~skbatch.HistoricalMeanForecaster`.
+
+        The last two have the parameters of `config` if that is its ``model.kind``.
+    forecaster : estimator, default=None
+        Forecasts in place of the model of `config`: a batch forecaster, such as
+        ``BatchLinearForecaster(alpha=10)``; or what is fitted on prices, a
+        :class:`~skbatch.BatchForecastingSystem`, a pipeline from prices to forecasts,
+        or a search over one of them. A copy of it is fitted on `data`, fitted or not:
+        of a finished search, pass ``search.best_estimator_`` to keep what it found.
+        `method` may be ``"batch"`` or ``"individual"`` then.
+    horizon : int, default=None
+        Rows that forecasts look ahead; None takes that of `forecaster`, else that of
+        `config`, 5 by default.
+    config : BatchForecastingConfig, path, mapping or None, default=None
+        Settings: ready ones, a TOML file, or a dict of sections such as
+        ``{"model": {"max_depth": 3}}``. All but the first are laid over or under
+        environment variables such as ``SKBATCH_BATCH__ENABLED``, as
+        :meth:`~skbatch.BatchForecastingConfig.from_file` does; None reads these alone.
+        Not for a `forecaster` that is fitted on prices, which has its own parameters.
+    annualize : bool, default=True
+        Whether returns are annual; else over the horizon.
+    coverage : float, default=None
+        Share of the returns over the horizon, between 0 and 1, that an interval around
+        each forecast should hold, such as 0.9. The model is then put into a
+        :class:`~skbatch.ConformalForecaster`, whatever the method, which forecasts the
+        same and fits once more. None makes no intervals.
+    max_workers : int, default=None
+        Batches, or with "individual" tickers, that are fitted at the same time; -1 for
+        one on each core. None takes ``performance.n_jobs`` of `config`, or ``n_jobs``
+        of `forecaster`.
+    ticker_to_data : mapping, default=None
+        Without `data`: ticker → its own prices, a Series of closes or a table of
+        fields, on dates of its own. With `data`: ticker → its column there.
+    on_missing : {"nan", "drop", "raise"}, default="nan"
+        What becomes of tickers without a forecast, because they are not in the data or
+        their prices cannot be used: they are NaN, they are left out, or it is an error.
+    periods_per_year : float, default=None
+        Rows that make a year; None asks the dates, see
+        :func:`~skbatch.panel.periods_per_year`: 252 for weekdays, 365 for all days.
+    cache : bool, default=True
+        Whether forecasts of the same prices, settings and versions of the libraries are
+        taken from an earlier call. The cache of a process keeps the last 64.
+    cache_dir : path, default=None
+        Folder in which they are kept for other processes, too: the last 256, of 256 MiB
+        at most.
+
+    Returns
+    -------
+    ExpectedReturns
+        A dict ticker → expected simple return, by the names that were asked for, with
+        the provenance of each number, and the volatility that each ticker had in the
+        last 252 rows: :func:`~skbatch.portfolio.to_pypfopt` knows a covariance of
+        other units by it. With `coverage`, its ``interval`` holds ``lower`` and
+        ``upper`` returns over the horizon, of which
+        :func:`~skbatch.portfolio.black_litterman_views` makes views; NaN for a ticker
+        with less history than it takes to see how far forecasts stray.
+
+    Raises
+    ------
+    TypeError
+        If `forecaster` is none of these.
+    ValueError
+        For an invalid argument. A :class:`~skbatch.exceptions.ConfigError` names every
+        wrong setting.
+    PanelError
+        If prices are malformed, or their dates do not tell how many rows make a year.
+    PortfolioError
+        If a ticker may be one of several columns, two tickers mean the same one, or
+        with ``on_missing="raise"`` there is no forecast for one.
+
+    Warns
+    -----
+    PortfolioWarning
+        Once, naming the tickers without a forecast, and those that the model does not
+        serve but its fallback. Once, if there are no dates to tell a year by.
+
+    Notes
+    -----
+    A return r over h of the P rows of a year is annualised as (1 + r)^(P / h) − 1. This
+    is a matter of units, not a forecast over a year.
+
+    Nothing is cached with a `forecaster`, whose code may change, nor if a seed
+    (``random_state``) is none: each call draws anew.
+
+    Examples
+    --------
+    >>> from skbatch import robust_forecast_returns
+    >>> from skbatch.datasets import make_panel
+    >>> prices = make_panel(300, 3, random_state=0)
+    >>> list(prices.columns)
+    ['T000', 'T001', 'T002']
+    >>> expected = robust_forecast_returns(["T000", "t002"], prices, "mean", horizon=21)
+    >>> list(expected), expected.annualized, expected.periods_per_year
+    (['T000', 't002'], True, 252.0)
+    >>> expected.provenance["model"].unique().tolist()
+    ['HistoricalMeanForecaster']
+    """
+    _check_choice("method", method, METHODS)
+    _check_choice("on_missing", on_missing, ("nan", "drop", "raise"))
+    if coverage is not None:
+        check_coverage(coverage)
+        coverage = float(coverage)
+    model = Model.choose(method, forecaster, config, horizon, coverage, max_workers)
+    store = find_cache(cache, cache_dir)
+    panel, aliases = read_prices(data, ticker_to_data)
+    names = asked_tickers(tickers, list(aliases) or panel_tickers(panel))
+    columns = match_columns(names, panel_tickers(panel), aliases)
+    year = _rows_of_year(panel.index, periods_per_year, annualize)
+    if on_missing == "raise":
+        _refuse_missing({t: _NOT_IN_DATA for t, c in columns.items() if c is None})
+    found = _forecast(model, panel, [c for c in columns.values() if c], store)
+    expected = _by_names(columns, found, panel, model, year)
+    expected = expected.in_units(annualized=annualize)
+    if not isinstance(panel.index, pd.DatetimeIndex | pd.PeriodIndex) and (
+        annualize and periods_per_year is None
+    ):
+        warn_without_dates()
+    return _without_missing(expected, on_missing)
+
+
+def _check_choice(name: str, value: Any, choices: Sequence[str]) -> None:
+    """Refuse what is none of several words."""
+    if not isinstance(value, str) or value not in choices:
+        raise ValueError(
+            f"`{name}` must be one of {', '.join(map(repr, choices))}. Got {value!r}. "
+            "Choose one of these."
+        )
+
+
+def _rows_of_year(index: pd.Index, given: float | None, annualize: bool) -> float:
+    """Tell how many rows make a year; NaN if that is neither known nor needed."""
+    if given is not None:
+        return check_periods_per_year(given)
+    try:
+        return year_of(index)
+    except ValueError:
+        if annualize:
+            raise
+        return float("nan")
+
+
+def _forecast(
+    model: Model, panel: pd.DataFrame, columns: list[str], cache: Cache | None
+) -> ExpectedReturns:
+    """Find forecasts in the cache, or make and keep them."""
+    if not columns:
+        return ExpectedReturns({}, horizon=model.horizon)
+    key = None
+    if cache is not None and model.identity is not None:
+        used = sorted(columns) if model.individual else None
+        key = forecast_key(panel, model.identity | {"columns": used})
+        text = cache.get(key)
+        if text is not None:
+            return from_text(text)
+    if model.individual:
+        found = fit_each(model, panel, columns)
+    else:
+        found, _ = fit_last(model.estimator, panel, model.horizon, model.coverage)
+    if cache is not None and key is not None:
+        cache.put(key, to_text(found))
+    return found
+
+
+def _by_names(
+    columns: Mapping[str, str | None],
+    found: ExpectedReturns,
+    panel: pd.DataFrame,
+    model: Model,
+    year: float,
+) -> ExpectedReturns:
+    """Give each ticker the forecast of its column, or NaN and the reason."""
+    index = pd.Index(list(columns), name="ticker", dtype=object)
+    names = list(columns.values())
+    provenance = found.provenance.reindex(names).set_axis(index)
+    provenance.loc[[c not in found for c in names], PROVENANCE] = [
+        "none",
+        "",
+        _NOT_IN_DATA,
+    ]
+    interval = None
+    if model.coverage is not None:
+        interval = pd.DataFrame(np.nan, index, ["lower", "upper"])
+        if found.interval is not None:
+            interval[:] = found.interval.reindex(names).to_numpy()
+        interval.attrs = {"coverage": model.coverage, "horizon": model.horizon}
+    volatility = window_volatility(panel).reindex(columns=names)
+    return ExpectedReturns(
+        {ticker: found.get(str(column), np.nan) for ticker, column in columns.items()},
+        date=panel.index[-1],
+        horizon=model.horizon,
+        periods_per_year=year,
+        provenance=provenance,
+        interval=interval,
+        stale={t: found.stale[c] for t, c in columns.items() if c in found.stale},
+        volatility=volatility.set_axis(index, axis=1),
+    )
+
+
+def _without_missing(expected: ExpectedReturns, on_missing: str) -> ExpectedReturns:
+    """Treat tickers without a forecast as asked, and say which these are."""
+    reasons = expected.provenance["reason"]
+    missing = {t: str(reasons[t]) for t, v in expected.items() if not np.isfinite(v)}
+    if on_missing == "raise":
+        _refuse_missing(missing)
+    others = [t for t in expected if reasons[t] and t not in missing]
+    fate = "which are left out" if on_missing == "drop" else "which are NaN"
+    text = describe_service(missing, others, len(expected), fate, "provenance")
+    if text:
+        warn_user(text, PortfolioWarning)
+    if on_missing == "drop":
+        for ticker in missing:
+            del expected[ticker]
+    return expected
+
+
+def _refuse_missing(missing: Mapping[str, str]) -> None:
+    """Raise if there are tickers without a forecast."""
+    if missing:
+        raise PortfolioError(
+            f"Every ticker must have a forecast. Got none for {len(missing)}: "
+            f'{with_reasons(missing)}. Leave them out, or pass on_missing="nan" or '
+            '"drop".'
+        )
