@@ -67,16 +67,16 @@ class Model:
             return cls._of_estimator(
                 method, forecaster, config, horizon, coverage, max_workers
             )
-        if horizon is None and config is None and forecaster is not None:
-            # What it says itself, if it says something.
+        if forecaster is not None:
+            _check_method(method)
             _check_forecaster(forecaster)
+        if horizon is None and forecaster is not None:
+            # What it says itself, if it says something.
             horizon = _horizon_of(forecaster, None)
         settings = _read_config(config, horizon, max_workers)
         individual = method == "individual" or not settings.batch.enabled
         params = _system_params(method, settings)
         if forecaster is not None:
-            _check_method(method)
-            _check_forecaster(forecaster)
             params["forecaster"] = clone(forecaster)
         if individual:
             params |= dict.fromkeys(_OF_BATCHES)

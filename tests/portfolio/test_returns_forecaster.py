@@ -112,6 +112,7 @@ def test_a_tuned_system(prices, is_fitted):
         (system(7), {"horizon": 2}, 2),
         (system([1, 7]), {"horizon": 2}, 2),
         (BatchLinearForecaster(horizon=4), {}, 4),
+        (BatchLinearForecaster(horizon=4), {"config": FAST}, 4),
         (BatchLinearForecaster(), {}, 5),
         (pipeline(BatchLinearForecaster(horizon=4)), {}, 4),
         (search(system(6)), {}, 6),

@@ -26,7 +26,7 @@ from skbatch.portfolio._interval import check_coverage
 from skbatch.portfolio._match import asked_tickers, match_columns
 from skbatch.portfolio._models import METHODS, Model
 from skbatch.portfolio._prices import read_prices
-from skbatch.portfolio._volatility import window_volatility
+from skbatch.portfolio._window_volatility import window_volatility
 
 __all__ = ["robust_forecast_returns"]
 
