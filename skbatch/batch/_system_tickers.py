@@ -12,13 +12,12 @@ from skbatch._messages import format_tickers
 from skbatch.batch._screen import reasons_of
 from skbatch.exceptions import PanelError
 from skbatch.forecasting import Reason
-from skbatch.panel import (
+from skbatch.panel import forward_returns, periods_per_year
+from skbatch.panel.engine import (
     CheckedPanel,
     InspectedPanel,
-    forward_returns,
     inspect_panel,
     panel_tickers,
-    periods_per_year,
     recorded_horizon,
 )
 

@@ -33,7 +33,7 @@ class Result:
 
 def report(result: Result, seconds: dict[str, float], console: Console) -> None:
     """Print forecasts, timings and facts."""
-    from skbatch.panel import panel_fields, panel_tickers
+    from skbatch.panel.engine import panel_fields, panel_tickers
 
     forecasts, panel = result.forecasts, result.panel
     first, last = (date_text(date) for date in panel.index[[0, -1]])

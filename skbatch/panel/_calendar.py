@@ -118,7 +118,7 @@ def mixed_calendars(panel: pd.DataFrame) -> str | None:
     Examples
     --------
     >>> import pandas as pd
-    >>> from skbatch.panel import mixed_calendars
+    >>> from skbatch.panel.engine import mixed_calendars
     >>> days = pd.date_range("2024-01-01", periods=90)
     >>> prices = pd.DataFrame({"BTC": 2.0, "KO": 3.0, "PG": 4.0}, index=days)
     >>> prices.loc[days.day_of_week >= 5, ["KO", "PG"]] = None
@@ -169,7 +169,7 @@ def number_calendars(index: pd.Index, known: np.ndarray) -> np.ndarray:
     Examples
     --------
     >>> import pandas as pd
-    >>> from skbatch.panel import number_calendars
+    >>> from skbatch.panel.engine import number_calendars
     >>> days = pd.date_range("2024-01-01", periods=100)
     >>> known = pd.DataFrame({"BTC": True, "KO": days.day_of_week < 5}, index=days)
     >>> number_calendars(days, known.to_numpy()).tolist()
