@@ -2,6 +2,7 @@
 
 from skbatch.panel._calendar import (
     WEEKDAYS_PER_YEAR,
+    describe_rows,
     mixed_calendars,
     number_calendars,
     periods_per_year,
@@ -29,6 +30,7 @@ __all__ = [
     "InspectedPanel",
     "PanelColumns",
     "check_panel",
+    "describe_rows",
     "forward_returns",
     "inspect_panel",
     "invalid_values",
