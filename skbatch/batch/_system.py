@@ -36,7 +36,13 @@ from skbatch.batch._ticker_provenance import (
 from skbatch.exceptions import BatchWarning
 from skbatch.forecasting import BatchForecasterMixin, Reason
 from skbatch.forecasting.engine import FeatureBlocks
-from skbatch.panel import check_panel, forward_returns, inspect_panel, read_panel
+from skbatch.panel import (
+    check_panel,
+    forward_returns,
+    inspect_panel,
+    read_panel,
+    recorded_horizon,
+)
 
 __all__ = ["BatchForecastingSystem"]
 
@@ -479,8 +485,8 @@ class BatchForecastingSystem(
 
 def _check_labels_horizon(y: Any, horizon: Any) -> None:
     """Refuse labels of another horizon; others are not needed."""
-    given = getattr(y, "attrs", {}).get("horizon", horizon)
-    if given != horizon:
+    given = recorded_horizon(y)
+    if given not in (None, horizon):
         raise ValueError(
             f"`y` must have the horizon of the system, {horizon}. Got {given}. Pass no "
             "y, or labels from forward_returns(prices, system.horizon)."

@@ -19,6 +19,7 @@ from skbatch.panel import (
     inspect_panel,
     panel_tickers,
     periods_per_year,
+    recorded_horizon,
 )
 
 __all__ = ["SystemRows", "SystemTickers"]
@@ -81,7 +82,7 @@ class SystemTickers:
             panel_tickers(whole),
             whole.columns,
             labels.columns,
-            labels.attrs["horizon"],
+            recorded_horizon(labels),
             findings,
             reasons_of(findings),
             whole.iloc[-max(handler.recent, handler.max_flat) - 1 :],

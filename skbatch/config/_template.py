@@ -7,7 +7,7 @@ import re
 from textwrap import fill, indent
 
 from skbatch._messages import count
-from skbatch.config._read import check, complete, read, without_effect
+from skbatch.config._read_settings import check, complete, read, without_effect
 from skbatch.config._rules import toml_value
 from skbatch.config._settings import SECTIONS, SETTINGS, Setting
 

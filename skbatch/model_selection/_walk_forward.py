@@ -32,7 +32,13 @@ from skbatch.model_selection._walk_forward_result import (
     ZERO,
     WalkForwardResult,
 )
-from skbatch.panel import check_panel, forward_returns, panel_fields, panel_tickers
+from skbatch.panel import (
+    check_panel,
+    forward_returns,
+    panel_fields,
+    panel_tickers,
+    recorded_horizon,
+)
 
 __all__ = ["walk_forward"]
 
@@ -185,7 +191,7 @@ def walk_forward(
     check_int(n_quantiles, "n_quantiles", 2, "Pass 5 for quintiles.")
     panel = check_panel(prices)
     _check_estimator(estimator)
-    steps = forward_returns(panel, horizon).attrs["horizon"]
+    steps = recorded_horizon(forward_returns(panel, horizon))
     _check_horizon(estimator, steps)
     folds = make_folds(
         panel,

@@ -18,6 +18,7 @@ from skbatch.panel._columns import (
 from skbatch.panel._fields import panel_fields, panel_tickers
 from skbatch.panel._inspected import InspectedPanel, inspect_panel
 from skbatch.panel._labels import forward_returns
+from skbatch.panel._reach import recorded_horizon
 from skbatch.panel._read import read_panel
 
 __all__ = [
@@ -38,5 +39,6 @@ __all__ = [
     "panel_tickers",
     "periods_per_year",
     "read_panel",
+    "recorded_horizon",
     "split_column",
 ]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, Self
 
 from skbatch.batch import BatchErrorHandler, BatchForecastingSystem
 from skbatch.batch.engine import PRESETS
-from skbatch.config._read import (
+from skbatch.config._read_settings import (
     Values,
     check,
     complete,
