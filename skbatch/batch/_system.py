@@ -325,6 +325,7 @@ class BatchForecastingSystem(
                 quarantined |= reasons_of(found)
                 stale |= stale_of(found)
                 panel = rows.panel
+                tickers.warn_of_rows(panel)
             provenance = self._provenance(quarantined)
             returns = pd.Series(np.nan, tickers.label_index, name="expected_return")
             names = tickers.label_columns.get_level_values(-1)

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from skbatch._files import write_whole
+from skbatch._writing import write_whole
 from skbatch.metrics import quantile_returns, rank_information_coefficient_series
 from skbatch.model_selection._paired_tests import (
     mean_differences,

@@ -14,8 +14,8 @@ from skbatch.exceptions import PanelError
 from skbatch.panel._check import check_panel
 from skbatch.panel._dates import index_by_date, is_datetime
 from skbatch.panel._fields import ADJUSTED, canonical_field, has_close, is_single_ticker
+from skbatch.panel._files import read_table
 from skbatch.panel._long import find_ticker_column, is_ticker_name, pivot_long
-from skbatch.panel._read_files import read_table
 
 __all__ = ["read_panel"]
 

@@ -5,6 +5,7 @@ This module is for the other subpackages. It may change with any release.
 
 from skbatch.panel._calendar import (
     WEEKDAYS_PER_YEAR,
+    describe_rows,
     mixed_calendars,
     number_calendars,
 )
@@ -22,6 +23,7 @@ __all__ = [
     "CheckedPanel",
     "InspectedPanel",
     "PanelColumns",
+    "describe_rows",
     "inspect_panel",
     "invalid_values",
     "join_column",
