@@ -4,57 +4,51 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from types import MappingProxyType
+from types import MappingProxyType, SimpleNamespace
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, Self
 
-from skbatch.batch import BatchForecastingSystem
+from skbatch.batch import BatchErrorHandler, BatchForecastingSystem
 from skbatch.batch.engine import PRESETS
 from skbatch.config._read_settings import (
+    Values,
+    check,
+    complete,
     config_error,
     flatten,
     plain,
-    problems,
-    read_environment,
-    read_file,
+    read,
+    without_effect,
 )
-from skbatch.config._settings import KINDS, PARTS, SETTINGS, Path, idle
-from skbatch.config._toml import dotted, toml_value
+from skbatch.config._rules import toml_key, toml_value
+from skbatch.config._settings import KINDS, PARTS, SECTIONS, SETTINGS
 from skbatch.exceptions import ConfigError
+from skbatch.feature_extraction import SharedFeatureExtractor
 from skbatch.forecasting import (
     BatchLinearForecaster,
     FallbackForecaster,
     ReturnTarget,
 )
 
-__all__ = ["BatchForecastingConfig", "load", "preset_values"]
+__all__ = ["BatchForecastingConfig"]
 
-_FORECASTER = {
-    path for path in SETTINGS if path[0] in ("model", "fallback", "performance")
+# What a part is where a system, or a part of it, has none of its own.
+_DEFAULT_PARTS = {
+    "features": SharedFeatureExtractor,
+    "forecaster": FallbackForecaster,
+    "error_handler": BatchErrorHandler,
+    "fallback": BatchLinearForecaster,
+    "target": ReturnTarget,
 }
-_SYSTEM = set(PARTS["system"].paths.values())
-_HANDLER = set(PARTS["error_handler"].paths.values())
 
 
-class _Section:
+class _Section(SimpleNamespace):
     """Settings that are read as attributes, and cannot be changed."""
-
-    def __init__(self, values: Mapping[str, Any]) -> None:
-        vars(self).update(values)
 
     def __setattr__(self, name: str, value: Any) -> NoReturn:
         raise AttributeError(
             f"`{name}` must not be changed in place. Got {value!r}. Make a changed "
             "copy with `replace`."
         )
-
-    def __eq__(self, other: object) -> bool:
-        return type(other) is type(self) and vars(other) == vars(self)
-
-    __hash__ = None  # type: ignore[assignment]
-
-    def __repr__(self) -> str:
-        values = (f"{k}={v!r}" for k, v in vars(self).items() if k[0] != "_")
-        return f"{type(self).__name__.lstrip('_')}({', '.join(values)})"
 
     if TYPE_CHECKING:
 
@@ -108,14 +102,24 @@ class BatchForecastingConfig(_Section):
     )
 
     def __init__(self, **settings: Any) -> None:
-        given = flatten(settings)
-        if found := list(problems(given)):
-            raise config_error(found)
-        super().__init__(_sections(_nested(_complete(given))))
-        vars(self)["_given"] = given
+        self._fill(flatten(settings))
+
+    def _fill(self, given: Values) -> Self:
+        check(given)
+        super().__init__(**_sections(_nested(complete(given)[0])), _given=given)
+        return self
+
+    @classmethod
+    def _of(cls, given: Values) -> Self:
+        """Make a configuration of settings by path."""
+        return cls.__new__(cls)._fill(given)
 
     def __eq__(self, other: object) -> bool:
         return type(other) is type(self) and other.to_dict() == self.to_dict()
+
+    def __repr__(self) -> str:
+        given = (f"{key}={value!r}" for key, value in _nested(self._given).items())
+        return f"{type(self).__name__}({', '.join(given)})"
 
     def to_dict(self) -> dict[str, Any]:
         """Return all settings, those of presets and defaults included.
@@ -125,7 +129,7 @@ class BatchForecastingConfig(_Section):
         dict
             Settings by key, those of a section as a dict.
         """
-        return _nested(_complete(self._given))
+        return _nested(complete(self._given)[0])
 
     def replace(self, **changes: Any) -> Self:
         """Make a copy with some settings changed.
@@ -154,7 +158,7 @@ class BatchForecastingConfig(_Section):
         >>> config.horizon, config.model.max_depth, config.model.max_bin
         (1, 3, 32)
         """
-        return type(self)(**_nested({**self._given, **flatten(changes)}))
+        return self._of({**self._given, **flatten(changes)})
 
     @classmethod
     def from_file(
@@ -202,7 +206,7 @@ class BatchForecastingConfig(_Section):
         >>> BatchForecastingConfig.from_file(env=False, horizon=[1, 5]).horizon
         (1, 5)
         """
-        return cls(**_nested(load(path, env, overrides)[0]))
+        return cls._of(read(path, env, overrides)[0])
 
     @classmethod
     def from_system(cls, system: BatchForecastingSystem) -> Self:
@@ -224,27 +228,30 @@ class BatchForecastingConfig(_Section):
             Naming every parameter that a file cannot express, such as functions,
             tables of market data, and estimators of other classes.
         """
-        values = _read_system(system)
-        # The choices come first, since defaults depend on them.
-        own = {
-            path: value
-            for path, value in values.items()
-            if (path == ("preset",) or not SETTINGS[path].parts)
-            and value != SETTINGS[path].default
-        }
-        base = _complete(own)
-        own |= {path: v for path, v in values.items() if v != base[path]}
-        config = cls(**_nested(own))
-        wanted, got = _comparable(system), _comparable(config.to_system())
-        lost = {key: v for key, v in wanted.items() if got.get(key, ...) != v}
+        if not isinstance(system, BatchForecastingSystem):
+            raise TypeError(
+                "`system` must be a BatchForecastingSystem. Got a "
+                f"{type(system).__name__}. Pass the system, not a part of it."
+            )
+        params = _all_params(system)
+        own = _choices(params)
+        base, _ = complete(own)
+        names = _param_names(own)
+        values = flatten(
+            _nested({p: params[n] for n, p in names.items() if n in params})
+        )
+        own |= {p: v for p, v in values.items() if v != base[p]}
+        config = cls._of(own)
+        wanted, got = map(_comparable, (params, _all_params(config.to_system())))
+        lost = {n: value for n, value in wanted.items() if got.get(n, ...) != value}
         rule = "must be left at its default. Got {}. Make this part in Python."
-        found = [
-            ((key,), rule.format(getattr(value, "__name__", value)))
-            for key, value in lost.items()
-            if not any(key.startswith(f"{outer}__") for outer in lost)
+        problems = [
+            f"`{name}` {rule.format(getattr(value, '__name__', value))}"
+            for name, value in lost.items()
+            if not any(name.startswith(f"{outer}__") for outer in lost)
         ]
-        if found:
-            raise config_error(found)
+        if problems:
+            raise config_error(problems)
         return config
 
     def to_toml(self) -> str:
@@ -256,19 +263,20 @@ class BatchForecastingConfig(_Section):
             A document that :meth:`from_file` reads. Settings that were not made are
             left out.
         """
-        blocks: dict[Path, list[str]] = {}
-        for path in (path for path in SETTINGS if path in self._given):
-            value = self._given[path]
-            tables = isinstance(value, dict)
-            lines = blocks.setdefault(path if tables else path[:-1], [])
-            if tables:
-                lines += [f"{dotted([k])} = {toml_value(v)}" for k, v in value.items()]
-            else:
-                lines.append(f"{path[-1]} = {SETTINGS[path].text(value)}")
-        return "\n".join(
-            "".join(f"{line}\n" for line in ([f"[{dotted(at)}]"] if at else []) + lines)
-            for at, lines in sorted(blocks.items(), key=lambda block: bool(block[0]))
-        )
+        blocks: dict[str, str] = {"": ""}
+        for path in sorted(self._given, key=list(SETTINGS).index):
+            section, _, key = path.rpartition(".")
+            lines, value = (
+                {key: SETTINGS[path].text(self._given[path])},
+                self._given[path],
+            )
+            if isinstance(value, dict):
+                section, lines = path, {k: toml_value(v) for k, v in value.items()}
+            text = blocks.setdefault(section, f"[{section}]\n")
+            blocks[section] = text + "".join(
+                f"{toml_key(k)} = {v}\n" for k, v in lines.items()
+            )
+        return "\n".join(filter(None, blocks.values()))
 
     def to_params(self) -> dict[str, Any]:
         """Turn the settings into parameters of a system.
@@ -299,17 +307,19 @@ class BatchForecastingConfig(_Section):
                 "Forecast one ticker at a time with robust_forecast_returns(tickers, "
                 "prices, config=...), or remove the setting."
             )
-        values, base = _complete(self._given), _complete({("preset",): self.preset})
-        changed = {path for path, value in values.items() if value != base[path]}
-        params = _parameters("system", values)
-        params |= dict.fromkeys(["features", "forecaster", "error_handler"])
-        if changed & set(PARTS["features"].paths.values()):
-            params["features"] = _make("features", values)
-        if changed & (_FORECASTER - _SYSTEM - _HANDLER):
-            params["forecaster"] = self._make_forecaster(values)
-        if changed & _HANDLER:
-            params["error_handler"] = _make("error_handler", values)
-        return params
+        system = BatchForecastingSystem(preset=self.preset)
+        values, _ = complete(self._given)
+        kinds = "model.kind", "fallback.enabled", "fallback.model"
+        if any(values[path] != SETTINGS[path].default for path in kinds):
+            forecaster: Any = KINDS[self.model.kind]()
+            if self.fallback.enabled:
+                simpler = KINDS[self.fallback.model]()
+                forecaster = FallbackForecaster(forecaster, simpler)
+            system.set_params(forecaster=forecaster)
+        held = system.get_params()
+        wanted = {name: values[path] for name, path in _param_names(values).items()}
+        system.set_params(**{n: v for n, v in wanted.items() if held[n] != v})
+        return dict(system.get_params(deep=False))
 
     def to_system(self) -> BatchForecastingSystem:
         """Make a system with these settings.
@@ -326,130 +336,86 @@ class BatchForecastingConfig(_Section):
         """
         return BatchForecastingSystem(**self.to_params())
 
-    def _make_forecaster(self, values: Mapping[Path, Any]) -> Any:
-        model = _make_model("model", self.model.kind, values)
-        if not self.fallback.enabled:
-            return model
-        simpler = _make_model("fallback", self.fallback.model, values)
-        return FallbackForecaster(model, simpler, **_parameters("fallback", values))
 
-
-def load(
-    path: str | os.PathLike[str] | None, env: bool, overrides: Mapping[str, Any]
-) -> tuple[dict[Path, Any], dict[Path, str]]:
-    """Read all layers, and where each setting was made."""
-    values, origins = read_file(path) if path is not None else ({}, {})
-    above = flatten(overrides)
-    layers = [read_environment()] if env else []
-    for layer, places in (*layers, (above, dict.fromkeys(above, "argument"))):
-        for setting in layer:  # in the order of their places
-            values.pop(setting, None)
-            origins = {p: o for p, o in origins.items() if p[: len(setting)] != setting}
-        values, origins = values | layer, origins | places
-    if found := list(problems(values)):
-        raise config_error(found, origins)
-    return values, origins
-
-
-def preset_values(values: Mapping[Path, Any]) -> dict[Path, Any]:
-    """List what the preset sets, as far as it has an effect beside other settings."""
-    without_effect = idle(values)
-    preset = PRESETS.get(values.get(("preset",)) or "", {})
-    own = {("model", key): value for key, value in preset.items()}
-    return {path: v for path, v in own.items() if path not in without_effect}
-
-
-def _complete(given: Mapping[Path, Any]) -> dict[Path, Any]:
-    """Fill in presets and defaults."""
-    defaults = {path: setting.default for path, setting in SETTINGS.items()}
-    return {**defaults, **preset_values(given), **given}
-
-
-def _nested(values: Mapping[Path, Any]) -> dict[str, Any]:
-    """Put settings into the tables that they belong to."""
-    nested: dict[str, Any] = {}
-    for path, value in values.items():
-        table = nested
-        for key in path[:-1]:
-            table = table.setdefault(key, {})
-        table[path[-1]] = value
-    return nested
-
-
-def _sections(nested: Mapping[str, Any], path: Path = ()) -> dict[str, Any]:
+def _sections(nested: Mapping[str, Any], path: str = "") -> dict[str, Any]:
     """Make sections of tables, but not of settings that are tables."""
     return {
-        key: _Section(_sections(value, (*path, key)))
-        if isinstance(value, dict) and (*path, key) not in SETTINGS
+        key: _Section(**_sections(value, f"{path}{key}."))
+        if f"{path}{key}" in SECTIONS
         else value
         for key, value in nested.items()
     }
 
 
-def _parameters(part: str, values: Mapping[Path, Any]) -> dict[str, Any]:
-    return {name: values[path] for name, path in PARTS[part].paths.items()}
+def _nested(values: Values) -> dict[str, Any]:
+    """Put settings into the tables that they belong to."""
+    nested: dict[str, Any] = {}
+    for path, value in values.items():
+        *sections, key = path.split(".")
+        table = nested
+        for section in sections:
+            table = table.setdefault(section, {})
+        table[key] = value
+    return nested
 
 
-def _make(part: str, values: Mapping[Path, Any]) -> Any:
-    return PARTS[part].owner(**_parameters(part, values))
+def _param_names(values: Values) -> dict[str, str]:
+    """Map the parameters of a system that are set by settings to these."""
+    idle = without_effect(values)
+    names: dict[str, str] = {}
+    for part in PARTS:
+        prefix = part.prefix
+        if values.get("fallback.enabled") is False:
+            prefix = prefix.replace("forecaster__estimator__", "forecaster__")
+        paths = part.paths.items()
+        names |= {f"{prefix}{name}": path for name, path in paths if path not in idle}
+    return names
 
 
-def _make_model(section: str, kind: str, values: Mapping[Path, Any]) -> Any:
-    """Make a model, with a target only where it is not the default."""
-    model, target = (
-        _make(f"{section}.{kind}", values),
-        _make(f"{section}.target", values),
-    )
-    if hasattr(model, "target") and target.get_params() != type(target)().get_params():
-        model.set_params(target=target)
-    return model
+def _all_params(system: BatchForecastingSystem) -> dict[str, Any]:
+    """List the parameters of a system and its parts, also where they are defaults."""
+    params = dict(system.get_params())
+    if params.get("forecaster__fallback", ...) is None:
+        simpler = BatchLinearForecaster().get_params()
+        params |= {f"forecaster__fallback__{name}": simpler[name] for name in simpler}
+    return params
 
 
-def _read_system(system: Any) -> dict[Path, Any]:
-    """Read the settings of those parts of a system that files can express."""
-    if not isinstance(system, BatchForecastingSystem):
-        raise TypeError(
-            "`system` must be a BatchForecastingSystem. Got a "
-            f"{type(system).__name__}. Pass the system, not a part of it."
-        )
-    parts = {"system": system, "features": system.features}
-    parts["error_handler"] = system.error_handler
-    values: dict[Path, Any] = {}
-    models = {"model": system.forecaster}
-    if type(system.forecaster) is FallbackForecaster:
-        parts["fallback"] = system.forecaster
-        models["model"] = system.forecaster.estimator
-        models["fallback"] = system.forecaster.fallback
-    elif system.forecaster is not None:
-        values["fallback", "enabled"] = False
-    for section, model in models.items():
-        kind = next((k for k, owner in KINDS.items() if type(model) is owner), None)
-        if kind is not None and f"{section}.{kind}" in PARTS:
-            values[section, "kind" if section == "model" else "model"] = kind
-            parts[f"{section}.{kind}"] = model
-            parts[f"{section}.target"] = getattr(model, "target", None)
-    for name, made in parts.items():
-        for key, path in PARTS[name].paths.items():
-            if type(made) is PARTS[name].owner:
-                values[path] = getattr(made, key)
-    return flatten(_nested(values))
+def _choices(params: Mapping[str, Any]) -> Values:
+    """Find which kinds of parts a system has."""
+    forecaster, simpler = params["forecaster"], params.get("forecaster__fallback")
+    model = params.get("forecaster__estimator", forecaster)
+    found = {
+        "preset": params["preset"],
+        "fallback.enabled": type(forecaster) not in KINDS.values(),
+        "model.kind": _kind(model),
+        "fallback.model": _kind(simpler),
+    }
+    settings = ((path, SETTINGS[path]) for path in found)
+    return {
+        p: found[p]
+        for p, s in settings
+        if s.accepts(found[p]) and found[p] != s.default
+    }
 
 
-def _comparable(system: BatchForecastingSystem) -> dict[str, Any]:
-    """List parameters in a form that can be compared, parts as their classes."""
-    params = BatchForecastingSystem(**system.get_params(deep=False))
-    for name, make in params._default_parts().items():
-        if getattr(params, name) is None:
-            params.set_params(**{name: make()})
-    forecaster = params.forecaster
-    if isinstance(forecaster, FallbackForecaster) and forecaster.fallback is None:
-        params.forecaster = FallbackForecaster(**forecaster.get_params(deep=False))
-        params.forecaster.fallback = BatchLinearForecaster()
+def _kind(model: Any) -> str | None:
+    return next((kind for kind, owner in KINDS.items() if type(model) is owner), None)
+
+
+def _comparable(params: Mapping[str, Any]) -> dict[str, Any]:
+    """Bring parameters into a form that can be compared, parts as their classes."""
     found: dict[str, Any] = {}
-    for name, value in params.get_params(deep=True).items():
-        if value is None and name.endswith("__target"):
-            value = ReturnTarget()
-        value = value or None if name.endswith("__functions") else plain(value)
-        is_plain = value is None or isinstance(value, str | int | float | tuple | dict)
-        found[name] = value if is_plain else type(value)
+    for name, value in params.items():
+        key = name.rpartition("__")[2]
+        if key in _DEFAULT_PARTS:
+            found[name] = _DEFAULT_PARTS[key] if value is None else type(value)
+        elif key == "functions":
+            found[name] = value or None
+        else:
+            value = plain(value)
+            simple = value is None or isinstance(
+                value, str | int | float | tuple | dict
+            )
+            found[name] = value if simple else type(value)
     return found

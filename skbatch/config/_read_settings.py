@@ -3,218 +3,268 @@
 from __future__ import annotations
 
 import os
+import re
 import tomllib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from skbatch._messages import warn_user
-from skbatch.config._settings import PREFIX, SECTIONS, SETTINGS, Path, idle
-from skbatch.config._toml import dotted, line_numbers, shorten
+from skbatch.batch.engine import PRESETS
+from skbatch.config._rules import toml_key, toml_value
+from skbatch.config._settings import SECTIONS, SETTINGS, Setting
 from skbatch.exceptions import ConfigError, SkbatchWarning
 
 __all__ = [
+    "Values",
+    "check",
+    "complete",
     "config_error",
     "flatten",
     "plain",
-    "problems",
-    "read_environment",
-    "read_file",
+    "read",
+    "without_effect",
 ]
 
-Values = dict[Path, Any]
-Origins = Mapping[Path, str]
+Values = dict[str, Any]
+_KEY = r"""(?:[A-Za-z0-9_-]+|"(?:[^"\\]|\\.)*"|'[^']*')"""
+_NAME = rf"\s*({_KEY}(?:\s*\.\s*{_KEY})*)\s*"
+_LINE = re.compile(rf"\s*\[{_NAME}\]|{_NAME}=")
 
 
-def flatten(settings: Mapping[str, Any], section: Path = ()) -> Values:
+def flatten(settings: Mapping[str, Any], section: str = "") -> Values:
     """Map paths to values; None is dropped for settings that cannot be None."""
     found: Values = {}
     for key, value in settings.items():
-        path = (*section, str(key))
+        path = f"{section}{toml_key(key)}"
         if path in SECTIONS and isinstance(value, Mapping):
-            found |= flatten(value, path)
+            found |= flatten(value, f"{path}.")
             continue
-        setting = SETTINGS.get(path)
-        value = plain(value)
-        if isinstance(value, str) and setting is not None and setting.null:
-            families = path == ("features", "families")
+        setting, value = SETTINGS.get(path), plain(value)
+        if setting and setting.null and isinstance(value, str):
+            families = path == "features.families"
             value = None if value == setting.null else (value,) if families else value
-        if value is not None or (setting is not None and setting.null):
+        if value is not None or (setting and setting.null):
             found[path] = value
     return found
 
 
 def plain(value: Any) -> Any:
     """Turn what numpy and pandas have into Python's own values."""
-    if isinstance(value, np.generic):
-        return value.item()
-    if isinstance(value, os.PathLike):
-        return os.fspath(value)
-    if isinstance(value, np.ndarray | pd.Index):
+    if isinstance(value, pd.Series) and value.index.is_unique:
+        value = value.to_dict()
+    elif isinstance(value, os.PathLike):
+        value = os.fspath(value)
+    elif hasattr(value, "tolist"):
         value = value.tolist()
     if isinstance(value, list | tuple | range):
         return tuple(map(plain, value))
-    if isinstance(value, pd.Series) and not value.index.is_unique:
-        return value
-    if isinstance(value, pd.Series | Mapping):
+    if isinstance(value, Mapping):
         pairs = ((key, plain(item)) for key, item in value.items())
         # A ticker without a group is as good as one that is not listed.
         return {k: v for k, v in pairs if v is not None and v == v}
     return value
 
 
-def read_file(path: str | os.PathLike[str]) -> tuple[Values, dict[Path, str]]:
+def without_effect(values: Values) -> dict[str, str]:
+    """Map settings without effect to the choice that makes them so."""
+    found = {}
+    for path, setting in SETTINGS.items():
+        unmet = [_unmet(needs, values) for needs in setting.needs]
+        if unmet and all(unmet):
+            found[path] = unmet[0]
+    return found
+
+
+def _unmet(needs: Mapping[str, tuple[Any, ...]], values: Values) -> str:
+    """Name the first choice that was made otherwise."""
+    made = {choice: values.get(choice, SETTINGS[choice].default) for choice in needs}
+    others = (c for c, value in made.items() if value not in needs[c])
+    return next((f"{c} = {toml_value(made[c])}" for c in others), "")
+
+
+def complete(given: Values) -> tuple[Values, Values]:
+    """Fill in presets and defaults; also give what is the preset's alone."""
+    idle, preset = without_effect(given), PRESETS.get(given.get("preset") or "", {})
+    own = {f"model.{key}": value for key, value in preset.items()}
+    own = {p: v for p, v in own.items() if p not in idle and p not in given}
+    defaults = {path: setting.default for path, setting in SETTINGS.items()}
+    return {**defaults, **own, **given}, own
+
+
+def read(
+    path: str | os.PathLike[str] | None, env: bool, overrides: Mapping[str, Any]
+) -> tuple[Values, dict[str, str]]:
+    """Read all layers, and where each setting was made."""
+    layers = [] if path is None else [_read_file(os.fspath(path))]
+    layers += [_read_environment()] if env else []
+    above = flatten(overrides)
+    values: Values = {}
+    origins: dict[str, str] = {}
+    for layer, places in (*layers, (above, dict.fromkeys(above, "argument"))):
+        for made in layer:  # a table is replaced as a whole, and its places with it
+            values.pop(made, None)
+            kept = (p for p in origins if p != made and not p.startswith(f"{made}."))
+            origins = {p: origins[p] for p in kept}
+        values, origins = values | layer, origins | places
+    check(values, origins)
+    return values, origins
+
+
+def _read_file(name: str) -> tuple[Values, dict[str, str]]:
     """Read a TOML file, and find where in it each setting is."""
-    name = os.fspath(path)
     with open(name, "rb") as file:
         content = file.read()
     try:
         # Some editors begin a file with a byte-order mark, which TOML does not allow.
         text = content.decode("utf-8-sig")
-        settings = tomllib.loads(text)
+        values = flatten(tomllib.loads(text))
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ConfigError(
             f"{name} must be a TOML file. Got: {error}. Put text in quotes, and write "
             "every key once, as `key = value`."
         ) from error
-    values, lines = flatten(settings), line_numbers(text)
-    places = {path: f"{name}, line {line}" for path, line in lines.items()}
-    origins = places | {path: _place(path, places) or name for path in values}
-    return values, origins
+    places: dict[str, str] = {}
+    table = ""
+    for number, line in enumerate(text.split("\n"), start=1):
+        if match := _LINE.match(line):
+            keys = re.findall(_KEY, match[1] or match[2])
+            path = ".".join(toml_key(key.strip("\"'")) for key in keys)
+            if match[1]:
+                table = f"{path}."
+            else:
+                path = table + path
+            places.setdefault(path, f"{name}, line {number}")
+    return values, places | {path: _place(path, places) or name for path in values}
 
 
-def read_environment() -> tuple[Values, dict[Path, str]]:
+def _read_environment() -> tuple[Values, dict[str, str]]:
     """Read the variables that are settings, and warn of those that nearly are."""
     names = {setting.variable: path for path, setting in SETTINGS.items()}
     values: Values = {}
+    origins = {}
     for name in sorted(os.environ):
-        if name in names:
-            path = names[name]
-            values |= {path: None, **_nested(path, _parse(os.environ[name], path))}
-        elif name.startswith(PREFIX):
+        if path := names.get(name):
+            value: Any = _parse(os.environ[name], path)
+            for key in reversed(path.split(".")):
+                value = {key: value}
+            values |= {path: None, **flatten(value)}
+            origins[path] = name
+        elif name.startswith("SKBATCH_"):
             # Platforms set variables of this prefix, such as SKBATCH_PORT.
-            meant = nearest(tuple(name[len(PREFIX) :].lower().split("__")), cutoff=0.8)
+            meant = _nearest(name[8:].lower().replace("__", "."), cutoff=0.8)
             if meant in SETTINGS:
                 warn_user(
                     f"Variables must have the name of a setting. Got {name}, which is "
                     f"ignored. Did you mean {SETTINGS[meant].variable}?",
                     SkbatchWarning,
                 )
-    return values, {path: SETTINGS[path].variable for path in values}
+    return values, origins
 
 
-def _nested(path: Path, value: Any) -> Values:
-    """Bring the value of one setting into the form that `flatten` gives it."""
-    for key in reversed(path):
-        value = {key: value}
-    return flatten(value)
-
-
-def _parse(text: str, path: Path) -> Any:
+def _parse(text: str, path: str) -> Any:
     """Read a variable as TOML's value, else as text."""
     try:
         values = tomllib.loads(f"value = {text}")
     except tomllib.TOMLDecodeError:
         return text
     # Not more than the value; and a folder may be called 2024.
-    is_text = path == ("batch", "checkpoint_dir") and not isinstance(
-        values["value"], str
-    )
-    return text if len(values) > 1 or is_text else values["value"]
+    value, accepts = values.pop("value"), SETTINGS[path].accepts
+    return text if values or (accepts(text) and not accepts(plain(value))) else value
 
 
-def problems(values: Values) -> Iterator[tuple[Path, str]]:
+def check(values: Values, origins: Mapping[str, str] | None = None) -> None:
+    """Raise an error that lists all problems, each with its place."""
+    found = []
+    for path, text in _problems(values):
+        place = _place(path, origins or {})
+        found.append(f"{place}: `{path}` {text}".removeprefix(": "))
+    if found:
+        raise config_error(found)
+
+
+def config_error(found: list[str]) -> ConfigError:
+    """Make one error of several."""
+    listed = "\n".join(f"- {line}" for line in found)
+    several = f"The configuration has {len(found)} problems:\n{listed}"
+    return ConfigError(several if len(found) > 1 else found[0])
+
+
+def _problems(values: Values) -> Iterator[tuple[str, str]]:
     """Find all that is wrong: the paths, and what is wrong with each."""
-    without_effect = idle(values)
+    idle = without_effect(values)
     for path, value in values.items():
-        setting, got = SETTINGS.get(path), f"Got {shorten(value)}."
+        setting, got = SETTINGS.get(path), f"Got {_shorten(value)}."
         if path in SECTIONS:
-            advice = f"Write its keys below [{dotted(path)}]."
+            advice = f"Write its keys below [{path}]."
             yield path, f"must be a table of settings. {got} {advice}"
         elif setting is None:
             yield path, _unknown(path, got)
         elif not setting.accepts(value):
-            entry, got = _entry(value, got)
-            advice = f"The default is {setting.text(setting.default)}."
-            rule = f"must be {setting.allowed}. {got} {advice}"
-            yield (*path, *entry), rule
-        elif path in without_effect and value is not None:
-            reason = without_effect[path]
-            advice = f"Remove it, or change {reason.split(' = ')[0]}."
+            entry = _wrong_entry(setting, value)
+            if entry is not None:
+                path += f".{toml_key(entry)}"
+                got = f"Got {_shorten(value[entry])}."
+            default = setting.text(setting.default)
+            yield path, f"must be {setting.allowed}. {got} The default is {default}."
+        elif path in idle and value is not None:
+            reason = idle[path]
+            advice = f"Remove it, or change {reason.partition(' = ')[0]}."
             yield path, f"must not be set with {reason}. {got} {advice}"
 
 
-def _entry(value: Any, got: str) -> tuple[Path, str]:
-    """Find the entry of a table of groups that is like none of the others."""
-    if isinstance(value, dict):
-        first = next(iter(value.values()), None)
-        for key, item in value.items():
-            good = isinstance(item, str if isinstance(first, str) else int | float)
-            if isinstance(item, bool) or not good or item in (np.inf, -np.inf):
-                return (str(key),), f"Got {shorten(item)}."
-    return (), got
+def _shorten(value: Any) -> str:
+    """Write a value in a message, on one line that is not too long."""
+    text = toml_value(value)
+    if "\n" in text:
+        text = f"a {type(value).__name__}"
+    return text if len(text) <= 60 else f"{text[:56]} ..."
 
 
-def _unknown(path: Path, got: str) -> str:
+def _wrong_entry(setting: Setting, table: Any) -> Any:
+    """Find the first entry of a table that is wrong, or unlike the first of all."""
+    if not isinstance(table, dict) or not table:
+        return None
+    first = dict([next(iter(table.items()))])
+    wrong = (k for k in table if not setting.accepts({**first, k: table[k]}))
+    return next(wrong, None)
+
+
+def _unknown(path: str, got: str) -> str:
     """Describe a key that does not exist: where it went, or what was meant."""
-    section, key = path[:-1], path[-1]
-    meant = nearest(path)
-    if meant == (*section, "target", key):
-        table = dotted(meant[:-1])
-        return f"must be set as `{dotted(meant)}`. {got} Write it below [{table}]."
-    valid = [p[-1] for p in (*SETTINGS, *SECTIONS) if p[:-1] == section]
-    advice = f"Choose one of {', '.join(valid)}."
-    if meant is not None:
-        advice = f"Did you mean `{dotted(meant)}`?"
+    section, _, key = path.rpartition(".")
+    if (moved := f"{section}.target.{key}") in SETTINGS:
+        return f"must be set as `{moved}`. {got} Write it below [{section}.target]."
+    if meant := _nearest(path):
+        advice = f"Did you mean `{meant}`?"
+    else:
+        valid = (p.rpartition(".") for p in (*SETTINGS, *SECTIONS))
+        advice = f"Choose one of {', '.join(k for s, _, k in valid if s == section)}."
     return f"must be a key that skbatch knows. {got} {advice}"
 
 
-def nearest(path: Path, cutoff: float = 0.7) -> Path | None:
-    """Find the setting or section that was probably meant.
-
-    First among the keys of the same section, then the same key of another one, then
-    anything similar.
-    """
-    *section, key = path
-    if (moved := (*section, "target", key)) in SETTINGS:
+def _nearest(path: str, cutoff: float = 0.7) -> str | None:
+    """Find the setting or section that was probably meant."""
+    section, _, key = path.rpartition(".")
+    if (moved := f"{section}.target.{key}") in SETTINGS:
         return moved
-    valid = [*SETTINGS, *(top for top in SECTIONS if len(top) == 1)]
-    siblings = {p[-1]: p for p in valid if list(p[:-1]) == section}
-    names = {p[-1]: p for p in reversed(valid)}
-    # A section in front of the key counts only where it was not told apart.
-    full = {} if section else {"_".join(p): p for p in valid}
-    for candidates, wanted, least in (
-        (siblings, key, cutoff),
-        (names, key, 1.0),
-        (full, key, max(cutoff, 0.8)),
-        (names, key, cutoff),
-    ):
-        if match := get_close_matches(wanted.lower(), candidates, 1, least):
-            return candidates[match[0]]
+    # The keys of the section come first, then those of others, with it or alone.
+    near: dict[str, str] = {}
+    others: dict[str, str] = {}
+    for valid in (*SETTINGS, *(name for name in SECTIONS if "." not in name)):
+        above, _, name = valid.rpartition(".")
+        (near if above == section else others).setdefault(name, valid)
+        others.setdefault(valid.replace(".", "_"), valid)
+    for names in (near, others):
+        if match := get_close_matches(key.lower(), names, 1, cutoff):
+            return names[match[0]]
     return None
 
 
-def config_error(
-    found: Iterable[tuple[Path, str]], origins: Origins | None = None
-) -> ConfigError:
-    """Make the error that lists all problems, each with its place."""
-    lines = []
-    for path, text in found:
-        starts = (path[:n] for n in range(len(path), 0, -1))
-        place = (
-            next((origins[s] for s in starts if s in origins), "") if origins else ""
-        )
-        lines.append(f"{place}: `{dotted(path)}` {text}".removeprefix(": "))
-    if len(lines) == 1:
-        return ConfigError(lines[0])
-    listed = "\n".join(f"- {line}" for line in lines)
-    return ConfigError(f"The configuration has {len(lines)} problems:\n{listed}")
-
-
-def _place(path: Path, origins: Origins) -> str:
+def _place(path: str, origins: Mapping[str, str]) -> str:
     """Find where a setting, or the table that it is in, was made."""
-    starts = (path[:length] for length in range(len(path), 0, -1))
-    return next((origins[start] for start in starts if start in origins), "")
+    while path and path not in origins:
+        path = path.rpartition(".")[0]
+    return origins.get(path, "")

@@ -18,9 +18,9 @@ import joblib
 import numpy as np
 import pandas as pd
 
-from skbatch._files import remove_unfinished, write_whole
 from skbatch._messages import warn_user
 from skbatch._version import __version__
+from skbatch._writing import remove_unfinished, write_whole
 from skbatch.exceptions import PortfolioWarning
 from skbatch.portfolio._expected import PROVENANCE, ExpectedReturns
 

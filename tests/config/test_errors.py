@@ -5,11 +5,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from skbatch.config import SETTINGS, BatchForecastingConfig, ConfigError
+from skbatch.config import BatchForecastingConfig, ConfigError
+from skbatch.config.engine import SETTINGS
 
-KEYS = st.sampled_from([part for path in SETTINGS for part in path]) | st.text(
-    max_size=3
-)
+KEYS = st.sampled_from(
+    [part for path in SETTINGS for part in path.split(".")]
+) | st.text(max_size=3)
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=3)
 VALUES = st.recursive(
     SCALARS | st.binary(max_size=2) | st.dates(),
