@@ -1,0 +1,158 @@
+"""Flat column names: tickers, or fields that must not be taken for tickers."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Hashable, Iterable, Iterator, Sequence
+
+import pandas as pd
+
+from skbatch._messages import format_tickers
+from skbatch.exceptions import PanelError
+from skbatch.panel._spellings import (
+    ADJUSTED,
+    OTHER,
+    PRICE,
+    UNADJUSTED,
+    canonical_field,
+    canonical_fields,
+    may_be_adjusted,
+    plain,
+)
+
+__all__ = ["is_single_ticker", "split_columns"]
+
+Pair = tuple[str, str]  # field, as it is spelled, and ticker
+_CLOSES = {"Close", ADJUSTED, UNADJUSTED}
+_BARS = {"Open", "High", "Low"}
+_TUPLE = re.compile(r"""\(\s*(['"])(.*?)\1\s*,\s*(['"])(.*?)\3\s*\)""")
+# Between words, and where the case changes: "Close_AAPL", "AAPL Close", "closeAAPL".
+_BREAK = re.compile(r"[\s_.|:/@-]+|(?<=[a-z])(?=[A-Z])|(?<=[A-Z0-9])(?=[A-Z][a-z])")
+# Names without any of these words are tickers, which spares a look at each; the
+# fields of one ticker are few.
+_WORDS = re.compile("close|open|high|low|vol|adj|last|pri?c|settl|turn", re.IGNORECASE)
+_FEW = 24
+# Tickers are short: longer names of this kind are none.
+_LONG_NAME = 6
+
+
+def is_single_ticker(columns: Iterable[Hashable]) -> bool:
+    """Tell whether flat columns are the fields of one ticker, not tickers.
+
+    A field or two are no proof among other names: OPEN and LOW are tickers, too.
+    """
+    fields = canonical_fields(columns)
+    known = set(fields) - {None}
+    if None not in fields:
+        return not known.isdisjoint({*_CLOSES, PRICE})
+    bars = known >= {*_BARS, PRICE}
+    return len(known) >= 3 and (bars or not known.isdisjoint(_CLOSES))
+
+
+def split_columns(frame: pd.DataFrame) -> pd.DataFrame:
+    """Give flat columns that name a field and a ticker two levels.
+
+    Raises where fields stand among tickers. A table of nothing but closes stays wide.
+    """
+    names = list(frame.columns)
+    if all(isinstance(name, tuple) and len(name) == 2 for name in names):
+        return frame.set_axis(pd.MultiIndex.from_tuples(names), axis=1)
+    texts = [name for name in names if isinstance(name, str)]
+    suspect = len(texts) <= _FEW or _WORDS.search("\n".join(texts))
+    if not suspect or len(texts) < len(names):
+        return frame
+    if is_single_ticker(texts):
+        raise PanelError(
+            "`X.columns` must be tickers, or have two levels (field, ticker). Got the "
+            f"fields {format_tickers(texts)} of one ticker. Name it with "
+            '`pd.concat({"TICKER": X}, axis=1)`. If these are tickers, use '
+            '`pd.concat({"Close": X}, axis=1)`.'
+        )
+    pairs = _split_all(texts)
+    if pairs is None:
+        _check_no_fields(texts)
+        return frame
+    if {canonical_field(field) for field, _ in pairs} in ({"Close"}, {ADJUSTED}):
+        return frame.set_axis(pd.Index([ticker for _, ticker in pairs]), axis=1)
+    return frame.set_axis(pd.MultiIndex.from_tuples(pairs), axis=1)
+
+
+def _split_all(names: Sequence[str]) -> list[Pair] | None:
+    """Split all names in the same order; None if that cannot be, or gives no close."""
+    found = []
+    for field_first in (True, False):
+        pairs = [_split(name, field_first) for name in names]
+        whole = [pair for pair in pairs if pair is not None]
+        fields = {canonical_field(field) for field, _ in whole}
+        if len(whole) == len(names) and not fields.isdisjoint({*_CLOSES, PRICE}):
+            found.append(whole)
+    if len(found) > 1:
+        raise PanelError(
+            "`X.columns` must name a field and a ticker each, in one order. Got "
+            f"{format_tickers(names)}, where either part may be the field. Give the "
+            "table two column levels with `pd.MultiIndex.from_tuples`."
+        )
+    return found[0] if found else None
+
+
+def _split(name: str, field_first: bool) -> Pair | None:
+    """Split a name into field and ticker, the longest field there is."""
+    if canonical_field(name):
+        return None
+    match = _TUPLE.fullmatch(name.strip())
+    if match:
+        parts = [(match.group(2), match.group(4))]
+    else:
+        breaks = list(_BREAK.finditer(name))
+        parts = [(name[: b.start()], name[b.end() :]) for b in breaks]
+    for left, right in reversed(parts) if field_first else parts:
+        field, ticker = (left, right) if field_first else (right, left)
+        if ticker and (canonical_field(field) or may_be_adjusted(field)):
+            return field, ticker
+    return None
+
+
+def _check_no_fields(names: Sequence[str]) -> None:
+    """Raise if fields stand among what should be tickers."""
+    wrong = [*dict.fromkeys([*_bare_fields(names), *_fields_of_tickers(names)])]
+    if wrong:
+        raise PanelError(
+            "`X.columns` must be tickers, or name a field and a ticker each. Got "
+            f"{format_tickers(map(repr, wrong))}, which may be fields, among "
+            f"{len(names)} columns. If they are, drop them with "
+            f"`X.drop(columns={wrong!r})`, or read the table with `read_panel` after "
+            "all columns have names such as Close_AAPL. If these are tickers, use "
+            '`pd.concat({"Close": X}, axis=1)`, with the dates as the index.'
+        )
+
+
+def _bare_fields(names: Iterable[str]) -> Iterator[str]:
+    """Find names that are fields rather than tickers; OPEN, LOW, NET are tickers."""
+    for name in names:
+        field = canonical_field(name)
+        if field is None or (field in _BARS and not name.istitle()):
+            continue
+        never = field in {"Volume", ADJUSTED, UNADJUSTED} or field.startswith("Adj ")
+        long = field == OTHER and len(plain(name)) >= _LONG_NAME
+        if never or long or not name.isupper():
+            yield name
+
+
+def _fields_of_tickers(names: Sequence[str]) -> Iterator[str]:
+    """Find names that hold a field of a ticker which the table has otherwise, too."""
+    known = set(names)
+    fields = defaultdict(dict)
+    for name in names:
+        for pair in (_split(name, True), _split(name, False)):
+            if pair is None:
+                continue
+            field, ticker = canonical_field(pair[0]), pair[1]
+            fields[ticker][name] = field
+            # ADJ.DE and VOL.AX are tickers.
+            sure = field in {"Volume", ADJUSTED} and len(plain(pair[0])) > 3
+            if sure or ticker in known:
+                yield name
+    for found in fields.values():
+        if len(found) > 1 and not _CLOSES.isdisjoint(found.values()):
+            yield from found
