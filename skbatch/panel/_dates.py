@@ -23,6 +23,7 @@ _DATE = re.compile(
     rf"|\d{{1,2}}[-. ]{{1,2}}{_MONTH}\.?[-, ]+\d{{2,4}}|{_MONTH}\.? \d{{1,2}},? \d{{4}})"
 )
 _DAY_MONTH = r"^\s*(\d{1,2})[-/.](\d{1,2})[-/.](\d{4}|\d{2})(?!\d)"
+_SHORT_YEAR = re.compile(r"\d{1,2}-[A-Za-z]{3}-\d\d")
 _OFFSET = r"(?<=:\d\d)(?:\.\d+)?([+-]\d\d:?\d\d)\s*$"
 
 
@@ -150,11 +151,9 @@ def parse_dates(values: pd.Index) -> pd.Index:
     if _has_several_offsets(texts):
         # Daylight saving changes the offset. The local time keeps the trading day.
         values = values.str.replace(_OFFSET, "", regex=True)
+        texts = list(values[:1])
     day_first = _day_first(texts, values.name)
-    # Without a format, pandas begins to guess: 10:00 would become today.
-    form = (
-        guess_datetime_format(texts[0].strip(), dayfirst=day_first) if texts else None
-    )
+    form = _find_format(texts[0].strip(), day_first) if texts else None
     if texts and form is None:
         raise _not_dates(values)
     try:
@@ -162,6 +161,13 @@ def parse_dates(values: pd.Index) -> pd.Index:
         return pd.DatetimeIndex(pd.to_datetime(values, format=form))
     except (ValueError, TypeError, AttributeError) as error:
         raise _not_dates(values) from error
+
+
+def _find_format(text: str, day_first: bool) -> str | None:
+    """Find the format of a date; without one, pandas would take 10:00 for today."""
+    if _SHORT_YEAR.fullmatch(text):
+        return "%d-%b-%y"
+    return guess_datetime_format(text, dayfirst=day_first)
 
 
 def _has_several_offsets(texts: Iterable[str]) -> bool:

@@ -17,6 +17,7 @@ from skbatch.panel._spellings import (
     UNADJUSTED,
     canonical_field,
     canonical_fields,
+    is_letter,
     may_be_adjusted,
     plain,
 )
@@ -31,9 +32,15 @@ _TUPLE = re.compile(r"""\(\s*(['"])(.*?)\1\s*,\s*(['"])(.*?)\3\s*\)""")
 _BREAK = re.compile(r"[\s_.|:/@-]+|(?<=[a-z])(?=[A-Z])|(?<=[A-Z0-9])(?=[A-Z][a-z])")
 # Names without any of these words are tickers, which spares a look at each; the
 # fields of one ticker are few.
-_WORDS = re.compile("close|open|high|low|vol|adj|last|pri?c|settl|turn", re.IGNORECASE)
+_WORDS = re.compile(
+    r"close|open|high|low|vol|adj|last|pri?c|settl|turn|[\s_.|:/@-][cv]['\")]*$"
+    r"|^['\"(]*[cv][\s_.|:/@'\"-]",
+    re.IGNORECASE | re.MULTILINE,
+)
 _FEW = 24
-# Tickers are short: longer names of this kind are none.
+# Fields in capitals may be tickers: short ones of the first kind, all but long ones of
+# the second, which has nothing to do with prices.
+_SHORT_NAME = 4
 _LONG_NAME = 6
 
 
@@ -80,13 +87,11 @@ def split_columns(frame: pd.DataFrame) -> pd.DataFrame:
 
 def _split_all(names: Sequence[str]) -> list[Pair] | None:
     """Split all names in the same order; None if that cannot be, or gives no close."""
-    found = []
-    for field_first in (True, False):
-        pairs = [_split(name, field_first) for name in names]
-        whole = [pair for pair in pairs if pair is not None]
-        fields = {canonical_field(field) for field, _ in whole}
-        if len(whole) == len(names) and not fields.isdisjoint({*_CLOSES, PRICE}):
-            found.append(whole)
+    orders = [[_split(name, first) for name in names] for first in (True, False)]
+    whole = [[pair for pair in pairs if pair] for pairs in orders]
+    found = [
+        pairs for pairs in whole if len(pairs) == len(names) and _have_close(pairs)
+    ]
     if len(found) > 1:
         raise PanelError(
             "`X.columns` must name a field and a ticker each, in one order. Got "
@@ -94,6 +99,22 @@ def _split_all(names: Sequence[str]) -> list[Pair] | None:
             "table two column levels with `pd.MultiIndex.from_tuples`."
         )
     return found[0] if found else None
+
+
+def _have_close(pairs: Iterable[Pair]) -> bool:
+    """Tell whether a close is among fields, all of which are known."""
+    names = {field for field, _ in pairs}
+    spelled = dict(zip(names, canonical_fields(names), strict=True))
+    unknown = [n for n, field in spelled.items() if not (field or may_be_adjusted(n))]
+    closes = [n for n, field in spelled.items() if field in {*_CLOSES, PRICE}]
+    # ADJ.DE and LAST.L are tickers.
+    sure = any(not _is_short(name) for name in closes) or _BARS <= {*spelled.values()}
+    return not unknown and bool(closes) and sure
+
+
+def _is_short(field: str) -> bool:
+    """Tell whether the name of a field may be a ticker as well."""
+    return field.isupper() and len(field) <= _SHORT_NAME
 
 
 def _split(name: str, field_first: bool) -> Pair | None:
@@ -108,7 +129,8 @@ def _split(name: str, field_first: bool) -> Pair | None:
         parts = [(name[: b.start()], name[b.end() :]) for b in breaks]
     for left, right in reversed(parts) if field_first else parts:
         field, ticker = (left, right) if field_first else (right, left)
-        if ticker and (canonical_field(field) or may_be_adjusted(field)):
+        known = canonical_field(field) or is_letter(field) or may_be_adjusted(field)
+        if ticker and known:
             return field, ticker
     return None
 
@@ -142,16 +164,16 @@ def _bare_fields(names: Iterable[str]) -> Iterator[str]:
 def _fields_of_tickers(names: Sequence[str]) -> Iterator[str]:
     """Find names that hold a field of a ticker which the table has otherwise, too."""
     known = set(names)
-    fields = defaultdict(dict)
+    fields: dict[str, dict[str, str | None]] = defaultdict(dict)
     for name in names:
         for pair in (_split(name, True), _split(name, False)):
             if pair is None:
                 continue
             field, ticker = canonical_field(pair[0]), pair[1]
+            if _is_short(pair[0]) and name == f"{pair[0]}.{ticker}":
+                continue  # OPEN.L and ADJ.DE are tickers
             fields[ticker][name] = field
-            # ADJ.DE and VOL.AX are tickers.
-            sure = field in {"Volume", ADJUSTED} and len(plain(pair[0])) > 3
-            if sure or ticker in known:
+            if field in {"Volume", ADJUSTED} or (field and ticker in known):
                 yield name
     for found in fields.values():
         if len(found) > 1 and not _CLOSES.isdisjoint(found.values()):

@@ -19,6 +19,7 @@ __all__ = [
     "find_row_numbers",
     "has_close",
     "is_date_name",
+    "is_letter",
     "is_ticker_name",
     "may_be_adjusted",
     "plain",
@@ -148,6 +149,11 @@ def canonical_fields(names: Iterable[Hashable]) -> list[str | None]:
         for number, name in letters.items():
             fields[number] = _LETTERS[plain(name)]
     return fields
+
+
+def is_letter(name: Hashable) -> bool:
+    """Tell whether a name is one of the letters that may mean a field."""
+    return plain(name) in _LETTERS
 
 
 def has_close(names: Iterable[Hashable]) -> bool:

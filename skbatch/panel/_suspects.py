@@ -61,7 +61,7 @@ def check_no_index(frame: pd.DataFrame, values: np.ndarray) -> None:
                 f"`X.drop(columns={name!r})`."
             )
     last = values[-1]
-    for number in np.flatnonzero(last % 1 == 0):
+    for number in np.flatnonzero(last == np.rint(last)):
         dates = None
         if may_be_date(last[number]):
             dates = numbers_to_dates(values[:, number], sure=True)
@@ -77,7 +77,7 @@ def check_no_index(frame: pd.DataFrame, values: np.ndarray) -> None:
 
 def _are_row_numbers(values: np.ndarray) -> bool:
     """Tell whether values are whole numbers, each once."""
-    whole = len(values) > 1 and bool((values % 1 == 0).all())
+    whole = len(values) > 1 and bool((values == np.rint(values)).all())
     return whole and len(np.unique(values)) == len(values)
 
 
