@@ -174,8 +174,14 @@ def _arrange(X: object, min_dates: int = 1) -> tuple[pd.DataFrame, list[str]]:
     if wide:
         check_no_index(frame, values)
     check_days(frame)
-    check_no_returns(values if wide else frame["Close"].to_numpy())
+    check_no_returns(values if wide else _closes(frame.columns, values))
     return frame, problems
+
+
+def _closes(columns: pd.Index, values: np.ndarray) -> np.ndarray:
+    """Get a view of the closes, which stand side by side."""
+    places = np.flatnonzero(columns.get_level_values("field") == "Close")
+    return values[:, places[0] : places[-1] + 1]
 
 
 def _as_frame(X: object) -> pd.DataFrame:
@@ -260,7 +266,8 @@ def _check_index(index: pd.Index) -> None:
 
 def _check_tickers(tickers: pd.Index) -> None:
     """Raise unless the tickers are unique strings that features can be named by."""
-    strange = [ticker for ticker in tickers if not isinstance(ticker, str)]
+    names = tickers.tolist()
+    strange = [ticker for ticker in names if not isinstance(ticker, str)]
     if strange:
         raise PanelError(
             f"Tickers must be strings. Got {format_tickers(map(repr, strange))}. "
@@ -273,7 +280,7 @@ def _check_tickers(tickers: pd.Index) -> None:
             f"Tickers must be unique. Got duplicates of {format_tickers(twice)}. Keep "
             "the first of each with `X.loc[:, ~X.columns.duplicated()]`."
         )
-    reserved = [ticker for ticker in tickers if ticker == MARKET or not ticker.strip()]
+    reserved = [ticker for ticker in names if ticker == MARKET or not ticker.strip()]
     if reserved:
         raise PanelError(
             f'Tickers must be neither empty nor "{MARKET}", which names the features '

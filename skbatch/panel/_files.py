@@ -16,7 +16,6 @@ from skbatch.panel._dates import is_date_text
 from skbatch.panel._numbers import MISSING, is_number_text, is_text
 from skbatch.panel._spellings import has_close, is_date_name, is_ticker_name
 
-_NUMBER = re.compile(r"\s*[-+]?(\d+[.,]?\d*|[.,]\d+)([eE][-+]?\d+)?\s*$")
 _DECIMAL = re.compile(r"\s*[-+]?\d*[.,]\d*([eE][-+]?\d+)?\s*$")
 
 
@@ -126,15 +125,19 @@ def _without_surplus(
 ) -> str:
     """Drop empty cells beyond the names; raise where a cell is not empty."""
     rows = list(csv.reader(StringIO(text), delimiter=separator))
-    for number, row in enumerate(rows):
-        if number >= skipped and any(cell.strip() for cell in row[width + 1 :]):
+    body = rows[skipped:]
+    # The dates may have no name.
+    width += any(cell.strip() for row in body for cell in row[width : width + 1])
+    for number, row in enumerate(body, start=skipped + 1):
+        if any(cell.strip() for cell in row[width:]):
             raise PanelError(
                 f"{path.name!r} must have as many cells in every row as names. Got "
-                f"{len(row)} cells and {width} names in row {number + 1}, with "
-                f"{row[-1]!r} as the last. Correct the file."
+                f"{len(row)} cells in row {number}, with {row[-1]!r} as the last. "
+                "Correct the file."
             )
+    rows = [row[:width] + [""] * (width - len(row)) for row in rows]
     out = StringIO()
-    csv.writer(out, delimiter=separator).writerows(row[: width + 1] for row in rows)
+    csv.writer(out, delimiter=separator).writerows(rows)
     return out.getvalue()
 
 
@@ -155,7 +158,9 @@ def _is_second_header(first: list[str], second: list[str]) -> bool:
     names, cells = first[1:], second[1:]
     if not cells or not all(cells) or not (has_close(names) or has_close(cells)):
         return False
-    return is_ticker_name(second[0]) or not any(map(_NUMBER.match, cells))
+    if is_ticker_name(second[0]):
+        return True
+    return not is_date_text(second[0]) and not any(map(is_number_text, cells))
 
 
 def _fill_names(rows: list[list[str]]) -> list[list[str]]:
@@ -175,7 +180,10 @@ def _name_columns(
     body: pd.DataFrame, names: list[list[str]], path: Path
 ) -> pd.DataFrame:
     """Name the columns; the dates may have no name, and surplus columns no cells."""
-    n_columns, n_names = body.shape[1], len(names[0])
+    n_columns = body.shape[1]
+    while len(names[0]) > n_columns and not any(row[-1] for row in names):
+        names = [row[:-1] for row in names]
+    n_names = len(names[0])
     surplus = body.iloc[:, n_names:]
     first = body.iloc[0, 0]
     if n_columns == n_names + 1 and len(names) == 1 and is_date_text(first):

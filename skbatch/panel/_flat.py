@@ -18,6 +18,7 @@ from skbatch.panel._spellings import (
     canonical_field,
     canonical_fields,
     is_letter,
+    is_spelled,
     may_be_adjusted,
     plain,
 )
@@ -62,7 +63,7 @@ def split_columns(frame: pd.DataFrame) -> pd.DataFrame:
 
     Raises where fields stand among tickers. A table of nothing but closes stays wide.
     """
-    names = list(frame.columns)
+    names = frame.columns.tolist()
     if all(isinstance(name, tuple) and len(name) == 2 for name in names):
         return frame.set_axis(pd.MultiIndex.from_tuples(names), axis=1)
     texts = [name for name in names if isinstance(name, str)]
@@ -119,7 +120,7 @@ def _is_short(field: str) -> bool:
 
 def _split(name: str, field_first: bool) -> Pair | None:
     """Split a name into field and ticker, the longest field there is."""
-    if canonical_field(name):
+    if is_spelled(name):
         return None
     match = _TUPLE.fullmatch(name.strip())
     if match:
@@ -127,11 +128,11 @@ def _split(name: str, field_first: bool) -> Pair | None:
     else:
         breaks = list(_BREAK.finditer(name))
         parts = [(name[: b.start()], name[b.end() :]) for b in breaks]
-    for left, right in reversed(parts) if field_first else parts:
-        field, ticker = (left, right) if field_first else (right, left)
-        known = canonical_field(field) or is_letter(field) or may_be_adjusted(field)
-        if ticker and known:
-            return field, ticker
+    pairs = parts[::-1] if field_first else [(right, left) for left, right in parts]
+    for known in (is_spelled, is_letter, canonical_field, may_be_adjusted):
+        for field, ticker in pairs:
+            if ticker and known(field):
+                return field, ticker
     return None
 
 

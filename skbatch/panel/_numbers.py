@@ -71,7 +71,9 @@ def describe_cell(frame: pd.DataFrame, row: int, column: int) -> str:
         if isinstance(name, tuple)
         else name
     )
-    return f"{frame.iloc[row, column]!r} in {name} at {date_text(frame.index[row])}"
+    cell = frame.iloc[row, column]
+    shown = repr(cell) if isinstance(cell, str) else date_text(cell)
+    return f"{shown} in {name} at {date_text(frame.index[row])}"
 
 
 def texts_to_numbers(frame: pd.DataFrame, columns: Iterable[int]) -> pd.DataFrame:

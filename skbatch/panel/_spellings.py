@@ -19,7 +19,9 @@ __all__ = [
     "find_row_numbers",
     "has_close",
     "is_date_name",
+    "is_date_part",
     "is_letter",
+    "is_spelled",
     "is_ticker_name",
     "may_be_adjusted",
     "plain",
@@ -100,6 +102,7 @@ _DATES = set(
     snappedat beginsat 日期 交易日期""".split()
 )
 _MAYBE_DATES = set("t dt ts data unix epoch period month week asof session bar".split())
+_DATE_PARTS = {"year", "quarter", "month", "week", "weekday", "dayofweek", "hour"}
 _TICKERS = set(
     """ticker tickers symbol symbols asset security instrument name code sid permno
     """.split()
@@ -125,7 +128,7 @@ def plain(name: Hashable) -> str:
         return ""
     text = unicodedata.normalize("NFKD", name.strip().casefold())
     text = re.sub(r"^\d+[a-z]?\s*[.:)]\s*", "", text)
-    text = re.sub(r"[_\s]*[(\[][^)\]]*[)\]]\W*$", "", text)
+    text = re.sub(r"[_\s]*[(\[](?!\W*(?:un)?adj)[^)\]]*[)\]]\W*$", "", text)
     return "".join(letter for letter in text if letter.isalnum())
 
 
@@ -151,6 +154,11 @@ def canonical_fields(names: Iterable[Hashable]) -> list[str | None]:
     return fields
 
 
+def is_spelled(name: Hashable) -> bool:
+    """Tell whether a name is the spelling of a field as a whole."""
+    return plain(name) in _FIELD
+
+
 def is_letter(name: Hashable) -> bool:
     """Tell whether a name is one of the letters that may mean a field."""
     return plain(name) in _LETTERS
@@ -171,6 +179,11 @@ def may_be_adjusted(name: Hashable) -> bool:
 def is_date_name(name: Hashable, *, maybe: bool = False) -> bool:
     """Tell whether a column of this name usually holds dates, or may hold some."""
     return plain(name) in (_MAYBE_DATES if maybe else _DATES)
+
+
+def is_date_part(name: Hashable) -> bool:
+    """Tell whether a column is named like a part of dates."""
+    return plain(name) in _DATE_PARTS
 
 
 def is_ticker_name(name: Hashable, *, maybe: bool = False) -> bool:

@@ -11,16 +11,17 @@ from skbatch._messages import date_text
 from skbatch.exceptions import PanelError
 from skbatch.panel._date_numbers import may_be_date, numbers_to_dates
 from skbatch.panel._dates import is_date_text
-from skbatch.panel._spellings import find_row_numbers
+from skbatch.panel._spellings import find_row_numbers, is_date_part
 
 __all__ = ["check_days", "check_names", "check_no_index", "check_no_returns"]
 
-_DECIMAL = re.compile(r"\d+\.\d+(\.\d+)?([eE][-+]?\d+)?")
-_NUMBER = re.compile(r"\d+(\.\d*)*")
+_DECIMAL = re.compile(r"^\d+\.\d+(?:\.\d+)?(?:[eE][-+]?\d+)?$", re.MULTILINE)
+_NUMBER = re.compile(r"^\d+(?:\.\d*)*$", re.MULTILINE)
 # Wrong prices are rare; of returns, about half are negative.
 _MAX_NOT_POSITIVE = 0.2
 _MIN_CELLS = 100  # fewer values do not tell the one from the other
 _MIN_ROWS = 30
+_MAX_TICKERS = 32  # more do not tell more
 # Price relatives are near 1, and do not depend on the one before, as prices do.
 _MAX_DISTANCE = 0.2
 _MAX_AUTOCORRELATION = 0.5
@@ -29,13 +30,13 @@ _LEAST_DEVIATION = 0.002
 
 def check_names(frame: pd.DataFrame) -> None:
     """Raise if the first row of data, or the dates, were taken for the tickers."""
-    names = list(frame.columns)
+    names = frame.columns.tolist()
     if not names:
         return
-    texts = [str(name).strip() for name in names]
-    cells = [text for text in texts if _DECIMAL.fullmatch(text)]
+    texts = "\n".join(map(str, names))
+    cells = _DECIMAL.findall(texts)
     if is_date_text(frame.index.name) or (len(names) > 1 and is_date_text(names[0])):
-        cells = cells or [text for text in texts if _NUMBER.fullmatch(text)]
+        cells = cells or _NUMBER.findall(texts)
     if cells:
         raise PanelError(
             f"`X.columns` must be tickers. Got numbers such as {cells[0]!r}, as if the "
@@ -52,13 +53,21 @@ def check_names(frame: pd.DataFrame) -> None:
 
 def check_no_index(frame: pd.DataFrame, values: np.ndarray) -> None:
     """Raise if a column of numbers is a saved index or holds dates."""
-    for number in find_row_numbers(frame.columns):
+    names = frame.columns.tolist()
+    for number in find_row_numbers(names):
         if _are_row_numbers(values[:, number]):
-            name = frame.columns[number]
+            name = names[number]
             raise PanelError(
                 f"`X.columns` must be tickers. Got whole numbers in {name!r}, such as "
                 f"{values[0, number]:.0f}, which is a saved index. Drop it with "
                 f"`X.drop(columns={name!r})`."
+            )
+    for number, name in enumerate(names):
+        if is_date_part(name) and (values[:, number] % 1 == 0).all():
+            raise PanelError(
+                f"`X.columns` must be tickers. Got parts of dates in {name!r}, such as "
+                f"{values[0, number]:.0f}. Make one column of dates of all parts with "
+                "`pd.to_datetime`, and drop the parts."
             )
     last = values[-1]
     for number in np.flatnonzero(last == np.rint(last)):
@@ -66,7 +75,7 @@ def check_no_index(frame: pd.DataFrame, values: np.ndarray) -> None:
         if may_be_date(last[number]):
             dates = numbers_to_dates(values[:, number], sure=True)
         if dates is not None:
-            name = frame.columns[number]
+            name = names[number]
             raise PanelError(
                 f"`X.columns` must be tickers. Got dates in {name!r}, such as "
                 f"{values[0, number]:.0f} for {date_text(dates[0])}. Make them the "
@@ -130,7 +139,9 @@ def check_no_returns(closes: np.ndarray) -> None:
         return
     distances = np.abs(closes[:: len(closes) // 16] - 1)
     near = distances[np.isfinite(distances)]
-    if len(near) and np.median(near) < _MAX_DISTANCE and _are_relatives(closes):
+    if not len(near) or np.median(near) > _MAX_DISTANCE:
+        return
+    if _are_relatives(closes[:, :: -(-closes.shape[1] // _MAX_TICKERS)]):
         raise PanelError(
             "Prices must be prices. Got values near 1 that do not depend on the row "
             f"before, such as {closes[~np.isnan(closes)][0]:.6g}, as in a table of "
