@@ -2,6 +2,9 @@
 
 import os
 import sys
+import traceback
+
+from skbatch._messages import printable
 
 __all__ = ["main"]
 
@@ -20,7 +23,11 @@ def main() -> None:
             f"error: the command line needs {error.name}. "
             "Install it with: pip install 'skbatch[cli]'"
         )
-    app(prog_name="skbatch")
+    try:
+        app(prog_name="skbatch")
+    except Exception:
+        # What was read from a file may be part of the message.
+        sys.exit(printable(traceback.format_exc().rstrip("\n")))
 
 
 if __name__ == "__main__":

@@ -6,10 +6,37 @@ import re
 import sys
 import textwrap
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from numbers import Integral
 from typing import Any
 
-__all__ = ["count", "date_text", "describe_error", "format_tickers", "warn_user"]
+__all__ = [
+    "check_int",
+    "collect_warnings",
+    "count",
+    "date_text",
+    "describe_error",
+    "format_tickers",
+    "printable",
+    "silence_warnings",
+    "warn_user",
+]
+
+# Modules between the line of the user and the one that warns.
+_CALLEES = ("skbatch.", "sklearn.", "skfolio.", "joblib.")
+# `warnings.catch_warnings` changes the filters of all threads, and may leave them so.
+_collected: ContextVar[list[tuple[type[Warning], str]] | None] = ContextVar(
+    "collected", default=None
+)
+# What moves a terminal's cursor, changes its colours or turns the direction of text.
+_CONTROLS = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+
+
+def printable(text: object) -> str:
+    """Write control characters, except ends of lines, as their escapes."""
+    return _CONTROLS.sub(lambda found: ascii(found[0])[1:-1], str(text))
 
 
 def count(number: float, noun: str = "ticker") -> str:
@@ -25,7 +52,7 @@ def date_text(label: Any) -> str:
 
 def format_tickers(tickers: Iterable[object], limit: int = 5) -> str:
     """Join tickers for a message: the first `limit`, then "and N more"."""
-    names = [str(ticker) for ticker in tickers]
+    names = [printable(ticker).replace("\n", r"\n") for ticker in tickers]
     shown = ", ".join(names[:limit])
     return shown if len(names) <= limit else f"{shown} and {len(names) - limit} more"
 
@@ -41,11 +68,45 @@ def describe_error(error: BaseException) -> str:
     return f"{name}: {message}" if message else name
 
 
+def check_int(value: Any, name: str, least: int, advice: str) -> None:
+    """Raise unless a parameter is an int, and not too small."""
+    whole = isinstance(value, Integral) and not isinstance(value, bool)
+    if whole and int(value) >= least:
+        return
+    raise ValueError(
+        f"`{name}` must be an int of at least {least}. Got {value!r}. {advice}"
+    )
+
+
 def warn_user(message: str, category: type[Warning]) -> None:
     """Warn at the line that called skbatch, also through scikit-learn's wrappers."""
+    collected = _collected.get()
+    if collected is not None:
+        collected.append((category, message))
+        return
     level, frame = 2, sys._getframe(1)
-    packages = ("skbatch.", "sklearn.")
-    while frame.f_back and frame.f_globals.get("__name__", "").startswith(packages):
+    while frame.f_back and frame.f_globals.get("__name__", "").startswith(_CALLEES):
         frame = frame.f_back
         level += 1
     warnings.warn(message, category, stacklevel=level)
+
+
+@contextmanager
+def collect_warnings() -> Iterator[list[tuple[type[Warning], str]]]:
+    """Collect the package's warnings of this thread instead of showing them."""
+    collected: list[tuple[type[Warning], str]] = []
+    token = _collected.set(collected)
+    try:
+        yield collected
+    finally:
+        _collected.reset(token)
+
+
+@contextmanager
+def silence_warnings(*categories: type[Warning]) -> Iterator[None]:
+    """Drop the package's warnings of some categories, in this thread only."""
+    with collect_warnings() as collected:
+        yield
+    for category, message in collected:
+        if not issubclass(category, categories):
+            warn_user(message, category)

@@ -1,8 +1,22 @@
+import re
+import warnings
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from threading import Barrier
+
 import numpy as np
 import pandas as pd
 import pytest
 
-from skbatch._messages import count, date_text
+import skbatch
+from skbatch._messages import (
+    collect_warnings,
+    count,
+    date_text,
+    silence_warnings,
+    warn_user,
+)
+from skbatch.exceptions import FallbackWarning, PanelWarning
 
 
 @pytest.mark.parametrize(
@@ -25,3 +39,55 @@ def test_dates_have_a_time_only_where_it_says_something():
     assert date_text(pd.Timestamp("2024-01-31")) == "2024-01-31"
     assert date_text(pd.Timestamp("2024-01-31 16:00")) == "2024-01-31 16:00:00"
     assert date_text(7) == "7"
+
+
+def test_collected_warnings_are_those_of_their_own_thread():
+    filters = list(warnings.filters)
+    both_collect = Barrier(4)
+
+    def collect(number):
+        with collect_warnings() as collected:
+            both_collect.wait()
+            warn_user(f"from {number}", PanelWarning)
+            with collect_warnings() as inner:
+                warn_user("inner", PanelWarning)
+            both_collect.wait()
+        return [*collected, *inner]
+
+    with ThreadPoolExecutor(4) as pool:
+        results = list(pool.map(collect, range(4)))
+    expected = [
+        [(PanelWarning, f"from {n}"), (PanelWarning, "inner")] for n in range(4)
+    ]
+    assert results == expected
+    assert warnings.filters == filters
+    with pytest.warns(PanelWarning, match="afterwards"):
+        warn_user("afterwards", PanelWarning)
+
+
+def test_no_thread_changes_the_filters_of_warnings():
+    root = Path(skbatch.__file__).parent
+    users = {
+        str(path.relative_to(root))
+        for path in root.rglob("*.py")
+        if re.search(r"^ *(with warnings\.catch|warnings\.\w)", path.read_text(), re.M)
+    }
+    # Commands have the process to themselves, checks are run by tests, and Dask's
+    # graph is built by the thread that called.
+    allowed = {
+        "_messages.py",
+        "batch/_dask_cluster.py",
+        "cli/_forecast.py",
+        "cli/_shell.py",
+        "panel/_dates.py",
+        "testing/_batch_forecaster.py",
+        "testing/_lookahead.py",
+    }
+    assert users <= allowed
+
+
+def test_silenced_warnings_let_others_through():
+    with collect_warnings() as collected, silence_warnings(FallbackWarning):
+        warn_user("fallback", FallbackWarning)
+        warn_user("prices", PanelWarning)
+    assert collected == [(PanelWarning, "prices")]

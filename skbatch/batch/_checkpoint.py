@@ -8,32 +8,29 @@ import json
 import logging
 import os
 import pickle
-import shutil
-import tempfile
-import warnings
+import socket
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, Self
 
 import joblib
 
-from skbatch._messages import describe_error
+from skbatch._files import lock, remove_unfinished, write_whole
+from skbatch._messages import describe_error, warn_user
 from skbatch._version import __version__
 from skbatch.batch._batch_task import Event, Outcome, Task
 from skbatch.batch._manager import Batch
 from skbatch.exceptions import BatchWarning, CheckpointError
 
-__all__ = ["ROWS", "Checkpoint"]
+__all__ = ["Checkpoint"]
 
-# How names of folders with stacked rows begin.
-ROWS = ".skbatch-"
 _DIGEST = 32
-_SHARED = "shared.skbatch"
 _LOGGER = logging.getLogger("skbatch")
 
 
 class Checkpoint:
-    """A folder with the outcome of each finished task.
+    """A folder with the outcome of each finished task, locked until it is closed.
 
     Parameters
     ----------
@@ -44,22 +41,18 @@ class Checkpoint:
 
     Attributes
     ----------
-    shares : bool
-        Whether batches share models in this run. Batches of a run that had no room
-        for that are not those of one that has.
     failed : bool
         Whether something could not be written, after which nothing is.
 
     Raises
     ------
     CheckpointError
-        If the folder holds the checkpoint of another run, or cannot be read.
+        If the folder holds the checkpoint of another run, is in use by one, or cannot
+        be read.
 
     Notes
     -----
-    Files are written under another name, flushed to disk and then renamed, so that a
-    file is there whole or not at all; each begins with a hash of the rest, by which a
-    truncated or damaged one is recognised.
+    Each file begins with a hash of the rest, by which a damaged one is recognised.
     """
 
     def __init__(self, folder: str | os.PathLike[str], identity: Mapping[str, str]):
@@ -67,7 +60,6 @@ class Checkpoint:
         self.identity = {"skbatch": __version__, **identity}
         self.manifest = self.folder / "manifest.json"
         self.batches: list[Batch] | None = None
-        self.shares = False
         self.failed = False
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -76,47 +68,40 @@ class Checkpoint:
                 "`checkpoint_dir` must be a folder that can be made. Got "
                 f"{error}. Name another one."
             ) from error
-        if self.manifest.exists():
-            self._compare(self._read_manifest())
+        self._lock = self._locked()
+        try:
+            remove_unfinished(self.folder)
+            if self.manifest.exists():
+                self._compare(self._read_manifest())
+        except BaseException:
+            self.close()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let other runs use the folder."""
+        if self._lock is not None:
+            self._lock.close()
 
     def start(self, batches: list[Batch]) -> list[Batch]:
         """Record the batches of a new run, or give those of the run that goes on."""
         if self.batches is not None:
-            self._clear()
             return self.batches
         content = {
             "identity": self.identity,
             "batches": [[b.number, b.name, list(b.tickers)] for b in batches],
         }
-        self._write(self.manifest, json.dumps(content, indent=1).encode())
+        write_whole(self.manifest, json.dumps(content, indent=1))
         return batches
 
     def load(self, task: Task) -> Outcome | None:
         """Give the outcome of a task that was finished before, or None."""
-        return self._load(self._path(task))
-
-    def load_shared(self) -> Any:
-        """Give the models that all batches share, or None."""
-        return self._load(self.folder / _SHARED)
-
-    def save_shared(self, models: Any) -> None:
-        """Write the models that all batches share; raises as :meth:`save`."""
-        self._save(self.folder / _SHARED, models)
-
-    def give_up(self, name: str, error: Exception) -> Event:
-        """Say once that the run goes on without checkpoints, and write no more."""
-        self.failed = True
-        warnings.warn(
-            "`checkpoint_dir` must be writable. Got "
-            f"{describe_error(error)}, so this run goes on without checkpoints. Make "
-            "room there before the next one.",
-            BatchWarning,
-            stacklevel=2,
-        )
-        return Event(name, "no checkpoint", (), describe_error(error))
-
-    def _load(self, path: Path) -> Any:
-        """Read a file, None if it is not there or damaged."""
+        path = self._path(task)
         try:
             content = path.read_bytes()
         except FileNotFoundError:
@@ -125,7 +110,19 @@ class Checkpoint:
         if digest != _hash(payload):
             _LOGGER.warning("checkpoint %s is damaged; its work is done again", path)
             return None
-        return joblib.load(io.BytesIO(payload))
+        outcome: Outcome = joblib.load(io.BytesIO(payload))
+        return outcome
+
+    def give_up(self, name: str, error: Exception) -> Event:
+        """Say once that the run goes on without checkpoints, and write no more."""
+        self.failed = True
+        warn_user(
+            "`checkpoint_dir` must be writable. Got "
+            f"{describe_error(error)}, so this run goes on without checkpoints. Make "
+            "room there before the next one.",
+            BatchWarning,
+        )
+        return Event(name, "no checkpoint", (), describe_error(error))
 
     def save(self, task: Task, outcome: Outcome) -> None:
         """Write the outcome of a task.
@@ -137,46 +134,48 @@ class Checkpoint:
         CheckpointError
             If a forecaster cannot be pickled.
         """
-        self._save(self._path(task), outcome)
-
-    def _save(self, path: Path, content: Any) -> None:
-        """Pickle something, and write it behind its hash."""
         buffer = io.BytesIO()
         try:
-            joblib.dump(content, buffer)
+            joblib.dump(outcome, buffer)
         except (pickle.PicklingError, AttributeError, TypeError) as error:
             raise CheckpointError(
                 f"Forecasters must be picklable for checkpoints. Got {error}. Define "
                 "their class in a module, or pass no checkpoint_dir."
             ) from error
         payload = buffer.getvalue()
-        self._write(path, _hash(payload) + payload)
+        write_whole(self._path(task), _hash(payload) + payload)
 
     def _path(self, task: Task) -> Path:
         """Name the file of a task, which is one of several with the batch's number."""
-        content = repr((task.rung, task.batch.tickers, self.shares)).encode()
+        content = repr((task.rung, task.batch.tickers)).encode()
         key = hashlib.blake2b(content, digest_size=6).hexdigest()
         return self.folder / f"batch-{task.batch.number:04d}-{key}.skbatch"
 
-    def _clear(self) -> None:
-        """Remove what a killed run was writing, which may be as large as its panel."""
-        for path in self.folder.glob(".writing-*"):
-            path.unlink(missing_ok=True)
-        for path in self.folder.glob(f"{ROWS}*"):
-            shutil.rmtree(path, ignore_errors=True)
-
-    def _write(self, path: Path, content: bytes) -> None:
-        """Write a file whole or not at all."""
-        handle, name = tempfile.mkstemp(dir=self.folder, prefix=".writing-")
+    def _locked(self) -> IO[bytes] | None:
+        """Lock the folder, or say who uses it; None where nothing can be locked."""
         try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(name, path)
-        except BaseException:
-            Path(name).unlink(missing_ok=True)
-            raise
+            file = (self.folder / "lock").open("a+b")
+        except OSError:  # of a folder that cannot be written
+            return None
+        try:
+            free = lock(file)
+        except OSError:
+            _LOGGER.warning("%s cannot be locked; let one run use it", self.folder)
+            return file
+        if free:
+            file.truncate(0)
+            file.write(f"process {os.getpid()} on {socket.gethostname()}".encode())
+            file.flush()
+            return file
+        holder = "another run"
+        with file, suppress(OSError):
+            file.seek(0)
+            holder = file.read().decode(errors="replace") or holder
+        raise CheckpointError(
+            "`checkpoint_dir` must be used by one run at a time. Got "
+            f"'{self.folder}', in use by {holder}. Wait until it has ended, or name "
+            "another folder."
+        )
 
     def _read_manifest(self) -> dict[str, Any]:
         """Read what the checkpoint in the folder is of."""

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import gc
-import warnings
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from numbers import Integral
 from typing import Any
@@ -15,13 +15,13 @@ from sklearn.base import clone
 from sklearn.pipeline import make_pipeline
 
 from skbatch._kernels.scores import finite_mean
-from skbatch._messages import describe_error, format_tickers
+from skbatch._messages import describe_error, format_tickers, silence_warnings
 from skbatch.batch._errors import MODEL_FAILURES
 from skbatch.batch._presets import default_features, default_forecaster
 from skbatch.batch._usage import Usage, format_bytes, measure
 from skbatch.exceptions import SkbatchWarning
 from skbatch.metrics import out_of_sample_r2, rank_information_coefficient
-from skbatch.metrics._tables import align
+from skbatch.metrics.alignment import align
 from skbatch.panel import check_panel, forward_returns, panel_tickers
 
 __all__ = ["BatchComparison", "compare_batch_vs_individual"]
@@ -183,8 +183,7 @@ def compare_batch_vs_individual(
         extractor, default_forecaster() if forecaster is None else forecaster
     )
     ways = _Ways(model, panel, labels, int(test_size))
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", SkbatchWarning)
+    with silence_warnings(SkbatchWarning):
         ways.individually(ways.tickers[:1])
     usages: dict[str, list[Usage]] = {way: [] for way in WAYS}
     forecasts: dict[str, pd.DataFrame] = {}
@@ -249,11 +248,9 @@ def _measured(
 ) -> tuple[pd.DataFrame, Usage]:
     """Measure one way, from a clean slate."""
     gc.collect()
-    with warnings.catch_warnings():
-        if quiet:
-            warnings.simplefilter("ignore", SkbatchWarning)
-        with measure() as usage:
-            forecasts = forecast()
+    quietly = silence_warnings(SkbatchWarning) if quiet else nullcontext()
+    with quietly, measure() as usage:
+        forecasts = forecast()
     return forecasts, usage
 
 

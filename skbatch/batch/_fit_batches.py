@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 from sklearn.base import clone
 
+from skbatch._messages import warn_user
 from skbatch._progress import Progress
 from skbatch.batch._batch_run import BatchRun
 from skbatch.batch._batch_task import Event, Member
@@ -89,15 +89,29 @@ def fit_batches(
     """
     if not panel.shape[1]:
         return FittedBatches(None, None, [], [], {}, [])
-    size = {"n_rows": len(panel), "n_tickers": len(panel_tickers(panel))}
     engine = None
     if system.engine == "dask":
         from skbatch.batch._dask import DaskEngine
 
         engine = DaskEngine.of_client()
-    checkpoint = None
-    if system.checkpoint_dir is not None:
-        checkpoint = Checkpoint(system.checkpoint_dir, run_identity(system, panel))
+    parts = system, tickers, panel, monitor, progress, engine
+    if system.checkpoint_dir is None:
+        return _fit(*parts, None)
+    with Checkpoint(system.checkpoint_dir, run_identity(system, panel)) as checkpoint:
+        return _fit(*parts, checkpoint)
+
+
+def _fit(
+    system: Any,
+    tickers: SystemTickers,
+    panel: pd.DataFrame,
+    monitor: BatchPerformanceMonitor,
+    progress: Progress,
+    engine: Any,
+    checkpoint: Checkpoint | None,
+) -> FittedBatches:
+    """Prepare the features, and fit the batches on them."""
+    size = {"n_rows": len(panel), "n_tickers": len(panel_tickers(panel))}
     forecaster = system._part("forecaster")
     target = target_of(forecaster)
     with monitor.stage("prepare", **size), progress.task("prepare"):
@@ -159,11 +173,10 @@ def _resumed(
     try:
         return checkpoint, checkpoint.start(batches)
     except OSError as error:
-        warnings.warn(
+        warn_user(
             f"`checkpoint_dir` must be writable. Got {error}, so this run goes "
             "on without checkpoints. Make room there before the next one.",
             BatchWarning,
-            stacklevel=3,
         )
         return None, batches
 

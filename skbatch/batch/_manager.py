@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -17,7 +16,7 @@ from scipy.spatial.distance import squareform
 from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
 
-from skbatch._messages import format_tickers
+from skbatch._messages import format_tickers, warn_user
 from skbatch._sklearn import Interval, StrOptions
 from skbatch.exceptions import BatchWarning
 from skbatch.panel import panel_fields, panel_tickers
@@ -176,12 +175,11 @@ class SimpleBatchManager(BaseEstimator):
         except MemoryError as error:
             problem = f"MemoryError: {error}"
         if problem:
-            warnings.warn(
+            warn_user(
                 'Tickers must have common returns that vary for `groups="correlation"`.'
                 f" Got none to cluster ({problem}): {len(tickers)} tickers are assigned"
                 " to batches at random. Pass a longer history, or a table of groups.",
                 BatchWarning,
-                stacklevel=3,
             )
             names = list(random.permutation(np.array(tickers, dtype=object)))
             return [(f"random {_few(part)}", part) for part in _cut(names, size)]

@@ -10,12 +10,12 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from html import escape
 from os import PathLike
-from pathlib import Path
 from typing import Literal
 
 import joblib
 import pandas as pd
 
+from skbatch._files import write_whole
 from skbatch.batch._advice import Record, Run, advise
 from skbatch.batch._usage import Usage, available_memory, format_bytes, measure, rss
 from skbatch.feature_extraction import cache_info
@@ -241,7 +241,7 @@ class BatchPerformanceMonitor:
         }
         text = json.dumps(content, indent=2, allow_nan=False, ensure_ascii=False)
         if path is not None:
-            Path(path).write_text(text + "\n", encoding="utf-8")
+            write_whole(path, text + "\n")
         return text
 
     def recommendations(

@@ -18,8 +18,8 @@ from skbatch.forecasting.engine import (
     LabelScale,
     Storage,
     Universe,
-    forward_common_return,
     layout_of,
+    universe_common_return,
 )
 from skbatch.panel import CheckedPanel
 
@@ -83,13 +83,12 @@ def _universe_of(
     none = np.empty((0, len(tickers)))
     chosen = LabelScale.choose(scale, stream, none, layout)
     volatility = chosen.matrix(stream) if chosen.features else None
-    common = None
+    common, calendars, typical = None, None, None
     if labels is not None and len(tickers) > 1:
-        common = forward_common_return(labels, volatility)
-    if volatility is None:
-        return Universe(common, None)
-    typical = pd.Series(typical_volatility(volatility), stream.index)
-    return Universe(common, typical)
+        common, calendars = universe_common_return(labels, volatility)
+    if volatility is not None:
+        typical = pd.Series(typical_volatility(volatility), stream.index)
+    return Universe(common, typical, calendars)
 
 
 def split_features(

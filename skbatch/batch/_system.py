@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import os
-import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from numbers import Integral, Real
 from typing import Any, ClassVar, Literal, Self
@@ -15,7 +14,7 @@ from sklearn.base import clone
 from sklearn.callback import CallbackSupportMixin, with_callbacks
 from sklearn.utils.validation import check_is_fitted
 
-from skbatch._messages import format_tickers
+from skbatch._messages import format_tickers, warn_user
 from skbatch._progress import Progress
 from skbatch._sklearn import DefaultPartsMixin, HasMethods, Interval, StrOptions
 from skbatch.batch._batch_task import Event, Member
@@ -290,11 +289,10 @@ class BatchForecastingSystem(
             if error:
                 failed.setdefault(member.batch, error)
         for batch, error in failed.items():
-            warnings.warn(
+            warn_user(
                 f"Batch {batch} has no forecasts: {error}. See forecast() for the "
                 "reason of each ticker.",
                 BatchWarning,
-                stacklevel=2,
             )
         return forecasts if isinstance(X, pd.DataFrame) else forecasts.to_numpy()
 
@@ -396,12 +394,11 @@ class BatchForecastingSystem(
         result = clone(self).set_params(horizon=periods).fit(panel).forecast()
         missing = [t for t in tickers if t not in result.expected_returns.index]
         if missing:
-            warnings.warn(
+            warn_user(
                 "`tickers` must be in `data`. Got no prices of "
                 f"{format_tickers(missing)}, which have no forecast. Add their prices, "
                 "or drop them.",
                 BatchWarning,
-                stacklevel=2,
             )
         return {t: float(result.expected_returns.get(t, np.nan)) for t in tickers}
 

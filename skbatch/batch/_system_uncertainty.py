@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -11,7 +10,7 @@ import pandas as pd
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
-from skbatch._messages import format_tickers
+from skbatch._messages import format_tickers, warn_user
 from skbatch.batch._batch_task import Member
 from skbatch.batch._screen import reasons_of
 from skbatch.batch._system_tickers import SystemTickers
@@ -202,10 +201,9 @@ class SystemUncertaintyMixin:
             else:
                 lacking.update(dict.fromkeys(member.tickers))
         if lacking:
-            warnings.warn(
+            warn_user(
                 f"{len(lacking)} of {len(self.tickers_.tickers)} tickers are served "
                 f"by a model that is not calibrated: {format_tickers(lacking)}. They "
                 "have a forecast, but no uncertainty. See provenance_ for reasons.",
                 FallbackWarning,
-                stacklevel=3,
             )

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from skbatch._messages import describe_error, format_tickers
+from skbatch._messages import describe_error, format_tickers, warn_user
 from skbatch.batch._batch_task import Event, Member
 from skbatch.batch._errors import MODEL_FAILURES
 from skbatch.batch._system_tickers import SystemTickers
@@ -142,13 +141,15 @@ def warn_of_fit(
             f"because of {events[0].error}. See events_."
         )
     if sentences:
-        warnings.warn(" ".join(sentences), BatchWarning, stacklevel=4)
+        warn_user(
+            " ".join(sentences),
+            BatchWarning,
+        )
     served = provenance[provenance["batch"] != ""]
     others = served.index.get_level_values(-1)[served["reason"] != ""].unique()
     if len(others):
-        warnings.warn(
+        warn_user(
             f"{len(others)} of {n_tickers} tickers are not served by the first choice: "
             f"{format_tickers(others)}. See provenance_ for reasons.",
             FallbackWarning,
-            stacklevel=4,
         )

@@ -10,6 +10,7 @@ import typer
 from rich import box
 from rich.table import Table
 
+from skbatch._files import write_whole
 from skbatch.cli._shell import UserError, errors_to_users, make_console, shown_to_users
 
 __all__ = ["app"]
@@ -36,14 +37,13 @@ def init(
         from skbatch.config import settings_template
 
         text = settings_template(preset)
-        try:
-            with path.open("w" if force else "x", encoding="utf-8") as file:
-                file.write(text)
-        except FileExistsError as error:
+        if path.exists() and not force:
             raise UserError(
                 f"PATH must be a new file. Got '{path}', which exists. Choose another "
                 "name, or pass --force to overwrite it."
-            ) from error
+            )
+        try:
+            write_whole(path, text)
         except OSError as error:
             raise UserError(f"PATH must be writable. Got {error}.") from error
     print(f"Written to {path}")

@@ -2,29 +2,38 @@
 
 from __future__ import annotations
 
-import logging
-import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from skbatch.cli._shell import Stages, UserError, shown_to_users
+from skbatch.cli._output import check_output, is_stdout, to_csv, write
+from skbatch.cli._shell import (
+    Stages,
+    UserError,
+    log_to_stderr,
+    make_console,
+    shown_to_users,
+)
 from skbatch.cli._show import Result, report
-from skbatch.exceptions import SkbatchWarning
 
 if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = ["demo", "forecast"]
 
-# Scoring a second fit takes this many times the held-out rows to train it on.
-MIN_TRAINING = 2
 READ_ERRORS = (OSError, ValueError, ImportError)
 
-Horizon = Annotated[
-    int, typer.Option(min=1, help="Rows to look ahead; 5 is a week of trading days.")
+Horizons = Annotated[
+    list[int] | None,
+    typer.Option(
+        "--horizon",
+        min=1,
+        help="Rows to look ahead; 5 is a week of trading days. "
+        "Several: --horizon 5 --horizon 21.",
+        show_default="5",
+    ),
 ]
 Holdout = Annotated[
     int,
@@ -36,7 +45,7 @@ Holdout = Annotated[
 ]
 
 
-def demo(horizon: Horizon = 5, holdout: Holdout = 252) -> None:
+def demo(horizon: Horizons = None, holdout: Holdout = 252) -> None:
     """Forecast 20 real stocks from prices that need no network."""
 
     def read() -> pd.DataFrame:
@@ -47,8 +56,10 @@ def demo(horizon: Horizon = 5, holdout: Holdout = 252) -> None:
     with shown_to_users() as stages:
         with stages.stage("start"):
             from skbatch.batch import BatchForecastingSystem
-        result = _run(read, BatchForecastingSystem(horizon), holdout, stages)
-    report(result, stages.seconds)
+        system = BatchForecastingSystem(_one_or_all(horizon) or 5)
+        result = _run(read, system, stages)
+        result.scores = _score(result.panel, system, holdout, stages)
+    report(result, stages.seconds, make_console())
 
 
 def forecast(
@@ -61,17 +72,22 @@ def forecast(
             show_default=False,
         ),
     ],
-    horizon: Annotated[
-        int | None,
+    horizon: Horizons = None,
+    output: Annotated[
+        Path | None,
         typer.Option(
-            min=1,
-            help="Rows to look ahead; 5 is a week of trading days.",
-            show_default="5",
+            help="CSV file for the forecasts; - writes them to stdout, "
+            "and everything else to stderr."
         ),
     ] = None,
-    output: Annotated[
-        Path | None, typer.Option(help="CSV file for the forecasts.")
-    ] = None,
+    raw: Annotated[
+        bool,
+        typer.Option(
+            "--raw",
+            help="Write tickers to the CSV file as they are, also those that a "
+            "spreadsheet would run as formulas.",
+        ),
+    ] = False,
     field: Annotated[
         str | None, typer.Option(help="Use this field only, such as Close.")
     ] = None,
@@ -117,27 +133,34 @@ def forecast(
         return read_panel(prices, field=field, date=date, ticker=ticker, value=value)
 
     options = {
-        "horizon": horizon,
+        "horizon": _one_or_all(horizon),
         "preset": preset,
         "batch": _given(memory_budget=memory_budget, checkpoint_dir=checkpoint_dir),
         "performance": _given(n_jobs=n_jobs),
     }
     if verbose:
-        logging.basicConfig(level=logging.INFO, format="%(name)s: %(message)s")
+        log_to_stderr()
     with shown_to_users() as stages:
         if output is not None:
-            _check_output(output, prices)
+            check_output(output, prices)
         system = _make_system(config, options, stages)
-        result = _run(read, system, holdout, stages)
+        result = _run(read, system, stages)
         if verbose:
             result.advice = result.performance.recommendations()
         if output is not None:
-            _write(result.forecasts, output)
+            write(to_csv(result.forecasts, raw=raw), output, "--output")
         if performance is not None:
-            _write_performance(result.performance, performance)
-    report(result, stages.seconds)
-    for path in filter(None, (output, performance)):
-        print(f"Written to {path}")
+            write(result.performance.to_json() + "\n", performance, "--performance")
+        result.scores = _score(result.panel, system, holdout, stages)
+    console = make_console(stderr=is_stdout(output))
+    report(result, stages.seconds, console)
+    for path in (output, performance):
+        if path is not None and not is_stdout(path):
+            console.print(f"Written to {path}", soft_wrap=True)
+
+
+def _one_or_all(horizons: list[int] | None) -> int | list[int] | None:
+    return horizons[0] if horizons and len(horizons) == 1 else horizons or None
 
 
 def _given(**options: Any) -> dict[str, Any]:
@@ -164,48 +187,14 @@ def _make_system(config: Path | None, options: dict[str, Any], stages: Stages) -
         return settings.to_system()
 
 
-def _check_output(output: Path, prices: Path) -> None:
-    """Raise before the work is done if its result cannot be written."""
-    if output.suffix.lower() != ".csv":
-        raise UserError(
-            f"`--output` must end in .csv. Got '{output}'. Choose another name."
-        )
-    if not output.parent.is_dir():
-        raise UserError(
-            "`--output` must be in an existing folder. Got "
-            f"'{output.parent}'. Make it first."
-        )
-    if output.exists() and prices.exists() and output.samefile(prices):
-        raise UserError(
-            "`--output` must not be the file of prices. "
-            f"Got '{output}' for both. Choose another name."
-        )
-
-
-def _write(forecasts: pd.DataFrame, output: Path) -> None:
-    try:
-        forecasts.to_csv(output, index=False)
-    except OSError as error:
-        raise UserError(f"`--output` must be writable. Got {error}.") from error
-
-
-def _write_performance(performance: Any, path: Path) -> None:
-    try:
-        performance.to_json(path)
-    except OSError as error:
-        raise UserError(f"`--performance` must be writable. Got {error}.") from error
-
-
-def _run(
-    read: Callable[[], pd.DataFrame], system: Any, holdout: int, stages: Stages
-) -> Result:
-    """Go from prices to the forecasts of the last date, and score a second fit."""
+def _run(read: Callable[[], pd.DataFrame], system: Any, stages: Stages) -> Result:
+    """Go from prices to the forecasts of the last date."""
     try:
         with stages.stage("read"):
             from skbatch.panel import forward_returns
 
             panel = read()
-            labels = forward_returns(panel, system.horizon)
+            forward_returns(panel, system.horizon)  # raises if there are none
     except READ_ERRORS as error:
         raise UserError(str(error)) from error
     with stages.stage("fit"):
@@ -213,11 +202,17 @@ def _run(
     stages.split("fit", "features", system.performance_.report()["seconds"])
     with stages.stage("forecast"):
         result = system.forecast()
-    scores = ""
-    if holdout:
-        with stages.stage("hold-out"):
-            scores = _score(panel, labels, system, holdout)
-    return Result(panel, _tabulate(result), scores, result.performance, [])
+    return Result(panel, _tabulate(result), "", result.performance, [])
+
+
+def _score(panel: pd.DataFrame, system: Any, holdout: int, stages: Stages) -> str:
+    """Score a second fit, once the forecasts are safe."""
+    if not holdout:
+        return ""
+    with stages.stage("hold-out"):
+        from skbatch.cli._holdout import score
+
+        return score(panel, system, holdout)
 
 
 def _tabulate(result: Any) -> pd.DataFrame:
@@ -228,47 +223,3 @@ def _tabulate(result: Any) -> pd.DataFrame:
     table["date"] = result.date
     names = ["ticker", "date", "horizon", "expected_return", "model", "batch", "reason"]
     return table[names]
-
-
-def _score(panel: pd.DataFrame, labels: pd.DataFrame, system: Any, holdout: int) -> str:
-    """Score a second fit on the last rows, which it has not seen, and say it."""
-    from sklearn.base import clone
-
-    from skbatch.forecasting import HistoricalMeanForecaster
-    from skbatch.metrics import out_of_sample_r2, rank_information_coefficient_series
-
-    several = isinstance(system.horizon_, tuple)
-    horizon = max(system.horizon_ if several else (system.horizon_,))
-    n_known = int(labels.iloc[: -holdout - horizon].notna().any(axis=1).sum())
-    if holdout <= horizon or n_known < MIN_TRAINING * holdout:
-        return (
-            f"Not scored: {holdout} held-out rows must be more than the horizon, and "
-            f"need {MIN_TRAINING} times as many rows to train on. There are {n_known}."
-        )
-    actual, rows = labels.iloc[-holdout:], panel.iloc[-holdout:]
-    second = clone(system).set_params(checkpoint_dir=None)
-    with warnings.catch_warnings():
-        # The first fit has told what is wrong with the panel.
-        warnings.simplefilter("ignore", SkbatchWarning)
-        forecasts = second.fit(panel.iloc[:-holdout]).predict(rows)
-        mean = clone(second).set_params(forecaster=HistoricalMeanForecaster())
-        drifts = mean.fit(panel.iloc[:-holdout]).predict(rows)
-    r2 = out_of_sample_r2(actual, forecasts)
-    drift = out_of_sample_r2(actual, drifts)
-    scores = [
-        f"an R² of {100 * r2:+.2f} % against forecasting zero (each ticker's "
-        f"historical mean: {100 * drift:+.2f} %)"
-    ]
-    ranks = rank_information_coefficient_series(actual, forecasts).dropna()
-    if len(ranks) > horizon:
-        # Labels overlap: only every horizon-th date brings something new.
-        error = ranks.std() / (len(ranks) / horizon) ** 0.5
-        scores.insert(
-            0, f"a rank IC of {ranks.mean():+.3f} (standard error {error:.3f})"
-        )
-    return (
-        f"Held out: a second fit without the last {holdout} rows, scored on them, has "
-        f"{' and '.join(scores)}. Returns are mostly noise: a rank IC within two "
-        "standard errors of 0 is what chance gives, an R² below 0 is worse than "
-        "forecasting nothing, and one that the mean reaches is the market's drift."
-    )

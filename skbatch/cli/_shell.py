@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 import time
 import warnings
@@ -13,14 +14,18 @@ from typing import Any, TextIO
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.text import Text
 
+from skbatch._messages import printable
 from skbatch.exceptions import CheckpointError, ConfigError, PanelError, SkbatchWarning
 
 __all__ = [
     "Stages",
     "UserError",
     "errors_to_users",
+    "log_to_stderr",
     "make_console",
+    "print_error",
     "shown_to_users",
 ]
 
@@ -96,7 +101,7 @@ class Stages:
         if self.progress is not None:
             for task in self.progress.task_ids:
                 self.progress.remove_task(task)
-            self.progress.add_task(text, total=total)
+            self.progress.add_task(printable(text), total=total)
 
 
 @contextmanager
@@ -112,11 +117,11 @@ def errors_to_users() -> Iterator[None]:
     try:
         yield
     except (UserError, PanelError, CheckpointError) as error:
-        print(f"error: {_one_line(error)}", file=sys.stderr)
+        print_error(f"error: {_one_line(error)}")
         raise typer.Exit(2) from error
     except ConfigError as error:
         # A problem in each line.
-        print(f"error: {error}", file=sys.stderr)
+        print_error(f"error: {error}")
         raise typer.Exit(2) from error
 
 
@@ -136,7 +141,6 @@ def _one_line_warnings() -> Iterator[None]:
     """Show the package's warnings as one line each, and others as ever."""
     with warnings.catch_warnings():
         seen = set()
-        show_others = warnings.showwarning
 
         def show(
             message: Warning | str,
@@ -148,9 +152,12 @@ def _one_line_warnings() -> Iterator[None]:
         ) -> None:
             text = f"warning: {_one_line(message)}"
             if not issubclass(category, SkbatchWarning):
-                show_others(message, category, filename, lineno, file, line)
+                others = warnings.formatwarning(
+                    message, category, filename, lineno, line
+                )
+                print_error(others.rstrip("\n"))
             elif text not in seen:
-                print(text, file=sys.stderr)
+                print_error(text)
                 seen.add(text)
 
         warnings.simplefilter("always", SkbatchWarning)
@@ -162,8 +169,34 @@ def _one_line(message: object) -> str:
     return " ".join(str(message).split())
 
 
-def make_console() -> Console:
-    """Make the console for results on stdout."""
+def print_error(text: str) -> None:
+    """Print to stderr, without what a terminal would take for commands."""
+    print(printable(text), file=sys.stderr)
+
+
+class _Formatter(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        return printable(super().format(record))
+
+
+def log_to_stderr() -> None:
+    """Show each batch as it ends."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(_Formatter("%(name)s: %(message)s"))
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
+
+
+class _PlainConsole(Console):
+    """A console on which tickers and reasons are text and nothing else."""
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        return super().render_str(printable(text), **options)
+
+
+def make_console(*, stderr: bool = False) -> Console:
+    """Make the console for results, on stdout unless that has the forecasts."""
     # A pipe has no width of its own: without one, lines would break anywhere.
-    width = None if sys.stdout.isatty() else PIPE_WIDTH
-    return Console(width=width, markup=False, emoji=False, highlight=False)
+    width = None if (sys.stderr if stderr else sys.stdout).isatty() else PIPE_WIDTH
+    return _PlainConsole(
+        stderr=stderr, width=width, markup=False, emoji=False, highlight=False
+    )

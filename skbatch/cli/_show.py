@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from rich import box
+from rich.console import Console
 from rich.table import Table
 
 from skbatch._messages import date_text
-from skbatch.cli._shell import make_console
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -31,11 +31,10 @@ class Result:
     advice: list[str]
 
 
-def report(result: Result, seconds: dict[str, float]) -> None:
+def report(result: Result, seconds: dict[str, float], console: Console) -> None:
     """Print forecasts, timings and facts."""
     from skbatch.panel import panel_fields, panel_tickers
 
-    console = make_console()
     forecasts, panel = result.forecasts, result.panel
     first, last = (date_text(date) for date in panel.index[[0, -1]])
     tables = [

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import tomllib
-import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from difflib import get_close_matches
 from typing import Any
@@ -12,6 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from skbatch._messages import warn_user
 from skbatch.config._settings import PREFIX, SECTIONS, SETTINGS, Path, idle
 from skbatch.config._toml import dotted, line_numbers, shorten
 from skbatch.exceptions import ConfigError, SkbatchWarning
@@ -98,11 +98,10 @@ def read_environment() -> tuple[Values, dict[Path, str]]:
             # Platforms set variables of this prefix, such as SKBATCH_PORT.
             meant = nearest(tuple(name[len(PREFIX) :].lower().split("__")), cutoff=0.8)
             if meant in SETTINGS:
-                warnings.warn(
+                warn_user(
                     f"Variables must have the name of a setting. Got {name}, which is "
                     f"ignored. Did you mean {SETTINGS[meant].variable}?",
                     SkbatchWarning,
-                    stacklevel=3,
                 )
     return values, {path: SETTINGS[path].variable for path in values}
 

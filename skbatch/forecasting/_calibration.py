@@ -25,6 +25,7 @@ from skbatch._kernels.scenarios import (
     rank_bin_shares,
     select_dependence,
 )
+from skbatch._kernels.target import winsorised
 from skbatch.forecasting._feature_table import FeatureBlocks, FeatureTable
 from skbatch.forecasting._label_layout import LabelLayout
 from skbatch.forecasting._return_target import LabelScale
@@ -109,7 +110,7 @@ class ResidualScale:
         deviation = np.full(len(horizons), np.nan)
         for horizon in np.unique(horizons):
             use = horizons == horizon
-            deviation[use] = shrunken_deviation(residuals[:, use])
+            deviation[use] = shrunken_deviation(winsorised(residuals[:, use]))
         self.deviation = dict(zip(label_keys(layout), deviation.tolist(), strict=True))
 
 

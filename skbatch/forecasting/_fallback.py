@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from numbers import Integral
 from typing import Any, ClassVar
 
@@ -12,8 +11,7 @@ from sklearn.base import BaseEstimator, MetaEstimatorMixin, clone
 from sklearn.callback import CallbackSupportMixin, with_callbacks
 from sklearn.utils.validation import check_is_fitted
 
-from skbatch._kernels.target import winsorised
-from skbatch._messages import describe_error, format_tickers
+from skbatch._messages import describe_error, format_tickers, warn_user
 from skbatch._progress import Progress
 from skbatch._sklearn import HasMethods, Interval
 from skbatch.exceptions import FallbackWarning, ModelFitError
@@ -39,8 +37,7 @@ class FallbackForecaster(
     The primary model is fitted on all tickers. A ticker that it cannot serve (its fit
     failed, the ticker's labels are too few, its forecast is not finite) is forecast
     by the fallback, then by the ticker's historical mean, then gets NaN; where each
-    forecast comes from, and why, is recorded. Labels of more than ten times a ticker's
-    typical size, such as wrong prices make them, enter its mean as ten times that.
+    forecast comes from, and why, is recorded.
 
     Parameters
     ----------
@@ -143,17 +140,18 @@ class FallbackForecaster(
         # The forecasters inside may be anyone's: they never see an unknown label.
         index = getattr(y, "index", None)
         known = self.layout_.wrap(labels, index)
-        tame = self.layout_.wrap(winsorised(labels), index)
         mean = HistoricalMeanForecaster(min_labels=-(-self.min_labels // 3))
         models = {
-            "primary": (self.estimator, known),
-            "fallback": (self._fallback_estimator(), known),
-            "mean": (mean, tame),
+            "primary": self.estimator,
+            "fallback": self._fallback_estimator(),
+            "mean": mean,
         }
+        if isinstance(y, pd.DataFrame | pd.Series):
+            known.attrs = dict(y.attrs)
         with Progress(self, n_tasks=len(models)) as progress:
             self.estimator_, self.fallback_, self.mean_ = (
-                self._fit_one(role, model, features, self._record(target, y), progress)
-                for role, (model, target) in models.items()
+                self._fit_one(role, model, features, known, progress)
+                for role, model in models.items()
             )
         self.provenance_ = self._serve(features.last())[1].at()
         if not reads_blocks(X):
@@ -215,13 +213,6 @@ class FallbackForecaster(
             except ModelFitError as error:
                 self.failures_[role] = describe_error(error)
                 return None
-
-    @staticmethod
-    def _record(target: Any, y: Any) -> Any:
-        """Give prepared labels what the given ones record, such as the horizon."""
-        if isinstance(y, pd.DataFrame | pd.Series):
-            target.attrs = dict(y.attrs)
-        return target
 
     def _fallback_estimator(self) -> Any:
         """Give the fallback, or the default one."""
@@ -323,10 +314,8 @@ def warn_of_fallback(fitted: Any) -> None:
     tickers = fitted.provenance_.index.get_level_values(-1)
     others = tickers[fitted.provenance_["model"] != primary].unique()
     if len(others):
-        warnings.warn(
+        warn_user(
             f"{len(others)} of {tickers.nunique()} tickers are not served by "
             f"{primary}: {format_tickers(others)}. See provenance_ for reasons.",
             FallbackWarning,
-            # The caller of `fit`, above fit itself and sklearn's decorator.
-            stacklevel=4,
         )

@@ -29,14 +29,17 @@ class Universe:
     Attributes
     ----------
     common : DataFrame of shape (n_dates, n_horizons) or None
-        Forward return common to all tickers, by horizon; None where forecasts only
-        are made.
+        Forward return common to all tickers, by horizon, or (horizon, calendar) with
+        several calendars; None where forecasts only are made.
     typical : Series of shape (n_dates,) or None
         Typical volatility of the tickers; None where there is no such feature.
+    calendars : dict of str to int, or None
+        Ticker → number of its calendar; None where all share one.
     """
 
     common: pd.DataFrame | None
     typical: pd.Series | None
+    calendars: dict[str, int] | None = None
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Universe:
         # Frames that carry it in their `attrs` copy these whenever they are sliced.

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import warnings
 from numbers import Integral
 from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 
+from skbatch._messages import warn_user
 from skbatch.exceptions import HorizonWarning, PanelError
 
 __all__ = ["horizon_parameters", "resolve_horizons"]
@@ -118,12 +118,10 @@ def _disagreement(horizon: int, recorded: object) -> ValueError:
 
 def _assumed_horizon() -> int:
     """Assume 1 where no horizon is recorded, and warn."""
-    warnings.warn(
+    warn_user(
         "horizon='auto' must find the horizon in y.attrs['horizon']. Got labels "
         "without it, so horizon 1 is assumed: only the last row of labels is kept "
         "out of training. Pass horizon=, or labels from forward_returns.",
         HorizonWarning,
-        # The caller of `fit`, above this file, check_labels and sklearn's decorator.
-        stacklevel=7,
     )
     return 1

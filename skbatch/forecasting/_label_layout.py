@@ -10,11 +10,12 @@ import pandas as pd
 from sklearn.utils import check_array
 from sklearn.utils.validation import validate_data
 
-from skbatch._messages import date_text, format_tickers
+from skbatch._messages import date_text
 from skbatch.exceptions import PanelError
 from skbatch.forecasting._feature_table import FeatureBlocks, FeatureTable
 from skbatch.forecasting._horizons import resolve_horizons
-from skbatch.panel import MARKET, SEPARATOR, PanelColumns
+from skbatch.forecasting._names import check_names
+from skbatch.panel import PanelColumns
 
 __all__ = [
     "LabelLayout",
@@ -301,28 +302,5 @@ def _label_layout(
     if kind == "array" and n_labels == len(known):
         tickers = list(known)
     horizons = resolve_horizons(y, n_labels, horizon)
-    _check_tickers(tickers, features.columns)
+    check_names(y, tickers, features)
     return LabelLayout(kind, columns, ndim, tuple(tickers), horizons)
-
-
-def _check_tickers(tickers: list[str | None], columns: PanelColumns) -> None:
-    """Refuse labels of tickers that the features do not know."""
-    known = columns.tickers
-    if not known:
-        # Without a feature of its own, nobody sees that a ticker stopped trading.
-        if any(name.startswith(MARKET + SEPARATOR) for name in columns.shared):
-            raise PanelError(
-                "X must have a feature of each ticker. Got a feature frame with "
-                f"columns of the market only: {format_tickers(columns.shared)}. Add a "
-                "family of ticker features, such as 'returns'."
-            )
-        return
-    with_features = set(known)
-    unknown = [ticker for ticker in tickers if ticker not in with_features]
-    if unknown:
-        named = [ticker for ticker in unknown if ticker is not None]
-        raise PanelError(
-            "y must have columns named as the tickers of X. Got labels without "
-            f"features: {format_tickers(named) or f'{len(unknown)} unnamed'}. X has "
-            f"{format_tickers(known)}. Make both from the same prices."
-        )

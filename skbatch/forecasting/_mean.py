@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 
+from skbatch._kernels.target import winsorised
 from skbatch._progress import Progress
 from skbatch._sklearn import Interval
 from skbatch.forecasting._base import BaseBatchForecaster
@@ -20,7 +21,8 @@ class HistoricalMeanForecaster(BaseBatchForecaster):
     """Forecast each ticker's mean return over all labels known so far.
 
     Refitted as time goes on, this is the expanding mean: the benchmark against which
-    out-of-sample R² of return forecasts is measured [1]_.
+    out-of-sample R² of return forecasts is measured [1]_. Labels of more than ten times
+    a ticker's typical size, such as wrong prices make them, enter it as ten times that.
 
     Parameters
     ----------
@@ -75,6 +77,7 @@ class HistoricalMeanForecaster(BaseBatchForecaster):
         self, features: FeatureBlocks, labels: np.ndarray, layout: LabelLayout
     ) -> None:
         with Progress(self, n_tasks=1) as progress, progress.task("mean"):
+            labels = winsorised(labels)
             known = np.isfinite(labels)
             self.n_known_ = known.sum(axis=0)
             total = np.where(known, labels, 0.0).sum(axis=0)

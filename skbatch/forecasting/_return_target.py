@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from numbers import Integral, Real
 from typing import Any, ClassVar, Literal
@@ -13,33 +13,36 @@ import pandas as pd
 from sklearn.base import BaseEstimator
 
 from skbatch._kernels.target import (
-    common_return,
     market_share,
     shrinkage_slope,
     shrunken_mean,
     standard_deviation,
+    winsorised,
 )
 from skbatch._sklearn import Interval, StrOptions
 from skbatch.exceptions import PanelError
+from skbatch.forecasting._common_return import (
+    MAX_SCALED_LABEL,
+    Levels,
+    blocks,
+    bound_wild,
+    bounded,
+    label_groups,
+    mean_label,
+)
 from skbatch.forecasting._feature_table import FeatureBlocks, FeatureTable
 from skbatch.forecasting._label_layout import LabelLayout
 
 __all__ = [
-    "MAX_SCALED_LABEL",
     "LabelScale",
     "LabelTransform",
     "ReturnTarget",
-    "forward_common_return",
     "split_tail",
     "tail_rows",
     "thinning",
     "volatility_names",
 ]
 
-# Labels are winsorised at so many volatilities. Otherwise single crashes would own
-# the trees, and one price that is off by a factor of 100, as real data has them,
-# would move the mean over 500 tickers by 20 %.
-MAX_SCALED_LABEL = 5.0
 # Shrinkage never goes below this, so that tickers stay ranked where the tail of the
 # training window happened to reward nothing.
 MIN_SHRINKAGE = 0.1
@@ -47,8 +50,6 @@ MIN_SHRINKAGE = 0.1
 MIN_TAIL_STEPS = 5
 # "auto" tails: two years of trading days are enough, and older models cost more.
 MAX_AUTO_TAIL = 504
-# Cells of labels that are transformed at once.
-BLOCK_CELLS = 2**20
 _AUTO = StrOptions({"auto"})
 
 
@@ -94,7 +95,8 @@ class ReturnTarget(BaseEstimator):
     -----
     With label :math:`r_{t,i}` over h rows and the ticker's volatility per row
     :math:`\sigma_{t,i}`, the label is winsorised at :math:`\pm 5\sigma_{t,i}\sqrt{h}`.
-    With its mean over tickers :math:`m_t`, the model f learns
+    With its mean :math:`m_t` over tickers that trade on the same days of the week
+    (:func:`~skbatch.panel.number_calendars`), the model f learns
     :math:`z_{t,i} = (r_{t,i} - m_t) / (\sigma_{t,i}\sqrt{h})`, winsorised at
     :math:`\pm 5`. The forecast is
     :math:`c\,w \bar m + s\,\sigma_{t,i}\sqrt{h}\,f(x_{t,i})`. The shrinkage s is the
@@ -183,10 +185,11 @@ class ReturnTarget(BaseEstimator):
         root = np.sqrt(horizons.astype(np.float64))
         unit = scale.matrix(features)
         if self.scale is not None:
-            for rows in _blocks(labels):
+            bound_wild(labels, unit)
+            for rows in blocks(labels):
                 labels[rows] = bounded(labels[rows], unit[rows] * root)
         level, expectation, weight = self._levels(labels, features, layout, has_own)
-        for rows in _blocks(labels):
+        for rows in blocks(labels):
             labels[rows] -= level.rows(rows)
             labels[rows] /= unit[rows] * root
             if self.scale is not None:
@@ -204,47 +207,43 @@ class ReturnTarget(BaseEstimator):
         features: FeatureBlocks,
         layout: LabelLayout,
         has_own: bool,
-    ) -> tuple[_Levels, np.ndarray, np.ndarray]:
+    ) -> tuple[Levels, np.ndarray, np.ndarray]:
         """Find what labels are relative to, its mean, and the mean's weight."""
         horizons = np.asarray(layout.horizons)
-        levels = _Levels(np.empty(len(horizons)), {})
+        levels = Levels(np.empty(len(horizons)), [])
         expectation, weight = np.empty(len(horizons)), np.empty(len(horizons))
-        for horizon in np.unique(horizons):
-            group = np.flatnonzero(horizons == horizon)
-            pooled = has_own and len(group) > 1
-            given = self._given_return(int(horizon), features, layout)
-            for columns in [group] if pooled or given is not None else group[:, None]:
-                if given is not None:
-                    common = given
-                elif pooled:
-                    common = _common(labels, columns, 2 if self.relative else 1)
-                else:
-                    common = labels[:, columns[0]].copy()
-                mean, certainty = shrunken_mean(common, int(horizon))
-                expectation[columns] = mean
-                weight[columns] = (
-                    certainty if self.market_weight == "auto" else self.market_weight
-                )
-                levels.constant[columns] = mean
-                if self.relative and (pooled or given is not None):
-                    levels.moving[int(horizon)] = columns, common
+        for columns, given in label_groups(labels, features, layout, has_own):
+            horizon = int(horizons[columns[0]])
+            if self.benchmark is not None:
+                given = self._benchmark_return(horizon, features, layout)
+            pooled = given is None and len(columns) > 1
+            if given is not None:
+                common = given
+            elif pooled:
+                common = mean_label(labels, columns, 2 if self.relative else 1)
+            else:
+                common = labels[:, columns[0]].copy()
+            mean, certainty = shrunken_mean(common, horizon)
+            expectation[columns] = mean
+            weight[columns] = (
+                certainty if self.market_weight == "auto" else self.market_weight
+            )
+            levels.constant[columns] = mean
+            if self.relative and (pooled or given is not None):
+                levels.moving.append((columns, common))
         return levels, expectation, weight
 
-    def _given_return(
+    def _benchmark_return(
         self, horizon: int, features: FeatureBlocks, layout: LabelLayout
-    ) -> np.ndarray | None:
-        """Look up the forward returns that are given, by the user or the universe."""
-        if self.benchmark is None:
-            universe = features.universe
-            if universe is None or universe.common is None:
-                return None
-            return universe.common[horizon].reindex(features.index).to_numpy()
+    ) -> np.ndarray:
+        """Look up the forward returns that are given by the user."""
         if features.index is None:
             raise PanelError(
                 "benchmark must go with features that have dates. Got an array. Pass a "
                 "feature frame."
             )
         benchmark = self.benchmark
+        assert benchmark is not None
         if isinstance(benchmark, pd.Series):
             known = set(layout.horizons)
             benchmark = pd.DataFrame({h: benchmark for h in known if len(known) == 1})
@@ -307,22 +306,6 @@ class ReturnTarget(BaseEstimator):
             return max(found, MIN_SHRINKAGE)
         # Too little history to judge the model by.
         return MIN_SHRINKAGE if self.validation_size != 0 else 1.0
-
-
-@dataclass
-class _Levels:
-    """What labels are relative to: constants, or returns of the date by horizon."""
-
-    constant: np.ndarray
-    moving: dict[int, tuple[np.ndarray, np.ndarray]]
-
-    def rows(self, rows: slice) -> np.ndarray:
-        """Give the level of each label on some dates."""
-        n_rows = len(range(*rows.indices(rows.stop)))
-        level = np.tile(self.constant, (n_rows, 1))
-        for columns, common in self.moving.values():
-            level[:, columns] = common[rows, None]
-        return level
 
 
 @dataclass
@@ -397,7 +380,9 @@ class LabelScale:
             )
         root_horizon = np.sqrt(np.asarray(layout.horizons, dtype=np.float64))
         needed = scale is not None and not chosen
-        deviation = standard_deviation(labels) if needed else np.ones(len(root_horizon))
+        deviation = np.ones(len(root_horizon))
+        if needed:
+            deviation = standard_deviation(winsorised(labels))
         return cls(chosen, layout.tickers, deviation / root_horizon)
 
     def matrix(self, features: FeatureBlocks) -> np.ndarray:
@@ -452,37 +437,6 @@ def volatility_names(names: Iterable[str]) -> list[str]:
     return sorted(windows, key=lambda name: abs(np.log(windows[name] / 63)))
 
 
-def bounded(labels: np.ndarray, unit: np.ndarray) -> np.ndarray:
-    """Winsorise labels at five of their units, where these are known."""
-    bound = MAX_SCALED_LABEL * np.where(np.isfinite(unit), unit, np.inf)
-    return np.clip(labels, -bound, bound)
-
-
-def forward_common_return(
-    labels: pd.DataFrame, volatility: np.ndarray | None
-) -> pd.DataFrame:
-    """Average the winsorised labels of a universe on each date, by horizon.
-
-    NaN in the last rows, of which the return is not known, and on dates with fewer than
-    two tickers. `volatility` is that of each ticker per row; None takes the standard
-    deviation of its labels.
-    """
-    if isinstance(labels.columns, pd.MultiIndex):
-        level = labels.columns.get_level_values(0)
-    else:
-        level = pd.Index([labels.attrs["horizon"]] * labels.shape[1])
-    common = {}
-    for horizon in level.unique():
-        values = labels.to_numpy()[:, np.asarray(level == horizon)].astype(np.float64)
-        values[max(0, len(values) - horizon) :] = np.nan
-        if volatility is None:
-            unit = np.broadcast_to(standard_deviation(values), values.shape)
-        else:
-            unit = volatility * np.sqrt(float(horizon))
-        common[int(horizon)] = common_return(bounded(values, unit))
-    return pd.DataFrame(common, index=labels.index)
-
-
 def thinning(thin: int | Literal["auto"], horizon: int) -> int:
     """Resolve the step between training dates: half the horizon by default."""
     return -(-horizon // 2) if thin == "auto" else thin
@@ -530,18 +484,3 @@ def split_tail(
     # Counted from the first date: a new day leaves the choice as it is. Counted from
     # the last one, every day would train on other rows, and rank tickers anew.
     return train[::thin], tail
-
-
-def _common(labels: np.ndarray, columns: np.ndarray, min_tickers: int) -> np.ndarray:
-    """Average the labels of each date, block by block."""
-    parts = [
-        common_return(labels[rows][:, columns], min_tickers) for rows in _blocks(labels)
-    ]
-    return np.concatenate(parts)
-
-
-def _blocks(labels: np.ndarray) -> Iterator[slice]:
-    """Cut dates into blocks whose labels are transformed at once."""
-    size = max(1, BLOCK_CELLS // max(1, labels.shape[1]))
-    for start in range(0, len(labels), size):
-        yield slice(start, min(start + size, len(labels)))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import warnings
 from collections.abc import Callable
 from numbers import Integral, Real
 from typing import Any, ClassVar, Literal
@@ -14,6 +13,7 @@ from sklearn.utils import check_random_state
 from xgboost.callback import EarlyStopping, TrainingCallback
 
 from skbatch._kernels.threads import inner_threads
+from skbatch._messages import warn_user
 from skbatch._sklearn import DefaultPartsMixin, Interval, StrOptions
 from skbatch.exceptions import FallbackWarning, ModelFitError
 from skbatch.forecasting._base import BaseBatchForecaster
@@ -203,13 +203,11 @@ class BatchXGBoostForecaster(DefaultPartsMixin, BaseBatchForecaster):
         )
         self.failures_ = self.model_.failures
         if self.device != "cpu" and self.model_.models[0].model.device == "cpu":
-            warnings.warn(
+            warn_user(
                 f"device={self.device!r} must find a GPU that XGBoost can use. Got "
                 "none, so that the processor trained. Pass device='cpu', or install "
                 "XGBoost with CUDA and its driver.",
                 FallbackWarning,
-                # The caller of `fit`, above this method, fit and sklearn's decorator.
-                stacklevel=4,
             )
 
     def _predict_table(self, features: FeatureTable) -> np.ndarray:

@@ -4,6 +4,10 @@ This module is for the other subpackages. It may change with any release.
 """
 
 from skbatch.forecasting._children import as_input, run_model
+from skbatch.forecasting._common_return import (
+    forward_common_return,
+    universe_common_return,
+)
 from skbatch.forecasting._feature_table import (
     FeatureBlocks,
     FeatureStream,
@@ -24,7 +28,6 @@ from skbatch.forecasting._provenance import (
 from skbatch.forecasting._return_target import (
     LabelScale,
     ReturnTarget,
-    forward_common_return,
     tail_rows,
     thinning,
 )
@@ -66,4 +69,5 @@ __all__ = [
     "tail_rows",
     "target_of",
     "thinning",
+    "universe_common_return",
 ]

@@ -22,12 +22,12 @@ from skbatch.metrics._intervals import (
     interval_width,
     pinball_loss,
 )
-from skbatch.metrics._plot._calibration import IntervalCalibrationDisplay
-from skbatch.metrics._plot._fan import ForecastFanDisplay
-from skbatch.metrics._plot._ic import InformationCoefficientDisplay
-from skbatch.metrics._plot._quantiles import QuantileReturnsDisplay
+from skbatch.metrics._plot._forecast_fan import ForecastFanDisplay
+from skbatch.metrics._plot._information_coefficient import InformationCoefficientDisplay
+from skbatch.metrics._plot._interval_calibration import IntervalCalibrationDisplay
+from skbatch.metrics._plot._quantile_returns import QuantileReturnsDisplay
 from skbatch.metrics._scorer import make_forecast_scorer
-from skbatch.metrics._sorts import (
+from skbatch.metrics._sorted_portfolios import (
     quantile_returns,
     rank_portfolio_returns,
     rank_turnover,

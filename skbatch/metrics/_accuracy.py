@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
 from skbatch._kernels.scores import finite_mean, relative_squared_error, sign_agreement
-from skbatch.metrics._tables import align, align_benchmark
+from skbatch.metrics.alignment import Table, align, broadcast
 
 __all__ = ["coverage", "directional_accuracy", "out_of_sample_r2"]
 
 
 def out_of_sample_r2(
-    y_true: Any, y_pred: Any, benchmark: float | Literal["mean"] | Any = 0.0
+    y_true: Table, y_pred: Table, benchmark: Table | Literal["mean"] = 0.0
 ) -> float:
     r"""Compute the share of a benchmark's squared error that the forecasts save.
 
@@ -96,11 +96,13 @@ def out_of_sample_r2(
     tables = align(y_true, y_pred)
     if isinstance(benchmark, str):
         return tables.score(_r2_against_mean)
-    others = align_benchmark(benchmark, y_true, tables)
-    return tables.score(lambda *cells: 1.0 - relative_squared_error(*cells), others)
+    return tables.score(
+        lambda *cells: 1.0 - relative_squared_error(*cells),
+        broadcast(benchmark, y_true),
+    )
 
 
-def directional_accuracy(y_true: Any, y_pred: Any) -> float:
+def directional_accuracy(y_true: Table, y_pred: Table) -> float:
     """Compute the share of forecasts with the sign of the realised return.
 
     Greater is better: 1 is perfect, the range is [0, 1]. In markets that rise more
@@ -147,7 +149,7 @@ def directional_accuracy(y_true: Any, y_pred: Any) -> float:
     return align(y_true, y_pred).score(sign_agreement)
 
 
-def coverage(y_true: Any, y_pred: Any) -> float:
+def coverage(y_true: Table, y_pred: Table) -> float:
     """Compute the share of the realised returns that have a forecast.
 
     The other scores leave out what was not forecast; this one tells how much that is.

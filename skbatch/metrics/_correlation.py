@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from skbatch._kernels.scores import (
     cross_sectional_correlation,
     cross_sectional_rank_correlation,
     finite_mean,
 )
-from skbatch.metrics._tables import align
+from skbatch.metrics.alignment import Scores, Table, align
 
 __all__ = [
     "information_coefficient",
@@ -19,7 +17,7 @@ __all__ = [
 ]
 
 
-def information_coefficient(y_true: Any, y_pred: Any) -> float:
+def information_coefficient(y_true: Table, y_pred: Table) -> float:
     r"""Compute the mean over dates of the correlation across tickers.
 
     The information coefficient (IC) asks whether, on a date, the tickers with higher
@@ -84,7 +82,7 @@ def information_coefficient(y_true: Any, y_pred: Any) -> float:
     )
 
 
-def rank_information_coefficient(y_true: Any, y_pred: Any) -> float:
+def rank_information_coefficient(y_true: Table, y_pred: Table) -> float:
     r"""Compute the mean over dates of the rank correlation across tickers.
 
     The rank information coefficient (rank IC) asks whether forecasts order the
@@ -146,7 +144,7 @@ def rank_information_coefficient(y_true: Any, y_pred: Any) -> float:
     )
 
 
-def information_coefficient_series(y_true: Any, y_pred: Any) -> Any:
+def information_coefficient_series(y_true: Table, y_pred: Table) -> Scores:
     """Compute the correlation across tickers on each date.
 
     Greater is better: 1 is perfect, 0 is chance, the range is [-1, 1]. With horizons
@@ -155,11 +153,9 @@ def information_coefficient_series(y_true: Any, y_pred: Any) -> Any:
 
     Parameters
     ----------
-    y_true : DataFrame or array-like of shape (n_dates, n_tickers)
-        Realised returns; any real number, NaN where unknown. Columns may be
-        (horizon, ticker).
-    y_pred : DataFrame or array-like of the same shape
-        Forecasts; any real number. Two DataFrames are aligned by their labels.
+    y_true, y_pred : DataFrame or array-like of shape (n_dates, n_tickers)
+        Realised returns and forecasts, NaN where unknown. Columns may be
+        (horizon, ticker). Two DataFrames are aligned by their labels.
 
     Returns
     -------
@@ -190,7 +186,7 @@ def information_coefficient_series(y_true: Any, y_pred: Any) -> Any:
     )
 
 
-def rank_information_coefficient_series(y_true: Any, y_pred: Any) -> Any:
+def rank_information_coefficient_series(y_true: Table, y_pred: Table) -> Scores:
     """Compute the rank correlation across tickers on each date.
 
     Greater is better: 1 is perfect, 0 is chance, the range is [-1, 1]. With horizons
@@ -199,11 +195,9 @@ def rank_information_coefficient_series(y_true: Any, y_pred: Any) -> Any:
 
     Parameters
     ----------
-    y_true : DataFrame or array-like of shape (n_dates, n_tickers)
-        Realised returns; any real number, NaN where unknown. Columns may be
-        (horizon, ticker).
-    y_pred : DataFrame or array-like of the same shape
-        Forecasts; any real number. Two DataFrames are aligned by their labels.
+    y_true, y_pred : DataFrame or array-like of shape (n_dates, n_tickers)
+        Realised returns and forecasts, NaN where unknown. Columns may be
+        (horizon, ticker). Two DataFrames are aligned by their labels.
 
     Returns
     -------

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from numbers import Integral
-from typing import Any
-
 import numpy as np
 import pandas as pd
 
@@ -14,15 +11,15 @@ from skbatch._kernels.distributions import (
     sample_crps,
 )
 from skbatch._kernels.scores import finite_mean
-from skbatch._messages import format_tickers
+from skbatch._messages import check_int, format_tickers
 from skbatch.exceptions import PanelError
-from skbatch.metrics._tables import as_floats
+from skbatch.metrics.alignment import Table, as_floats, is_labelled
 
 __all__ = ["crps_by_sample", "rank_bins", "ranked_probability_score"]
 
 
-def rank_bins(y_true: Any, n_bins: int = 5) -> pd.DataFrame:
-    """Tell in which quantile bin of the cross-section each realised return is.
+def rank_bins(y_true: Table, n_bins: int = 5) -> pd.DataFrame:
+    """Return in which quantile bin of the cross-section each realised return is.
 
     Parameters
     ----------
@@ -55,11 +52,7 @@ def rank_bins(y_true: Any, n_bins: int = 5) -> pd.DataFrame:
     2    0.0  0.5  0.5  0.0
     3    0.0  0.5  0.5  0.0
     """
-    if not isinstance(n_bins, Integral) or isinstance(n_bins, bool) or n_bins < 1:
-        raise ValueError(
-            f"`n_bins` must be an int of at least 1. Got {n_bins!r}. Pass 5 for "
-            "quintiles."
-        )
+    check_int(n_bins, "n_bins", 1, "Pass 5 for quintiles.")
     returns, tickers = _one_date(y_true)
     table = np.full((len(returns), int(n_bins)), np.nan)
     known = np.isfinite(returns)
@@ -67,7 +60,7 @@ def rank_bins(y_true: Any, n_bins: int = 5) -> pd.DataFrame:
     return pd.DataFrame(table, tickers, pd.RangeIndex(1, n_bins + 1, name="bin"))
 
 
-def ranked_probability_score(y_true: Any, probability: Any) -> float:
+def ranked_probability_score(y_true: Table, probability: Table) -> float:
     r"""Compute the ranked probability score of the tickers' quantile bins.
 
     Smaller is better; the range is [0, 1), 0 is perfect. Equal chances for all
@@ -128,7 +121,7 @@ def ranked_probability_score(y_true: Any, probability: Any) -> float:
     """
     returns, tickers = _one_date(y_true)
     chances = as_floats(probability, "probability")
-    if isinstance(probability, pd.DataFrame) and _has_labels(y_true):
+    if isinstance(probability, pd.DataFrame) and is_labelled(y_true):
         places = _places(probability.index, tickers, "probability", "rows")
         chances = chances[places]
     elif len(chances) != len(returns):
@@ -149,7 +142,7 @@ def ranked_probability_score(y_true: Any, probability: Any) -> float:
     return finite_mean(ranked_probability(membership, rows))
 
 
-def crps_by_sample(y_true: Any, samples: Any, *, fair: bool = True) -> float:
+def crps_by_sample(y_true: Table, samples: Table, *, fair: bool = True) -> float:
     r"""Compute the continuous ranked probability score of sampled returns.
 
     Smaller is better; the range of its expectation is [0, ∞), in the unit of the
@@ -161,8 +154,9 @@ def crps_by_sample(y_true: Any, samples: Any, *, fair: bool = True) -> float:
         Realised returns of one date; any real number, NaN where unknown. For several
         dates, average the scores.
     samples : DataFrame or array-like of shape (n_samples, n_tickers)
-        Draws of the returns, such as from :meth:`~skbatch.ConformalForecaster.sample`.
-        Aligned by ticker if both have labels.
+        Draws of the returns, such as from
+        :meth:`~skbatch.ConformalForecaster.predict_scenarios`. Aligned by ticker if
+        both have labels.
     fair : bool, default=True
         Estimate the score of the distribution that was sampled, whatever the number
         of draws [2]_; at least two are needed. False scores the sample itself [1]_.
@@ -205,7 +199,7 @@ def crps_by_sample(y_true: Any, samples: Any, *, fair: bool = True) -> float:
     """
     returns, tickers = _one_date(y_true)
     draws = as_floats(samples, "samples")
-    if isinstance(samples, pd.DataFrame) and _has_labels(y_true):
+    if isinstance(samples, pd.DataFrame) and is_labelled(y_true):
         draws = draws[:, _places(samples.columns, tickers, "samples", "columns")]
     elif draws.shape[1] != len(returns):
         raise PanelError(
@@ -221,11 +215,7 @@ def crps_by_sample(y_true: Any, samples: Any, *, fair: bool = True) -> float:
     return finite_mean(sample_crps(returns, draws, fair))
 
 
-def _has_labels(table: Any) -> bool:
-    return isinstance(table, pd.DataFrame | pd.Series)
-
-
-def _one_date(y_true: Any) -> tuple[np.ndarray, pd.Index]:
+def _one_date(y_true: Table) -> tuple[np.ndarray, pd.Index]:
     """Read the returns of one date, and their tickers."""
     if isinstance(y_true, pd.DataFrame):
         if len(y_true) != 1:
@@ -246,12 +236,12 @@ def _one_date(y_true: Any) -> tuple[np.ndarray, pd.Index]:
 
 def _places(have: pd.Index, want: pd.Index, name: str, what: str) -> np.ndarray:
     """Find the tickers of the returns in another table."""
-    for index, owner in ((have, f"{name}"), (want, "y_true")):
+    for index, owner in ((have, name), (want, "y_true")):
         if not index.is_unique:
-            twice = index[index.duplicated()].unique()
+            repeated = index[index.duplicated()].unique()
             raise PanelError(
                 f"`{owner}` must have every ticker once. Got duplicates of "
-                f"{format_tickers(twice)}. Keep one of each."
+                f"{format_tickers(repeated)}. Keep one of each."
             )
     odd = have.symmetric_difference(want, sort=False)
     if len(odd):

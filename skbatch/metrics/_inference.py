@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from numbers import Integral
-from typing import Any
 
 import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike
+from scipy.special import stdtr, stdtridf
 
 from skbatch._kernels.evaluation import bandwidth, critical_value, long_run_variance
+from skbatch._messages import check_int
 from skbatch.exceptions import PanelError
 
 __all__ = ["MeanInference", "mean_inference"]
@@ -17,6 +19,7 @@ __all__ = ["MeanInference", "mean_inference"]
 MIN_DATES = 20
 MIN_HORIZONS = 10
 NEARLY_CONSTANT = 1e-12
+NAN = float("nan")
 
 
 @dataclass(frozen=True)
@@ -30,8 +33,11 @@ class MeanInference:
     ratio : float
         ``mean / std``: the information ratio of an IC or a return, per date and not
         annualised.
+    standard_error : float
+        Newey–West standard error of the mean; NaN where it cannot be estimated, as are
+        `t_statistic`, `critical_value`, `p_value` and `confidence_interval`.
     t_statistic : float
-        The mean over its Newey–West standard error.
+        The mean over its standard error.
     critical_value : float
         Absolute value that the t-statistic exceeds in one of twenty series without a
         mean; above 1.96, since the standard error is itself uncertain.
@@ -44,22 +50,39 @@ class MeanInference:
     """
 
     mean: float
-    std: float
-    ratio: float
-    t_statistic: float
-    critical_value: float
-    positive_share: float
-    n_dates: int
-    lags: int
+    std: float = NAN
+    ratio: float = NAN
+    standard_error: float = NAN
+    t_statistic: float = NAN
+    critical_value: float = NAN
+    positive_share: float = NAN
+    n_dates: int = 0
+    lags: int = 0
 
     @property
     def is_significant(self) -> bool:
         """Whether the t-statistic is beyond the critical value."""
         return abs(self.t_statistic) > self.critical_value
 
+    @property
+    def margin(self) -> float:
+        """Half the width of the 95 % confidence interval."""
+        return self.standard_error * self.critical_value
+
+    @property
+    def confidence_interval(self) -> tuple[float, float]:
+        """Bounds that hold the true mean in 95 % of all series."""
+        return self.mean - self.margin, self.mean + self.margin
+
+    @property
+    def p_value(self) -> float:
+        """Two-sided p-value of Student's t whose 5 % critical value is the same."""
+        degrees_of_freedom = stdtridf(0.975, self.critical_value)
+        return float(2.0 * stdtr(degrees_of_freedom, -abs(self.t_statistic)))
+
 
 def mean_inference(
-    values: Any, *, horizon: int = 1, lags: int | None = None
+    values: pd.Series | ArrayLike, *, horizon: int = 1, lags: int | None = None
 ) -> MeanInference:
     r"""Test the mean of a series whose neighbours overlap, such as an IC series.
 
@@ -124,18 +147,17 @@ def mean_inference(
     (0.02, 40, 9)
     """
     series = _as_series(values)
-    _check_count(horizon, "horizon", 1)
+    check_int(horizon, "horizon", 1, "Pass a number of rows.")
     known = np.flatnonzero(np.isfinite(series))
     if not len(known):
-        nan = float("nan")
-        return MeanInference(nan, nan, nan, nan, nan, nan, 0, 0)
+        return MeanInference(NAN)
     series = series[known[0] : known[-1] + 1]
     if lags is None:
         lags = bandwidth(len(series), int(horizon))
-    _check_count(lags, "lags", 0)
+    check_int(lags, "lags", 0, "Pass a number of rows.")
     finite = series[np.isfinite(series)]
     mean = float(finite.mean())
-    std = float(finite.std(ddof=1)) if len(finite) > 1 else float("nan")
+    std = float(finite.std(ddof=1)) if len(finite) > 1 else NAN
     varies = std > NEARLY_CONSTANT * float(np.abs(finite).max())
     variance = long_run_variance(series, int(lags))
     enough = len(finite) >= MIN_DATES and len(series) >= MIN_HORIZONS * horizon
@@ -143,18 +165,17 @@ def mean_inference(
     return MeanInference(
         mean=mean,
         std=std,
-        ratio=mean / std if varies else float("nan"),
-        t_statistic=mean / variance**0.5 if tested else float("nan"),
-        critical_value=(
-            critical_value(len(series), int(lags)) if tested else float("nan")
-        ),
+        ratio=mean / std if varies else NAN,
+        standard_error=variance**0.5 if tested else NAN,
+        t_statistic=mean / variance**0.5 if tested else NAN,
+        critical_value=critical_value(len(series), int(lags)) if tested else NAN,
         positive_share=float(np.mean(finite > 0)),
         n_dates=len(finite),
         lags=int(lags),
     )
 
 
-def _as_series(values: Any) -> np.ndarray:
+def _as_series(values: pd.Series | ArrayLike) -> np.ndarray:
     try:
         series = np.asarray(values, dtype=np.float64)
     except (TypeError, ValueError) as error:
@@ -168,13 +189,3 @@ def _as_series(values: Any) -> np.ndarray:
             f"{series.shape}. Pass one column after another."
         )
     return series
-
-
-def _check_count(value: Any, name: str, low: int) -> None:
-    valid = isinstance(value, Integral) and not isinstance(value, bool)
-    if valid and int(value) >= low:
-        return
-    raise ValueError(
-        f"`{name}` must be an int of at least {low}. Got {value!r}. Pass a number of "
-        "rows."
-    )

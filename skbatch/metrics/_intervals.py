@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from numbers import Real
-from typing import Any
 
 import numpy as np
 
 from skbatch._kernels.distributions import quantile_loss
 from skbatch._kernels.scores import finite_mean
-from skbatch.metrics._tables import align
+from skbatch.metrics.alignment import Table, align
 
 __all__ = ["interval_coverage", "interval_width", "pinball_loss"]
 
 
-def interval_coverage(y_true: Any, lower: Any, upper: Any) -> float:
+def interval_coverage(y_true: Table, lower: Table, upper: Table) -> float:
     """Compute the share of the realised returns that lie within their interval.
 
     The closer to the coverage that was asked for, the better; the range is [0, 1].
@@ -55,7 +54,7 @@ def interval_coverage(y_true: Any, lower: Any, upper: Any) -> float:
     return tables.score(_share_inside, align(y_true, upper).forecast)
 
 
-def interval_width(lower: Any, upper: Any) -> float:
+def interval_width(lower: Table, upper: Table) -> float:
     """Compute the mean width of intervals.
 
     Smaller is better among intervals that cover equally often; the range is [0, ∞) for
@@ -87,7 +86,7 @@ def interval_width(lower: Any, upper: Any) -> float:
     return align(lower, upper).score(lambda low, high: finite_mean(high - low))
 
 
-def pinball_loss(y_true: Any, y_pred: Any, quantile: float) -> float:
+def pinball_loss(y_true: Table, y_pred: Table, quantile: float) -> float:
     r"""Compute the mean pinball loss of forecasts of a quantile.
 
     Smaller is better; the range is [0, ∞). The true quantile has the least expected

@@ -17,7 +17,7 @@ from skbatch.metrics._correlation import (
     information_coefficient,
     rank_information_coefficient,
 )
-from skbatch.metrics._tables import align, as_floats
+from skbatch.metrics.alignment import Table, align, as_floats
 
 __all__ = ["make_forecast_scorer"]
 
@@ -129,7 +129,7 @@ class _ForecastScore:
     function: Callable[..., float]
     purge: int | Literal["auto"]
 
-    def __call__(self, y_true: Any, y_pred: Any, **kwargs: Any) -> float:
+    def __call__(self, y_true: Table, y_pred: Table, **kwargs: Any) -> float:
         known = _drop_unknown(y_true, self.purge)
         if self.function in _SCORES.values():
             return float(self.function(known, y_pred, **kwargs))
@@ -163,14 +163,14 @@ def _name(function: Callable[..., float]) -> str:
     return getattr(function, "__name__", repr(function))
 
 
-def _drop_unknown(y_true: Any, purge: int | Literal["auto"]) -> Any:
+def _drop_unknown(y_true: Table, purge: int | Literal["auto"]) -> Table:
     """Make labels missing that end after the last row; `y_true` stays as it is."""
-    steps = _steps(y_true, purge)
-    if not any(steps):
+    n_unknown = _unknown_rows(y_true, purge)
+    if not any(n_unknown):
         return y_true
     values = as_floats(y_true, "y_true").copy()
-    for column, step in enumerate(steps):
-        values[max(len(values) - step, 0) :, column] = np.nan
+    for column, rows in enumerate(n_unknown):
+        values[max(len(values) - rows, 0) :, column] = np.nan
     if isinstance(y_true, pd.DataFrame):
         return pd.DataFrame(values, y_true.index, y_true.columns)
     if isinstance(y_true, pd.Series):
@@ -178,8 +178,8 @@ def _drop_unknown(y_true: Any, purge: int | Literal["auto"]) -> Any:
     return values.reshape(np.shape(y_true))
 
 
-def _steps(y_true: Any, purge: int | Literal["auto"]) -> Iterable[int]:
-    """Give how many of the last rows of each column are not known."""
+def _unknown_rows(y_true: Table, purge: int | Literal["auto"]) -> Iterable[int]:
+    """Count the last rows of each column whose returns end later."""
     shape = np.shape(y_true)
     n_columns = shape[1] if len(shape) > 1 else 1
     if purge != "auto":

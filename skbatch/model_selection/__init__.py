@@ -1,10 +1,12 @@
 """How good forecasts are when time goes on: refit, forecast, score."""
 
-from skbatch.model_selection._importance import feature_importances
-from skbatch.model_selection._plot._importance import FeatureImportanceDisplay
-from skbatch.model_selection._plot._provenance import ProvenanceDisplay
-from skbatch.model_selection._result import WalkForwardResult
+from skbatch.model_selection._feature_importance import (
+    FeatureImportanceDisplay,
+    feature_importances,
+)
+from skbatch.model_selection._provenance_display import ProvenanceDisplay
 from skbatch.model_selection._walk_forward import walk_forward
+from skbatch.model_selection._walk_forward_result import WalkForwardResult
 
 __all__ = [
     "FeatureImportanceDisplay",

@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-import base64
-import io
 from collections.abc import Callable
 from html import escape
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from skbatch._messages import count, date_text
-from skbatch.metrics import InformationCoefficientDisplay, QuantileReturnsDisplay
-from skbatch.model_selection._page import card, figure, page, section, table, tiles
-from skbatch.model_selection._plot._decay import draw_decay
-from skbatch.model_selection._plot._importance import FeatureImportanceDisplay
-from skbatch.model_selection._plot._provenance import ProvenanceDisplay
+from skbatch.model_selection._html import card, page, section, table, tiles
+from skbatch.model_selection._report_figures import model_figures, skill_figures
 from skbatch.model_selection._scorecard import SCORES
-from skbatch.model_selection._words import number, percent, plain, verdict
+from skbatch.model_selection._verdict import number, percent, plain, verdict
 
 if TYPE_CHECKING:
-    from skbatch.model_selection._result import WalkForwardResult
+    from skbatch.model_selection._walk_forward_result import WalkForwardResult
 
 __all__ = ["render"]
 
@@ -54,18 +49,7 @@ ROWS: dict[str, tuple[str, Callable[[float], str]]] = {
 
 
 def render(result: WalkForwardResult) -> str:
-    """Write the report.
-
-    Parameters
-    ----------
-    result : WalkForwardResult
-        What to report.
-
-    Returns
-    -------
-    str
-        HTML that refers to nothing outside itself.
-    """
+    """Write the report."""
     dates = result.forecasts.index
     span = f"{date_text(dates[0])} to {date_text(dates[-1])}"
     parts = [
@@ -77,7 +61,11 @@ def render(result: WalkForwardResult) -> str:
     parts.append(_by_horizon(result))
     for horizon in result.horizons:
         parts += _horizon_parts(result, horizon)
-    parts += [_models(result), _refits(result), _definitions(result)]
+    parts += [
+        section("Models", model_figures(result), _reasons(result)),
+        _refits(result),
+        _definitions(result),
+    ]
     parts.append(
         f"<footer>Made by skbatch {version('skbatch')}. Out-of-sample scores of one "
         "period are no promise for the next.</footer>"
@@ -111,7 +99,7 @@ def _horizon_parts(result: WalkForwardResult, horizon: int) -> list[str]:
             card(f'<ul class="verdict">{items}</ul>'),
         ),
         section(f"Against the benchmarks{suffix}", _scorecard(result, horizon)),
-        section(f"Skill over time{suffix}", _pictures(result, horizon)),
+        section(f"Skill over time{suffix}", skill_figures(result, horizon)),
         section(f"Year by year{suffix}", _years(result, horizon)),
     ]
 
@@ -133,52 +121,6 @@ def _scorecard(result: WalkForwardResult, horizon: int) -> str:
     return table(["", *map(str, cards.index)], rows, own=1)
 
 
-def _pictures(result: WalkForwardResult, horizon: int) -> str:
-    """Draw what one horizon's scores rest on."""
-    returns = result.of_horizon(result.returns, horizon)
-    forecasts = result.of_horizon(result.forecasts, horizon)
-    ic = InformationCoefficientDisplay(result.rank_ic(horizon)[result.name])
-    ic.horizon = horizon
-
-    def over_time(ax: Any) -> None:
-        ic.plot(ax)
-
-    def cumulative(ax: Any) -> None:
-        ic.plot(ax, kind="cumulative")
-
-    def quantiles(ax: Any) -> None:
-        QuantileReturnsDisplay.from_predictions(
-            returns, forecasts, n_quantiles=result.n_quantiles, horizon=horizon, ax=ax
-        )
-
-    def decay(ax: Any) -> None:
-        draw_decay(result.decay(horizon), ax)
-
-    figures = [
-        figure(
-            _draw(over_time),
-            "Rank IC over time",
-            "Dots are single dates, the line a rolling mean.",
-        ),
-        figure(
-            _draw(cumulative),
-            "Cumulative rank IC",
-            "A steady rise is a steady skill.",
-        ),
-        figure(
-            _draw(quantiles),
-            "Mean return by quantile of the forecasts",
-            "Whiskers: 95 % intervals of a bin's return less that of all tickers.",
-        ),
-        figure(
-            _draw(decay),
-            "Rank IC by rows after the forecast",
-            "Each bar is the rank IC with the returns of those rows alone.",
-        ),
-    ]
-    return f'<div class="grid">{"".join(figures)}</div>'
-
-
 def _years(result: WalkForwardResult, horizon: int) -> str:
     """Tabulate the scores of each year."""
     years = result.by_year(horizon)
@@ -189,34 +131,6 @@ def _years(result: WalkForwardResult, horizon: int) -> str:
         for year, scores in years.to_dict("index").items()
     ]
     return table(["year", *(ROWS[str(key)][0] for key in years)], rows)
-
-
-def _models(result: WalkForwardResult) -> str:
-    """Draw where forecasts come from, and what the last model rests on."""
-    figures = [
-        figure(
-            _draw(lambda ax: ProvenanceDisplay.from_result(result, ax=ax)),
-            "Share of the tickers served by each model over time",
-            "Steps are refits, at which tickers are taken up.",
-        )
-    ]
-    try:
-        display = FeatureImportanceDisplay.from_estimator(
-            result.estimator, ax=_axes(), n_names=1
-        )
-    except TypeError:
-        display = None
-    if display is not None and len(display.families_):
-        figures.append(
-            figure(
-                _encode(display.figure_),
-                "Importance of the features by family",
-                "Of the model fitted last: total gain of trees, or absolute "
-                "coefficients of a linear model. What it uses, not what helps.",
-            )
-        )
-    grid = f'<div class="grid">{"".join(figures)}</div>'
-    return section("Models", grid, _reasons(result))
 
 
 def _reasons(result: WalkForwardResult) -> str:
@@ -300,35 +214,3 @@ def _definitions(result: WalkForwardResult) -> str:
             f"<dl>{items}</dl></details>"
         ),
     )
-
-
-def _axes() -> Any:
-    """Make axes that no window shows."""
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise ImportError(
-            "WalkForwardResult.to_html needs matplotlib. Install it with "
-            "`pip install 'skbatch[plot]'`."
-        ) from error
-    # Half a page on a desk, a whole one on a phone: letters are legible on both.
-    return Figure(figsize=(6.0, 3.9), layout="constrained").subplots()
-
-
-def _draw(draw: Callable[[Any], Any]) -> str:
-    """Draw a picture and give its data URI."""
-    ax = _axes()
-    draw(ax)
-    return _encode(ax.figure)
-
-
-def _encode(picture: Any) -> str:
-    """Write a figure as SVG, which is sharp on every screen, in a data URI."""
-    from matplotlib import rc_context
-
-    buffer = io.BytesIO()
-    # The same result gives the same file, byte for byte.
-    with rc_context({"svg.hashsalt": "skbatch"}):
-        picture.savefig(buffer, format="svg", metadata={"Date": None}, dpi=110)
-    text = base64.b64encode(buffer.getvalue()).decode("ascii")
-    return f"data:image/svg+xml;base64,{text}"

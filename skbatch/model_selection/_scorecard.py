@@ -61,25 +61,7 @@ def score_card(
     horizon: int,
     n_quantiles: int,
 ) -> dict[str, float]:
-    """Score forecasts over one horizon.
-
-    Parameters
-    ----------
-    returns, forecasts : DataFrame of shape (n_dates, n_tickers)
-        One row for every row of the panel between the first and the last.
-    mean : DataFrame of the same shape or None
-        Forecasts of the historical mean.
-    horizon : int
-        Rows that each return spans.
-    n_quantiles : int
-        Bins of the spread.
-
-    Returns
-    -------
-    dict of str to float
-        The keys of `SCORES`; NaN where a score is not defined, as that of an order is
-        where forecasts do not differ.
-    """
+    """Score forecasts over one horizon."""
     rank_ic = _test(rank_information_coefficient_series(returns, forecasts), horizon)
     ic = _test(information_coefficient_series(returns, forecasts), horizon)
     bins = quantile_returns(returns, forecasts, n_quantiles)
@@ -133,25 +115,7 @@ def score_years(
 def decay_table(
     closes: pd.DataFrame, forecasts: pd.DataFrame, horizon: int, n_windows: int
 ) -> pd.DataFrame:
-    """Test the rank IC of forecasts with the returns of later and later windows.
-
-    Parameters
-    ----------
-    closes : DataFrame of shape (n_rows, n_tickers)
-        Prices from the first forecast on.
-    forecasts : DataFrame of shape (n_dates, n_tickers)
-        Forecasts.
-    horizon : int
-        Rows of each window.
-    n_windows : int
-        Number of windows, one after another.
-
-    Returns
-    -------
-    DataFrame of shape (n_windows, 6)
-        Columns first_row and last_row of the window, counted from the forecast,
-        rank_ic, rank_ic_t, critical_t and n_dates.
-    """
+    """Test the rank IC of forecasts with the returns of later and later windows."""
     rows = []
     for number in range(n_windows):
         first, last = number * horizon, (number + 1) * horizon

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
@@ -13,23 +12,25 @@ from sklearn.base import BaseEstimator, clone
 from sklearn.callback import CallbackSupportMixin, with_callbacks
 from sklearn.pipeline import Pipeline, make_pipeline
 
-from skbatch._messages import date_text
-from skbatch.exceptions import SkbatchWarning
+from skbatch._messages import check_int, date_text, warn_user
 from skbatch.forecasting import BatchLinearForecaster, HistoricalMeanForecaster
-from skbatch.metrics._sorts import check_n_quantiles
-from skbatch.model_selection._features import (
-    extractor_of,
-    find_extractor,
-    share_features,
-)
-from skbatch.model_selection._folds import Fold, make_folds
-from skbatch.model_selection._result import HISTORICAL_MEAN, ZERO, WalkForwardResult
-from skbatch.model_selection._run import (
+from skbatch.model_selection._refit import (
     NO_MODEL,
     FoldForecast,
     Source,
     labels_itself,
     run_fold,
+)
+from skbatch.model_selection._refit_schedule import Fold, make_folds
+from skbatch.model_selection._shared_features import (
+    extractor_of,
+    find_extractor,
+    share_features,
+)
+from skbatch.model_selection._walk_forward_result import (
+    HISTORICAL_MEAN,
+    ZERO,
+    WalkForwardResult,
 )
 from skbatch.panel import check_panel, forward_returns, panel_fields, panel_tickers
 
@@ -181,7 +182,7 @@ def walk_forward(
     >>> list(result.scorecard.index)
     ['BatchLinearForecaster', 'historical mean', 'linear model', 'zero']
     """
-    check_n_quantiles(n_quantiles)
+    check_int(n_quantiles, "n_quantiles", 2, "Pass 5 for quintiles.")
     panel = check_panel(prices)
     _check_estimator(estimator)
     steps = forward_returns(panel, horizon).attrs["horizon"]
@@ -293,7 +294,7 @@ def _check_horizon(estimator: Any, steps: int | tuple[int, ...]) -> None:
 
 
 def _check_benchmarks(benchmarks: Any) -> dict[str, Any]:
-    """Give the benchmarks by name."""
+    """Return the benchmarks by name."""
     if benchmarks is None:
         return {
             HISTORICAL_MEAN: HistoricalMeanForecaster(),
@@ -317,7 +318,7 @@ def _check_benchmarks(benchmarks: Any) -> dict[str, Any]:
 
 
 def _check_name(name: str | None, estimator: Any, rivals: dict[str, Any]) -> str:
-    """Give the estimator a name that no benchmark has."""
+    """Return the estimator a name that no benchmark has."""
     if name is None:
         final = estimator.steps[-1][1] if isinstance(estimator, Pipeline) else estimator
         name = type(final).__name__
@@ -332,7 +333,7 @@ def _check_name(name: str | None, estimator: Any, rivals: dict[str, Any]) -> str
 def _warn(results: dict[str, list[FoldForecast]]) -> None:
     """Repeat each kind of warning once."""
     refits = [forecast for fold in results.values() for forecast in fold]
-    kinds: dict[type, list[str]] = {}
+    kinds: dict[type[Warning], list[str]] = {}
     for refit in refits:
         for kind, message in dict(refit.warned).items():
             kinds.setdefault(kind, []).append(message)
@@ -340,8 +341,7 @@ def _warn(results: dict[str, list[FoldForecast]]) -> None:
         text = messages[0]
         if len(refits) > 1:
             text = f"In {len(messages)} of {len(refits)} refits, the first: {text}"
-        assert issubclass(kind, SkbatchWarning)
-        warnings.warn(text, kind, stacklevel=3)
+        warn_user(text, kind)
 
 
 def _collect(

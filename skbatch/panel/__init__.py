@@ -3,6 +3,7 @@
 from skbatch.panel._calendar import (
     WEEKDAYS_PER_YEAR,
     mixed_calendars,
+    number_calendars,
     periods_per_year,
 )
 from skbatch.panel._check import check_panel, invalid_values
@@ -32,6 +33,7 @@ __all__ = [
     "invalid_values",
     "join_column",
     "mixed_calendars",
+    "number_calendars",
     "panel_fields",
     "panel_tickers",
     "periods_per_year",

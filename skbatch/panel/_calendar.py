@@ -9,7 +9,12 @@ from skbatch._messages import format_tickers
 from skbatch.exceptions import PanelError
 from skbatch.panel._fields import panel_fields, panel_tickers
 
-__all__ = ["WEEKDAYS_PER_YEAR", "mixed_calendars", "periods_per_year"]
+__all__ = [
+    "WEEKDAYS_PER_YEAR",
+    "mixed_calendars",
+    "number_calendars",
+    "periods_per_year",
+]
 
 WEEKDAYS_PER_YEAR = 252.0
 _DAYS_PER_YEAR = 365.25
@@ -29,6 +34,10 @@ _FEWEST_DAILY = 215
 _ENOUGH_ROWS = 30
 # Fewer prices of a ticker do not tell its days from its holidays.
 _ENOUGH_PRICES = 20
+# A ticker is closed on a day of the week that has a tenth as many rows as others, and
+# on less than a fifth as many of them a value as on its best day. Gaps, holidays and
+# special sessions are none of that, and so never split tickers that trade together.
+_LEAST_ROWS, _CLOSED, _ENOUGH_VALUES = 0.1, 0.2, 60
 
 
 def periods_per_year(index: pd.Index) -> float:
@@ -139,6 +148,51 @@ def mixed_calendars(panel: pd.DataFrame) -> str | None:
         "panels of their own, or keep the days on which "
         f"{groups[fewest][0]} trades."
     )
+
+
+def number_calendars(index: pd.Index, known: np.ndarray) -> np.ndarray:
+    """Tell tickers apart by the days of the week on which they do not trade.
+
+    Parameters
+    ----------
+    index : Index
+        Dates; other labels do not tell days apart.
+    known : ndarray of shape (n_dates, n_tickers), dtype bool
+        Where tickers have a value.
+
+    Returns
+    -------
+    ndarray of shape (n_tickers,), dtype intp
+        Equal for tickers of one calendar. Days are counted from a ticker's first value
+        to its last. One with fewer than 60 values counts with the most.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from skbatch.panel import number_calendars
+    >>> days = pd.date_range("2024-01-01", periods=100)
+    >>> known = pd.DataFrame({"BTC": True, "KO": days.day_of_week < 5}, index=days)
+    >>> number_calendars(days, known.to_numpy()).tolist()
+    [0, 1]
+    """
+    together = np.zeros(known.shape[1], dtype=np.intp)
+    if not isinstance(index, pd.DatetimeIndex) or not known.size:
+        return together
+    is_day = index.day_of_week.to_numpy() == np.arange(7)[:, None]
+    counts = np.stack([known[rows].sum(axis=0) for rows in is_day])
+    enough = counts.sum(axis=0) >= _ENOUGH_VALUES
+    if not enough.any():
+        return together
+    before = np.concatenate([np.zeros((7, 1), int), is_day.cumsum(axis=1)], axis=1)
+    stop = len(known) - known[::-1].argmax(axis=0)
+    rows = before[:, stop] - before[:, known.argmax(axis=0)]
+    rate = counts / np.maximum(rows, 1)
+    closed = (rows >= _LEAST_ROWS * rows.max(axis=0)) & (
+        rate < _CLOSED * rate.max(axis=0)
+    )
+    codes = (1 << np.arange(7)) @ closed
+    most = np.bincount(codes[enough]).argmax()
+    return np.unique(np.where(enough, codes, most), return_inverse=True)[1]
 
 
 def _name_groups(groups: dict[int, np.ndarray], n_tickers: int) -> str:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import datetime
-import warnings
 
 import numpy as np
 import pandas as pd
 from pandas.api import types
 
-from skbatch._messages import count, date_text, format_tickers
+from skbatch._messages import count, date_text, format_tickers, warn_user
 from skbatch.exceptions import PanelError, PanelWarning
 from skbatch.panel._calendar import mixed_calendars
 from skbatch.panel._columns import MARKET
@@ -94,7 +93,10 @@ def check_panel(
         frame = adjust_prices(frame)
     problems += _find_gaps(frame) if warn_all_nan else []
     if problems:
-        warnings.warn(" ".join(problems), PanelWarning, stacklevel=2)
+        warn_user(
+            " ".join(problems),
+            PanelWarning,
+        )
     return frame
 
 

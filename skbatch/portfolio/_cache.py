@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
-import time
-import warnings
 import zlib
 from collections import OrderedDict
 from collections.abc import Iterator
@@ -14,14 +11,13 @@ from pathlib import Path
 from threading import Lock
 from typing import Protocol
 
+from skbatch._files import remove_unfinished, write_whole
+from skbatch._messages import warn_user
 from skbatch.exceptions import PortfolioWarning
 
 __all__ = ["MEMORY", "Cache", "DiskCache", "MemoryCache"]
 
 _SUFFIX = ".forecast.json"
-_UNFINISHED = ".forecast.part"
-# What a process that was killed has left; one that writes takes no such time.
-_ABANDONED_SECONDS = 3600.0
 
 
 class Cache(Protocol):
@@ -138,22 +134,12 @@ class DiskCache:
     def put(self, key: str, text: str) -> None:
         """Keep a text, in place of the one that was not used for longest."""
         try:
-            self._write(self.folder / f"{key}{_SUFFIX}", text.encode())
+            content = text.encode()
+            path = self.folder / f"{key}{_SUFFIX}"
+            write_whole(path, _checksum(content) + b"\n" + content)
         except OSError as error:
             self._warn("written", error)
         self._shrink()
-
-    def _write(self, path: Path, text: bytes) -> None:
-        """Write a file that is there as a whole or not at all."""
-        number, name = tempfile.mkstemp(_UNFINISHED, dir=self.folder)
-        try:
-            with open(number, "wb") as file:
-                file.write(_checksum(text) + b"\n" + text)
-            os.replace(name, path)
-        except BaseException:
-            with suppress(OSError):
-                os.unlink(name)
-            raise
 
     def _shrink(self) -> None:
         """Delete what was not used for longest, until the rest is within bounds."""
@@ -163,9 +149,7 @@ class DiskCache:
             n_bytes += size
             if number > self.max_entries or n_bytes > self.max_bytes:
                 _delete(path, changed)
-        for changed, _, path in self._files(_UNFINISHED):
-            if time.time_ns() - changed > _ABANDONED_SECONDS * 1e9:
-                _delete(path, changed)
+        remove_unfinished(self.folder)
 
     def _files(self, suffix: str) -> Iterator[tuple[int, int, str]]:
         """List files with time of last use and size; others may delete meanwhile."""
@@ -178,11 +162,10 @@ class DiskCache:
 
     def _warn(self, what: str, why: object) -> None:
         """Say that forecasts are made anew, or will be."""
-        warnings.warn(
+        warn_user(
             f"The cache in {str(self.folder)!r} could not be {what} ({why}). Nothing "
             "is lost but time; delete the file, or pass another `cache_dir`.",
             PortfolioWarning,
-            stacklevel=5,
         )
 
 

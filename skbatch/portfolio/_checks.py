@@ -1,10 +1,10 @@
-"""Single checks of forecasts and covariance, in words."""
+"""Single checks of forecasts, in words; those of a covariance are in `_alignment`."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,19 +13,15 @@ from skbatch._messages import count, date_text, format_tickers
 from skbatch.batch import BatchErrorHandler
 from skbatch.exceptions import PortfolioError
 from skbatch.panel import check_panel
-from skbatch.portfolio._aligned import match_tickers
-from skbatch.portfolio._covariance import (
-    check_matrix,
-    check_size,
-    deviations,
-    read_covariance,
-    span_of,
+from skbatch.portfolio._alignment import (
+    STEPS,
+    Alignment,
+    Finding,
+    check_risk_free_rate,
 )
-from skbatch.portfolio._inputs import Forecasts, percent
-from skbatch.portfolio._told import with_reasons
+from skbatch.portfolio._expected import ExpectedReturns, percent, with_reasons
 
 __all__ = [
-    "Finding",
     "Prices",
     "judge_covariance",
     "judge_dates",
@@ -38,37 +34,10 @@ __all__ = [
 # Standard deviation of forecasts over that of returns: below, differences are small
 # against what nobody can know; above, forecasts claim to know more than they can.
 FAINT, LOUD = 0.1, 0.3
-HOW_TO_SAY = "pass `covariance_periods` to say it"
-
-
-class Finding(NamedTuple):
-    """What a check found.
-
-    Attributes
-    ----------
-    ok : bool
-        Whether it passed.
-    detail : str
-        What was found, in words.
-    severity : str
-        "error" if nothing should be optimised with it, "warning" if it should be known.
-    """
-
-    ok: bool
-    detail: str
-    severity: str = "error"
 
 
 class Prices:
-    """The prices that forecasts were made of, up to their date.
-
-    Parameters
-    ----------
-    prices : DataFrame
-        Panel of prices.
-    date : object
-        Last date of the forecasts; None takes all rows.
-    """
+    """The prices that forecasts were made of, up to their date; None takes all."""
 
     def __init__(self, prices: Any, date: Any) -> None:
         panel = check_panel(prices, warn_all_nan=False)
@@ -86,97 +55,59 @@ class Prices:
             ) from error
 
     def unusable(self) -> dict[str, str]:
-        """Tell which tickers' prices stand still, ended or are wrong."""
+        """Find tickers whose prices stand still, ended or are wrong."""
         _, findings = BatchErrorHandler(min_history=2).screen(self.panel)
         bad = findings[findings["action"] == "quarantined"]
         bad = bad[~bad.index.duplicated()]
         return dict(zip(map(str, bad.index), bad["detail"], strict=True))
 
 
-def judge_missing(forecasts: Forecasts) -> Finding:
-    """Tell which tickers have no forecast."""
-    total, missing = len(forecasts.values), forecasts.missing
+def judge_missing(expected: ExpectedReturns) -> Finding:
+    """Find tickers without a forecast."""
+    total, missing = len(expected), expected.missing
     if not missing:
         whole = "The ticker has" if total == 1 else f"All {total} tickers have"
         return Finding(True, f"{whole} a forecast.")
     grade = "error" if len(missing) == total else "warning"
-    told = with_reasons(missing)
-    detail = f"{len(missing)} of {total} without forecast: {told}."
+    detail = f"{len(missing)} of {total} without forecast: {with_reasons(missing)}."
     return Finding(False, detail, grade)
 
 
 def judge_covariance(
-    forecasts: Forecasts,
-    covariance: Any,
-    periods: float | None,
-    measured: pd.Series | None,
+    alignment: Alignment,
 ) -> tuple[dict[str, Finding], pd.Series | None]:
-    """Check a covariance beside the forecasts, until something fails.
+    """Check a covariance beside the forecasts until something fails.
 
-    Parameters
-    ----------
-    forecasts : Forecasts
-        Expected returns.
-    covariance : DataFrame of shape (n_tickers, n_tickers)
-        The covariance.
-    periods : float or None
-        Rows that its returns span, if the caller says so.
-    measured : Series or None
-        Standard deviation of the return of a row, by ticker, measured elsewhere.
-
-    Returns
-    -------
-    found : dict of str to Finding
-        By name of the check.
-    volatility : Series or None
-        Standard deviation of the return of a row by the covariance; None if a check
-        failed.
+    The volatility of a row by the covariance comes with the findings if nothing does.
     """
     found: dict[str, Finding] = {}
-    check = "labels"
-    try:
-        table = read_covariance(covariance)
-        values, matched, excluded = match_tickers(forecasts, table)
-        order = [ticker for ticker in table.columns if ticker not in excluded]
-        found[check] = _judge_order(order == list(values.index), len(values))
-        check = "units"
-        span, said = span_of(table, periods)
-        forecasts.check_periods(span)
-        taken = "" if said else f" (of the covariance by default: {HOW_TO_SAY})"
-        found[check] = Finding(True, f"Both over {forecasts.unit}{taken}.")
-        check = "covariance"
-        check_matrix(matched)
-        found[check] = Finding(True, "Finite, symmetric and positive semidefinite.")
-        check = "size"
-        doubt = check_size(matched, span, forecasts.periods_per_year, said, measured)
-        own = deviations(matched)
-        found[check] = (
-            Finding(False, doubt, "warning") if doubt else _judge_size(own, measured)
-        )
-    except PortfolioError as error:
-        found[check] = Finding(False, str(error))
-        return found, None
-    return found, own / math.sqrt(span)
+    for name, step in STEPS.items():
+        try:
+            found[name] = step(alignment)
+        except PortfolioError as error:
+            found[name] = Finding(False, str(error))
+            return found, None
+    return found, alignment.deviations / math.sqrt(alignment.span_)
 
 
-def judge_rate(forecasts: Forecasts, risk_free_rate: float | None) -> Finding:
+def judge_rate(expected: ExpectedReturns, risk_free_rate: float | None) -> Finding:
     """Count the tickers that are expected to earn more than the risk-free rate."""
     if risk_free_rate is None:
         return Finding(True, "Not compared.")
     try:
-        forecasts.check_risk_free_rate(risk_free_rate)
+        check_risk_free_rate(expected, risk_free_rate)
     except PortfolioError as error:
         return Finding(False, str(error))
-    above = int((forecasts.values > risk_free_rate).sum())
-    known = len(forecasts.values) - len(forecasts.missing)
+    above = sum(value > risk_free_rate for value in expected.values())
+    known = len(expected) - len(expected.missing)
     rate = percent(risk_free_rate)
     return Finding(True, f"{above} of {known} forecasts are above {rate}.")
 
 
-def judge_stale(forecasts: Forecasts, prices: Prices | None) -> Finding:
-    """Tell which tickers have a forecast although their prices are no news."""
-    known = forecasts.values.index[np.isfinite(forecasts.values)]
-    found = dict(forecasts.stale)
+def judge_stale(expected: ExpectedReturns, prices: Prices | None) -> Finding:
+    """Find tickers that have a forecast although their prices are no news."""
+    known = [ticker for ticker, value in expected.items() if math.isfinite(value)]
+    found = dict(expected.stale)
     if prices is not None:
         found |= prices.unusable()
     stale = {ticker: found[ticker] for ticker in known if ticker in found}
@@ -185,12 +116,12 @@ def judge_stale(forecasts: Forecasts, prices: Prices | None) -> Finding:
         verb = "has" if len(stale) == 1 else "have"
         detail = f"{count(len(stale))} {verb} unusable prices: {told}."
         return Finding(False, detail)
-    if prices is None and not forecasts.stale:
+    if prices is None and not expected.stale:
         return Finding(True, "None is known; pass `prices` to look for them.")
     return Finding(True, "All tickers with a forecast have prices that move.")
 
 
-def judge_dates(forecasts: Forecasts, prices: Prices) -> Finding:
+def judge_dates(prices: Prices) -> Finding:
     """Compare the date of the forecasts with the last prices."""
     if prices.panel.empty or prices.panel.index[-1] != prices.date:
         detail = (
@@ -209,28 +140,18 @@ def judge_dates(forecasts: Forecasts, prices: Prices) -> Finding:
 
 
 def judge_dispersion(
-    forecasts: Forecasts, volatilities: Mapping[str, pd.Series | None]
+    expected: ExpectedReturns, volatilities: Mapping[str, pd.Series | None]
 ) -> Finding:
     """Compare how forecasts differ with how far returns stray from them.
 
-    Parameters
-    ----------
-    forecasts : Forecasts
-        Expected returns.
-    volatilities : dict of str to (Series or None)
-        What it was measured from → standard deviation of the return of a row, by
-        ticker. The first that is known is taken.
-
-    Returns
-    -------
-    Finding
-        The ratio is the correlation with the returns that the forecasts claim to have
-        (Grinold, 1994: alpha is volatility times IC times score).
+    The first known of the volatilities of a row is taken. The ratio is the correlation
+    with the returns that the forecasts claim to have (Grinold, 1994).
     """
-    known = forecasts.values[np.isfinite(forecasts.values)]
-    horizon = forecasts.horizon or forecasts.periods
+    values = expected.to_series()
+    known = values[np.isfinite(values)]
+    horizon = expected.horizon or expected.periods
     # Forecasts are compared at their own horizon, where their uncertainty is known.
-    scaled = (1 + known) ** (horizon / forecasts.periods) - 1
+    scaled = (1 + known) ** (horizon / expected.periods) - 1
     if len(scaled) < 2:
         return Finding(True, "There is one ticker only.")
     spread = float(scaled.std())
@@ -250,24 +171,6 @@ def judge_dispersion(
         f"{source}"
     )
     return _weigh(spread / stray, detail)
-
-
-def _judge_order(same: bool, n_tickers: int) -> Finding:
-    """Tell whether positions would do instead of labels."""
-    if same:
-        return Finding(True, f"The same {count(n_tickers)} in the same order.")
-    detail = (
-        f"The same {count(n_tickers)}, but in another order. Optimisers go by "
-        "position: hand over what to_pypfopt or to_riskfolio returns."
-    )
-    return Finding(False, detail, "warning")
-
-
-def _judge_size(own: pd.Series, measured: pd.Series | None) -> Finding:
-    """Tell the volatilities that were found plausible."""
-    compared = "" if measured is None else ", as those measured"
-    detail = f"Volatilities of {percent(own.min())} to {percent(own.max())}{compared}."
-    return Finding(True, detail)
 
 
 def _weigh(ratio: float, detail: str) -> Finding:

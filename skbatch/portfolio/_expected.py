@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Mapping
 from numbers import Real
 from typing import Any, Self
@@ -11,13 +10,37 @@ from typing import Any, Self
 import numpy as np
 import pandas as pd
 
-from skbatch._messages import count, date_text
+from skbatch._messages import count, date_text, format_tickers, warn_user
 from skbatch.batch import ForecastResult
 from skbatch.exceptions import PortfolioError, PortfolioWarning
 from skbatch.panel import WEEKDAYS_PER_YEAR
 from skbatch.portfolio._interval import read_interval
 
-__all__ = ["ExpectedReturns", "check_periods_per_year", "warn_without_dates"]
+__all__ = [
+    "PROVENANCE",
+    "ExpectedReturns",
+    "LabelsError",
+    "UnitsError",
+    "check_periods_per_year",
+    "label_problem",
+    "percent",
+    "read_expected",
+    "same_span",
+    "warn_without_dates",
+    "with_reasons",
+]
+
+PROVENANCE = ["model", "batch", "reason"]
+# Years of 250, 252 and 260 weekdays are all in use; 252 and 365 must not pass.
+SAME_SPAN = 0.05
+
+
+class LabelsError(PortfolioError):
+    """Expected returns do not name their tickers."""
+
+
+class UnitsError(PortfolioError):
+    """It is not known, or contradictory, what expected returns span."""
 
 
 class ExpectedReturns(dict[str, float]):
@@ -30,30 +53,36 @@ class ExpectedReturns(dict[str, float]):
     ----------
     values : mapping of str to float
         Ticker → expected simple return; NaN where there is none.
-    date : Timestamp or int
-        Last date whose prices were used.
-    horizon : int
-        Rows that the forecast looks ahead.
-    periods_per_year : float
+    date : Timestamp or int, default=None
+        Last date whose prices were used; None if it is not known.
+    horizon : int, default=None
+        Rows that the forecast looks ahead; None if it is not known.
+    periods_per_year : float, default=NaN
         Rows that make a year in the calendar of the data; NaN if it is not known.
-    annualized : bool
+    annualized : bool, default=False
         Whether the values are returns of a year; else of `horizon` rows.
-    provenance : DataFrame of shape (n_tickers, 3)
+    provenance : DataFrame of shape (n_tickers, 3), default=None
         ``model``, ``batch`` and ``reason`` of every ticker, as in
-        :class:`~skbatch.batch.ForecastResult`.
+        :class:`~skbatch.batch.ForecastResult`; None leaves them empty.
     interval : DataFrame of shape (n_tickers, 2), default=None
         ``lower`` and ``upper`` end of the return over `horizon` rows, annualised or
         not; None if the forecaster gives no intervals.
     stale : mapping of str to str, default=None
         Ticker → why its prices are taken for ended, or for standing still.
-    volatility : Series of shape (n_tickers,), default=None
+    volatility : Series or DataFrame, default=None
         Standard deviation of the simple return of one row, by ticker, NaN where it is
-        not known: what a covariance is compared with. None if nobody measured it.
+        not known: what a covariance is compared with. A DataFrame of shape (n_windows,
+        n_tickers) holds it for several windows of the past, the last year first. None
+        if nobody measured it.
+    periods : float, default=None
+        Rows that a return spans, if neither `horizon` nor `annualized` says so.
 
     Attributes
     ----------
-    date, horizon, periods_per_year, annualized, provenance, interval, stale, volatility
+    date, horizon, periods_per_year, annualized, provenance, interval, stale
         As above; `stale` is an empty dict for None.
+    past_volatility : DataFrame of shape (n_windows, n_tickers) or None
+        Standard deviation of the return of one row, over windows of the past.
 
     Notes
     -----
@@ -83,16 +112,22 @@ class ExpectedReturns(dict[str, float]):
         self,
         values: Mapping[str, float],
         *,
-        date: Any,
-        horizon: int,
-        periods_per_year: float,
-        annualized: bool,
-        provenance: pd.DataFrame,
+        date: Any = None,
+        horizon: int | None = None,
+        periods_per_year: float = math.nan,
+        annualized: bool = False,
+        provenance: pd.DataFrame | None = None,
         interval: pd.DataFrame | None = None,
         stale: Mapping[str, str] | None = None,
-        volatility: pd.Series | None = None,
+        volatility: pd.Series | pd.DataFrame | None = None,
+        periods: float | None = None,
     ) -> None:
         super().__init__({ticker: float(value) for ticker, value in values.items()})
+        if provenance is None:
+            index = pd.Index(list(self), name="ticker", dtype=object)
+            provenance = pd.DataFrame("", index, PROVENANCE, dtype=object)
+        if isinstance(volatility, pd.Series):
+            volatility = volatility.to_frame().T
         self.date = date
         self.horizon = horizon
         self.periods_per_year = float(periods_per_year)
@@ -100,7 +135,8 @@ class ExpectedReturns(dict[str, float]):
         self.provenance = provenance
         self.interval = interval
         self.stale = dict(stale or {})
-        self.volatility = volatility
+        self.past_volatility = volatility
+        self._periods = periods
 
     @classmethod
     def of(
@@ -169,7 +205,36 @@ class ExpectedReturns(dict[str, float]):
     @property
     def periods(self) -> float:
         """Rows that a return spans: the horizon, or those of a year."""
-        return self.periods_per_year if self.annualized else float(self.horizon)
+        span = self.periods_per_year if self.annualized else self.horizon
+        return float((span if self._periods is None else self._periods) or math.nan)
+
+    @property
+    def unit(self) -> str:
+        """What the returns span, in words."""
+        if self.is_of_a_year:
+            return f"a year of {self.periods:g} rows"
+        return count(self.periods, "row")
+
+    @property
+    def is_of_a_year(self) -> bool:
+        """Whether the returns span a year."""
+        return same_span(self.periods, self.periods_per_year)
+
+    @property
+    def missing(self) -> dict[str, str]:
+        """Tickers without a finite expected return, each with the reason."""
+        reasons = self.provenance["reason"]
+        return {
+            ticker: str(reasons.get(ticker, "")) or "no forecast"
+            for ticker, value in self.items()
+            if not math.isfinite(value)
+        }
+
+    @property
+    def volatility(self) -> pd.Series | None:
+        """Standard deviation of one row's return over the last year, by ticker."""
+        table = self.past_volatility
+        return None if table is None else table.iloc[0].rename("volatility")
 
     def in_units(self, *, annualized: bool) -> Self:
         """Convert to annual returns, or to returns over the horizon.
@@ -193,6 +258,11 @@ class ExpectedReturns(dict[str, float]):
         values = np.array(list(self.values()), dtype=np.float64)
         provenance = self.provenance.copy()
         if annualized != self.annualized:
+            if self.horizon is None:
+                raise PortfolioError(
+                    "The horizon must be known to convert returns. Got None. Pass "
+                    "`horizon` to ExpectedReturns."
+                )
             year = _known_year(self.periods_per_year)
             power = year / self.horizon if annualized else self.horizon / year
             converted = _compounded(values, power)
@@ -210,7 +280,7 @@ class ExpectedReturns(dict[str, float]):
             provenance=provenance,
             interval=None if self.interval is None else self.interval.copy(),
             stale=self.stale,
-            volatility=None if self.volatility is None else self.volatility.copy(),
+            volatility=self.past_volatility,
         )
 
     def to_series(self) -> pd.Series:
@@ -249,15 +319,67 @@ class ExpectedReturns(dict[str, float]):
 
     def __repr__(self) -> str:
         n_known = sum(map(math.isfinite, self.values()))
-        span = count(self.horizon, "row")
-        unit = f"over {span}"
-        if self.annualized:
+        unit = f"over {self.unit}"
+        if self.annualized and self.horizon is not None:
+            span = count(self.horizon, "row")
             unit = f"per year of {self.periods_per_year:g} rows, from {span} ahead"
-        date = date_text(self.date)
-        return f"ExpectedReturns: {n_known} of {count(len(self))} at {date}, {unit}"
+        date = "" if self.date is None else f" at {date_text(self.date)}"
+        return f"ExpectedReturns: {n_known} of {count(len(self))}{date}, {unit}"
 
     def _repr_html_(self) -> str:
         return f"<p>{self!r}</p>{self.to_frame().to_html(max_rows=20)}"
+
+
+def read_expected(result: Any, periods: float | None = None) -> ExpectedReturns:
+    """Read any of the forms that expected returns come in, which span `periods`."""
+    if hasattr(result, "expected_returns"):
+        # In the units of the result, so that nothing is converted unasked.
+        result = ExpectedReturns.of(result, annualize=False)
+    if isinstance(result, ExpectedReturns):
+        _as_series(dict(result))
+        _one_span(result.periods, periods)
+        return result
+    values = _as_series(result)
+    known = values.attrs
+    annual, horizon = known.get("annualized"), known.get("horizon")
+    year = known.get("periods_per_year", math.nan)
+    span = _one_span({True: year, False: horizon, None: None}[annual], periods)
+    return ExpectedReturns(
+        {str(ticker): value for ticker, value in values.items()},
+        date=known.get("date"),
+        horizon=horizon,
+        periods_per_year=year,
+        annualized=bool(annual),
+        periods=span if annual is None else None,
+    )
+
+
+def label_problem(labels: pd.Index) -> str:
+    """Say why labels are no tickers, or nothing."""
+    if isinstance(labels, pd.MultiIndex):
+        return "several levels of labels (choose one horizon, or one field)"
+    others = [label for label in labels if not isinstance(label, str)]
+    if others:
+        return f"the labels {format_tickers(others, 3)}, which are no tickers"
+    twice = labels[labels.duplicated()].unique()
+    if len(twice):
+        return f"{format_tickers(twice)} more than once"
+    return ""
+
+
+def same_span(first: float, second: float) -> bool:
+    """Whether returns span the same, up to the conventions of a year."""
+    return math.isclose(first, second, rel_tol=SAME_SPAN)
+
+
+def percent(value: float) -> str:
+    """Format a return as percent."""
+    return f"{100 * value:.3g} %"
+
+
+def with_reasons(reasons: Mapping[str, str]) -> str:
+    """Name tickers, each with its reason."""
+    return format_tickers(f"{t} ({reason})" for t, reason in reasons.items())
 
 
 def check_periods_per_year(value: Any) -> float:
@@ -282,14 +404,13 @@ def _known_year(number: float) -> float:
     return number
 
 
-def warn_without_dates(stacklevel: int) -> None:
+def warn_without_dates() -> None:
     """Say that the rows of a year are a convention only."""
-    warnings.warn(
+    warn_user(
         "The rows must have dates to tell how many make a year. Got row numbers, which "
         f"are taken for weekdays: {WEEKDAYS_PER_YEAR:g} a year. Pass "
         "`periods_per_year`.",
         PortfolioWarning,
-        stacklevel=stacklevel,
     )
 
 
@@ -311,7 +432,7 @@ def _year_of(result: ForecastResult, annualize: bool) -> float:
     """Tell the rows of a year, and say when that is a convention only."""
     has_dates = isinstance(result.date, pd.Timestamp | pd.Period)
     if annualize and not has_dates:
-        warn_without_dates(stacklevel=4)
+        warn_without_dates()
     return result.periods_per_year
 
 
@@ -321,3 +442,46 @@ def _compounded(returns: np.ndarray, power: float) -> np.ndarray:
         growth = np.expm1(power * np.log1p(np.maximum(returns, -1.0)))
     usable = np.isfinite(growth) & (returns >= -1)
     return np.where(usable, growth, np.nan)
+
+
+def _as_series(result: Any) -> pd.Series:
+    """Read labelled numbers."""
+    if isinstance(result, Mapping):
+        result = pd.Series(dict(result), dtype=np.float64)
+    if not isinstance(result, pd.Series):
+        raise LabelsError(
+            "Expected returns must have tickers as labels. Got a "
+            f"{type(result).__name__}, which has none. Pass the result of a forecast, "
+            "a Series with the tickers as index, or a dict."
+        )
+    problem = label_problem(result.index)
+    if problem:
+        raise LabelsError(
+            f"Expected returns must have one ticker per number as label. Got {problem}"
+            ". Pass a Series with the tickers as index."
+        )
+    if not len(result):
+        raise PortfolioError(
+            "Expected returns must be of one ticker at least. Got none. Pass the "
+            "result of a forecast."
+        )
+    return result.astype(np.float64)
+
+
+def _one_span(known: float | None, given: float | None) -> float:
+    """Decide between what is known and what the caller says."""
+    known = None if known is None or math.isnan(known) else known
+    if known is None and given is None:
+        raise UnitsError(
+            "It must be known what expected returns span. Got a Series or dict that "
+            "does not say. Pass returns_periods=252 for annual returns of weekdays, or "
+            "the number of rows that they span."
+        )
+    if known is not None and given is not None and not same_span(known, given):
+        raise UnitsError(
+            f"`returns_periods` must be what the forecasts span, {known:g}. Got "
+            f"{given:g}. Leave it out. To convert returns, use in_units() of an "
+            "ExpectedReturns; a Series that was converted by hand still says what it "
+            "was before, until its `.attrs` are cleared: series.attrs.clear()."
+        )
+    return float(known if given is None else given)  # type: ignore[arg-type]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from numbers import Integral
@@ -13,6 +12,7 @@ import pandas as pd
 from sklearn.base import clone
 from sklearn.pipeline import Pipeline
 
+from skbatch._messages import silence_warnings, warn_user
 from skbatch.batch import BatchForecastingSystem
 from skbatch.exceptions import (
     BatchWarning,
@@ -85,7 +85,7 @@ class LastForecast:
             return None
         return scenarios[[*self.expected_returns.index]]
 
-    def warn(self, stacklevel: int) -> None:
+    def warn(self) -> None:
         """Say once which tickers have no forecast, or not that of the first choice."""
         provenance = self.provenance
         lost = provenance.index[~np.isfinite(self.per_row)]
@@ -95,10 +95,9 @@ class LastForecast:
         fate = "to which optimisers of skfolio give no weight"
         told = tell_service(missing, others, len(provenance), fate, "provenance_")
         if told:
-            warnings.warn(
+            warn_user(
                 told,
                 PortfolioWarning if len(missing) else FallbackWarning,
-                stacklevel=stacklevel,
             )
 
 
@@ -153,10 +152,8 @@ def forecast_last(
         Of the tickers, in their order.
     """
     model, rows_ahead = _prepare(forecaster, horizon)
-    with warnings.catch_warnings():
-        # Told once, with what it means for the portfolio, by `warn`.
-        warnings.simplefilter("ignore", BatchWarning)
-        warnings.simplefilter("ignore", FallbackWarning)
+    # Told once, with what it means for the portfolio, by `warn`.
+    with silence_warnings(BatchWarning, FallbackWarning):
         if isinstance(model, BatchForecastingSystem):
             returns, provenance, last = _fit_system(model, panel)
         else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from numbers import Real
 from typing import Any
 
@@ -11,7 +12,11 @@ from scipy.stats import norm
 
 from skbatch.exceptions import PortfolioError
 
-__all__ = ["check_coverage", "interval_deviations", "read_interval"]
+__all__ = ["check_coverage", "interval_deviations", "read_interval", "row_deviations"]
+
+# What intervals that do not say it are taken to cover, as those of `predict_interval`:
+# other coverages change a width by less than the comparison of sizes lets pass.
+COVERAGE = 0.9
 
 
 def check_coverage(coverage: Any) -> None:
@@ -24,24 +29,9 @@ def check_coverage(coverage: Any) -> None:
 
 
 def read_interval(interval: Any) -> pd.DataFrame:
-    """Read the bounds of the returns over a horizon.
+    """Read the last bounds of the returns over a horizon, by ticker.
 
-    Parameters
-    ----------
-    interval : DataFrame or PredictionInterval
-        Columns ``lower`` and ``upper`` by ticker, or two tables of dates and tickers,
-        of which the last row is taken.
-
-    Returns
-    -------
-    DataFrame of shape (n_tickers, 2)
-        ``lower`` and ``upper``. ``attrs`` hold ``coverage`` and ``horizon`` where
-        `interval` says them.
-
-    Raises
-    ------
-    PortfolioError
-        If it is neither, or of several horizons.
+    ``attrs`` hold ``coverage`` and ``horizon`` where `interval` says them.
     """
     if isinstance(interval, tuple):
         lower, upper = (_last(bound) for bound in interval)
@@ -65,6 +55,17 @@ def interval_deviations(interval: pd.DataFrame, coverage: float) -> pd.Series:
     """Give the standard deviations of normal variables that have such intervals."""
     z = norm.ppf((1.0 + coverage) / 2.0)
     return (interval["upper"] - interval["lower"]) / (2.0 * z)
+
+
+def row_deviations(expected: Any) -> pd.Series | None:
+    """Give the standard deviation of a row's return by the intervals, if there are."""
+    interval, horizon = expected.interval, expected.horizon
+    if interval is None or horizon is None:
+        return None
+    coverage = interval.attrs.get("coverage", COVERAGE)
+    deviations = interval_deviations(interval, coverage)
+    # Not every model behind a forecast is calibrated.
+    return deviations / math.sqrt(horizon) if deviations.notna().any() else None
 
 
 def _last(bound: Any) -> pd.Series:

@@ -143,7 +143,7 @@ class ForecastMu(BaseMu):
         """
         found, _ = fit_on_window(self, X)
         self.mu_: np.ndarray = found.per_row
-        found.warn(stacklevel=3)
+        found.warn()
         return self
 
     def __sklearn_tags__(self) -> Any:

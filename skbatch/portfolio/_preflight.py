@@ -11,8 +11,8 @@ import pandas as pd
 
 from skbatch._messages import count, date_text
 from skbatch.exceptions import PortfolioError
+from skbatch.portfolio._alignment import Alignment, Finding
 from skbatch.portfolio._checks import (
-    Finding,
     Prices,
     judge_covariance,
     judge_dates,
@@ -21,8 +21,14 @@ from skbatch.portfolio._checks import (
     judge_rate,
     judge_stale,
 )
-from skbatch.portfolio._inputs import Forecasts, LabelsError, UnitsError
-from skbatch.portfolio._volatility import recent_volatility
+from skbatch.portfolio._expected import (
+    ExpectedReturns,
+    LabelsError,
+    UnitsError,
+    read_expected,
+)
+from skbatch.portfolio._interval import row_deviations
+from skbatch.portfolio._volatility import window_volatility
 
 __all__ = ["PreflightReport", "preflight"]
 
@@ -185,36 +191,36 @@ def preflight(
     ['labels']
     """
     try:
-        forecasts = Forecasts.of(result, returns_periods)
+        expected = read_expected(result, returns_periods)
     except PortfolioError as error:
         # Of those that are not told apart: several horizons, or no ticker at all.
         kinds = {LabelsError: "labels", UnitsError: "units"}
         check = kinds.get(type(error), "forecasts")
         return _report({check: Finding(False, str(error))}, "Expected returns")
-    found = {"missing": judge_missing(forecasts)}
-    past, unfit = _read_prices(prices, forecasts.date)
-    stray, measured = forecasts.stray(), forecasts.volatility
-    if past is not None:
-        measured = recent_volatility(past.panel)
-    size = stray if measured is None else measured
-    implied = None
+    past, unfit = _read_prices(prices, expected.date)
+    measured = (
+        expected.past_volatility if past is None else window_volatility(past.panel)
+    )
+    found = {"missing": judge_missing(expected)}
+    volatilities = {"intervals": row_deviations(expected)}
+    volatilities["prices"] = None if measured is None else measured.iloc[0]
     if covariance is None:
-        found["units"] = Finding(True, f"Returns over {forecasts.unit}.")
+        found["units"] = Finding(True, f"Returns over {expected.unit}.")
     else:
-        of_covariance, implied = judge_covariance(
-            forecasts, covariance, covariance_periods, size
+        alignment = Alignment(
+            expected, covariance, covariance_periods, volatility=measured
         )
-        found |= of_covariance
+        compared, volatilities["covariance"] = judge_covariance(alignment)
+        found |= compared
     if unfit is not None:
         found["dates"] = unfit
     elif past is not None:
-        found["dates"] = judge_dates(forecasts, past)
-    found["stale"] = judge_stale(forecasts, past)
-    if len(forecasts.missing) < len(forecasts.values):
-        found["risk-free rate"] = judge_rate(forecasts, risk_free_rate)
-        sources = {"intervals": stray, "prices": measured, "covariance": implied}
-        found["dispersion"] = judge_dispersion(forecasts, sources)
-    return _report(found, _subject(forecasts))
+        found["dates"] = judge_dates(past)
+    found["stale"] = judge_stale(expected, past)
+    if len(expected.missing) < len(expected):
+        found["risk-free rate"] = judge_rate(expected, risk_free_rate)
+        found["dispersion"] = judge_dispersion(expected, volatilities)
+    return _report(found, _subject(expected))
 
 
 def _read_prices(prices: Any, date: Any) -> tuple[Prices | None, Finding | None]:
@@ -227,11 +233,11 @@ def _read_prices(prices: Any, date: Any) -> tuple[Prices | None, Finding | None]
         return None, Finding(False, str(error))
 
 
-def _subject(forecasts: Forecasts) -> str:
+def _subject(expected: ExpectedReturns) -> str:
     """Say what was checked."""
-    n_known = len(forecasts.values) - len(forecasts.missing)
-    date = "" if forecasts.date is None else f" at {date_text(forecasts.date)}"
-    return f"{count(n_known, 'expected return')}{date} over {forecasts.unit}"
+    n_known = len(expected) - len(expected.missing)
+    date = "" if expected.date is None else f" at {date_text(expected.date)}"
+    return f"{count(n_known, 'expected return')}{date} over {expected.unit}"
 
 
 def _report(found: dict[str, Finding], subject: str) -> PreflightReport:

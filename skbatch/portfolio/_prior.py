@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from numbers import Integral
 from typing import Any, Literal
 
@@ -11,7 +10,7 @@ import pandas as pd
 from sklearn.base import clone
 from sklearn.utils import get_tags
 
-from skbatch._messages import format_tickers
+from skbatch._messages import format_tickers, warn_user
 from skbatch.exceptions import PortfolioError, PortfolioWarning
 from skbatch.portfolio._forecast import LastForecast, fit_on_window
 
@@ -167,7 +166,7 @@ class ForecastPrior(BasePrior):
         found, returns = fit_on_window(self, X)
         self.scenarios_ = found.scenarios(int(self.n_scenarios), self.random_state)
         self.return_distribution_ = self._distribution(found, returns)
-        found.warn(stacklevel=3)
+        found.warn()
         return self
 
     def _check_parameters(self) -> None:
@@ -245,13 +244,12 @@ def _complete_rows(returns: pd.DataFrame) -> np.ndarray:
 def _warn_few_rows(returns: pd.DataFrame, complete: np.ndarray) -> None:
     """Say whose missing returns leave little to estimate a covariance from."""
     if complete.mean() < 0.5:
-        warnings.warn(
+        warn_user(
             f"The covariance is of the {complete.sum()} of {len(returns)} rows in "
             "which all tickers with a forecast have returns. Most are missing of "
             f"{format_tickers(_most_missing(returns))}. Leave these out, or pass a "
             "covariance_estimator that takes missing returns.",
             PortfolioWarning,
-            stacklevel=5,
         )
 
 

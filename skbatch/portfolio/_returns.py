@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import warnings
 from collections.abc import Mapping, Sequence
 from numbers import Integral
 from typing import Any, Literal
@@ -11,6 +10,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
+from skbatch._messages import warn_user
 from skbatch.config import BatchForecastingConfig
 from skbatch.exceptions import PortfolioError, PortfolioWarning
 from skbatch.panel import panel_tickers
@@ -20,12 +20,13 @@ from skbatch.portfolio._expected import (
     ExpectedReturns,
     check_periods_per_year,
     warn_without_dates,
+    with_reasons,
 )
 from skbatch.portfolio._interval import check_coverage
 from skbatch.portfolio._match import asked_tickers, match_columns
 from skbatch.portfolio._prices import read_prices
-from skbatch.portfolio._told import tell_service, with_reasons
-from skbatch.portfolio._volatility import recent_volatility
+from skbatch.portfolio._told import tell_service
+from skbatch.portfolio._volatility import window_volatility
 from skbatch.portfolio._ways import METHODS, ColumnForecasts, Way
 
 __all__ = ["robust_forecast_returns"]
@@ -170,7 +171,7 @@ def robust_forecast_returns(
     if not isinstance(panel.index, pd.DatetimeIndex | pd.PeriodIndex) and (
         annualize and periods_per_year is None
     ):
-        warn_without_dates(stacklevel=3)
+        warn_without_dates()
     return _without_missing(expected, on_missing)
 
 
@@ -280,8 +281,8 @@ def _by_names(
             if column in forecasts.stale:
                 stale[ticker] = forecasts.stale[column]
     index = pd.Index(list(rows), name="ticker", dtype=object)
-    volatility = recent_volatility(panel).reindex(list(columns.values()))
-    volatility.index = index
+    volatility = window_volatility(panel).reindex(columns=list(columns.values()))
+    volatility.columns = index
     names = ["model", "batch", "reason"]
     return ExpectedReturns(
         values,
@@ -320,7 +321,10 @@ def _without_missing(expected: ExpectedReturns, on_missing: str) -> ExpectedRetu
     fate = "which are left out" if on_missing == "drop" else "which are NaN"
     told = tell_service(missing, others, len(expected), fate, "provenance")
     if told:
-        warnings.warn(told, PortfolioWarning, stacklevel=3)
+        warn_user(
+            told,
+            PortfolioWarning,
+        )
     if on_missing == "drop":
         for ticker in missing:
             del expected[ticker]

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 import pandas as pd
 
-from skbatch.portfolio._aligned import align
+from skbatch.portfolio._alignment import align
 
 __all__ = ["to_riskfolio"]
 

@@ -5,19 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from skbatch._messages import count, format_tickers
+from skbatch.portfolio._expected import with_reasons
 
-__all__ = ["of_tickers", "tell_service", "with_reasons"]
+__all__ = ["of_tickers", "tell_service"]
 
 
 def of_tickers(number: int, total: int, verb: str = "have") -> str:
     """Count some of all tickers, as a subject: "1 of 4 tickers has"."""
     singular = {"have": "has", "are": "is"}
     return f"{number} of {count(total)} {singular[verb] if number == 1 else verb}"
-
-
-def with_reasons(reasons: Mapping[str, str]) -> str:
-    """Name tickers, each with its reason."""
-    return format_tickers(f"{t} ({reason})" for t, reason in reasons.items())
 
 
 def tell_service(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from numbers import Real
@@ -12,21 +11,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from skbatch._messages import count, format_tickers
+from skbatch._messages import count, warn_user
 from skbatch.exceptions import PortfolioError, PortfolioWarning
-from skbatch.portfolio._covariance import (
-    check_matrix,
-    check_size,
-    read_covariance,
-    span_of,
-)
-from skbatch.portfolio._inputs import Forecasts
+from skbatch.portfolio._alignment import Alignment
+from skbatch.portfolio._expected import ExpectedReturns, read_expected, with_reasons
 from skbatch.portfolio._interval import (
     check_coverage,
     interval_deviations,
     read_interval,
 )
-from skbatch.portfolio._told import with_reasons
 
 __all__ = ["BlackLittermanViews", "black_litterman_views"]
 
@@ -210,37 +203,43 @@ def black_litterman_views(
             f"`tau` must be above 0 and at most 1. Got {tau!r}. Pass 0.05, or 1 over "
             "the number of rows that the covariance was estimated on."
         )
-    forecasts = Forecasts.of(result, returns_periods)
-    table = read_covariance(covariance)
-    periods, said = span_of(table, covariance_periods)
+    expected = read_expected(result, returns_periods)
     deviation, horizon = _read_interval(
-        forecasts.interval if interval is None else interval, coverage, forecasts
+        expected.interval if interval is None else interval, coverage, expected
     )
-    used, excluded = _usable(forecasts, deviation, table)
-    table = table.loc[used, used]
-    check_matrix(table)
-    deviation = deviation[used]
-    measured = forecasts.volatility
-    if measured is None:
-        measured = deviation / math.sqrt(horizon)
-    year = forecasts.periods_per_year
-    doubt = check_size(table, periods, year, said, measured)
-    omega = deviation**2 * periods / horizon
-    prior = tau * pd.Series(np.diag(table), used)
-    growth = np.log1p(forecasts.values[used]) * periods / forecasts.periods
-    _warn(doubt, excluded)
+    measured = expected.past_volatility
+    alignment = Alignment(
+        expected,
+        covariance,
+        covariance_periods,
+        volatility=(deviation / math.sqrt(horizon)).to_frame().T
+        if measured is None
+        else measured,
+        unusable=_unusable(expected, deviation),
+        allow_more=True,
+    )
+    # Views are converted to what the covariance spans.
+    alignment.match_labels()
+    alignment.span()
+    alignment.check_matrix()
+    size = alignment.compare_sizes()
+    values, periods = alignment.values, alignment.span_
+    omega = deviation[values.index] ** 2 * periods / horizon
+    prior = tau * alignment.deviations**2
+    growth = np.log1p(values) * periods / expected.periods
+    _warn("" if size.ok else size.detail, alignment.excluded)
     return BlackLittermanViews(
         np.expm1(growth).rename("view"),
         omega.rename("omega"),
         (prior / (prior + omega)).rename("confidence"),
         float(tau),
         periods,
-        excluded,
+        alignment.excluded,
     )
 
 
 def _read_interval(
-    interval: Any, coverage: float | None, forecasts: Forecasts
+    interval: Any, coverage: float | None, expected: ExpectedReturns
 ) -> tuple[pd.Series, float]:
     """Tell how far returns stray from the forecasts, by ticker, in how many rows."""
     if interval is None:
@@ -250,14 +249,14 @@ def _read_interval(
             "system.predict_interval() of a system with a ConformalForecaster."
         )
     table = read_interval(interval)
-    horizon, known = forecasts.horizon, table.attrs.get("horizon")
+    horizon, known = expected.horizon, table.attrs.get("horizon")
     if horizon is not None and known is not None and horizon != known:
         raise PortfolioError(
             "`interval` must be over the horizon of the forecasts. Got intervals over "
             f"{known} rows, and forecasts of {horizon}. Pass those of the same system."
         )
     share = _coverage(coverage, table.attrs.get("coverage"))
-    return interval_deviations(table, share), known or horizon or forecasts.periods
+    return interval_deviations(table, share), known or horizon or expected.periods
 
 
 def _coverage(given: float | None, known: float | None) -> float:
@@ -277,37 +276,18 @@ def _coverage(given: float | None, known: float | None) -> float:
     return float(given if known is None else known)  # type: ignore[arg-type]
 
 
-def _usable(
-    forecasts: Forecasts, deviation: pd.Series, covariance: pd.DataFrame
-) -> tuple[list[str], dict[str, str]]:
-    """Tell on which tickers there can be a view, and why not on the others."""
-    excluded = dict(forecasts.missing)
-    known = [t for t in forecasts.values.index if t not in excluded]
-    alone = [t for t in known if t not in covariance.index]
-    if alone:
-        raise PortfolioError(
-            "`covariance` must have all tickers with a forecast. Got none of "
-            f"{format_tickers(alone)}. Make it of the same tickers, or drop these."
-        )
-    variances = pd.Series(np.diag(covariance.to_numpy()), covariance.index)
-    for ticker in map(str, forecasts.values.index):
+def _unusable(expected: ExpectedReturns, deviation: pd.Series) -> dict[str, str]:
+    """Tell on which tickers with a forecast there can be no view, and why."""
+    excluded = {}
+    for ticker, value in expected.items():
         width = deviation.get(ticker, np.nan)
-        if ticker in excluded:
+        if not math.isfinite(value):
             continue
         if not width > 0 or not math.isfinite(width):
             excluded[ticker] = "no interval with a width"
-        elif not math.isfinite(variances[ticker]):
-            excluded[ticker] = "no variance"
-        elif forecasts.values[ticker] <= -1:
+        elif value <= -1:
             excluded[ticker] = "a forecast of -100 % or less cannot be compounded"
-    used = [t for t in forecasts.values.index if t not in excluded]
-    if not used:
-        raise PortfolioError(
-            "At least one ticker must have a forecast with an interval. Got none of "
-            f"{len(forecasts.values)}: {with_reasons(excluded)}. See the provenance "
-            "of the forecasts."
-        )
-    return used, excluded
+    return excluded
 
 
 def _warn(doubt: str, excluded: Mapping[str, str]) -> None:
@@ -319,4 +299,7 @@ def _warn(doubt: str, excluded: Mapping[str, str]) -> None:
             "Returns without follow the prior and the views on the others."
         )
     if told:
-        warnings.warn(" ".join(told), PortfolioWarning, stacklevel=3)
+        warn_user(
+            " ".join(told),
+            PortfolioWarning,
+        )

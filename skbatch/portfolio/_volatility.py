@@ -1,4 +1,4 @@
-"""How far returns strayed of late, which tells the units of a covariance."""
+"""How volatile tickers were over many windows of the past, to recognise covariances."""
 
 from __future__ import annotations
 
@@ -7,29 +7,51 @@ import pandas as pd
 
 from skbatch.panel import panel_fields, panel_tickers
 
-__all__ = ["recent_volatility"]
+__all__ = ["window_volatility"]
 
-# Rows from which the latest volatility is measured.
-RECENT = 252
+BLOCK = 63  # rows of a quarter
+YEAR = 4  # blocks
+SHORTEST = 20  # rows that say something of a volatility
 
 
-def recent_volatility(panel: pd.DataFrame) -> pd.Series:
-    """Measure the standard deviation of the returns of a row.
-
-    Parameters
-    ----------
-    panel : DataFrame of shape (n_dates, n_columns)
-        Checked prices.
+def window_volatility(panel: pd.DataFrame) -> pd.DataFrame:
+    """Measure the standard deviation of one row's return over windows of the past.
 
     Returns
     -------
-    Series of shape (n_tickers,)
-        Standard deviation of simple returns over the last 252 rows, by ticker; NaN
-        where prices stand still, or fewer than two returns are known.
+    DataFrame of shape (n_windows, n_tickers)
+        The last 252 rows first, then quarters, years and longer windows. NaN where
+        prices stand still, or fewer than 20 returns are known.
     """
-    closes = panel_fields(panel)["close"][-RECENT - 1 :]
-    returns = pd.DataFrame(closes).pct_change(fill_method=None)
-    volatility = returns.std().to_numpy()
-    # What stands still says nothing of the size of a covariance.
-    volatility = np.where(volatility > 0, volatility, np.nan)
-    return pd.Series(volatility, panel_tickers(panel), name="volatility")
+    closes = panel_fields(panel)["close"]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        returns = closes[1:] / closes[:-1] - 1.0
+    known = np.isfinite(returns)
+    # Less the mean of all, so that differences of sums keep their digits.
+    count = np.maximum(known.sum(axis=0), 1)
+    returns = np.where(known, returns - np.nansum(returns, axis=0) / count, 0.0)
+    ends = np.append(np.arange(len(returns), 0, -BLOCK), 0)
+    sums = [_sum_until(part, ends) for part in (known, returns, returns**2)]
+    rows = {}
+    for late, early in _windows(len(ends) - 1):
+        n, total, squares = (part[late] - part[early] for part in sums)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            variance = (squares - total**2 / n) / (n - 1)
+        # What stands still says nothing of the size of a covariance.
+        usable = (n >= SHORTEST) & (variance > 1e-16)
+        rows[late, early] = np.sqrt(np.where(usable, variance, np.nan))
+    return pd.DataFrame(np.array(list(rows.values())), columns=panel_tickers(panel))
+
+
+def _sum_until(values: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """Sum what lies before each of some rows."""
+    total = np.zeros((len(values) + 1, values.shape[1]))
+    np.cumsum(values, axis=0, out=total[1:])
+    return total[rows]
+
+
+def _windows(n_blocks: int) -> list[tuple[int, int]]:
+    """List pairs of block ends, counted from the last one: the last year first."""
+    last = [(0, min(n, n_blocks)) for n in (YEAR, 1, 2, 8, 12, 20, 40, n_blocks)]
+    past = [(i, i + n) for n in (1, YEAR) for i in range(n_blocks - n + 1)]
+    return list(dict.fromkeys(last + past))

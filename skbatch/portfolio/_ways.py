@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
@@ -15,7 +14,7 @@ import numpy as np
 import pandas as pd
 from joblib import Parallel, delayed
 
-from skbatch._messages import describe_error
+from skbatch._messages import describe_error, silence_warnings
 from skbatch._version import __version__
 from skbatch.batch import BatchForecastingSystem
 from skbatch.batch.engine import MODEL_FAILURES
@@ -179,10 +178,8 @@ class Way:
         """
         if self.is_individual:
             return self._forecast_individually(panel, columns)
-        with warnings.catch_warnings():
-            # Told once with all else, for the tickers that were asked for.
-            warnings.simplefilter("ignore", BatchWarning)
-            warnings.simplefilter("ignore", FallbackWarning)
+        # Told once with all else, for the tickers that were asked for.
+        with silence_warnings(BatchWarning, FallbackWarning):
             system = BatchForecastingSystem(**self._params()).fit(panel)
             return ColumnForecasts.of(system, self.coverage)
 
@@ -237,8 +234,7 @@ def _forecast_one(
     params: Mapping[str, Any], panel: pd.DataFrame, coverage: float | None
 ) -> ColumnForecasts:
     """Forecast one ticker from its own prices; a failure is its reason."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", SkbatchWarning)
+    with silence_warnings(SkbatchWarning):
         try:
             system = BatchForecastingSystem(**params).fit(panel)
             found = ColumnForecasts.of(system, coverage)

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from sklearn.utils.validation import validate_data
 
-from skbatch._messages import count, date_text, format_tickers
+from skbatch._messages import (
+    count,
+    date_text,
+    format_tickers,
+    silence_warnings,
+    warn_user,
+)
 from skbatch.exceptions import PanelWarning, PortfolioError, PortfolioWarning
 from skbatch.panel import check_panel, panel_fields, panel_tickers
 
@@ -129,8 +134,7 @@ def known_prices(prices: Any, returns: pd.DataFrame) -> pd.DataFrame:
         )
     # Cut before anything looks at the prices: not even a check depends on later ones.
     cut = prices.loc[prices.index <= returns.index[-1]]
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", PanelWarning)
+    with silence_warnings(PanelWarning):
         panel = check_panel(cut)
     lacking = [t for t in returns.columns if t not in set(panel_tickers(panel))]
     if lacking:
@@ -166,11 +170,10 @@ def _check_same(panel: pd.DataFrame, returns: pd.DataFrame) -> None:
 
 def _warn_gaps(tickers: list[str]) -> None:
     if tickers:
-        warnings.warn(
+        warn_user(
             f"The returns of {count(len(tickers))} have gaps: "
             f"{format_tickers(tickers)}. What they did in between is not known, so "
             "only prices since the last gap are used. Pass `prices`, or returns of "
             "prices that are filled forward.",
             PortfolioWarning,
-            stacklevel=6,
         )

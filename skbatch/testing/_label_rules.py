@@ -13,8 +13,8 @@ import pandas as pd
 
 from skbatch._messages import format_tickers
 from skbatch.panel import PanelColumns
-from skbatch.testing._cases import Case, fit
-from skbatch.testing._compare import as_table, find_difference
+from skbatch.testing._synthetic_case import Case, fit
+from skbatch.testing._table_difference import as_table, find_difference
 
 __all__ = ["LABEL_RULES", "BrokenRuleError", "require_equal"]
 

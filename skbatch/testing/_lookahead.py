@@ -12,11 +12,8 @@ import pandas as pd
 from sklearn.base import clone
 
 from skbatch.panel import check_panel, forward_returns
-from skbatch.testing._compare import find_difference
-from skbatch.testing._cuts import Cut, draw_cuts
-from skbatch.testing._garbage import own_copy
-from skbatch.testing._peeking import PeekingEstimator, TattlingEstimator
-from skbatch.testing._trials import (
+from skbatch.testing._garbled_panels import own_copy
+from skbatch.testing._leak_trials import (
     Trial,
     fit_transform_trial,
     labels_trial,
@@ -25,6 +22,9 @@ from skbatch.testing._trials import (
     refit_trial,
     transforms_alike,
 )
+from skbatch.testing._panel_cuts import Cut, draw_cuts
+from skbatch.testing._planted_leaks import PeekingEstimator, TattlingEstimator
+from skbatch.testing._table_difference import find_difference
 
 __all__ = ["LookAheadError", "check_no_lookahead"]
 

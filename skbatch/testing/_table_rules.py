@@ -16,8 +16,8 @@ from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.metrics import r2_score
 
-from skbatch.testing._cases import Case, fit, fixed_horizons, make_case
 from skbatch.testing._label_rules import BrokenRuleError, require_equal
+from skbatch.testing._synthetic_case import Case, fit, fixed_horizons, make_case
 
 __all__ = ["METHOD_RULES", "TABLE_RULES"]
 

@@ -1,6 +1,10 @@
 """Runs that were interrupted go on, and only with what belongs to them."""
 
 import logging
+import os
+import signal
+import subprocess
+import sys
 import warnings
 from dataclasses import replace
 
@@ -158,15 +162,14 @@ def test_a_budget_may_find_another_machine(run, fits, monkeypatch):
 
 
 def test_a_failed_write_leaves_nothing_behind(tmp_path, monkeypatch):
-    checkpoint = Checkpoint(tmp_path, {})
-
     def fail(descriptor):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("skbatch.batch._checkpoint.os.fsync", fail)
-    with pytest.raises(OSError, match="No space left"):
-        checkpoint.start([])
-    assert list(tmp_path.iterdir()) == []
+    monkeypatch.setattr("skbatch._files.os.fsync", fail)
+    with Checkpoint(tmp_path, {}) as checkpoint:
+        with pytest.raises(OSError, match="No space left"):
+            checkpoint.start([])
+        assert [path.name for path in tmp_path.iterdir()] == ["lock"]
 
 
 def test_recovered_tickers_are_kept_too(run, prices, monkeypatch):
@@ -246,3 +249,48 @@ def test_a_folder_that_cannot_be_made_is_refused(run, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(CheckpointError, match="`checkpoint_dir` must be a folder"):
         run(checkpoint_dir=tmp_path / "file")
+
+
+def test_a_folder_in_use_is_refused_by_name(run, tmp_path):
+    run()
+    with (
+        Checkpoint(tmp_path / "held", {}),
+        pytest.raises(CheckpointError, match=f"in use by process {os.getpid()} on "),
+    ):
+        run(checkpoint_dir=tmp_path / "held")
+    assert [path.name for path in (tmp_path / "held").iterdir()] == ["lock"]
+    run(checkpoint_dir=tmp_path / "held")
+
+
+def test_a_run_that_fails_lets_the_folder_go(run, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(_fit_batches, "plan_memory", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            run()
+    run()
+    with pytest.raises(CheckpointError, match="other horizon"):
+        run(horizon=6)
+    run()
+
+
+HOLD = """
+import sys, time
+from skbatch.batch._checkpoint import Checkpoint
+with Checkpoint(sys.argv[1], {}):
+    print("locked", flush=True)
+    time.sleep(600)
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="SIGKILL is POSIX's")
+def test_a_killed_run_holds_no_folder_and_leaves_nothing_unfinished(run):
+    command = [sys.executable, "-c", HOLD, str(run.folder)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+        process.stdout.readline()
+        with pytest.raises(CheckpointError, match=f"in use by process {process.pid}"):
+            run()
+        process.send_signal(signal.SIGKILL)
+    unfinished = run.folder / ".batch-0000-012345.skbatch.0123abcd.unfinished"
+    unfinished.touch()
+    run()
+    assert not unfinished.exists()

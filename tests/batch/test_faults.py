@@ -301,10 +301,10 @@ def test_a_full_disk_costs_only_the_checkpoints(
 def test_a_disk_that_is_full_from_the_start_costs_only_the_checkpoints(
     make_system, prices, expected, tmp_path, monkeypatch, assert_same
 ):
-    def write(self, path, content):
+    def write(path, content):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(Checkpoint, "_write", write)
+    monkeypatch.setattr("skbatch.batch._checkpoint.write_whole", write)
     system = make_system(max_batch_size=3, checkpoint_dir=tmp_path / "run")
     with pytest.warns(BatchWarning, match="No space left on device, so this run goes"):
         system.fit(prices)

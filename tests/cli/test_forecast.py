@@ -23,6 +23,7 @@ from skbatch import (
     forward_returns,
     read_panel,
 )
+from skbatch.cli._output import to_csv
 from skbatch.datasets import make_panel
 
 COLUMNS = ["ticker", "date", "horizon", "expected_return", "model", "batch", "reason"]
@@ -493,3 +494,139 @@ def test_a_run_goes_on_from_its_checkpoints(prices, tmp_path):
     other = run(*command, "--horizon", 2)
     assert other.exit_code == 2
     assert "error: `checkpoint_dir` must belong to the same prices" in other.stderr
+
+
+# Files and terminals ------------------------------------------------------------------
+
+
+def test_horizons_of_the_command_win_and_each_is_scored(prices, tmp_path):
+    path, _ = write_wide(prices, tmp_path)
+    settings = tmp_path / "settings.toml"
+    settings.write_text('horizon = [1, 4]\n[model]\nkind = "mean"\n')
+    output = tmp_path / "forecasts.csv"
+    options = "--horizon", 2, "--horizon", 3, "--output", output, "--holdout", 60
+    result = run("forecast", path, "--config", settings, *options)
+    assert result.exit_code == 0, result.output
+    assert list(read_forecasts(output)["horizon"]) == ["2"] * 5 + ["3"] * 5
+    text = " ".join(result.stdout.split())
+    for horizon in (2, 3):
+        y = prices.pct_change(horizon, fill_method=None).shift(-horizon)
+        actual, means = y[-60:-horizon], y[: -60 - horizon].mean()
+        r2 = 1 - ((actual - means) ** 2).sum().sum() / (actual**2).sum().sum()
+        pattern = rf"{horizon} rows ahead, [^;]*an R² of {100 * r2:+.2f} % against"
+        assert re.search(pattern.replace("+", r"\+"), text), text
+
+
+@pytest.mark.parametrize("name", ["-", "/dev/stdout"])
+def test_forecasts_go_to_stdout_and_all_else_to_stderr(name, prices, tmp_path):
+    path, _ = write_wide(prices, tmp_path)
+    output = tmp_path / "forecasts.csv"
+    expected = run("forecast", path, "--holdout", 0, "--output", output)
+    result = run("forecast", path, "--holdout", 0, "--output", name)
+    assert result.exit_code == 0
+    assert result.stdout == output.read_text()
+    assert table_rows(result.stderr) == table_rows(expected.stdout)
+    assert "Written" not in result.output
+
+
+@pytest.mark.skipif(os.name != "posix", reason="Windows has no /dev/null.")
+def test_forecasts_go_to_a_device(prices, tmp_path):
+    path, _ = write_wide(prices, tmp_path)
+    result = run("forecast", path, "--holdout", 0, "--output", "/dev/null")
+    assert result.exit_code == 0, result.output
+
+
+FULL = OSError(28, "No space left on device")
+
+
+@pytest.mark.parametrize("option", ["--output", "--performance"])
+def test_a_full_disk_leaves_the_file_of_yesterday(option, prices, tmp_path, request):
+    path, _ = write_wide(prices, tmp_path)
+    output = tmp_path / "old.csv"
+    output.write_text("yesterday")
+    patch = request.getfixturevalue("monkeypatch")
+    patch.setattr(os, "fsync", lambda _: (_ for _ in ()).throw(FULL))
+    result = run("forecast", path, "--holdout", 0, option, output)
+    assert result.exit_code == 2
+    assert f"error: `{option}` must be writable. Got [Errno 28]" in result.stderr
+    assert output.read_text() == "yesterday"
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_forecasts_are_written_before_they_are_scored(prices, tmp_path, monkeypatch):
+    def fail(*_):
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr("skbatch.cli._holdout.score", fail)
+    path, _ = write_wide(prices, tmp_path)
+    output = tmp_path / "forecasts.csv"
+    assert run("forecast", path, "--output", output).exit_code == 1
+    assert len(read_forecasts(output)) == 5
+
+
+WILD = ["=CMD|'/c calc'!A0", "+1", "-1", "@SUM(1)", "\x1b]0;title\x07\x1b[31mred"]
+
+
+def test_tickers_are_no_formulas_and_no_commands(prices, tmp_path):
+    prices = prices.set_axis(WILD, axis=1)
+    prices.iloc[5, 4] = -1.0
+    path, _ = write_wide(prices, tmp_path)
+    output, raw = tmp_path / "forecasts.csv", tmp_path / "raw.csv"
+    result = run("forecast", path, "--holdout", 0, "--output", output)
+    assert result.exit_code == 0, result.output
+    assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]", result.output)
+    red = r"\x1b]0;title\x07\x1b[31mred"
+    shown = [f"'{name}" for name in WILD[:4]]
+    assert list(read_forecasts(output)["ticker"]) == [*shown, red]
+    assert red in table_rows(result.stdout)
+    first, second = result.stderr.splitlines()
+    assert first.startswith("warning: ")
+    assert red in first
+    assert second.startswith("warning: 5 tickers would be a formula")
+
+    result = run("forecast", path, "--holdout", 0, "--output", raw, "--raw")
+    assert list(read_forecasts(raw)["ticker"]) == WILD
+    assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]", result.output)
+
+
+@pytest.mark.parametrize("start", ["\t", "\r", "\n", "\x1b[2J"])
+def test_cells_begin_with_no_control_character(start):
+    columns = dict.fromkeys(["batch", "reason"], "")
+    forecasts = pd.DataFrame({"ticker": [f"{start}=1", "A"], **columns})
+    cells = to_csv(forecasts, raw=False).splitlines()
+    assert cells == ["ticker,batch,reason", f"{ascii(start)[1:-1]}=1,,", "A,,"]
+
+
+@pytest.mark.parametrize("kind", ["error", "warning", "log", "bug"])
+def test_no_message_commands_the_terminal(kind, tmp_path):
+    code = """
+import sys, warnings
+import pandas as pd
+import skbatch.__main__, skbatch.panel
+
+kind = sys.argv[1]
+
+def read(*_, **__):
+    if kind == "error":
+        raise skbatch.exceptions.PanelError("\\x1b[31m")
+    if kind == "bug":
+        raise RuntimeError("\\x1b[31m")
+    warnings.warn("\\x1b[31m", RuntimeWarning)
+    raise skbatch.exceptions.PanelError("end")
+
+skbatch.panel.read_panel = read
+if kind == "log":
+    from skbatch.cli._shell import log_to_stderr
+    import logging
+    log_to_stderr()
+    logging.getLogger("skbatch").info("%s", "\\x1b[31m")
+    sys.exit()
+sys.argv = ["skbatch", "forecast", "prices.csv"]
+skbatch.__main__.main()
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code, kind], capture_output=True, text=True, env=PIPE
+    )
+    assert done.returncode == {"log": 0, "bug": 1}.get(kind, 2), done.stderr
+    assert r"\x1b[31m" in done.stderr
+    assert "\x1b" not in done.stderr

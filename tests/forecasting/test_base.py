@@ -70,6 +70,7 @@ def test_plain_arrays_come_back_in_their_shape(forecaster, shape):
 
 def test_array_features_give_frames_without_dates(make_frames, forecaster):
     X, y = make_frames()
+    y.columns = range(y.shape[1])
     forecasts = forecaster.fit(X.to_numpy(), y).predict(X.to_numpy())
     pd.testing.assert_index_equal(forecasts.columns, y.columns)
     pd.testing.assert_index_equal(forecasts.index, pd.RangeIndex(200))

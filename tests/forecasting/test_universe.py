@@ -8,11 +8,13 @@ from skbatch import BatchLinearForecaster, BatchXGBoostForecaster, FallbackForec
 from skbatch._kernels.target import typical_volatility
 from skbatch.exceptions import PanelError
 from skbatch.forecasting import ReturnTarget
+from skbatch.forecasting._label_layout import check_labels
 from skbatch.forecasting._return_target import volatility_names
 from skbatch.forecasting.engine import (
     FeatureTable,
     Universe,
     forward_common_return,
+    universe_common_return,
 )
 from skbatch.panel import PanelColumns
 
@@ -42,7 +44,8 @@ def own_volatility(X):
 def known_of_all(X, y):
     volatility = own_volatility(X)
     typical = pd.Series(typical_volatility(volatility), X.index)
-    return Universe(forward_common_return(y, volatility), typical)
+    common, calendars = universe_common_return(y, volatility)
+    return Universe(common, typical, calendars)
 
 
 def part(X, tickers):
@@ -105,7 +108,10 @@ def test_without_volatilities_labels_are_bounded_by_their_deviation(universe):
     _, y = universe
     y.iloc[5, 0] = 9.0
     known = y.iloc[:-HORIZON]
-    limit = 5 * known.std(ddof=0)
+    # One wrong price does not make its ticker's deviation.
+    typical = 10 * 1.4826 * known.abs().median()
+    limit = 5 * known.clip(-typical, typical, axis=1).std(ddof=0)
+    assert limit["A"] < 1
     expected = known.clip(-limit, limit, axis=1).mean(axis=1)
     actual = forward_common_return(y, None)[HORIZON].iloc[:-HORIZON]
     np.testing.assert_allclose(actual, expected)
@@ -175,3 +181,89 @@ def test_volatilities_are_tried_from_a_quarter_outwards():
         "volatility_252",
         "volatility_5",
     ]
+
+
+# Calendars ----------------------------------------------------------------------------
+
+STOCKS, COINS = ["A", "C", "E"], ["B", "D"]
+
+
+@pytest.fixture
+def mixed(universe):
+    """Every day of the week, with features and labels of B and D on all of them."""
+    X, y = universe
+    days = pd.date_range("2020-01-01", periods=N_DATES)
+    X, y = X.set_axis(days), y.set_axis(days)
+    y[COINS] += 0.05
+    weekend = days.day_of_week >= 5
+    y.loc[weekend, STOCKS] = np.nan
+    X.loc[weekend, [c for c in X if c.rpartition("__")[0] in STOCKS]] = np.nan
+    return X, y
+
+
+def target_of(X, y):
+    """What the labels of a panel become, and what is common to them."""
+    table = FeatureTable(X.to_numpy(), PanelColumns.parse(X), X.index, X.columns)
+    labels, layout = check_labels(y, table, "auto")
+    transform = ReturnTarget().transform_labels(labels, table, layout)
+    return labels, transform.weight * transform.expectation
+
+
+def test_what_trades_on_other_days_does_not_change_what_labels_are_relative_to(mixed):
+    X, y = mixed
+    labels, common = target_of(X, y)
+    for tickers in (STOCKS, COINS):
+        use = [TICKERS.index(ticker) for ticker in tickers]
+        own, alone = target_of(part(X, tickers), y[tickers])
+        np.testing.assert_array_equal(labels[:, use], own)
+        np.testing.assert_array_equal(common[use], alone)
+
+
+def test_one_ticker_of_another_calendar_is_relative_to_its_own_mean(mixed):
+    X, y = mixed
+    y = y.drop(columns="D")
+    labels, common = target_of(X, y)
+    own, alone = target_of(part(X, ["B"]), y[["B"]])
+    np.testing.assert_array_equal(labels[:, [1]], own)
+    assert common[1] == alone[0]
+
+
+def test_gaps_and_late_listings_are_no_other_calendar(universe):
+    X, y = universe
+    rng = np.random.default_rng(0)
+    y = y.mask(rng.random(y.shape) < 0.4)
+    y.iloc[:90, 0] = y.iloc[63:, 1] = np.nan
+    labels, _ = target_of(X, y)
+    calendarless = X.reset_index(drop=True), y.reset_index(drop=True)
+    np.testing.assert_array_equal(labels, target_of(*calendarless)[0])
+
+
+@pytest.mark.parametrize("lacking", ["", "D"])
+@pytest.mark.parametrize("tickers", [["A"], ["B"], ["A", "B"], ["B", "E", "C"]])
+def test_batches_of_mixed_calendars_are_forecast_as_in_their_universe(
+    mixed, tickers, lacking
+):
+    X, y = mixed
+    every = [ticker for ticker in TICKERS if ticker != lacking]
+    X, y = part(X, every), y[every]
+    model = BatchLinearForecaster("per_ticker")
+    expected = model.fit(X, y).predict(X)[tickers]
+    own = part(X, tickers)
+    volatility = X[[f"{t}__volatility_63" for t in every]].to_numpy(np.float64)
+    common, calendars = universe_common_return(y, volatility)
+    assert len(set(calendars.values())) == 2
+    typical = pd.Series(typical_volatility(volatility), X.index)
+    own.attrs["universe"] = Universe(common, typical, calendars)
+    actual = BatchLinearForecaster("per_ticker").fit(own, y[tickers]).predict(own)
+    pd.testing.assert_frame_equal(actual, expected)
+
+
+def test_the_first_label_in_another_unit_does_not_own_the_common_mean(universe):
+    X, y = universe
+    X.iloc[0, X.columns.str.endswith("__volatility_63")] = np.nan
+    _, right = target_of(X, y)
+    y.iloc[0, 1] = 99.0
+    _, found = target_of(X, y)
+    np.testing.assert_allclose(found, right, atol=1e-4)
+    volatility = own_volatility(X)
+    assert forward_common_return(y, volatility).iloc[0, 0] < 1

@@ -3,6 +3,9 @@ import math
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.optimize import brentq
+from scipy.stats import norm
+from scipy.stats import t as student_t
 
 from skbatch.exceptions import PanelError
 from skbatch.metrics import mean_inference
@@ -90,3 +93,34 @@ def test_a_mean_far_from_zero_is_significant(series):
 def test_errors_say_what_to_do(values, options, error, message):
     with pytest.raises(error, match=message):
         mean_inference(values, **options)
+
+
+def test_interval_and_p_value_agree_with_the_critical_value(series):
+    for shift in np.linspace(-0.3, 0.3, 13):
+        result = mean_inference(series + shift, horizon=5)
+        low, high = result.confidence_interval
+        assert high - low == pytest.approx(2 * result.margin)
+        assert (low > 0 or high < 0) == result.is_significant
+        assert (result.p_value < 0.05) == result.is_significant
+        freedom = brentq(
+            lambda f, wanted=result.critical_value: student_t.ppf(0.975, f) - wanted,
+            2,
+            1e6,
+        )
+        expected = 2 * student_t.sf(abs(result.t_statistic), freedom)
+        assert result.p_value == pytest.approx(expected, rel=1e-6)
+
+
+def test_p_values_of_many_independent_dates_are_those_of_the_normal_distribution():
+    values = np.random.default_rng(0).normal(0.01, 1.0, 20_000)
+    result = mean_inference(values, lags=0)
+    z = values.mean() / (values.std() / len(values) ** 0.5)
+    assert result.t_statistic == pytest.approx(z)
+    assert result.p_value == pytest.approx(2 * norm.sf(abs(z)), rel=0.01)
+    assert result.standard_error == pytest.approx(values.std() / len(values) ** 0.5)
+
+
+def test_what_cannot_be_tested_has_no_p_value():
+    result = mean_inference(np.arange(19.0))
+    assert math.isnan(result.p_value)
+    assert np.isnan(result.confidence_interval).all()

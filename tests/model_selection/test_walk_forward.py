@@ -5,6 +5,7 @@ import warnings
 import numpy as np
 import pandas as pd
 import pytest
+from joblib import parallel_backend
 from sklearn.base import BaseEstimator, clone
 from sklearn.callback import ProgressBar
 from sklearn.model_selection import GridSearchCV, TimeSeriesSplit
@@ -224,6 +225,18 @@ def test_fallbacks_are_told_once(walk):
     ) as seen:
         walk()
     assert [w.category for w in seen].count(FallbackWarning) == 1
+
+
+def test_threads_lose_no_warning_and_leave_no_filter(walk, result):
+    filters = list(warnings.filters)
+    with pytest.warns(FallbackWarning) as alone:
+        walk()
+    for _ in range(3):
+        with pytest.warns(FallbackWarning) as seen, parallel_backend("threading"):
+            walked = walk(n_jobs=4)
+        assert [str(w.message) for w in seen] == [str(w.message) for w in alone]
+        assert_same(walked.forecasts, result.forecasts)
+    assert warnings.filters == filters
 
 
 def test_tickers_without_prices_stay_nan(quiet_walk, prices):

@@ -5,7 +5,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from skbatch.exceptions import PanelError, PanelWarning
-from skbatch.panel import check_panel, mixed_calendars, periods_per_year
+from skbatch.panel import (
+    check_panel,
+    mixed_calendars,
+    number_calendars,
+    periods_per_year,
+)
 
 
 @pytest.mark.parametrize(
@@ -174,3 +179,37 @@ def test_hours_have_no_mixed_calendars():
     weekday = hours.day_of_week < 5
     panel = pd.DataFrame({"A": traded(hours, weekday), "B": traded(hours, True)})
     assert mixed_calendars(panel) is None
+
+
+def test_calendars_are_numbered_alike_whatever_gaps_tickers_have():
+    days = pd.date_range("2024-01-01", periods=400)
+    weekday, rng = days.day_of_week < 5, np.random.default_rng(0)
+    gaps = rng.random(400) < 0.4
+    session = days == days[days.day_of_week == 5][20]
+    columns = {
+        "KO": weekday,
+        "BTC": np.full(400, True),
+        "PG": weekday & gaps,
+        "ETH": gaps,
+        "YOUNG": weekday & (days > days[300]),
+        "OLD": weekday & (days < days[100]),
+        "SESSION": weekday | session,
+        "FEW": weekday & (days > days[380]),
+        "NONE": np.full(400, False),
+    }
+    known = np.column_stack(list(columns.values()))
+    numbers = dict(zip(columns, number_calendars(days, known).tolist(), strict=True))
+    coins = {"BTC", "ETH"}
+    assert {numbers[name] for name in coins} != {numbers["KO"]}
+    assert len({numbers[name] for name in coins}) == 1
+    assert len({numbers[name] for name in columns if name not in coins}) == 1
+    numbers = number_calendars(pd.RangeIndex(400), known)
+    assert not numbers.any()
+
+
+@pytest.mark.parametrize("rule", ["W-FRI", "ME"])
+def test_weeks_and_months_have_one_calendar(rule):
+    index = pd.date_range("2000-01-01", periods=500, freq=rule)
+    index = index.where(np.arange(500) % 20 > 0, index - pd.Timedelta(days=1))
+    known = np.arange(500)[:, None] >= np.arange(0, 430, 10)
+    assert not number_calendars(index, known).any()

@@ -1,11 +1,11 @@
 import os
-import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from skbatch._files import lock
 from skbatch.exceptions import PortfolioWarning
 from skbatch.portfolio._cache import DiskCache, MemoryCache
 
@@ -107,13 +107,13 @@ def test_a_folder_that_cannot_be_written_costs_no_forecast(tmp_path, monkeypatch
 
 
 def test_what_a_killed_process_left_is_deleted(tmp_path):
-    old, new = (tmp_path / f"{name}.forecast.part" for name in ("old", "new"))
-    for path in (old, new):
-        path.touch()
-    os.utime(old, (time.time() - 7200,) * 2)
-    DiskCache(tmp_path).put("a", "x")
-    assert not old.exists()
-    assert new.exists()
+    old, new = (tmp_path / f".{n}.0123abcd.unfinished" for n in ("old", "new"))
+    old.touch()
+    with new.open("xb") as file:
+        assert lock(file)
+        DiskCache(tmp_path).put("a", "x")
+        assert not old.exists()
+        assert new.exists()
 
 
 def test_many_write_and_read_at_once(tmp_path):

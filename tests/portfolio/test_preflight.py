@@ -5,11 +5,25 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pypfopt import risk_models
+from scipy.stats import zscore
+from skfolio.moments import (
+    DenoiseCovariance,
+    EWCovariance,
+    GerberCovariance,
+    ShrunkCovariance,
+)
+from sklearn.covariance import LedoitWolf
 
-from skbatch import BatchForecastingSystem, BatchLinearForecaster
-from skbatch.datasets import make_panel
+from skbatch import (
+    BatchForecastingSystem,
+    BatchLinearForecaster,
+    robust_forecast_returns,
+)
+from skbatch.datasets import load_sp500_prices, make_panel
 from skbatch.exceptions import PortfolioError, PortfolioWarning
 from skbatch.portfolio import ExpectedReturns, PreflightReport, preflight, to_pypfopt
+from skbatch.portfolio._volatility import window_volatility
 
 N_DATES, N_TICKERS, HORIZON = 300, 6, 5
 PRICES = make_panel(N_DATES, N_TICKERS, random_state=0)
@@ -333,3 +347,125 @@ def test_nothing_is_changed_and_nothing_raised():
     preflight(expected(), covariance, prices=prices)
     pd.testing.assert_frame_equal(covariance, before)
     pd.testing.assert_frame_equal(prices, PRICES)
+
+
+# --- the size of a covariance -------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def stocks():
+    return load_sp500_prices().iloc[-900:]
+
+
+def sample_of(prices, rule):
+    return prices.resample(rule).last().pct_change().iloc[1:]
+
+
+def shrunk(returns):
+    matrix = LedoitWolf().fit(returns).covariance_
+    return pd.DataFrame(matrix, returns.columns, returns.columns)
+
+
+# Of daily closes of a year of 252 rows, from the returns that it is estimated on.
+OF_OTHER_UNITS = {
+    "correlation": lambda p: p.pct_change().corr(),
+    "annual correlation": lambda p: p.pct_change().corr() * 252,
+    "rank correlation": lambda p: p.pct_change().corr("spearman"),
+    "shrunk correlation": lambda p: shrunk(p.pct_change().iloc[1:].apply(zscore)),
+    "weekly as daily": lambda p: sample_of(p, "W").cov() * 252,
+    "shrunk weekly as daily": lambda p: shrunk(sample_of(p, "W")) * 252,
+    "monthly as daily": lambda p: sample_of(p, "ME").cov() * 252,
+    "daily as weekly": lambda p: p.pct_change().cov() * 52,
+    "daily as monthly": lambda p: p.pct_change().cov() * 12,
+    "daily": lambda p: p.pct_change().cov(),
+    "weekly": lambda p: sample_of(p, "W").cov(),
+    "percent": lambda p: (100 * p.pct_change()).cov() * 252,
+    "daily percent": lambda p: (100 * p.pct_change()).cov(),
+}
+OF_A_YEAR = {
+    "daily": lambda p: p.pct_change().cov() * 252,
+    "a year of 260": lambda p: p.pct_change().cov() * 260,
+    "logarithmic": lambda p: np.log(p).diff().cov() * 252,
+    "weekly": lambda p: sample_of(p, "W").cov() * 52,
+    "monthly": lambda p: sample_of(p, "ME").cov() * 12,
+    "last quarter": lambda p: p.iloc[-64:].pct_change().cov() * 252,
+    "crisis": lambda p: p.loc["2020-02":"2020-05"].pct_change().cov() * 252,
+    "first half": lambda p: p.iloc[:450].pct_change().cov() * 252,
+    "five years": lambda p: all_prices(p).iloc[-1260:].pct_change().cov() * 252,
+    "all years": lambda p: all_prices(p).pct_change().cov() * 252,
+    "Ledoit-Wolf": lambda p: shrunk(p.pct_change().iloc[1:]) * 252,
+    "pypfopt, shrunk": lambda p: risk_models.CovarianceShrinkage(p).ledoit_wolf(
+        "constant_correlation"
+    ),
+    "pypfopt, one variance": lambda p: risk_models.CovarianceShrinkage(
+        p
+    ).shrunk_covariance(1.0),
+    "pypfopt, semi": lambda p: risk_models.semicovariance(p),
+    "pypfopt, exponential": lambda p: risk_models.exp_cov(p, span=60),
+    "skfolio": lambda p: of_skfolio(ShrunkCovariance(), p),
+    "skfolio, denoised": lambda p: of_skfolio(DenoiseCovariance(), p),
+    "skfolio, exponential": lambda p: of_skfolio(EWCovariance(), p),
+    "skfolio, Gerber": lambda p: of_skfolio(GerberCovariance(), p),
+}
+
+
+def all_prices(prices):
+    return load_sp500_prices()[list(prices)]
+
+
+def of_skfolio(estimator, prices):
+    returns = prices.pct_change().iloc[1:]
+    matrix = estimator.fit(returns).covariance_ * 252
+    return pd.DataFrame(matrix, returns.columns, returns.columns)
+
+
+@pytest.mark.parametrize("n_tickers", [5, 8, 20])
+@pytest.mark.parametrize("name", OF_OTHER_UNITS)
+def test_covariances_of_other_units_are_refused(stocks, name, n_tickers):
+    prices = stocks.iloc[:, :n_tickers]
+    covariance = OF_OTHER_UNITS[name](prices)
+    mu = robust_forecast_returns(None, prices, "mean")
+    report = preflight(
+        dict(mu), covariance, prices=prices, returns_periods=252, covariance_periods=252
+    )
+    assert report.failed == ["size"]
+    with pytest.raises(PortfolioError, match="`covariance` must"):
+        to_pypfopt(mu, covariance, covariance_periods=252)
+
+
+@pytest.mark.parametrize("n_tickers", [1, 2, 5, 8, 20])
+@pytest.mark.parametrize("name", OF_A_YEAR)
+def test_covariances_of_any_estimator_and_window_pass(stocks, name, n_tickers):
+    prices = stocks.iloc[:, :n_tickers]
+    if n_tickers == 1 and name.startswith("pypfopt, shrunk"):
+        pytest.skip("A constant correlation needs two tickers.")
+    covariance = OF_A_YEAR[name](prices)
+    mu = robust_forecast_returns(None, prices, "mean")
+    report = preflight(mu, covariance, prices=prices, covariance_periods=252)
+    assert report.ok, report
+    assert report.checks.at["size", "ok"]
+    to_pypfopt(mu, covariance, covariance_periods=252)
+
+
+def test_a_correlation_matrix_is_refused_without_any_measurement():
+    correlation = PRICES.pct_change().corr()
+    params = {"returns_periods": 252, "covariance_periods": 252}
+    for result in (expected(), RETURNS):
+        with pytest.raises(PortfolioError, match="as in a correlation matrix"):
+            to_pypfopt(result, correlation, **params)
+    assert preflight(expected(), correlation).failed == ["size"]
+
+
+def test_volatilities_of_windows_are_those_of_pandas():
+    prices = PRICES.copy()
+    prices.iloc[:100, 1] = np.nan
+    prices.iloc[150:, 2] = 7.0
+    prices.iloc[-1, 3] = np.nan
+    found = window_volatility(prices)
+    moves = prices.pct_change(fill_method=None).iloc[1:]
+    windows = [moves.iloc[-252:], moves.iloc[-63:], moves.iloc[-126:], moves]
+    for row, window in enumerate(windows):
+        slow = window.std().where((window.count() >= 20) & (window.std() > 0))
+        np.testing.assert_allclose(found.iloc[row], slow, rtol=1e-9)
+    # Four to the last date, four older quarters, one older year.
+    assert len(found) == 9

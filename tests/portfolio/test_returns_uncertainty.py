@@ -39,7 +39,7 @@ def test_every_result_knows_how_far_returns_stray(prices, method):
             [by_hand[0], np.nan, np.nan, *by_hand[2:]],
             rtol=1e-12,
         )
-        expected.volatility[:] = 99.0
+        expected.past_volatility[:] = 99.0
     pickled = pickle.loads(pickle.dumps(expected.in_units(annualized=False)))
     assert pickled.volatility["brk-b"] == 99.0
 

@@ -415,7 +415,7 @@ def test_what_has_no_forecast_needs_no_variance():
 
 
 def test_a_covariance_without_the_tickers():
-    with pytest.raises(PortfolioError, match="Got none of BRK-B"):
+    with pytest.raises(PortfolioError, match=r"Got 1 without covariance .BRK-B"):
         black_litterman_views(
             VALUES,
             make_covariance().drop(index="BRK-B", columns="BRK-B"),

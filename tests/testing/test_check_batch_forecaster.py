@@ -9,8 +9,8 @@ from sklearn.linear_model import LinearRegression
 
 from skbatch.panel import PanelColumns
 from skbatch.testing import check_batch_forecaster
-from skbatch.testing._cases import fixed_horizons, make_case
-from skbatch.testing._contract import RULES
+from skbatch.testing._batch_forecaster import RULES
+from skbatch.testing._synthetic_case import fixed_horizons, make_case
 
 
 class Good(RegressorMixin, BaseEstimator):

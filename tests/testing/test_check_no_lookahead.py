@@ -15,8 +15,8 @@ from skbatch.exceptions import PanelError
 from skbatch.metrics import make_forecast_scorer
 from skbatch.panel import forward_returns
 from skbatch.testing import LookAheadError, check_no_lookahead
-from skbatch.testing._peeking import PeekingEstimator
-from skbatch.testing._trials import Trial
+from skbatch.testing._leak_trials import Trial
+from skbatch.testing._planted_leaks import PeekingEstimator
 
 
 @pytest.fixture(scope="module")

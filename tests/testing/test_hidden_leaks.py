@@ -10,7 +10,7 @@ from sklearn.preprocessing import FunctionTransformer
 
 from skbatch.exceptions import ModelFitError
 from skbatch.testing import LookAheadError, check_no_lookahead
-from skbatch.testing._cuts import draw_cuts
+from skbatch.testing._panel_cuts import draw_cuts
 
 
 def make_prices(n_dates):

@@ -1,0 +1,181 @@
+"""What labels are relative to: the return that tickers of a calendar share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from skbatch._kernels.target import common_return, standard_deviation, winsorised
+from skbatch.forecasting._feature_table import FeatureBlocks
+from skbatch.forecasting._label_layout import LabelLayout
+from skbatch.panel import number_calendars
+
+__all__ = [
+    "MAX_SCALED_LABEL",
+    "Levels",
+    "blocks",
+    "bound_wild",
+    "bounded",
+    "forward_common_return",
+    "label_groups",
+    "mean_label",
+    "universe_common_return",
+]
+
+# Labels are winsorised at so many volatilities. Otherwise single crashes would own
+# the trees, and one price that is off by a factor of 100, as real data has them,
+# would move the mean over 500 tickers by 20 %.
+MAX_SCALED_LABEL = 5.0
+# Cells of labels that are transformed at once.
+BLOCK_CELLS = 2**20
+
+
+@dataclass
+class Levels:
+    """What labels are relative to: constants, or returns of the date for some."""
+
+    constant: np.ndarray
+    moving: list[tuple[np.ndarray, np.ndarray]]
+
+    def rows(self, rows: slice) -> np.ndarray:
+        """Give the level of each label on some dates."""
+        n_rows = len(range(*rows.indices(rows.stop)))
+        level = np.tile(self.constant, (n_rows, 1))
+        for columns, common in self.moving:
+            level[:, columns] = common[rows, None]
+        return level
+
+
+def bounded(labels: np.ndarray, unit: np.ndarray) -> np.ndarray:
+    """Winsorise labels at five of their units, where these are known."""
+    bound = MAX_SCALED_LABEL * np.where(np.isfinite(unit), unit, np.inf)
+    return np.clip(labels, -bound, bound)
+
+
+def bound_wild(labels: np.ndarray, unit: np.ndarray) -> None:
+    """Winsorise labels beyond 100 % whose unit is not known, in place.
+
+    The first labels of a ticker have none. They still enter the common mean, where
+    one price in another unit would outweigh years of others.
+    """
+    wild = np.zeros(labels.shape[1], dtype=bool)
+    for rows in blocks(labels):
+        wild |= ((labels[rows] > 1.0) & ~np.isfinite(unit[rows])).any(axis=0)
+    for column in np.flatnonzero(wild):
+        free = ~np.isfinite(unit[:, column])
+        labels[free, column] = winsorised(labels[:, [column]])[free, 0]
+
+
+def label_groups(
+    labels: np.ndarray, features: FeatureBlocks, layout: LabelLayout, has_own: bool
+) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
+    """Group labels that share a return, and give that of a universe if it is known.
+
+    Tickers that trade on other days share none: the mean over coins at a weekend is
+    nothing to expect of stocks. Labels of no ticker stand alone.
+    """
+    horizons = np.asarray(layout.horizons)
+    universe = features.universe
+    known = None if universe is None else universe.common
+    if universe is not None and known is not None:
+        calendars = universe.calendars or {}
+        numbers = np.array([calendars.get(name, 0) for name in layout.names])
+    elif has_own:
+        numbers = _number_labels(labels, features.index, layout)
+    else:
+        numbers = np.arange(len(horizons))
+    for horizon in np.unique(horizons):
+        for number in np.unique(numbers[horizons == horizon]):
+            given = None
+            if known is not None:
+                severally = known.columns.nlevels > 1
+                key = (horizon, number) if severally else horizon
+                if key in known.columns:
+                    given = known[key].reindex(features.index).to_numpy()
+            yield np.flatnonzero((horizons == horizon) & (numbers == number)), given
+
+
+def _number_labels(
+    labels: np.ndarray, index: pd.Index | None, layout: LabelLayout
+) -> np.ndarray:
+    """Give the number of each label's calendar, by those of the shortest horizon."""
+    horizons = np.asarray(layout.horizons)
+    shortest = np.flatnonzero(horizons == horizons.min())
+    known = np.isfinite(labels[:, shortest])
+    numbers = number_calendars(pd.Index([]) if index is None else index, known)
+    names = [layout.names[column] for column in shortest]
+    number = dict(zip(names, numbers.tolist(), strict=True))
+    return np.array([number.get(name, 0) for name in layout.names])
+
+
+def universe_common_return(
+    labels: pd.DataFrame, volatility: np.ndarray | None
+) -> tuple[pd.DataFrame, dict[str, int] | None]:
+    """Average the labels of each calendar: by horizon, or (horizon, calendar).
+
+    The second result numbers the calendars of the tickers, None if there is only one.
+    """
+    shortest = labels
+    if isinstance(labels.columns, pd.MultiIndex):
+        shortest = labels[min(labels.columns.get_level_values(0))]
+    numbers = number_calendars(labels.index, np.isfinite(shortest.to_numpy()))
+    if not numbers.any():
+        return forward_common_return(labels, volatility), None
+    calendars = dict(zip(map(str, shortest.columns), numbers.tolist(), strict=True))
+    of_label = np.array([calendars[t] for t in labels.columns.get_level_values(-1)])
+    common = {}
+    for number in np.unique(numbers):
+        # One ticker alone has no return relative to others.
+        if (numbers == number).sum() > 1:
+            own = None if volatility is None else volatility[:, numbers == number]
+            part = forward_common_return(labels.loc[:, of_label == number], own)
+            common.update({(h, int(number)): part[h] for h in part})
+    table = pd.DataFrame(
+        index=labels.index, columns=pd.MultiIndex.from_arrays([[], []])
+    )
+    return (pd.DataFrame(common) if common else table), calendars
+
+
+def forward_common_return(
+    labels: pd.DataFrame, volatility: np.ndarray | None
+) -> pd.DataFrame:
+    """Average the winsorised labels of a universe on each date, by horizon.
+
+    NaN in the last rows, of which the return is not known, and on dates with fewer than
+    two tickers. `volatility` is that of each ticker per row; None takes the standard
+    deviation of its labels.
+    """
+    if isinstance(labels.columns, pd.MultiIndex):
+        level = labels.columns.get_level_values(0)
+    else:
+        level = pd.Index([labels.attrs["horizon"]] * labels.shape[1])
+    common = {}
+    for horizon in level.unique():
+        values = labels.to_numpy()[:, np.asarray(level == horizon)].astype(np.float64)
+        values[max(0, len(values) - horizon) :] = np.nan
+        if volatility is None:
+            unit = standard_deviation(winsorised(values))
+            unit = np.broadcast_to(unit, values.shape)
+        else:
+            unit = volatility * np.sqrt(float(horizon))
+            bound_wild(values, unit)
+        common[int(horizon)] = common_return(bounded(values, unit))
+    return pd.DataFrame(common, index=labels.index)
+
+
+def mean_label(labels: np.ndarray, columns: np.ndarray, min_tickers: int) -> np.ndarray:
+    """Average the labels of each date, block by block."""
+    parts = [
+        common_return(labels[rows][:, columns], min_tickers) for rows in blocks(labels)
+    ]
+    return np.concatenate(parts)
+
+
+def blocks(labels: np.ndarray) -> Iterator[slice]:
+    """Cut dates into blocks whose labels are transformed at once."""
+    size = max(1, BLOCK_CELLS // max(1, labels.shape[1]))
+    for start in range(0, len(labels), size):
+        yield slice(start, min(start + size, len(labels)))

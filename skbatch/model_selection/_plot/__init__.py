@@ -1,1 +1,0 @@
-"""Pictures of a walk forward and of the models in it."""

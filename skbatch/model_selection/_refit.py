@@ -1,0 +1,239 @@
+"""One refit: train on the rows of a window, forecast the rows that follow."""
+
+from __future__ import annotations
+
+import inspect
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from sklearn.base import clone
+from sklearn.pipeline import Pipeline
+
+from skbatch._messages import collect_warnings, format_tickers
+from skbatch.exceptions import ModelFitError, PanelError
+from skbatch.forecasting.engine import first_choice, fitted_provenance
+from skbatch.model_selection._refit_schedule import Fold
+from skbatch.model_selection._shared_features import extractor_of
+from skbatch.panel import forward_returns
+
+__all__ = ["FoldForecast", "Source", "labels_itself", "run_fold"]
+
+NO_MODEL = "none"
+
+
+@dataclass(frozen=True)
+class Source:
+    """What all refits read from."""
+
+    prices: pd.DataFrame
+    panel: pd.DataFrame
+    horizon: int | Sequence[int]
+    features: pd.DataFrame | None
+
+
+@dataclass
+class FoldForecast:
+    """Forecasts of one refit, and what is known of their making."""
+
+    forecasts: pd.DataFrame
+    provenance: pd.DataFrame
+    reasons: pd.DataFrame
+    first_choice: tuple[str, ...] = ()
+    fit_seconds: float = 0.0
+    predict_seconds: float = 0.0
+    estimator: Any = None
+    warned: list[tuple[type[Warning], str]] = field(default_factory=list)
+
+
+def labels_itself(estimator: Any) -> bool:
+    """Return whether an estimator is fitted on prices alone and has a horizon."""
+    if isinstance(estimator, Pipeline):
+        return False
+    parameters = estimator.get_params(deep=False)
+    if {"estimator", "cv", "refit"} <= parameters.keys():
+        return labels_itself(estimator.estimator)
+    labels = inspect.signature(estimator.fit).parameters.get("y")
+    optional = labels is None or labels.default is not inspect.Parameter.empty
+    return "horizon" in parameters and optional
+
+
+def run_fold(
+    estimator: Any,
+    source: Source,
+    fold: Fold,
+    *,
+    keep: bool,
+    owner: Any,
+    context: Any,
+) -> FoldForecast:
+    """Fit a clone on one training window and forecast the rows after it."""
+    with collect_warnings() as collected:
+        result = _run(estimator, source, fold, owner, context)
+    result.warned = collected
+    if not keep:
+        result.estimator = None
+    return result
+
+
+def _run(
+    estimator: Any, source: Source, fold: Fold, owner: Any, context: Any
+) -> FoldForecast:
+    """Fit, forecast and tell where the forecasts come from."""
+    labels = forward_returns(source.panel.iloc[fold.train], source.horizon)
+    dates = source.panel.index[fold.test]
+    head, tail, past, following = _inputs(estimator, source, fold)
+    begun = time.perf_counter()
+    try:
+        _fit(tail, past, labels, owner, context)
+    except ModelFitError as error:
+        return _failed(error, dates, labels.columns)
+    fitted = time.perf_counter()
+    forecasts = _as_table(tail.predict(following), following.index, labels.columns)
+    predicted = time.perf_counter()
+    provenance = _provenance(tail, following, forecasts).loc[dates]
+    whole = tail if head is None else _join(estimator, head, tail)
+    return FoldForecast(
+        forecasts.loc[dates],
+        provenance,
+        _reasons(tail, labels.columns),
+        _first_choice(tail),
+        fitted - begun,
+        predicted - fitted,
+        whole,
+    )
+
+
+def _inputs(
+    estimator: Any, source: Source, fold: Fold
+) -> tuple[Any, Any, pd.DataFrame, pd.DataFrame]:
+    """Split the steps after the extractor off, with the tables they are given."""
+    following = slice(fold.train_stop, fold.test_stop)
+    extractor, panel = extractor_of(estimator), source.panel
+    if extractor is None:
+        # As they were given: what screens prices must see those that cannot be.
+        prices = source.prices
+        return None, clone(estimator), prices.iloc[fold.train], prices.iloc[following]
+    head = clone(extractor)
+    tail = clone(Pipeline(estimator.steps[1:], memory=estimator.memory))
+    if source.features is not None:
+        with collect_warnings():  # said when the whole panel was transformed
+            head.fit(panel.iloc[: fold.train_stop])
+        frame = source.features
+        return head, tail, frame.iloc[fold.train], frame.iloc[following]
+    past = head.fit_transform(panel.iloc[: fold.train_stop]).iloc[fold.train_start :]
+    return head, tail, past, head.transform(panel.iloc[following])
+
+
+def _fit(
+    model: Any, X: pd.DataFrame, y: pd.DataFrame, owner: Any, context: Any
+) -> None:
+    """Fit as a task of the owner, and hand callbacks on to models that know them."""
+    labels = () if labels_itself(model) else (y,)
+    with ExitStack() as stack:
+        if hasattr(model, "set_callbacks"):
+            # Before the task begins, which such a model announces itself.
+            stack.enter_context(context.propagate_callback_context(model))
+        context.call_on_fit_task_begin(estimator=owner)
+        stack.callback(context.call_on_fit_task_end, estimator=owner)
+        model.fit(X, *labels)
+
+
+def _as_table(forecasts: Any, dates: pd.Index, columns: pd.Index) -> pd.DataFrame:
+    """Bring forecasts to the dates and labels they are for."""
+    if isinstance(forecasts, pd.DataFrame):
+        unknown = forecasts.columns.difference(columns)
+        if len(unknown) or not forecasts.index.equals(dates):
+            what = (
+                f"columns such as {format_tickers(unknown)}"
+                if len(unknown)
+                else (f"{len(forecasts)} rows of other dates")
+            )
+            raise PanelError(
+                "`estimator.predict` must forecast the dates and tickers it is given. "
+                f"Got {what}. Return a DataFrame like its input."
+            )
+        table = forecasts.reindex(columns=columns).astype(np.float64)
+    else:
+        values = np.asarray(forecasts, dtype=np.float64)
+        if values.reshape(len(values), -1).shape != (len(dates), len(columns)):
+            raise PanelError(
+                "`estimator.predict` must give one forecast per date and ticker, "
+                f"({len(dates)}, {len(columns)}). Got shape {values.shape}. End the "
+                "pipeline with a batch forecaster."
+            )
+        table = pd.DataFrame(values.reshape(len(dates), -1), dates, columns)
+    return table.where(np.isfinite(table))
+
+
+def _provenance(
+    model: Any, following: pd.DataFrame, forecasts: pd.DataFrame
+) -> pd.DataFrame:
+    """Name the model behind each forecast, as exactly as the estimator can."""
+    final, X = model, following
+    if isinstance(model, Pipeline):
+        final = model[-1]
+        X = model[:-1].transform(following) if len(model) > 1 else following
+    served = fitted_provenance(final)
+    if served is not None and hasattr(final, "predict_with_provenance"):
+        names = np.asarray(final.predict_with_provenance(X)[1].model, dtype=object)
+    elif served is not None:
+        models = served["model"].reindex(forecasts.columns)
+        names = np.tile(models.to_numpy(dtype=object), (len(forecasts), 1))
+    else:
+        names = np.full(forecasts.shape, type(_innermost(final)).__name__, object)
+    known = np.isfinite(forecasts.to_numpy())
+    names = np.where(known, names.reshape(forecasts.shape), NO_MODEL)
+    return pd.DataFrame(names, forecasts.index, forecasts.columns)
+
+
+def _innermost(model: Any) -> Any:
+    """Return the estimator that a search has chosen."""
+    best = getattr(model, "best_estimator_", None)
+    if best is None:
+        return model
+    return _innermost(best[-1] if isinstance(best, Pipeline) else best)
+
+
+def _reasons(model: Any, columns: pd.Index) -> pd.DataFrame:
+    """List labels that the first choice does not serve."""
+    table = fitted_provenance(model[-1] if isinstance(model, Pipeline) else model)
+    if table is None or "reason" not in table:
+        return pd.DataFrame(columns=["model", "reason"], index=columns[:0])
+    table = table.loc[table["reason"] != "", ["model", "reason"]]
+    return table[table.index.isin(columns)]
+
+
+def _first_choice(model: Any) -> tuple[str, ...]:
+    """Name the models that serve a ticker where nothing is amiss."""
+    final = model[-1] if isinstance(model, Pipeline) else model
+    first = first_choice(final)
+    if first is not None:
+        return (first,)
+    table = fitted_provenance(final)
+    if table is None:
+        return (type(_innermost(final)).__name__,)
+    served = table["model"]
+    if "reason" in table:
+        served = served[table["reason"] == ""]
+    return tuple(served.unique())
+
+
+def _failed(error: ModelFitError, dates: pd.Index, columns: pd.Index) -> FoldForecast:
+    """No forecast, for a reason."""
+    reason = f"fit failed ({type(error).__name__}: {error})"
+    return FoldForecast(
+        pd.DataFrame(np.nan, dates, columns),
+        pd.DataFrame(NO_MODEL, dates, columns, dtype=object),
+        pd.DataFrame({"model": NO_MODEL, "reason": reason}, columns),
+    )
+
+
+def _join(estimator: Pipeline, head: Any, tail: Pipeline) -> Pipeline:
+    """Put the fitted steps together again."""
+    steps = [(estimator.steps[0][0], head), *tail.steps]
+    return Pipeline(steps, memory=estimator.memory)

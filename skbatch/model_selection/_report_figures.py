@@ -1,0 +1,137 @@
+"""The figures of a walk-forward report, drawn as SVG inside the page."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from skbatch.metrics import InformationCoefficientDisplay, QuantileReturnsDisplay
+from skbatch.metrics.plotting import INK, bars_with_errors, tidy
+from skbatch.model_selection._feature_importance import FeatureImportanceDisplay
+from skbatch.model_selection._html import figure
+from skbatch.model_selection._provenance_display import ProvenanceDisplay
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from skbatch.model_selection._walk_forward_result import WalkForwardResult
+
+__all__ = ["draw_decay", "model_figures", "skill_figures"]
+
+
+def skill_figures(result: WalkForwardResult, horizon: int) -> str:
+    """Draw what one horizon's scores rest on."""
+    returns = result.of_horizon(result.returns, horizon)
+    forecasts = result.of_horizon(result.forecasts, horizon)
+    ic = InformationCoefficientDisplay(
+        result.rank_ic(horizon)[result.name], horizon=horizon
+    )
+    bins = {"n_quantiles": result.n_quantiles, "horizon": horizon}
+    figures = [
+        _draw(
+            ic.plot,
+            "Rank IC over time",
+            "Dots are single dates, the line a rolling mean.",
+        ),
+        _draw(
+            lambda ax: ic.plot(ax, kind="cumulative"),
+            "Cumulative rank IC",
+            "A steady rise is a steady skill.",
+        ),
+        _draw(
+            lambda ax: QuantileReturnsDisplay.from_predictions(
+                returns, forecasts, ax=ax, **bins
+            ),
+            "Mean return by quantile of the forecasts",
+            "Whiskers: 95 % intervals of a bin's return less that of all tickers.",
+        ),
+        _draw(
+            lambda ax: draw_decay(result.decay(horizon), ax),
+            "Rank IC by rows after the forecast",
+            "Each bar is the rank IC with the returns of those rows alone.",
+        ),
+    ]
+    return f'<div class="grid">{"".join(figures)}</div>'
+
+
+def model_figures(result: WalkForwardResult) -> str:
+    """Draw where forecasts come from, and what the last model rests on."""
+    figures = [
+        _draw(
+            lambda ax: ProvenanceDisplay.from_result(result, ax=ax),
+            "Share of the tickers served by each model over time",
+            "Steps are refits, at which tickers are taken up.",
+        )
+    ]
+    picture, ax = _new_figure()
+    try:
+        display = FeatureImportanceDisplay.from_estimator(
+            result.estimator, ax=ax, n_names=1
+        )
+    except TypeError:
+        display = None
+    if display is not None and len(display.families_):
+        source = _encode(picture)
+        caption = (
+            "Of the model fitted last: total gain of trees, or absolute coefficients "
+            "of a linear model. What it uses, not what helps."
+        )
+        figures.append(figure(source, "Importance of the features by family", caption))
+    return f'<div class="grid">{"".join(figures)}</div>'
+
+
+def draw_decay(decay: pd.DataFrame, ax: Axes) -> None:
+    """Draw the rank IC with the returns of later and later windows."""
+    ic = decay["rank_ic"].to_numpy(dtype=np.float64)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        error = np.abs(ic / decay["rank_ic_t"]) * decay["critical_t"]
+    positions = np.arange(len(decay))
+    whiskers = np.where(np.isfinite(error), error, 0.0)
+    bars_with_errors(ax, positions, np.nan_to_num(ic), whiskers)
+    labels = [
+        f"{first}–{last}" if first < last else str(first)
+        for first, last in zip(decay["first_row"], decay["last_row"], strict=True)
+    ]
+    ax.set_xticks(positions, labels)
+    ax.set_xlabel("rows after the forecast", color=INK)
+    ax.set_ylabel("rank IC", color=INK)
+    tidy(ax, "Decay of the rank IC", note="whiskers: 95 % intervals")
+
+
+def _draw(draw: Callable[[Axes], object], text: str, caption: str) -> str:
+    """Draw one figure with its caption."""
+    picture, ax = _new_figure()
+    draw(ax)
+    return figure(_encode(picture), text, caption)
+
+
+def _new_figure() -> tuple[Figure, Axes]:
+    """Make axes that no window shows."""
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise ImportError(
+            "WalkForwardResult.to_html needs matplotlib. Install it with "
+            "`pip install 'skbatch[plot]'`."
+        ) from error
+    # Half a page on a desk, a whole one on a phone: letters are legible on both.
+    picture = Figure(figsize=(6.0, 3.9), layout="constrained")
+    return picture, picture.subplots()
+
+
+def _encode(picture: Figure) -> str:
+    """Write a figure as SVG, which is sharp on every screen, in a data URI."""
+    from matplotlib import rc_context
+
+    buffer = io.BytesIO()
+    # The same result gives the same file, byte for byte.
+    with rc_context({"svg.hashsalt": "skbatch"}):
+        picture.savefig(buffer, format="svg", metadata={"Date": None}, dpi=110)
+    text = base64.b64encode(buffer.getvalue()).decode("ascii")
+    return f"data:image/svg+xml;base64,{text}"

@@ -1,0 +1,155 @@
+"""The verdict on a walk forward, in sentences."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from skbatch._messages import count, date_text
+
+if TYPE_CHECKING:
+    from skbatch.model_selection._walk_forward_result import WalkForwardResult
+
+__all__ = ["describe", "number", "percent", "plain", "verdict"]
+
+# Mean daily rank ICs above this are a bug until proven otherwise.
+SUSPICIOUS_RANK_IC = 0.05
+
+
+def describe(result: WalkForwardResult) -> str:
+    """Describe the result, a paragraph for each horizon."""
+    dates = result.forecasts.index
+    opening = (
+        f"{result.name} forecast {len(result.closes.columns)} tickers on {len(dates)} "
+        f"dates from {date_text(dates[0])} to {date_text(dates[-1])}, with "
+        f"{count(len(result.refits), 'refit')}."
+    )
+    paragraphs = [
+        f"Over {count(h, 'row')}: {' '.join(verdict(result, h))}"
+        for h in result.horizons
+    ]
+    return "\n\n".join([opening, *paragraphs])
+
+
+def verdict(result: WalkForwardResult, horizon: int) -> list[str]:
+    """Judge the forecasts of one horizon."""
+    cards = result.cards(horizon)
+    card = cards.T[result.name]
+    sentences = [_on_ranks(card), _on_errors(card), _on_costs(card)]
+    sentences.append(_on_rivals(cards, result.name))
+    if card["rank_ic"] > SUSPICIOUS_RANK_IC:
+        sentences.append(
+            "A mean rank IC above 0.05 on daily prices alone is rare: check for a leak "
+            "first (skbatch.testing.check_no_lookahead)."
+        )
+    if card["coverage"] < 1:
+        known = result.of_horizon(result.returns, horizon).notna()
+        missing = known & result.of_horizon(result.forecasts, horizon).isna()
+        sentences.append(
+            f"{int(missing.to_numpy().sum())} of {int(known.to_numpy().sum())} returns "
+            "had no forecast and are left out."
+        )
+    return [sentence for sentence in sentences if sentence]
+
+
+def _on_ranks(card: pd.Series) -> str:
+    """Say whether forecasts order the tickers."""
+    if not np.isfinite(card["rank_ic"]):
+        return "There is no date on which forecasts could be ranked against returns."
+    said = f"the mean rank IC is {number(card['rank_ic'], 4)}"
+    if not np.isfinite(card["rank_ic_t"]):
+        return f"{said}, of too few dates to be tested."
+    said += f" with a Newey–West t-statistic of {number(card['rank_ic_t'], 2)}"
+    if abs(card["rank_ic_t"]) > card["critical_t"]:
+        way = "as" if card["rank_ic"] > 0 else "against what"
+        return (
+            f"{said}, beyond the {card['critical_t']:.2f} of chance: they order "
+            f"tickers {way} returns did."
+        )
+    return (
+        f"{said}, within the ±{card['critical_t']:.2f} that chance gives: the order of "
+        "the forecasts cannot be told from luck."
+    )
+
+
+def _on_errors(card: pd.Series) -> str:
+    """Say whether the size of the forecasts is right."""
+    if not np.isfinite(card["r2_zero"]):
+        return ""
+    better = "better" if card["r2_zero"] > 0 else "worse"
+    said = (
+        f"The out-of-sample R² against zero is {percent(card['r2_zero'], 2, sign=True)}"
+        f", {better} than forecasting nothing"
+    )
+    if np.isfinite(card["r2_zero_t"]):
+        said += f", {_beside_chance(card['r2_zero_t'], card['critical_t'])}"
+    if np.isfinite(card["r2_mean"]):
+        said += (
+            f"; against the historical mean {percent(card['r2_mean'], 2, sign=True)}"
+        )
+    return f"{said}."
+
+
+def _beside_chance(t: float, critical: float) -> str:
+    """Say whether a t-statistic is beyond those of chance."""
+    way = "beyond" if abs(t) > critical else "but within"
+    return f"{way} what chance gives (t = {number(t, 2)})"
+
+
+def _on_costs(card: pd.Series) -> str:
+    """Say what the order of the tickers earned, and what it may cost."""
+    if not np.isfinite(card["spread"]):
+        return ""
+    way = "more" if card["spread"] >= 0 else "less"
+    said = (
+        "The tickers with the highest forecasts returned "
+        f"{percent(abs(card['spread']), 3)} {way} per horizon than those with the "
+        "lowest"
+    )
+    if np.isfinite(card["spread_t"]):
+        said += f", {_beside_chance(card['spread_t'], card['critical_t'])}"
+    if not np.isfinite(card["break_even_bps"]):
+        return f"{said}."
+    if card["break_even_bps"] <= 0:
+        return f"{said}; a portfolio weighted by ranks lost money before costs."
+    return (
+        f"{said}; a portfolio weighted by ranks breaks even at costs of "
+        f"{card['break_even_bps']:.1f} basis points of what is traded."
+    )
+
+
+def _on_rivals(cards: pd.DataFrame, name: str) -> str:
+    """Say who of the benchmarks did better."""
+    others = cards.drop(index=name)
+    ahead = {
+        "rank IC": others.index[others["rank_ic"] > cards.loc[name, "rank_ic"]],
+        "R²": others.index[others["r2_zero"] > cards.loc[name, "r2_zero"]],
+    }
+    parts = [
+        f"{' and '.join(map(str, names))} had the better {score}"
+        for score, names in ahead.items()
+        if len(names)
+    ]
+    if not parts:
+        return "No benchmark had a better rank IC or R²."
+    return f"Of the benchmarks, {'; '.join(parts)}."
+
+
+def number(value: float, digits: int) -> str:
+    """Write a number with its sign, or a dash where there is none."""
+    return f"{value:+.{digits}f}" if np.isfinite(value) else "–"
+
+
+def plain(value: float, digits: int) -> str:
+    """Write a number without its sign, or a dash where there is none."""
+    return f"{value:.{digits}f}" if np.isfinite(value) else "–"
+
+
+def percent(value: float, digits: int, *, sign: bool = False) -> str:
+    """Write a share in percent, or a dash where there is none."""
+    if not np.isfinite(value):
+        return "–"
+    # A number and its unit stay on one line.
+    return f"{100 * value:{'+' if sign else ''}.{digits}f}\N{NO-BREAK SPACE}%"

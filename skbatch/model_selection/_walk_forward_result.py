@@ -1,0 +1,357 @@
+"""What a walk through time has shown."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from skbatch._files import write_whole
+from skbatch.metrics import quantile_returns, rank_information_coefficient_series
+from skbatch.model_selection._scorecard import decay_table, score_card, score_years
+from skbatch.model_selection._verdict import describe
+
+__all__ = ["HISTORICAL_MEAN", "ZERO", "WalkForwardResult"]
+
+ZERO = "zero"
+HISTORICAL_MEAN = "historical mean"
+
+
+@dataclass(frozen=True, eq=False)
+class WalkForwardResult:
+    """Out-of-sample forecasts of a walk forward, with their scores.
+
+    Parameters
+    ----------
+    name : str
+        What the forecaster is called in tables.
+    horizon : int or tuple of int
+        Horizon of forecasts and returns, in rows.
+    forecasts : DataFrame of shape (n_dates, n_tickers)
+        Out-of-sample forecasts, expected simple returns over the horizon; NaN where
+        there is none. With several horizons, columns are (horizon, ticker).
+    benchmarks : dict of str to DataFrame
+        Forecasts of the benchmarks on the same dates, by name.
+    closes : DataFrame of shape (n_rows, n_tickers)
+        Closing prices from the first forecast to the end of the panel.
+    provenance : DataFrame of the shape of `forecasts`
+        Name of the model behind each forecast, ``"none"`` where it is NaN.
+    refits : DataFrame of shape (n_refits, 8)
+        One row per refit, indexed by the first date it forecasts: the training
+        window's first and last date and number of rows, the last date it forecasts
+        and the number of dates, seconds of fit and predict, and share of forecasts
+        that are not of the first choice.
+    reasons : DataFrame
+        Tickers not served by the first choice, by (refit, ticker) or
+        (refit, horizon, ticker), with columns model and reason.
+    first_choice : tuple of str
+        Names in `provenance` that are no fallback.
+    estimator : estimator
+        The estimator as fitted last.
+    n_quantiles : int, default=5
+        Bins of the quantile returns.
+    attrs : dict
+        Number of rows and tickers of the panel, and whether features were shared.
+
+    Attributes
+    ----------
+    returns : DataFrame of the shape of `forecasts`
+        Realised simple returns; NaN where a price is missing or not known yet.
+    scorecard : DataFrame
+        One row per forecaster, ``(horizon, forecaster)`` for several horizons.
+    """
+
+    name: str
+    horizon: int | tuple[int, ...]
+    forecasts: pd.DataFrame
+    benchmarks: dict[str, pd.DataFrame]
+    closes: pd.DataFrame
+    provenance: pd.DataFrame
+    refits: pd.DataFrame
+    reasons: pd.DataFrame
+    first_choice: tuple[str, ...] = ()
+    estimator: Any = None
+    n_quantiles: int = 5
+    attrs: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def horizons(self) -> tuple[int, ...]:
+        """All horizons, in rows."""
+        return self.horizon if isinstance(self.horizon, tuple) else (self.horizon,)
+
+    @cached_property
+    def returns(self) -> pd.DataFrame:
+        """Realised simple returns on the dates of the forecasts."""
+        parts = {
+            h: (self.closes.shift(-h) / self.closes - 1).reindex(self.forecasts.index)
+            for h in self.horizons
+        }
+        if isinstance(self.horizon, int):
+            table = parts[self.horizon]
+        else:
+            table = pd.concat(parts, axis=1)
+        table.columns = self.forecasts.columns
+        table.attrs["horizon"] = self.horizon
+        return table
+
+    @cached_property
+    def scorecard(self) -> pd.DataFrame:
+        """Scores of the forecasts and of all benchmarks.
+
+        See :func:`~skbatch.walk_forward` for the columns.
+        """
+        cards = {}
+        for horizon in self.horizons:
+            returns = self.of_horizon(self.returns, horizon)
+            mean = self.benchmarks.get(HISTORICAL_MEAN)
+            mean = None if mean is None else self.of_horizon(mean, horizon)
+            for name, table in self.named_forecasts():
+                forecasts = self.of_horizon(table, horizon)
+                cards[horizon, name] = score_card(
+                    returns, forecasts, mean, horizon, self.n_quantiles
+                )
+        table = pd.DataFrame.from_dict(cards, orient="index")
+        table.index = pd.MultiIndex.from_tuples(cards, names=["horizon", "forecaster"])
+        table = table.astype({"n_dates": int})
+        return table if len(self.horizons) > 1 else table.droplevel("horizon")
+
+    def cards(self, horizon: int | None = None) -> pd.DataFrame:
+        """Select the scorecard of one horizon.
+
+        Parameters
+        ----------
+        horizon : int, default=None
+            One of `horizons`; None is the first.
+
+        Returns
+        -------
+        DataFrame of shape (n_forecasters, n_scores)
+            Indexed by forecaster.
+        """
+        if isinstance(self.horizon, int):
+            return self.scorecard
+        horizon = self.horizons[0] if horizon is None else horizon
+        return self.scorecard.loc[[horizon]].droplevel("horizon")
+
+    def named_forecasts(self) -> Iterator[tuple[str, pd.DataFrame]]:
+        """Return the forecasts, those of each benchmark, and zero.
+
+        Yields
+        ------
+        name : str
+            The forecaster's name.
+        forecasts : DataFrame of shape (n_dates, n_tickers)
+            Its forecasts.
+        """
+        yield self.name, self.forecasts
+        yield from self.benchmarks.items()
+        yield ZERO, _zeros(self)
+
+    def of_horizon(self, table: pd.DataFrame, horizon: int | None = None) -> Any:
+        """Select the columns of one horizon.
+
+        Parameters
+        ----------
+        table : DataFrame of the shape of `forecasts`
+            Such as `forecasts`, `returns` or `provenance`.
+        horizon : int, default=None
+            One of `horizons`; None is the first.
+
+        Returns
+        -------
+        DataFrame of shape (n_dates, n_tickers)
+            Columns are tickers.
+
+        Raises
+        ------
+        ValueError
+            If there are no forecasts of this horizon.
+        """
+        horizon = self.horizons[0] if horizon is None else horizon
+        if horizon not in self.horizons:
+            raise ValueError(
+                f"`horizon` must be one of {self.horizons}. Got {horizon!r}. Walk "
+                "forward with this horizon, too."
+            )
+        return table if isinstance(self.horizon, int) else table[horizon]
+
+    def rank_ic(self, horizon: int | None = None) -> pd.DataFrame:
+        """Compute the rank IC of each date.
+
+        Parameters
+        ----------
+        horizon : int, default=None
+            One of `horizons`; None is the first.
+
+        Returns
+        -------
+        DataFrame of shape (n_dates, n_forecasters)
+            One column per forecaster, NaN where forecasts do not differ.
+        """
+        returns = self.of_horizon(self.returns, horizon)
+        return pd.DataFrame(
+            {
+                name: rank_information_coefficient_series(
+                    returns, self.of_horizon(table, horizon)
+                )
+                for name, table in self.named_forecasts()
+                if name != ZERO
+            }
+        )
+
+    def quantile_returns(self, horizon: int | None = None) -> pd.DataFrame:
+        """Compute the mean return of each bin of the forecasts on each date.
+
+        Parameters
+        ----------
+        horizon : int, default=None
+            One of `horizons`; None is the first.
+
+        Returns
+        -------
+        DataFrame of shape (n_dates, n_quantiles)
+            See :func:`~skbatch.metrics.quantile_returns`.
+        """
+        return quantile_returns(
+            self.of_horizon(self.returns, horizon),
+            self.of_horizon(self.forecasts, horizon),
+            self.n_quantiles,
+        )
+
+    def decay(self, horizon: int | None = None, n_windows: int = 6) -> pd.DataFrame:
+        """Test the rank IC with the returns of later windows, one after another.
+
+        Parameters
+        ----------
+        horizon : int, default=None
+            One of `horizons`, and the rows of each window; None is the first.
+        n_windows : int, default=6
+            Number of windows.
+
+        Returns
+        -------
+        DataFrame of shape (n_windows, 6)
+            Columns first_row and last_row of the window, counted from the forecast,
+            rank_ic, rank_ic_t, critical_t and n_dates.
+
+        Notes
+        -----
+        Windows do not overlap, as in the decay of skfolio's
+        ``alpha_forecast_evaluation``: how long a forecast is worth anything shows in
+        the last window that it still orders.
+        """
+        horizon = self.horizons[0] if horizon is None else horizon
+        forecasts = self.of_horizon(self.forecasts, horizon)
+        closes = self.closes.set_axis(forecasts.columns, axis=1)
+        return decay_table(closes, forecasts, horizon, n_windows)
+
+    def by_year(self, horizon: int | None = None) -> pd.DataFrame:
+        """Score the forecasts of each calendar year.
+
+        Parameters
+        ----------
+        horizon : int, default=None
+            One of `horizons`; None is the first.
+
+        Returns
+        -------
+        DataFrame of shape (n_years, 6)
+            Columns rank_ic, rank_ic_t, r2_zero, hit_rate, spread and n_dates; no rows
+            where the panel has no dates.
+        """
+        horizon = self.horizons[0] if horizon is None else horizon
+        return score_years(
+            self.of_horizon(self.returns, horizon),
+            self.of_horizon(self.forecasts, horizon),
+            horizon,
+            self.n_quantiles,
+        )
+
+    def to_frame(self) -> pd.DataFrame:
+        """Put everything into one long table.
+
+        Returns
+        -------
+        DataFrame of shape (n_dates * n_horizons * n_tickers, 4 + n_benchmarks)
+            Indexed by (date, horizon, ticker), with columns forecast, realised_return
+            and model, then the forecasts of each benchmark by its name.
+        """
+        tables = {
+            "forecast": self.forecasts,
+            "realised_return": self.returns,
+            "model": self.provenance,
+            **self.benchmarks,
+        }
+        dates, columns = self.forecasts.index, self.forecasts.columns
+        tickers = columns.get_level_values(-1)
+        horizons = np.repeat(self.horizons, len(columns) // len(self.horizons))
+        index = pd.MultiIndex.from_arrays(
+            [
+                dates.repeat(len(columns)),
+                np.tile(horizons, len(dates)),
+                np.tile(tickers, len(dates)),
+            ],
+            names=["date", "horizon", "ticker"],
+        )
+        return pd.DataFrame(
+            {name: table.to_numpy().ravel() for name, table in tables.items()}, index
+        )
+
+    def summary(self) -> str:
+        """Say in a few sentences how good the forecasts were.
+
+        Returns
+        -------
+        str
+            One paragraph per horizon.
+        """
+        return describe(self)
+
+    def to_html(self, path: str | os.PathLike[str]) -> Path:
+        """Write a report with plots: one file that needs no other.
+
+        Parameters
+        ----------
+        path : str or path-like
+            Where to write; the folder has to exist.
+
+        Returns
+        -------
+        Path
+            The file.
+
+        Raises
+        ------
+        FileNotFoundError
+            If the folder does not exist.
+        ImportError
+            If matplotlib is missing: ``pip install 'skbatch[plot]'``.
+        """
+        from skbatch.model_selection._report import render
+
+        target = Path(path)
+        if not target.parent.is_dir():
+            raise FileNotFoundError(
+                f"`path` must be in an existing folder. Got '{target}'. Make it first."
+            )
+        write_whole(target, render(self))
+        return target
+
+    def __repr__(self) -> str:
+        dates = self.forecasts.index
+        return (
+            f"WalkForwardResult({self.name}, horizon={self.horizon}, "
+            f"{len(dates)} dates, {len(self.closes.columns)} tickers, "
+            f"{len(self.refits)} refits)"
+        )
+
+
+def _zeros(result: WalkForwardResult) -> pd.DataFrame:
+    """Forecast zero for every ticker on every date."""
+    return pd.DataFrame(0.0, result.forecasts.index, result.forecasts.columns)

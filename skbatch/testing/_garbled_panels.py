@@ -1,0 +1,87 @@
+"""Panels whose future is garbage."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pandas as pd
+
+__all__ = ["KINDS", "ORDERLY", "REMOVED", "garble", "make_gaps", "own_copy"]
+
+REMOVED = "removed"
+
+
+def _rescaled(future: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    return future * rng.uniform(0.5, 2.0, size=future.shape)
+
+
+def _huge(future: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    return rng.uniform(1e3, 1e6, size=future.shape)
+
+
+def _constant(future: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    return np.ones_like(future)
+
+
+def _reversed(future: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    return future[::-1].copy()
+
+
+def _shuffled(future: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    return future[rng.permutation(len(future))]
+
+
+def _missing(future: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    # At least one column goes and, where there are several, at least one stays.
+    n_columns = future.shape[1]
+    gone = rng.permutation(n_columns)[: max(1, n_columns // 2)]
+    garbage = future.copy()
+    garbage[:, gone] = np.nan
+    return garbage
+
+
+_GARBAGE: dict[str, Callable[[np.ndarray, np.random.Generator], np.ndarray]] = {
+    "rescaled": _rescaled,
+    "reversed": _reversed,
+    "shuffled": _shuffled,
+    "missing": _missing,
+    "huge": _huge,
+    "constant": _constant,
+}
+# Garbage that looks like prices: no estimator has a reason to refuse it.
+ORDERLY = frozenset({"rescaled", "reversed", "shuffled", REMOVED})
+KINDS = (*_GARBAGE, REMOVED)
+
+
+def garble(
+    panel: pd.DataFrame, last: int, kind: str, rng: np.random.Generator
+) -> pd.DataFrame:
+    """Replace all values after a row by garbage."""
+    if kind == REMOVED:
+        return panel.iloc[: last + 1]
+    values = panel.to_numpy(dtype=np.float64, copy=True)
+    values[last + 1 :] = _GARBAGE[kind](values[last + 1 :], rng)
+    return _like(panel, values)
+
+
+def make_gaps(panel: pd.DataFrame, first: int, last: int, seed: int) -> pd.DataFrame:
+    """Make the prices of about half of the tickers missing on some rows."""
+    columns = panel.columns.get_level_values(-1)
+    tickers = columns.unique()
+    gone = np.random.default_rng(seed).permutation(tickers)[: len(tickers) // 2]
+    values = panel.to_numpy(dtype=np.float64, copy=True)
+    values[first : last + 1, columns.isin(gone)] = np.nan
+    return _like(panel, values)
+
+
+def own_copy(panel: pd.DataFrame) -> pd.DataFrame:
+    """Copy a panel into the memory order that garbled panels have."""
+    return _like(panel, panel.to_numpy(dtype=np.float64, copy=True))
+
+
+def _like(panel: pd.DataFrame, values: np.ndarray) -> pd.DataFrame:
+    """Make a panel with the labels of another."""
+    frame = pd.DataFrame(values, panel.index, panel.columns)
+    frame.attrs.update(panel.attrs)
+    return frame
