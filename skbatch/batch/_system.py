@@ -36,7 +36,13 @@ from skbatch.batch._ticker_provenance import (
 from skbatch.exceptions import BatchWarning
 from skbatch.forecasting import BatchForecasterMixin, Reason
 from skbatch.forecasting.engine import FeatureBlocks
-from skbatch.panel import check_panel, forward_returns, inspect_panel, read_panel
+from skbatch.panel import (
+    adopt_table,
+    check_panel,
+    forward_returns,
+    inspect_panel,
+    read_panel,
+)
 
 __all__ = ["BatchForecastingSystem"]
 
@@ -279,6 +285,7 @@ class BatchForecastingSystem(
             several horizons. NaN where there is no forecast.
         """
         check_is_fitted(self)
+        X = adopt_table(X)
         panel = self.tickers_.check(X, self.fitted_.extractor).panel
         labels = self.tickers_.label_columns
         forecasts = pd.DataFrame(np.nan, panel.index, labels)

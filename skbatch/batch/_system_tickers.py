@@ -15,6 +15,7 @@ from skbatch.forecasting import Reason
 from skbatch.panel import (
     CheckedPanel,
     InspectedPanel,
+    adopt_table,
     forward_returns,
     inspect_panel,
     panel_tickers,
@@ -98,6 +99,7 @@ class SystemTickers:
 
     def check(self, X: Any, extractor: Any) -> SystemRows:
         """Check rows for forecasts, and give them their place in time."""
+        X = adopt_table(X)
         inspected = inspect_panel(X)
         panel, marked = inspected.panel, inspected.marked()
         if not isinstance(X, pd.DataFrame):

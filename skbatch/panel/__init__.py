@@ -19,6 +19,7 @@ from skbatch.panel._fields import panel_fields, panel_tickers
 from skbatch.panel._inspected import InspectedPanel, inspect_panel
 from skbatch.panel._labels import forward_returns
 from skbatch.panel._read import read_panel
+from skbatch.panel._tables import adopt_table
 
 __all__ = [
     "MARKET",
@@ -27,6 +28,7 @@ __all__ = [
     "CheckedPanel",
     "InspectedPanel",
     "PanelColumns",
+    "adopt_table",
     "check_panel",
     "forward_returns",
     "inspect_panel",

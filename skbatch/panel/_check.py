@@ -22,7 +22,7 @@ from skbatch.panel._suspects import (
     check_no_index,
     check_no_returns,
 )
-from skbatch.panel._tables import arrange_table, to_pandas
+from skbatch.panel._tables import adopt_table
 
 __all__ = ["check_panel", "find_invalid", "invalid_values"]
 
@@ -193,9 +193,9 @@ def _as_frame(X: object) -> pd.DataFrame:
             "`X` must be a table with one column per ticker. Got a Series. "
             'Turn it into a table with `.to_frame("TICKER")`.'
         )
+    X = adopt_table(X)
     if not isinstance(X, pd.DataFrame):
-        X = to_pandas(X)
-        X = arrange_table(X) if isinstance(X, pd.DataFrame) else _frame_from_array(X)
+        X = _frame_from_array(X)
     if not len(X):
         raise PanelError(
             f"`X` must have at least one date. Got 0 samples (shape={X.shape}). "

@@ -72,7 +72,7 @@ def _since_epoch(
             if sure and (known % (60 * scale)).any():
                 return None
             return pd.DatetimeIndex(pd.to_datetime(pd.Series(values), unit=unit))
-    if _FIRST_DAY <= known.min() and known.max() <= _LAST_DAY:
+    if known.min() >= _FIRST_DAY and known.max() <= _LAST_DAY:
         if sure and (not rising or np.abs(np.diff(known)).max() > 31):
             return None
         days = pd.to_timedelta(pd.Series(values), unit="D")

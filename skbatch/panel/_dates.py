@@ -20,7 +20,8 @@ from skbatch.panel._spellings import is_date_name
 _MONTH = r"[^\W\d_]{3,9}"
 _DATE = re.compile(
     r"\s*(\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}|\d{8}\s*$|\d{4}[-/]\d\d\s*$|\d{8}[ T]\d{4,6}"
-    rf"|\d{{1,2}}[-. ]{{1,2}}{_MONTH}\.?[-, ]+\d{{2,4}}|{_MONTH}\.? \d{{1,2}},? \d{{4}})"
+    rf"|\d{{1,2}}[-. ]{{1,2}}{_MONTH}\.?[-, ]+\d{{2,4}}"
+    rf"|{_MONTH}\.? \d{{1,2}},? \d{{4}})"
 )
 _DAY_MONTH = r"^\s*(\d{1,2})[-/.](\d{1,2})[-/.](\d{4}|\d{2})(?!\d)"
 _SHORT_YEAR = re.compile(r"\d{1,2}-[A-Za-z]{3}-\d\d")
@@ -139,7 +140,7 @@ def parse_dates(values: pd.Index) -> pd.Index:
     texts = [value for value in values.unique() if isinstance(value, str)]
     figures = values
     if texts and all(text.strip().isdigit() for text in texts):
-        figures = pd.to_numeric(values)
+        figures = pd.Index(pd.to_numeric(values.to_series()))
     if types.is_numeric_dtype(figures.dtype):
         dates = None
         if not types.is_bool_dtype(figures.dtype):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import os
 import re
+from collections.abc import Sequence
 from io import StringIO
 from itertools import islice
 from pathlib import Path
@@ -78,18 +79,21 @@ def _read_csv(path: Path, ticker: str | None) -> pd.DataFrame:
     except pd.errors.ParserError:
         text = _without_surplus(text, separator, skipped, len(names[0]), path)
         body = _read_body(text, separator, skipped, texts)
-    if any(_has_commas(body[n]) for n in body if n not in texts):
+    numbers = range(body.shape[1])
+    if any(_has_commas(body[n]) for n in numbers if n not in texts):
         # 1.234 next to 1.234,56 was read as a number: what a sign means is told from
         # all cells.
-        body = _read_body(text, separator, skipped, list(body))
+        body = _read_body(text, separator, skipped, numbers)
     return _name_columns(body, names, path)
 
 
 def _read_body(
-    text: str, separator: str, skipped: int, texts: list[int]
+    text: str, separator: str, skipped: int, texts: Sequence[int]
 ) -> pd.DataFrame:
     """Read what follows the header, some columns as text."""
-    width = text.count(separator) + 1
+    lines = StringIO(text)
+    width = next(islice(lines, skipped, None)).count(separator) + 1
+    missing = {n: [""] if n in texts else MISSING for n in range(width)}
     return pd.read_csv(
         StringIO(text),
         header=None,
@@ -97,7 +101,7 @@ def _read_body(
         sep=separator,
         dtype=dict.fromkeys(texts, str),
         keep_default_na=False,
-        na_values={n: [""] if n in texts else MISSING for n in range(width)},
+        na_values=missing,  # type: ignore[arg-type]
         skipinitialspace=True,
         low_memory=False,
     )
@@ -189,9 +193,9 @@ def _name_columns(
     if n_columns == n_names + 1 and len(names) == 1 and is_date_text(first):
         if surplus.isna().all(axis=None) and not is_date_name(names[0][0]):
             raise PanelError(
-                f"{path.name!r} must have as many names as columns. Got {names[0][0]!r} "
-                f"over dates such as {first!r}, and an empty column at the end: a name "
-                "may be missing at the start, or a separator too much at the end. "
+                f"{path.name!r} must have as many names as columns. Got "
+                f"{names[0][0]!r} over dates such as {first!r}, and an empty column "
+                "at the end: a name may be missing at the start, or a separator too much at the end. "
                 "Correct the first row."
             )
         if not is_date_name(names[0][0]):
@@ -204,7 +208,8 @@ def _name_columns(
     body = body.iloc[:, :n_names]
     unnamed = [n for n in range(1, n_names) if not any(row[n] for row in names)]
     body = body.drop(columns=[n for n in unnamed if body[n].isna().all()])
-    names = [[row[n] for n in body.columns] for row in names]
+    kept = [n for n in range(n_names) if n in body.columns]
+    names = [[row[n] for n in kept] for row in names]
     if len(names) == 1:
         return body.set_axis(pd.Index(names[0], dtype=object), axis=1)
     for row in names:

@@ -109,7 +109,7 @@ def _have_close(pairs: Iterable[Pair]) -> bool:
     unknown = [n for n, field in spelled.items() if not (field or may_be_adjusted(n))]
     closes = [n for n, field in spelled.items() if field in {*_CLOSES, PRICE}]
     # ADJ.DE and LAST.L are tickers.
-    sure = any(not _is_short(name) for name in closes) or _BARS <= {*spelled.values()}
+    sure = any(not _is_short(name) for name in closes) or {*spelled.values()} >= _BARS
     return not unknown and bool(closes) and sure
 
 

@@ -134,8 +134,9 @@ def _check_keys(dates: pd.Index, tickers: pd.Series) -> None:
     if not keys.is_unique:
         twice = keys[keys.duplicated()].unique()
         named = (f"{name} on {date_text(date)}" for date, name in twice)
+        columns = [dates.name or "date", tickers.name]
         raise PanelError(
             "A long table must hold every date of a ticker once. Got duplicates of "
             f"{format_tickers(named)}. Keep the last row of each with "
-            f'`X.drop_duplicates({[dates.name or "date", tickers.name]!r}, keep="last")`.'
+            f'`X.drop_duplicates({columns!r}, keep="last")`.'
         )

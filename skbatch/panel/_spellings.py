@@ -94,23 +94,21 @@ _LETTERS = {
     "t": OTHER,
 }
 
-# The first kind is no ticker; the second may be one, and counts where dates are in it.
-_DATES = set(
-    """date datetime timestamp time day dates tradedate tradingdate tradingday caldt
-    dlycaldt datadate datum fecha pricedate quotedate exchangedate observationdate
-    asofdate valuedate dtyyyymmdd opentime gmttime localtime utctime unixtime
-    snappedat beginsat 日期 交易日期""".split()
-)
-_MAYBE_DATES = set("t dt ts data unix epoch period month week asof session bar".split())
-_DATE_PARTS = {"year", "quarter", "month", "week", "weekday", "dayofweek", "hour"}
-_TICKERS = set(
-    """ticker tickers symbol symbols asset security instrument name code sid permno
-    """.split()
-)
-_MAYBE_TICKERS = set(
-    """tic ric isin cusip sedol wkn figi gvkey stock coin pair tscode secid assetid
-    actsymbol instrumentid underlying 代码 股票代码""".split()
-)
+_COLUMN_SPELLINGS = {
+    "dates": """date datetime timestamp time day dates tradedate tradingdate tradingday
+        caldt dlycaldt datadate datum fecha pricedate quotedate exchangedate
+        observationdate asofdate valuedate dtyyyymmdd opentime gmttime localtime utctime
+        unixtime snappedat beginsat 日期 交易日期""",
+    # Some of these are tickers: they count where there are dates in the column.
+    "maybe dates": "t dt ts data unix epoch period month week asof session bar",
+    "parts of dates": "year quarter month week weekday dayofweek hour",
+    "tickers": """ticker tickers symbol symbols asset security instrument name code sid
+        permno""",
+    # Some of these are tickers: they count where there is text in the column.
+    "maybe tickers": """tic ric isin cusip sedol wkn figi gvkey stock coin pair tscode
+        secid assetid actsymbol instrumentid underlying 代码 股票代码""",
+}
+_COLUMNS = {kind: set(text.split()) for kind, text in _COLUMN_SPELLINGS.items()}
 _ROW_NUMBERS = {"", "index", "rownr", "row", "rownumber", "rowid", "rownames", "obs"}
 _ROW_NUMBER_WORDS = re.compile(r"unnamed|index|level|row|obs|^\s*$", re.I | re.M)
 _SAVED_INDEX = re.compile(r"(unnamed|level|indexlevel|index)\d*")
@@ -123,7 +121,7 @@ _MAYBE_ADJUSTED = re.compile(
 
 @lru_cache(maxsize=65536)
 def plain(name: Hashable) -> str:
-    """Reduce a name to what spellings have in common ("5. Adj. Close*" → "adjclose")."""
+    """Reduce a name to what spellings share ("5. Adj. Close*" → "adjclose")."""
     if not isinstance(name, str):
         return ""
     text = unicodedata.normalize("NFKD", name.strip().casefold())
@@ -178,17 +176,17 @@ def may_be_adjusted(name: Hashable) -> bool:
 
 def is_date_name(name: Hashable, *, maybe: bool = False) -> bool:
     """Tell whether a column of this name usually holds dates, or may hold some."""
-    return plain(name) in (_MAYBE_DATES if maybe else _DATES)
+    return plain(name) in _COLUMNS["maybe dates" if maybe else "dates"]
 
 
 def is_date_part(name: Hashable) -> bool:
     """Tell whether a column is named like a part of dates."""
-    return plain(name) in _DATE_PARTS
+    return plain(name) in _COLUMNS["parts of dates"]
 
 
 def is_ticker_name(name: Hashable, *, maybe: bool = False) -> bool:
     """Tell whether a column of this name usually holds tickers, or may hold some."""
-    return plain(name) in (_MAYBE_TICKERS if maybe else _TICKERS)
+    return plain(name) in _COLUMNS["maybe tickers" if maybe else "tickers"]
 
 
 def find_row_numbers(names: Iterable[Hashable]) -> list[int]:

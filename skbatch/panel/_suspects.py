@@ -70,7 +70,7 @@ def check_no_index(frame: pd.DataFrame, values: np.ndarray) -> None:
                 "`pd.to_datetime`, and drop the parts."
             )
     last = values[-1]
-    for number in np.flatnonzero(last == np.rint(last)):
+    for number in np.flatnonzero(last == np.rint(last)).tolist():
         dates = None
         if may_be_date(last[number]):
             dates = numbers_to_dates(values[:, number], sure=True)

@@ -25,7 +25,43 @@ from skbatch.panel._spellings import (
 )
 from skbatch.panel._suspects import check_names
 
-__all__ = ["arrange_table", "to_pandas"]
+__all__ = ["adopt_table", "arrange_table", "to_pandas"]
+
+
+def adopt_table(X: Any) -> Any:
+    """Make a panel of a table of another library, such as polars.
+
+    Parameters
+    ----------
+    X : object
+        Whatever was passed as a table of prices.
+
+    Returns
+    -------
+    object
+        For a table of another library, a DataFrame with its dates as the index and
+        its tickers as columns, found as :func:`read_panel` finds them; `X` itself if
+        it is anything else, such as a DataFrame, an array or a list.
+
+    Raises
+    ------
+    PanelError
+        If the columns of dates, tickers or prices are unclear.
+    ImportError
+        If pyarrow is missing, which polars needs to hand its tables over.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from skbatch.panel import adopt_table
+    >>> prices = pd.DataFrame({"AAPL": [3.0, 4.0]})
+    >>> adopt_table(prices) is prices
+    True
+    """
+    table = to_pandas(X)
+    if table is X or not isinstance(table, pd.DataFrame):
+        return X
+    return arrange_table(table)
 
 
 def to_pandas(table: Any) -> Any:
@@ -74,17 +110,14 @@ def arrange_table(
 def _strip_names(frame: pd.DataFrame) -> pd.DataFrame:
     """Take spaces off names, with which some programs fill up columns."""
     columns = frame.columns
+    names = columns.tolist()
     if columns.nlevels > 1:
-        tuples = [tuple(map(_strip, names)) for names in columns]
-        if tuples == list(columns):
-            return frame
-        stripped = pd.MultiIndex.from_tuples(tuples, names=columns.names)
+        stripped = [tuple(map(_strip, name)) for name in names]
+        index = pd.MultiIndex.from_tuples(stripped, names=columns.names)
     else:
-        names = [_strip(name) for name in columns]
-        if names == list(columns):
-            return frame
-        stripped = pd.Index(names, name=columns.name)
-    return frame.set_axis(stripped, axis=1)
+        stripped = [_strip(name) for name in names]
+        index = pd.Index(stripped, name=columns.name)
+    return frame if stripped == names else frame.set_axis(index, axis=1)
 
 
 def _strip(name: Hashable) -> Hashable:

@@ -113,7 +113,7 @@ def test_only_row_numbers_are_dropped():
     closes = pd.DataFrame({"index": [0, 1, 2], "A": [5, 6, 7]}, index=[3, 4, 5])
     assert list(read_panel(closes)) == ["A"]
     assert list(read_panel(closes + 1)) == ["A"]
-    with pytest.raises(PanelError, match="which is a saved index. Drop it with"):
+    with pytest.raises(PanelError, match=r"which is a saved index\. Drop it with"):
         read_panel(closes.assign(index=[7, 3, 5]))
     market = closes.assign(index=[4700.5, 4712.0, 4698.25])
     assert list(read_panel(market)) == ["index", "A"]
