@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 
@@ -14,7 +16,7 @@ _FIGURES = {
     "%Y%m%d%H%M": (190001010000, 220012312359),
     "%Y%m%d%H%M%S": (19000101000000, 22001231235959),
 }
-_EPOCHS = {"s": 1.0, "ms": 1e3, "us": 1e6, "ns": 1e9}
+_EPOCHS: dict[Any, float] = {"s": 1.0, "ms": 1e3, "us": 1e6, "ns": 1e9}
 _FIRST_SECOND, _LAST_SECOND = 1e8, 7.3e9  # 1973 to 2201
 # 1980 to 2105 in days of a spreadsheet. Days since 1970 are fewer until 2050.
 _FIRST_DAY, _LAST_DAY = 29_221, 75_000

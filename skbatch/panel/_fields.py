@@ -66,7 +66,7 @@ def hold_fields(
     present = set(fields)
     close = next((f for f in ("Close", UNADJUSTED, PRICE) if f in present), None)
     raw = close is not None or not present.isdisjoint({"Open", "High", "Low"})
-    meaning = {field: field for field in (*_HELD, EXTRA)}
+    meaning: dict[str | None, str] = {field: field for field in (*_HELD, EXTRA)}
     meaning[UNADJUSTED] = EXTRA
     for field in ("Open", "High", "Low", "Volume"):
         if field in present:

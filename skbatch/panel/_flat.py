@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Hashable, Iterable, Iterator, Sequence
+from typing import Any
 
 import pandas as pd
 
@@ -63,7 +64,7 @@ def split_columns(frame: pd.DataFrame) -> pd.DataFrame:
 
     Raises where fields stand among tickers. A table of nothing but closes stays wide.
     """
-    names = frame.columns.tolist()
+    names: list[Any] = frame.columns.tolist()
     if all(isinstance(name, tuple) and len(name) == 2 for name in names):
         return frame.set_axis(pd.MultiIndex.from_tuples(names), axis=1)
     texts = [name for name in names if isinstance(name, str)]

@@ -78,7 +78,9 @@ def pivot_long(
 
 def _value_columns(frame: pd.DataFrame) -> list[Hashable]:
     """Choose the columns that become the values of the panel."""
-    names = [name for name in frame.columns if _holds_numbers(frame[name])]
+    names: list[Hashable] = [
+        name for name in frame.columns if _holds_numbers(frame[name])
+    ]
     held = hold_fields(names)
     prices = [name for name in names if canonical_field(name) == PRICE]
     if not has_close(names):

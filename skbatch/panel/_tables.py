@@ -111,6 +111,7 @@ def _strip_names(frame: pd.DataFrame) -> pd.DataFrame:
     """Take spaces off names, with which some programs fill up columns."""
     columns = frame.columns
     names = columns.tolist()
+    stripped: list[Any]
     if columns.nlevels > 1:
         stripped = [tuple(map(_strip, name)) for name in names]
         index = pd.MultiIndex.from_tuples(stripped, names=columns.names)
