@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
@@ -156,6 +157,7 @@ def find_invalid(X: object) -> tuple[pd.DataFrame, pd.DataFrame]:
 
 def _arrange(X: object, min_dates: int = 1) -> tuple[pd.DataFrame, list[str]]:
     """Check the form of a table, order its columns, convert it, and tell problems."""
+    named = not isinstance(X, (np.ndarray, Sequence))
     frame = _as_frame(X)
     _check_index(frame.index)
     if len(frame) < min_dates:
@@ -176,7 +178,8 @@ def _arrange(X: object, min_dates: int = 1) -> tuple[pd.DataFrame, list[str]]:
     if wide:
         check_no_index(frame, values)
     check_days(frame)
-    check_no_returns(values if wide else _closes(frame.columns, values))
+    if named:
+        check_no_returns(values if wide else _closes(frame.columns, values))
     return frame, problems
 
 

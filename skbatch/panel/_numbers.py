@@ -221,7 +221,7 @@ def _find_decimal(frame: pd.DataFrame, texts: dict[int, _Texts]) -> str:
 def _has_fractions(frame: pd.DataFrame, texts: dict[int, _Texts]) -> bool:
     """Tell whether other columns were read with a decimal point."""
     rest = frame.iloc[:, [n for n in range(frame.shape[1]) if n not in texts]]
-    values = rest.select_dtypes(["floating"]).to_numpy(dtype=np.float64)
+    values = rest.select_dtypes([np.floating]).to_numpy(dtype=np.float64)
     return bool((np.isfinite(values) & (values % 1 != 0)).any())
 
 

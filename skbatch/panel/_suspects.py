@@ -25,7 +25,7 @@ _MAX_TICKERS = 32  # more do not tell more
 # Price relatives are near 1, and do not depend on the one before, as prices do.
 _MAX_DISTANCE = 0.2
 _MAX_AUTOCORRELATION = 0.5
-_LEAST_DEVIATION = 0.002
+_LEAST_DEVIATION, _MOST_DEVIATION = 0.001, 0.08
 
 
 def check_names(frame: pd.DataFrame) -> None:
@@ -125,15 +125,17 @@ def check_no_returns(closes: np.ndarray) -> None:
     """Raise if a table holds returns, or price relatives, instead of prices."""
     if closes.size < _MIN_CELLS:
         return
-    n_negative = int((closes < 0).sum())
-    if n_negative:
-        n_known = closes.size - int(np.isnan(closes).sum())
-        lost = (n_negative + int((closes == 0).sum())) / n_known
-        if lost > _MAX_NOT_POSITIVE:
+    negative = closes < 0
+    if negative.any():
+        n_known = np.maximum(1, (~np.isnan(closes)).sum(axis=0))
+        shares = (closes <= 0).sum(axis=0) / n_known
+        signs = negative.any(axis=0) & (closes > 0).any(axis=0)
+        # One ticker of returns, or of nonsense, does no harm to the others.
+        if np.mean(signs & (shares > _MAX_NOT_POSITIVE)) > 0.5:
             raise PanelError(
-                f"Prices must be positive. Got {100 * lost:.0f} % of values that are "
-                "not, as in a table of returns. Pass the prices themselves, or, if "
-                "these are simple returns, `(1 + X).cumprod()`."
+                f"Prices must be positive. Got {100 * np.mean(shares):.0f} % of values "
+                "that are not, as in a table of returns. Pass the prices themselves, "
+                "or, if these are simple returns, `(1 + X).cumprod()`."
             )
     if len(closes) < _MIN_ROWS:
         return
@@ -158,12 +160,15 @@ def _are_relatives(closes: np.ndarray) -> bool:
     finite, known = finite[:, n_known >= _MIN_ROWS], known[:, n_known >= _MIN_ROWS]
     if not finite.size:
         return False
-    deviations = finite - np.nanmean(finite, axis=0)
+    deviations = finite - np.nanmedian(finite, axis=0)
+    # A few wild values say nothing of the others.
+    typical = np.nanmedian(np.abs(deviations), axis=0)
+    deviations = np.clip(deviations, -2 * typical, 2 * typical)
     variance = np.nanmean(deviations**2, axis=0)
     products = np.nan_to_num(deviations[1:] * deviations[:-1]).sum(axis=0)
     n_pairs = np.maximum(1, (known[1:] & known[:-1]).sum(axis=0))
     correlation = products / n_pairs / np.maximum(variance, 1e-300)
     return bool(
-        np.median(np.sqrt(variance)) > _LEAST_DEVIATION
+        _LEAST_DEVIATION < np.median(typical) < _MOST_DEVIATION
         and np.median(correlation) < _MAX_AUTOCORRELATION
     )
