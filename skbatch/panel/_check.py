@@ -37,9 +37,11 @@ def check_panel(
     ----------
     X : DataFrame or array-like of shape (n_dates, n_columns)
         Prices: one column per ticker (closes), or two column levels, field and
-        ticker, in either order. Fields are Open, High, Low, Close, Adj Close and
-        Volume in any case; other fields are dropped. The rows are in the order of
-        time. An array gets the tickers ``x0``, ``x1``, ...
+        ticker, in either order, or flat names of both, such as ``Close_AAPL``. Fields
+        are Open, High, Low, Close, Adj Close and Volume in any vendor's spelling;
+        other fields are dropped. The rows are in the order of time. An array gets the
+        tickers ``x0``, ``x1``, ... A table of another library, such as polars, is
+        arranged as :func:`read_panel` does.
     min_dates : int, default=1
         Least number of rows.
     warn_all_nan : bool, default=True
@@ -60,7 +62,11 @@ def check_panel(
         If ``X`` is not a table, has no rows or columns or fewer rows than
         `min_dates`; if its index is unsorted, has duplicates or missing dates, or
         holds neither dates nor numbers; if tickers are duplicated, not strings,
-        empty, or named "market"; if values are not numbers; if a ticker has no Close.
+        empty, or named "market"; if values are not numbers; if a ticker has no Close;
+        if fields, dates or row numbers stand where tickers should; if a column may be
+        an adjusted close and cannot be identified; if days of a daily table have two
+        rows; if time stamps differ among tickers; if the values are returns or price
+        relatives.
 
     Warns
     -----

@@ -145,8 +145,8 @@ def _check_no_fields(names: Sequence[str]) -> None:
             "`X.columns` must be tickers, or name a field and a ticker each. Got "
             f"{format_tickers(map(repr, wrong))}, which may be fields, among "
             f"{len(names)} columns. If they are, drop them with "
-            f"`X.drop(columns={wrong!r})`, or read the table with `read_panel` after "
-            "all columns have names such as Close_AAPL. If these are tickers, use "
+            f"`X.drop(columns={wrong!r})`, or give every column such a name, as in "
+            "Close_AAPL. If these are tickers, use "
             '`pd.concat({"Close": X}, axis=1)`, with the dates as the index.'
         )
 

@@ -38,19 +38,24 @@ def read_panel(
           gives them and writes them to CSV;
         - long: one row per date and ticker, with a column of tickers and one of
           closes or prices, or several fields;
-        - one ticker: columns of fields, and `ticker` says whose they are.
+        - one ticker: columns of fields, and `ticker` says whose they are;
+        - flat: names of field and ticker in one, such as ``Close_AAPL``.
+
+        Fields, dates and numbers may be written as usual vendors write them.
     field : str, default=None
         Take this field only, such as ``"Close"``.
     date : str, default=None
         Column of the dates. By default, the column named date, datetime, timestamp,
-        time or day, or the first column if it holds dates, or the index.
+        time, day or the like, the index if it holds dates, or the only column that
+        holds dates. Text, figures such as 20240102, times since 1970 and days of a
+        spreadsheet are dates.
     ticker : str, default=None
         Column of the tickers in a long table. By default, the column named ticker,
         symbol, asset, security, instrument, name, code, sid or permno. For a table
         of one ticker, its name, such as ``"AAPL"``.
     value : str, default=None
         Column of the prices in a long table. By default, the fields, or the column
-        named price, value or last. Other columns are ignored.
+        named price, value or last, and the volume. Other columns are ignored.
 
     Returns
     -------
@@ -64,11 +69,10 @@ def read_panel(
         If there is no such file.
     PanelError
         If the file has another extension; if the columns of dates, tickers or prices
-        are unclear; if a date of a ticker comes twice; if dates cannot be read, or
-        can be read in two ways, or a fifth of the values of a table of closes are
-        not positive, as in a table of returns; and as :func:`check_panel` does.
+        are unclear; if a date of a ticker comes twice; if dates or numbers cannot be
+        read, or can be read in two ways; and as :func:`check_panel` does.
     ImportError
-        If a Parquet file is read without pyarrow.
+        If a Parquet file or a table of polars is read without pyarrow.
 
     Warns
     -----
@@ -77,7 +81,9 @@ def read_panel(
 
     Notes
     -----
-    Tables with a column "Adj Close" give adjusted prices, see :func:`check_panel`.
+    Tables with a column "Adj Close", in any vendor's spelling, give adjusted prices,
+    see :func:`check_panel`. A column that may adjust prices under an unknown name is
+    an error.
 
     Examples
     --------

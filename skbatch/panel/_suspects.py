@@ -24,7 +24,7 @@ _MIN_ROWS = 30
 _MAX_TICKERS = 32  # more do not tell more
 # Price relatives are near 1, and do not depend on the one before, as prices do.
 _MAX_DISTANCE = 0.2
-_MAX_AUTOCORRELATION = 0.5
+_MAX_AUTOCORRELATION = 0.3
 _LEAST_DEVIATION, _MOST_DEVIATION = 0.001, 0.08
 
 

@@ -96,11 +96,11 @@ def arrange_table(
     is_long = False
     if frame.columns.nlevels == 1:
         _check_unique(frame.columns)
+        check_names(frame)
         frame = _drop_row_numbers(_flatten_index(frame))
         is_long = find_ticker_column(frame, ticker) is not None
     frame = index_by_date(frame, date, needs_dates, is_long)
     if frame.columns.nlevels == 1:
-        check_names(frame)
         frame = split_columns(_tickers_to_columns(frame, ticker, value))
     if not frame.index.is_monotonic_increasing:
         frame = frame.sort_index(kind="stable")
