@@ -83,18 +83,18 @@ def _source(parsed: NumpyDocString) -> str:
 
 def configuration() -> Iterator[str]:
     """Write a table for each section of the configuration."""
-    for section, text in {(): "", **SECTIONS}.items():
-        title = f"``[{'.'.join(section)}]``" if section else "Above all sections"
+    for section, text in {"": "", **SECTIONS}.items():
+        title = f"``[{section}]``" if section else "Above all sections"
         yield from (title, "~" * len(title), "", text, "")
         rows = (
             [
-                f"``{path[-1]}``",
+                f"``{path.rpartition('.')[2]}``",
                 f"{setting.description}\n\n{_sentence(setting.allowed)}\n\n"
                 f"``{setting.variable}``",
                 f"``{setting.text(setting.default)}``",
             ]
             for path, setting in SETTINGS.items()
-            if path[:-1] == section
+            if path.rpartition(".")[0] == section
         )
         yield from _table(["setting", "what it does", "default"], rows, "22 58 20")
 

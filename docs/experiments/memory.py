@@ -29,31 +29,30 @@ from skbatch import (
 from skbatch.datasets import make_panel
 
 MIB = 2**20
-# Dates, tickers, horizon, strategy, whether with all fields, and the system's options.
-RUNS: list[tuple[int, int, int, str, bool, dict[str, Any]]] = [
+# Dates, tickers, horizons, strategy, whether with all fields, and the system's options.
+RUNS: list[tuple[int, int, Any, str, bool, dict[str, Any]]] = [
     (800, 40, 5, "pooled", False, {}),
-    (1260, 50, 5, "pooled", False, {}),
-    (1000, 150, 5, "pooled", False, {}),
+    (1260, 100, 5, "pooled", False, {}),
+    (1000, 100, [1, 5, 21], "pooled", False, {}),
+    (1260, 500, 5, "pooled", False, {}),
+    (1260, 2000, 5, "pooled", False, {}),
     (2520, 200, 5, "pooled", False, {}),
-    (2520, 500, 5, "pooled", False, {}),
+    (2520, 500, 1, "pooled", False, {}),
     (2520, 500, 21, "pooled", False, {}),
-    (2520, 100, 5, "per_ticker", False, {}),
+    (2520, 500, [5, 21], "pooled", False, {}),
+    (2520, 1000, 5, "pooled", False, {}),
     (2520, 200, 5, "pooled", True, {}),
-    (2520, 200, 5, "pooled", True, {"max_batch_size": 40}),
-    (1000, 400, 5, "pooled", False, {"max_batch_size": 80}),
-    (2520, 500, 5, "pooled", False, {"max_batch_size": 100}),
-    (2520, 1000, 5, "pooled", False, {"max_batch_size": 100}),
-    (1000, 400, 5, "pooled", False, {"memory_budget": "380MiB"}),
+    (2520, 100, 5, "per_ticker", False, {}),
+    (1260, 300, 5, "per_ticker", False, {"max_batch_size": 40}),
+    (1000, 400, 5, "pooled", False, {"memory_budget": "400MiB"}),
     (2520, 500, 5, "pooled", False, {"memory_budget": "600MiB"}),
-    (2520, 1000, 5, "pooled", False, {"memory_budget": "700MiB"}),
-    (2520, 1000, 5, "pooled", False, {"memory_budget": "1GiB"}),
 ]
 
 
 def measure(
     n_dates: int,
     n_tickers: int,
-    horizon: int,
+    horizon: int | list[int],
     strategy: str,
     fields: bool,
     options: dict[str, Any],
@@ -99,6 +98,7 @@ def main() -> None:
         command = [sys.executable, __file__, json.dumps(run)]
         output = subprocess.run(command, capture_output=True, text=True, check=True)
         rows.append(json.loads(output.stdout.splitlines()[-1]))
+        print(*rows[-1].values(), file=sys.stderr)
     print("| " + " | ".join(rows[0]) + " |")
     print("|---" * len(rows[0]) + "|")
     for row in rows:

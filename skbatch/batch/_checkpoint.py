@@ -16,9 +16,9 @@ from typing import IO, Any, Self
 
 import joblib
 
-from skbatch._files import lock, remove_unfinished, write_whole
 from skbatch._messages import describe_error, warn_user
 from skbatch._version import __version__
+from skbatch._writing import lock, remove_unfinished, write_whole
 from skbatch.batch._batch_task import Event, Outcome, Task
 from skbatch.batch._manager import Batch
 from skbatch.exceptions import BatchWarning, CheckpointError

@@ -22,7 +22,12 @@ from skbatch.batch._usage import Usage, format_bytes, measure
 from skbatch.exceptions import SkbatchWarning
 from skbatch.metrics import out_of_sample_r2, rank_information_coefficient
 from skbatch.metrics.alignment import align
-from skbatch.panel import check_panel, forward_returns, panel_tickers
+from skbatch.panel import (
+    check_panel,
+    forward_returns,
+    panel_tickers,
+    recorded_horizon,
+)
 
 __all__ = ["BatchComparison", "compare_batch_vs_individual"]
 
@@ -174,7 +179,7 @@ def compare_batch_vs_individual(
     panel = check_panel(prices)
     labels = forward_returns(panel, horizon)
     _check_number(repeats, "repeats", 1, None)
-    longest = int(np.max(labels.attrs["horizon"]))
+    longest = int(np.max(recorded_horizon(labels)))
     _check_number(test_size, "test_size", longest + 1, len(panel) - longest - 1)
     extractor = default_features() if features is None else clone(features)
     if "cache_size" in extractor.get_params():

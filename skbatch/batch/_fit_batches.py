@@ -130,7 +130,7 @@ def _fit(
             stream = engine.stream(stream)
         if len(batches) > 1:
             stream.known_of_all()
-    monitor.n_batches, monitor.horizon = len(batches), labels.attrs["horizon"]
+    monitor.n_batches, monitor.horizon = len(batches), tickers.horizon
     monitor.thin = target.thin
     run = BatchRun(
         stream,

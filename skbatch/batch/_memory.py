@@ -8,6 +8,8 @@ measured on 50 to 5,000 tickers: see ``docs/experiments``.
 from __future__ import annotations
 
 import re
+import shutil
+import tempfile
 from dataclasses import dataclass, replace
 from numbers import Integral
 from typing import Any
@@ -33,25 +35,30 @@ WORKER = 210 * MIB
 # Bytes for each cell of a field of the panel: copies, and what features start from.
 PER_PRICE = 30
 # Bytes for each cell of the labels: labels, their transform and their scale.
-PER_LABEL = 40
+PER_LABEL = 15
 # And every further horizon's labels, targets and forecasts.
-PER_FURTHER_LABEL = 220
-# Temporaries of features for each cell of the panel, up to what all threads together
-# have; smaller blocks of dates hardly have less.
-TEMPORARY, MOST_TEMPORARY = 550, 120 * MIB
+PER_FURTHER_LABEL = 30
+# Temporaries of features: bytes for each cell of a small panel, of a larger one beyond
+# a first part, and what all threads together have at most. The process keeps a share
+# of them as fragments.
+SMALL_TEMPORARY, FIRST_TEMPORARY, TEMPORARY = 280, 30 * MIB, 75
+MOST_TEMPORARY, KEPT_TEMPORARY = 80 * MIB, 0.7
 # Bytes for each cell of a quantised matrix: bins, and the same by columns.
 PER_BIN = 2
 # Rows from which bins are cut, and bytes for each of their cells.
 BIN_ROWS, PER_BIN_ROW = 2**16, 5
-# Bytes for each training row: labels, dates, gradients, forecasts.
-PER_ROW = 60
+# Bytes for each stacked row (its place, label and date), and for each that trains
+# (gradients, forecasts, and the leaf that it is in).
+PER_ROW, PER_TRAINED_ROW = 40, 60
 # Stacked rows that do not go to a file pass through a buffer of this size.
-BUFFER = 64 * MIB
-DEFAULT_ROWS_LIMIT = 2**30
+BUFFER = 8 * MIB
+# Writing rows to a file and reading them again costs next to nothing, because the
+# system keeps them in memory that nobody else needs.
+DEFAULT_ROWS_LIMIT = 16 * MIB
 DEFAULT_BLOCK = 64 * MIB
 LEAST_BLOCK_ROWS = 192
 # Part of what a run takes that is kept in reserve for a budget.
-RESERVE = 0.3
+RESERVE = 0.2
 _UNITS = {"": 1, "K": 10, "M": 20, "G": 30, "T": 40}
 
 
@@ -150,12 +157,18 @@ class MemoryPlan:
             LEAST_BLOCK_ROWS, DEFAULT_BLOCK // (4 * width)
         )
         wanted = min(self.n_train + self.n_tail, self.n_dates, block_rows)
-        block = 4 * wanted * width + min(MOST_TEMPORARY, TEMPORARY * cells)
+        temporary = min(
+            SMALL_TEMPORARY * cells,
+            FIRST_TEMPORARY + TEMPORARY * cells,
+            MOST_TEMPORARY,
+        )
+        block = 4 * wanted * width + temporary
         workers = min(self.n_workers, -(-self.n_tickers // self.batch_size))
         rows, matrix = self._rows_and_matrix(workers)
         labels = PER_LABEL + PER_FURTHER_LABEL * (self.n_horizons - 1)
         panel = cells * (self.n_fields * PER_PRICE + labels)
         # A block of features is gone before the rows are quantised.
+        matrix += int(KEPT_TEMPORARY * temporary)
         larger = "block" if block > matrix else "quantised matrix"
         return {
             "base": BASE,
@@ -172,17 +185,19 @@ class MemoryPlan:
         if not self.splits:
             rows = n_dates * self.n_tickers
             train = self.n_train * self.n_tickers
-            matrix = train * (PER_BIN * inputs + PER_ROW)
+            matrix = train * (PER_BIN * inputs + PER_TRAINED_ROW)
             matrix += PER_BIN_ROW * min(BIN_ROWS, train) * inputs
             kept = 4 * rows * inputs
             if kept > self.rows_limit:
                 # Trees read the training rows slice by slice.
                 kept = min(4 * train * inputs, BUFFER)
-            return kept, matrix
+            return kept + PER_ROW * rows, matrix
         size = min(self.batch_size, self.n_tickers)
         width = self.n_own * size + self.n_shared
-        whole = self._kept(4 * self.n_dates * (self.n_own * self.n_tickers))
-        batch = 4 * self.n_dates * width if size < self.n_tickers else 0
+        whole = 4 * self.n_dates * (self.n_own * self.n_tickers + self.n_shared)
+        batch = 0
+        if size < self.n_tickers:
+            whole, batch = self._kept(whole), 4 * self.n_dates * width
         stacked = {"vector": width, "per_ticker": inputs, "pooled": size * inputs}
         rows = 4 * n_dates * stacked[self.strategy]
         copies = 2 if self.in_processes and workers > 1 else 1
@@ -245,6 +260,9 @@ def _unlimited(system: Any, panel: pd.DataFrame, extractor: Any) -> MemoryPlan:
         tail = tail_rows(span, target.validation_size)
         n_tail += tail
         n_train += -(-(span - tail) // thinning(target.thin, horizon))
+    rows = 4 * (n_train + n_tail) * len(tickers)
+    rows *= len(extractor.plan_.ticker_names) + len(extractor.plan_.market_names)
+    has_disk = shutil.disk_usage(tempfile.gettempdir()).free > 2 * rows
     n_workers = effective_n_jobs(system.n_jobs)
     backend = type(get_active_backend()[0]).__name__
     splits = getattr(forecaster, "splits_by_ticker", True) or system.groups is not None
@@ -262,6 +280,7 @@ def _unlimited(system: Any, panel: pd.DataFrame, extractor: Any) -> MemoryPlan:
         n_workers,
         n_workers > 1 and backend != "ThreadingBackend",
         min(system.max_batch_size or len(tickers), len(tickers)),
+        DEFAULT_ROWS_LIMIT if has_disk else max(DEFAULT_ROWS_LIMIT, rows),
     )
 
 

@@ -15,7 +15,7 @@ from typing import Literal
 import joblib
 import pandas as pd
 
-from skbatch._files import write_whole
+from skbatch._writing import write_whole
 from skbatch.batch._advice import Record, Run, advise
 from skbatch.batch._usage import Usage, available_memory, format_bytes, measure, rss
 from skbatch.feature_extraction import cache_info

@@ -109,6 +109,7 @@ def split_features(
         for _, table in stream.tables():
             for file, columns in zip(files, kept, strict=True):
                 file.write(np.ascontiguousarray(table.values[:, columns]).data)
+            del table  # before the next block is computed
         for file, columns, batch in zip(files, kept, batches, strict=True):
             values = np.empty((stream.n_dates, len(columns)), np.float32)
             file.seek(0)

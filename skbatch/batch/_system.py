@@ -42,6 +42,7 @@ from skbatch.panel import (
     forward_returns,
     inspect_panel,
     read_panel,
+    recorded_horizon,
 )
 
 __all__ = ["BatchForecastingSystem"]
@@ -331,6 +332,7 @@ class BatchForecastingSystem(
                 quarantined |= reasons_of(found)
                 stale |= stale_of(found)
                 panel = rows.panel
+                tickers.warn_of_rows(panel)
             provenance = self._provenance(quarantined)
             returns = pd.Series(np.nan, tickers.label_index, name="expected_return")
             names = tickers.label_columns.get_level_values(-1)
@@ -486,8 +488,8 @@ class BatchForecastingSystem(
 
 def _check_labels_horizon(y: Any, horizon: Any) -> None:
     """Refuse labels of another horizon; others are not needed."""
-    given = getattr(y, "attrs", {}).get("horizon", horizon)
-    if given != horizon:
+    given = recorded_horizon(y)
+    if given not in (None, horizon):
         raise ValueError(
             f"`y` must have the horizon of the system, {horizon}. Got {given}. Pass no "
             "y, or labels from forward_returns(prices, system.horizon)."

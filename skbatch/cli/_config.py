@@ -10,7 +10,7 @@ import typer
 from rich import box
 from rich.table import Table
 
-from skbatch._files import write_whole
+from skbatch._writing import write_whole
 from skbatch.cli._shell import UserError, errors_to_users, make_console, shown_to_users
 
 __all__ = ["app"]

@@ -6,8 +6,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from skbatch._files import write_whole
 from skbatch._messages import count, format_tickers, printable
+from skbatch._writing import write_whole
 from skbatch.cli._shell import UserError, print_error
 
 if TYPE_CHECKING:

@@ -33,7 +33,7 @@ class Result:
 
 def report(result: Result, seconds: dict[str, float], console: Console) -> None:
     """Print forecasts, timings and facts."""
-    from skbatch.panel import panel_fields, panel_tickers
+    from skbatch.panel import describe_rows, panel_fields, panel_tickers
 
     forecasts, panel = result.forecasts, result.panel
     first, last = (date_text(date) for date in panel.index[[0, -1]])
@@ -41,7 +41,8 @@ def report(result: Result, seconds: dict[str, float], console: Console) -> None:
         part
         for n_rows, rows in forecasts.groupby("horizon", sort=True)
         for part in (
-            f"Expected returns from {last} over the next {n_rows} rows",
+            f"Expected returns from {last} over the next "
+            + describe_rows(n_rows, panel.index),
             _forecast_table(rows),
         )
     ]

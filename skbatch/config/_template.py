@@ -7,9 +7,9 @@ import re
 from textwrap import fill, indent
 
 from skbatch._messages import count
-from skbatch.config._config import BatchForecastingConfig, load, preset_values
-from skbatch.config._settings import SECTIONS, SETTINGS, Path, Setting, idle
-from skbatch.config._toml import dotted
+from skbatch.config._read_settings import check, complete, read, without_effect
+from skbatch.config._rules import toml_value
+from skbatch.config._settings import SECTIONS, SETTINGS, Setting
 
 __all__ = ["effective_settings", "settings_template"]
 
@@ -40,22 +40,23 @@ def settings_template(preset: str | None = None) -> str:
     ConfigError
         If there is no such preset.
     """
-    config = BatchForecastingConfig(preset=preset)
-    own = preset_values({("preset",): config.preset})
-    section: Path = ()
+    given = {"preset": preset}
+    check(given)
+    values, own = complete(given)
+    section = ""
     blocks = [_comment(_HEADER)]
     for path, setting in SETTINGS.items():
-        if path[:-1] != section:
-            section = path[:-1]
-            blocks.append(f"{_comment(SECTIONS[section])}[{dotted(section)}]\n")
+        above, _, key = path.rpartition(".")
+        if above != section:
+            section = above
+            blocks.append(f"{_comment(SECTIONS[section])}[{section}]\n")
         rule = f"{setting.allowed[0].upper()}{setting.allowed[1:]}."
         texts = [_plain_text(setting.description), f"{rule} {_only_for(setting)}"]
         if path in own:
             texts[1] += f" Without a preset {setting.text(setting.default)}."
-        line = f"#{path[-1]} = {setting.text(own.get(path, setting.default))}\n"
-        if path == ("preset",) and config.preset is not None:
-            line = f"preset = {setting.text(config.preset)}\n"
-        blocks.append("".join(_comment(text) for text in texts if text) + line)
+        mark = "" if path == "preset" and preset is not None else "#"
+        line = f"{mark}{key} = {setting.text(values[path])}\n"
+        blocks.append("".join(map(_comment, texts)) + line)
     return "\n".join(blocks)
 
 
@@ -81,33 +82,24 @@ def effective_settings(
     OSError
         If the file cannot be read.
     """
-    given, origins = load(path, True, {})
-    own, without_effect = preset_values(given), idle(given)
+    given, origins = read(path, True, {})
+    values, own = complete(given)
+    sources = origins | dict.fromkeys(own, f"preset {values['preset']}")
     rows = []
-    for where, setting in SETTINGS.items():
-        if where in without_effect:
-            continue
-        value, source = setting.default, "default"
-        if where in given:
-            value, source = given[where], origins[where]
-        elif where in own:
-            value, source = own[where], f"preset {given['preset',]}"
-        text = setting.text(value)
-        if isinstance(value, dict):
-            text = f"table of {count(len(value))}"
-        rows.append((dotted(where), text, source))
-    return rows
+    for where in SETTINGS.keys() - without_effect(given).keys():
+        value = values[where]
+        table = isinstance(value, dict)
+        text = f"table of {count(len(value))}" if table else SETTINGS[where].text(value)
+        rows.append((where, text, sources.get(where, "default")))
+    return sorted(rows, key=lambda row: list(SETTINGS).index(row[0]))
 
 
 def _only_for(setting: Setting) -> str:
     """Name the models for which a setting has an effect, if not for all."""
-    for section, choice in (("model", "model.kind"), ("fallback", "fallback.model")):
-        names = [part for part in setting.parts if part.startswith(f"{section}.")]
-        kinds = [f'"{name.partition(".")[2]}"' for name in names]
-        if '"target"' in kinds:
-            kinds = ['"xgboost"', '"linear"'] if section == "model" else ['"linear"']
-        if kinds and len(kinds) < {"model": 3, "fallback": 2}[section]:
-            return f"For {choice} = {' or '.join(kinds)}."
+    for choice, n_kinds in (("model.kind", 3), ("fallback.model", 2)):
+        kinds = [kind for needs in setting.needs for kind in needs.get(choice, ())]
+        if kinds and len(kinds) < n_kinds:
+            return f"For {choice} = {' or '.join(map(toml_value, kinds))}."
     return ""
 
 

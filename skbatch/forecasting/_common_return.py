@@ -17,8 +17,7 @@ __all__ = [
     "MAX_SCALED_LABEL",
     "Levels",
     "blocks",
-    "bound_wild",
-    "bounded",
+    "bound_all",
     "forward_common_return",
     "label_groups",
     "mean_label",
@@ -55,18 +54,28 @@ def bounded(labels: np.ndarray, unit: np.ndarray) -> np.ndarray:
     return np.clip(labels, -bound, bound)
 
 
-def bound_wild(labels: np.ndarray, unit: np.ndarray) -> None:
-    """Winsorise labels beyond 100 % whose unit is not known, in place.
+def bound_all(labels: np.ndarray, unit: np.ndarray, root: np.ndarray | float) -> None:
+    """Winsorise labels in place at five of their units times `root`.
 
-    The first labels of a ticker have none. They still enter the common mean, where
-    one price in another unit would outweigh years of others.
+    The first labels of a ticker have no unit, but enter the common mean, too, where one
+    price in another unit would outweigh years of others. They are winsorised at ten
+    times the root mean square of the ticker's other labels.
     """
-    wild = np.zeros(labels.shape[1], dtype=bool)
+    squares, counts = np.zeros(labels.shape[1]), np.zeros(labels.shape[1])
     for rows in blocks(labels):
-        wild |= ((labels[rows] > 1.0) & ~np.isfinite(unit[rows])).any(axis=0)
-    for column in np.flatnonzero(wild):
-        free = ~np.isfinite(unit[:, column])
-        labels[free, column] = winsorised(labels[:, [column]])[free, 0]
+        labels[rows] = bounded(labels[rows], unit[rows] * root)
+        known = np.where(np.isfinite(unit[rows]), labels[rows], np.nan)
+        squares += np.nansum(known**2, axis=0)
+        counts += np.isfinite(known).sum(axis=0)
+    usual = 10 * np.sqrt(squares / np.maximum(counts, 1))
+    for column in np.flatnonzero(counts == 0):
+        labels[:, column] = winsorised(labels[:, [column]])[:, 0]
+    bound = np.where(counts > 0, usual, np.inf)
+    for rows in blocks(labels):
+        free = ~np.isfinite(unit[rows])
+        if free.any():
+            limit = np.where(free, bound, np.inf)
+            np.clip(labels[rows], -limit, limit, out=labels[rows])
 
 
 def label_groups(
@@ -158,11 +167,10 @@ def forward_common_return(
         values[max(0, len(values) - horizon) :] = np.nan
         if volatility is None:
             unit = standard_deviation(winsorised(values))
-            unit = np.broadcast_to(unit, values.shape)
+            bound_all(values, np.broadcast_to(unit, values.shape), 1.0)
         else:
-            unit = volatility * np.sqrt(float(horizon))
-            bound_wild(values, unit)
-        common[int(horizon)] = common_return(bounded(values, unit))
+            bound_all(values, volatility, np.sqrt(float(horizon)))
+        common[int(horizon)] = common_return(values)
     return pd.DataFrame(common, index=labels.index)
 
 

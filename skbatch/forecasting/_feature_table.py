@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+import joblib
 import numpy as np
 import pandas as pd
 
@@ -143,6 +144,7 @@ class FeatureBlocks(ABC):
         seen = np.zeros((self.n_dates, len(tickers)), dtype=bool)
         for dates, table in self.tables():
             seen[dates] = table.observed_here(table.series_columns(tickers))
+            del table  # before the next block is computed
         return seen
 
     def series_columns(self, tickers: Sequence[str | None]) -> np.ndarray:
@@ -175,8 +177,7 @@ class FeatureBlocks(ABC):
         keep : bool
             Whether to keep the rows for the next learner that asks for the same.
         """
-        parts = columns.tobytes(), dates.tobytes(), series.tobytes()
-        key = (*parts, n_first)
+        key = joblib.hash((columns, dates, series, n_first))
         if key in self._stores:
             return self._stores[key]
         width, both = columns.shape[1], self.storage
@@ -196,6 +197,7 @@ class FeatureBlocks(ABC):
                     space = store.space(start - offset, stop - offset)
                     table.gather(columns, local, series[start:stop], out=space)
                     store.put(start - offset, space)
+            del table  # before the next block is computed
         if keep:
             self._stores[key] = stores
         return stores
@@ -405,6 +407,7 @@ class FeatureStream(FeatureBlocks):
             values = np.empty(shape, np.float32)
             for dates, table in self.tables():
                 values[dates[0] : dates[-1] + 1] = table.values
+                del table  # before the next block is computed
             self._loaded = self.holding(values)
             self._loaded.storage = self.storage
         return self._loaded

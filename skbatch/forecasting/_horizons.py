@@ -10,6 +10,7 @@ import pandas as pd
 
 from skbatch._messages import warn_user
 from skbatch.exceptions import HorizonWarning, PanelError
+from skbatch.panel import recorded_horizon
 
 __all__ = ["horizon_parameters", "resolve_horizons"]
 
@@ -37,7 +38,8 @@ def resolve_horizons(
     Raises
     ------
     PanelError
-        When the first level of the columns does not hold horizons.
+        When the first level of the columns does not hold horizons, or labels are not
+        those that their horizon was recorded for.
     ValueError
         When the recorded horizon is malformed, ambiguous, or not the one asked for.
 
@@ -46,13 +48,13 @@ def resolve_horizons(
     HorizonWarning
         When `horizon` is ``"auto"`` and `y` records none: 1 is assumed.
     """
+    recorded = recorded_horizon(y)
     columns = getattr(y, "columns", None)
     if isinstance(columns, pd.MultiIndex):
         levels = _column_horizons(columns)
         if horizon != "auto" and set(levels) != {horizon}:
             raise _disagreement(horizon, sorted(set(levels)))
         return levels
-    recorded = getattr(y, "attrs", {}).get("horizon")
     if recorded is None:
         return (_assumed_horizon() if horizon == "auto" else int(horizon),) * n_labels
     several = isinstance(recorded, list | tuple | np.ndarray)

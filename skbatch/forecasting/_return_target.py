@@ -25,8 +25,7 @@ from skbatch.forecasting._common_return import (
     MAX_SCALED_LABEL,
     Levels,
     blocks,
-    bound_wild,
-    bounded,
+    bound_all,
     label_groups,
     mean_label,
 )
@@ -185,9 +184,7 @@ class ReturnTarget(BaseEstimator):
         root = np.sqrt(horizons.astype(np.float64))
         unit = scale.matrix(features)
         if self.scale is not None:
-            bound_wild(labels, unit)
-            for rows in blocks(labels):
-                labels[rows] = bounded(labels[rows], unit[rows] * root)
+            bound_all(labels, unit, root)
         level, expectation, weight = self._levels(labels, features, layout, has_own)
         for rows in blocks(labels):
             labels[rows] -= level.rows(rows)

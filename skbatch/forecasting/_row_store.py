@@ -19,8 +19,8 @@ __all__ = ["LOWEST", "RowStore", "Storage", "with_gaps"]
 # input as lower than all others. For NaN, XGBoost would keep four bytes for every input
 # instead of one.
 LOWEST = np.float32(-1e30)
-# Cells that are written to a file at once (16 MiB of float32).
-CHUNK_CELLS = 2**22
+# Cells that are written to a file at once (4 MiB of float32).
+CHUNK_CELLS = 2**20
 
 
 @dataclass
@@ -29,7 +29,7 @@ class Storage:
 
     Attributes
     ----------
-    memory_limit : int or None, default=2**30
+    memory_limit : int or None, default=2**24
         Largest number of bytes that all rows in memory may take; None sets no limit.
     folder : path or None, default=None
         Folder of temporary files; None means the system's.
@@ -37,7 +37,7 @@ class Storage:
         Bytes taken in memory so far.
     """
 
-    memory_limit: int | None = 2**30
+    memory_limit: int | None = 2**24
     folder: str | os.PathLike[str] | None = None
     used: int = field(default=0, compare=False)
 

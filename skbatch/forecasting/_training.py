@@ -28,8 +28,8 @@ __all__ = [
     "target_of",
 ]
 
-# Stack at most this many cells at once when forecasting (64 MiB of float32).
-MAX_CELLS = 2**24
+# Stack or read at most this many cells at once (4 MiB of float32).
+MAX_CELLS = 2**20
 
 # Constraints of the parameters that `fit_panel_model` reads.
 PANEL_CONSTRAINTS: dict[str, list[Any]] = {

@@ -7,13 +7,15 @@ from html import escape
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pandas as pd
 
-from skbatch._messages import count, date_text
+from skbatch._messages import date_text
 from skbatch.model_selection._html import card, page, section, table, tiles
 from skbatch.model_selection._report_figures import model_figures, skill_figures
 from skbatch.model_selection._scorecard import SCORES
 from skbatch.model_selection._verdict import number, percent, plain, verdict
+from skbatch.panel import describe_rows
 
 if TYPE_CHECKING:
     from skbatch.model_selection._walk_forward_result import WalkForwardResult
@@ -88,7 +90,7 @@ def _by_horizon(result: WalkForwardResult) -> str:
 
 def _horizon_parts(result: WalkForwardResult, horizon: int) -> list[str]:
     """Write verdict, scores and pictures of one horizon."""
-    rows = count(horizon, "row")
+    rows = describe_rows(horizon, result.forecasts.index)
     suffix = f" at a horizon of {rows}" if len(result.horizons) > 1 else ""
     sentences = verdict(result, horizon)
     items = "".join(f"<li>{escape(s[0].upper() + s[1:])}</li>" for s in sentences)
@@ -98,7 +100,11 @@ def _horizon_parts(result: WalkForwardResult, horizon: int) -> list[str]:
             _tiles(result.cards(horizon).T[result.name]),
             card(f'<ul class="verdict">{items}</ul>'),
         ),
-        section(f"Against the benchmarks{suffix}", _scorecard(result, horizon)),
+        section(
+            f"Against the benchmarks{suffix}",
+            _scorecard(result, horizon),
+            _paired_tests(result, horizon),
+        ),
         section(f"Skill over time{suffix}", skill_figures(result, horizon)),
         section(f"Year by year{suffix}", _years(result, horizon)),
     ]
@@ -119,6 +125,33 @@ def _scorecard(result: WalkForwardResult, horizon: int) -> str:
         if key in cards
     ]
     return table(["", *map(str, cards.index)], rows, own=1)
+
+
+def _paired_tests(result: WalkForwardResult, horizon: int) -> str:
+    """Tabulate the differences from each benchmark, with their tests."""
+    names = {
+        "rank_ic": "rank IC",
+        "squared_error": "squared error saved, basis points²",
+        "spread": "quantile spread, %",
+    }
+    scales = {"rank_ic": 1.0, "squared_error": 1e8, "spread": 100.0}
+    rows = []
+    tests = result.paired_tests(horizon).reset_index()
+    for test in tests.to_dict("records"):
+        score = str(test["score"])
+        scale, digits = scales[score], 4 if score == "rank_ic" else 3
+        shown = [number(scale * test[key], digits) for key in ("lower", "upper")]
+        if np.isfinite(test["difference"]):
+            rows.append(
+                [
+                    f"{test['benchmark']}: {names[score]}",
+                    number(scale * test["difference"], digits),
+                    f"{shown[0]} to {shown[1]}",
+                    number(test["t_statistic"], 2),
+                    plain(test["p_value"], 3),
+                ]
+            )
+    return table(["better than", "by", "95 % interval", "t", "p"], rows)
 
 
 def _years(result: WalkForwardResult, horizon: int) -> str:

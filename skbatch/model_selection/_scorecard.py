@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from skbatch._kernels.scores import finite_mean
 from skbatch.metrics import (
     MeanInference,
     coverage,
@@ -52,6 +53,8 @@ SCORES = {
     "critical_t": "absolute value that a t-statistic exceeds by chance once in twenty "
     "times",
 }
+# Scores of the size of forecasts, which those that only rank tickers do not have.
+SIZE_SCORES = ("hit_rate", "r2_zero", "r2_zero_t", "r2_mean", "mae")
 
 
 def score_card(
@@ -60,17 +63,19 @@ def score_card(
     mean: pd.DataFrame | None,
     horizon: int,
     n_quantiles: int,
+    *,
+    has_size: bool = True,
 ) -> dict[str, float]:
-    """Score forecasts over one horizon."""
+    """Score forecasts over one horizon; those that only rank have no errors."""
     rank_ic = _test(rank_information_coefficient_series(returns, forecasts), horizon)
     ic = _test(information_coefficient_series(returns, forecasts), horizon)
     bins = quantile_returns(returns, forecasts, n_quantiles)
     spread = _test(bins[n_quantiles] - bins[1], horizon)
-    earned = _finite_mean(rank_portfolio_returns(returns, forecasts))
-    traded = _finite_mean(rank_turnover(forecasts, horizon))
+    earned = finite_mean(np.asarray(rank_portfolio_returns(returns, forecasts)))
+    traded = finite_mean(np.asarray(rank_turnover(forecasts, horizon)))
     error = (returns - forecasts).abs().to_numpy()
     takes_sides = bool(forecasts.abs().gt(0).to_numpy().any())
-    return {
+    card = {
         "rank_ic": rank_ic.mean,
         "rank_ic_ir": rank_ic.ratio,
         "rank_ic_t": rank_ic.t_statistic,
@@ -86,7 +91,7 @@ def score_card(
         "r2_mean": (
             float("nan") if mean is None else out_of_sample_r2(returns, forecasts, mean)
         ),
-        "mae": _finite_mean(error),
+        "mae": finite_mean(error),
         "spread": spread.mean,
         "spread_t": spread.t_statistic,
         "rank_return": earned,
@@ -96,6 +101,7 @@ def score_card(
         "n_dates": rank_ic.n_dates,
         "critical_t": rank_ic.critical_value,
     }
+    return card if has_size else card | dict.fromkeys(SIZE_SCORES, float("nan"))
 
 
 def score_years(
@@ -146,9 +152,3 @@ def _test(series: Any, horizon: int) -> MeanInference:
 def _saved_error(returns: pd.DataFrame, forecasts: pd.DataFrame) -> pd.Series:
     """Mean over tickers of the squared error that forecasts save, date by date."""
     return (returns**2 - (returns - forecasts) ** 2).mean(axis=1)
-
-
-def _finite_mean(values: Any) -> float:
-    array = np.asarray(values, dtype=np.float64)
-    finite = array[np.isfinite(array)]
-    return float(finite.mean()) if finite.size else float("nan")

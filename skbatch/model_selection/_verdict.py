@@ -38,7 +38,7 @@ def verdict(result: WalkForwardResult, horizon: int) -> list[str]:
     cards = result.cards(horizon)
     card = cards.T[result.name]
     sentences = [_on_ranks(card), _on_errors(card), _on_costs(card)]
-    sentences.append(_on_rivals(cards, result.name))
+    sentences.append(_on_rivals(result, horizon, cards))
     if card["rank_ic"] > SUSPICIOUS_RANK_IC:
         sentences.append(
             "A mean rank IC above 0.05 on daily prices alone is rare: check for a leak "
@@ -60,17 +60,17 @@ def _on_ranks(card: pd.Series) -> str:
         return "There is no date on which forecasts could be ranked against returns."
     said = f"the mean rank IC is {number(card['rank_ic'], 4)}"
     if not np.isfinite(card["rank_ic_t"]):
-        return f"{said}, of too few dates to be tested."
-    said += f" with a Newey–West t-statistic of {number(card['rank_ic_t'], 2)}"
+        return f"{said}, on too few dates to be tested."
+    test = f"Newey–West t = {number(card['rank_ic_t'], 2)}"
     if abs(card["rank_ic_t"]) > card["critical_t"]:
         way = "as" if card["rank_ic"] > 0 else "against what"
         return (
-            f"{said}, beyond the {card['critical_t']:.2f} of chance: they order "
-            f"tickers {way} returns did."
+            f"{said}, statistically significant ({test}, beyond "
+            f"±{card['critical_t']:.2f}): they order tickers {way} returns did."
         )
     return (
-        f"{said}, within the ±{card['critical_t']:.2f} that chance gives: the order of "
-        "the forecasts cannot be told from luck."
+        f"{said}, not statistically significant ({test}, within "
+        f"±{card['critical_t']:.2f})."
     )
 
 
@@ -84,7 +84,7 @@ def _on_errors(card: pd.Series) -> str:
         f", {better} than forecasting nothing"
     )
     if np.isfinite(card["r2_zero_t"]):
-        said += f", {_beside_chance(card['r2_zero_t'], card['critical_t'])}"
+        said += f", {_significance(card['r2_zero_t'], card['critical_t'])}"
     if np.isfinite(card["r2_mean"]):
         said += (
             f"; against the historical mean {percent(card['r2_mean'], 2, sign=True)}"
@@ -92,10 +92,10 @@ def _on_errors(card: pd.Series) -> str:
     return f"{said}."
 
 
-def _beside_chance(t: float, critical: float) -> str:
-    """Say whether a t-statistic is beyond those of chance."""
-    way = "beyond" if abs(t) > critical else "but within"
-    return f"{way} what chance gives (t = {number(t, 2)})"
+def _significance(t: float, critical: float) -> str:
+    """Say whether a t-statistic is beyond its critical value."""
+    way = "" if abs(t) > critical else "not "
+    return f"which is {way}statistically significant (t = {number(t, 2)})"
 
 
 def _on_costs(card: pd.Series) -> str:
@@ -109,7 +109,7 @@ def _on_costs(card: pd.Series) -> str:
         "lowest"
     )
     if np.isfinite(card["spread_t"]):
-        said += f", {_beside_chance(card['spread_t'], card['critical_t'])}"
+        said += f", {_significance(card['spread_t'], card['critical_t'])}"
     if not np.isfinite(card["break_even_bps"]):
         return f"{said}."
     if card["break_even_bps"] <= 0:
@@ -120,8 +120,9 @@ def _on_costs(card: pd.Series) -> str:
     )
 
 
-def _on_rivals(cards: pd.DataFrame, name: str) -> str:
-    """Say who of the benchmarks did better."""
+def _on_rivals(result: WalkForwardResult, horizon: int, cards: pd.DataFrame) -> str:
+    """Compare with the benchmarks, and test the difference from the best."""
+    name = result.name
     others = cards.drop(index=name)
     ahead = {
         "rank IC": others.index[others["rank_ic"] > cards.loc[name, "rank_ic"]],
@@ -132,9 +133,23 @@ def _on_rivals(cards: pd.DataFrame, name: str) -> str:
         for score, names in ahead.items()
         if len(names)
     ]
-    if not parts:
-        return "No benchmark had a better rank IC or R²."
-    return f"Of the benchmarks, {'; '.join(parts)}."
+    said = (
+        f"Of the benchmarks, {'; '.join(parts)}."
+        if parts
+        else "No benchmark had a better rank IC or R²."
+    )
+    if not np.isfinite(others["rank_ic"]).any():
+        return said
+    best = others["rank_ic"].idxmax()
+    tests = result.paired_tests(horizon).reset_index()
+    test = tests[(tests["benchmark"] == best) & (tests["score"] == "rank_ic")].iloc[0]
+    if not np.isfinite(test["p_value"]):
+        return said
+    return (
+        f"{said} Against the best of them, {best}, the difference in rank IC is "
+        f"{number(test['difference'], 4)} (95 % interval {number(test['lower'], 4)} to "
+        f"{number(test['upper'], 4)}, p = {test['p_value']:.2f})."
+    )
 
 
 def number(value: float, digits: int) -> str:

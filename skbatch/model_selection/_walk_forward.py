@@ -14,6 +14,7 @@ from sklearn.pipeline import Pipeline, make_pipeline
 
 from skbatch._messages import check_int, date_text, warn_user
 from skbatch.forecasting import BatchLinearForecaster, HistoricalMeanForecaster
+from skbatch.model_selection._ranking_rules import RANKING_RULES
 from skbatch.model_selection._refit import (
     NO_MODEL,
     FoldForecast,
@@ -32,7 +33,13 @@ from skbatch.model_selection._walk_forward_result import (
     ZERO,
     WalkForwardResult,
 )
-from skbatch.panel import check_panel, forward_returns, panel_fields, panel_tickers
+from skbatch.panel import (
+    check_panel,
+    forward_returns,
+    panel_fields,
+    panel_tickers,
+    recorded_horizon,
+)
 
 __all__ = ["walk_forward"]
 
@@ -86,11 +93,14 @@ def walk_forward(
         Rows of the training window, the latest before each refit; ``"expanding"``
         takes all from the fold's first on. Features of its first rows look back on
         the rows before it.
-    benchmarks : dict of str to forecaster, default=None
-        Forecasters that are given the estimator's features. None takes
-        ``{"historical mean": HistoricalMeanForecaster(), "linear model":
-        BatchLinearForecaster()}``. Forecasting zero is always a benchmark. Without
-        ``"historical mean"``, there is no R² against it.
+    benchmarks : dict of str to forecaster or rule, default=None
+        Forecasters that are given the estimator's features, and the rules
+        ``"reversal"`` and ``"momentum"``, which only rank tickers: by the loss over
+        the last row, and by the return over twelve months without the latest (252 and
+        21 rows of weekdays). None takes ``{"historical mean":
+        HistoricalMeanForecaster(), "linear model": BatchLinearForecaster(),
+        "reversal": "reversal", "momentum": "momentum"}``. Forecasting zero is always
+        a benchmark. Without ``"historical mean"``, there is no R² against it.
     n_quantiles : int, default=5
         Bins of forecasts, of which the highest and the lowest make the spread.
     name : str, default=None
@@ -151,7 +161,8 @@ def walk_forward(
     - ``coverage``: share of the returns with a forecast; the others are left out.
 
     Scores of an order (IC, spread, turnover) are NaN where forecasts do not differ,
-    as those of zero.
+    as those of zero; scores of size (hit rate, R², mae) are NaN for rules that only
+    rank. ``result.paired_tests()`` tests the differences from each benchmark.
 
     Benchmarks need the feature frame of the whole panel, `(n_dates, n_columns)` of
     float32; where an estimator goes without it to save memory, ``benchmarks={}`` does
@@ -179,13 +190,13 @@ def walk_forward(
     ...     model, prices, horizon=1, min_train=200, refit_every=100)
     >>> result
     WalkForwardResult(BatchLinearForecaster, horizon=1, 200 dates, 8 tickers, 2 refits)
-    >>> list(result.scorecard.index)
-    ['BatchLinearForecaster', 'historical mean', 'linear model', 'zero']
+    >>> list(result.benchmarks)
+    ['historical mean', 'linear model', 'reversal', 'momentum']
     """
     check_int(n_quantiles, "n_quantiles", 2, "Pass 5 for quintiles.")
     panel = check_panel(prices)
     _check_estimator(estimator)
-    steps = forward_returns(panel, horizon).attrs["horizon"]
+    steps = recorded_horizon(forward_returns(panel, horizon))
     _check_horizon(estimator, steps)
     folds = make_folds(
         panel,
@@ -201,18 +212,19 @@ def walk_forward(
     models = {
         "": estimator,
         **{
-            name: make_pipeline(clone(extractor), clone(model))
-            for name, model in rivals.items()
+            rival: make_pipeline(clone(extractor), clone(model))
+            for rival, model in rivals.items()
+            if not isinstance(model, str)
         },
     }
-    used = rivals or extractor_of(estimator) is not None
+    used = len(models) > 1 or extractor_of(estimator) is not None
     features = share_features(extractor, panel, folds) if used else None
     given = prices if isinstance(prices, pd.DataFrame) else panel
     source = Source(given, panel, steps, features)
     walk = _WalkForward(n_jobs).set_callbacks(*callbacks)
     walk.fit(models, source, folds)
     _warn(walk.results_)
-    return _collect(name, walk.results_, source, folds, n_quantiles)
+    return _collect(name, walk.results_, rivals, source, folds, n_quantiles)
 
 
 class _WalkForward(CallbackSupportMixin, BaseEstimator):
@@ -299,6 +311,7 @@ def _check_benchmarks(benchmarks: Any) -> dict[str, Any]:
         return {
             HISTORICAL_MEAN: HistoricalMeanForecaster(),
             LINEAR_MODEL: BatchLinearForecaster(),
+            **{rule: rule for rule in RANKING_RULES},
         }
     if not isinstance(benchmarks, Mapping):
         raise ValueError(
@@ -307,18 +320,20 @@ def _check_benchmarks(benchmarks: Any) -> dict[str, Any]:
             "BatchLinearForecaster()}, for example."
         )
     for name, model in benchmarks.items():
-        good = hasattr(model, "fit") and hasattr(model, "predict")
+        is_rule = isinstance(model, str) and model in RANKING_RULES
+        good = is_rule or (hasattr(model, "fit") and hasattr(model, "predict"))
         if not isinstance(name, str) or name in ("", ZERO) or not good:
             raise ValueError(
                 "`benchmarks` must map names to forecasters of feature frames. Got "
                 f"{name!r}: {type(model).__name__}. The name must be text, other than "
-                f"'{ZERO}', and the forecaster have `fit` and `predict`."
+                f"'{ZERO}', and the forecaster have `fit` and `predict`, or be one of "
+                f"{', '.join(map(repr, RANKING_RULES))}."
             )
     return dict(benchmarks)
 
 
 def _check_name(name: str | None, estimator: Any, rivals: dict[str, Any]) -> str:
-    """Return the estimator a name that no benchmark has."""
+    """Choose a name that no benchmark has."""
     if name is None:
         final = estimator.steps[-1][1] if isinstance(estimator, Pipeline) else estimator
         name = type(final).__name__
@@ -347,24 +362,29 @@ def _warn(results: dict[str, list[FoldForecast]]) -> None:
 def _collect(
     name: str,
     results: dict[str, list[FoldForecast]],
+    rivals: Mapping[str, Any],
     source: Source,
     folds: list[Fold],
     n_quantiles: int,
 ) -> WalkForwardResult:
     """Put the refits together."""
-    own = results.pop("")
+    own = results[""]
     panel, index = source.panel, source.panel.index
     closes = pd.DataFrame(
         panel_fields(panel)["close"], index, pd.Index(panel_tickers(panel))
     )
     provenance = pd.concat([forecast.provenance for forecast in own])
+    forecasts = pd.concat([forecast.forecasts for forecast in own])
+    rules = {rival: rule for rival, rule in rivals.items() if isinstance(rule, str)}
     return WalkForwardResult(
         name=name,
         horizon=source.horizon,  # type: ignore[arg-type]
-        forecasts=pd.concat([forecast.forecasts for forecast in own]),
+        forecasts=forecasts,
         benchmarks={
-            rival: pd.concat([forecast.forecasts for forecast in forecasts])
-            for rival, forecasts in results.items()
+            rival: _rank_by(rules[rival], closes, forecasts)
+            if rival in rules
+            else pd.concat([forecast.forecasts for forecast in results[rival]])
+            for rival in rivals
         },
         closes=closes.iloc[folds[0].test_start :],
         provenance=provenance,
@@ -373,12 +393,20 @@ def _collect(
         first_choice=tuple(dict.fromkeys(n for f in own for n in f.first_choice)),
         estimator=own[-1].estimator,
         n_quantiles=n_quantiles,
+        ranking_rules=tuple(rules),
         attrs={
             "n_rows": len(panel),
             "n_tickers": closes.shape[1],
             "shared_features": source.features is not None,
         },
     )
+
+
+def _rank_by(rule: str, closes: pd.DataFrame, forecasts: pd.DataFrame) -> pd.DataFrame:
+    """Lay the scores of a rule out like forecasts, the same for all horizons."""
+    scores = RANKING_RULES[rule](closes).loc[forecasts.index]
+    tickers = forecasts.columns.get_level_values(-1)
+    return scores[tickers].set_axis(forecasts.columns, axis=1)
 
 
 def _table_of_refits(

@@ -12,8 +12,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from skbatch._files import write_whole
+from skbatch._writing import write_whole
 from skbatch.metrics import quantile_returns, rank_information_coefficient_series
+from skbatch.model_selection._paired_tests import (
+    mean_differences,
+    paired_differences,
+)
 from skbatch.model_selection._scorecard import decay_table, score_card, score_years
 from skbatch.model_selection._verdict import describe
 
@@ -37,7 +41,8 @@ class WalkForwardResult:
         Out-of-sample forecasts, expected simple returns over the horizon; NaN where
         there is none. With several horizons, columns are (horizon, ticker).
     benchmarks : dict of str to DataFrame
-        Forecasts of the benchmarks on the same dates, by name.
+        Forecasts of the benchmarks on the same dates, by name; of those that only rank
+        tickers, such as momentum, the numbers that they rank by.
     closes : DataFrame of shape (n_rows, n_tickers)
         Closing prices from the first forecast to the end of the panel.
     provenance : DataFrame of the shape of `forecasts`
@@ -56,6 +61,8 @@ class WalkForwardResult:
         The estimator as fitted last.
     n_quantiles : int, default=5
         Bins of the quantile returns.
+    ranking_rules : tuple of str, default=()
+        Names of the benchmarks that only rank tickers.
     attrs : dict
         Number of rows and tickers of the panel, and whether features were shared.
 
@@ -78,6 +85,7 @@ class WalkForwardResult:
     first_choice: tuple[str, ...] = ()
     estimator: Any = None
     n_quantiles: int = 5
+    ranking_rules: tuple[str, ...] = ()
     attrs: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -114,7 +122,12 @@ class WalkForwardResult:
             for name, table in self.named_forecasts():
                 forecasts = self.of_horizon(table, horizon)
                 cards[horizon, name] = score_card(
-                    returns, forecasts, mean, horizon, self.n_quantiles
+                    returns,
+                    forecasts,
+                    mean,
+                    horizon,
+                    self.n_quantiles,
+                    has_size=name not in self.ranking_rules,
                 )
         table = pd.DataFrame.from_dict(cards, orient="index")
         table.index = pd.MultiIndex.from_tuples(cards, names=["horizon", "forecaster"])
@@ -204,6 +217,52 @@ class WalkForwardResult:
                 if name != ZERO
             }
         )
+
+    def paired_tests(self, horizon: int | None = None) -> pd.DataFrame:
+        """Test whether forecasts are better than those of each benchmark.
+
+        Parameters
+        ----------
+        horizon : int, default=None
+            One of `horizons`; None is the first.
+
+        Returns
+        -------
+        DataFrame of shape (3 * n_benchmarks, 7)
+            Indexed by (benchmark, score), with scores rank_ic, squared_error and
+            spread. Columns are the mean difference over dates, positive where the
+            forecasts are better; its Newey–West t_statistic and the value critical_t
+            beyond which that is significant; the bounds lower and upper of its 95 %
+            confidence interval; p_value; and n_dates.
+
+        See Also
+        --------
+        skbatch.metrics.mean_inference : The test, with formula and references.
+
+        Notes
+        -----
+        Both are scored on the tickers and dates that both forecast. The difference in
+        squared error is the benchmark's less the forecasts' (Diebold–Mariano), NaN for
+        benchmarks that only rank tickers. Zero has no order: its rank IC and spread
+        count as 0. P-values are of one comparison each, and not corrected for several.
+        """
+        horizon = self.horizons[0] if horizon is None else horizon
+        returns = self.of_horizon(self.returns, horizon)
+        own = self.of_horizon(self.forecasts, horizon)
+        tables = {}
+        for name, table in self.named_forecasts():
+            if name == self.name:
+                continue
+            differences = paired_differences(
+                returns,
+                own,
+                self.of_horizon(table, horizon),
+                self.n_quantiles,
+                has_order=name != ZERO,
+                has_size=name not in self.ranking_rules,
+            )
+            tables[name] = mean_differences(differences, horizon)
+        return pd.concat(tables, names=["benchmark", "score"])
 
     def quantile_returns(self, horizon: int | None = None) -> pd.DataFrame:
         """Compute the mean return of each bin of the forecasts on each date.
@@ -314,7 +373,7 @@ class WalkForwardResult:
         return describe(self)
 
     def to_html(self, path: str | os.PathLike[str]) -> Path:
-        """Write a report with plots: one file that needs no other.
+        """Write a report with plots, whole or not at all: a file that needs no other.
 
         Parameters
         ----------

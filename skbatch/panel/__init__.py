@@ -2,6 +2,7 @@
 
 from skbatch.panel._calendar import (
     WEEKDAYS_PER_YEAR,
+    describe_rows,
     mixed_calendars,
     number_calendars,
     periods_per_year,
@@ -18,6 +19,7 @@ from skbatch.panel._columns import (
 from skbatch.panel._fields import panel_fields, panel_tickers
 from skbatch.panel._inspected import InspectedPanel, inspect_panel
 from skbatch.panel._labels import forward_returns
+from skbatch.panel._reach import recorded_horizon
 from skbatch.panel._read import read_panel
 from skbatch.panel._tables import adopt_table
 
@@ -30,6 +32,7 @@ __all__ = [
     "PanelColumns",
     "adopt_table",
     "check_panel",
+    "describe_rows",
     "forward_returns",
     "inspect_panel",
     "invalid_values",
@@ -40,5 +43,6 @@ __all__ = [
     "panel_tickers",
     "periods_per_year",
     "read_panel",
+    "recorded_horizon",
     "split_column",
 ]

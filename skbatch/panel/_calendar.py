@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 
@@ -11,6 +13,7 @@ from skbatch.panel._fields import panel_fields, panel_tickers
 
 __all__ = [
     "WEEKDAYS_PER_YEAR",
+    "describe_rows",
     "mixed_calendars",
     "number_calendars",
     "periods_per_year",
@@ -21,6 +24,16 @@ _DAYS_PER_YEAR = 365.25
 # Rows a year by how many days of the week have them. Six is five and one more, with
 # the same share of holidays.
 _DAILY = {6: 302.0, 7: 365.0}
+_STEPS = {
+    52.0: "a week",
+    26.0: "two weeks",
+    24.0: "half a month",
+    12.0: "a month",
+    6.0: "two months",
+    4.0: "a quarter",
+    2.0: "half a year",
+    1.0: "a year",
+}
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _SPACED = (52.0, 26.0, 24.0, 12.0, 6.0, 4.0, 2.0, 1.0)
 # Wide enough for months and for holidays, narrow enough to tell 26 from 24.
@@ -91,6 +104,40 @@ def periods_per_year(index: pd.Index) -> float:
     if np.median(steps) < 2:
         return _daily(dates, steps)
     return _spaced(steps)
+
+
+def describe_rows(horizon: Any, spacing: float | pd.Index) -> str:
+    """Write a horizon in rows, and what a row is where it is no day.
+
+    Parameters
+    ----------
+    horizon : int or tuple of int
+        Number of rows.
+    spacing : float or Index
+        Rows that make a year, or the dates that tell it.
+
+    Returns
+    -------
+    str
+        Such as ``"5 rows"``, or ``"5 rows of a month each"``.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from skbatch.panel import describe_rows
+    >>> describe_rows(5, pd.bdate_range("2024-01-01", periods=90))
+    '5 rows'
+    >>> describe_rows(5, pd.date_range("2020-01-01", periods=40, freq="ME"))
+    '5 rows of a month each'
+    """
+    if isinstance(spacing, pd.Index):
+        try:
+            spacing = periods_per_year(spacing)
+        except PanelError:
+            spacing = float("nan")
+    step = _STEPS.get(spacing)
+    text = f"{horizon} row" if horizon == 1 else f"{horizon} rows"
+    return f"{text} of {step} each" if step else text
 
 
 def mixed_calendars(panel: pd.DataFrame) -> str | None:

@@ -9,6 +9,7 @@ import pandas as pd
 
 from skbatch.panel._calendar import mixed_calendars
 from skbatch.panel._check import _arrange, _drop_invalid, _invalid_mask, _like
+from skbatch.panel._checked import CheckedPanel
 from skbatch.panel._fields import adjust_prices
 from skbatch.panel._spellings import ADJUSTED
 
@@ -59,8 +60,9 @@ def inspect_panel(X: object) -> InspectedPanel:
 
     Parameters
     ----------
-    X : DataFrame or array-like of shape (n_dates, n_columns)
-        Prices, in any form that :func:`~skbatch.check_panel` takes.
+    X : DataFrame, CheckedPanel or array-like of shape (n_dates, n_columns)
+        Prices, in any form that :func:`~skbatch.check_panel` takes. A checked panel is
+        taken as it is.
 
     Returns
     -------
@@ -72,6 +74,9 @@ def inspect_panel(X: object) -> InspectedPanel:
     PanelError
         If `X` is malformed, as in :func:`~skbatch.check_panel`.
     """
+    if isinstance(X, CheckedPanel):
+        sound = _like(X.frame, np.zeros(X.frame.shape, dtype=bool))
+        return InspectedPanel(X.frame, sound, X.frame, [])
     values, problems = _arrange(X)
     invalid = _like(values, _invalid_mask(values))
     panel, _ = _drop_invalid(values)

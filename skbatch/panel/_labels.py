@@ -11,6 +11,7 @@ import pandas as pd
 from skbatch.panel._check import check_panel
 from skbatch.panel._checked import CheckedPanel
 from skbatch.panel._fields import panel_fields, panel_tickers
+from skbatch.panel._reach import RecordedHorizon
 
 __all__ = ["forward_returns"]
 
@@ -34,7 +35,8 @@ def forward_returns(prices: object, horizon: int | Sequence[int] = 1) -> pd.Data
         NaN, as is every return that begins or ends with a missing price. For a
         sequence, the columns are a MultiIndex (horizon, ticker). The horizon, as int
         or tuple, is also in ``attrs["horizon"]``, where forecasters find it; pandas
-        keeps it when rows are selected.
+        keeps it when rows are selected. With it some labels are kept, by which
+        :func:`recorded_horizon` sees whether others have been moved in time since.
 
     Raises
     ------
@@ -73,13 +75,15 @@ def forward_returns(prices: object, horizon: int | Sequence[int] = 1) -> pd.Data
         tickers = pd.Index(panel_tickers(panel), name="ticker")
     if isinstance(horizon, Integral):
         labels = pd.DataFrame(returns[0], index=panel.index, columns=tickers)
-        labels.attrs["horizon"] = horizons[0]
+        labels.attrs["horizon"] = RecordedHorizon.of(horizons[0], labels)
         return labels
     columns = pd.MultiIndex.from_product(
         [horizons, list(tickers)], names=["horizon", "ticker"]
     )
     labels = pd.DataFrame(np.hstack(returns), index=panel.index, columns=columns)
-    labels.attrs["horizon"] = horizons
+    labels.attrs["horizon"] = tuple(
+        RecordedHorizon.of(step, pd.DataFrame(labels[step])) for step in horizons
+    )
     return labels
 
 

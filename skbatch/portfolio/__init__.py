@@ -9,8 +9,8 @@ if TYPE_CHECKING:
     from skbatch.portfolio._preflight import PreflightReport, preflight
     from skbatch.portfolio._prior import ForecastPrior
     from skbatch.portfolio._pypfopt import to_pypfopt
-    from skbatch.portfolio._returns import robust_forecast_returns
     from skbatch.portfolio._riskfolio import to_riskfolio
+    from skbatch.portfolio._robust import robust_forecast_returns
     from skbatch.portfolio._views import black_litterman_views
 
 __all__ = [
@@ -34,7 +34,7 @@ _ROOMS = {
     "PreflightReport": "_preflight",
     "black_litterman_views": "_views",
     "preflight": "_preflight",
-    "robust_forecast_returns": "_returns",
+    "robust_forecast_returns": "_robust",
     "to_pypfopt": "_pypfopt",
     "to_riskfolio": "_riskfolio",
 }

@@ -18,12 +18,11 @@ from skbatch._messages import count, format_tickers, warn_user
 from skbatch.exceptions import PortfolioError, PortfolioWarning
 from skbatch.portfolio._expected import (
     ExpectedReturns,
-    label_problem,
     percent,
-    read_expected,
     same_span,
     with_reasons,
 )
+from skbatch.portfolio._inputs import label_problem, read_expected
 from skbatch.portfolio._interval import row_deviations
 
 __all__ = ["STEPS", "Alignment", "Finding", "align"]

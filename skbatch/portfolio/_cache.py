@@ -2,46 +2,53 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import zlib
 from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import suppress
+from importlib import import_module
 from pathlib import Path
 from threading import Lock
-from typing import Protocol
+from typing import Any, Protocol
 
-from skbatch._files import remove_unfinished, write_whole
+import joblib
+import numpy as np
+import pandas as pd
+
 from skbatch._messages import warn_user
+from skbatch._version import __version__
+from skbatch._writing import remove_unfinished, write_whole
 from skbatch.exceptions import PortfolioWarning
+from skbatch.portfolio._expected import PROVENANCE, ExpectedReturns
 
-__all__ = ["MEMORY", "Cache", "DiskCache", "MemoryCache"]
+__all__ = [
+    "MEMORY",
+    "Cache",
+    "DiskCache",
+    "MemoryCache",
+    "find_cache",
+    "forecast_key",
+    "from_text",
+    "to_text",
+]
 
+LIBRARIES = ("numpy", "pandas", "sklearn", "xgboost")
 _SUFFIX = ".forecast.json"
 
 
 class Cache(Protocol):
-    """Keeps texts by keys."""
+    """Keeps texts by keys; drops those that were not used for longest."""
 
-    def get(self, key: str) -> str | None:
-        """Find a text; None if it is not kept."""
+    def get(self, key: str) -> str | None: ...
 
-    def put(self, key: str, text: str) -> None:
-        """Keep a text, in place of the one that was not used for longest."""
+    def put(self, key: str, text: str) -> None: ...
 
 
 class MemoryCache:
-    """Keeps texts in this process.
-
-    Texts cannot be changed, so nobody who has one can spoil it for others.
-
-    Parameters
-    ----------
-    max_entries : int, default=64
-        Largest number of texts.
-    max_bytes : int, default=64 MiB
-        Largest length of all together. A longer one is not kept.
-    """
+    """Keeps texts in this process: they cannot be changed by whoever has one."""
 
     def __init__(self, max_entries: int = 64, max_bytes: int = 64 << 20) -> None:
         self.max_entries = max_entries
@@ -50,7 +57,6 @@ class MemoryCache:
         self._lock = Lock()
 
     def get(self, key: str) -> str | None:
-        """Find a text; None if it is not kept."""
         with self._lock:
             if key not in self._texts:
                 return None
@@ -58,7 +64,6 @@ class MemoryCache:
             return self._texts[key].decode()
 
     def put(self, key: str, text: str) -> None:
-        """Keep a text, in place of the one that was not used for longest."""
         with self._lock:
             self._texts[key] = text.encode()
             self._texts.move_to_end(key)
@@ -66,13 +71,11 @@ class MemoryCache:
                 self._texts.popitem(last=False)
 
     def clear(self) -> None:
-        """Forget all texts."""
         with self._lock:
             self._texts.clear()
 
     @property
     def n_bytes(self) -> int:
-        """Length of all texts together."""
         return sum(map(len, self._texts.values()))
 
     def __len__(self) -> int:
@@ -86,14 +89,7 @@ MEMORY = MemoryCache()
 class DiskCache:
     """Keeps texts as files of a folder, which several processes may share.
 
-    Parameters
-    ----------
-    folder : path
-        It is made if it is not there. Other files in it are left alone.
-    max_entries : int, default=256
-        Largest number of files.
-    max_bytes : int, default=256 MiB
-        Largest size of all together.
+    JSON, not pickles: reading it runs no code, whoever can write into the folder.
     """
 
     def __init__(
@@ -132,7 +128,6 @@ class DiskCache:
         return text.decode()
 
     def put(self, key: str, text: str) -> None:
-        """Keep a text, in place of the one that was not used for longest."""
         try:
             content = text.encode()
             path = self.folder / f"{key}{_SUFFIX}"
@@ -167,6 +162,70 @@ class DiskCache:
             "is lost but time; delete the file, or pass another `cache_dir`.",
             PortfolioWarning,
         )
+
+
+def find_cache(cache: bool, cache_dir: str | os.PathLike[str] | None) -> Cache | None:
+    """Find where forecasts are kept; None for nowhere."""
+    if not isinstance(cache, bool | np.bool_):
+        raise ValueError(
+            f"`cache` must be True or False. Got {cache!r}. Pass a folder as "
+            "`cache_dir`."
+        )
+    if not cache and cache_dir is not None:
+        raise ValueError(
+            f"`cache_dir` must be None with cache=False. Got {cache_dir!r}. Leave one "
+            "of them out."
+        )
+    if not cache:
+        return None
+    return MEMORY if cache_dir is None else DiskCache(cache_dir)
+
+
+def forecast_key(panel: pd.DataFrame, identity: dict[str, Any]) -> str:
+    """Hash all that the forecasts of a panel depend on."""
+    # Libraries themselves: distributions of the same one have several names.
+    versions = {name: str(import_module(name).__version__) for name in LIBRARIES}
+    parts = identity | {"panel": joblib.hash(panel), "skbatch": __version__, **versions}
+    text = json.dumps(parts, sort_keys=True)
+    return hashlib.blake2b(text.encode(), digest_size=20).hexdigest()
+
+
+def to_text(expected: ExpectedReturns) -> str:
+    """Write expected returns as text, from which every number comes back as it was."""
+    provenance, interval = expected.provenance, expected.interval
+    parts: dict[str, Any] = {
+        "returns": _plain(expected.to_series()),
+        "horizon": expected.horizon,
+        "tickers": list(provenance.index),
+        "provenance": {name: list(provenance[name]) for name in PROVENANCE},
+        "stale": expected.stale,
+    }
+    if interval is not None:
+        parts["interval"] = {name: _plain(interval[name]) for name in interval}
+        parts["intervals of"] = list(interval.index)
+    return json.dumps(parts)
+
+
+def from_text(text: str) -> ExpectedReturns:
+    """Read what `to_text` wrote."""
+    known = json.loads(text)
+    tickers = pd.Index(known["tickers"], name="ticker", dtype=object)
+    interval = None
+    if "interval" in known:
+        index = pd.Index(known["intervals of"], dtype=object)
+        interval = pd.DataFrame(known["interval"], index, dtype=np.float64)
+    return ExpectedReturns(
+        dict(zip(tickers, pd.Series(known["returns"], dtype=np.float64), strict=True)),
+        horizon=known["horizon"],
+        provenance=pd.DataFrame(known["provenance"], tickers, dtype=object),
+        interval=interval,
+        stale=known["stale"],
+    )
+
+
+def _plain(values: pd.Series) -> list[float | None]:
+    """List numbers for JSON, which has no NaN."""
+    return [value if np.isfinite(value) else None for value in values]
 
 
 def _delete(path: str, changed: int) -> None:

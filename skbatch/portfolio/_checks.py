@@ -112,9 +112,9 @@ def judge_stale(expected: ExpectedReturns, prices: Prices | None) -> Finding:
         found |= prices.unusable()
     stale = {ticker: found[ticker] for ticker in known if ticker in found}
     if stale:
-        told = format_tickers((f"{t} ({why})" for t, why in stale.items()), 3)
+        listed = format_tickers((f"{t} ({why})" for t, why in stale.items()), 3)
         verb = "has" if len(stale) == 1 else "have"
-        detail = f"{count(len(stale))} {verb} unusable prices: {told}."
+        detail = f"{count(len(stale))} {verb} unusable prices: {listed}."
         return Finding(False, detail)
     if prices is None and not expected.stale:
         return Finding(True, "None is known; pass `prices` to look for them.")

@@ -13,18 +13,15 @@ import pandas as pd
 from skbatch._messages import count, date_text, format_tickers, warn_user
 from skbatch.batch import ForecastResult
 from skbatch.exceptions import PortfolioError, PortfolioWarning
-from skbatch.panel import WEEKDAYS_PER_YEAR
+from skbatch.panel import WEEKDAYS_PER_YEAR, check_panel
 from skbatch.portfolio._interval import read_interval
+from skbatch.portfolio._window_volatility import window_volatility
 
 __all__ = [
     "PROVENANCE",
     "ExpectedReturns",
-    "LabelsError",
-    "UnitsError",
     "check_periods_per_year",
-    "label_problem",
     "percent",
-    "read_expected",
     "same_span",
     "warn_without_dates",
     "with_reasons",
@@ -33,14 +30,6 @@ __all__ = [
 PROVENANCE = ["model", "batch", "reason"]
 # Years of 250, 252 and 260 weekdays are all in use; 252 and 365 must not pass.
 SAME_SPAN = 0.05
-
-
-class LabelsError(PortfolioError):
-    """Expected returns do not name their tickers."""
-
-
-class UnitsError(PortfolioError):
-    """It is not known, or contradictory, what expected returns span."""
 
 
 class ExpectedReturns(dict[str, float]):
@@ -146,6 +135,7 @@ class ExpectedReturns(dict[str, float]):
         annualize: bool = True,
         periods_per_year: float | None = None,
         interval: Any = None,
+        prices: Any = None,
     ) -> Self:
         """Take the expected returns of a forecast.
 
@@ -162,6 +152,9 @@ class ExpectedReturns(dict[str, float]):
             what :meth:`BatchForecastingSystem.predict_interval
             <skbatch.BatchForecastingSystem.predict_interval>` gives, of which the last
             row is taken.
+        prices : DataFrame of shape (n_dates, n_tickers), default=None
+            Prices that the forecast was made of, to measure the volatilities that a
+            covariance is compared with; rows after its date are not looked at.
 
         Returns
         -------
@@ -199,6 +192,7 @@ class ExpectedReturns(dict[str, float]):
             provenance=provenance,
             interval=None if interval is None else read_interval(interval),
             stale=result.stale,
+            volatility=None if prices is None else _volatility(prices, result.date),
         )
         return expected.in_units(annualized=annualize)
 
@@ -330,43 +324,6 @@ class ExpectedReturns(dict[str, float]):
         return f"<p>{self!r}</p>{self.to_frame().to_html(max_rows=20)}"
 
 
-def read_expected(result: Any, periods: float | None = None) -> ExpectedReturns:
-    """Read any of the forms that expected returns come in, which span `periods`."""
-    if hasattr(result, "expected_returns"):
-        # In the units of the result, so that nothing is converted unasked.
-        result = ExpectedReturns.of(result, annualize=False)
-    if isinstance(result, ExpectedReturns):
-        _as_series(dict(result))
-        _one_span(result.periods, periods)
-        return result
-    values = _as_series(result)
-    known = values.attrs
-    annual, horizon = known.get("annualized"), known.get("horizon")
-    year = known.get("periods_per_year", math.nan)
-    span = _one_span({True: year, False: horizon, None: None}[annual], periods)
-    return ExpectedReturns(
-        {str(ticker): value for ticker, value in values.items()},
-        date=known.get("date"),
-        horizon=horizon,
-        periods_per_year=year,
-        annualized=bool(annual),
-        periods=span if annual is None else None,
-    )
-
-
-def label_problem(labels: pd.Index) -> str:
-    """Say why labels are no tickers, or nothing."""
-    if isinstance(labels, pd.MultiIndex):
-        return "several levels of labels (choose one horizon, or one field)"
-    others = [label for label in labels if not isinstance(label, str)]
-    if others:
-        return f"the labels {format_tickers(others, 3)}, which are no tickers"
-    twice = labels[labels.duplicated()].unique()
-    if len(twice):
-        return f"{format_tickers(twice)} more than once"
-    return ""
-
-
 def same_span(first: float, second: float) -> bool:
     """Whether returns span the same, up to the conventions of a year."""
     return math.isclose(first, second, rel_tol=SAME_SPAN)
@@ -436,52 +393,14 @@ def _year_of(result: ForecastResult, annualize: bool) -> float:
     return result.periods_per_year
 
 
+def _volatility(prices: Any, date: Any) -> pd.DataFrame:
+    """Measure volatilities up to a date."""
+    return window_volatility(check_panel(prices, warn_all_nan=False).loc[:date])
+
+
 def _compounded(returns: np.ndarray, power: float) -> np.ndarray:
     """Return of `power` periods, NaN where there is none."""
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         growth = np.expm1(power * np.log1p(np.maximum(returns, -1.0)))
     usable = np.isfinite(growth) & (returns >= -1)
     return np.where(usable, growth, np.nan)
-
-
-def _as_series(result: Any) -> pd.Series:
-    """Read labelled numbers."""
-    if isinstance(result, Mapping):
-        result = pd.Series(dict(result), dtype=np.float64)
-    if not isinstance(result, pd.Series):
-        raise LabelsError(
-            "Expected returns must have tickers as labels. Got a "
-            f"{type(result).__name__}, which has none. Pass the result of a forecast, "
-            "a Series with the tickers as index, or a dict."
-        )
-    problem = label_problem(result.index)
-    if problem:
-        raise LabelsError(
-            f"Expected returns must have one ticker per number as label. Got {problem}"
-            ". Pass a Series with the tickers as index."
-        )
-    if not len(result):
-        raise PortfolioError(
-            "Expected returns must be of one ticker at least. Got none. Pass the "
-            "result of a forecast."
-        )
-    return result.astype(np.float64)
-
-
-def _one_span(known: float | None, given: float | None) -> float:
-    """Decide between what is known and what the caller says."""
-    known = None if known is None or math.isnan(known) else known
-    if known is None and given is None:
-        raise UnitsError(
-            "It must be known what expected returns span. Got a Series or dict that "
-            "does not say. Pass returns_periods=252 for annual returns of weekdays, or "
-            "the number of rows that they span."
-        )
-    if known is not None and given is not None and not same_span(known, given):
-        raise UnitsError(
-            f"`returns_periods` must be what the forecasts span, {known:g}. Got "
-            f"{given:g}. Leave it out. To convert returns, use in_units() of an "
-            "ExpectedReturns; a Series that was converted by hand still says what it "
-            "was before, until its `.attrs` are cleared: series.attrs.clear()."
-        )
-    return float(known if given is None else given)  # type: ignore[arg-type]

@@ -46,27 +46,10 @@ def match_columns(
     columns: Sequence[str],
     aliases: Mapping[str, str] | None = None,
 ) -> dict[str, str | None]:
-    """Find the column of each ticker.
+    """Find the column of each ticker, None where there is none.
 
-    Parameters
-    ----------
-    tickers : sequence of str
-        Tickers as they are asked for.
-    columns : sequence of str
-        Tickers of the data.
-    aliases : mapping of str to str, default=None
-        Ticker → column, for those that are called otherwise; they match as columns do.
-
-    Returns
-    -------
-    dict of str to (str or None)
-        Ticker → column, None where there is none. The same name wins; else case, and
-        what stands between the parts of a name (. - / _ or a space), do not count.
-
-    Raises
-    ------
-    PortfolioError
-        If several columns fit a ticker, or two tickers mean the same column.
+    The same name wins; else case, and what stands between the parts of a name (. - / _
+    or a space), do not count, neither in columns nor in `aliases`.
     """
     aliases, exact = aliases or {}, set(columns)
     alike: dict[tuple[str, ...], list[str]] = defaultdict(list)
@@ -92,7 +75,6 @@ def match_columns(
 
 
 def _unclear(ticker: str, columns: Sequence[str]) -> PortfolioError:
-    """Make the error of a ticker that may be one of several columns."""
     return PortfolioError(
         f"`tickers` must be clear. Got {ticker!r}, which may be any of "
         f"{format_tickers(map(repr, columns))}. Write it as the data do."

@@ -7,7 +7,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from skbatch.portfolio._forecast import fit_on_window
+from skbatch.portfolio._window import fit_on_window
 
 try:
     from skfolio.moments import BaseMu
@@ -141,9 +141,9 @@ class ForecastMu(BaseMu):
         FallbackWarning
             Once, if the first choice does not serve some tickers.
         """
-        found, _ = fit_on_window(self, X)
-        self.mu_: np.ndarray = found.per_row
-        found.warn()
+        window = fit_on_window(self, X)
+        self.mu_: np.ndarray = window.per_row
+        window.warn()
         return self
 
     def __sklearn_tags__(self) -> Any:

@@ -21,14 +21,10 @@ from skbatch.portfolio._checks import (
     judge_rate,
     judge_stale,
 )
-from skbatch.portfolio._expected import (
-    ExpectedReturns,
-    LabelsError,
-    UnitsError,
-    read_expected,
-)
+from skbatch.portfolio._expected import ExpectedReturns
+from skbatch.portfolio._inputs import LabelsError, UnitsError, read_expected
 from skbatch.portfolio._interval import row_deviations
-from skbatch.portfolio._volatility import window_volatility
+from skbatch.portfolio._window_volatility import window_volatility
 
 __all__ = ["PreflightReport", "preflight"]
 
@@ -85,8 +81,8 @@ class PreflightReport:
         """
         if self.failed:
             details = self.checks.loc[self.failed, "detail"]
-            told = " ".join(f"[{name}] {detail}" for name, detail in details.items())
-            raise PortfolioError(f"{self.verdict} {told}")
+            listed = " ".join(f"[{name}] {detail}" for name, detail in details.items())
+            raise PortfolioError(f"{self.verdict} {listed}")
 
     def __str__(self) -> str:
         width = max(map(len, self.checks.index), default=0)

@@ -18,29 +18,7 @@ __all__ = ["read_prices"]
 def read_prices(
     data: Any, ticker_to_data: Mapping[str, Any] | None
 ) -> tuple[pd.DataFrame, dict[str, str]]:
-    """Read prices, and which ticker is called what in them.
-
-    Parameters
-    ----------
-    data : DataFrame, path or None
-        As :func:`~skbatch.read_panel` takes them.
-    ticker_to_data : mapping or None
-        Ticker → its own prices, or its column in `data`.
-
-    Returns
-    -------
-    panel : DataFrame of shape (n_dates, n_columns)
-        The checked panel.
-    aliases : dict of str to str
-        Ticker → column, as far as told.
-
-    Raises
-    ------
-    ValueError
-        If neither is given, or `ticker_to_data` has something else.
-    PanelError
-        If a table is malformed, or the dates of several do not fit together.
-    """
+    """Read prices, and which ticker is called what in them, as far as it is said."""
     if isinstance(data, Mapping) or (data is None and not ticker_to_data):
         raise ValueError(
             "`data` must be a table of prices or a file. Got "
@@ -103,7 +81,6 @@ def _read_one(ticker: str, table: Any) -> pd.DataFrame:
 
 
 def _unless_two_levels(ticker: str, table: Any) -> str | None:
-    """Name a ticker where the table does not."""
     columns = getattr(table, "columns", None)
     return None if getattr(columns, "nlevels", 1) > 1 else ticker
 

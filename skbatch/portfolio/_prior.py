@@ -12,7 +12,8 @@ from sklearn.utils import get_tags
 
 from skbatch._messages import format_tickers, warn_user
 from skbatch.exceptions import PortfolioError, PortfolioWarning
-from skbatch.portfolio._forecast import LastForecast, fit_on_window
+from skbatch.portfolio._fitting import draw_scenarios
+from skbatch.portfolio._window import Window, fit_on_window
 
 try:
     from skfolio.moments import BaseCovariance, LedoitWolf
@@ -163,10 +164,18 @@ class ForecastPrior(BasePrior):
             Once, if the first choice does not serve some tickers.
         """
         self._check_parameters()
-        found, returns = fit_on_window(self, X)
-        self.scenarios_ = found.scenarios(int(self.n_scenarios), self.random_state)
-        self.return_distribution_ = self._distribution(found, returns)
-        found.warn()
+        window = fit_on_window(self, X)
+        self.scenarios_ = None
+        if self.expected_returns_.notna().any():
+            self.scenarios_ = draw_scenarios(
+                self.forecaster_,
+                window.last,
+                list(window.expected),
+                int(self.n_scenarios),
+                self.random_state,
+            )
+        self.return_distribution_ = self._distribution(window)
+        window.warn()
         return self
 
     def _check_parameters(self) -> None:
@@ -184,12 +193,12 @@ class ForecastPrior(BasePrior):
                 f"{type(given).__name__}. Pass such as skfolio.moments.LedoitWolf()."
             )
 
-    def _distribution(self, found: LastForecast, returns: pd.DataFrame) -> Any:
+    def _distribution(self, window: Window) -> Any:
         """Put mean, covariance and scenarios together, all per row."""
-        mu = found.per_row
+        mu, returns = window.per_row, window.returns
         if self.scenarios_ is not None:
             drawn = self.scenarios_.to_numpy(dtype=np.float64)
-            stray = (drawn - drawn.mean(axis=0)) / np.sqrt(found.horizon)
+            stray = (drawn - drawn.mean(axis=0)) / np.sqrt(self.horizon_)
             rows = mu + stray
             # Tickers that are served without uncertainty are not investable.
             mu = np.where(np.isfinite(rows).all(axis=0), mu, np.nan)

@@ -76,10 +76,11 @@ def to_pypfopt(
     Notes
     -----
     The volatilities of `covariance` are compared with those that the forecasts carry,
-    as of :func:`~skbatch.robust_forecast_returns`, or with the widths of their
-    intervals: a daily covariance taken for an annual one, or one of percentages, is
-    found by its size. A Series or dict carries neither. :func:`preflight` makes the
-    same checks, and more with prices.
+    as of :func:`~skbatch.robust_forecast_returns` or ``ExpectedReturns.of(result,
+    prices=prices)``, or with the widths of their intervals. What is annualised by the
+    factor of another frequency, percentages, and a correlation matrix are found by
+    their size. A Series, a dict and a ForecastResult carry neither.
+    :func:`preflight` makes the same checks, and more with prices.
 
     Examples
     --------

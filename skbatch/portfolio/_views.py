@@ -14,7 +14,8 @@ import pandas as pd
 from skbatch._messages import count, warn_user
 from skbatch.exceptions import PortfolioError, PortfolioWarning
 from skbatch.portfolio._alignment import Alignment
-from skbatch.portfolio._expected import ExpectedReturns, read_expected, with_reasons
+from skbatch.portfolio._expected import ExpectedReturns, with_reasons
+from skbatch.portfolio._inputs import read_expected
 from skbatch.portfolio._interval import (
     check_coverage,
     interval_deviations,
@@ -292,14 +293,11 @@ def _unusable(expected: ExpectedReturns, deviation: pd.Series) -> dict[str, str]
 
 def _warn(doubt: str, excluded: Mapping[str, str]) -> None:
     """Say once what is doubtful, and which tickers have no view."""
-    told = [doubt] if doubt else []
+    sentences = [doubt] if doubt else []
     if excluded:
-        told.append(
+        sentences.append(
             f"There is no view on {count(len(excluded))}: {with_reasons(excluded)}. "
             "Returns without follow the prior and the views on the others."
         )
-    if told:
-        warn_user(
-            " ".join(told),
-            PortfolioWarning,
-        )
+    if sentences:
+        warn_user(" ".join(sentences), PortfolioWarning)

@@ -1,7 +1,11 @@
-"""Prices of a window of asset returns: of nothing later, and with nothing filled in."""
+"""Forecast from a window of asset returns, as skfolio's estimators get it.
+
+Prices of the window hold nothing later, and nothing is filled in.
+"""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,31 +19,77 @@ from skbatch._messages import (
     silence_warnings,
     warn_user,
 )
-from skbatch.exceptions import PanelWarning, PortfolioError, PortfolioWarning
+from skbatch.exceptions import (
+    FallbackWarning,
+    PanelWarning,
+    PortfolioError,
+    PortfolioWarning,
+)
 from skbatch.panel import check_panel, panel_fields, panel_tickers
+from skbatch.portfolio._expected import ExpectedReturns
+from skbatch.portfolio._fitting import describe_service, fit_last
+from skbatch.portfolio._models import prepare
 
-__all__ = ["compounded_prices", "known_prices", "read_returns", "window_prices"]
+__all__ = ["Window", "compounded_prices", "fit_on_window"]
 
 # Returns of `X` and of `prices` are the same if they differ by less than this: rounding
 # and single-precision prices do, neighbouring days do not.
 SAME_RETURN = 1e-4
 
 
-def read_returns(estimator: Any, X: Any) -> pd.DataFrame:
-    """Check asset returns, and record their names in an estimator.
+@dataclass(frozen=True)
+class Window:
+    """What a forecaster expects at the end of a window.
 
-    Parameters
-    ----------
-    estimator : estimator
-        Gets ``n_features_in_`` and ``feature_names_in_``.
-    X : array-like of shape (n_observations, n_assets)
-        Simple returns per row; NaN is missing.
-
-    Returns
-    -------
-    DataFrame of shape (n_observations, n_assets)
-        With the rows of `X` and string tickers, ``x0``, ``x1``, … where it has none.
+    `returns` are those of the window, `per_row` the expected returns of one row, of
+    which the horizon's number compound to the forecasts; `last` are the rows of prices
+    that forecasts were made from.
     """
+
+    expected: ExpectedReturns
+    returns: pd.DataFrame
+    per_row: np.ndarray
+    last: pd.DataFrame
+
+    def warn(self) -> None:
+        """Say once which tickers have no forecast, or not that of the first choice."""
+        reasons = self.expected.provenance["reason"]
+        lost = reasons.index[~np.isfinite(self.per_row)]
+        missing = {str(t): str(reasons[t]) or "no finite forecast" for t in lost}
+        others = reasons.index[reasons.ne("")].difference(lost)
+        fate = "to which optimisers of skfolio give no weight"
+        text = describe_service(missing, others, len(reasons), fate, "provenance_")
+        if text:
+            warn_user(text, PortfolioWarning if missing else FallbackWarning)
+
+
+def fit_on_window(estimator: Any, X: Any) -> Window:
+    """Fit the forecaster of an estimator of skfolio, and record what it found."""
+    returns = _read_returns(estimator, X)
+    if estimator.prices is None:
+        panel = check_panel(compounded_prices(returns), warn_all_nan=False)
+    else:
+        panel = _known_prices(estimator.prices, returns)
+    model, horizon = prepare(estimator.forecaster, estimator.horizon)
+    found, last = fit_last(model, panel, horizon)
+    tickers = list(returns.columns)
+    provenance = found.provenance.loc[tickers]
+    expected = ExpectedReturns(
+        {ticker: found[ticker] for ticker in tickers},
+        horizon=horizon,
+        provenance=provenance,
+    )
+    estimator.forecaster_, estimator.horizon_ = model, horizon
+    estimator.provenance_ = provenance
+    estimator.expected_returns_ = expected.to_series()
+    # No number of rows compounds to a loss of more than everything.
+    values = estimator.expected_returns_.to_numpy()
+    per_row = np.expm1(np.log1p(np.where(values > -1.0, values, np.nan)) / horizon)
+    return Window(expected, returns, per_row, last)
+
+
+def _read_returns(estimator: Any, X: Any) -> pd.DataFrame:
+    """Check asset returns, and record their names; x0, x1, … where there are none."""
     values = validate_data(
         estimator,
         X,
@@ -54,34 +104,11 @@ def read_returns(estimator: Any, X: Any) -> pd.DataFrame:
     return pd.DataFrame(values, index, list(names))
 
 
-def window_prices(returns: pd.DataFrame, prices: Any) -> pd.DataFrame:
-    """Give the prices behind returns: known ones, or those that returns compound to."""
-    if prices is None:
-        return compounded_prices(returns)
-    return known_prices(prices, returns)
-
-
 def compounded_prices(returns: pd.DataFrame) -> pd.DataFrame:
-    """Compound returns to prices that start at 1.
+    """Compound returns to prices, 1 in the row before each ticker's first return.
 
-    Parameters
-    ----------
-    returns : DataFrame of shape (n_dates, n_tickers)
-        Simple returns per row.
-
-    Returns
-    -------
-    DataFrame of shape (n_dates, n_tickers)
-        Each ticker's prices from the row before its first return to its last one; NaN
-        outside. The row before the first row of `returns` is not there, so the return
-        of that row is not in the prices.
-
-    Warns
-    -----
-    PortfolioWarning
-        Once, naming tickers with a missing return between others, or one of −100 % or
-        less, which is none. What such a ticker did in between is not known, so only its
-        prices since the last gap are used.
+    Prices are NaN outside of a ticker's returns; before a gap, too, since what a ticker
+    did in between is not known.
     """
     values = returns.to_numpy()
     known = values > -1.0
@@ -99,27 +126,8 @@ def compounded_prices(returns: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(prices, returns.index, returns.columns)
 
 
-def known_prices(prices: Any, returns: pd.DataFrame) -> pd.DataFrame:
-    """Take the prices that are known at the last row of some returns.
-
-    Parameters
-    ----------
-    prices : DataFrame of shape (n_dates, n_columns)
-        Panel of prices that holds the tickers and dates of `returns`.
-    returns : DataFrame of shape (n_observations, n_tickers)
-        Returns of these prices.
-
-    Returns
-    -------
-    DataFrame of shape (n_known, n_columns)
-        The panel to the last date of `returns`, with all of its tickers and fields.
-
-    Raises
-    ------
-    PortfolioError
-        If dates or tickers of `returns` are not in `prices`, or the returns are not
-        those of these prices from row to row.
-    """
+def _known_prices(prices: Any, returns: pd.DataFrame) -> pd.DataFrame:
+    """Take the prices to the last row of some returns, with all tickers and fields."""
     if not isinstance(prices, pd.DataFrame):
         raise PortfolioError(
             f"`prices` must be a DataFrame. Got {type(prices).__name__}. Pass a panel "

@@ -9,6 +9,7 @@ import pandas as pd
 from sklearn.base import BaseEstimator, clone
 from sklearn.utils.metaestimators import available_if
 
+from skbatch.panel import recorded_horizon
 from skbatch.testing._table_difference import as_table
 
 __all__ = ["PeekingEstimator", "TattlingEstimator", "fit_transform"]
@@ -94,7 +95,10 @@ def fit_transform(estimator: Any, X: pd.DataFrame) -> Any:
 
 
 def _advance(table: pd.DataFrame, rows: int) -> pd.DataFrame:
-    """Move rows up in time; attrs, such as the horizon of labels, stay."""
+    """Move rows up in time; labels keep their horizon, as a number that is believed."""
+    horizon = recorded_horizon(table)
     advanced = table.shift(-rows)
     advanced.attrs.update(table.attrs)
+    if horizon is not None:
+        advanced.attrs["horizon"] = horizon
     return advanced

@@ -165,7 +165,7 @@ def test_a_failed_write_leaves_nothing_behind(tmp_path, monkeypatch):
     def fail(descriptor):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("skbatch._files.os.fsync", fail)
+    monkeypatch.setattr("skbatch._writing.os.fsync", fail)
     with Checkpoint(tmp_path, {}) as checkpoint:
         with pytest.raises(OSError, match="No space left"):
             checkpoint.start([])

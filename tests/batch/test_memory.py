@@ -65,10 +65,10 @@ def measure(n_dates, n_tickers, **options):
         ),
     ],
 )
-def test_the_peak_is_predicted_within_a_quarter(n_dates, n_tickers, options):
+def test_the_peak_is_predicted(n_dates, n_tickers, options):
     before, predicted, peak, _ = measure(n_dates, n_tickers, **options)
-    assert predicted == pytest.approx(peak, rel=0.25)
-    # And so is what comes on top of what the process has already.
+    assert predicted == pytest.approx(peak, rel=0.15)
+    # What comes on top of what the process has already is known less well.
     assert predicted - before == pytest.approx(peak - before, rel=0.25)
 
 
@@ -118,11 +118,11 @@ def test_more_of_anything_takes_more(plan):
 
 
 def test_a_file_of_rows_and_smaller_blocks_take_less(plan):
-    base = plan(block_rows=256).added
+    base = plan(block_rows=256, rows_limit=2**30).added
     on_disk = plan(rows_limit=0, block_rows=256).added
     # The rows of all training dates, less the buffer that they pass through.
     rows = 4 * (650 + 500) * 500 * (54 + 28)
-    assert base - on_disk == rows - 64 * 2**20
+    assert base - on_disk == rows - _memory.BUFFER
     per_ticker = {"splits": True, "strategy": "per_ticker"}
     whole = plan(**per_ticker, rows_limit=0).added
     assert plan(**per_ticker, rows_limit=0, batch_size=100).added < whole + 2**26

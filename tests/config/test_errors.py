@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 
 from skbatch.config import SETTINGS, BatchForecastingConfig, ConfigError
 
-KEYS = st.sampled_from([part for path in SETTINGS for part in path]) | st.text(
-    max_size=3
-)
+KEYS = st.sampled_from(
+    [part for path in SETTINGS for part in path.split(".")]
+) | st.text(max_size=3)
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=3)
 VALUES = st.recursive(
     SCALARS | st.binary(max_size=2) | st.dates(),

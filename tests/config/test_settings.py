@@ -66,7 +66,7 @@ def test_the_other_settings_have_the_defaults_of_their_parameters():
     assert config.fallback.mean_min_labels == HistoricalMeanForecaster().min_labels
 
 
-@pytest.mark.parametrize("setting", SETTINGS.values(), ids=map(".".join, SETTINGS))
+@pytest.mark.parametrize("setting", SETTINGS.values(), ids=SETTINGS)
 def test_settings_describe_what_they_do_and_what_is_allowed(setting):
     assert setting.description.endswith(".")
     assert setting.allowed
@@ -78,7 +78,7 @@ def test_settings_allow_what_the_estimators_allow(section, choice, owner, others
     for name in set(owner.get_params(deep=False)) - others - PARTS - {"scale"}:
         for value in VALUES:
             expected = valid(owner, **{name: value})
-            if value is None and not SETTINGS[*section, name].null:
+            if value is None and not SETTINGS[".".join((*section, name))].null:
                 continue  # not given
             got = accepts(section, **choice, **{name: value})
             assert got == expected, (name, value)
@@ -120,8 +120,9 @@ def test_a_new_parameter_becomes_a_setting():
         def __init__(self, half_life=9):
             self.half_life = half_life
 
-    (setting,) = settings_of("newer", Part(Newer, ("model",))).values()
-    assert setting.path == ("model", "half_life")
+    part = Part(Newer, "", {"half_life": "model.half_life"}, {})
+    (setting,) = settings_of(part).values()
+    assert setting.path == "model.half_life"
     assert setting.default == 9
     assert setting.allowed == "an integer of at least 1"
     assert setting.description == "Rows after which a label counts half."

@@ -13,20 +13,20 @@ PRESETS = BatchForecastingConfig.presets
 NAMES = [None, *PRESETS]
 # What a setting needs to have an effect.
 NEEDS = {
-    ("model", "alpha"): '[model]\nkind = "linear"\n',
-    ("model", "min_labels"): '[model]\nkind = "mean"\n',
-    ("fallback", "mean_min_labels"): '[fallback]\nmodel = "mean"\n',
+    "model.alpha": '[model]\nkind = "linear"\n',
+    "model.min_labels": '[model]\nkind = "mean"\n',
+    "fallback.mean_min_labels": '[fallback]\nmodel = "mean"\n',
 }
 
 
 def commented_settings(text):
     """List the settings behind a #, with what they would be set to."""
-    section = ()
+    section = ""
     for line in text.splitlines():
         if match := re.fullmatch(r"\[([\w.]+)\]", line):
-            section = tuple(match[1].split("."))
+            section = f"{match[1]}."
         elif match := re.fullmatch(r"#?(\w+) = (.+)", line):
-            yield (*section, match[1]), match[2]
+            yield f"{section}{match[1]}", match[2]
 
 
 @pytest.mark.parametrize("preset", NAMES)
@@ -48,14 +48,15 @@ def test_every_line_can_be_uncommented_and_shows_what_is_in_effect(preset, tmp_p
     file = tmp_path / "skbatch.toml"
     for path, value in commented_settings(settings_template(preset)):
         head = f'preset = "{preset}"\n' if preset else ""
-        table = NEEDS.get(path, f"[{'.'.join(path[:-1])}]\n" if path[:-1] else "")
-        text = f"{head}{table}{path[-1]} = {value}\n"
-        if path == ("preset",):
-            text = f"{path[-1]} = {value}\n"
+        section, _, key = path.rpartition(".")
+        table = NEEDS.get(path, f"[{section}]\n" if section else "")
+        text = f"{head}{table}{key} = {value}\n"
+        if path == "preset":
+            text = f"{key} = {value}\n"
         file.write_text(text, encoding="utf-8")
         read = BatchForecastingConfig.from_file(file, env=False).to_dict()
         plain = BatchForecastingConfig(preset=preset).to_dict()
-        for key in path:
+        for key in path.split("."):
             read, plain = read[key], plain[key]
         assert read == plain, path
 

@@ -39,15 +39,28 @@ class SlowDecomposition:
         dates = [t for t in X.index if np.isfinite(self.z.loc[t]).any()]
         self.dates = dates[::thin]
 
+    def _usual(self, known):
+        """Ten times the root mean square of each ticker's labels that have a unit."""
+        usual = {}
+        for ticker in self.tickers:
+            squares = []
+            for date, value in known[ticker].items():
+                limit = self.bound * self.unit.loc[date, ticker]
+                if np.isfinite(value) and not np.isnan(limit):
+                    squares.append(max(-limit, min(limit, value)) ** 2)
+            usual[ticker] = 10 * (sum(squares) / len(squares)) ** 0.5
+        return usual
+
     def _set_common(self, known, horizon):
-        means = {}
+        means, usual = {}, self._usual(known)
         for date, row in known.iterrows():
             values = []
             for ticker, value in row.items():
                 limit = self.bound * self.unit.loc[date, ticker]
+                if np.isnan(limit):
+                    limit = usual[ticker]
                 if np.isfinite(value):
-                    clipped = max(-limit, min(limit, value))
-                    values.append(value if np.isnan(limit) else clipped)
+                    values.append(max(-limit, min(limit, value)))
             if len(values) >= (2 if self.relative else 1):
                 means[date] = sum(values) / len(values)
         self.common = pd.Series(means).reindex(known.index)

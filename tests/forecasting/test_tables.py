@@ -1,10 +1,12 @@
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.base import clone
 from sklearn.model_selection import TimeSeriesSplit
 from sklearn.utils import _safe_indexing
 
 from skbatch import BatchLinearForecaster
+from skbatch.datasets import make_panel
 from skbatch.exceptions import HorizonWarning, PanelError
 from skbatch.forecasting._feature_table import FeatureTable
 from skbatch.forecasting._label_layout import check_labels
@@ -201,3 +203,24 @@ def test_a_frame_of_the_market_alone_is_refused(make_frames, forecaster):
     X, y = make_frames(market=True)
     with pytest.raises(PanelError, match="X must have a feature of each ticker"):
         forecaster.fit(X[["market__return"]], y)
+
+
+def test_labels_that_were_moved_are_refused_by_every_forecaster(
+    make_frames, forecaster
+):
+    X, _ = make_frames(300, horizon=5)
+    prices = make_panel(300, 4, random_state=0).set_axis(X.index)
+    y = forward_returns(prices.set_axis([f"T{n}" for n in range(4)], axis=1), 5)
+    clone(forecaster).fit(X, y).fit(X.iloc[:200], y.iloc[:200])
+    for part in (slice(None), slice(200)):
+        with pytest.raises(PanelError, match="look further ahead"):
+            forecaster.fit(X.iloc[part], y.shift(-1).iloc[part])
+
+
+def test_moved_labels_without_a_record_go_with_a_horizon(make_frames):
+    X, y = make_frames(300, horizon=5)
+    moved = forward_returns(np.exp(y.cumsum()), 5).shift(-1)
+    with pytest.raises(PanelError, match="pass horizon=h"):
+        BatchLinearForecaster(horizon=6).fit(X, moved)
+    del moved.attrs["horizon"]
+    assert BatchLinearForecaster(horizon=6).fit(X, moved).horizon_ == 6

@@ -127,3 +127,17 @@ def test_without_matplotlib_it_says_what_to_install(result, tmp_path, monkeypatc
     with pytest.raises(ImportError, match=r"pip install 'skbatch\[plot\]'"):
         result.to_html(tmp_path / "r.html")
     assert not (tmp_path / "r.html").exists()
+
+
+def test_a_full_disk_keeps_the_report_that_was_there(result, tmp_path, monkeypatch):
+    path = tmp_path / "r.html"
+    path.write_text("yesterday")
+
+    def full(_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(OSError, match="No space"):
+        result.to_html(path)
+    assert path.read_text() == "yesterday"
+    assert list(tmp_path.iterdir()) == [path]

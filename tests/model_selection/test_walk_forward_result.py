@@ -232,13 +232,22 @@ def test_summary_says_what_the_scorecard_says(result):
     assert "8 tickers on 110 dates from" in text
     assert f"the mean rank IC is {card['rank_ic']:+.4f}" in text
     assert f"R² against zero is {100 * card['r2_zero']:+.2f}" in text
-    way = "beyond" if abs(card["spread_t"]) > card["critical_t"] else "but within"
-    assert f"lowest, {way} what chance gives (t = {card['spread_t']:+.2f})" in text
+    way = "" if abs(card["spread_t"]) > card["critical_t"] else "not "
+    spread_t = f"(t = {card['spread_t']:+.2f})"
+    assert f"lowest, which is {way}statistically significant {spread_t}" in text
+    tests = result.paired_tests().xs("rank_ic", level="score")
+    best = result.scorecard["rank_ic"].drop("FallbackForecaster").idxmax()
+    test = tests.loc[best]
+    assert (
+        f"Against the best of them, {best}, the difference in rank IC is "
+        f"{test['difference']:+.4f} (95 % interval {test['lower']:+.4f} to "
+        f"{test['upper']:+.4f}, p = {test['p_value']:.2f})."
+    ) in text
 
 
 def test_summary_of_perfect_forecasts_suspects_a_leak(tiny):
     text = tiny.summary()
-    assert "of too few dates to be tested" in text
+    assert "on too few dates to be tested" in text
     assert "check for a leak first" in text
     assert "basis points" in text
 

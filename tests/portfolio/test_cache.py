@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from skbatch._files import lock
+from skbatch._writing import lock
 from skbatch.exceptions import PortfolioWarning
 from skbatch.portfolio._cache import DiskCache, MemoryCache
 

@@ -209,3 +209,16 @@ def test_a_forecast_knows_its_stale_tickers_whatever_the_reasons_say():
     assert result.stale["T002"].startswith("the last 25 prices are all the same")
     result.provenance["reason"] = "quarantined (stale): in other words"
     assert ExpectedReturns.of(result).stale == result.stale
+
+
+def test_prices_tell_the_volatility_up_to_the_date():
+    panel = make_panel(300, 4, random_state=0)
+    result = make_system().fit(panel.iloc[:280]).forecast()
+    garbage = panel.copy()
+    garbage.iloc[280:] *= 7
+    measured = ExpectedReturns.of(result, prices=garbage)
+    moves = panel.iloc[:280].pct_change().iloc[-252:]
+    np.testing.assert_allclose(measured.volatility, moves.std(), rtol=1e-9)
+    again = measured.in_units(annualized=False)
+    pd.testing.assert_frame_equal(again.past_volatility, measured.past_volatility)
+    assert ExpectedReturns.of(result).volatility is None

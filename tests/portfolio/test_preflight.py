@@ -23,7 +23,7 @@ from skbatch import (
 from skbatch.datasets import load_sp500_prices, make_panel
 from skbatch.exceptions import PortfolioError, PortfolioWarning
 from skbatch.portfolio import ExpectedReturns, PreflightReport, preflight, to_pypfopt
-from skbatch.portfolio._volatility import window_volatility
+from skbatch.portfolio._window_volatility import window_volatility
 
 N_DATES, N_TICKERS, HORIZON = 300, 6, 5
 PRICES = make_panel(N_DATES, N_TICKERS, random_state=0)

@@ -23,8 +23,9 @@ from skbatch.exceptions import (
     PortfolioError,
     PortfolioWarning,
 )
-from skbatch.portfolio import _ways
+from skbatch.portfolio import _cache
 from skbatch.portfolio._cache import MEMORY
+from skbatch.portfolio._models import Model
 
 # Few features, so that short panels have all of them.
 FAST = {"features": {"families": ["returns"], "windows": [2, 5]}}
@@ -95,7 +96,7 @@ def test_one_ticker_that_fails_stops_no_other(prices, monkeypatch):
     fit = BatchForecastingSystem.fit
 
     def failing(self, X, y=None):
-        if list(X) == ["T002"]:
+        if list(X.frame) == ["T002"]:
             raise ModelFitError("the matrix is singular")
         return fit(self, X, y)
 
@@ -279,7 +280,7 @@ def test_whatever_else_changes_is_forecast_anew(prices, fits, monkeypatch):
     for other in (later, renamed, longer):
         robust_forecast_returns(None, other, "linear", config=FAST)
     assert len(fits) == n_before + 3
-    monkeypatch.setattr(_ways, "__version__", "0.2.0")
+    monkeypatch.setattr(_cache, "__version__", "0.2.0")
     robust_forecast_returns(None, prices, "linear", config=FAST)
     assert len(fits) == n_before + 4
 
@@ -298,13 +299,12 @@ def test_who_does_the_work_is_not_asked_of_the_cache(prices, fits, tmp_path):
 
 
 def test_versions_are_those_of_the_libraries(prices, monkeypatch):
-    way = _ways.Way("mean", BatchForecastingConfig())
-    keys = {way.key(prices, ["T000"])}
+    keys = {_cache.forecast_key(prices, {"method": "mean"})}
     for name in ("numpy", "pandas", "sklearn", "xgboost"):
         with monkeypatch.context() as patch:
             # Whatever its distribution is called, such as xgboost-cpu.
             patch.setattr(sys.modules[name], "__version__", "99.0")
-            keys.add(way.key(prices, ["T000"]))
+            keys.add(_cache.forecast_key(prices, {"method": "mean"}))
     assert len(keys) == 5
 
 
@@ -402,7 +402,7 @@ def test_files_and_tables_of_any_shape(prices, tmp_path):
         ({"max_workers": 0}, "`max_workers` must be an integer other than 0"),
         ({"max_workers": True}, "`max_workers` must be an integer"),
         ({"horizon": [1, 5]}, r"`horizon` must be one number.*Got \(1, 5\)"),
-        ({"config": BatchForecastingSystem()}, r"from_system\(system\)"),
+        ({"config": BatchForecastingSystem()}, "as `forecaster`"),
         ({"cache": "folder"}, "as `cache_dir`"),
         ({"cache": False, "cache_dir": "x"}, "must be None with cache=False"),
         ({"periods_per_year": -5}, "must be a positive number"),
@@ -447,10 +447,11 @@ def test_optional_packages_are_not_imported():
 
 
 def test_forecasters_of_the_simple_methods():
-    from skbatch.portfolio._ways import Way
+    def forecaster(method):
+        return Model.choose(method, None, None, None, None, None).estimator.forecaster
 
-    config = BatchForecastingConfig()
-    linear = Way("linear", config)._params()["forecaster"]
+    linear = forecaster("linear")
     assert type(linear.estimator) is BatchLinearForecaster
     assert type(linear.fallback) is HistoricalMeanForecaster
-    assert Way("batch", config)._params()["forecaster"] is None
+    assert forecaster("batch") is None
+    assert type(forecaster("mean")) is HistoricalMeanForecaster

@@ -7,9 +7,12 @@ import numpy as np
 from skbatch._kernels.cross_section import centred_rank
 from skbatch.feature_extraction._context import Universe
 from skbatch.feature_extraction._registry import feature
-from skbatch.feature_extraction.catalogue._returns import log_return, momentum
-from skbatch.feature_extraction.catalogue._volatility import largest_return, volatility
-from skbatch.feature_extraction.catalogue._volume import dollar_volume
+from skbatch.feature_extraction.catalogue._returns_features import log_return, momentum
+from skbatch.feature_extraction.catalogue._volatility_features import (
+    largest_return,
+    volatility,
+)
+from skbatch.feature_extraction.catalogue._volume_features import dollar_volume
 
 # Of the user's windows, those of about a month, a quarter, a year or more.
 _MONTH, _QUARTER, _YEAR = (15, 31), (42, 125), (189, None)

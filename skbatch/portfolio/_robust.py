@@ -4,30 +4,29 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from numbers import Integral
 from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 
 from skbatch._messages import warn_user
-from skbatch.config import BatchForecastingConfig
 from skbatch.exceptions import PortfolioError, PortfolioWarning
 from skbatch.panel import panel_tickers
 from skbatch.panel import periods_per_year as year_of
-from skbatch.portfolio._cache import MEMORY, Cache, DiskCache
+from skbatch.portfolio._cache import Cache, find_cache, forecast_key, from_text, to_text
 from skbatch.portfolio._expected import (
+    PROVENANCE,
     ExpectedReturns,
     check_periods_per_year,
     warn_without_dates,
     with_reasons,
 )
+from skbatch.portfolio._fitting import describe_service, fit_each, fit_last
 from skbatch.portfolio._interval import check_coverage
 from skbatch.portfolio._match import asked_tickers, match_columns
+from skbatch.portfolio._models import METHODS, Model
 from skbatch.portfolio._prices import read_prices
-from skbatch.portfolio._told import tell_service
-from skbatch.portfolio._volatility import window_volatility
-from skbatch.portfolio._ways import METHODS, ColumnForecasts, Way
+from skbatch.portfolio._window_volatility import window_volatility
 
 __all__ = ["robust_forecast_returns"]
 
@@ -39,6 +38,7 @@ def robust_forecast_returns(
     data: Any = None,
     method: Literal["batch", "individual", "linear", "mean"] = "batch",
     *,
+    forecaster: Any = None,
     horizon: int | None = None,
     config: Any = None,
     annualize: bool = True,
@@ -71,13 +71,22 @@ def robust_forecast_returns(
         - ``"mean"``: by :class:`~skbatch.HistoricalMeanForecaster`.
 
         The last two have the parameters of `config` if that is its ``model.kind``.
+    forecaster : estimator, default=None
+        Forecasts in place of the model of `config`: a batch forecaster, such as
+        ``BatchLinearForecaster(alpha=10)``; or what is fitted on prices, a
+        :class:`~skbatch.BatchForecastingSystem`, a pipeline from prices to forecasts,
+        or a search over one of them. A copy of it is fitted on `data`, fitted or not:
+        of a finished search, pass ``search.best_estimator_`` to keep what it found.
+        `method` may be ``"batch"`` or ``"individual"`` then.
     horizon : int, default=None
-        Rows that forecasts look ahead; None takes that of `config`, 5 by default.
+        Rows that forecasts look ahead; None takes that of `forecaster`, else that of
+        `config`, 5 by default.
     config : BatchForecastingConfig, path, mapping or None, default=None
         Settings: ready ones, a TOML file, or a dict of sections such as
         ``{"model": {"max_depth": 3}}``. All but the first are laid over or under
         environment variables such as ``SKBATCH_BATCH__ENABLED``, as
         :meth:`~skbatch.BatchForecastingConfig.from_file` does; None reads these alone.
+        Not for a `forecaster` that is fitted on prices, which has its own parameters.
     annualize : bool, default=True
         Whether returns are annual; else over the horizon.
     coverage : float, default=None
@@ -87,7 +96,8 @@ def robust_forecast_returns(
         same and fits once more. None makes no intervals.
     max_workers : int, default=None
         Batches, or with "individual" tickers, that are fitted at the same time; -1 for
-        one on each core. None takes ``performance.n_jobs`` of `config`.
+        one on each core. None takes ``performance.n_jobs`` of `config`, or ``n_jobs``
+        of `forecaster`.
     ticker_to_data : mapping, default=None
         Without `data`: ticker → its own prices, a Series of closes or a table of
         fields, on dates of its own. With `data`: ticker → its column there.
@@ -117,6 +127,8 @@ def robust_forecast_returns(
 
     Raises
     ------
+    TypeError
+        If `forecaster` is none of these.
     ValueError
         For an invalid argument. A :class:`~skbatch.exceptions.ConfigError` names every
         wrong setting.
@@ -137,7 +149,8 @@ def robust_forecast_returns(
     A return r over h of the P rows of a year is annualised as (1 + r)^(P / h) − 1. This
     is a matter of units, not a forecast over a year.
 
-    Nothing is cached if a seed (``random_state``) is none: each call draws anew.
+    Nothing is cached with a `forecaster`, whose code may change, nor if a seed
+    (``random_state``) is none: each call draws anew.
 
     Examples
     --------
@@ -157,16 +170,16 @@ def robust_forecast_returns(
     if coverage is not None:
         check_coverage(coverage)
         coverage = float(coverage)
-    way = Way(method, _read_config(config, horizon, max_workers), coverage)
-    store = _find_cache(cache, cache_dir)
+    model = Model.choose(method, forecaster, config, horizon, coverage, max_workers)
+    store = find_cache(cache, cache_dir)
     panel, aliases = read_prices(data, ticker_to_data)
     names = asked_tickers(tickers, list(aliases) or panel_tickers(panel))
     columns = match_columns(names, panel_tickers(panel), aliases)
     year = _rows_of_year(panel.index, periods_per_year, annualize)
     if on_missing == "raise":
         _refuse_missing({t: _NOT_IN_DATA for t, c in columns.items() if c is None})
-    forecasts = _forecast(way, panel, [c for c in columns.values() if c], store)
-    expected = _by_names(columns, forecasts, panel, way, year)
+    found = _forecast(model, panel, [c for c in columns.values() if c], store)
+    expected = _by_names(columns, found, panel, model, year)
     expected = expected.in_units(annualized=annualize)
     if not isinstance(panel.index, pd.DatetimeIndex | pd.PeriodIndex) and (
         annualize and periods_per_year is None
@@ -184,56 +197,6 @@ def _check_choice(name: str, value: Any, choices: Sequence[str]) -> None:
         )
 
 
-def _read_config(
-    config: Any, horizon: int | None, max_workers: int | None
-) -> BatchForecastingConfig:
-    """Read settings, and those that are arguments of the function."""
-    if isinstance(config, str | os.PathLike):
-        config = BatchForecastingConfig.from_file(config)
-    elif config is None or isinstance(config, Mapping):
-        config = BatchForecastingConfig.from_file().replace(**(config or {}))
-    elif not isinstance(config, BatchForecastingConfig):
-        raise ValueError(
-            "`config` must be a BatchForecastingConfig, a path, a dict of sections, or "
-            f"None. Got a {type(config).__name__}. Take the settings of a system with "
-            "BatchForecastingConfig.from_system(system)."
-        )
-    if horizon is not None:
-        config = config.replace(horizon=horizon)
-    if isinstance(config.horizon, tuple):
-        raise ValueError(
-            "`horizon` must be one number of rows: an optimiser needs one expected "
-            f"return of each ticker. Got {config.horizon!r}. Pass such as "
-            f"horizon={config.horizon[0]}."
-        )
-    if max_workers is None:
-        return config
-    is_number = isinstance(max_workers, Integral) and not isinstance(max_workers, bool)
-    if not is_number or max_workers == 0:
-        raise ValueError(
-            "`max_workers` must be an integer other than 0, or None. Got "
-            f"{max_workers!r}. Pass -1 for one on each core."
-        )
-    return config.replace(performance={"n_jobs": int(max_workers)})
-
-
-def _find_cache(cache: bool, cache_dir: str | os.PathLike[str] | None) -> Cache | None:
-    """Find where forecasts are kept; None for nowhere."""
-    if not isinstance(cache, bool | np.bool_):
-        raise ValueError(
-            f"`cache` must be True or False. Got {cache!r}. Pass a folder as "
-            "`cache_dir`."
-        )
-    if not cache and cache_dir is not None:
-        raise ValueError(
-            f"`cache_dir` must be None with cache=False. Got {cache_dir!r}. Leave one "
-            "of them out."
-        )
-    if not cache:
-        return None
-    return MEMORY if cache_dir is None else DiskCache(cache_dir)
-
-
 def _rows_of_year(index: pd.Index, given: float | None, annualize: bool) -> float:
     """Tell how many rows make a year; NaN if that is neither known nor needed."""
     if given is not None:
@@ -247,68 +210,60 @@ def _rows_of_year(index: pd.Index, given: float | None, annualize: bool) -> floa
 
 
 def _forecast(
-    way: Way, panel: pd.DataFrame, columns: list[str], cache: Cache | None
-) -> ColumnForecasts | None:
-    """Find forecasts in the cache, or make and keep them; None without any ticker."""
+    model: Model, panel: pd.DataFrame, columns: list[str], cache: Cache | None
+) -> ExpectedReturns:
+    """Find forecasts in the cache, or make and keep them."""
     if not columns:
-        return None
-    if cache is None or not way.is_repeatable:
-        return way.forecast(panel, columns)
-    key = way.key(panel, columns)
-    text = cache.get(key)
-    if text is not None:
-        return ColumnForecasts.from_json(text)
-    forecasts = way.forecast(panel, columns)
-    cache.put(key, forecasts.to_json())
-    return forecasts
+        return ExpectedReturns({}, horizon=model.horizon)
+    key = None
+    if cache is not None and model.identity is not None:
+        used = sorted(columns) if model.individual else None
+        key = forecast_key(panel, model.identity | {"columns": used})
+        text = cache.get(key)
+        if text is not None:
+            return from_text(text)
+    if model.individual:
+        found = fit_each(model, panel, columns)
+    else:
+        found, _ = fit_last(model.estimator, panel, model.horizon, model.coverage)
+    if cache is not None and key is not None:
+        cache.put(key, to_text(found))
+    return found
 
 
 def _by_names(
     columns: Mapping[str, str | None],
-    forecasts: ColumnForecasts | None,
+    found: ExpectedReturns,
     panel: pd.DataFrame,
-    way: Way,
+    model: Model,
     year: float,
 ) -> ExpectedReturns:
     """Give each ticker the forecast of its column, or NaN and the reason."""
-    values = dict.fromkeys(columns, float("nan"))
-    rows: dict[str, Any] = dict.fromkeys(columns, ("none", "", _NOT_IN_DATA))
-    stale = {}
-    for ticker, column in columns.items():
-        if column is not None and forecasts is not None:
-            values[ticker] = forecasts.returns[column]
-            rows[ticker] = tuple(forecasts.provenance.loc[column])
-            if column in forecasts.stale:
-                stale[ticker] = forecasts.stale[column]
-    index = pd.Index(list(rows), name="ticker", dtype=object)
-    volatility = window_volatility(panel).reindex(columns=list(columns.values()))
-    volatility.columns = index
-    names = ["model", "batch", "reason"]
-    return ExpectedReturns(
-        values,
-        date=panel.index[-1],
-        horizon=way.config.horizon,
-        periods_per_year=year,
-        annualized=False,
-        provenance=pd.DataFrame(list(rows.values()), index, names, dtype=object),
-        interval=_interval_by_names(columns, forecasts, way),
-        stale=stale,
-        volatility=volatility,
-    )
-
-
-def _interval_by_names(
-    columns: Mapping[str, str | None], forecasts: ColumnForecasts | None, way: Way
-) -> pd.DataFrame | None:
-    """Give each ticker the interval of its column, or NaN; None if none are asked."""
-    if way.coverage is None:
-        return None
     index = pd.Index(list(columns), name="ticker", dtype=object)
-    interval = pd.DataFrame(np.nan, index, ["lower", "upper"])
-    if forecasts is not None and forecasts.interval is not None:
-        interval[:] = forecasts.interval.reindex(list(columns.values())).to_numpy()
-    interval.attrs = {"coverage": way.coverage, "horizon": way.config.horizon}
-    return interval
+    names = list(columns.values())
+    provenance = found.provenance.reindex(names).set_axis(index)
+    provenance.loc[[c not in found for c in names], PROVENANCE] = [
+        "none",
+        "",
+        _NOT_IN_DATA,
+    ]
+    interval = None
+    if model.coverage is not None:
+        interval = pd.DataFrame(np.nan, index, ["lower", "upper"])
+        if found.interval is not None:
+            interval[:] = found.interval.reindex(names).to_numpy()
+        interval.attrs = {"coverage": model.coverage, "horizon": model.horizon}
+    volatility = window_volatility(panel).reindex(columns=names)
+    return ExpectedReturns(
+        {ticker: found.get(str(column), np.nan) for ticker, column in columns.items()},
+        date=panel.index[-1],
+        horizon=model.horizon,
+        periods_per_year=year,
+        provenance=provenance,
+        interval=interval,
+        stale={t: found.stale[c] for t, c in columns.items() if c in found.stale},
+        volatility=volatility.set_axis(index, axis=1),
+    )
 
 
 def _without_missing(expected: ExpectedReturns, on_missing: str) -> ExpectedReturns:
@@ -319,12 +274,9 @@ def _without_missing(expected: ExpectedReturns, on_missing: str) -> ExpectedRetu
         _refuse_missing(missing)
     others = [t for t in expected if reasons[t] and t not in missing]
     fate = "which are left out" if on_missing == "drop" else "which are NaN"
-    told = tell_service(missing, others, len(expected), fate, "provenance")
-    if told:
-        warn_user(
-            told,
-            PortfolioWarning,
-        )
+    text = describe_service(missing, others, len(expected), fate, "provenance")
+    if text:
+        warn_user(text, PortfolioWarning)
     if on_missing == "drop":
         for ticker in missing:
             del expected[ticker]

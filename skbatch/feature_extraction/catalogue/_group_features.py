@@ -7,8 +7,8 @@ import numpy as np
 from skbatch._kernels.cross_section import by_group, centred_rank, row_mean
 from skbatch.feature_extraction._context import SeriesFunction, Universe
 from skbatch.feature_extraction._registry import feature
-from skbatch.feature_extraction.catalogue._returns import log_return, momentum
-from skbatch.feature_extraction.catalogue._volatility import volatility
+from skbatch.feature_extraction.catalogue._returns_features import log_return, momentum
+from skbatch.feature_extraction.catalogue._volatility_features import volatility
 
 _NEEDS = ("close", "groups")
 # Of the user's windows, those of about a quarter, and of a year or more.

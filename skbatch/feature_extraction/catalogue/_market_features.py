@@ -18,8 +18,10 @@ from skbatch.feature_extraction._series import (
     market_log_return,
     simple_return,
 )
-from skbatch.feature_extraction.catalogue import _volatility
-from skbatch.feature_extraction.catalogue._trend import sma_gap
+from skbatch.feature_extraction.catalogue._trend_features import sma_gap
+from skbatch.feature_extraction.catalogue._volatility_features import (
+    volatility as own_volatility,
+)
 
 
 def _enough(universe: Universe, window: int) -> np.ndarray:
@@ -106,7 +108,7 @@ def average_correlation(universe: Universe, window: int) -> np.ndarray:
     """
 
     def sums(dates: RowBlock) -> np.ndarray:
-        volatilities = dates.feature(_volatility.volatility, window).astype(float)
+        volatilities = dates.feature(own_volatility, window).astype(float)
         squares, _ = row_sum(volatilities**2)
         return np.stack([*row_sum(volatilities), squares], axis=1)
 

@@ -9,7 +9,7 @@ import threading
 
 import pytest
 
-from skbatch._files import lock, remove_unfinished, write_whole, written_whole
+from skbatch._writing import lock, remove_unfinished, write_whole, written_whole
 
 posix = pytest.mark.skipif(os.name != "posix", reason="POSIX only")
 CONTENT = "σ" * 100_000
@@ -95,7 +95,7 @@ def test_a_pipe_gets_the_content(tmp_path):
 
 HALF = """
 import sys, time
-from skbatch._files import written_whole
+from skbatch._writing import written_whole
 with written_whole(sys.argv[1]) as file:
     file.write(b"half")
     file.flush()

@@ -1,0 +1,157 @@
+"""The horizon that labels record, and whether they still are those labels."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from skbatch.exceptions import PanelError
+
+__all__ = ["RecordedHorizon", "recorded_horizon"]
+
+# Labels kept with a horizon: so many cells, in some rows at least and at most.
+_CELLS, _FEWEST_ROWS, _MOST_ROWS = 2**16, 32, 256
+
+
+class RecordedHorizon(int):
+    """A number of rows that knows some of the labels it was recorded with.
+
+    pandas keeps `attrs` through `shift` and arithmetic, after which a label may look
+    further ahead than they say. By the labels kept here that is found out.
+    """
+
+    index: pd.Index
+    sample: pd.DataFrame
+
+    def __new__(
+        cls, horizon: int, index: pd.Index, sample: pd.DataFrame
+    ) -> RecordedHorizon:
+        self = super().__new__(cls, horizon)
+        self.index, self.sample = index, sample
+        return self
+
+    @classmethod
+    def of(cls, horizon: int, labels: pd.DataFrame) -> RecordedHorizon:
+        """Keep some rows of labels of one horizon."""
+        most = _CELLS // max(1, labels.shape[1])
+        n_rows = min(max(most, _FEWEST_ROWS), _MOST_ROWS)
+        rows = np.unique(np.linspace(0, len(labels) - 1 - horizon, n_rows).astype(int))
+        values = labels.to_numpy()[rows].astype(np.float32)
+        sample = pd.DataFrame(values, labels.index[rows], labels.columns, copy=False)
+        return cls(horizon, labels.index, sample)
+
+    def __copy__(self) -> RecordedHorizon:
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> RecordedHorizon:
+        # Whenever a frame is sliced, pandas copies its `attrs`.
+        return self
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (int(self), self.index, self.sample)
+
+    def is_kept(self, labels: pd.DataFrame) -> bool:
+        """Tell whether labels still end where they did, as far as that can be seen."""
+        index = labels.index
+        if not (index.is_unique and labels.columns.is_unique and len(index)):
+            return True
+        if _kind(index) != _kind(self.index):
+            return True
+        added = self.index.get_indexer(index) < 0
+        added &= np.asarray((index > self.index[0]) & (index < self.index[-1]))
+        if labels.iloc[np.flatnonzero(added)].notna().any(axis=None):
+            return False  # rows put between others, such as days into weeks
+        rows = index.get_indexer(self.sample.index)
+        columns = labels.columns.get_indexer(self.sample.columns)
+        known = self.sample.to_numpy()[np.ix_(rows >= 0, columns >= 0)]
+        given = labels.iloc[rows[rows >= 0], columns[columns >= 0]].to_numpy(np.float32)
+        return _same_rows(known.astype(np.float64), given.astype(np.float64))
+
+
+def recorded_horizon(y: Any) -> Any:
+    """Read the horizon that labels record, and check that it still is theirs.
+
+    Parameters
+    ----------
+    y : DataFrame, Series or array-like
+        Labels.
+
+    Returns
+    -------
+    int, tuple of int, or None
+        ``y.attrs["horizon"]``; None if there is none.
+
+    Raises
+    ------
+    PanelError
+        If labels that :func:`~skbatch.forward_returns` made have been moved in time
+        or combined with those of other rows since.
+
+    Notes
+    -----
+    Rows and columns may be left out, and labels changed within a date, or a ticker,
+    as long as that keeps their order: clipped, ranked, demeaned, scaled.
+    """
+    recorded = getattr(y, "attrs", {}).get("horizon")
+    if recorded is None:
+        return None
+    several = isinstance(recorded, list | tuple | np.ndarray)
+    horizons = list(recorded) if several else [recorded]
+    for horizon in horizons:
+        if isinstance(horizon, RecordedHorizon):
+            labels = _labels_of(y, horizon, len(horizons))
+            if labels is not None and not horizon.is_kept(labels):
+                raise PanelError(
+                    f"y must hold the returns that its horizon, {horizon}, was "
+                    "recorded for. Got labels that have been shifted, summed or "
+                    "otherwise changed since, so that they may look further ahead. "
+                    "Pass labels from forward_returns; or, if each ends at most h rows "
+                    'after its date, `del y.attrs["horizon"]` and pass horizon=h.'
+                )
+    plain = tuple(int(h) if isinstance(h, RecordedHorizon) else h for h in horizons)
+    return plain if several else plain[0]
+
+
+def _labels_of(y: Any, horizon: int, n_horizons: int) -> Any:
+    """Take the labels of a horizon, with tickers as columns."""
+    labels = y.to_frame() if isinstance(y, pd.Series) else y
+    if labels.columns.nlevels > 1:
+        return (
+            labels[horizon] if horizon in labels.columns.get_level_values(0) else None
+        )
+    # Which one of several horizons is left cannot be seen.
+    return labels if n_horizons == 1 else None
+
+
+def _kind(index: pd.Index) -> Any:
+    """Tell what can be compared: dates of a time zone, periods, or numbers."""
+    if isinstance(index, pd.DatetimeIndex):
+        return str(index.tz)
+    return "number" if pd.api.types.is_numeric_dtype(index.dtype) else index.dtype
+
+
+def _same_rows(known: np.ndarray, given: np.ndarray) -> bool:
+    """Tell whether labels could have been computed from those of the same cells."""
+    both = np.isfinite(known) & np.isfinite(given)
+    telling = both & ((known != 0) | (given != 0))
+    if not telling.any():
+        return True
+    close = np.isclose(given, known, rtol=1e-3, atol=1e-7)
+    if close[telling].mean() >= 0.5:
+        return True  # all but some, which are winsorised
+    known, given = np.where(both, known, np.nan), np.where(both, given, np.nan)
+    orders = [_compare(known, given), _compare(known.T, given.T)]
+    told = [order for order in orders if order[0]]
+    return not told or any(against == 0 for _, against in told)
+
+
+def _compare(known: np.ndarray, given: np.ndarray) -> tuple[int, int]:
+    """Count the neighbours in the order of each row, and those in another order."""
+    order = np.argsort(known, axis=1, kind="stable")
+    steps = np.diff(np.take_along_axis(known, order, axis=1), axis=1)
+    moves = np.diff(np.take_along_axis(given, order, axis=1), axis=1)
+    apart = steps > 1e-6 * np.nanmax(np.abs(known))
+    against = apart & (moves < -1e-6 * np.nanmax(np.abs(given)))
+    return int(apart.sum()), int(against.sum())
