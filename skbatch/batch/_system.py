@@ -34,16 +34,10 @@ from skbatch.batch._ticker_provenance import (
     warn_of_fit,
 )
 from skbatch.exceptions import BatchWarning
-from skbatch.forecasting import BatchForecasterMixin, Reason
-from skbatch.forecasting.engine import FeatureBlocks
-from skbatch.panel import (
-    adopt_table,
-    check_panel,
-    forward_returns,
-    inspect_panel,
-    read_panel,
-    recorded_horizon,
-)
+from skbatch.forecasting import Reason
+from skbatch.forecasting.engine import BatchForecasterMixin, FeatureBlocks
+from skbatch.panel import check_panel, forward_returns, read_panel
+from skbatch.panel.engine import adopt_table, inspect_panel, recorded_horizon
 
 __all__ = ["BatchForecastingSystem"]
 
@@ -443,7 +437,7 @@ class BatchForecastingSystem(
         Returns
         -------
         float
-            See :meth:`skbatch.forecasting.BatchForecasterMixin.score`; NaN if `X` has
+            See :meth:`skbatch.forecasting.BaseBatchForecaster.score`; NaN if `X` has
             no more rows than the horizon.
         """
         check_is_fitted(self)

@@ -13,15 +13,14 @@ from skbatch._messages import date_text, format_tickers, warn_user
 from skbatch.batch._screen import reasons_of
 from skbatch.exceptions import BatchWarning, HistoryWarning, PanelError
 from skbatch.forecasting import Reason
-from skbatch.panel import (
+from skbatch.panel import forward_returns, periods_per_year
+from skbatch.panel.engine import (
     CheckedPanel,
     InspectedPanel,
     adopt_table,
-    forward_returns,
     inspect_panel,
     panel_fields,
     panel_tickers,
-    periods_per_year,
     recorded_horizon,
 )
 

@@ -27,10 +27,10 @@ from skbatch.feature_extraction._feature_plan import FeaturePlan, make_plan
 from skbatch.feature_extraction._frame_cache import FEATURE_CACHE, table_key
 from skbatch.feature_extraction._history import History
 from skbatch.feature_extraction._row_blocks import check_rows, cut_rows
-from skbatch.panel import (
+from skbatch.panel import check_panel
+from skbatch.panel.engine import (
     CheckedPanel,
     adopt_table,
-    check_panel,
     join_column,
     panel_tickers,
 )

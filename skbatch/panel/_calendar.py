@@ -124,7 +124,7 @@ def describe_rows(horizon: Any, spacing: float | pd.Index) -> str:
     Examples
     --------
     >>> import pandas as pd
-    >>> from skbatch.panel import describe_rows
+    >>> from skbatch.panel.engine import describe_rows
     >>> describe_rows(5, pd.bdate_range("2024-01-01", periods=90))
     '5 rows'
     >>> describe_rows(5, pd.date_range("2020-01-01", periods=40, freq="ME"))
@@ -158,7 +158,7 @@ def mixed_calendars(panel: pd.DataFrame) -> str | None:
     Examples
     --------
     >>> import pandas as pd
-    >>> from skbatch.panel import mixed_calendars
+    >>> from skbatch.panel.engine import mixed_calendars
     >>> days = pd.date_range("2024-01-01", periods=90)
     >>> prices = pd.DataFrame({"BTC": 2.0, "KO": 3.0, "PG": 4.0}, index=days)
     >>> prices.loc[days.day_of_week >= 5, ["KO", "PG"]] = None
@@ -205,7 +205,7 @@ def number_calendars(index: pd.Index, known: np.ndarray) -> np.ndarray:
     Examples
     --------
     >>> import pandas as pd
-    >>> from skbatch.panel import number_calendars
+    >>> from skbatch.panel.engine import number_calendars
     >>> days = pd.date_range("2024-01-01", periods=100)
     >>> known = pd.DataFrame({"BTC": True, "KO": days.day_of_week < 5}, index=days)
     >>> number_calendars(days, known.to_numpy()).tolist()

@@ -130,7 +130,7 @@ def invalid_values(X: object) -> pd.DataFrame:
     Examples
     --------
     >>> import pandas as pd
-    >>> from skbatch.panel import invalid_values
+    >>> from skbatch.panel.engine import invalid_values
     >>> invalid_values(pd.DataFrame({"AAPL": [3.0, 0.0], "MSFT": [None, 4.0]}))
         AAPL   MSFT
     0  False  False

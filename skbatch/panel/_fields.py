@@ -219,7 +219,8 @@ def panel_tickers(panel: pd.DataFrame) -> list[str]:
     Examples
     --------
     >>> import pandas as pd
-    >>> from skbatch.panel import check_panel, panel_tickers
+    >>> from skbatch.panel import check_panel
+    >>> from skbatch.panel.engine import panel_tickers
     >>> prices = pd.DataFrame({("AAPL", "Close"): [3.0], ("AAPL", "Volume"): [9.0]})
     >>> panel_tickers(check_panel(prices))
     ['AAPL']
@@ -249,7 +250,8 @@ def panel_fields(panel: pd.DataFrame) -> dict[str, np.ndarray]:
     Examples
     --------
     >>> import pandas as pd
-    >>> from skbatch.panel import check_panel, panel_fields
+    >>> from skbatch.panel import check_panel
+    >>> from skbatch.panel.engine import panel_fields
     >>> prices = pd.DataFrame({("AAPL", "Close"): [3.0], ("AAPL", "Volume"): [9.0]})
     >>> panel_fields(check_panel(prices))
     {'close': array([[3.]]), 'volume': array([[9.]])}

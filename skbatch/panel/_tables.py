@@ -53,7 +53,7 @@ def adopt_table(X: Any) -> Any:
     Examples
     --------
     >>> import pandas as pd
-    >>> from skbatch.panel import adopt_table
+    >>> from skbatch.panel.engine import adopt_table
     >>> prices = pd.DataFrame({"AAPL": [3.0, 4.0]})
     >>> adopt_table(prices) is prices
     True

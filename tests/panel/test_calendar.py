@@ -5,12 +5,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from skbatch.exceptions import PanelError, PanelWarning
-from skbatch.panel import (
-    check_panel,
-    mixed_calendars,
-    number_calendars,
-    periods_per_year,
-)
+from skbatch.panel import check_panel, periods_per_year
+from skbatch.panel.engine import mixed_calendars, number_calendars
 
 
 @pytest.mark.parametrize(

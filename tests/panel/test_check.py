@@ -11,7 +11,8 @@ from pandas.testing import assert_frame_equal
 from scipy import sparse
 
 from skbatch.exceptions import PanelError, PanelWarning
-from skbatch.panel import check_panel, invalid_values
+from skbatch.panel import check_panel
+from skbatch.panel.engine import invalid_values
 
 DATES = pd.bdate_range("2024-01-01", periods=4)
 

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from pandas.testing import assert_frame_equal
 
 from skbatch.exceptions import PanelError, PanelWarning
-from skbatch.panel import check_panel, panel_fields, panel_tickers
+from skbatch.panel import check_panel
+from skbatch.panel.engine import panel_fields, panel_tickers
 
 FIELDS = ["Open", "High", "Low", "Close", "Volume"]
 TICKERS = ["MSFT", "AAPL", "GE"]

@@ -8,7 +8,8 @@ import pandas as pd
 import pytest
 
 from skbatch.exceptions import PanelError
-from skbatch.panel import adopt_table, check_panel, forward_returns, read_panel
+from skbatch.panel import check_panel, forward_returns, read_panel
+from skbatch.panel.engine import adopt_table
 
 
 def assert_prices(panel, closes):
