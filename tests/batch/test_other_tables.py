@@ -88,7 +88,9 @@ def test_search(prices, table):
 def test_walk_forward(prices, table):
     def walk(data):
         model = make_pipeline(extractor(), BatchLinearForecaster())
-        return walk_forward(model, data, horizon=5, benchmarks={}).scorecard
+        return walk_forward(
+            model, data, horizon=5, min_train=200, benchmarks={}
+        ).scorecard
 
     pd.testing.assert_frame_equal(walk(table), walk(prices))
 
