@@ -9,6 +9,7 @@ import pandas as pd
 
 from skbatch._messages import date_text
 from skbatch.batch._monitor import BatchPerformanceMonitor
+from skbatch.panel.engine import describe_rows
 
 __all__ = ["ForecastResult"]
 
@@ -68,7 +69,8 @@ class ForecastResult:
         served = ", ".join(f"{count} by {model}" for model, count in models.items())
         return (
             f"ForecastResult: {n_known} of {len(self)} expected returns at "
-            f"{date_text(self.date)} over {self.horizon} rows ({served})"
+            f"{date_text(self.date)} over "
+            f"{describe_rows(self.horizon, self.periods_per_year)} ({served})"
         )
 
     def _repr_html_(self) -> str:

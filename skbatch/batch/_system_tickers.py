@@ -5,24 +5,29 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from sklearn.base import clone
 
-from skbatch._messages import format_tickers
+from skbatch._messages import date_text, format_tickers, warn_user
 from skbatch.batch._screen import reasons_of
-from skbatch.exceptions import PanelError
+from skbatch.exceptions import BatchWarning, HistoryWarning, PanelError
 from skbatch.forecasting import Reason
-from skbatch.panel import (
+from skbatch.panel import forward_returns, periods_per_year
+from skbatch.panel.engine import (
     CheckedPanel,
     InspectedPanel,
-    forward_returns,
+    adopt_table,
     inspect_panel,
+    panel_fields,
     panel_tickers,
-    periods_per_year,
     recorded_horizon,
 )
 
 __all__ = ["SystemRows", "SystemTickers"]
+
+# Rows before the last that tell how many tickers usually have a price.
+_USUAL_ROWS = 5
 
 
 @dataclass(frozen=True)
@@ -99,6 +104,7 @@ class SystemTickers:
 
     def check(self, X: Any, extractor: Any) -> SystemRows:
         """Check rows for forecasts, and give them their place in time."""
+        X = adopt_table(X)
         inspected = inspect_panel(X)
         panel, marked = inspected.panel, inspected.marked()
         if not isinstance(X, pd.DataFrame):
@@ -139,6 +145,44 @@ class SystemTickers:
         # What the check dropped is what the screening has to see.
         _, findings = handler.screen(pd.concat([before, rows.marked]))
         return findings
+
+    def warn_of_rows(self, panel: pd.DataFrame) -> None:
+        """Warn of rows to forecast from that are old, or end with few prices."""
+        last, end = self.recent.index[-1], panel.index[-1]
+        if end < last:
+            warn_user(
+                "`X` must end with the latest prices. Got rows to "
+                f"{date_text(end)}, fitted to {date_text(last)}: these are forecasts "
+                "of returns that the models may have learnt from. Pass the rows that "
+                "follow, or call `forecast()` for the last fitted date.",
+                HistoryWarning,
+            )
+        elif end > last:
+            problem = self.partial_row(panel)
+            if problem:
+                warn_user(problem, BatchWarning)
+
+    def partial_row(self, new: pd.DataFrame | None = None) -> str | None:
+        """Say that the last row lacks most prices, and from which one to forecast."""
+        panel = self.recent
+        if new is not None:
+            panel = pd.concat([panel[panel.index < new.index[0]], new])
+        panel = panel.loc[:, ~panel.columns.get_level_values(-1).isin(self.quarantined)]
+        n_known = np.isfinite(panel_fields(panel)["close"]).sum(axis=1)
+        usual = np.median(n_known[-1 - _USUAL_ROWS : -1]) if len(n_known) > 1 else 0
+        if n_known[-1] >= usual / 2:
+            return None
+        full = int(np.flatnonzero(n_known >= usual)[-1])
+        n_after, dates = len(n_known) - 1 - full, panel.index
+        advice = f"leave out what follows: `prices.iloc[:-{n_after}]`"
+        if new is not None and n_after >= len(new):
+            advice = "call `forecast()` without these rows"
+        return (
+            f"The last row, {date_text(dates[-1])}, has prices of {n_known[-1]} of "
+            f"{len(panel_tickers(panel))} tickers, and the others have no forecast. "
+            f"To forecast from {date_text(dates[full])}, which has {n_known[full]}, "
+            f"{advice}."
+        )
 
     def _other_columns(self, columns: pd.Index) -> PanelError:
         """Make the error of rows with other columns than in `fit`."""

@@ -131,6 +131,8 @@ class SystemUncertaintyMixin:
         check_is_fitted(self)
         check_n_samples(n_samples)
         panel, quarantined = self._judged(X)
+        if X is not None:
+            self.tickers_.warn_of_rows(panel)
         joint, state = JointScenarios(), random_state
         for member, features in self._calibrated(panel, last=True):
             joint.add(member.forecaster, features)

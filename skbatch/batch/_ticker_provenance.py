@@ -128,7 +128,7 @@ def warn_of_fit(
 ) -> None:
     """Warn once of what went otherwise than planned in the fit of a system."""
     quarantined, n_tickers = tickers.quarantined, len(tickers.tickers)
-    sentences = list(problems)
+    sentences = [*problems, *filter(None, [tickers.partial_row()])]
     if quarantined:
         sentences.append(
             f"{len(quarantined)} of {n_tickers} tickers have prices that cannot be "

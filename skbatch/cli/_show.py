@@ -35,11 +35,14 @@ class Result:
 
 def report(result: Result, seconds: dict[str, float], console: Console) -> None:
     """Print forecasts, timings and facts."""
+    from skbatch.panel.engine import describe_rows
+
     tables = [
         part
         for (n_rows, date), rows in result.forecasts.groupby(["horizon", "date"])
         for part in (
-            f"Expected returns from {date_text(date)} over the next {n_rows} rows",
+            f"Expected returns from {date_text(date)} over the next "
+            + describe_rows(n_rows, result.panel.index),
             _forecast_table(rows),
         )
     ]
@@ -57,7 +60,7 @@ def report(result: Result, seconds: dict[str, float], console: Console) -> None:
 
 def panel_line(panel: pd.DataFrame) -> str:
     """Describe what was read."""
-    from skbatch.panel import panel_fields, panel_tickers
+    from skbatch.panel.engine import panel_fields, panel_tickers
 
     first, last = (date_text(date) for date in panel.index[[0, -1]])
     return (

@@ -3,6 +3,7 @@
 This module is for the other subpackages. It may change with any release.
 """
 
+from skbatch.forecasting._base import BatchForecasterMixin
 from skbatch.forecasting._children import as_input, run_model
 from skbatch.forecasting._common_return import (
     forward_common_return,
@@ -42,6 +43,7 @@ from skbatch.forecasting._uncertainty import (
 
 __all__ = [
     "NO_MODEL",
+    "BatchForecasterMixin",
     "FeatureBlocks",
     "FeatureStream",
     "FeatureTable",

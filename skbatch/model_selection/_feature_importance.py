@@ -17,7 +17,8 @@ from skbatch.forecasting import (
     FallbackForecaster,
 )
 from skbatch.metrics.plotting import GOOD, GREY, INK, new_axes, tidy
-from skbatch.panel import MARKET, split_column
+from skbatch.panel import split_column
+from skbatch.panel.engine import MARKET
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from skbatch._messages import count, date_text
+from skbatch._messages import date_text
 from skbatch.model_selection._html import card, page, section, table, tiles
 from skbatch.model_selection._report_figures import model_figures, skill_figures
 from skbatch.model_selection._scorecard import SCORES
 from skbatch.model_selection._verdict import number, percent, plain, verdict
+from skbatch.panel.engine import describe_rows
 
 if TYPE_CHECKING:
     from skbatch.model_selection._walk_forward_result import WalkForwardResult
@@ -89,7 +90,7 @@ def _by_horizon(result: WalkForwardResult) -> str:
 
 def _horizon_parts(result: WalkForwardResult, horizon: int) -> list[str]:
     """Write verdict, scores and pictures of one horizon."""
-    rows = count(horizon, "row")
+    rows = describe_rows(horizon, result.forecasts.index)
     suffix = f" at a horizon of {rows}" if len(result.horizons) > 1 else ""
     sentences = verdict(result, horizon)
     items = "".join(f"<li>{escape(s[0].upper() + s[1:])}</li>" for s in sentences)

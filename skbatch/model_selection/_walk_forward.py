@@ -33,13 +33,8 @@ from skbatch.model_selection._walk_forward_result import (
     ZERO,
     WalkForwardResult,
 )
-from skbatch.panel import (
-    check_panel,
-    forward_returns,
-    panel_fields,
-    panel_tickers,
-    recorded_horizon,
-)
+from skbatch.panel import check_panel, forward_returns
+from skbatch.panel.engine import panel_fields, panel_tickers, recorded_horizon
 
 __all__ = ["walk_forward"]
 

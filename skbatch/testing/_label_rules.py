@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from skbatch._messages import format_tickers
-from skbatch.panel import PanelColumns
+from skbatch.panel.engine import PanelColumns
 from skbatch.testing._synthetic_case import Case, fit
 from skbatch.testing._table_difference import as_table, find_difference
 

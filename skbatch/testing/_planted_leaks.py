@@ -9,7 +9,7 @@ import pandas as pd
 from sklearn.base import BaseEstimator, clone
 from sklearn.utils.metaestimators import available_if
 
-from skbatch.panel import recorded_horizon
+from skbatch.panel.engine import recorded_horizon
 from skbatch.testing._table_difference import as_table
 
 __all__ = ["PeekingEstimator", "TattlingEstimator", "fit_transform"]

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from sklearn.base import clone
 
-from skbatch.panel import MARKET, join_column
+from skbatch.panel.engine import MARKET, join_column
 
 __all__ = ["Case", "fit", "make_case"]
 

@@ -443,7 +443,7 @@ def test_several_horizons_are_shown_one_after_the_other(prices, tmp_path):
     output = tmp_path / "forecasts.csv"
     result = run("forecast", path, "--config", settings, "--output", output)
     assert result.exit_code == 0, result.output
-    assert "over the next 1 rows" in result.stdout
+    assert "over the next 1 row\n" in result.stdout
     assert "over the next 4 rows" in result.stdout
     assert list(read_forecasts(output)["horizon"]) == ["1"] * 5 + ["4"] * 5
 
