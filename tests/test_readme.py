@@ -90,15 +90,15 @@ def test_the_demo_ends_as_shown():
     # The demo as a whole, because its numbers are in the README.
     result = CliRunner().invoke(cli.app, ["demo"], env={"COLUMNS": "100"})
     assert result.exit_code == 0
-    ending = "\n".join(lines(result.stdout)[-4:])
-    numbers, words = numbers_and_words(ending)
+    shown = lines(blocks("text")[0])
+    numbers, words = numbers_and_words("\n".join(lines(result.stdout)[-len(shown) :]))
     numbers_shown, words_shown = numbers_and_words(blocks("text")[0])
     assert words == words_shown
     # Rank IC, its standard error, and R² in percent: the model's, and the mean's, which
     # draws nothing.
     tolerance = [0.02, 0.005, 0.2, 0.02]
-    for number, shown, abs in zip(numbers, numbers_shown, tolerance, strict=True):
-        assert number == pytest.approx(shown, abs=abs)
+    for number, there, abs in zip(numbers, numbers_shown, tolerance, strict=True):
+        assert number == pytest.approx(there, abs=abs)
 
 
 def test_the_command_for_your_own_prices_runs(tmp_path, monkeypatch):
