@@ -2,7 +2,7 @@
 
 Usage::
 
-    python docs/experiments/labels.py PRICES [--step 252] [--horizons 1 5 21] [--seeds 1]
+    python docs/experiments/labels.py PRICES [--step N] [--horizons N …] [--seeds N]
 
 `PRICES` is a file that :func:`skbatch.read_panel` reads. Models are refitted every
 `step` rows, from 40 % of the rows on, and forecast the rows up to the next fit.
@@ -94,11 +94,11 @@ def main() -> None:
                 )
                 own = mean_inference(series[label], horizon=horizon)
                 cells = [f"{100 * (1 - error / zero):+.2f}"]
-                cells += [f"{own.mean:+.4f}", f"{own.t:+.1f}"]
+                cells += [f"{own.mean:+.4f}", f"{own.t_statistic:+.1f}"]
                 if label == "rank":
                     gap = series["rank"] - series["scaled"]
                     paired = mean_inference(gap, horizon=horizon)
-                    cells += [f"{paired.mean:+.4f}", f"{paired.t:+.1f}"]
+                    cells += [f"{paired.mean:+.4f}", f"{paired.t_statistic:+.1f}"]
                 else:
                     cells += ["", ""]
                 print(f"| {horizon} | {model} | {label} | {' | '.join(cells)} |")
