@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any, Self
 
 from sklearn.base import BaseEstimator
+from sklearn.metrics._scorer import _Scorer as Scorer
 from sklearn.utils._param_validation import (
     HasMethods,
     Interval,
@@ -20,6 +21,7 @@ __all__ = [
     "DefaultPartsMixin",
     "HasMethods",
     "Interval",
+    "Scorer",
     "StrOptions",
     "make_constraint",
 ]
