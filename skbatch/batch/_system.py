@@ -16,7 +16,13 @@ from sklearn.utils.validation import check_is_fitted
 
 from skbatch._messages import format_tickers, warn_user
 from skbatch._progress import Progress
-from skbatch._sklearn import DefaultPartsMixin, HasMethods, Interval, StrOptions
+from skbatch._sklearn import (
+    DefaultPartsMixin,
+    HasMethods,
+    Interval,
+    StrOptions,
+    all_or_nothing,
+)
 from skbatch.batch._batch_task import Event, Member
 from skbatch.batch._errors import BatchErrorHandler
 from skbatch.batch._fit_batches import fit_batches
@@ -216,6 +222,7 @@ class BatchForecastingSystem(
         return super().set_params(**params)
 
     @with_callbacks
+    @all_or_nothing
     def fit(self, X: Any, y: Any = None) -> BatchForecastingSystem:
         """Fit on a panel of prices.
 
@@ -258,7 +265,6 @@ class BatchForecastingSystem(
         _check_labels_horizon(y, tickers.horizon)
         with Progress(self, None) as progress:
             fitted = fit_batches(self, tickers, panel, monitor, progress)
-        # All at once: a fit that fails leaves what was fitted before as it was.
         self.tickers_, self.fitted_, self.performance_ = tickers, fitted, monitor
         self.n_features_in_ = len(tickers.columns)
         self.horizon_, self.screening_ = tickers.horizon, tickers.findings

@@ -12,7 +12,7 @@ from sklearn.callback import CallbackSupportMixin, with_callbacks
 from sklearn.utils.validation import check_is_fitted
 
 from skbatch._progress import Progress
-from skbatch._sklearn import HasMethods, Interval, StrOptions
+from skbatch._sklearn import HasMethods, Interval, StrOptions, all_or_nothing
 from skbatch.exceptions import PanelError
 from skbatch.forecasting._base import BatchForecasterMixin
 from skbatch.forecasting._calibration import (
@@ -172,6 +172,7 @@ class ConformalForecaster(
         self.random_state = random_state
 
     @with_callbacks
+    @all_or_nothing
     def fit(self, X: Any, y: Any) -> ConformalForecaster:
         """Fit the forecaster, and calibrate its uncertainty on the latest dates.
 

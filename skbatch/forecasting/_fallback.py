@@ -13,7 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from skbatch._messages import describe_error, format_tickers, warn_user
 from skbatch._progress import Progress
-from skbatch._sklearn import HasMethods, Interval
+from skbatch._sklearn import HasMethods, Interval, all_or_nothing
 from skbatch.exceptions import FallbackWarning, ModelFitError
 from skbatch.forecasting._base import BatchForecasterMixin
 from skbatch.forecasting._children import as_input, reads_blocks, run_model
@@ -106,6 +106,7 @@ class FallbackForecaster(
         self.min_labels = min_labels
 
     @with_callbacks
+    @all_or_nothing
     def fit(self, X: Any, y: Any) -> FallbackForecaster:
         """Fit the primary model, the fallback and the historical mean.
 
