@@ -41,7 +41,7 @@ from skbatch.batch._ticker_provenance import (
 )
 from skbatch.exceptions import BatchWarning
 from skbatch.forecasting import BatchForecasterMixin, Reason
-from skbatch.forecasting.engine import FeatureBlocks
+from skbatch.forecasting.engine import FeatureBlocks, check_batch_forecaster_type
 from skbatch.panel import (
     check_panel,
     forward_returns,
@@ -257,6 +257,7 @@ class BatchForecastingSystem(
             Once, if the first choice does not serve some tickers.
         """
         self._validate_params()
+        check_batch_forecaster_type(self._part("forecaster"), "forecaster")
         monitor = BatchPerformanceMonitor()
         handler = clone(self._part("error_handler"))
         with monitor.stage("screen"):
@@ -486,7 +487,6 @@ class BatchForecastingSystem(
         return self.forecast().provenance
 
     def _provenance(self, quarantined: Mapping[str, Reason]) -> TickerProvenance:
-        """Start a table of who serves which ticker."""
         return TickerProvenance(self.tickers_, quarantined, self.fitted_.reasons)
 
 

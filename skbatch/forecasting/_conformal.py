@@ -21,7 +21,12 @@ from skbatch.forecasting._calibration import (
     ResidualScale,
     recent_moves,
 )
-from skbatch.forecasting._children import as_input, reads_blocks, run_model
+from skbatch.forecasting._children import (
+    as_input,
+    check_batch_forecaster_type,
+    reads_blocks,
+    run_model,
+)
 from skbatch.forecasting._fallback import warn_of_fallback
 from skbatch.forecasting._feature_table import FeatureBlocks
 from skbatch.forecasting._horizons import horizon_parameters
@@ -197,6 +202,7 @@ class ConformalForecaster(
             When the forecaster cannot be fitted although its arguments are valid.
         """
         self._validate_params()
+        check_batch_forecaster_type(self.estimator, "estimator")
         features = check_features(self, X, reset=True)
         given = {*horizon_parameters(self.estimator).values()} - {"auto"}
         horizon: Any = given.pop() if len(given) == 1 else "auto"
