@@ -53,9 +53,9 @@ numpydoc_validation_checks = {
 # Users read the fields of results and of settings, and make none of them: their
 # docstrings list them as attributes, where numpydoc looks for parameters.
 numpydoc_validation_exclude = {
-    r"\.(Batch|BatchComparison|CacheInfo|CheckedPanel|ForecastResult|InspectedPanel"
-    r"|MeanInference|MemoryEstimate|PanelColumns|PredictionInterval|PreflightReport"
-    r"|Provenance|Reason|Setting|WalkForwardResult|\w+Config)$"
+    r"\.(Batch|BatchComparison|ForecastResult"
+    r"|MeanInference|MemoryEstimate|PredictionInterval|PreflightReport"
+    r"|Provenance|Reason|WalkForwardResult|\w+Config)$"
 }
 
 myst_heading_anchors = 3

@@ -11,7 +11,7 @@ from textwrap import indent
 from numpydoc.docscrape import NumpyDocString
 
 import skbatch.feature_extraction  # noqa: F401  (fills the catalogue)
-from skbatch.config import SECTIONS, SETTINGS
+from skbatch.config.engine import SECTIONS, SETTINGS
 from skbatch.feature_extraction import SharedFeatureExtractor
 from skbatch.feature_extraction._registry import Entry, catalogue
 

@@ -1,6 +1,7 @@
 """How the package is laid out: who may import what, and what files are called."""
 
 import ast
+from collections import defaultdict
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,23 @@ import skbatch
 
 ROOT = Path(skbatch.__file__).parent
 FILES = sorted(ROOT.rglob("*.py"))
+
+# Words that say nothing about what is in a file.
+EMPTY_NAMES = {
+    "_joint",
+    "_misc",
+    "_page",
+    "_parts",
+    "_pool",
+    "_run",
+    "_stored",
+    "_tasks",
+    "_told",
+    "_utils",
+    "_ways",
+    "_words",
+    "_work",
+}
 
 
 def is_private(name):
@@ -36,3 +54,15 @@ def test_subpackages_use_only_public_names_of_each_other(path):
             # What lies beside the subpackages, such as _messages, is for all of them.
             wrong += [name] if any(map(is_private, inner)) else []
     assert not wrong
+
+
+def test_private_files_of_one_name_hold_the_same_kind_of_thing():
+    places = defaultdict(list)
+    for path in FILES:
+        if is_private(path.name):
+            places[path.name].append(path.relative_to(ROOT).as_posix())
+    assert not {name: found for name, found in places.items() if len(found) > 1}
+
+
+def test_files_are_named_by_what_is_in_them():
+    assert not [path for path in FILES if path.stem in EMPTY_NAMES]

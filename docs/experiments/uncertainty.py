@@ -41,7 +41,7 @@ from skbatch.metrics import (
     pinball_loss,
     ranked_probability_score,
 )
-from skbatch.panel import PanelColumns
+from skbatch.panel.engine import PanelColumns
 
 LINEAR = BatchLinearForecaster()
 # Forecaster, rows between refits, rows between updates (0 for none).

@@ -22,12 +22,8 @@ from skbatch.batch._usage import Usage, format_bytes, measure
 from skbatch.exceptions import SkbatchWarning
 from skbatch.metrics import out_of_sample_r2, rank_information_coefficient
 from skbatch.metrics.alignment import align
-from skbatch.panel import (
-    check_panel,
-    forward_returns,
-    panel_tickers,
-    recorded_horizon,
-)
+from skbatch.panel import check_panel, forward_returns
+from skbatch.panel.engine import panel_tickers, recorded_horizon
 
 __all__ = ["BatchComparison", "compare_batch_vs_individual"]
 

@@ -27,7 +27,7 @@ from skbatch.forecasting.engine import (
     Storage,
     Universe,
 )
-from skbatch.panel import PanelColumns
+from skbatch.panel.engine import PanelColumns
 
 __all__ = ["DaskEngine"]
 

@@ -21,7 +21,8 @@ from skbatch.batch._panel_features import stream_of
 from skbatch.batch._system_tickers import SystemTickers
 from skbatch.exceptions import BatchWarning
 from skbatch.forecasting.engine import Reason, target_of
-from skbatch.panel import CheckedPanel, forward_returns, panel_tickers
+from skbatch.panel import forward_returns
+from skbatch.panel.engine import CheckedPanel, panel_tickers
 
 __all__ = ["FittedBatches", "fit_batches"]
 

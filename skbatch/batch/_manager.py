@@ -19,7 +19,7 @@ from sklearn.utils import check_random_state
 from skbatch._messages import format_tickers, warn_user
 from skbatch._sklearn import Interval, StrOptions
 from skbatch.exceptions import BatchWarning
-from skbatch.panel import panel_fields, panel_tickers
+from skbatch.panel.engine import panel_fields, panel_tickers
 
 __all__ = ["Batch", "SimpleBatchManager"]
 

@@ -23,7 +23,7 @@ from sklearn.base import clone
 from skbatch.batch._usage import available_memory, format_bytes, rss
 from skbatch.exceptions import ConfigError
 from skbatch.forecasting.engine import Storage, tail_rows, target_of, thinning
-from skbatch.panel import CheckedPanel, panel_tickers
+from skbatch.panel.engine import CheckedPanel, panel_tickers
 
 __all__ = ["MemoryEstimate", "MemoryPlan", "estimate_memory", "plan_memory"]
 

@@ -21,7 +21,7 @@ from skbatch.forecasting.engine import (
     layout_of,
     universe_common_return,
 )
-from skbatch.panel import CheckedPanel
+from skbatch.panel.engine import CheckedPanel
 
 __all__ = ["split_features", "stream_of"]
 

@@ -9,7 +9,7 @@ import pandas as pd
 
 from skbatch._messages import date_text
 from skbatch.batch._monitor import BatchPerformanceMonitor
-from skbatch.panel import describe_rows
+from skbatch.panel.engine import describe_rows
 
 __all__ = ["ForecastResult"]
 

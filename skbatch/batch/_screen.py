@@ -12,7 +12,7 @@ import pandas as pd
 
 from skbatch._messages import count, date_text
 from skbatch.forecasting import Reason
-from skbatch.panel import (
+from skbatch.panel.engine import (
     InspectedPanel,
     inspect_panel,
     panel_fields,

@@ -40,15 +40,14 @@ from skbatch.batch._ticker_provenance import (
     warn_of_fit,
 )
 from skbatch.exceptions import BatchWarning
-from skbatch.forecasting import BatchForecasterMixin, Reason
-from skbatch.forecasting.engine import FeatureBlocks, check_batch_forecaster_type
-from skbatch.panel import (
-    check_panel,
-    forward_returns,
-    inspect_panel,
-    read_panel,
-    recorded_horizon,
+from skbatch.forecasting import Reason
+from skbatch.forecasting.engine import (
+    BatchForecasterMixin,
+    FeatureBlocks,
+    check_batch_forecaster_type,
 )
+from skbatch.panel import check_panel, forward_returns, read_panel
+from skbatch.panel.engine import adopt_table, inspect_panel, recorded_horizon
 
 __all__ = ["BatchForecastingSystem"]
 
@@ -292,6 +291,7 @@ class BatchForecastingSystem(
             several horizons. NaN where there is no forecast.
         """
         check_is_fitted(self)
+        X = adopt_table(X)
         panel = self.tickers_.check(X, self.fitted_.extractor).panel
         labels = self.tickers_.label_columns
         forecasts = pd.DataFrame(np.nan, panel.index, labels)
@@ -448,7 +448,7 @@ class BatchForecastingSystem(
         Returns
         -------
         float
-            See :meth:`skbatch.forecasting.BatchForecasterMixin.score`; NaN if `X` has
+            See :meth:`skbatch.forecasting.BaseBatchForecaster.score`; NaN if `X` has
             no more rows than the horizon.
         """
         check_is_fitted(self)

@@ -13,14 +13,14 @@ from skbatch._messages import date_text, format_tickers, warn_user
 from skbatch.batch._screen import reasons_of
 from skbatch.exceptions import BatchWarning, HistoryWarning, PanelError
 from skbatch.forecasting import Reason
-from skbatch.panel import (
+from skbatch.panel import forward_returns, periods_per_year
+from skbatch.panel.engine import (
     CheckedPanel,
     InspectedPanel,
-    forward_returns,
+    adopt_table,
     inspect_panel,
     panel_fields,
     panel_tickers,
-    periods_per_year,
     recorded_horizon,
 )
 
@@ -104,6 +104,7 @@ class SystemTickers:
 
     def check(self, X: Any, extractor: Any) -> SystemRows:
         """Check rows for forecasts, and give them their place in time."""
+        X = adopt_table(X)
         inspected = inspect_panel(X)
         panel, marked = inspected.panel, inspected.marked()
         if not isinstance(X, pd.DataFrame):

@@ -34,7 +34,7 @@ def init(
 ) -> None:
     """Write a file with every setting, its default and what it does."""
     with errors_to_users():
-        from skbatch.config import settings_template
+        from skbatch.config.engine import settings_template
 
         text = settings_template(preset)
         if path.exists() and not force:
@@ -62,7 +62,7 @@ def show(
 ) -> None:
     """Show the settings in effect, and where each comes from."""
     with shown_to_users():
-        from skbatch.config import effective_settings
+        from skbatch.config.engine import effective_settings
 
         rows = _read(effective_settings, path)
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)

@@ -33,7 +33,7 @@ class Result:
 
 def report(result: Result, seconds: dict[str, float], console: Console) -> None:
     """Print forecasts, timings and facts."""
-    from skbatch.panel import describe_rows, panel_fields, panel_tickers
+    from skbatch.panel.engine import describe_rows, panel_fields, panel_tickers
 
     forecasts, panel = result.forecasts, result.panel
     first, last = (date_text(date) for date in panel.index[[0, -1]])

@@ -2,10 +2,9 @@
 
 from skbatch.feature_extraction._describe import list_features
 from skbatch.feature_extraction._extractor import SharedFeatureExtractor
-from skbatch.feature_extraction._frame_cache import CacheInfo, cache_info, clear_cache
+from skbatch.feature_extraction._frame_cache import cache_info, clear_cache
 
 __all__ = [
-    "CacheInfo",
     "SharedFeatureExtractor",
     "cache_info",
     "clear_cache",

@@ -10,7 +10,7 @@ import pandas as pd
 
 from skbatch._messages import date_text, format_tickers, warn_user
 from skbatch.exceptions import PanelError, PanelWarning
-from skbatch.panel import SEPARATOR
+from skbatch.panel.engine import SEPARATOR
 
 __all__ = [
     "call_function",

@@ -17,7 +17,7 @@ from skbatch.feature_extraction._additions import (
 from skbatch.feature_extraction._context import Universe, store
 from skbatch.feature_extraction._feature_plan import FeaturePlan
 from skbatch.feature_extraction._rolling import ALL_ROWS
-from skbatch.panel import panel_fields
+from skbatch.panel.engine import panel_fields
 
 __all__ = ["FeatureSource", "call", "fill_market", "make_universe"]
 

@@ -13,7 +13,7 @@ import pandas as pd
 import skbatch.feature_extraction.catalogue  # noqa: F401  registers the features
 from skbatch._messages import format_tickers
 from skbatch.feature_extraction._registry import Feature, catalogue, families
-from skbatch.panel import MARKET, join_column
+from skbatch.panel.engine import MARKET, join_column
 
 __all__ = ["FeaturePlan", "check_windows", "make_plan"]
 

@@ -1,6 +1,6 @@
 """Forecasters that learn from all tickers together."""
 
-from skbatch.forecasting._base import BaseBatchForecaster, BatchForecasterMixin
+from skbatch.forecasting._base import BaseBatchForecaster
 from skbatch.forecasting._conformal import ConformalForecaster
 from skbatch.forecasting._fallback import FallbackForecaster
 from skbatch.forecasting._linear import BatchLinearForecaster
@@ -12,7 +12,6 @@ from skbatch.forecasting._xgboost import BatchXGBoostForecaster
 
 __all__ = [
     "BaseBatchForecaster",
-    "BatchForecasterMixin",
     "BatchLinearForecaster",
     "BatchXGBoostForecaster",
     "ConformalForecaster",

@@ -11,7 +11,7 @@ import pandas as pd
 from skbatch._kernels.target import common_return, standard_deviation, winsorised
 from skbatch.forecasting._feature_table import FeatureBlocks
 from skbatch.forecasting._label_layout import LabelLayout
-from skbatch.panel import number_calendars
+from skbatch.panel.engine import number_calendars
 
 __all__ = [
     "MAX_SCALED_LABEL",

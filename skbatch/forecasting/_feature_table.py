@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from skbatch.forecasting._row_store import RowStore, Storage
-from skbatch.panel import PanelColumns
+from skbatch.panel.engine import PanelColumns
 
 __all__ = [
     "FeatureBlocks",

@@ -10,7 +10,7 @@ import pandas as pd
 
 from skbatch._messages import warn_user
 from skbatch.exceptions import HorizonWarning, PanelError
-from skbatch.panel import recorded_horizon
+from skbatch.panel.engine import recorded_horizon
 
 __all__ = ["horizon_parameters", "resolve_horizons"]
 

@@ -15,7 +15,7 @@ from skbatch.exceptions import PanelError
 from skbatch.forecasting._feature_table import FeatureBlocks, FeatureTable
 from skbatch.forecasting._horizons import resolve_horizons
 from skbatch.forecasting._names import check_names
-from skbatch.panel import PanelColumns
+from skbatch.panel.engine import PanelColumns
 
 __all__ = [
     "LabelLayout",

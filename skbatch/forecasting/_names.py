@@ -10,7 +10,7 @@ import pandas as pd
 from skbatch._messages import count, format_tickers, warn_user
 from skbatch.exceptions import PanelError, PanelWarning
 from skbatch.forecasting._feature_table import FeatureBlocks
-from skbatch.panel import MARKET, SEPARATOR
+from skbatch.panel.engine import MARKET, SEPARATOR
 
 __all__ = ["check_names"]
 

@@ -13,7 +13,7 @@ from skbatch.exceptions import PanelError
 from skbatch.forecasting._children import run_model
 from skbatch.forecasting._feature_table import FeatureTable
 from skbatch.forecasting._label_layout import LabelLayout
-from skbatch.panel import PanelColumns, join_column
+from skbatch.panel.engine import PanelColumns, join_column
 
 __all__ = ["N_ROWS", "exchangeable_tickers", "forecast_others", "has_other_tickers"]
 

@@ -94,8 +94,8 @@ class ReturnTarget(BaseEstimator):
     -----
     With label :math:`r_{t,i}` over h rows and the ticker's volatility per row
     :math:`\sigma_{t,i}`, the label is winsorised at :math:`\pm 5\sigma_{t,i}\sqrt{h}`.
-    With its mean :math:`m_t` over tickers that trade on the same days of the week
-    (:func:`~skbatch.panel.number_calendars`), the model f learns
+    With its mean :math:`m_t` over tickers that trade on the same days of the week, the
+    model f learns
     :math:`z_{t,i} = (r_{t,i} - m_t) / (\sigma_{t,i}\sqrt{h})`, winsorised at
     :math:`\pm 5`. The forecast is
     :math:`c\,w \bar m + s\,\sigma_{t,i}\sqrt{h}\,f(x_{t,i})`. The shrinkage s is the

@@ -3,6 +3,7 @@
 This module is for the other subpackages. It may change with any release.
 """
 
+from skbatch.forecasting._base import BatchForecasterMixin
 from skbatch.forecasting._children import (
     as_input,
     check_batch_forecaster_type,
@@ -46,6 +47,7 @@ from skbatch.forecasting._uncertainty import (
 
 __all__ = [
     "NO_MODEL",
+    "BatchForecasterMixin",
     "FeatureBlocks",
     "FeatureStream",
     "FeatureTable",

@@ -17,7 +17,8 @@ from skbatch.forecasting import (
     FallbackForecaster,
 )
 from skbatch.metrics.plotting import GOOD, GREY, INK, new_axes, tidy
-from skbatch.panel import MARKET, split_column
+from skbatch.panel import split_column
+from skbatch.panel.engine import MARKET
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -212,7 +213,7 @@ class FeatureImportanceDisplay:
         return self
 
 
-def _forecaster(estimator: Any) -> Any:
+def _forecaster(estimator: BaseEstimator) -> Any:
     """Find the model inside pipelines, searches and fallbacks."""
     model = estimator
     while True:
@@ -234,7 +235,7 @@ def _forecaster(estimator: Any) -> Any:
     return model
 
 
-def _column_features(model: Any) -> list[str]:
+def _column_features(model: BaseEstimator) -> list[str]:
     """Name the feature of each column, without its ticker; keep ``market__``."""
     names = getattr(model, "feature_names_in_", None)
     if names is None:

@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 
 from skbatch.exceptions import PanelError
-from skbatch.panel import WEEKDAYS_PER_YEAR, periods_per_year
+from skbatch.panel import periods_per_year
+from skbatch.panel.engine import WEEKDAYS_PER_YEAR
 
 __all__ = ["RANKING_RULES"]
 

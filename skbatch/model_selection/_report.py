@@ -15,7 +15,7 @@ from skbatch.model_selection._html import card, page, section, table, tiles
 from skbatch.model_selection._report_figures import model_figures, skill_figures
 from skbatch.model_selection._scorecard import SCORES
 from skbatch.model_selection._verdict import number, percent, plain, verdict
-from skbatch.panel import describe_rows
+from skbatch.panel.engine import describe_rows
 
 if TYPE_CHECKING:
     from skbatch.model_selection._walk_forward_result import WalkForwardResult

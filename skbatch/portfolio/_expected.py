@@ -13,7 +13,8 @@ import pandas as pd
 from skbatch._messages import count, date_text, format_tickers, warn_user
 from skbatch.batch import ForecastResult
 from skbatch.exceptions import PortfolioError, PortfolioWarning
-from skbatch.panel import WEEKDAYS_PER_YEAR, check_panel
+from skbatch.panel import check_panel
+from skbatch.panel.engine import WEEKDAYS_PER_YEAR
 from skbatch.portfolio._interval import read_interval
 from skbatch.portfolio._window_volatility import window_volatility
 

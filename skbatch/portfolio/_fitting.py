@@ -27,7 +27,8 @@ from skbatch.forecasting.engine import (
     first_choice,
     fitted_provenance,
 )
-from skbatch.panel import CheckedPanel, forward_returns, panel_tickers
+from skbatch.panel import forward_returns
+from skbatch.panel.engine import CheckedPanel, panel_tickers
 from skbatch.portfolio._expected import PROVENANCE, ExpectedReturns, with_reasons
 from skbatch.portfolio._interval import read_interval
 from skbatch.portfolio._models import Model

@@ -17,13 +17,16 @@ from skbatch.batch.engine import default_forecaster
 from skbatch.config import BatchForecastingConfig
 from skbatch.feature_extraction import SharedFeatureExtractor
 from skbatch.forecasting import (
-    BatchForecasterMixin,
     BatchLinearForecaster,
     ConformalForecaster,
     FallbackForecaster,
     HistoricalMeanForecaster,
 )
-from skbatch.forecasting.engine import UncertaintyMixin, horizon_parameters
+from skbatch.forecasting.engine import (
+    BatchForecasterMixin,
+    UncertaintyMixin,
+    horizon_parameters,
+)
 
 __all__ = ["METHODS", "Model", "is_search", "prepare"]
 

@@ -10,7 +10,8 @@ import pandas as pd
 
 from skbatch._messages import format_tickers
 from skbatch.exceptions import PanelError
-from skbatch.panel import panel_tickers, read_panel
+from skbatch.panel import read_panel
+from skbatch.panel.engine import panel_tickers
 
 __all__ = ["read_prices"]
 

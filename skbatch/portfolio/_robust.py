@@ -11,8 +11,8 @@ import pandas as pd
 
 from skbatch._messages import warn_user
 from skbatch.exceptions import PortfolioError, PortfolioWarning
-from skbatch.panel import panel_tickers
 from skbatch.panel import periods_per_year as year_of
+from skbatch.panel.engine import panel_tickers
 from skbatch.portfolio._cache import Cache, find_cache, forecast_key, from_text, to_text
 from skbatch.portfolio._expected import (
     PROVENANCE,

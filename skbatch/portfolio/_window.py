@@ -25,7 +25,8 @@ from skbatch.exceptions import (
     PortfolioError,
     PortfolioWarning,
 )
-from skbatch.panel import check_panel, panel_fields, panel_tickers
+from skbatch.panel import check_panel
+from skbatch.panel.engine import panel_fields, panel_tickers
 from skbatch.portfolio._expected import ExpectedReturns
 from skbatch.portfolio._fitting import describe_service, fit_last
 from skbatch.portfolio._models import prepare

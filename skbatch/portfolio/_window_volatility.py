@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from skbatch.panel import panel_fields, panel_tickers
+from skbatch.panel.engine import panel_fields, panel_tickers
 
 __all__ = ["window_volatility"]
 

@@ -7,7 +7,8 @@ import pytest
 from typer.testing import CliRunner
 
 from skbatch import cli
-from skbatch.config import SETTINGS, BatchForecastingConfig
+from skbatch.config import BatchForecastingConfig
+from skbatch.config.engine import SETTINGS
 
 # Variables that make rich believe in a terminal.
 NO_COLOR = dict.fromkeys(["FORCE_COLOR", "PY_COLORS", "GITHUB_ACTIONS", "COLUMNS"])

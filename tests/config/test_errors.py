@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from skbatch.config import SETTINGS, BatchForecastingConfig, ConfigError
+from skbatch.config import BatchForecastingConfig, ConfigError
+from skbatch.config.engine import SETTINGS
 
 KEYS = st.sampled_from(
     [part for path in SETTINGS for part in path.split(".")]

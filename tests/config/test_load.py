@@ -2,7 +2,8 @@ import tomllib
 
 import pytest
 
-from skbatch.config import BatchForecastingConfig, ConfigError, effective_settings
+from skbatch.config import BatchForecastingConfig, ConfigError
+from skbatch.config.engine import effective_settings
 from skbatch.exceptions import SkbatchWarning
 
 

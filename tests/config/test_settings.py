@@ -12,8 +12,9 @@ from sklearn.utils._param_validation import Interval, InvalidParameterError
 
 from skbatch.batch import BatchErrorHandler, BatchForecastingSystem
 from skbatch.batch._memory import _budget
-from skbatch.config import SETTINGS, BatchForecastingConfig, ConfigError
+from skbatch.config import BatchForecastingConfig, ConfigError
 from skbatch.config._settings import Part, settings_of
+from skbatch.config.engine import SETTINGS
 from skbatch.feature_extraction import SharedFeatureExtractor
 from skbatch.feature_extraction._feature_plan import check_families, check_windows
 from skbatch.forecasting import (

@@ -2,12 +2,8 @@ import re
 
 import pytest
 
-from skbatch.config import (
-    SETTINGS,
-    BatchForecastingConfig,
-    ConfigError,
-    settings_template,
-)
+from skbatch.config import BatchForecastingConfig, ConfigError
+from skbatch.config.engine import SETTINGS, settings_template
 
 PRESETS = BatchForecastingConfig.presets
 NAMES = [None, *PRESETS]

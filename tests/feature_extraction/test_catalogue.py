@@ -13,7 +13,8 @@ from skbatch.feature_extraction import _registry, list_features
 from skbatch.feature_extraction._context import TickerBlock, Universe
 from skbatch.feature_extraction._feature_plan import make_plan
 from skbatch.feature_extraction._registry import catalogue
-from skbatch.panel import panel_fields, split_column
+from skbatch.panel import split_column
+from skbatch.panel.engine import panel_fields
 
 WINDOWS = (5, 10, 21, 63, 126, 252)
 

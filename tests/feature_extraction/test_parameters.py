@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from skbatch import SharedFeatureExtractor
 from skbatch.exceptions import PanelError, PanelWarning
 from skbatch.feature_extraction._additions import check_name
-from skbatch.panel import join_column, split_column
+from skbatch.panel import split_column
+from skbatch.panel.engine import join_column
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from skbatch import SharedFeatureExtractor, check_panel
 from skbatch.exceptions import HistoryWarning, PanelError, PanelWarning
 from skbatch.feature_extraction import _engine, cache_info, list_features
 from skbatch.feature_extraction._row_blocks import cut_rows, default_block_rows
-from skbatch.panel import CheckedPanel
+from skbatch.panel.engine import CheckedPanel
 
 N_DATES = 420
 OWN_NAMES = ["volatility_21", "beta_63", "rank_momentum_252", "own_mean", "rsi_14"]

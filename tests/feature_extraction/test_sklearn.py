@@ -16,7 +16,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 from skbatch import SharedFeatureExtractor, check_panel
 from skbatch.exceptions import PanelError, PanelWarning
 from skbatch.feature_extraction._registry import Feature
-from skbatch.panel import CheckedPanel
+from skbatch.panel.engine import CheckedPanel
 
 
 def expected_failures(estimator):

@@ -10,7 +10,8 @@ from skbatch.datasets import make_panel
 from skbatch.exceptions import HorizonWarning, PanelError
 from skbatch.forecasting._feature_table import FeatureTable
 from skbatch.forecasting._label_layout import check_labels
-from skbatch.panel import PanelColumns, forward_returns
+from skbatch.panel import forward_returns
+from skbatch.panel.engine import PanelColumns
 
 NAN = np.nan
 

@@ -16,7 +16,7 @@ from skbatch.forecasting.engine import (
     forward_common_return,
     universe_common_return,
 )
-from skbatch.panel import PanelColumns
+from skbatch.panel.engine import PanelColumns
 
 N_DATES, TICKERS, HORIZON = 160, list("ABCDE"), 3
 

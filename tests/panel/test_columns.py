@@ -3,7 +3,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from skbatch.panel import MARKET, PanelColumns, join_column, split_column
+from skbatch.panel import split_column
+from skbatch.panel.engine import MARKET, PanelColumns, join_column
 
 tickers = st.text("ABZ_.-0", min_size=1, max_size=6)
 features = st.from_regex(r"[a-z][a-z0-9]*(_[a-z0-9]+){0,2}", fullmatch=True)

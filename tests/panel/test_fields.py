@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from pandas.testing import assert_frame_equal
 
 from skbatch.exceptions import PanelError, PanelWarning
-from skbatch.panel import check_panel, panel_fields, panel_tickers
+from skbatch.panel import check_panel
+from skbatch.panel.engine import panel_fields, panel_tickers
 
 FIELDS = ["Open", "High", "Low", "Close", "Volume"]
 TICKERS = ["MSFT", "AAPL", "GE"]
@@ -150,7 +151,7 @@ BAD_FIELDS = {
     "a ticker twice": (ohlcv(tickers=["A", "A"]), "Got several columns for A (Open)"),
     "reserved ticker": (ohlcv(tickers=["market"]), "Got 'market'"),
     "numbers as tickers": (ohlcv(tickers=[700, 5]), "Got 700, 5."),
-    "text": (ohlcv().astype({("Open", "GE"): str}), "in GE."),
+    "text": (ohlcv().astype({("Open", "GE"): str}), " in GE at 0."),
 }
 
 

@@ -11,7 +11,8 @@ from sklearn.model_selection import KFold, train_test_split
 
 from skbatch.datasets import make_panel
 from skbatch.exceptions import PanelError
-from skbatch.panel import forward_returns, recorded_horizon
+from skbatch.panel import forward_returns
+from skbatch.panel.engine import recorded_horizon
 
 
 @pytest.fixture(scope="module", params=[1, 2, 8, 300])

@@ -7,7 +7,7 @@ from sklearn.base import BaseEstimator, RegressorMixin, clone
 from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LinearRegression
 
-from skbatch.panel import PanelColumns
+from skbatch.panel.engine import PanelColumns
 from skbatch.testing import check_batch_forecaster
 from skbatch.testing._batch_forecaster import RULES
 from skbatch.testing._synthetic_case import fixed_horizons, make_case

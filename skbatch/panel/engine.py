@@ -1,0 +1,37 @@
+"""What the other subpackages need to read panels: fields, tickers, names, calendars.
+
+This module is for the other subpackages. It may change with any release.
+"""
+
+from skbatch.panel._calendar import (
+    WEEKDAYS_PER_YEAR,
+    describe_rows,
+    mixed_calendars,
+    number_calendars,
+)
+from skbatch.panel._check import invalid_values
+from skbatch.panel._checked import CheckedPanel
+from skbatch.panel._columns import MARKET, SEPARATOR, PanelColumns, join_column
+from skbatch.panel._fields import panel_fields, panel_tickers
+from skbatch.panel._inspected import InspectedPanel, inspect_panel
+from skbatch.panel._reach import recorded_horizon
+from skbatch.panel._tables import adopt_table
+
+__all__ = [
+    "MARKET",
+    "SEPARATOR",
+    "WEEKDAYS_PER_YEAR",
+    "CheckedPanel",
+    "InspectedPanel",
+    "PanelColumns",
+    "adopt_table",
+    "describe_rows",
+    "inspect_panel",
+    "invalid_values",
+    "join_column",
+    "mixed_calendars",
+    "number_calendars",
+    "panel_fields",
+    "panel_tickers",
+    "recorded_horizon",
+]
