@@ -220,8 +220,8 @@ class BatchForecastingSystem(
             self.preset = params["preset"]
         return super().set_params(**params)
 
-    @with_callbacks
     @all_or_nothing
+    @with_callbacks
     def fit(self, X: Any, y: Any = None) -> BatchForecastingSystem:
         """Fit on a panel of prices.
 

@@ -180,8 +180,8 @@ class BaseBatchForecaster(
     def _predict_table(self, features: FeatureTable) -> np.ndarray:
         """Forecast expected returns `(n_dates, n_labels)`, NaN where impossible."""
 
-    @with_callbacks
     @all_or_nothing
+    @with_callbacks
     def fit(self, X: Any, y: Any) -> Any:
         """Fit on all tickers at once.
 

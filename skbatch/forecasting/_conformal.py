@@ -182,8 +182,8 @@ class ConformalForecaster(
         self.refit = refit
         self.random_state = random_state
 
-    @with_callbacks
     @all_or_nothing
+    @with_callbacks
     def fit(self, X: Any, y: Any) -> ConformalForecaster:
         """Fit the forecaster, and calibrate its uncertainty on the latest dates.
 

@@ -110,8 +110,8 @@ class FallbackForecaster(
         self.fallback = fallback
         self.min_labels = min_labels
 
-    @with_callbacks
     @all_or_nothing
+    @with_callbacks
     def fit(self, X: Any, y: Any) -> FallbackForecaster:
         """Fit the primary model, the fallback and the historical mean.
 
