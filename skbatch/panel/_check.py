@@ -73,8 +73,8 @@ def check_panel(
     PanelWarning
         Once per call: if prices are not positive or not finite, or volumes negative
         or not finite, which are treated as missing; if tickers have no price at all;
-        if some trade on other days than the rest (:func:`mixed_calendars`); if there
-        are unknown fields.
+        if some trade on other days of the week than the rest; if there are unknown
+        fields.
 
     Notes
     -----
