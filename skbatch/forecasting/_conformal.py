@@ -153,6 +153,7 @@ class ConformalForecaster(
         "refit": ["boolean"],
         "random_state": ["random_state"],
     }
+    _forecaster_parameters: ClassVar[tuple[str, ...]] = ("estimator",)
 
     def __init__(
         self,

@@ -97,6 +97,7 @@ class FallbackForecaster(
         "fallback": [HasMethods(["fit", "predict"]), None],
         "min_labels": [Interval(Integral, 1, None, closed="left")],
     }
+    _forecaster_parameters: ClassVar[tuple[str, ...]] = ("estimator", "fallback")
 
     def __init__(
         self, estimator: Any, fallback: Any = None, *, min_labels: int = 63
