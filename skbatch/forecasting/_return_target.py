@@ -31,6 +31,7 @@ from skbatch.forecasting._common_return import (
 )
 from skbatch.forecasting._feature_table import FeatureBlocks, FeatureTable
 from skbatch.forecasting._label_layout import LabelLayout
+from skbatch.forecasting._other_frame import OtherFrame
 
 __all__ = [
     "LabelScale",
@@ -323,6 +324,14 @@ class LabelTransform:
     scale: LabelScale
     expectation: np.ndarray
     weight: np.ndarray
+
+    def for_others(self, frame: OtherFrame) -> LabelTransform:
+        """Take over to other tickers what is known of the typical fitted one."""
+        known = np.where(self.scale.constant > 0, self.scale.constant, np.nan)
+        constant = frame.typical(known)
+        scale = LabelScale(self.scale.features, frame.layout.tickers, constant)
+        common = frame.typical(self.weight * self.expectation)
+        return LabelTransform(frame.layout, scale, common, np.ones(len(common)))
 
     def returns(
         self, relative: np.ndarray, unit: np.ndarray, features: FeatureBlocks

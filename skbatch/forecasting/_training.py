@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Literal
 
@@ -14,6 +14,7 @@ from skbatch._sklearn import StrOptions
 from skbatch.exceptions import ModelFitError
 from skbatch.forecasting._feature_table import FeatureBlocks, FeatureTable, Rows
 from skbatch.forecasting._label_layout import LabelLayout
+from skbatch.forecasting._other_frame import OtherFrame
 from skbatch.forecasting._return_target import LabelTransform, ReturnTarget
 from skbatch.forecasting._row_store import RowStore, with_gaps
 
@@ -93,6 +94,8 @@ class PanelModel:
 
     Attributes
     ----------
+    strategy : {"pooled", "vector", "per_ticker"}
+        What is a model: all tickers alike, all with an output each, or one each.
     transform : LabelTransform
         Tickers and horizons, their volatility, and the common expectation.
     models : list of TaskModel
@@ -101,6 +104,7 @@ class PanelModel:
         Label name → why its own model could not be trained.
     """
 
+    strategy: Strategy
     transform: LabelTransform
     models: list[TaskModel] = field(default_factory=list)
     failures: dict[str, str] = field(default_factory=dict)
@@ -116,6 +120,17 @@ class PanelModel:
                 _predict_task(fitted, table, np.isfinite(unit), relative)
             forecasts[dates] = self.transform.returns(relative, unit, table)
         return forecasts
+
+    def for_others(self, frame: OtherFrame) -> PanelModel:
+        """Give a pooled model the tickers of another frame."""
+        layout, n_own = frame.layout, len(frame.features.columns.features)
+        uses_shared = self.models[0].task.columns.shape[1] > n_own
+        tasks = _list_tasks(self.strategy, uses_shared, frame.features, layout)
+        models = [
+            replace(fitted, task=task)
+            for fitted, task in zip(self.models, tasks, strict=True)
+        ]
+        return PanelModel(self.strategy, self.transform.for_others(frame), models)
 
 
 def fit_panel_model(
@@ -135,7 +150,8 @@ def fit_panel_model(
     if strategy != "pooled":
         # Every model reads other columns, so they are computed for all of them.
         features = features.load()
-    fitted = PanelModel(target.transform_labels(labels, features, layout))
+    transform = target.transform_labels(labels, features, layout)
+    fitted = PanelModel(strategy, transform)
     tasks = _list_tasks(strategy, estimator.market_features, features, layout)
     with Progress(estimator, len(tasks)) as report:
         for task in tasks:
