@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -40,15 +41,15 @@ class OtherFrame:
         Its tickers at the horizons of `fit`.
     fitted : LabelLayout
         Labels seen in `fit`.
-    known : FeatureTable
-        Features of the tickers seen in `fit`, in the columns of `fit`; NaN for the
-        tickers that the frame lacks.
+    columns, names : PanelColumns, ndarray of str
+        Feature columns seen in `fit`.
     """
 
     features: FeatureTable
     layout: LabelLayout
     fitted: LabelLayout
-    known: FeatureTable
+    columns: PanelColumns
+    names: np.ndarray
 
     @classmethod
     def read(cls, X: pd.DataFrame, forecaster: Any) -> OtherFrame:
@@ -61,18 +62,25 @@ class OtherFrame:
                 "X must be finite or NaN. Got infinite features. Replace them by NaN."
             )
         features = FeatureTable(values, columns, X.index)
-        names = forecaster.feature_names_in_
-        moved = np.full((len(X), len(names)), np.nan, dtype=np.float32)
-        moved[:, fitted.shared_positions] = values[:, columns.shared_positions]
-        rows = {ticker: row for row, ticker in enumerate(fitted.tickers)}
-        for ticker, source in zip(columns.tickers, columns.positions, strict=True):
-            if ticker in rows:
-                target = fitted.positions[rows[ticker]]
-                both = (target >= 0) & (source >= 0)
-                moved[:, target[both]] = values[:, source[both]]
-        known = FeatureTable(moved, fitted, X.index, names)
         labels: LabelLayout = forecaster.layout_
-        return cls(features, labels.with_tickers(columns.tickers), labels, known)
+        layout = labels.with_tickers(columns.tickers)
+        return cls(features, layout, labels, fitted, forecaster.feature_names_in_)
+
+    @cached_property
+    def known(self) -> FeatureTable:
+        """Lay the tickers seen in `fit` into its columns; what is missing is NaN."""
+        given, fitted = self.features.columns, self.columns
+        shape = self.features.n_dates, len(self.names)
+        values = np.full(shape, np.nan, dtype=np.float32)
+        pairs = [(fitted.shared_positions, given.shared_positions)]
+        rows = {ticker: row for row, ticker in enumerate(given.tickers)}
+        for ticker, target in zip(fitted.tickers, fitted.positions, strict=True):
+            if ticker in rows:
+                pairs.append((target, given.positions[rows[ticker]]))
+        for target, source in pairs:
+            both = (target >= 0) & (source >= 0)
+            values[:, target[both]] = self.features.values[:, source[both]]
+        return FeatureTable(values, fitted, self.features.index, self.names)
 
     def carry(self, values: np.ndarray, new: np.ndarray) -> np.ndarray:
         """Give tickers their labels `(…, n_labels)` of `fit`, and new ones `new`."""
