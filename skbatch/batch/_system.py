@@ -37,7 +37,7 @@ from skbatch.exceptions import BatchWarning
 from skbatch.forecasting import Reason
 from skbatch.forecasting.engine import BatchForecasterMixin, FeatureBlocks
 from skbatch.panel import check_panel, forward_returns, read_panel
-from skbatch.panel.engine import inspect_panel, recorded_horizon
+from skbatch.panel.engine import adopt_table, inspect_panel, recorded_horizon
 
 __all__ = ["BatchForecastingSystem"]
 
@@ -280,6 +280,7 @@ class BatchForecastingSystem(
             several horizons. NaN where there is no forecast.
         """
         check_is_fitted(self)
+        X = adopt_table(X)
         panel = self.tickers_.check(X, self.fitted_.extractor).panel
         labels = self.tickers_.label_columns
         forecasts = pd.DataFrame(np.nan, panel.index, labels)

@@ -17,6 +17,7 @@ from skbatch.panel import forward_returns, periods_per_year
 from skbatch.panel.engine import (
     CheckedPanel,
     InspectedPanel,
+    adopt_table,
     inspect_panel,
     panel_fields,
     panel_tickers,
@@ -103,6 +104,7 @@ class SystemTickers:
 
     def check(self, X: Any, extractor: Any) -> SystemRows:
         """Check rows for forecasts, and give them their place in time."""
+        X = adopt_table(X)
         inspected = inspect_panel(X)
         panel, marked = inspected.panel, inspected.marked()
         if not isinstance(X, pd.DataFrame):

@@ -23,13 +23,14 @@ app = typer.Typer(
 )
 app.command()(_forecast.demo)
 app.command()(_forecast.forecast)
+app.command()(_forecast.fit)
 app.add_typer(_config.app, name="config")
 
 
 @app.callback(invoke_without_command=True)
 def skbatch(
     version: Annotated[
-        bool, typer.Option("--version", help="Show the version and leave.")
+        bool, typer.Option("--version", help="Show the version and exit.")
     ] = False,
 ) -> None:
     """Forecast the returns of a whole portfolio at once."""

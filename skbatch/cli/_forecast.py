@@ -1,14 +1,29 @@
-"""``skbatch forecast`` and ``skbatch demo``: prices in, expected returns out."""
+"""``skbatch forecast``, ``fit`` and ``demo``: prices in, expected returns out."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.console import Console
 
-from skbatch.cli._output import check_output, is_stdout, to_csv, write
+from skbatch.cli import _options as options
+from skbatch.cli._job import (
+    Source,
+    fit_system,
+    forecast_with,
+    given,
+    make_system,
+    read_prices,
+)
+from skbatch.cli._output import (
+    check_output,
+    check_tickers,
+    is_stdout,
+    write,
+    write_forecasts,
+)
 from skbatch.cli._shell import (
     Stages,
     UserError,
@@ -16,36 +31,19 @@ from skbatch.cli._shell import (
     make_console,
     shown_to_users,
 )
-from skbatch.cli._show import Result, report
+from skbatch.cli._show import Result, panel_line, print_json, report, timing_table
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["demo", "forecast"]
-
-READ_ERRORS = (OSError, ValueError, ImportError)
-
-Horizons = Annotated[
-    list[int] | None,
-    typer.Option(
-        "--horizon",
-        min=1,
-        help="Rows to look ahead; 5 is a week of trading days. "
-        "Several: --horizon 5 --horizon 21.",
-        show_default="5",
-    ),
-]
-Holdout = Annotated[
-    int,
-    typer.Option(
-        min=0,
-        help="Score a second fit on this many last rows, which it has not seen. "
-        "0 skips it and saves its time.",
-    ),
-]
+__all__ = ["demo", "fit", "forecast"]
 
 
-def demo(horizon: Horizons = None, holdout: Holdout = 252) -> None:
+def demo(
+    horizon: options.Horizons = None,
+    holdout: options.Holdout = 252,
+    json: options.Json = False,
+) -> None:
     """Forecast 20 real stocks from prices that need no network."""
 
     def read() -> pd.DataFrame:
@@ -57,169 +55,170 @@ def demo(horizon: Horizons = None, holdout: Holdout = 252) -> None:
         with stages.stage("start"):
             from skbatch.batch import BatchForecastingSystem
         system = BatchForecastingSystem(_one_or_all(horizon) or 5)
-        result = _run(read, system, stages)
-        result.scores = _score(result.panel, system, holdout, stages)
-    report(result, stages.seconds, make_console())
+        panel = fit_system(read, system, stages)
+        result = forecast_with(system, panel, None, stages)
+        _score(result, system, holdout, stages)
+    _show(result, stages, make_console(), as_json=json)
+
+
+def fit(
+    prices: options.Prices,
+    model: Annotated[
+        Path, typer.Option(help="File for the fitted model.", show_default=False)
+    ],
+    horizon: options.Horizons = None,
+    field: options.Field = None,
+    date: options.Date = None,
+    ticker: options.Ticker = None,
+    value: options.Value = None,
+    config: options.Config = None,
+    preset: options.Preset = None,
+    memory_budget: options.MemoryBudget = None,
+    checkpoint_dir: options.CheckpointDir = None,
+    n_jobs: options.Jobs = None,
+    performance: options.Performance = None,
+    verbose: options.Verbose = False,
+) -> None:
+    """Fit a model on a file of prices, for the forecasts of later days."""
+    settings = {
+        "horizon": _one_or_all(horizon),
+        "preset": preset,
+        "batch": given(memory_budget=memory_budget, checkpoint_dir=checkpoint_dir),
+        "performance": given(n_jobs=n_jobs),
+    }
+    if verbose:
+        log_to_stderr()
+    with shown_to_users() as stages:
+        from skbatch.cli._model import check_model, save
+
+        check_model(model)
+        system = make_system(config, settings, stages)
+        panel = fit_system(
+            Source(prices, field, date, ticker, value).read, system, stages
+        )
+        with stages.stage("write"):
+            save(system, model)
+        if performance is not None:
+            text = system.performance_.to_json()
+            write(f"{text}\n".encode(), performance, "--performance")
+    console = make_console()
+    for part in (panel_line(panel), timing_table(stages.seconds)):
+        console.print(part)
+        console.line()
+    _say_written(console, model, performance)
 
 
 def forecast(
-    prices: Annotated[
-        Path,
-        typer.Argument(
-            metavar="PRICES",
-            help="CSV or Parquet file: wide (a column per ticker), long (a row per "
-            "date and ticker), or as yfinance writes it.",
-            show_default=False,
-        ),
-    ],
-    horizon: Horizons = None,
-    output: Annotated[
+    prices: options.Prices,
+    horizon: options.Horizons = None,
+    tickers: options.Tickers = None,
+    output: options.Output = None,
+    raw: options.Raw = False,
+    json: options.Json = False,
+    model: Annotated[
         Path | None,
         typer.Option(
-            help="CSV file for the forecasts; - writes them to stdout, "
-            "and everything else to stderr."
+            help="Model that `skbatch fit` wrote, for rows that follow those it was "
+            "fitted on."
         ),
     ] = None,
-    raw: Annotated[
-        bool,
-        typer.Option(
-            "--raw",
-            help="Write tickers to the CSV file as they are, also those that a "
-            "spreadsheet would run as formulas.",
-        ),
-    ] = False,
-    field: Annotated[
-        str | None, typer.Option(help="Use this field only, such as Close.")
-    ] = None,
-    date: Annotated[str | None, typer.Option(help="Column of the dates.")] = None,
-    ticker: Annotated[
-        str | None,
-        typer.Option(help="Column of the tickers; for a file of one ticker, its name."),
-    ] = None,
-    value: Annotated[
-        str | None, typer.Option(help="Column of the prices in a long file.")
-    ] = None,
-    holdout: Holdout = 252,
-    config: Annotated[
-        Path | None,
-        typer.Option(help="TOML file of settings; see `skbatch config init`."),
-    ] = None,
-    preset: Annotated[
-        str | None, typer.Option(help="Settings for speed or accuracy.")
-    ] = None,
-    memory_budget: Annotated[
-        str | None,
-        typer.Option(help="Keep the memory below this, such as 4GiB, or 0.5 of it."),
-    ] = None,
-    checkpoint_dir: Annotated[
-        Path | None,
-        typer.Option(help="Folder in which a killed run finds what it had finished."),
-    ] = None,
-    n_jobs: Annotated[
-        int | None, typer.Option(help="Batches to fit at the same time.")
-    ] = None,
-    performance: Annotated[
-        Path | None, typer.Option(help="JSON file for time and memory.")
-    ] = None,
-    verbose: Annotated[
-        bool, typer.Option("--verbose", help="Tell about each batch on stderr.")
-    ] = False,
+    field: options.Field = None,
+    date: options.Date = None,
+    ticker: options.Ticker = None,
+    value: options.Value = None,
+    holdout: options.Holdout = 252,
+    config: options.Config = None,
+    preset: options.Preset = None,
+    memory_budget: options.MemoryBudget = None,
+    checkpoint_dir: options.CheckpointDir = None,
+    n_jobs: options.Jobs = None,
+    performance: options.Performance = None,
+    verbose: options.Verbose = False,
 ) -> None:
     """Forecast the tickers of a file of prices."""
-
-    def read() -> pd.DataFrame:
-        from skbatch.panel import read_panel
-
-        return read_panel(prices, field=field, date=date, ticker=ticker, value=value)
-
-    options = {
+    settings = {
         "horizon": _one_or_all(horizon),
         "preset": preset,
-        "batch": _given(memory_budget=memory_budget, checkpoint_dir=checkpoint_dir),
-        "performance": _given(n_jobs=n_jobs),
+        "batch": given(memory_budget=memory_budget, checkpoint_dir=checkpoint_dir),
+        "performance": given(n_jobs=n_jobs),
     }
     if verbose:
         log_to_stderr()
     with shown_to_users() as stages:
         if output is not None:
-            check_output(output, prices)
-        system = _make_system(config, options, stages)
-        result = _run(read, system, stages)
+            check_output(output, prices, as_json=json)
+        source = Source(prices, field, date, ticker, value)
+        if model is None:
+            system = make_system(config, settings, stages)
+            panel = fit_system(source.read, system, stages)
+            result = forecast_with(system, panel, None, stages)
+        else:
+            holdout = 0
+            _refuse_settings(config=config, **settings)
+            result = _forecast_by_model(model, source, stages)
+        if tickers:
+            result.forecasts = check_tickers(tickers, result.forecasts)
         if verbose:
             result.advice = result.performance.recommendations()
         if output is not None:
-            write(to_csv(result.forecasts, raw=raw), output, "--output")
+            write_forecasts(result.forecasts, output, raw=raw)
         if performance is not None:
-            write(result.performance.to_json() + "\n", performance, "--performance")
-        result.scores = _score(result.panel, system, holdout, stages)
+            text = result.performance.to_json()
+            write(f"{text}\n".encode(), performance, "--performance")
+        if holdout:
+            _score(result, system, holdout, stages)
     console = make_console(stderr=is_stdout(output))
-    report(result, stages.seconds, console)
-    for path in (output, performance):
-        if path is not None and not is_stdout(path):
-            console.print(f"Written to {path}", soft_wrap=True)
+    _show(result, stages, console, as_json=json)
+    if not json:
+        _say_written(console, output, performance)
 
 
 def _one_or_all(horizons: list[int] | None) -> int | list[int] | None:
     return horizons[0] if horizons and len(horizons) == 1 else horizons or None
 
 
-def _given(**options: Any) -> dict[str, Any]:
-    """Take the options that were given; numbers and paths as settings have them."""
-    given = {name: value for name, value in options.items() if value not in (None, {})}
-    budget = given.get("memory_budget", "")
-    if budget.replace(".", "", 1).isdigit():
-        number = float(budget)
-        given["memory_budget"] = number if number <= 1 else int(number)
-    if "checkpoint_dir" in given:
-        given["checkpoint_dir"] = str(given["checkpoint_dir"])
-    return given
+def _refuse_settings(**settings: Any) -> None:
+    """Raise if something was set that the model has from its fit."""
+    found: dict[str, Any] = {}
+    for key, value in given(**settings).items():
+        found |= value if isinstance(value, dict) else {key: value}
+    for name, value in found.items():
+        option = f"--{name.replace('_', '-')}"
+        raise UserError(
+            f"`{option}` must not be given with --model, which was fitted with its "
+            f"own. Got {value}. Pass it to `skbatch fit`."
+        )
 
 
-def _make_system(config: Path | None, options: dict[str, Any], stages: Stages) -> Any:
-    """Make the system of a file of settings, the environment and the options."""
+def _forecast_by_model(model: Path, source: Source, stages: Stages) -> Result:
+    """Forecast from the last row of a file by a model that was fitted before."""
+    from skbatch.cli._model import load, refuse_gaps, rows_after
+
     with stages.stage("start"):
-        from skbatch.config import BatchForecastingConfig
-
-        try:
-            settings = BatchForecastingConfig.from_file(config, **_given(**options))
-        except OSError as error:
-            raise UserError(f"`--config` must be readable. Got {error}.") from error
-        return settings.to_system()
+        system = load(model)
+    panel = read_prices(source.read, stages)
+    with refuse_gaps():
+        return forecast_with(system, panel, rows_after(system, panel), stages)
 
 
-def _run(read: Callable[[], pd.DataFrame], system: Any, stages: Stages) -> Result:
-    """Go from prices to the forecasts of the last date."""
-    try:
-        with stages.stage("read"):
-            from skbatch.panel import forward_returns
-
-            panel = read()
-            forward_returns(panel, system.horizon)  # raises if there are none
-    except READ_ERRORS as error:
-        raise UserError(str(error)) from error
-    with stages.stage("fit"):
-        system.set_callbacks(stages).fit(panel)
-    stages.split("fit", "features", system.performance_.report()["seconds"])
-    with stages.stage("forecast"):
-        result = system.forecast()
-    return Result(panel, _tabulate(result), "", result.performance, [])
-
-
-def _score(panel: pd.DataFrame, system: Any, holdout: int, stages: Stages) -> str:
+def _score(result: Result, system: Any, holdout: int, stages: Stages) -> None:
     """Score a second fit, once the forecasts are safe."""
-    if not holdout:
-        return ""
-    with stages.stage("hold-out"):
-        from skbatch.cli._holdout import score
+    if holdout:
+        with stages.stage("hold-out"):
+            from skbatch.cli._holdout import describe, score
 
-        return score(panel, system, holdout)
+            result.scores = score(result.panel, system, holdout)
+            result.scores_text = describe(result.scores)
 
 
-def _tabulate(result: Any) -> pd.DataFrame:
-    """Tabulate forecasts in the order of the panel, horizon by horizon."""
-    table = result.to_frame().reset_index()
-    if "horizon" not in table:
-        table["horizon"] = result.horizon
-    table["date"] = result.date
-    names = ["ticker", "date", "horizon", "expected_return", "model", "batch", "reason"]
-    return table[names]
+def _show(result: Result, stages: Stages, console: Console, *, as_json: bool) -> None:
+    if as_json:
+        print_json(result, stages.seconds)
+    else:
+        report(result, stages.seconds, console)
+
+
+def _say_written(console: Console, *paths: Path | None) -> None:
+    for path in paths:
+        if path is not None and not is_stdout(path):
+            console.print(f"Written to {path}", soft_wrap=True)

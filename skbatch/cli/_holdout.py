@@ -15,23 +15,24 @@ from skbatch.panel import forward_returns
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["score"]
+__all__ = ["describe", "score"]
 
 # Scoring a second fit takes this many times the held-out rows to train it on.
 MIN_TRAINING = 2
 
 
-def score(panel: pd.DataFrame, system: Any, holdout: int) -> str:
-    """Score a second fit on the last rows, which it has not seen, and say it."""
+def score(panel: pd.DataFrame, system: Any, holdout: int) -> dict[str, Any]:
+    """Score a second fit on the last rows, which it has not seen."""
     several = system.horizon_ if isinstance(system.horizon_, tuple) else ()
     horizon = max(several or (system.horizon_,))
     labels = forward_returns(panel, system.horizon)
     n_known = int(labels.iloc[: -holdout - horizon].notna().any(axis=1).sum())
     if holdout <= horizon or n_known < MIN_TRAINING * holdout:
-        return (
-            f"Not scored: {holdout} held-out rows must be more than the horizon, and "
-            f"need {MIN_TRAINING} times as many rows to train on. There are {n_known}."
+        reason = (
+            f"{holdout} held-out rows must be more than the horizon, and need "
+            f"{MIN_TRAINING} times as many rows to train on. There are {n_known}."
         )
+        return {"rows": holdout, "scores": [], "reason": reason}
     actual, rows = labels.iloc[-holdout:], panel.iloc[-holdout:]
     second = clone(system).set_params(checkpoint_dir=None)
     with silence_warnings(SkbatchWarning):
@@ -39,35 +40,48 @@ def score(panel: pd.DataFrame, system: Any, holdout: int) -> str:
         forecasts = second.fit(panel.iloc[:-holdout]).predict(rows)
         mean = clone(second).set_params(forecaster=HistoricalMeanForecaster())
         drifts = mean.fit(panel.iloc[:-holdout]).predict(rows)
-    if several:
-        scores = "; ".join(
-            f"{n} rows ahead, {_scores(actual[n], forecasts[n], drifts[n], n)}"
-            for n in several
-        )
-    else:
-        scores = _scores(actual, forecasts, drifts, horizon)
-    return (
-        f"Held out: a second fit without the last {holdout} rows, scored on them, has "
-        f"{scores}. Returns are mostly noise: a rank IC within two standard errors of "
-        "0 is what chance gives, an R² below 0 is worse than forecasting nothing, and "
-        "one that the mean reaches is the market's drift."
-    )
+    tables = actual, forecasts, drifts
+    scores = [_scores(*(table[n] for table in tables), horizon=n) for n in several]
+    return {"rows": holdout, "scores": scores or [_scores(*tables, horizon=horizon)]}
 
 
 def _scores(
-    actual: pd.DataFrame, forecasts: pd.DataFrame, drifts: pd.DataFrame, horizon: int
-) -> str:
-    """Score forecasts of one horizon in words."""
-    r2 = out_of_sample_r2(actual, forecasts)
-    drift = out_of_sample_r2(actual, drifts)
-    text = (
-        f"an R² of {100 * r2:+.2f} % against forecasting zero (each ticker's "
-        f"historical mean: {100 * drift:+.2f} %)"
-    )
+    actual: pd.DataFrame, forecasts: pd.DataFrame, drifts: pd.DataFrame, *, horizon: int
+) -> dict[str, Any]:
+    """Score forecasts of one horizon; None where there is no score."""
     series = rank_information_coefficient_series(actual, forecasts)
     ranks = cast("pd.Series", series).dropna()
-    if len(ranks) <= horizon:
-        return text
+    known = len(ranks) > horizon
     # Labels overlap: only every horizon-th date brings something new.
-    error = ranks.std() / (len(ranks) / horizon) ** 0.5
-    return f"a rank IC of {ranks.mean():+.3f} (standard error {error:.3f}) and {text}"
+    error = ranks.std() / (len(ranks) / horizon) ** 0.5 if known else None
+    return {
+        "horizon": horizon,
+        "rank_ic": float(ranks.mean()) if known else None,
+        "standard_error": error,
+        "r2": out_of_sample_r2(actual, forecasts),
+        "historical_mean_r2": out_of_sample_r2(actual, drifts),
+    }
+
+
+def describe(held_out: dict[str, Any]) -> str:
+    """Put scores into words."""
+    if not held_out["scores"]:
+        return f"Not scored: {held_out['reason']}"
+    texts = []
+    for found in held_out["scores"]:
+        text = (
+            f"an R² of {100 * found['r2']:+.2f} % against forecasting zero (each "
+            f"ticker's historical mean: {100 * found['historical_mean_r2']:+.2f} %)"
+        )
+        if found["rank_ic"] is not None:
+            error = f"standard error {found['standard_error']:.3f}"
+            text = f"a rank IC of {found['rank_ic']:+.3f} ({error}) and {text}"
+        several = len(held_out["scores"]) > 1
+        texts.append(f"{found['horizon']} rows ahead, {text}" if several else text)
+    return (
+        f"Held out: a second fit without the last {held_out['rows']} rows, scored on "
+        f"them, has {'; '.join(texts)}. Returns are mostly noise: a rank IC within two "
+        "standard errors of 0 is not statistically significant, an R² below 0 is worse "
+        "than forecasting nothing, and if the historical mean scores as well, the R² "
+        "only reflects market drift."
+    )

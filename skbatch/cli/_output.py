@@ -3,20 +3,32 @@
 from __future__ import annotations
 
 import sys
+from difflib import get_close_matches
+from importlib.util import find_spec
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from skbatch._messages import count, format_tickers, printable
+from skbatch._messages import count, date_text, format_tickers, printable
 from skbatch._writing import write_whole
 from skbatch.cli._shell import UserError, print_error
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["check_output", "is_stdout", "to_csv", "write"]
+__all__ = [
+    "check_output",
+    "check_tickers",
+    "is_stdout",
+    "without_formulas",
+    "write",
+    "write_forecasts",
+]
 
 # Spreadsheets run cells that begin like this as formulas.
 _FORMULA_STARTS = tuple("=+-@＝＋－＠")
+# What writing a file needs: the package, and the extra that has it.
+_EXTRAS = {".parquet": ("pyarrow", "parquet"), ".xlsx": ("openpyxl", "excel")}
 
 
 def is_stdout(output: Path | None) -> bool:
@@ -24,13 +36,28 @@ def is_stdout(output: Path | None) -> bool:
     return output is not None and str(output) in ("-", "/dev/stdout")
 
 
-def check_output(output: Path, prices: Path) -> None:
+def check_output(output: Path, prices: Path, *, as_json: bool) -> None:
     """Raise before the work is done if its result cannot be written."""
-    if is_stdout(output) or (output.exists() and not output.is_file()):
+    if is_stdout(output):
+        if as_json:
+            raise UserError(
+                f"`--output` must be a file with --json. Got '{output}', where the "
+                "JSON goes. Name a file, or leave one of them out."
+            )
         return
-    if output.suffix.lower() != ".csv":
+    if output.exists() and not output.is_file():
+        return
+    suffix = output.suffix.lower()
+    if suffix not in (".csv", *_EXTRAS):
         raise UserError(
-            f"`--output` must end in .csv. Got '{output}'. Choose another name."
+            "`--output` must end in .csv, .parquet or .xlsx. Got "
+            f"'{output}'. Choose another name."
+        )
+    package, extra = _EXTRAS.get(suffix, ("", ""))
+    if package and find_spec(package) is None:
+        raise UserError(
+            f"`--output` must end in .csv without {package}. Got '{output}'. Install "
+            f"it with: pip install 'skbatch[{extra}]'"
         )
     if not output.parent.is_dir():
         raise UserError(
@@ -44,27 +71,57 @@ def check_output(output: Path, prices: Path) -> None:
         )
 
 
-def to_csv(forecasts: pd.DataFrame, *, raw: bool) -> str:
-    """Write forecasts as CSV, in which no ticker is a formula unless it is raw."""
-    if not raw:
-        changed = forecasts.copy()
-        for name in ("ticker", "batch", "reason"):
-            changed[name] = changed[name].map(_as_text)
-        tickers = forecasts["ticker"][forecasts["ticker"] != changed["ticker"]].unique()
-        if len(tickers):
-            print_error(
-                f"warning: {count(len(tickers))} would be a formula or hidden "
-                f"characters in a spreadsheet: {format_tickers(tickers)}. The CSV has "
-                "them after a quote, or as escapes; --raw keeps them as they are."
-            )
-        forecasts = changed
-    return str(forecasts.to_csv(index=False, lineterminator="\n"))
+def check_tickers(tickers: list[str], forecasts: pd.DataFrame) -> pd.DataFrame:
+    """Take the rows of the tickers that are asked for."""
+    wanted = [name for part in tickers for name in part.split(",") if name]
+    known = set(forecasts["ticker"])
+    unknown = [name for name in wanted if name not in known]
+    if unknown:
+        near = get_close_matches(unknown[0].upper(), sorted(known), 1)
+        advice = f"Did you mean {near[0]}?" if near else "Check the file of prices."
+        raise UserError(
+            "`--tickers` must be in the file of prices. Got "
+            f"{format_tickers(unknown)}. {advice}"
+        )
+    return forecasts[forecasts["ticker"].isin(wanted)].reset_index(drop=True)
 
 
-def write(content: str, output: Path, option: str) -> None:
+def write_forecasts(forecasts: pd.DataFrame, output: Path, *, raw: bool) -> None:
+    """Write forecasts in the format of the name, without formulas in spreadsheets."""
+    suffix = "" if is_stdout(output) else output.suffix.lower()
+    buffer = BytesIO()
+    if suffix == ".parquet":
+        forecasts.to_parquet(buffer, index=False)
+    elif suffix == ".xlsx":
+        # Excel knows no time zones.
+        dates = [date_text(date) for date in forecasts["date"]]
+        table = forecasts if raw else without_formulas(forecasts)
+        table.assign(date=dates).to_excel(buffer, index=False)
+    else:
+        table = forecasts if raw else without_formulas(forecasts)
+        table.to_csv(buffer, index=False, lineterminator="\n")
+    write(buffer.getvalue(), output, "--output")
+
+
+def without_formulas(forecasts: pd.DataFrame) -> pd.DataFrame:
+    """Change the cells that a spreadsheet would run or a terminal obey, and say so."""
+    changed = forecasts.copy()
+    for name in ("ticker", "batch", "reason"):
+        changed[name] = changed[name].map(_as_text)
+    tickers = forecasts["ticker"][forecasts["ticker"] != changed["ticker"]].unique()
+    if len(tickers):
+        print_error(
+            f"warning: {count(len(tickers))} would be a formula or hidden characters "
+            f"in a spreadsheet: {format_tickers(tickers)}. The file has them after a "
+            "quote, or as escapes; --raw keeps them as they are."
+        )
+    return changed
+
+
+def write(content: bytes, output: Path, option: str) -> None:
     """Write a file whole or not at all, or to stdout."""
     if is_stdout(output):
-        sys.stdout.buffer.write(content.encode())
+        sys.stdout.buffer.write(content)
         sys.stdout.buffer.flush()
         return
     try:

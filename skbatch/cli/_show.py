@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from rich import box
@@ -14,7 +15,7 @@ from skbatch._messages import date_text
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Result", "report"]
+__all__ = ["Result", "panel_line", "print_json", "report", "timing_table"]
 
 # A longer table is cut to the highest and the lowest forecasts.
 MAX_ROWS, CUT_ROWS = 30, 10
@@ -26,37 +27,62 @@ class Result:
 
     panel: pd.DataFrame
     forecasts: pd.DataFrame
-    scores: str
     performance: Any
-    advice: list[str]
+    advice: list[str] = field(default_factory=list)
+    scores: dict[str, Any] | None = None
+    scores_text: str = ""
 
 
 def report(result: Result, seconds: dict[str, float], console: Console) -> None:
     """Print forecasts, timings and facts."""
-    from skbatch.panel.engine import describe_rows, panel_fields, panel_tickers
+    from skbatch.panel.engine import describe_rows
 
-    forecasts, panel = result.forecasts, result.panel
-    first, last = (date_text(date) for date in panel.index[[0, -1]])
     tables = [
         part
-        for n_rows, rows in forecasts.groupby("horizon", sort=True)
+        for (n_rows, date), rows in result.forecasts.groupby(["horizon", "date"])
         for part in (
-            f"Expected returns from {last} over the next "
-            + describe_rows(n_rows, panel.index),
+            f"Expected returns from {date_text(date)} over the next "
+            + describe_rows(n_rows, result.panel.index),
             _forecast_table(rows),
         )
     ]
     parts = [
         *tables,
-        f"{len(panel_tickers(panel))} tickers, {len(panel)} rows from {first} to "
-        f"{last}, fields: {', '.join(panel_fields(panel))}",
-        _timing_table(seconds),
-        result.scores,
+        panel_line(result.panel),
+        timing_table(seconds),
+        result.scores_text,
         *result.advice,
     ]
     for part in filter(None, parts):
         console.print(part)
         console.line()
+
+
+def panel_line(panel: pd.DataFrame) -> str:
+    """Describe what was read."""
+    from skbatch.panel.engine import panel_fields, panel_tickers
+
+    first, last = (date_text(date) for date in panel.index[[0, -1]])
+    return (
+        f"{len(panel_tickers(panel))} tickers, {len(panel)} rows from {first} to "
+        f"{last}, fields: {', '.join(panel_fields(panel))}"
+    )
+
+
+def print_json(result: Result, seconds: dict[str, float]) -> None:
+    """Print what a run found as JSON, null where there is no number."""
+    dates = [date_text(date) for date in result.forecasts["date"]]
+    forecasts = result.forecasts.assign(date=dates).astype(object)
+    rows = forecasts.where(forecasts.notna(), None).to_dict("records")
+    first, last = (date_text(date) for date in result.panel.index[[0, -1]])
+    content = {
+        "rows": {"count": len(result.panel), "first": first, "last": last},
+        "forecasts": rows,
+        "held_out": result.scores,
+        "seconds": {name: round(duration, 3) for name, duration in seconds.items()},
+        "advice": result.advice,
+    }
+    print(json.dumps(content, indent=1, allow_nan=False))
 
 
 def _forecast_table(forecasts: pd.DataFrame) -> Table:
@@ -82,7 +108,7 @@ def _forecast_table(forecasts: pd.DataFrame) -> Table:
     return table
 
 
-def _timing_table(seconds: dict[str, float]) -> Table:
+def timing_table(seconds: dict[str, float]) -> Table:
     """Lay out how long each stage took."""
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
     table.add_column("stage")

@@ -28,7 +28,12 @@ from skbatch.feature_extraction._frame_cache import FEATURE_CACHE, table_key
 from skbatch.feature_extraction._history import History
 from skbatch.feature_extraction._row_blocks import check_rows, cut_rows
 from skbatch.panel import check_panel
-from skbatch.panel.engine import CheckedPanel, join_column, panel_tickers
+from skbatch.panel.engine import (
+    CheckedPanel,
+    adopt_table,
+    join_column,
+    panel_tickers,
+)
 
 __all__ = ["SharedFeatureExtractor"]
 
@@ -183,7 +188,7 @@ class SharedFeatureExtractor(TransformerMixin, BaseEstimator):
         -----
         A fit that fails leaves the extractor as it was.
         """
-        self._fit(X)
+        self._fit(adopt_table(X))
         return self
 
     def fit_transform(self, X: Panel, y: object = None) -> pd.DataFrame | np.ndarray:
@@ -201,6 +206,7 @@ class SharedFeatureExtractor(TransformerMixin, BaseEstimator):
         DataFrame or ndarray of shape (n_dates, n_columns), dtype float32
             Feature frame, or an array if `X` is no DataFrame.
         """
+        X = adopt_table(X)
         panel = self._fit(X)
         return self._wrap(self._extract(*self.history_.complete(panel)), X)
 
@@ -234,6 +240,7 @@ class SharedFeatureExtractor(TransformerMixin, BaseEstimator):
             If `market_data` ends long before `X`.
         """
         check_is_fitted(self)
+        X = adopt_table(X)
         panel, _ = self._locate(X)
         return self._wrap(self._extract(*self.history_.prepend(panel)), X)
 
@@ -287,7 +294,7 @@ class SharedFeatureExtractor(TransformerMixin, BaseEstimator):
         keeps from row to row depend, in their last bits, on where the panel starts.
         """
         check_is_fitted(self)
-        panel, index = self._locate(X)
+        panel, index = self._locate(adopt_table(X))
         wanted = check_rows(rows, len(index))
         plan = self.plan_ if features is None else self.plan_.part(features)
         blocks = cut_rows(wanted, block_rows, plan.n_columns)

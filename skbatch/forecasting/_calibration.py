@@ -34,6 +34,8 @@ __all__ = [
     "N_MOVES",
     "Calibration",
     "ResidualScale",
+    "are_simple_returns",
+    "deviations_of",
     "draw_blocks",
     "rank_probabilities",
     "recent_moves",
@@ -45,11 +47,15 @@ CORRELATION_SHRINKAGE = 0.2
 SIMULATION_WEIGHT = 0.8
 # Normal scores at which the inverse of a pooled distribution is tabulated.
 NORMAL_GRID = np.linspace(-4.0, 4.0, 1601)
+NORMAL_WEIGHTS = np.exp(-0.5 * NORMAL_GRID**2)
+NORMAL_WEIGHTS /= NORMAL_WEIGHTS.sum()
 # Features that are the return of a single row, and how many rows of it count.
 ONE_ROW_RETURNS = ("log_return_1", "return_1")
 N_MOVES = 252
 # Cells that are drawn at a time.
 MAX_CELLS = 2**21
+# A total loss counts as the loss of all but this share, whose logarithm is finite.
+LEAST_GROWTH = 1e-6
 
 
 @dataclass
@@ -121,7 +127,7 @@ class Calibration:
     Parameters
     ----------
     scores : ndarray of shape (n_dates, n_labels), dtype float32
-        Residuals in units of the labels' scale; NaN is missing.
+        Deviations from the forecasts in units of the labels' scale; NaN is missing.
     layout : LabelLayout
         Of the columns of `scores`.
     step : float
@@ -129,6 +135,9 @@ class Calibration:
     moves : DataFrame of shape (n_rows, n_labels) or None
         Recent one-row returns, from which to tell how tickers move together; None
         tells it from the scores.
+    bounded : bool, default=False
+        Whether labels are simple returns, never below -100 %; see
+        :func:`deviations_of`.
 
     Attributes
     ----------
@@ -145,6 +154,7 @@ class Calibration:
     layout: LabelLayout
     step: float
     moves: pd.DataFrame | None = None
+    bounded: bool = False
 
     def __post_init__(self) -> None:
         horizons = np.asarray(self.layout.horizons)
@@ -189,12 +199,62 @@ class Calibration:
 
     def shape_scores(self, blocks: Iterable[np.ndarray], layout: LabelLayout) -> None:
         """Turn normal draws `(n_draws, n_labels)` in place into scores of mean zero."""
-        inverse = {h: _centred_inverse(pooled) for h, pooled in self.pooled.items()}
         for block in blocks:
-            for horizon in set(layout.horizons):
-                use = np.asarray(layout.horizons) == horizon
-                values = inverse.get(horizon, np.full(len(NORMAL_GRID), np.nan))
+            for use, values in self._inverses(layout):
                 block[:, use] = np.interp(block[:, use], NORMAL_GRID, values)
+
+    def returns(self, forecasts: np.ndarray, deviations: np.ndarray) -> np.ndarray:
+        """Turn deviations from forecasts into returns, in place."""
+        if self.bounded:
+            below = deviations < 0.0
+            forecasts = np.maximum(forecasts, -1.0)
+            growth = 1.0 + forecasts
+            np.expm1(deviations, out=deviations, where=below)
+            np.multiply(deviations, growth, out=deviations, where=below)
+        return np.add(deviations, forecasts, out=deviations)
+
+    def scenario_returns(
+        self,
+        scores: np.ndarray,
+        forecasts: np.ndarray,
+        scale: np.ndarray,
+        layout: LabelLayout,
+    ) -> None:
+        """Turn scores of scenarios in place into returns whose mean is the forecast."""
+        scores *= scale
+        self.returns(forecasts, scores)
+        if self.bounded:
+            growth = np.full(forecasts.shape, np.nan)
+            for use, values in self._inverses(layout):
+                growth[:, use] = 1.0 + self._means(
+                    values, forecasts[:, use], scale[:, use]
+                )
+            scores += 1.0
+            scores *= np.maximum(1.0 + forecasts, 0.0) / growth
+            scores -= 1.0
+
+    def _means(
+        self, values: np.ndarray, forecasts: np.ndarray, scale: np.ndarray
+    ) -> np.ndarray:
+        """Average the returns at the scores of the normal grid, for each label."""
+        width = max(1, MAX_CELLS // len(values))
+        parts = []
+        for start in range(0, scale.shape[1], width):
+            use = slice(start, start + width)
+            returns = self.returns(
+                forecasts[:, use], np.multiply.outer(values, scale[0, use])
+            )
+            parts.append(NORMAL_WEIGHTS @ returns)
+        return np.concatenate(parts)
+
+    def _inverses(self, layout: LabelLayout) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Tabulate the centred scores of each horizon, with the labels that have it."""
+        for horizon in set(layout.horizons):
+            use = np.flatnonzero(np.asarray(layout.horizons) == horizon)
+            if horizon in self.pooled:
+                yield use, _centred_inverse(self.pooled[horizon])
+            else:
+                yield use, np.full(len(NORMAL_GRID), np.nan)
 
 
 def draw_blocks(
@@ -236,6 +296,28 @@ def rank_probabilities(samples: np.ndarray, n_bins: int) -> np.ndarray:
     return SIMULATION_WEIGHT * shares + (1.0 - SIMULATION_WEIGHT) / n_bins
 
 
+def are_simple_returns(labels: np.ndarray) -> bool:
+    """Whether labels can be simple returns, none of which is below -100 %."""
+    return not (labels < -1.0).any()
+
+
+def deviations_of(
+    labels: np.ndarray, forecasts: np.ndarray, bounded: bool
+) -> np.ndarray:
+    """Compute how far labels are from forecasts.
+
+    For simple returns below their forecast this is the logarithm of the ratio of
+    growth, which stretches what is left down to a total loss. Logarithms above it, too,
+    would make the right tail explode where volatility is high.
+    """
+    if not bounded:
+        return labels - forecasts
+    growth, expected = (
+        np.maximum(1.0 + returns, LEAST_GROWTH) for returns in (labels, forecasts)
+    )
+    return np.where(labels < forecasts, np.log(growth / expected), labels - forecasts)
+
+
 def label_keys(layout: LabelLayout) -> list[tuple[int, str]]:
     """Name each label by horizon and ticker."""
     return list(zip(layout.horizons, layout.names, strict=True))
@@ -256,5 +338,4 @@ def _window(name: str) -> float:
 def _centred_inverse(pooled: np.ndarray) -> np.ndarray:
     """Tabulate the pooled quantiles at normal scores, less their mean."""
     values = np.quantile(pooled, ndtr(NORMAL_GRID))
-    weights = np.exp(-0.5 * NORMAL_GRID**2)
-    return values - np.average(values, weights=weights)
+    return values - NORMAL_WEIGHTS @ values

@@ -19,6 +19,8 @@ from skbatch.forecasting._calibration import (
     N_MOVES,
     Calibration,
     ResidualScale,
+    are_simple_returns,
+    deviations_of,
     recent_moves,
 )
 from skbatch.forecasting._children import as_input, reads_blocks, run_model
@@ -98,14 +100,18 @@ class ConformalForecaster(
     Notes
     -----
     With forecast :math:`\hat r`, volatility per row :math:`\sigma` and horizon h, the
-    scores are :math:`z_{t,i} = (r_{t,i} - \hat r_{t,i}) / (\sigma_{t,i} \sqrt h)`, and
-    the quantile of level q at a later date is
-    :math:`\hat r + \sigma \sqrt h\, Q(a(q))` with the quantile function Q of all
-    scores of the tail. The level a(q) is q, moved outwards for the few independent
-    dates of the tail, as in split conformal prediction [1]_, and then by the adaptive
-    correction [2]_, which goes through the tail in the order of time. Coverage is an
-    average over tickers and dates; exact guarantees would need exchangeable dates,
-    which markets do not offer.
+    scores are :math:`z_{t,i} = d(r_{t,i}, \hat r_{t,i}) / (\sigma_{t,i} \sqrt h)`.
+    The deviation d is :math:`r - \hat r` above the forecast and
+    :math:`\log(1 + r) - \log(1 + \hat r)` below it. The quantile of level q at a later
+    date is the return whose deviation is :math:`\sigma \sqrt h\, Q(a(q))`, with the
+    quantile function Q of all scores of the tail, so that no bound is below -100 %.
+    Labels of which some are below -1 are no simple returns; for them, d is
+    :math:`r - \hat r` on both sides. The level a(q) is q, moved outwards for the few
+    independent dates of the tail, as in split conformal prediction [1]_, and then by
+    the adaptive correction [2]_, which goes through the tail in the order of time.
+    Scenarios are drawn in the same way, shifted so that their mean is the forecast.
+    Coverage is an average over tickers and dates; exact guarantees would need
+    exchangeable dates, which markets do not offer.
 
     Methods that say how sure a forecast is, and `predict`, also take feature frames
     of other tickers than those of `fit`. A ticker that is new gets a forecast from a
@@ -208,11 +214,13 @@ class ConformalForecaster(
         with Progress(self, n_tasks=1 + self.refit) as progress:
             model = self._fit_child("calibration", features, y, labels, start, progress)
             tail = features.rows(start, stop)
-            residuals = labels[start:stop] - run_model(model, tail, self.layout_)
+            forecasts = run_model(model, tail, self.layout_)
+            bounded = are_simple_returns(labels)
+            residuals = deviations_of(labels[start:stop], forecasts, bounded)
             self.scale_.learn(residuals, self.layout_)
             scores = residuals / self.scale_.matrix(tail, self.layout_)
             moves = recent_moves(features, self.layout_)
-            self._calibrate(scores, tail.index, moves)
+            self._calibrate(scores, tail.index, moves, bounded)
             if self.refit:
                 model = self._fit_child(
                     "all rows", features, y, labels, len(labels), progress
@@ -271,7 +279,8 @@ class ConformalForecaster(
         known = np.flatnonzero(np.isfinite(labels).any(axis=1))
         tail = features.rows(0, known[-1] + 1)
         forecasts = run_model(self.estimator_, tail, self.layout_)
-        residuals = labels[: tail.n_dates] - forecasts
+        bounded = self.calibration_.bounded
+        residuals = deviations_of(labels[: tail.n_dates], forecasts, bounded)
         scores = residuals / self.scale_.matrix(tail, self.layout_)
         size = len(self.calibration_.scores)
         scores = np.concatenate([self.calibration_.scores, scores])[-size:]
@@ -283,7 +292,7 @@ class ConformalForecaster(
         if moves is not None and self.calibration_.moves is not None:
             moves = pd.concat([self.calibration_.moves, moves])
             moves = moves[~moves.index.duplicated(keep="last")].tail(N_MOVES)
-        self._calibrate(scores, tail_index, moves)
+        self._calibrate(scores, tail_index, moves, bounded)
         return self
 
     def predict(self, X: Any) -> Any:
@@ -368,7 +377,11 @@ class ConformalForecaster(
             return model.fit(as_input(model, rows), target)
 
     def _calibrate(
-        self, scores: np.ndarray, index: pd.Index | None, moves: pd.DataFrame | None
+        self,
+        scores: np.ndarray,
+        index: pd.Index | None,
+        moves: pd.DataFrame | None,
+        bounded: bool,
     ) -> None:
         """Keep the scores of a calibration tail and what follows from them."""
         if not np.isfinite(scores).any():
@@ -379,7 +392,7 @@ class ConformalForecaster(
             )
         scores = np.where(np.isfinite(scores), scores, np.nan).astype(np.float32)
         step = float(self.adaptation)
-        self.calibration_ = Calibration(scores, self.layout_, step, moves)
+        self.calibration_ = Calibration(scores, self.layout_, step, moves, bounded)
         self.calibration_index_ = index
 
     def _forecast(self, X: Any) -> tuple[np.ndarray, FeatureBlocks, LabelLayout]:

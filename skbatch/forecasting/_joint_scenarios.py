@@ -87,8 +87,10 @@ class JointScenarios:
             # A slice is a view: blocks are shaped in place.
             own = [block[:, start:stop] for block in blocks]
             part.calibration.shape_scores(own, part.layout)
-            table[:, start:stop] *= part.scale
-            table[:, start:stop] += part.forecasts
+            returns = table[:, start:stop]
+            part.calibration.scenario_returns(
+                returns, part.forecasts, part.scale, part.layout
+            )
         index = pd.RangeIndex(len(table), name="sample")
         return pd.DataFrame(table, index, pd.Index(labels), copy=False)
 

@@ -124,8 +124,8 @@ class UncertaintyMixin:
     ) -> Any:
         """Draw joint scenarios of the returns that follow the last date of `X`.
 
-        Scenarios are the forecast plus residuals, which have the pooled distribution
-        of the calibration tail, centred, at each ticker's own volatility. They are
+        Deviations from the forecast have the pooled distribution of the calibration
+        tail, at each ticker's own volatility; the mean is the forecast. They are
         correlated as the latest 252 one-row returns were that `fit` or `update` saw in
         the feature ``log_return_1``, or as the residuals of the tail where there is no
         such feature or there are several horizons. Correlations are shrunk towards
@@ -212,7 +212,8 @@ class UncertaintyMixin:
         forecasts, features, layout = self._forecast(X)
         scale = self.scale_.matrix(features, layout)
         scores = self.calibration_.quantiles(levels, layout)
-        return forecasts + scores[:, None, :] * scale, features, layout
+        deviations = scores[:, None, :] * scale
+        return self.calibration_.returns(forecasts, deviations), features, layout
 
     def _scenarios(
         self, X: Any, n_samples: int, random_state: Any
@@ -223,8 +224,7 @@ class UncertaintyMixin:
         state = self.random_state if random_state is None else random_state
         rng = generator_of(state)
         scenarios = self.calibration_.scenarios(layout, int(n_samples), rng)
-        scenarios *= scale
-        scenarios += forecasts
+        self.calibration_.scenario_returns(scenarios, forecasts, scale, layout)
         return scenarios, layout
 
 

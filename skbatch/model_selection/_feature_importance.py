@@ -213,7 +213,7 @@ class FeatureImportanceDisplay:
         return self
 
 
-def _forecaster(estimator: Any) -> Any:
+def _forecaster(estimator: BaseEstimator) -> Any:
     """Find the model inside pipelines, searches and fallbacks."""
     model = estimator
     while True:
@@ -235,7 +235,7 @@ def _forecaster(estimator: Any) -> Any:
     return model
 
 
-def _column_features(model: Any) -> list[str]:
+def _column_features(model: BaseEstimator) -> list[str]:
     """Name the feature of each column, without its ticker; keep ``market__``."""
     names = getattr(model, "feature_names_in_", None)
     if names is None:

@@ -11,12 +11,13 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from sklearn.base import clone
+from sklearn.base import BaseEstimator, clone
 from sklearn.pipeline import Pipeline
 
 from skbatch._messages import collect_warnings, format_tickers
 from skbatch.exceptions import ModelFitError, PanelError
 from skbatch.forecasting.engine import first_choice, fitted_provenance
+from skbatch.metrics.alignment import Table
 from skbatch.model_selection._refit_schedule import Fold
 from skbatch.model_selection._shared_features import extractor_of
 from skbatch.panel import forward_returns
@@ -46,11 +47,11 @@ class FoldForecast:
     first_choice: tuple[str, ...] = ()
     fit_seconds: float = 0.0
     predict_seconds: float = 0.0
-    estimator: Any = None
+    estimator: BaseEstimator | None = None
     warned: list[tuple[type[Warning], str]] = field(default_factory=list)
 
 
-def labels_itself(estimator: Any) -> bool:
+def labels_itself(estimator: BaseEstimator) -> bool:
     """Return whether an estimator is fitted on prices alone and has a horizon."""
     if isinstance(estimator, Pipeline):
         return False
@@ -63,12 +64,12 @@ def labels_itself(estimator: Any) -> bool:
 
 
 def run_fold(
-    estimator: Any,
+    estimator: BaseEstimator,
     source: Source,
     fold: Fold,
     *,
     keep: bool,
-    owner: Any,
+    owner: BaseEstimator,
     context: Any,
 ) -> FoldForecast:
     """Fit a clone on one training window and forecast the rows after it."""
@@ -81,7 +82,11 @@ def run_fold(
 
 
 def _run(
-    estimator: Any, source: Source, fold: Fold, owner: Any, context: Any
+    estimator: BaseEstimator,
+    source: Source,
+    fold: Fold,
+    owner: BaseEstimator,
+    context: Any,
 ) -> FoldForecast:
     """Fit, forecast and tell where the forecasts come from."""
     labels = forward_returns(source.panel.iloc[fold.train], source.horizon)
@@ -109,8 +114,8 @@ def _run(
 
 
 def _inputs(
-    estimator: Any, source: Source, fold: Fold
-) -> tuple[Any, Any, pd.DataFrame, pd.DataFrame]:
+    estimator: BaseEstimator, source: Source, fold: Fold
+) -> tuple[BaseEstimator | None, BaseEstimator, pd.DataFrame, pd.DataFrame]:
     """Split the steps after the extractor off, with the tables they are given."""
     following = slice(fold.train_stop, fold.test_stop)
     extractor, panel = extractor_of(estimator), source.panel
@@ -130,7 +135,11 @@ def _inputs(
 
 
 def _fit(
-    model: Any, X: pd.DataFrame, y: pd.DataFrame, owner: Any, context: Any
+    model: BaseEstimator,
+    X: pd.DataFrame,
+    y: pd.DataFrame,
+    owner: BaseEstimator,
+    context: Any,
 ) -> None:
     """Fit as a task of the owner, and hand callbacks on to models that know them."""
     labels = () if labels_itself(model) else (y,)
@@ -143,7 +152,7 @@ def _fit(
         model.fit(X, *labels)
 
 
-def _as_table(forecasts: Any, dates: pd.Index, columns: pd.Index) -> pd.DataFrame:
+def _as_table(forecasts: Table, dates: pd.Index, columns: pd.Index) -> pd.DataFrame:
     """Bring forecasts to the dates and labels they are for."""
     if isinstance(forecasts, pd.DataFrame):
         unknown = forecasts.columns.difference(columns)
@@ -171,7 +180,7 @@ def _as_table(forecasts: Any, dates: pd.Index, columns: pd.Index) -> pd.DataFram
 
 
 def _provenance(
-    model: Any, following: pd.DataFrame, forecasts: pd.DataFrame
+    model: BaseEstimator, following: pd.DataFrame, forecasts: pd.DataFrame
 ) -> pd.DataFrame:
     """Name the model behind each forecast, as exactly as the estimator can."""
     final, X = model, following
@@ -191,7 +200,7 @@ def _provenance(
     return pd.DataFrame(names, forecasts.index, forecasts.columns)
 
 
-def _innermost(model: Any) -> Any:
+def _innermost(model: BaseEstimator) -> BaseEstimator:
     """Return the estimator that a search has chosen."""
     best = getattr(model, "best_estimator_", None)
     if best is None:
@@ -199,7 +208,7 @@ def _innermost(model: Any) -> Any:
     return _innermost(best[-1] if isinstance(best, Pipeline) else best)
 
 
-def _reasons(model: Any, columns: pd.Index) -> pd.DataFrame:
+def _reasons(model: BaseEstimator, columns: pd.Index) -> pd.DataFrame:
     """List labels that the first choice does not serve."""
     table = fitted_provenance(model[-1] if isinstance(model, Pipeline) else model)
     if table is None or "reason" not in table:
@@ -208,7 +217,7 @@ def _reasons(model: Any, columns: pd.Index) -> pd.DataFrame:
     return table[table.index.isin(columns)]
 
 
-def _first_choice(model: Any) -> tuple[str, ...]:
+def _first_choice(model: BaseEstimator) -> tuple[str, ...]:
     """Name the models that serve a ticker where nothing is amiss."""
     final = model[-1] if isinstance(model, Pipeline) else model
     first = first_choice(final)
@@ -233,7 +242,7 @@ def _failed(error: ModelFitError, dates: pd.Index, columns: pd.Index) -> FoldFor
     )
 
 
-def _join(estimator: Pipeline, head: Any, tail: Pipeline) -> Pipeline:
+def _join(estimator: Pipeline, head: BaseEstimator, tail: Pipeline) -> Pipeline:
     """Put the fitted steps together again."""
     steps = [(estimator.steps[0][0], head), *tail.steps]
     return Pipeline(steps, memory=estimator.memory)

@@ -6,12 +6,19 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import pairwise
 from numbers import Integral
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
-from sklearn.model_selection import TimeSeriesSplit
+import pandas as pd
+from numpy.typing import ArrayLike
+from sklearn.model_selection import BaseCrossValidator, TimeSeriesSplit
 
-__all__ = ["Fold", "make_folds"]
+__all__ = ["Fold", "Folds", "make_folds"]
+
+# What `cv` may be: a number, a splitter, pairs of rows, or nothing.
+Folds: TypeAlias = (
+    int | BaseCrossValidator | Iterable[tuple[ArrayLike, ArrayLike]] | None
+)
 
 # Two years of trading days before the first forecast, and a quarter between refits.
 MIN_TRAIN_ROWS = 504
@@ -39,10 +46,10 @@ class Fold:
 
 
 def make_folds(
-    prices: Any,
+    prices: pd.DataFrame,
     horizon: int,
     *,
-    cv: Any,
+    cv: Folds,
     min_train: int | None,
     refit_every: int | None,
     window: int | Literal["expanding"],
@@ -79,7 +86,7 @@ def _default_block(n_dates: int, horizon: int, min_train: int | None) -> Fold:
     return Fold(0, int(first), int(first), n_dates)
 
 
-def _blocks(cv: Any, prices: Any) -> list[Fold]:
+def _blocks(cv: Any, prices: pd.DataFrame) -> list[Fold]:
     """Read the folds of a splitter or of pairs of rows."""
     if isinstance(cv, bool) or (isinstance(cv, Integral) and cv < 2):
         raise ValueError(

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import pandas as pd
 
@@ -20,6 +18,7 @@ from skbatch.metrics import (
     rank_portfolio_returns,
     rank_turnover,
 )
+from skbatch.metrics.alignment import Table
 
 __all__ = ["SCORES", "decay_table", "score_card", "score_years"]
 
@@ -145,7 +144,7 @@ def decay_table(
     return pd.DataFrame(rows, index=pd.RangeIndex(1, n_windows + 1, name="window"))
 
 
-def _test(series: Any, horizon: int) -> MeanInference:
+def _test(series: Table, horizon: int) -> MeanInference:
     return mean_inference(series, horizon=horizon)
 
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pandas as pd
-from sklearn.base import clone
+from sklearn.base import BaseEstimator, clone
 from sklearn.pipeline import Pipeline
 
 from skbatch._messages import collect_warnings
@@ -15,7 +13,7 @@ from skbatch.model_selection._refit_schedule import Fold
 __all__ = ["extractor_of", "find_extractor", "share_features"]
 
 
-def extractor_of(estimator: Any) -> SharedFeatureExtractor | None:
+def extractor_of(estimator: BaseEstimator) -> SharedFeatureExtractor | None:
     """Return the first step of a pipeline that goes from prices to a forecaster."""
     if not isinstance(estimator, Pipeline) or len(estimator.steps) < 2:
         return None
@@ -23,7 +21,7 @@ def extractor_of(estimator: Any) -> SharedFeatureExtractor | None:
     return first if isinstance(first, SharedFeatureExtractor) else None
 
 
-def find_extractor(estimator: Any) -> SharedFeatureExtractor:
+def find_extractor(estimator: BaseEstimator) -> SharedFeatureExtractor:
     """Find the extractor whose features the benchmarks share with an estimator."""
     for value in estimator.get_params(deep=True).values():
         if isinstance(value, SharedFeatureExtractor):

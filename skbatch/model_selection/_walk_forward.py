@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import pandas as pd
 from joblib import Parallel, delayed
+from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, clone
 from sklearn.callback import CallbackSupportMixin, with_callbacks
 from sklearn.pipeline import Pipeline, make_pipeline
@@ -22,7 +23,7 @@ from skbatch.model_selection._refit import (
     labels_itself,
     run_fold,
 )
-from skbatch.model_selection._refit_schedule import Fold, make_folds
+from skbatch.model_selection._refit_schedule import Fold, Folds, make_folds
 from skbatch.model_selection._shared_features import (
     extractor_of,
     find_extractor,
@@ -39,18 +40,20 @@ from skbatch.panel.engine import panel_fields, panel_tickers, recorded_horizon
 __all__ = ["walk_forward"]
 
 LINEAR_MODEL = "linear model"
+# A forecaster of feature frames, or the name of a rule.
+Benchmark: TypeAlias = BaseEstimator | str
 
 
 def walk_forward(
-    estimator: Any,
-    prices: Any,
+    estimator: BaseEstimator,
+    prices: pd.DataFrame | ArrayLike,
     *,
     horizon: int | Sequence[int] = 5,
-    cv: Any = None,
+    cv: Folds = None,
     min_train: int | None = None,
     refit_every: int | None = None,
     window: int | Literal["expanding"] = "expanding",
-    benchmarks: Mapping[str, Any] | None = None,
+    benchmarks: Mapping[str, Benchmark] | None = None,
     n_quantiles: int = 5,
     name: str | None = None,
     n_jobs: int | None = None,
@@ -230,7 +233,7 @@ class _WalkForward(CallbackSupportMixin, BaseEstimator):
 
     @with_callbacks
     def fit(
-        self, models: dict[str, Any], source: Source, folds: list[Fold]
+        self, models: dict[str, BaseEstimator], source: Source, folds: list[Fold]
     ) -> _WalkForward:
         """Run all refits of all models."""
         tasks = [(name, number) for number in range(len(folds)) for name in models]
@@ -271,7 +274,7 @@ def _task_name(name: str, fold: Fold, source: Source) -> str:
     return f"refit {date}{f', {name}' if name else ''}"
 
 
-def _check_estimator(estimator: Any) -> None:
+def _check_estimator(estimator: BaseEstimator) -> None:
     missing = [m for m in ("fit", "predict", "get_params") if not hasattr(estimator, m)]
     if missing or isinstance(estimator, type):
         got = estimator.__name__ if isinstance(estimator, type) else type(estimator)
@@ -282,7 +285,7 @@ def _check_estimator(estimator: Any) -> None:
         )
 
 
-def _check_horizon(estimator: Any, steps: int | tuple[int, ...]) -> None:
+def _check_horizon(estimator: BaseEstimator, steps: int | tuple[int, ...]) -> None:
     """Raise if an estimator that makes its own labels makes others."""
     if not labels_itself(estimator):
         return
@@ -300,7 +303,9 @@ def _check_horizon(estimator: Any, steps: int | tuple[int, ...]) -> None:
         )
 
 
-def _check_benchmarks(benchmarks: Any) -> dict[str, Any]:
+def _check_benchmarks(
+    benchmarks: Mapping[str, Benchmark] | None,
+) -> dict[str, Benchmark]:
     """Return the benchmarks by name."""
     if benchmarks is None:
         return {
@@ -327,7 +332,9 @@ def _check_benchmarks(benchmarks: Any) -> dict[str, Any]:
     return dict(benchmarks)
 
 
-def _check_name(name: str | None, estimator: Any, rivals: dict[str, Any]) -> str:
+def _check_name(
+    name: str | None, estimator: BaseEstimator, rivals: dict[str, Benchmark]
+) -> str:
     """Choose a name that no benchmark has."""
     if name is None:
         final = estimator.steps[-1][1] if isinstance(estimator, Pipeline) else estimator
@@ -357,7 +364,7 @@ def _warn(results: dict[str, list[FoldForecast]]) -> None:
 def _collect(
     name: str,
     results: dict[str, list[FoldForecast]],
-    rivals: Mapping[str, Any],
+    rivals: Mapping[str, Benchmark],
     source: Source,
     folds: list[Fold],
     n_quantiles: int,

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from sklearn.base import BaseEstimator
 
 from skbatch._writing import write_whole
 from skbatch.metrics import quantile_returns, rank_information_coefficient_series
@@ -83,7 +84,7 @@ class WalkForwardResult:
     refits: pd.DataFrame
     reasons: pd.DataFrame
     first_choice: tuple[str, ...] = ()
-    estimator: Any = None
+    estimator: BaseEstimator | None = None
     n_quantiles: int = 5
     ranking_rules: tuple[str, ...] = ()
     attrs: dict[str, Any] = field(default_factory=dict)
@@ -166,7 +167,9 @@ class WalkForwardResult:
         yield from self.benchmarks.items()
         yield ZERO, _zeros(self)
 
-    def of_horizon(self, table: pd.DataFrame, horizon: int | None = None) -> Any:
+    def of_horizon(
+        self, table: pd.DataFrame, horizon: int | None = None
+    ) -> pd.DataFrame:
         """Select the columns of one horizon.
 
         Parameters
@@ -192,7 +195,7 @@ class WalkForwardResult:
                 f"`horizon` must be one of {self.horizons}. Got {horizon!r}. Walk "
                 "forward with this horizon, too."
             )
-        return table if isinstance(self.horizon, int) else table[horizon]
+        return table if isinstance(self.horizon, int) else pd.DataFrame(table[horizon])
 
     def rank_ic(self, horizon: int | None = None) -> pd.DataFrame:
         """Compute the rank IC of each date.

@@ -45,8 +45,6 @@ _LONGEST_STEP = 1.5
 _FEWEST_DAILY = 215
 # Closures around New Year weigh too much in fewer rows.
 _ENOUGH_ROWS = 30
-# Fewer prices of a ticker do not tell its days from its holidays.
-_ENOUGH_PRICES = 20
 # A ticker is closed on a day of the week that has a tenth as many rows as others, and
 # on less than a fifth as many of them a value as on its best day. Gaps, holidays and
 # special sessions are none of that, and so never split tickers that trade together.
@@ -155,12 +153,7 @@ def mixed_calendars(panel: pd.DataFrame) -> str | None:
     str or None
         A warning that names the calendars and some tickers of each, commonest first;
         None if all tickers share one, if the index holds no dates, or if there are
-        several rows a day. Tickers with fewer than 20 prices are left out.
-
-    Notes
-    -----
-    A day of the week belongs to a ticker's calendar if the ticker has at least half
-    as many prices on it as on its commonest day, so holidays do not matter.
+        several rows a day. See :func:`number_calendars` for what tells them apart.
 
     Examples
     --------
@@ -174,20 +167,16 @@ def mixed_calendars(panel: pd.DataFrame) -> str | None:
     and 1 with a 7-day one (BTC), whose returns over the same rows cover different days.
     Forecast them in panels of their own, or keep the days on which KO trades.
     """
-    index = panel.index
-    if not isinstance(index, pd.DatetimeIndex) or len(index) < _ENOUGH_PRICES:
-        return None
     known = ~np.isnan(panel_fields(panel)["close"])
-    day = index.day_of_week.to_numpy()
-    counts = np.stack([known[day == number].sum(axis=0) for number in range(7)])
-    enough = counts.sum(axis=0) >= _ENOUGH_PRICES
-    codes = np.where(enough, (1 << np.arange(7)) @ _trading_days(counts), 0)
-    calendars, sizes = np.unique(codes[enough], return_counts=True)
-    if len(calendars) < 2 or index.tz_localize(None).normalize().has_duplicates:
+    numbers = number_calendars(panel.index, known)
+    if not numbers.any() or _has_hours(panel.index):
         return None
-    order = np.argsort(-sizes, kind="stable")
     tickers = np.array(panel_tickers(panel), dtype=object)
-    groups = {int(calendars[i]): tickers[codes == calendars[i]] for i in order}
+    sizes = np.bincount(numbers)
+    groups = {
+        _days_of(panel.index, known[:, numbers == number]): tickers[numbers == number]
+        for number in np.argsort(-sizes, kind="stable")
+    }
     fewest = min(groups, key=int.bit_count)
     return (
         f"Tickers should share one calendar. Got {_name_groups(groups, len(tickers))}, "
@@ -242,6 +231,18 @@ def number_calendars(index: pd.Index, known: np.ndarray) -> np.ndarray:
     return np.unique(np.where(enough, codes, most), return_inverse=True)[1]
 
 
+def _has_hours(index: pd.Index) -> bool:
+    """Tell whether there are several rows a day."""
+    return bool(pd.DatetimeIndex(index).tz_localize(None).normalize().has_duplicates)
+
+
+def _days_of(index: pd.Index, known: np.ndarray) -> int:
+    """Give the days of the week on which tickers trade, one bit for each."""
+    day = pd.DatetimeIndex(index).day_of_week.to_numpy()
+    counts = np.bincount(day, weights=known.sum(axis=1), minlength=7)
+    return int((1 << np.arange(7)) @ (counts >= _CLOSED * counts.max()))
+
+
 def _name_groups(groups: dict[int, np.ndarray], n_tickers: int) -> str:
     """List calendars with the number of their tickers and the first of these."""
     texts: list[str] = []
@@ -272,13 +273,8 @@ def _daily(dates: pd.DatetimeIndex, steps: np.ndarray) -> float:
             f"daily rows of which many are missing (about {rate:.0f} a year)", ""
         )
     counts = np.bincount(dates.day_of_week, minlength=7)
-    return _DAILY.get(int(_trading_days(counts).sum()), WEEKDAYS_PER_YEAR)
-
-
-def _trading_days(counts: np.ndarray) -> np.ndarray:
-    """Mark the days of the week, along the first axis, with at least half as many."""
-    days: np.ndarray = 2 * counts >= counts.max(axis=0)
-    return days
+    n_days = int((2 * counts >= counts.max()).sum())
+    return _DAILY.get(n_days, WEEKDAYS_PER_YEAR)
 
 
 def _spaced(steps: np.ndarray) -> float:

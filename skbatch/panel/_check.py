@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+import datetime
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
@@ -12,12 +13,17 @@ from skbatch._messages import count, date_text, format_tickers, warn_user
 from skbatch.exceptions import PanelError, PanelWarning
 from skbatch.panel._calendar import mixed_calendars
 from skbatch.panel._columns import MARKET
-from skbatch.panel._fields import (
-    ADJUSTED,
-    adjust_prices,
-    arrange_fields,
-    is_single_ticker,
+from skbatch.panel._fields import adjust_prices, arrange_fields
+from skbatch.panel._flat import split_columns
+from skbatch.panel._numbers import describe_cell, is_text
+from skbatch.panel._spellings import ADJUSTED
+from skbatch.panel._suspects import (
+    check_days,
+    check_names,
+    check_no_index,
+    check_no_returns,
 )
+from skbatch.panel._tables import adopt_table
 
 __all__ = ["check_panel", "find_invalid", "invalid_values"]
 
@@ -31,9 +37,11 @@ def check_panel(
     ----------
     X : DataFrame or array-like of shape (n_dates, n_columns)
         Prices: one column per ticker (closes), or two column levels, field and
-        ticker, in either order. Fields are Open, High, Low, Close, Adj Close and
-        Volume in any case; other fields are dropped. The rows are in the order of
-        time. An array gets the tickers ``x0``, ``x1``, ...
+        ticker, in either order, or flat names of both, such as ``Close_AAPL``. Fields
+        are Open, High, Low, Close, Adj Close and Volume in any vendor's spelling;
+        other fields are dropped. The rows are in the order of time. An array gets the
+        tickers ``x0``, ``x1``, ... A table of another library, such as polars, is
+        arranged as :func:`read_panel` does.
     min_dates : int, default=1
         Least number of rows.
     warn_all_nan : bool, default=True
@@ -54,15 +62,19 @@ def check_panel(
         If ``X`` is not a table, has no rows or columns or fewer rows than
         `min_dates`; if its index is unsorted, has duplicates or missing dates, or
         holds neither dates nor numbers; if tickers are duplicated, not strings,
-        empty, or named "market"; if values are not numbers; if a ticker has no Close.
+        empty, or named "market"; if values are not numbers; if a ticker has no Close;
+        if fields, dates or row numbers stand where tickers should; if a column may be
+        an adjusted close and cannot be identified; if days of a daily table have two
+        rows; if time stamps differ among tickers; if the values are returns or price
+        relatives.
 
     Warns
     -----
     PanelWarning
         Once per call: if prices are not positive or not finite, or volumes negative
         or not finite, which are treated as missing; if tickers have no price at all;
-        if some trade on other days than the rest (:func:`mixed_calendars`); if there
-        are unknown fields.
+        if some trade on other days of the week than the rest; if there are unknown
+        fields.
 
     Notes
     -----
@@ -151,6 +163,7 @@ def find_invalid(X: object) -> tuple[pd.DataFrame, pd.DataFrame]:
 
 def _arrange(X: object, min_dates: int = 1) -> tuple[pd.DataFrame, list[str]]:
     """Check the form of a table, order its columns, convert it, and tell problems."""
+    named = not isinstance(X, (np.ndarray, Sequence))
     frame = _as_frame(X)
     _check_index(frame.index)
     if len(frame) < min_dates:
@@ -159,13 +172,27 @@ def _arrange(X: object, min_dates: int = 1) -> tuple[pd.DataFrame, list[str]]:
             f"({count(len(frame), 'sample')}). Pass a longer history."
         )
     problems: list[str] = []
-    if frame.columns.nlevels > 1:
+    if frame.columns.nlevels == 1:
+        check_names(frame)
+        frame = split_columns(frame)
+    wide = frame.columns.nlevels == 1
+    if not wide:
         frame, problems = arrange_fields(frame)
-        _check_tickers(frame.columns.unique("ticker"))
-    else:
-        _check_no_fields(frame.columns)
-        _check_tickers(frame.columns)
-    return _as_float(frame), problems
+    _check_tickers(frame.columns if wide else frame.columns.unique("ticker"))
+    frame = _as_float(frame)
+    values = frame.to_numpy()
+    if wide:
+        check_no_index(frame, values)
+    check_days(frame)
+    if named:
+        check_no_returns(values if wide else _closes(frame.columns, values))
+    return frame, problems
+
+
+def _closes(columns: pd.Index, values: np.ndarray) -> np.ndarray:
+    """Get a view of the closes, which stand side by side."""
+    places = np.flatnonzero(columns.get_level_values("field") == "Close")
+    return values[:, places[0] : places[-1] + 1]
 
 
 def _as_frame(X: object) -> pd.DataFrame:
@@ -175,6 +202,7 @@ def _as_frame(X: object) -> pd.DataFrame:
             "`X` must be a table with one column per ticker. Got a Series. "
             'Turn it into a table with `.to_frame("TICKER")`.'
         )
+    X = adopt_table(X)
     if not isinstance(X, pd.DataFrame):
         X = _frame_from_array(X)
     if not len(X):
@@ -195,6 +223,11 @@ def _frame_from_array(X: object) -> pd.DataFrame:
     if hasattr(X, "toarray"):
         raise PanelError(
             "`X` must be dense. Got a sparse matrix. Convert it with `X.toarray()`."
+        )
+    if hasattr(X, "columns") and not isinstance(X, np.ndarray):
+        raise PanelError(
+            f"`X` must be a table of pandas or polars, or an array. Got {type(X)}. "
+            "Convert it to pandas."
         )
     array = np.asarray(X)
     if array.ndim != 2:
@@ -218,7 +251,7 @@ def _check_index(index: pd.Index) -> None:
     if not dates and not types.is_numeric_dtype(index.dtype):
         raise PanelError(
             f"`X.index` must hold dates or numbers. Got {index.inferred_type} such as "
-            f"{index[0]!r}. Convert it with `X.index = pd.to_datetime(X.index)`."
+            f"{index[0]!r}. Read the table with `read_panel(X)`, which finds dates."
         )
     if index.hasnans:
         raise PanelError(
@@ -242,23 +275,15 @@ def _check_index(index: pd.Index) -> None:
         )
 
 
-def _check_no_fields(columns: pd.Index) -> None:
-    """Raise if what should be tickers are the fields of one ticker."""
-    if is_single_ticker(columns):
-        raise PanelError(
-            "`X.columns` must be tickers, or have two levels (field, ticker). Got the "
-            f"fields {format_tickers(columns)} of one ticker. Name it with "
-            '`pd.concat({"TICKER": X}, axis=1)`.'
-        )
-
-
 def _check_tickers(tickers: pd.Index) -> None:
     """Raise unless the tickers are unique strings that features can be named by."""
-    strange = [ticker for ticker in tickers if not isinstance(ticker, str)]
+    names = tickers.tolist()
+    strange = [ticker for ticker in names if not isinstance(ticker, str)]
     if strange:
         raise PanelError(
             f"Tickers must be strings. Got {format_tickers(map(repr, strange))}. "
-            "Convert them with `X.columns = X.columns.astype(str)`."
+            "Convert them with `X.columns = [str(name) for name in X.columns]`, or "
+            "rename them."
         )
     if not tickers.is_unique:
         twice = tickers[tickers.duplicated()].unique()
@@ -266,7 +291,7 @@ def _check_tickers(tickers: pd.Index) -> None:
             f"Tickers must be unique. Got duplicates of {format_tickers(twice)}. Keep "
             "the first of each with `X.loc[:, ~X.columns.duplicated()]`."
         )
-    reserved = [ticker for ticker in tickers if ticker == MARKET or not ticker.strip()]
+    reserved = [ticker for ticker in names if ticker == MARKET or not ticker.strip()]
     if reserved:
         raise PanelError(
             f'Tickers must be neither empty nor "{MARKET}", which names the features '
@@ -288,31 +313,26 @@ def _as_float(frame: pd.DataFrame) -> pd.DataFrame:
 
 def _check_dtypes(frame: pd.DataFrame) -> None:
     """Raise if the type of a column tells that it holds no real numbers."""
-    if any(types.is_complex_dtype(dtype) for dtype in frame.dtypes):
-        raise PanelError(
-            "`X` must hold real numbers. Complex data not supported. Pass `X.real`."
-        )
-    wrong = [
-        (column, dtype)
-        for column, dtype in frame.dtypes.items()
-        if types.is_bool_dtype(dtype)
-        or not (types.is_numeric_dtype(dtype) or types.is_object_dtype(dtype))
-    ]
-    if wrong:
-        raise _not_numeric([column for column, _ in wrong], str(wrong[0][1]))
+    for number, dtype in enumerate(frame.dtypes):
+        if types.is_complex_dtype(dtype):
+            raise PanelError(
+                "`X` must hold real numbers. Complex data not supported. Pass `X.real`."
+            )
+        if types.is_bool_dtype(dtype) or not (
+            types.is_numeric_dtype(dtype) or types.is_object_dtype(dtype)
+        ):
+            rows = np.flatnonzero(frame.iloc[:, number].notna())
+            raise _not_a_number(frame, int(rows[0]) if len(rows) else 0, number)
 
 
 def _check_objects(frame: pd.DataFrame) -> pd.DataFrame:
     """Convert columns of Python objects if all of them are numbers or missing."""
     values = frame.to_numpy(dtype=object)
     values = np.where(pd.isna(values), np.nan, values)
-    strange = [
-        column
-        for column, cells in zip(frame.columns, values.T, strict=True)
-        if any(isinstance(cell, (str, bytes, bool, np.bool_)) for cell in cells)
-    ]
-    if strange:
-        raise _not_numeric(strange, "text or truth values")
+    for number, cells in enumerate(values.T):
+        for row, cell in enumerate(cells):
+            if isinstance(cell, (str, bytes, bool, np.bool_, datetime.date)):
+                raise _not_a_number(frame, row, number)
     try:
         values = values.astype(np.float64)
     except TypeError as error:
@@ -321,12 +341,23 @@ def _check_objects(frame: pd.DataFrame) -> pd.DataFrame:
     return _like(frame, values)
 
 
-def _not_numeric(columns: Sequence[Hashable], found: str) -> PanelError:
-    """Say which tickers hold something else than numbers."""
-    tickers = dict.fromkeys(c[-1] if isinstance(c, tuple) else c for c in columns)
+def _not_a_number(frame: pd.DataFrame, row: int, column: int) -> PanelError:
+    """Name the first cell that is no number, and what reads or drops it."""
+    dtype, name = frame.dtypes.iloc[column], frame.columns[column]
+    cell = frame.iloc[row, column]
+    advice = f"Drop the column with `X.drop(columns={[name]!r})`."
+    if isinstance(cell, (datetime.date, pd.Period)):
+        advice = (
+            f"Make its dates the index with `read_panel(X, date={name!r})`, or drop it "
+            f"with `X.drop(columns={[name]!r})`."
+        )
+    elif is_text(dtype) and not isinstance(cell, (bool, np.bool_)):
+        advice = (
+            "Read the table with `read_panel(X)`, which understands separators, "
+            "currency signs and marks for missing prices."
+        )
     return PanelError(
-        f"`X` must hold numbers. Got {found} in {format_tickers(tickers)}. "
-        'Convert it with `X.apply(pd.to_numeric, errors="coerce")`, or drop it.'
+        f"`X` must hold numbers. Got {describe_cell(frame, row, column)}. {advice}"
     )
 
 
@@ -349,10 +380,12 @@ def _drop_invalid(frame: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
         return frame, []
     columns = frame.columns[np.flatnonzero(invalid.any(axis=0))]
     tickers = columns.get_level_values(-1).unique()
+    row, column = (int(n) for n in np.argwhere(invalid)[0])
     message = (
         "Prices must be positive and finite, volumes not negative and finite. Got "
         f"{int(invalid.sum())} other value(s) in {format_tickers(tickers)}, treated as "
-        "missing. Correct them at the source, or set them to NaN yourself."
+        f"missing; the first is {describe_cell(frame, row, column)}. Correct them at "
+        "the source, or set them to NaN yourself."
     )
     return _like(frame, np.where(invalid, np.nan, frame.to_numpy())), [message]
 

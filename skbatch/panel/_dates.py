@@ -2,50 +2,72 @@
 
 from __future__ import annotations
 
+import datetime
 import re
-import warnings
 from collections.abc import Hashable, Iterable
 
+import numpy as np
 import pandas as pd
 from pandas.api import types
+from pandas.tseries.api import guess_datetime_format
 
 from skbatch._messages import format_tickers
 from skbatch.exceptions import PanelError
+from skbatch.panel._date_numbers import numbers_to_dates
 from skbatch.panel._long import pick_one
+from skbatch.panel._spellings import is_date_name
 
-_DATES = {"date", "datetime", "timestamp", "time", "day"}
-_DATE = re.compile(r"\s*(\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}|\d{8}\s*$)")
+_MONTH = r"[^\W\d_]{3,9}"
+_DATE = re.compile(
+    r"\s*(\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}|\d{8}\s*$|\d{4}[-/]\d\d\s*$|\d{8}[ T]\d{4,6}"
+    rf"|\d{{1,2}}[-. ]{{1,2}}{_MONTH}\.?[-, ]+\d{{2,4}}"
+    rf"|{_MONTH}\.? \d{{1,2}},? \d{{4}})"
+)
 _DAY_MONTH = r"^\s*(\d{1,2})[-/.](\d{1,2})[-/.](\d{4}|\d{2})(?!\d)"
+_SHORT_YEAR = re.compile(r"\d{1,2}-[A-Za-z]{3}-\d\d")
 _OFFSET = r"(?<=:\d\d)(?:\.\d+)?([+-]\d\d:?\d\d)\s*$"
 
 
 def is_datetime(values: pd.Index | pd.Series) -> bool:
     """Tell whether values are dates already."""
-    return types.is_datetime64_any_dtype(values.dtype)
+    return types.is_datetime64_any_dtype(values.dtype) or isinstance(
+        values.dtype, pd.PeriodDtype
+    )
 
 
 def is_date_text(value: object) -> bool:
-    """Tell whether text is a date written in figures."""
+    """Tell whether text is a date written in figures, or with the name of a month."""
     return isinstance(value, str) and _DATE.match(value) is not None
 
 
 def index_by_date(
-    frame: pd.DataFrame, date: Hashable | None, needs_dates: bool
+    frame: pd.DataFrame, date: Hashable | None, needs_dates: bool, is_long: bool
 ) -> pd.DataFrame:
     """Make dates the index; without any, keep row numbers where they are allowed."""
-    column = _find_date_column(frame, date)
+    column = _find_date_column(frame, date, is_long)
     if column is not None:
         name = column[0] if isinstance(column, tuple) else column
         index = pd.Index(frame[column], name=name)
         frame = frame.drop(columns=[column])
     elif types.is_numeric_dtype(frame.index.dtype) and not needs_dates:
-        return frame
+        dates = None
+        if not isinstance(frame.index, pd.RangeIndex):
+            dates = numbers_to_dates(frame.index.to_numpy(), sure=True)
+        if dates is None and is_long:
+            raise PanelError(
+                "A long table must hold dates. Got the columns "
+                f"{format_tickers(frame.columns, 10)}. Name the one with the dates "
+                "with `date=...`."
+            )
+        return frame if dates is None else frame.set_axis(dates, axis=0)
     else:
         index = frame.index
     return frame.set_axis(parse_dates(index), axis=0)
 
 
-def _find_date_column(frame: pd.DataFrame, date: Hashable | None) -> Hashable | None:
+def _find_date_column(
+    frame: pd.DataFrame, date: Hashable | None, is_long: bool
+) -> Hashable | None:
     """Find the column of dates, None if they are the index."""
     if date is not None:
         if date in frame.columns or date == frame.index.name:
@@ -54,30 +76,58 @@ def _find_date_column(frame: pd.DataFrame, date: Hashable | None) -> Hashable | 
             f"`date` must be a column of the table. Got {date!r}. The columns are "
             f"{format_tickers(frame.columns, 10)}."
         )
-    if isinstance(frame.index, (pd.DatetimeIndex, pd.PeriodIndex)):
+    if isinstance(frame.index, (pd.DatetimeIndex, pd.PeriodIndex)) or frame.empty:
         return None
+    columns = {c: _flat_name(c) for c in frame.columns if _flat_name(c) is not None}
+    named = [c for c, name in columns.items() if is_date_name(name)]
     # TIME and DAY are tickers, too: a column of decimal numbers holds prices.
-    found = [
-        column
-        for column in frame.columns
-        if _is_date_name(column) and not types.is_float_dtype(frame[column].dtype)
+    named = [
+        c
+        for c in named
+        if not types.is_float_dtype(frame[c].dtype) or _holds_dates(frame[c])
     ]
-    first = frame.columns[0] if frame.size else None
-    if not found and first is not None and _holds_dates(frame[first]):
+    if named:
+        readable = [c for c in named if _holds_dates(frame[c])]
+        return pick_one(readable or named, "dates", "date")
+    first = frame.columns[0]
+    if first in columns and _holds_dates(frame[first], numbers=False):
         return first
+    if is_date_text(frame.index[0]):
+        return None
+    found = [
+        c
+        for c, name in columns.items()
+        if is_date_name(name, maybe=True) and _holds_dates(frame[c])
+    ]
+    found = found or [c for c in columns if _holds_dates(frame[c], True, not is_long)]
     return pick_one(found, "dates", "date")
 
 
-def _is_date_name(column: Hashable) -> bool:
-    """Tell whether a column is named like dates; in two levels, one is empty."""
+def _flat_name(column: Hashable) -> str | None:
+    """Get the name of a column that has one; in two levels, the other is empty."""
     names = column if isinstance(column, tuple) else (column,)
-    parts = [str(name).strip().lower() for name in names]
-    return parts[0] in _DATES and not any(parts[1:])
+    alone = isinstance(names[0], str) and not any(names[1:])
+    return str(names[0]) if alone else None
 
 
-def _holds_dates(values: pd.Series) -> bool:
-    """Tell by the first value whether a column holds dates."""
-    return is_datetime(values) or is_date_text(values.iloc[0])
+def _holds_dates(
+    values: pd.Series, sure: bool = False, rising: bool = True, *, numbers: bool = True
+) -> bool:
+    """Tell whether a column holds dates, texts by the first of them."""
+    if is_datetime(values):
+        return True
+    known = values.dropna()
+    if known.empty or types.is_bool_dtype(values.dtype):
+        return False
+    if types.is_numeric_dtype(values.dtype):
+        figures = values.to_numpy(dtype=np.float64, na_value=np.nan)
+        dates = numbers_to_dates(figures, sure=sure, rising=rising) if numbers else None
+        return dates is not None
+    first = known.iloc[0]
+    if isinstance(first, str) and first.strip().isdigit():
+        figures = pd.to_numeric(known, errors="coerce").to_numpy(dtype=np.float64)
+        return numbers_to_dates(figures, sure=sure, rising=rising) is not None
+    return isinstance(first, datetime.date) or is_date_text(first)
 
 
 def parse_dates(values: pd.Index) -> pd.Index:
@@ -87,24 +137,38 @@ def parse_dates(values: pd.Index) -> pd.Index:
     """
     if isinstance(values, (pd.DatetimeIndex, pd.PeriodIndex)):
         return values
-    if types.is_integer_dtype(values.dtype):
-        if not all(19000101 <= value <= 22001231 for value in values):
-            raise _not_dates(values)
-        values = values.astype(str)
-    elif types.is_numeric_dtype(values.dtype):
-        raise _not_dates(values)
     texts = [value for value in values.unique() if isinstance(value, str)]
+    figures = values
+    if texts and all(text.strip().isdigit() for text in texts):
+        figures = pd.Index(pd.to_numeric(values.to_series()))
+    if types.is_numeric_dtype(figures.dtype):
+        dates = None
+        if not types.is_bool_dtype(figures.dtype):
+            numbers = figures.to_numpy(dtype=np.float64, na_value=np.nan)
+            dates = numbers_to_dates(numbers)
+        if dates is None:
+            raise _not_dates(values)
+        return dates.rename(values.name)
     if _has_several_offsets(texts):
         # Daylight saving changes the offset. The local time keeps the trading day.
         values = values.str.replace(_OFFSET, "", regex=True)
-    day_first = _day_first(texts)
+        texts = list(values[:1])
+    day_first = _day_first(texts, values.name)
+    form = _find_format(texts[0].strip(), day_first) if texts else None
+    if texts and form is None:
+        raise _not_dates(values)
     try:
-        with warnings.catch_warnings():
-            # pandas warns where it begins to guess: 10:00 would become today.
-            warnings.simplefilter("error")
-            return pd.DatetimeIndex(pd.to_datetime(values, dayfirst=day_first))
-    except (ValueError, TypeError, Warning) as error:
+        values = values.str.strip() if texts else values
+        return pd.DatetimeIndex(pd.to_datetime(values, format=form))
+    except (ValueError, TypeError, AttributeError) as error:
         raise _not_dates(values) from error
+
+
+def _find_format(text: str, day_first: bool) -> str | None:
+    """Find the format of a date; without one, pandas would take 10:00 for today."""
+    if _SHORT_YEAR.fullmatch(text):
+        return "%d-%b-%y"
+    return guess_datetime_format(text, dayfirst=day_first)
 
 
 def _has_several_offsets(texts: Iterable[str]) -> bool:
@@ -113,7 +177,7 @@ def _has_several_offsets(texts: Iterable[str]) -> bool:
     return len({match.group(1) for match in offsets if match}) > 1
 
 
-def _day_first(texts: list[str]) -> bool:
+def _day_first(texts: list[str], name: Hashable) -> bool:
     """Find out whether 03/04/2020 is the third of April, from the other dates."""
     matches = [re.match(_DAY_MONTH, text) for text in texts]
     parts = [match.groups() for match in matches if match]
@@ -123,10 +187,18 @@ def _day_first(texts: list[str]) -> bool:
     second = max(int(part[1]) for part in parts)
     short = any(len(part[2]) == 2 for part in parts)
     if short or (first <= 12 and second <= 12) or (first > 12 and second > 12):
+        column = "X.index" if name is None else f"X[{name!r}]"
+        year = "%y" if short else "%Y"
+        separator = next(sign for sign in texts[0] if not sign.isdigit())
+        day, month = (
+            separator.join([*two, year]) for two in (["%d", "%m"], ["%m", "%d"])
+        )
         raise PanelError(
             "Dates must have one meaning only. Got dates such as "
             f"{texts[0]!r}, whose day, month and year cannot be told apart. Write "
-            "them as YYYY-MM-DD, or convert them with `pd.to_datetime`."
+            f"them as YYYY-MM-DD, or use `pd.to_datetime({column}, "
+            f'format="{day}")` if the day comes first, `format="{month}"` if the '
+            "month does."
         )
     return first > 12
 
@@ -134,8 +206,15 @@ def _day_first(texts: list[str]) -> bool:
 def _not_dates(values: pd.Index) -> PanelError:
     """Say what was found instead of dates."""
     name = "The index" if values.name is None else f"Column {values.name!r}"
-    example = values[:1].tolist()[0]
+    example = next(
+        (
+            v
+            for v in values
+            if pd.notna(v) and not (isinstance(v, str) and is_date_text(v))
+        ),
+        values[0],
+    )
     return PanelError(
         f"{name} must hold dates. Got values such as {example!r}. Name the column of "
-        "the dates with `date`, or convert them with `pd.to_datetime`."
+        "the dates with `date=...`, or write them as YYYY-MM-DD."
     )

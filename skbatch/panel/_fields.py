@@ -11,44 +11,19 @@ import pandas as pd
 
 from skbatch._messages import format_tickers
 from skbatch.exceptions import PanelError
+from skbatch.panel._spellings import (
+    ADJUSTED,
+    EXTRA,
+    FIELDS,
+    PRICE,
+    UNADJUSTED,
+    canonical_fields,
+    has_close,
+    may_be_adjusted,
+)
 
 COLUMN_NAMES = ["field", "ticker"]
-FIELDS = ("Open", "High", "Low", "Close", "Volume")
-ADJUSTED = "Adj Close"
-_EXTRA = "extra"  # what data vendors put beside the prices, and panels do not hold
-
-_ALIASES = {
-    **{field.lower(): field for field in FIELDS},
-    "adjclose": ADJUSTED,
-    "adjustedclose": ADJUSTED,
-    "dividends": _EXTRA,
-    "stocksplits": _EXTRA,
-    "capitalgains": _EXTRA,
-    "repaired?": _EXTRA,
-}
-
-
-def canonical_field(name: object) -> str | None:
-    """Spell a field as panels do ("adj_close" → "Adj Close"), None if unknown."""
-    if not isinstance(name, str):
-        return None
-    return _ALIASES.get(name.lower().replace(" ", "").replace("_", ""))
-
-
-def has_close(names: Iterable[Hashable]) -> bool:
-    """Tell whether a close, adjusted or not, is among the names."""
-    return not {"Close", ADJUSTED}.isdisjoint(map(canonical_field, names))
-
-
-def is_single_ticker(columns: Iterable[Hashable]) -> bool:
-    """Tell whether flat columns are the fields of one ticker, not tickers.
-
-    A field or two are no proof among other names: OPEN and LOW are tickers, too.
-    """
-    fields = [canonical_field(column) for column in columns]
-    known = {field for field in fields if field is not None}
-    enough = 2 if None not in fields else 3
-    return len(known) >= enough and not known.isdisjoint({"Close", ADJUSTED})
+_HELD = {*FIELDS, ADJUSTED}
 
 
 def arrange_fields(frame: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
@@ -58,14 +33,15 @@ def arrange_fields(frame: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
     """
     level = _field_level(frame.columns)
     names = frame.columns.get_level_values(level)
-    fields = _close_from_adjusted([canonical_field(name) for name in names])
+    held = hold_fields(frame.columns.unique(level), level)
+    fields = [held[name] for name in names]
     tickers = frame.columns.get_level_values(1 - level)
     pairs: dict[int, tuple[str | None, Hashable]] = {
         number: (field, ticker)
         for number, (field, ticker) in enumerate(zip(fields, tickers, strict=True))
-        if field not in (None, _EXTRA)
+        if field in _HELD
     }
-    _check_pairs(list(pairs.values()))
+    _check_pairs(list(pairs.values()), [names[number] for number in pairs])
     order = _field_major(pairs)
     columns = pd.MultiIndex.from_tuples([pairs[i] for i in order], names=COLUMN_NAMES)
     if order != list(range(frame.shape[1])):
@@ -73,6 +49,55 @@ def arrange_fields(frame: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
     if not frame.columns.identical(columns):
         frame = frame.set_axis(columns, axis=1)
     return frame, _unknown_fields(names, fields)
+
+
+def hold_fields(
+    names: Iterable[Hashable], level: int | None = None
+) -> dict[Hashable, str | None]:
+    """Map names to the fields of a panel, extra, or None where there is no use for it.
+
+    Raises where an adjusted close may be among the names and cannot be told.
+    """
+    names = list(names)
+    doubtful = [name for name in names if may_be_adjusted(name)]
+    if doubtful:
+        raise _doubtful_fields(doubtful, level)
+    fields = canonical_fields(names)
+    present = set(fields)
+    close = next((f for f in ("Close", UNADJUSTED, PRICE) if f in present), None)
+    raw = close is not None or not present.isdisjoint({"Open", "High", "Low"})
+    meaning: dict[str | None, str] = {field: field for field in (*_HELD, EXTRA)}
+    meaning[UNADJUSTED] = EXTRA
+    for field in ("Open", "High", "Low", "Volume"):
+        if field in present:
+            meaning[f"Adj {field}"] = EXTRA
+        elif not raw or field == "Volume":
+            meaning[f"Adj {field}"] = field
+    if close is not None and "Close" not in present:
+        meaning[close] = "Close"
+    if close is None and ADJUSTED in present:
+        if not present.isdisjoint({"Open", "High", "Low"}):
+            raise PanelError(
+                "`X` with Open, High or Low beside Adj Close must hold Close, too, "
+                "which tells how to adjust them. Got no Close. Add it, or drop these "
+                "fields."
+            )
+        meaning[ADJUSTED] = "Close"
+    return {n: meaning.get(f) for n, f in zip(names, fields, strict=True)}
+
+
+def _doubtful_fields(names: list[Hashable], level: int | None) -> PanelError:
+    """Make the error of fields that may be adjusted prices, or factors of such."""
+    name = names[0]
+    where = "" if level is None else f", level={level}"
+    return PanelError(
+        "Adjusted prices must have a name that is known, so that they are neither "
+        f"mistaken nor dropped. Got {format_tickers(map(repr, names))}. If these are "
+        f'adjusted closes, use `X.rename(columns={{{name!r}: "Adj Close"}})`. If the '
+        "closes are adjusted already, drop them with "
+        f"`X.drop(columns={names!r}{where})`. A factor has to be applied to the closes "
+        "first."
+    )
 
 
 def _unknown_fields(names: pd.Index, fields: list[str | None]) -> list[str]:
@@ -118,38 +143,29 @@ def _field_level(columns: pd.Index) -> int:
 
 def _field_score(names: set[Hashable]) -> tuple[bool, bool, bool]:
     """Rate how well a level fits as the level of fields."""
-    fields = {canonical_field(name) for name in names}
+    fields = set(canonical_fields(sorted(names, key=str)))
     return (
         None not in fields,
-        has_close(names),
-        fields - {None, _EXTRA} <= names,
+        has_close(names) or (None not in fields and PRICE in fields),
+        fields - {None, EXTRA} <= names,
     )
 
 
-def _close_from_adjusted(fields: list[str | None]) -> list[str | None]:
-    """Take "Adj Close" for the close if there is no other."""
-    present = set(fields)
-    if "Close" in present:
-        return fields
-    if not present.isdisjoint({"Open", "High", "Low"}):
-        raise PanelError(
-            "`X` with Open, High or Low beside Adj Close must hold Close, too, which "
-            "tells how to adjust them. Got no Close. Add it, or drop these fields."
-        )
-    return ["Close" if field == ADJUSTED else field for field in fields]
-
-
-def _check_pairs(pairs: list[tuple[str | None, Hashable]]) -> None:
+def _check_pairs(
+    pairs: list[tuple[str | None, Hashable]], names: list[Hashable]
+) -> None:
     """Raise if a column comes twice, or a ticker has no close (or adjusted close)."""
     unique = set(pairs)
     if len(unique) < len(pairs):
-        twice = [
-            f"{pair[1]} ({pair[0]})" for pair, n in Counter(pairs).items() if n > 1
-        ]
+        twice = [pair for pair, n in Counter(pairs).items() if n > 1]
+        told = [f"{ticker} ({field})" for field, ticker in twice]
+        spelled = [n for n, pair in zip(names, pairs, strict=True) if pair == twice[0]]
+        advice = "Keep the first with `X.loc[:, ~X.columns.duplicated()]`."
+        if len(set(spelled)) > 1:
+            advice = f"Drop all but one of {', '.join(map(repr, spelled))}."
         raise PanelError(
             "`X` must hold every field of a ticker once. Got several columns for "
-            f"{format_tickers(twice)}. Keep the first with "
-            "`X.loc[:, ~X.columns.duplicated()]`."
+            f"{format_tickers(told)}. {advice}"
         )
     tickers = list(dict.fromkeys(ticker for _, ticker in pairs))
     for field in ("Close", ADJUSTED):

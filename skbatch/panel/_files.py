@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import os
 import re
+from collections.abc import Sequence
+from io import StringIO
 from itertools import islice
 from pathlib import Path
 
@@ -12,23 +14,9 @@ import pandas as pd
 
 from skbatch.exceptions import PanelError
 from skbatch.panel._dates import is_date_text
-from skbatch.panel._fields import has_close
-from skbatch.panel._long import is_ticker_name
+from skbatch.panel._numbers import MISSING, is_number_text, is_text
+from skbatch.panel._spellings import has_close, is_date_name, is_ticker_name
 
-_MISSING = [
-    "",
-    "NA",
-    "N/A",
-    "n/a",
-    "#N/A",
-    "NaN",
-    "nan",
-    "<NA>",
-    "None",
-    "null",
-    "NULL",
-]
-_NUMBER = re.compile(r"\s*[-+]?(\d+[.,]?\d*|[.,]\d+)([eE][-+]?\d+)?\s*$")
 _DECIMAL = re.compile(r"\s*[-+]?\d*[.,]\d*([eE][-+]?\d+)?\s*$")
 
 
@@ -71,9 +59,9 @@ def _read_parquet(path: Path) -> pd.DataFrame:
 def _read_csv(path: Path, ticker: str | None) -> pd.DataFrame:
     """Read a CSV file with one row of column names, or yfinance's two or three."""
     # utf-8-sig: spreadsheet programs write a byte order mark before the first name.
-    with path.open(newline="", encoding="utf-8-sig") as file:
-        lines = list(islice(file, 4))
-    separator = max(",;\t", key="".join(lines[:1]).count)
+    text = path.read_text(encoding="utf-8-sig")
+    lines = list(islice(text.splitlines(), 4))
+    separator = max(",;\t|", key="".join(lines[:1]).count)
     rows = [
         [cell.strip() for cell in row] for row in csv.reader(lines, delimiter=separator)
     ]
@@ -84,24 +72,39 @@ def _read_csv(path: Path, ticker: str | None) -> pd.DataFrame:
             f"`path_or_frame` must hold prices. Got {path.name!r} with "
             f"{len(rows)} row(s). Check the file."
         )
-    first = rows[skipped]
-    texts = _text_columns(rows[0], first, ticker) if n_header == 1 else []
-    missing = {n: [""] if n in texts else _MISSING for n in range(len(first))}
-    body = pd.read_csv(
-        path,
+    names = _fill_names(rows[:n_header])
+    texts = _text_columns(rows[0], rows[skipped], ticker) if n_header == 1 else []
+    try:
+        body = _read_body(text, separator, skipped, texts)
+    except pd.errors.ParserError:
+        text = _without_surplus(text, separator, skipped, len(names[0]), path)
+        body = _read_body(text, separator, skipped, texts)
+    numbers = range(body.shape[1])
+    if any(_has_commas(body[n]) for n in numbers if n not in texts):
+        # 1.234 next to 1.234,56 was read as a number: what a sign means is told from
+        # all cells.
+        body = _read_body(text, separator, skipped, numbers)
+    return _name_columns(body, names, path)
+
+
+def _read_body(
+    text: str, separator: str, skipped: int, texts: Sequence[int]
+) -> pd.DataFrame:
+    """Read what follows the header, some columns as text."""
+    lines = StringIO(text)
+    width = next(islice(lines, skipped, None)).count(separator) + 1
+    missing = {n: [""] if n in texts else MISSING for n in range(width)}
+    return pd.read_csv(
+        StringIO(text),
         header=None,
         skiprows=skipped,
         sep=separator,
-        decimal="," if separator == ";" and any(map(_has_comma, first)) else ".",
         dtype=dict.fromkeys(texts, str),
         keep_default_na=False,
         na_values=missing,  # type: ignore[arg-type]
         skipinitialspace=True,
-        encoding="utf-8-sig",
         low_memory=False,
     )
-    body.columns = _name_columns(rows, n_header, body.shape[1], path)
-    return body
 
 
 def _text_columns(names: list[str], cells: list[str], ticker: str | None) -> list[int]:
@@ -113,9 +116,33 @@ def _text_columns(names: list[str], cells: list[str], ticker: str | None) -> lis
     ]
 
 
-def _has_comma(cell: str) -> bool:
-    """Tell whether a number has a decimal comma."""
-    return "," in cell and _NUMBER.match(cell) is not None
+def _has_commas(values: pd.Series) -> bool:
+    """Tell whether a column has text of numbers with commas."""
+    if not is_text(values.dtype):
+        return False
+    known = values.dropna()
+    return any("," in str(cell) and is_number_text(cell) for cell in known.unique())
+
+
+def _without_surplus(
+    text: str, separator: str, skipped: int, width: int, path: Path
+) -> str:
+    """Drop empty cells beyond the names; raise where a cell is not empty."""
+    rows = list(csv.reader(StringIO(text), delimiter=separator))
+    body = rows[skipped:]
+    # The dates may have no name.
+    width += any(cell.strip() for row in body for cell in row[width : width + 1])
+    for number, row in enumerate(body, start=skipped + 1):
+        if any(cell.strip() for cell in row[width:]):
+            raise PanelError(
+                f"{path.name!r} must have as many cells in every row as names. Got "
+                f"{len(row)} cells in row {number}, with {row[-1]!r} as the last. "
+                "Correct the file."
+            )
+    rows = [row[:width] + [""] * (width - len(row)) for row in rows]
+    out = StringIO()
+    csv.writer(out, delimiter=separator).writerows(rows)
+    return out.getvalue()
 
 
 def _count_header_rows(rows: list[list[str]]) -> tuple[int, bool]:
@@ -135,23 +162,57 @@ def _is_second_header(first: list[str], second: list[str]) -> bool:
     names, cells = first[1:], second[1:]
     if not cells or not all(cells) or not (has_close(names) or has_close(cells)):
         return False
-    return is_ticker_name(second[0]) or not any(map(_NUMBER.match, cells))
+    if is_ticker_name(second[0]):
+        return True
+    return not is_date_text(second[0]) and not any(map(is_number_text, cells))
+
+
+def _fill_names(rows: list[list[str]]) -> list[list[str]]:
+    """Repeat the names of merged cells, which are written once."""
+    if len(rows) == 1:
+        return rows
+    filled = []
+    for row in rows:
+        names = row[:2]
+        for name in row[2:]:
+            names.append(name or names[-1])
+        filled.append(names)
+    return filled
 
 
 def _name_columns(
-    rows: list[list[str]], n_header: int, n_columns: int, path: Path
-) -> pd.Index:
-    """Make the column index; a file may leave the first column without a name."""
-    names = rows[:n_header]
-    names = [[""] * (n_columns == len(row) + 1) + row for row in names]
-    if any(len(row) != n_columns for row in names):
+    body: pd.DataFrame, names: list[list[str]], path: Path
+) -> pd.DataFrame:
+    """Name the columns; the dates may have no name, and surplus columns no cells."""
+    n_columns = body.shape[1]
+    while len(names[0]) > n_columns and not any(row[-1] for row in names):
+        names = [row[:-1] for row in names]
+    n_names = len(names[0])
+    surplus = body.iloc[:, n_names:]
+    first = body.iloc[0, 0]
+    if n_columns == n_names + 1 and len(names) == 1 and is_date_text(first):
+        if surplus.isna().all(axis=None) and not is_date_name(names[0][0]):
+            raise PanelError(
+                f"{path.name!r} must have as many names as columns. Got "
+                f"{names[0][0]!r} over dates such as {first!r}, and an empty column "
+                "at the end: a name may be missing at the start, or a separator too "
+                "much at the end. Correct the first row."
+            )
+        if not is_date_name(names[0][0]):
+            return body.set_axis(pd.Index(["", *names[0]], dtype=object), axis=1)
+    if surplus.notna().any(axis=None) or n_columns < n_names:
         raise PanelError(
-            f"{path.name!r} must have as many names as columns. Got {len(rows[0])} "
+            f"{path.name!r} must have as many names as columns. Got {n_names} "
             f"names and {n_columns} columns. Check the first row."
         )
-    if n_header == 1:
-        return pd.Index(names[0], dtype=object)
+    body = body.iloc[:, :n_names]
+    unnamed = [n for n in range(1, n_names) if not any(row[n] for row in names)]
+    body = body.drop(columns=[n for n in unnamed if body[n].isna().all()])
+    kept = [n for n in range(n_names) if n in body.columns]
+    names = [[row[n] for n in kept] for row in names]
+    if len(names) == 1:
+        return body.set_axis(pd.Index(names[0], dtype=object), axis=1)
     for row in names:
         row[0] = ""
     names[0][0] = "Date"
-    return pd.MultiIndex.from_arrays(names)
+    return body.set_axis(pd.MultiIndex.from_arrays(names), axis=1)

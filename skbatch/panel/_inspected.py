@@ -10,7 +10,8 @@ import pandas as pd
 from skbatch.panel._calendar import mixed_calendars
 from skbatch.panel._check import _arrange, _drop_invalid, _invalid_mask, _like
 from skbatch.panel._checked import CheckedPanel
-from skbatch.panel._fields import ADJUSTED, adjust_prices
+from skbatch.panel._fields import adjust_prices
+from skbatch.panel._spellings import ADJUSTED
 
 __all__ = ["InspectedPanel", "inspect_panel"]
 

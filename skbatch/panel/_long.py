@@ -9,27 +9,16 @@ from pandas.api import types
 
 from skbatch._messages import date_text, format_tickers
 from skbatch.exceptions import PanelError
-from skbatch.panel._fields import ADJUSTED, FIELDS, canonical_field, has_close
-
-_TICKERS = {
-    "ticker",
-    "tickers",
-    "symbol",
-    "symbols",
-    "asset",
-    "security",
-    "instrument",
-    "name",
-    "code",
-    "sid",
-    "permno",
-}
-_VALUES = {"price", "prices", "value", "values", "last"}
-
-
-def is_ticker_name(name: Hashable) -> bool:
-    """Tell whether a column of this name usually holds tickers."""
-    return isinstance(name, str) and name.strip().lower() in _TICKERS
+from skbatch.panel._fields import hold_fields
+from skbatch.panel._numbers import is_number_text, is_text, texts_to_numbers
+from skbatch.panel._spellings import (
+    ADJUSTED,
+    FIELDS,
+    PRICE,
+    canonical_field,
+    has_close,
+    is_ticker_name,
+)
 
 
 def find_ticker_column(frame: pd.DataFrame, ticker: Hashable | None) -> Hashable | None:
@@ -42,7 +31,18 @@ def find_ticker_column(frame: pd.DataFrame, ticker: Hashable | None) -> Hashable
         for column in frame.columns
         if is_ticker_name(column) and not types.is_float_dtype(frame[column].dtype)
     ]
-    return pick_one(found, "tickers", "ticker")
+    return pick_one(found or _maybe_tickers(frame), "tickers", "ticker")
+
+
+def _maybe_tickers(frame: pd.DataFrame) -> list[Hashable]:
+    """Find columns of text under names that are tickers themselves, such as COIN."""
+    return [
+        column
+        for column in frame.columns
+        if is_ticker_name(column, maybe=True)
+        and is_text(frame[column].dtype)
+        and not any(map(is_number_text, frame[column].dropna().iloc[:1]))
+    ]
 
 
 def pick_one(found: Sequence[Hashable], what: str, argument: str) -> Hashable | None:
@@ -59,38 +59,57 @@ def pivot_long(
     frame: pd.DataFrame, ticker: Hashable, value: Hashable | None
 ) -> pd.DataFrame:
     """Turn a long table, dates in its index, into a panel with tickers as columns."""
-    columns = _value_columns([name for name in frame.columns if name != ticker], value)
+    names = [name for name in frame.columns if name != ticker]
+    columns = [value] if value is not None else _value_columns(frame[names])
+    if columns[0] not in names:
+        raise PanelError(
+            f"`value` must be a column of the table. Got {value!r}. The columns are "
+            f"{format_tickers(names, 10)}."
+        )
     tickers = _text(frame[ticker])
     _check_keys(frame.index, tickers)
+    values = frame[columns]
+    values = texts_to_numbers(values, range(len(columns)))
     keys = pd.MultiIndex.from_arrays([frame.index, tickers])
     # Not pivot_table, which would average prices. Sorts dates and tickers.
-    wide = pd.DataFrame(frame[columns].set_axis(keys, axis=0).unstack())  # noqa: PD010
+    wide = pd.DataFrame(values.set_axis(keys, axis=0).unstack())  # noqa: PD010
     return wide.droplevel(0, axis=1) if len(columns) == 1 else wide
 
 
-def _value_columns(names: list[Hashable], value: Hashable | None) -> list[Hashable]:
+def _value_columns(frame: pd.DataFrame) -> list[Hashable]:
     """Choose the columns that become the values of the panel."""
-    if value is not None:
-        if value not in names:
-            raise PanelError(
-                f"`value` must be a column of the table. Got {value!r}. The columns "
-                f"are {format_tickers(names, 10)}."
-            )
-        return [value]
-    prices = [n for n in names if isinstance(n, str) and n.strip().lower() in _VALUES]
+    names: list[Hashable] = [
+        name for name in frame.columns if _holds_numbers(frame[name])
+    ]
+    held = hold_fields(names)
+    prices = [name for name in names if canonical_field(name) == PRICE]
     if not has_close(names):
         found = pick_one(prices, "prices", "value")
         if found is None:
             raise PanelError(
                 "A long table must hold prices in a column such as close or price. Got "
-                f"{format_tickers(names, 10)}. Name the column with `value=...`."
+                f"{format_tickers(frame.columns, 10)}. Name the column with "
+                "`value=...`."
             )
-        return [found]
-    fields = [n for n in names if canonical_field(n) in (*FIELDS, ADJUSTED)]
+        fields = [n for n in names if held[n] in FIELDS]
+        return fields if len(fields) > 1 else [found]
+    fields = [n for n in names if held[n] in (*FIELDS, ADJUSTED)]
     if prices:
-        closes = [n for n in fields if has_close([n])]
+        closes = [n for n in fields if held[n] in ("Close", ADJUSTED)]
         pick_one([*closes, *prices], "prices", "value")
     return fields
+
+
+def _holds_numbers(values: pd.Series) -> bool:
+    """Tell whether a column may hold prices, texts by the first of them."""
+    if is_text(values.dtype):
+        first = values.dropna().iloc[:1]
+        return canonical_field(values.name) is not None or all(
+            map(is_number_text, first)
+        )
+    return types.is_numeric_dtype(values.dtype) and not types.is_bool_dtype(
+        values.dtype
+    )
 
 
 def _text(tickers: pd.Series) -> pd.Series:
@@ -99,6 +118,9 @@ def _text(tickers: pd.Series) -> pd.Series:
         return tickers.astype(tickers.cat.categories.dtype)
     if types.is_integer_dtype(tickers.dtype):
         return tickers.astype(str)
+    if is_text(tickers.dtype):
+        # Programs with columns of a fixed width fill up tickers with spaces.
+        return tickers.map(str.strip, na_action="ignore")
     return tickers
 
 
@@ -114,7 +136,9 @@ def _check_keys(dates: pd.Index, tickers: pd.Series) -> None:
     if not keys.is_unique:
         twice = keys[keys.duplicated()].unique()
         named = (f"{name} on {date_text(date)}" for date, name in twice)
+        columns = [dates.name or "date", tickers.name]
         raise PanelError(
             "A long table must hold every date of a ticker once. Got duplicates of "
-            f"{format_tickers(named)}. Keep one row of each with `drop_duplicates`."
+            f"{format_tickers(named)}. Keep the last row of each with "
+            f'`X.drop_duplicates({columns!r}, keep="last")`.'
         )

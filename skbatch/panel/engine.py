@@ -15,6 +15,7 @@ from skbatch.panel._columns import MARKET, SEPARATOR, PanelColumns, join_column
 from skbatch.panel._fields import panel_fields, panel_tickers
 from skbatch.panel._inspected import InspectedPanel, inspect_panel
 from skbatch.panel._reach import recorded_horizon
+from skbatch.panel._tables import adopt_table
 
 __all__ = [
     "MARKET",
@@ -23,6 +24,7 @@ __all__ = [
     "CheckedPanel",
     "InspectedPanel",
     "PanelColumns",
+    "adopt_table",
     "describe_rows",
     "inspect_panel",
     "invalid_values",

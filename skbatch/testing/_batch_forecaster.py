@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import inspect
 import warnings
-from typing import Any
+
+from sklearn.base import BaseEstimator
 
 from skbatch.testing._label_rules import LABEL_RULES, BrokenRuleError
 from skbatch.testing._synthetic_case import make_case
@@ -15,7 +16,7 @@ __all__ = ["RULES", "check_batch_forecaster"]
 RULES = (*TABLE_RULES, *LABEL_RULES, *METHOD_RULES)
 
 
-def check_batch_forecaster(forecaster: Any) -> None:
+def check_batch_forecaster(forecaster: BaseEstimator) -> None:
     """Check that a forecaster keeps what batch forecasters promise.
 
     The forecaster is fitted about forty times on small synthetic feature frames: 160

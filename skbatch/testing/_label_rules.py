@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from sklearn.base import BaseEstimator
 
 from skbatch._messages import format_tickers
 from skbatch.panel.engine import PanelColumns
@@ -36,7 +37,7 @@ def require_equal(
         raise BrokenRuleError(f"Got {difference}, {when}. {advice}")
 
 
-def last_labels_are_not_learnt(forecaster: Any, case: Case) -> None:
+def last_labels_are_not_learnt(forecaster: BaseEstimator, case: Case) -> None:
     """Leave out the labels of the last `horizon` rows, which are not known yet."""
     expected = fit(forecaster, case).predict(case.X)
     garbage = {
@@ -55,7 +56,7 @@ def last_labels_are_not_learnt(forecaster: Any, case: Case) -> None:
         )
 
 
-def missing_labels_are_not_filled(forecaster: Any, case: Case) -> None:
+def missing_labels_are_not_filled(forecaster: BaseEstimator, case: Case) -> None:
     """Mask missing labels: they teach neither zero nor any other number."""
     gone = np.random.default_rng(0).random(case.y.shape) < 0.3
     masked = case.y.mask(gone)
@@ -81,7 +82,9 @@ def missing_labels_are_not_filled(forecaster: Any, case: Case) -> None:
     _require_same_level(forecaster, case, gone)
 
 
-def _require_same_level(forecaster: Any, case: Case, gone: np.ndarray) -> None:
+def _require_same_level(
+    forecaster: BaseEstimator, case: Case, gone: np.ndarray
+) -> None:
     """Raise if forecasts of nearly constant labels move when labels go missing."""
     noise = np.random.default_rng(1).normal(size=case.y.shape)
     labels = -0.013 + 0.0003 * noise
@@ -97,7 +100,7 @@ def _require_same_level(forecaster: Any, case: Case, gone: np.ndarray) -> None:
         )
 
 
-def no_labels_give_no_numbers(forecaster: Any, case: Case) -> None:
+def no_labels_give_no_numbers(forecaster: BaseEstimator, case: Case) -> None:
     """Raise an error in `fit`, or forecast NaN, when there is no label at all."""
     try:
         forecasts = _values(forecaster, case.with_labels(case.y * np.nan))
@@ -110,7 +113,7 @@ def no_labels_give_no_numbers(forecaster: Any, case: Case) -> None:
         )
 
 
-def missing_features_give_no_forecast(forecaster: Any, case: Case) -> None:
+def missing_features_give_no_forecast(forecaster: BaseEstimator, case: Case) -> None:
     """Forecast NaN for a ticker without a finite feature of its own, and only there."""
     fitted = fit(forecaster, case)
     late = case.X.index[-10:]
@@ -134,7 +137,7 @@ def missing_features_give_no_forecast(forecaster: Any, case: Case) -> None:
         )
 
 
-def tickers_go_by_name(forecaster: Any, case: Case) -> None:
+def tickers_go_by_name(forecaster: BaseEstimator, case: Case) -> None:
     """Give the same forecasts, in the order of the labels, for any order of tickers."""
     expected = as_table(fit(forecaster, case).predict(case.X), case.X.index)
     for what, X in {
@@ -157,7 +160,7 @@ def tickers_go_by_name(forecaster: Any, case: Case) -> None:
             )
 
 
-def rows_stand_alone(forecaster: Any, case: Case) -> None:
+def rows_stand_alone(forecaster: BaseEstimator, case: Case) -> None:
     """Forecast a row from its own features: alone as well as among others."""
     fitted = fit(forecaster, case)
     together = as_table(fitted.predict(case.X), case.X.index)
@@ -172,7 +175,7 @@ def rows_stand_alone(forecaster: Any, case: Case) -> None:
             )
 
 
-def _values(forecaster: Any, case: Case) -> np.ndarray:
+def _values(forecaster: BaseEstimator, case: Case) -> np.ndarray:
     """Forecasts of a clone fitted on a case."""
     return np.asarray(fit(forecaster, case).predict(case.X), dtype=np.float64)
 

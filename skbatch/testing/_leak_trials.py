@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
 from pandas.api import types
-from sklearn.base import clone
+from sklearn.base import BaseEstimator, clone
 
 from skbatch.exceptions import ModelFitError, PanelError
 from skbatch.panel import forward_returns
@@ -122,7 +121,9 @@ class Trial:
         return None
 
 
-def fit_transform_trial(estimator: Any, panel: pd.DataFrame, cut: Cut) -> Trial:
+def fit_transform_trial(
+    estimator: BaseEstimator, panel: pd.DataFrame, cut: Cut
+) -> Trial:
     """Features of the rows that the transformer is fitted on."""
     return Trial(
         rule="Features must not depend on prices after their date.",
@@ -139,7 +140,7 @@ def fit_transform_trial(estimator: Any, panel: pd.DataFrame, cut: Cut) -> Trial:
     )
 
 
-def refit_trial(estimator: Any, panel: pd.DataFrame, cut: Cut) -> Trial:
+def refit_trial(estimator: BaseEstimator, panel: pd.DataFrame, cut: Cut) -> Trial:
     """Features by `transform` of the rows that the transformer was fitted on."""
     return Trial(
         rule=(
@@ -157,7 +158,9 @@ def refit_trial(estimator: Any, panel: pd.DataFrame, cut: Cut) -> Trial:
     )
 
 
-def transforms_alike(estimator: Any, panel: pd.DataFrame, cut: Cut, seed: int) -> bool:
+def transforms_alike(
+    estimator: BaseEstimator, panel: pd.DataFrame, cut: Cut, seed: int
+) -> bool:
     """Return whether `fit(X).transform(X)` is `fit_transform(X)`, also with gaps."""
     gapped = make_gaps(panel, max(0, cut.last - 4), cut.last, seed)
     for prices in (panel, gapped):
@@ -171,7 +174,9 @@ def transforms_alike(estimator: Any, panel: pd.DataFrame, cut: Cut, seed: int) -
     return True
 
 
-def new_features_trial(estimator: Any, panel: pd.DataFrame, cut: Cut) -> Trial:
+def new_features_trial(
+    estimator: BaseEstimator, panel: pd.DataFrame, cut: Cut
+) -> Trial:
     """Features of rows that follow those the transformer is fitted on."""
     fitted = clone(estimator).fit(panel.iloc[: cut.fitted + 1])
     return Trial(
@@ -191,7 +196,10 @@ def new_features_trial(estimator: Any, panel: pd.DataFrame, cut: Cut) -> Trial:
 
 
 def new_forecasts_trial(
-    estimator: Any, panel: pd.DataFrame, cut: Cut, horizon: Any
+    estimator: BaseEstimator,
+    panel: pd.DataFrame,
+    cut: Cut,
+    horizon: int | Sequence[int],
 ) -> Trial:
     """Forecasts of rows that follow those the forecaster is fitted on."""
     labels = forward_returns(panel, horizon).iloc[: cut.fitted + 1]
@@ -212,7 +220,12 @@ def new_forecasts_trial(
     )
 
 
-def labels_trial(estimator: Any, panel: pd.DataFrame, cut: Cut, horizon: Any) -> Trial:
+def labels_trial(
+    estimator: BaseEstimator,
+    panel: pd.DataFrame,
+    cut: Cut,
+    horizon: int | Sequence[int],
+) -> Trial:
     """Forecasts of models whose training labels are cut as in cross-validation."""
     end = cut.fitted + 1
     past = panel.iloc[:end]
@@ -239,13 +252,15 @@ def labels_trial(estimator: Any, panel: pd.DataFrame, cut: Cut, horizon: Any) ->
 
 
 def _on_new_rows(
-    method: Callable[[pd.DataFrame], Any], prices: pd.DataFrame, cut: Cut
+    method: Callable[[pd.DataFrame], object], prices: pd.DataFrame, cut: Cut
 ) -> pd.DataFrame:
     """Apply a method of a fitted estimator to the rows after those it was fitted on."""
     new = prices.iloc[cut.fitted + 1 :]
     return as_table(method(new), new.index)
 
 
-def _transform_fitted_rows(estimator: Any, prices: pd.DataFrame) -> pd.DataFrame:
+def _transform_fitted_rows(
+    estimator: BaseEstimator, prices: pd.DataFrame
+) -> pd.DataFrame:
     """Fit on rows first, and transform them in a second call."""
     return as_table(clone(estimator).fit(prices).transform(prices), prices.index)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from typing import Any
 
 import numpy as np
 import pandas as pd
-from sklearn.base import clone
+from numpy.typing import ArrayLike
+from sklearn.base import BaseEstimator, clone
 
 from skbatch.panel import check_panel, forward_returns
 from skbatch.testing._garbled_panels import own_copy
@@ -29,7 +29,7 @@ from skbatch.testing._table_difference import find_difference
 __all__ = ["LookAheadError", "check_no_lookahead"]
 
 # A trial of an estimator at a cut.
-Build = Callable[[Any, pd.DataFrame, Cut], Trial]
+Build = Callable[[BaseEstimator, pd.DataFrame, Cut], Trial]
 
 
 class LookAheadError(AssertionError):
@@ -37,8 +37,8 @@ class LookAheadError(AssertionError):
 
 
 def check_no_lookahead(
-    estimator: Any,
-    prices: Any,
+    estimator: BaseEstimator,
+    prices: pd.DataFrame | ArrayLike,
     *,
     horizon: int | Sequence[int] = 1,
     n_cuts: int = 3,
@@ -176,7 +176,9 @@ def check_no_lookahead(
         _check_check(judged, panel, cuts, builds, longest, random_state)
 
 
-def _choose_trials(estimator: Any, horizon: Any) -> dict[str, Build]:
+def _choose_trials(
+    estimator: BaseEstimator, horizon: int | Sequence[int]
+) -> dict[str, Build]:
     """Choose the trials by what the estimator can do."""
     if isinstance(estimator, type) or not hasattr(estimator, "fit"):
         raise TypeError(
@@ -197,7 +199,12 @@ def _choose_trials(estimator: Any, horizon: Any) -> dict[str, Build]:
     )
 
 
-def _select(estimator: Any, panel: pd.DataFrame, cut: Cut, horizon: Any) -> Any:
+def _select(
+    estimator: BaseEstimator,
+    panel: pd.DataFrame,
+    cut: Cut,
+    horizon: int | Sequence[int],
+) -> BaseEstimator:
     """Let a search choose by what is known at the cut; others are judged themselves."""
     if not {"estimator", "cv", "refit"} <= estimator.get_params(deep=False).keys():
         return estimator
@@ -207,7 +214,7 @@ def _select(estimator: Any, panel: pd.DataFrame, cut: Cut, horizon: Any) -> Any:
 
 
 def _check_deterministic(
-    estimator: Any, panel: pd.DataFrame, cut: Cut, build: Build
+    estimator: BaseEstimator, panel: pd.DataFrame, cut: Cut, build: Build
 ) -> None:
     """Raise unless two fits give the same output."""
     first, second = (build(estimator, panel, cut).output(panel) for _ in range(2))
@@ -220,7 +227,7 @@ def _check_deterministic(
 
 
 def _check_check(
-    estimator: Any,
+    estimator: BaseEstimator,
     panel: pd.DataFrame,
     cuts: list[Cut],
     builds: dict[str, Build],
@@ -243,7 +250,9 @@ def _check_check(
         )
 
 
-def _plant(estimator: Any, label_rows: int, n_later: int) -> Iterator[Any]:
+def _plant(
+    estimator: BaseEstimator, label_rows: int, n_later: int
+) -> Iterator[BaseEstimator]:
     """Make versions of the estimator that look ahead, the most natural one first."""
     if label_rows:
         yield PeekingEstimator(estimator, label_rows=label_rows)

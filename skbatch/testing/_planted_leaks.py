@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import pandas as pd
 from sklearn.base import BaseEstimator, clone
@@ -19,30 +17,30 @@ class PeekingEstimator(BaseEstimator):
     """The same estimator, fed with tables that are shifted into the future."""
 
     def __init__(
-        self, estimator: Any, price_rows: int = 0, label_rows: int = 0
+        self, estimator: BaseEstimator, price_rows: int = 0, label_rows: int = 0
     ) -> None:
         self.estimator = estimator
         self.price_rows = price_rows
         self.label_rows = label_rows
 
-    def fit(self, X: pd.DataFrame, y: Any = None) -> PeekingEstimator:
+    def fit(self, X: pd.DataFrame, y: pd.DataFrame | None = None) -> PeekingEstimator:
         """Fit a clone on shifted tables."""
         labels = () if y is None else (_advance(y, self.label_rows),)
         fitted = clone(self.estimator).fit(self._advance_prices(X), *labels)
         self.estimator_ = fitted
         return self
 
-    def fit_transform(self, X: pd.DataFrame) -> Any:
+    def fit_transform(self, X: pd.DataFrame) -> object:
         """Fit and transform a shifted table."""
         self.estimator_ = clone(self.estimator)
         return fit_transform(self.estimator_, self._advance_prices(X))
 
-    def transform(self, X: pd.DataFrame) -> Any:
+    def transform(self, X: pd.DataFrame) -> object:
         """Transform a shifted table."""
         return self.estimator_.transform(self._advance_prices(X))
 
     @available_if(lambda self: hasattr(self.estimator, "predict"))
-    def predict(self, X: pd.DataFrame) -> Any:
+    def predict(self, X: pd.DataFrame) -> object:
         """Predict from a shifted table."""
         return self.estimator_.predict(self._advance_prices(X))
 
@@ -57,11 +55,11 @@ class PeekingEstimator(BaseEstimator):
 class TattlingEstimator(BaseEstimator):
     """An estimator with a column more: the next prices and the last labels."""
 
-    def __init__(self, estimator: Any, label_rows: int = 0) -> None:
+    def __init__(self, estimator: BaseEstimator, label_rows: int = 0) -> None:
         self.estimator = estimator
         self.label_rows = label_rows
 
-    def fit(self, X: pd.DataFrame, y: Any = None) -> TattlingEstimator:
+    def fit(self, X: pd.DataFrame, y: pd.DataFrame | None = None) -> TattlingEstimator:
         """Fit a clone and keep the last labels."""
         labels = () if y is None else (y,)
         self.estimator_ = clone(self.estimator).fit(X, *labels)
@@ -81,13 +79,13 @@ class TattlingEstimator(BaseEstimator):
         """Predict, and add the next prices and the last labels."""
         return self._tell(self.estimator_.predict(X), X)
 
-    def _tell(self, output: Any, X: pd.DataFrame) -> pd.DataFrame:
+    def _tell(self, output: object, X: pd.DataFrame) -> pd.DataFrame:
         table = as_table(output, X.index)
         secret = X.shift(-1).sum(axis=1).reindex(table.index) + self.secret_
         return table.assign(peek=secret)
 
 
-def fit_transform(estimator: Any, X: pd.DataFrame) -> Any:
+def fit_transform(estimator: BaseEstimator, X: pd.DataFrame) -> object:
     """Fit an estimator and transform the same rows."""
     if hasattr(estimator, "fit_transform"):
         return estimator.fit_transform(X)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from sklearn.base import clone
+from sklearn.base import BaseEstimator, clone
 
 from skbatch.panel.engine import MARKET, join_column
 
@@ -44,7 +44,7 @@ class Case:
         return [join_column(ticker, feature) for feature in FEATURES]
 
 
-def make_case(forecaster: Any, *, several_horizons: bool = False) -> Case:
+def make_case(forecaster: BaseEstimator, *, several_horizons: bool = False) -> Case:
     """Make features and labels that suit a forecaster's own horizon."""
     rng = np.random.default_rng(0)
     dates = pd.date_range("2020-01-01", periods=N_DATES, freq="B")
@@ -73,12 +73,12 @@ def make_case(forecaster: Any, *, several_horizons: bool = False) -> Case:
     return Case(X, y, tuple(np.repeat(horizons, len(TICKERS)).tolist()))
 
 
-def fit(forecaster: Any, case: Case) -> Any:
+def fit(forecaster: BaseEstimator, case: Case) -> BaseEstimator:
     """Fit a clone of the forecaster."""
     return clone(forecaster).fit(case.X, case.y)
 
 
-def fixed_horizons(forecaster: Any) -> set[int]:
+def fixed_horizons(forecaster: BaseEstimator) -> set[int]:
     """Find the horizons that a forecaster, or one inside it, is set to."""
     return {
         int(value)
@@ -87,7 +87,7 @@ def fixed_horizons(forecaster: Any) -> set[int]:
     }
 
 
-def _fixed_horizon(forecaster: Any) -> int:
+def _fixed_horizon(forecaster: BaseEstimator) -> int:
     return min(fixed_horizons(forecaster), default=DEFAULT_HORIZON)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +17,7 @@ __all__ = ["as_table", "find_difference", "spell"]
 ROUNDING = 1e-5
 
 
-def as_table(output: Any, index: pd.Index) -> pd.DataFrame:
+def as_table(output: object, index: pd.Index) -> pd.DataFrame:
     """Make a DataFrame of whatever an estimator gives back."""
     if isinstance(output, pd.DataFrame):
         return output
@@ -110,7 +111,7 @@ def _largest_gap(old: np.ndarray, new: np.ndarray) -> float:
     return float(finite.max()) if finite.size else float("nan")
 
 
-def spell(label: Any) -> str:
+def spell(label: Hashable) -> str:
     """Name a row or column: days without a time, several levels as words."""
     if isinstance(label, tuple):
         return " ".join(map(str, label))

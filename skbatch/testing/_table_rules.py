@@ -12,7 +12,7 @@ from typing import Any
 import joblib
 import numpy as np
 import pandas as pd
-from sklearn.base import clone
+from sklearn.base import BaseEstimator, clone
 from sklearn.exceptions import NotFittedError
 from sklearn.metrics import r2_score
 
@@ -22,7 +22,7 @@ from skbatch.testing._synthetic_case import Case, fit, fixed_horizons, make_case
 __all__ = ["METHOD_RULES", "TABLE_RULES"]
 
 
-def parameters_are_kept(forecaster: Any, case: Case) -> None:
+def parameters_are_kept(forecaster: BaseEstimator, case: Case) -> None:
     """Keep parameters through `clone` and `fit`; return the estimator from `fit`."""
     copy = clone(forecaster)
     before = joblib.hash(copy.get_params())
@@ -38,7 +38,9 @@ def parameters_are_kept(forecaster: Any, case: Case) -> None:
         )
 
 
-def forecasts_are_a_table_like_the_labels(forecaster: Any, case: Case) -> None:
+def forecasts_are_a_table_like_the_labels(
+    forecaster: BaseEstimator, case: Case
+) -> None:
     """Return a DataFrame with the rows of `X` and the columns of `y`, if it is one."""
     X = case.X.iloc[-7:]
     forecasts = fit(forecaster, case).predict(X)
@@ -62,7 +64,7 @@ def forecasts_are_a_table_like_the_labels(forecaster: Any, case: Case) -> None:
         )
 
 
-def several_horizons_are_forecast(forecaster: Any, case: Case) -> None:
+def several_horizons_are_forecast(forecaster: BaseEstimator, case: Case) -> None:
     """Forecast every horizon, if labels have the columns (horizon, ticker)."""
     if fixed_horizons(forecaster):
         return
@@ -80,7 +82,7 @@ def several_horizons_are_forecast(forecaster: Any, case: Case) -> None:
     )
 
 
-def arrays_give_arrays(forecaster: Any, case: Case) -> None:
+def arrays_give_arrays(forecaster: BaseEstimator, case: Case) -> None:
     """Return an array, a vector or a Series, if the labels are one."""
     X, y = case.X.to_numpy(), case.y.to_numpy()
     kinds: dict[str, tuple[Any, Any, tuple[int, ...]]] = {
@@ -97,7 +99,7 @@ def arrays_give_arrays(forecaster: Any, case: Case) -> None:
             )
 
 
-def input_is_not_modified(forecaster: Any, case: Case) -> None:
+def input_is_not_modified(forecaster: BaseEstimator, case: Case) -> None:
     """Leave the input of `fit` and `predict` as it is."""
     X, y = case.X.copy(), case.y.copy()
     clone(forecaster).fit(X, y).predict(X)
@@ -106,7 +108,7 @@ def input_is_not_modified(forecaster: Any, case: Case) -> None:
             raise BrokenRuleError(f"Got another `{name}` afterwards. Work on a copy.")
 
 
-def fits_repeat(forecaster: Any, case: Case) -> None:
+def fits_repeat(forecaster: BaseEstimator, case: Case) -> None:
     """Give the same forecasts when the same data are fitted again."""
     first, second = (fit(forecaster, case).predict(case.X) for _ in range(2))
     require_equal(
@@ -118,7 +120,7 @@ def fits_repeat(forecaster: Any, case: Case) -> None:
     )
 
 
-def pickle_keeps_forecasts(forecaster: Any, case: Case) -> None:
+def pickle_keeps_forecasts(forecaster: BaseEstimator, case: Case) -> None:
     """Give the same forecasts after pickling."""
     fitted = fit(forecaster, case)
     restored = pickle.loads(pickle.dumps(fitted))
@@ -131,7 +133,7 @@ def pickle_keeps_forecasts(forecaster: Any, case: Case) -> None:
     )
 
 
-def unfitted_raises(forecaster: Any, case: Case) -> None:
+def unfitted_raises(forecaster: BaseEstimator, case: Case) -> None:
     """Raise NotFittedError in `predict` before `fit`."""
     try:
         clone(forecaster).predict(case.X)
@@ -142,7 +144,7 @@ def unfitted_raises(forecaster: Any, case: Case) -> None:
     )
 
 
-def other_rows_raise(forecaster: Any, case: Case) -> None:
+def other_rows_raise(forecaster: BaseEstimator, case: Case) -> None:
     """Raise a ValueError for labels of other dates than the features."""
     shifted = case.y.set_axis(case.y.index + pd.Timedelta(days=7))
     for name, y in {"fewer": case.y.iloc[:-1], "other": shifted}.items():
@@ -156,7 +158,7 @@ def other_rows_raise(forecaster: Any, case: Case) -> None:
         )
 
 
-def batch_methods_agree(forecaster: Any, case: Case) -> None:
+def batch_methods_agree(forecaster: BaseEstimator, case: Case) -> None:
     """Offer `fit` as `fit_batch`, and the last forecasts in `predict_batch`."""
     expected = fit(forecaster, case).predict(case.X)
     twin = clone(forecaster).fit_batch(case.X, case.y)
@@ -178,7 +180,7 @@ def batch_methods_agree(forecaster: Any, case: Case) -> None:
         )
 
 
-def score_is_r2_of_the_finite_labels(forecaster: Any, case: Case) -> None:
+def score_is_r2_of_the_finite_labels(forecaster: BaseEstimator, case: Case) -> None:
     """Return R² over all finite labels, dates and tickers together, from `score`."""
     fitted = fit(forecaster, case)
     forecasts = fitted.predict(case.X).to_numpy()

@@ -110,7 +110,7 @@ def test_the_use_of_the_cache_of_features_is_counted():
     clear_cache()
     rng = np.random.default_rng(0)
     prices = pd.DataFrame(
-        np.exp(0.01 * rng.standard_normal((60, 2))), columns=["A", "B"]
+        np.exp(0.01 * rng.standard_normal((60, 2)).cumsum(axis=0)), columns=["A", "B"]
     )
     extractor = SharedFeatureExtractor(families=["returns"], windows=[5])
     monitor = BatchPerformanceMonitor()

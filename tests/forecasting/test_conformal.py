@@ -45,6 +45,13 @@ def make_world(n_dates, n_tickers=20, *, draw, truth=1.0, horizon=1, seed=0):
     return X.astype(np.float32), y
 
 
+def deviations(returns, forecasts):
+    """Differences above the forecast, and those of log returns below it."""
+    returns, forecasts = np.asarray(returns, float), np.asarray(forecasts, float)
+    logs = np.log1p(returns) - np.log1p(forecasts)
+    return np.where(returns > forecasts, returns - forecasts, logs)
+
+
 def normal(random, shape):
     return random.standard_normal(shape)
 
@@ -86,13 +93,44 @@ def test_without_volatility_features_intervals_do_not_follow_volatility():
 )
 def test_quantiles_are_those_of_the_distribution(draw, law):
     X, y = make_world(1200, draw=draw)
+    y = y.where(y > 0, np.expm1(y))  # as far below, in logs
     model = ConformalForecaster(MEAN, calibration_size=500, adaptation=0.0).fit(X, y)
     levels = [0.05, 0.25, 0.5, 0.75, 0.95]
     quantiles = model.predict_quantiles(X[-1:], levels)
     scale = X.iloc[-1].to_numpy()
     for level in levels:
-        scores = (quantiles[level] - model.predict(X[-1:])).to_numpy()[0] / scale
+        scores = deviations(quantiles[level], model.predict(X[-1:]))[0] / scale
         assert scores == pytest.approx(law.ppf(level), abs=0.12)
+
+
+def test_no_bound_is_below_a_total_loss():
+    X, y = make_world(600, draw=normal, truth=30.0)
+    y = y.where(y > 0, np.expm1(y))
+    y.iloc[10, 0] = -1.0
+    model = ConformalForecaster(MEAN).fit(X, y)
+    lower, upper = model.predict_interval(X, 0.999)
+    assert lower.min(axis=None) >= -1
+    middle = model.predict_quantiles(X, [0.5])[0.5]
+    assert (y < middle).mean(axis=None) == pytest.approx(0.5, abs=0.03)
+    assert ((upper - middle) > (middle - lower)).all(axis=None)
+    assert interval_coverage(y, *model.predict_interval(X, 0.9)) == pytest.approx(
+        0.9, abs=0.02
+    )
+
+
+def test_labels_that_are_no_simple_returns_are_taken_as_they_are():
+    X, y = make_world(300, draw=normal)
+    percent = 100 * y
+    model = ConformalForecaster(
+        MEAN, calibration_size=100, adaptation=0.0, refit=False
+    ).fit(X, percent)
+    tail = slice(199, 299)  # the label of row 299 is not known
+    forecasts, scale = model.predict(X), X.to_numpy()
+    scores = ((percent - forecasts) / scale)[tail].to_numpy().ravel()
+    level = 0.5 + 0.4 * (1 + 1 / 100)
+    expected = np.quantile(scores, level, method="hazen")
+    found = model.predict_quantiles(X, [0.9])[0.9]
+    np.testing.assert_allclose(found, forecasts + expected * scale, rtol=1e-4)
 
 
 def test_volatility_is_the_mean_of_the_windows_known():
@@ -189,7 +227,7 @@ def test_the_checked_forecaster_knows_nothing_of_the_tail(make_frames, refit):
     # labels of rows 0 … 129, which end by row 134.
     assert model.calibration_index_.equals(X.index[135:195])
     first = BatchLinearForecaster().fit(X[:135], y[:135])
-    residuals = (y - first.predict(X))[135:195].to_numpy()
+    residuals = deviations(y, first.predict(X))[135:195]
     scale = X[[f"{ticker}__volatility_63" for ticker in y]][135:195].to_numpy()
     expected = residuals / scale / np.sqrt(5)
     np.testing.assert_allclose(model.calibration_.scores, expected, rtol=1e-3)

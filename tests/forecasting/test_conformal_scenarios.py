@@ -70,6 +70,20 @@ def test_scenarios_have_the_moments_of_the_market(market):
     assert np.linalg.eigvalsh(correlation)[0] > 0.1
 
 
+def test_wild_scenarios_are_bounded_and_keep_the_forecast_as_their_mean():
+    X, y = make_market()
+    scale = np.log1p(30 * (X.to_numpy() - X.to_numpy().min())) / X.to_numpy()
+    y = np.expm1(y * (1 + scale))
+    model = ConformalForecaster(HistoricalMeanForecaster()).fit(X, y)
+    scenarios = model.predict_scenarios(X, 50_000)
+    assert scenarios.min(axis=None) >= -1
+    error = scenarios.std() / np.sqrt(len(scenarios))
+    gap = (scenarios.mean() - model.predict(X[-1:]).iloc[0]) / error
+    # Five standard errors, and without centring the widest are hundreds of them off.
+    assert gap.abs().max() < 5
+    assert scenarios.std().max() > 0.3
+
+
 def test_a_scenario_is_drawn_for_tickers_together(market):
     model, X, y = market
     spread = model.predict_scenarios(X, 5_000) / y.std()

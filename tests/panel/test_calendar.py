@@ -146,7 +146,7 @@ def test_mixed_calendars_are_described():
 
 
 def test_unusual_calendars_are_named_by_their_days():
-    days = pd.date_range("2024-01-01", periods=300)
+    days = pd.date_range("2024-01-01", periods=600)
     panel = pd.DataFrame(
         {
             "TEVA": traded(days, ~days.day_of_week.isin([4, 5])),
@@ -155,8 +155,12 @@ def test_unusual_calendars_are_named_by_their_days():
         }
     )
     text = mixed_calendars(panel)
-    assert "with a 5-day (Mon, Tue, Wed, Thu, Sun) one (TEVA)" in text
-    assert "Got 1 of 3 tickers with a 1-day (Wed) calendar (FUND), 1 with a" in text
+    for named in (
+        "5-day (Mon, Tue, Wed, Thu, Sun) calendar (TEVA)",
+        "5-day one (KO)",
+        "1-day (Wed) one (FUND)",
+    ):
+        assert named in text
 
 
 @pytest.mark.parametrize("seed", range(5))

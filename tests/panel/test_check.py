@@ -138,8 +138,8 @@ BAD_PANELS = {
         "`X.loc[X.index.notna()]`",
     ),
     "missing row number": (wide(index=[0, 1, np.nan, 3]), "row 2"),
-    "dates as text": (wide(index=DATES.astype(str)), "`X.index = pd.to_datetime(X.i"),
-    "dates as objects": (wide(index=DATES.date), "pd.to_datetime(X.index)"),
+    "dates as text": (wide(index=DATES.astype(str)), "Read the table with `read_pa"),
+    "dates as objects": (wide(index=DATES.date), "Read the table with `read_panel"),
     "long table": (
         wide(index=pd.MultiIndex.from_product([DATES[:2], ["A", "B"]])),
         "`read_panel(X.reset_index())`",
@@ -160,18 +160,24 @@ BAD_PANELS = {
         wide(columns=["Close", "Volume", "High", "VWAP"]),
         'pd.concat({"TICKER": X}, axis=1)',
     ),
-    "text array": (np.array([["1.5", "2"], ["3", "4"]]), "pd.to_numeric"),
-    "text": (wide([["1.5", "2"]] * 4), "in A, B. Convert it with `X.apply(pd.to_n"),
-    "text and numbers": (wide([[1.5, "2"]] * 4), "in B. Convert"),
-    "text in an array": (np.array([[1.5, "2"]] * 4, dtype=object), "in x1. Convert"),
-    "truth values": (wide([[1.5, True]] * 4), "Got bool in B"),
+    "text array": (np.array([["1.5", "2"], ["3", "4"]]), "Got '1.5' in x0 at 0."),
+    "text": (
+        wide([["1.5", "2"]] * 4),
+        "Got '1.5' in A at 2024-01-01. Read the table with `read_panel(X)`",
+    ),
+    "text and numbers": (wide([[1.5, "2"]] * 4), "Got '2' in B at 2024-01-01."),
+    "text in an array": (np.array([[1.5, "2"]] * 4, dtype=object), "Got '2' in x1"),
+    "truth values": (
+        wide([[1.5, True]] * 4),
+        "Got True in B at 2024-01-01. Drop the column with `X.drop(columns=['B'])`",
+    ),
     "truth values, nullable": (wide([[1.5, 1]] * 4).astype({"B": "boolean"}), "in B"),
     "truth value among numbers": (
         wide([[1.5, 2]] * 3 + [[1.5, np.True_]], dtype=object),
         "in B",
     ),
-    "dates as prices": (wide().assign(B=DATES), "in B. Convert"),
-    "categories": (wide().astype({"B": "category"}), "Got category in B"),
+    "dates as prices": (wide().assign(B=DATES), "`read_panel(X, date='B')`"),
+    "categories": (wide().astype({"B": "category"}), "Got 2.0 in B at 2024-01-01"),
     "three levels": (
         wide(columns=pd.MultiIndex.from_tuples([("Close", "A", 1), ("Close", "B", 1)])),
         "Got 3 levels. Drop the others",
@@ -309,7 +315,7 @@ def test_an_impossible_adjusted_close_marks_the_close():
 
 
 def test_tickers_named_like_fields_are_marked():
-    marked = invalid_values(wide([[1.0, 0.0]] * 4, columns=["Adj Close", "B"]))
+    marked = invalid_values(wide([[1.0, 0.0]] * 4, columns=["OPEN", "B"]))
     assert marked.to_numpy().tolist() == [[False, True]] * 4
 
 

@@ -151,7 +151,7 @@ BAD_FIELDS = {
     "a ticker twice": (ohlcv(tickers=["A", "A"]), "Got several columns for A (Open)"),
     "reserved ticker": (ohlcv(tickers=["market"]), "Got 'market'"),
     "numbers as tickers": (ohlcv(tickers=[700, 5]), "Got 700, 5."),
-    "text": (ohlcv().astype({("Open", "GE"): str}), "in GE."),
+    "text": (ohlcv().astype({("Open", "GE"): str}), " in GE at 0."),
 }
 
 

@@ -1,0 +1,113 @@
+"""From a file of prices to a fitted system, and from that to forecasts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from skbatch.cli._shell import Stages, UserError
+from skbatch.cli._show import Result
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = [
+    "Source",
+    "fit_system",
+    "forecast_with",
+    "given",
+    "make_system",
+    "read_prices",
+]
+
+READ_ERRORS = (OSError, ValueError, ImportError)
+
+
+@dataclass(frozen=True)
+class Source:
+    """A file of prices, and how it is read."""
+
+    prices: Path
+    field: str | None
+    date: str | None
+    ticker: str | None
+    value: str | None
+
+    def read(self) -> pd.DataFrame:
+        """Read the file."""
+        from skbatch.panel import read_panel
+
+        names = {"field": self.field, "date": self.date, "ticker": self.ticker}
+        return read_panel(self.prices, **names, value=self.value)
+
+
+def given(**options: Any) -> dict[str, Any]:
+    """Take the options that were given; numbers and paths as settings have them."""
+    found = {name: value for name, value in options.items() if value not in (None, {})}
+    budget = found.get("memory_budget", "")
+    if budget.replace(".", "", 1).isdigit():
+        number = float(budget)
+        found["memory_budget"] = number if number <= 1 else int(number)
+    if "checkpoint_dir" in found:
+        found["checkpoint_dir"] = str(found["checkpoint_dir"])
+    return found
+
+
+def make_system(config: Path | None, options: dict[str, Any], stages: Stages) -> Any:
+    """Make the system of a file of settings, the environment and the options."""
+    with stages.stage("start"):
+        from skbatch.config import BatchForecastingConfig
+
+        try:
+            settings = BatchForecastingConfig.from_file(config, **given(**options))
+        except OSError as error:
+            raise UserError(f"`--config` must be readable. Got {error}.") from error
+        return settings.to_system()
+
+
+def read_prices(read: Callable[[], pd.DataFrame], stages: Stages) -> pd.DataFrame:
+    """Read prices, or say what is wrong with the file."""
+    try:
+        with stages.stage("read"):
+            return read()
+    except READ_ERRORS as error:
+        raise UserError(str(error)) from error
+
+
+def fit_system(
+    read: Callable[[], pd.DataFrame], system: Any, stages: Stages
+) -> pd.DataFrame:
+    """Fit a system on prices that are read, and give them."""
+    from skbatch.panel import forward_returns
+
+    panel = read_prices(read, stages)
+    try:
+        forward_returns(panel, system.horizon)
+    except ValueError as error:
+        raise UserError(str(error)) from error
+    with stages.stage("fit"):
+        system.set_callbacks(stages).fit(panel)
+    system.set_callbacks()
+    stages.split("fit", "features", system.performance_.report()["seconds"])
+    return panel
+
+
+def forecast_with(
+    system: Any, panel: pd.DataFrame, later: pd.DataFrame | None, stages: Stages
+) -> Result:
+    """Forecast from the last fitted row, or that of later rows."""
+    with stages.stage("forecast"):
+        result = system.forecast(later)
+    return Result(panel, _tabulate(result), result.performance)
+
+
+def _tabulate(result: Any) -> pd.DataFrame:
+    """Tabulate forecasts in the order of the panel, horizon by horizon."""
+    table = result.to_frame().reset_index()
+    if "horizon" not in table:
+        table["horizon"] = result.horizon
+    table["date"] = result.date
+    names = ["ticker", "date", "horizon", "expected_return", "model", "batch", "reason"]
+    return table[names]

@@ -1,0 +1,89 @@
+"""Arguments and options that several commands have."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Prices = Annotated[
+    Path,
+    typer.Argument(
+        metavar="PRICES",
+        help="CSV or Parquet file: wide (a column per ticker), long (a row per "
+        "date and ticker), or as yfinance writes it.",
+        show_default=False,
+    ),
+]
+Horizons = Annotated[
+    list[int] | None,
+    typer.Option(
+        "--horizon",
+        min=1,
+        help="Rows to look ahead; 5 is a week of trading days. "
+        "Several: --horizon 5 --horizon 21.",
+        show_default="5",
+    ),
+]
+Holdout = Annotated[
+    int,
+    typer.Option(
+        min=0,
+        help="Score a second fit on this many last rows, which it has not seen. "
+        "0 skips it and saves its time.",
+    ),
+]
+Field = Annotated[str | None, typer.Option(help="Use this field only, such as Close.")]
+Date = Annotated[str | None, typer.Option(help="Column of the dates.")]
+Ticker = Annotated[
+    str | None,
+    typer.Option(help="Column of the tickers; for a file of one ticker, its name."),
+]
+Value = Annotated[str | None, typer.Option(help="Column of the prices in a long file.")]
+Config = Annotated[
+    Path | None,
+    typer.Option(help="TOML file of settings; see `skbatch config init`."),
+]
+Preset = Annotated[str | None, typer.Option(help="Settings for speed or accuracy.")]
+MemoryBudget = Annotated[
+    str | None,
+    typer.Option(help="Keep the memory below this, such as 4GiB, or 0.5 of it."),
+]
+CheckpointDir = Annotated[
+    Path | None,
+    typer.Option(help="Folder in which a killed run finds what it had finished."),
+]
+Jobs = Annotated[int | None, typer.Option(help="Batches to fit at the same time.")]
+Performance = Annotated[
+    Path | None, typer.Option(help="JSON file for time and memory.")
+]
+Verbose = Annotated[
+    bool, typer.Option("--verbose", help="Report each batch on stderr.")
+]
+Output = Annotated[
+    Path | None,
+    typer.Option(
+        help="File for the forecasts, .csv, .parquet or .xlsx; - writes CSV to "
+        "stdout, and everything else to stderr."
+    ),
+]
+Raw = Annotated[
+    bool,
+    typer.Option(
+        "--raw",
+        help="Write tickers as they are, also those that a spreadsheet would run as "
+        "formulas.",
+    ),
+]
+Tickers = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="Show and write these tickers only, such as AAPL,MSFT; the model still "
+        "learns from all.",
+        show_default="all",
+    ),
+]
+Json = Annotated[
+    bool, typer.Option("--json", help="Print the result as JSON instead of tables.")
+]

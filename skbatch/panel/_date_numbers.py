@@ -1,0 +1,82 @@
+"""Dates written as numbers: 20240102, seconds since 1970, days of a spreadsheet."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+__all__ = ["may_be_date", "numbers_to_dates"]
+
+# Digits of figures such as 202401021630, least and largest value.
+_FIGURES = {
+    "%Y%m": (190001, 220012),
+    "%Y%m%d": (19000101, 22001231),
+    "%Y%m%d%H%M": (190001010000, 220012312359),
+    "%Y%m%d%H%M%S": (19000101000000, 22001231235959),
+}
+_EPOCHS: dict[Any, float] = {"s": 1.0, "ms": 1e3, "us": 1e6, "ns": 1e9}
+_FIRST_SECOND, _LAST_SECOND = 1e8, 7.3e9  # 1973 to 2201
+# 1980 to 2105 in days of a spreadsheet. Days since 1970 are fewer until 2050.
+_FIRST_DAY, _LAST_DAY = 29_221, 75_000
+_DAY_ZERO = "1899-12-30"
+# Prices, too, may be round and rise for some rows.
+_ENOUGH_ROWS = 5
+
+
+def may_be_date(value: float) -> bool:
+    """Tell whether one number may be a date, before all are looked at."""
+    if not np.isfinite(value) or value % 1:
+        return False
+    figures = any(low <= value <= high for low, high in _FIGURES.values())
+    return figures or _FIRST_DAY <= value <= _LAST_DAY or value >= _FIRST_SECOND
+
+
+def numbers_to_dates(
+    values: np.ndarray, *, sure: bool = False, rising: bool = True
+) -> pd.DatetimeIndex | None:
+    """Read numbers as dates, None if they are none.
+
+    If `sure`, only what is hardly anything else: whole numbers, as `rising` in one
+    direction, full minutes, and spreadsheet days in steps of a month at most.
+    """
+    numbers = np.asarray(values, dtype=np.float64)
+    known = numbers[np.isfinite(numbers)]
+    if not len(known) or (sure and len(known) < len(numbers)):
+        return None
+    whole = bool((known % 1 == 0).all())
+    if sure and not (whole and (not rising or _is_rising(known))):
+        return None
+    for form, (low, high) in _FIGURES.items():
+        if whole and low <= known.min() and known.max() <= high:
+            texts = pd.Series(numbers).map("{:.0f}".format, na_action="ignore")
+            dates = pd.to_datetime(texts, format=form, errors="coerce")
+            if dates.notna().sum() == len(known) and (not sure or len(known) > 1):
+                return pd.DatetimeIndex(dates)
+    return _since_epoch(values, known, sure, rising)
+
+
+def _is_rising(values: np.ndarray) -> bool:
+    """Tell whether values change in one direction only."""
+    steps = np.diff(values)
+    return bool((steps > 0).all() or (steps < 0).all())
+
+
+def _since_epoch(
+    values: np.ndarray, known: np.ndarray, sure: bool, rising: bool
+) -> pd.DatetimeIndex | None:
+    """Read seconds since 1970, parts of them, or days of a spreadsheet."""
+    if sure and len(known) < _ENOUGH_ROWS:
+        return None
+    for unit, scale in _EPOCHS.items():
+        if _FIRST_SECOND * scale <= known.min() and known.max() <= _LAST_SECOND * scale:
+            if sure and (known % (60 * scale)).any():
+                return None
+            return pd.DatetimeIndex(pd.to_datetime(pd.Series(values), unit=unit))
+    if known.min() >= _FIRST_DAY and known.max() <= _LAST_DAY:
+        if sure and (not rising or np.abs(np.diff(known)).max() > 31):
+            return None
+        days = pd.to_timedelta(pd.Series(values), unit="D")
+        return pd.DatetimeIndex((pd.Timestamp(_DAY_ZERO) + days).dt.round("s"))
+    return None
