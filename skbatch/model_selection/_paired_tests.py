@@ -10,35 +10,43 @@ from skbatch.metrics import (
     rank_information_coefficient_series,
 )
 
-__all__ = ["mean_differences", "paired_differences"]
+__all__ = ["PairedScores", "mean_differences"]
 
 
-def paired_differences(
-    returns: pd.DataFrame,
-    forecasts: pd.DataFrame,
-    benchmark: pd.DataFrame,
-    n_quantiles: int,
-    *,
-    has_order: bool,
-    has_size: bool,
-) -> pd.DataFrame:
-    """Subtract the benchmark's scores date by date; positive where forecasts win."""
-    # What one of them does not forecast must not decide between them.
-    both = forecasts.notna() & benchmark.notna()
-    pair = forecasts.where(both), benchmark.where(both)
-    ic, rival_ic = (rank_information_coefficient_series(returns, t) for t in pair)
-    spread, rival_spread = (_spread(returns, table, n_quantiles) for table in pair)
-    own_error, rival_error = ((returns - table) ** 2 for table in pair)
-    saved = (rival_error - own_error).mean(axis=1)
-    return pd.DataFrame(
-        {
-            # Without an order, the benchmark earns what chance does: nothing.
-            "rank_ic": ic - rival_ic if has_order else ic,
-            "squared_error": saved if has_size else float("nan"),
-            "spread": spread - rival_spread if has_order else spread,
-        },
-        returns.index,
-    )
+class PairedScores:
+    """Scores of forecasts date by date, to be compared with benchmarks one by one."""
+
+    def __init__(
+        self, returns: pd.DataFrame, forecasts: pd.DataFrame, n_quantiles: int
+    ) -> None:
+        self.returns = returns
+        self.forecasts = forecasts
+        self.n_quantiles = n_quantiles
+        self.known = forecasts.notna()
+        self.scores = self._score(forecasts)
+
+    def less(
+        self, benchmark: pd.DataFrame, *, has_order: bool, has_size: bool
+    ) -> pd.DataFrame:
+        """Subtract a benchmark's scores; positive where the forecasts are better."""
+        # What one of them does not forecast must not decide between them.
+        both = self.known & benchmark.notna()
+        own = self.forecasts.where(both)
+        differences = self.scores if both.equals(self.known) else self._score(own)
+        if has_order:
+            differences = differences - self._score(benchmark.where(both))
+        # Without an order, the benchmark earns what chance does: nothing.
+        saved = ((self.returns - benchmark) ** 2 - (self.returns - own) ** 2).mean(
+            axis=1
+        )
+        return differences.assign(squared_error=saved if has_size else float("nan"))
+
+    def _score(self, forecasts: pd.DataFrame) -> pd.DataFrame:
+        """Compute the rank IC and the quantile spread of each date."""
+        ic = rank_information_coefficient_series(self.returns, forecasts)
+        bins = quantile_returns(self.returns, forecasts, self.n_quantiles)
+        spread = bins[self.n_quantiles] - bins[1]
+        return pd.DataFrame({"rank_ic": ic, "squared_error": 0.0, "spread": spread})
 
 
 def mean_differences(differences: pd.DataFrame, horizon: int) -> pd.DataFrame:
@@ -57,11 +65,3 @@ def mean_differences(differences: pd.DataFrame, horizon: int) -> pd.DataFrame:
             "n_dates": result.n_dates,
         }
     return pd.DataFrame.from_dict(rows, orient="index")
-
-
-def _spread(
-    returns: pd.DataFrame, forecasts: pd.DataFrame, n_quantiles: int
-) -> pd.Series:
-    """Return of the highest quantile less that of the lowest, date by date."""
-    bins = quantile_returns(returns, forecasts, n_quantiles)
-    return bins[n_quantiles] - bins[1]

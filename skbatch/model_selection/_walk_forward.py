@@ -35,7 +35,12 @@ from skbatch.model_selection._walk_forward_result import (
     WalkForwardResult,
 )
 from skbatch.panel import check_panel, forward_returns
-from skbatch.panel.engine import panel_fields, panel_tickers, recorded_horizon
+from skbatch.panel.engine import (
+    adopt_table,
+    panel_fields,
+    panel_tickers,
+    recorded_horizon,
+)
 
 __all__ = ["walk_forward"]
 
@@ -74,7 +79,8 @@ def walk_forward(
         estimator that is fitted on prices alone and has a `horizon`, such as
         :class:`~skbatch.BatchForecastingSystem`. It is cloned.
     prices : DataFrame or array-like of shape (n_dates, n_tickers)
-        Panel of prices, or one with fields (see :func:`~skbatch.check_panel`).
+        Panel of prices, or one with fields (see :func:`~skbatch.check_panel`); tables
+        of polars are taken, too.
     horizon : int or sequence of int, default=5
         Rows that forecasts look ahead. That of an estimator that is fitted on prices
         alone has to be the same.
@@ -192,6 +198,7 @@ def walk_forward(
     ['historical mean', 'linear model', 'reversal', 'momentum']
     """
     check_int(n_quantiles, "n_quantiles", 2, "Pass 5 for quintiles.")
+    prices = adopt_table(prices)
     panel = check_panel(prices)
     _check_estimator(estimator)
     steps = recorded_horizon(forward_returns(panel, horizon))

@@ -16,8 +16,8 @@ from sklearn.base import BaseEstimator
 from skbatch._writing import write_whole
 from skbatch.metrics import quantile_returns, rank_information_coefficient_series
 from skbatch.model_selection._paired_tests import (
+    PairedScores,
     mean_differences,
-    paired_differences,
 )
 from skbatch.model_selection._scorecard import decay_table, score_card, score_years
 from skbatch.model_selection._verdict import describe
@@ -250,21 +250,32 @@ class WalkForwardResult:
         count as 0. P-values are of one comparison each, and not corrected for several.
         """
         horizon = self.horizons[0] if horizon is None else horizon
-        returns = self.of_horizon(self.returns, horizon)
-        own = self.of_horizon(self.forecasts, horizon)
-        tables = {}
-        for name, table in self.named_forecasts():
-            if name == self.name:
-                continue
-            differences = paired_differences(
-                returns,
-                own,
-                self.of_horizon(table, horizon),
-                self.n_quantiles,
-                has_order=name != ZERO,
-                has_size=name not in self.ranking_rules,
+        self.of_horizon(self.forecasts, horizon)  # refuses unknown horizons
+        return self._paired_tests[horizon].copy()
+
+    @cached_property
+    def _paired_tests(self) -> dict[int, pd.DataFrame]:
+        """The tests of each horizon, which summary and report both need."""
+        return {horizon: self._test_benchmarks(horizon) for horizon in self.horizons}
+
+    def _test_benchmarks(self, horizon: int) -> pd.DataFrame:
+        scores = PairedScores(
+            self.of_horizon(self.returns, horizon),
+            self.of_horizon(self.forecasts, horizon),
+            self.n_quantiles,
+        )
+        tables = {
+            name: mean_differences(
+                scores.less(
+                    self.of_horizon(table, horizon),
+                    has_order=name != ZERO,
+                    has_size=name not in self.ranking_rules,
+                ),
+                horizon,
             )
-            tables[name] = mean_differences(differences, horizon)
+            for name, table in self.named_forecasts()
+            if name != self.name
+        }
         return pd.concat(tables, names=["benchmark", "score"])
 
     def quantile_returns(self, horizon: int | None = None) -> pd.DataFrame:

@@ -9,7 +9,7 @@ from sklearn.base import clone
 
 from skbatch import BatchForecastingSystem, BatchLinearForecaster
 
-from .conftest import HORIZON, make_extractor
+from .conftest import HORIZON, make_extractor, make_model
 
 START, EVERY = 150, 40
 BATCHES = pytest.mark.parametrize("max_batch_size", [None, 3])
@@ -98,3 +98,17 @@ def test_prices_that_cannot_be_are_screened_as_in_a_fit_of_its_own(quiet_walk, p
     reasons = result.reasons.xs("T000", level="ticker")
     assert reasons["reason"].str.startswith("quarantined (invalid").all()
     assert len(reasons) == len(result.refits)
+
+
+@pytest.mark.parametrize("make", [make_system, make_model])
+def test_tables_of_polars_are_walked_like_those_of_pandas(quiet_walk, prices, make):
+    polars = pytest.importorskip("polars")
+    dirty = prices.copy()
+    dirty.iloc[100, 2] = -1.0  # screening has to see it
+    table = polars.from_pandas(dirty.rename_axis("date").reset_index())
+    expected, result = (quiet_walk(make(), panel) for panel in (dirty, table))
+    pd.testing.assert_frame_equal(
+        result.forecasts, expected.forecasts, check_freq=False
+    )
+    pd.testing.assert_frame_equal(result.scorecard, expected.scorecard)
+    pd.testing.assert_frame_equal(result.reasons, expected.reasons)
