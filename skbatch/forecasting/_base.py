@@ -12,7 +12,7 @@ from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.callback import CallbackSupportMixin, with_callbacks
 from sklearn.utils.validation import check_is_fitted
 
-from skbatch._sklearn import Interval, StrOptions
+from skbatch._sklearn import Interval, StrOptions, all_or_nothing
 from skbatch.exceptions import PanelError
 from skbatch.forecasting._children import defined_here
 from skbatch.forecasting._feature_table import FeatureBlocks, FeatureTable
@@ -180,6 +180,7 @@ class BaseBatchForecaster(
     def _predict_table(self, features: FeatureTable) -> np.ndarray:
         """Forecast expected returns `(n_dates, n_labels)`, NaN where impossible."""
 
+    @all_or_nothing
     @with_callbacks
     def fit(self, X: Any, y: Any) -> Any:
         """Fit on all tickers at once.

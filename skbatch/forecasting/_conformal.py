@@ -12,7 +12,7 @@ from sklearn.callback import CallbackSupportMixin, with_callbacks
 from sklearn.utils.validation import check_is_fitted
 
 from skbatch._progress import Progress
-from skbatch._sklearn import HasMethods, Interval, StrOptions
+from skbatch._sklearn import HasMethods, Interval, StrOptions, all_or_nothing
 from skbatch.exceptions import PanelError
 from skbatch.forecasting._base import BatchForecasterMixin
 from skbatch.forecasting._calibration import (
@@ -23,7 +23,12 @@ from skbatch.forecasting._calibration import (
     deviations_of,
     recent_moves,
 )
-from skbatch.forecasting._children import as_input, reads_blocks, run_model
+from skbatch.forecasting._children import (
+    as_input,
+    check_batch_forecaster_type,
+    reads_blocks,
+    run_model,
+)
 from skbatch.forecasting._fallback import warn_of_fallback
 from skbatch.forecasting._feature_table import FeatureBlocks
 from skbatch.forecasting._horizons import horizon_parameters
@@ -177,6 +182,7 @@ class ConformalForecaster(
         self.refit = refit
         self.random_state = random_state
 
+    @all_or_nothing
     @with_callbacks
     def fit(self, X: Any, y: Any) -> ConformalForecaster:
         """Fit the forecaster, and calibrate its uncertainty on the latest dates.
@@ -202,6 +208,7 @@ class ConformalForecaster(
             When the forecaster cannot be fitted although its arguments are valid.
         """
         self._validate_params()
+        check_batch_forecaster_type(self.estimator, "estimator")
         features = check_features(self, X, reset=True)
         given = {*horizon_parameters(self.estimator).values()} - {"auto"}
         horizon: Any = given.pop() if len(given) == 1 else "auto"

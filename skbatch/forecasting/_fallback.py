@@ -13,10 +13,15 @@ from sklearn.utils.validation import check_is_fitted
 
 from skbatch._messages import describe_error, format_tickers, warn_user
 from skbatch._progress import Progress
-from skbatch._sklearn import HasMethods, Interval
+from skbatch._sklearn import HasMethods, Interval, all_or_nothing
 from skbatch.exceptions import FallbackWarning, ModelFitError
 from skbatch.forecasting._base import BatchForecasterMixin
-from skbatch.forecasting._children import as_input, reads_blocks, run_model
+from skbatch.forecasting._children import (
+    as_input,
+    check_batch_forecaster_type,
+    reads_blocks,
+    run_model,
+)
 from skbatch.forecasting._feature_table import FeatureBlocks, FeatureTable
 from skbatch.forecasting._horizons import horizon_parameters
 from skbatch.forecasting._label_layout import check_features, check_labels
@@ -105,6 +110,7 @@ class FallbackForecaster(
         self.fallback = fallback
         self.min_labels = min_labels
 
+    @all_or_nothing
     @with_callbacks
     def fit(self, X: Any, y: Any) -> FallbackForecaster:
         """Fit the primary model, the fallback and the historical mean.
@@ -132,6 +138,8 @@ class FallbackForecaster(
             Once, naming the tickers that the primary model does not serve.
         """
         self._validate_params()
+        check_batch_forecaster_type(self.estimator, "estimator")
+        check_batch_forecaster_type(self._fallback_estimator(), "fallback")
         features = check_features(self, X, reset=True)
         labels, self.layout_ = check_labels(y, features, self._horizon())
         self.horizon_ = self.layout_.horizon
