@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABCMeta, abstractmethod
+from copy import copy
 from numbers import Integral
 from typing import Any, ClassVar
 
@@ -22,7 +23,9 @@ from skbatch.forecasting._label_layout import (
     check_labels,
     check_same_rows,
 )
+from skbatch.forecasting._other_frame import OtherFrame
 from skbatch.forecasting._provenance import Provenance, Reason, own_provenance
+from skbatch.forecasting._training import PanelModel
 
 __all__ = [
     "BaseBatchForecaster",
@@ -282,3 +285,12 @@ class BaseBatchForecaster(
                 observed[dates] = table.observed_here(own)
         forecasts[~observed] = np.nan
         return forecasts, observed
+
+    def _forecast_others(self, frame: OtherFrame) -> np.ndarray:
+        """Forecast a frame of other tickers: new ones by a pooled model, else NaN."""
+        model = getattr(self, "model_", None)
+        if not isinstance(model, PanelModel) or model.strategy != "pooled":
+            return frame.forecast_known(self)
+        other = copy(self)
+        other.layout_, other.model_ = frame.layout, model.for_others(frame)
+        return other._forecast(frame.features)[0]

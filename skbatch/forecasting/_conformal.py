@@ -37,9 +37,8 @@ from skbatch.forecasting._label_layout import (
     check_features,
     check_labels,
 )
-from skbatch.forecasting._other_tickers import (
-    N_ROWS,
-    exchangeable_tickers,
+from skbatch.forecasting._other_frame import (
+    OtherFrame,
     forecast_others,
     has_other_tickers,
 )
@@ -98,9 +97,6 @@ class ConformalForecaster(
         Dates of the calibration tail; None for arrays.
     scale_ : ResidualScale
         The unit of the scores.
-    exchangeable_ : ndarray of str
-        Tickers that `estimator_` forecasts by their features alone. If there are any,
-        it forecasts tickers that were not seen in `fit`, too.
     horizon_ : int or tuple of int
         Horizon of the labels, in rows.
     layout_, panel_columns_, n_features_in_, feature_names_in_
@@ -123,9 +119,12 @@ class ConformalForecaster(
     exchangeable dates, which markets do not offer.
 
     Methods that say how sure a forecast is, and `predict`, also take feature frames
-    of other tickers than those of `fit`. A ticker that is new gets a forecast where
-    the forecaster treats tickers alike (`exchangeable_`), as pooled models do, else
-    NaN; its uncertainty is that of all tickers at its own volatility.
+    of other tickers than those of `fit`. A ticker that is new gets a forecast from a
+    forecaster of this package with ``strategy="pooled"``, also inside a
+    :class:`FallbackForecaster` or a search, by its features and the common expectation
+    (the median one, if fitted tickers differ in it); from others NaN. Its uncertainty
+    is that of all tickers at its own volatility. Without volatility features, that is
+    the median of the fitted tickers.
 
     References
     ----------
@@ -164,6 +163,7 @@ class ConformalForecaster(
         "refit": ["boolean"],
         "random_state": ["random_state"],
     }
+    _forecaster_parameters: ClassVar[tuple[str, ...]] = ("estimator",)
 
     def __init__(
         self,
@@ -235,9 +235,6 @@ class ConformalForecaster(
         self.estimator_ = model
         if not reads_blocks(X):
             warn_of_fallback(self)
-        self.exchangeable_ = exchangeable_tickers(
-            model, features.last(N_ROWS), self.layout_
-        )
         return self
 
     @property
@@ -409,13 +406,12 @@ class ConformalForecaster(
         """Forecast the tickers of `X`, whether or not they were seen in fit."""
         check_is_fitted(self)
         if has_other_tickers(X, self.panel_columns_):
-            return forecast_others(
-                self.estimator_,
-                X,
-                self.panel_columns_,
-                self.layout_,
-                self.exchangeable_,
-            )
+            frame = OtherFrame.read(X, self)
+            return self._forecast_others(frame), frame.features, frame.layout
         features = check_features(self, X, reset=False)
         forecasts = run_model(self.estimator_, features, self.layout_)
         return forecasts, features, self.layout_
+
+    def _forecast_others(self, frame: OtherFrame) -> np.ndarray:
+        """Forecast a frame of other tickers, as the forecaster inside does."""
+        return forecast_others(self.estimator_, frame)
