@@ -35,23 +35,7 @@ CLUSTER_BATCH_SIZE = 50
 
 @dataclass
 class FittedBatches:
-    """What a system knows after `fit`.
-
-    Attributes
-    ----------
-    extractor : SharedFeatureExtractor or None
-        Fitted; None if there was no ticker to fit on.
-    scale : str or None
-        Feature that forecasters scale labels by.
-    batches : list of Batch
-        The batches.
-    members : list of Member
-        Fitted forecasters.
-    reasons : dict of str to list of Reason
-        Ticker → why no forecaster could be fitted on it.
-    events : list of Event
-        Steps of recovery.
-    """
+    """What a system knows after `fit`."""
 
     extractor: Any
     scale: str | None
@@ -68,26 +52,7 @@ def fit_batches(
     monitor: BatchPerformanceMonitor,
     progress: Progress,
 ) -> FittedBatches:
-    """Fit the forecaster of a system on a panel of healthy tickers.
-
-    Parameters
-    ----------
-    system : BatchForecastingSystem
-        Has the parameters.
-    tickers : SystemTickers
-        All tickers, and who handles errors.
-    panel : DataFrame of shape (n_dates, n_columns)
-        Panel of the healthy ones.
-    monitor : BatchPerformanceMonitor
-        Measures stages and batches.
-    progress : Progress
-        Announces stages and batches.
-
-    Returns
-    -------
-    FittedBatches
-        Fitted forecasters of all batches.
-    """
+    """Fit the forecaster of a system on a panel of healthy tickers."""
     if not panel.shape[1]:
         return FittedBatches(None, None, [], [], {}, [])
     engine = None

@@ -40,29 +40,7 @@ class SystemRows:
 
 @dataclass
 class SystemTickers:
-    """What is known of the tickers that a system is fitted on.
-
-    Attributes
-    ----------
-    tickers : list of str
-        All of them, in the order of the panel.
-    columns : Index
-        Columns of the checked panel.
-    label_columns : Index
-        Tickers, or (horizon, ticker).
-    horizon : int or tuple of int
-        Rows ahead.
-    findings : DataFrame
-        What was found in their prices; see :meth:`BatchErrorHandler.screen`.
-    quarantined : dict of str to Reason
-        Ticker → why it cannot be forecast.
-    recent : DataFrame
-        Last rows of the checked panel.
-    periods_per_year : float
-        Rows that make a year by the dates of the panel; NaN if they do not tell.
-    handler : BatchErrorHandler
-        Who judges.
-    """
+    """What is known of the tickers that a system is fitted on."""
 
     tickers: list[str]
     columns: pd.Index
@@ -136,10 +114,7 @@ class SystemTickers:
         return panel.loc[:, self.columns.get_level_values(-1).isin(kept)]
 
     def screen_new(self, rows: SystemRows) -> pd.DataFrame:
-        """Judge new rows beside the last fitted ones; give what was found.
-
-        A ticker that was fitted has history enough, however little of it is kept.
-        """
+        """Judge new rows beside the last fitted ones; give what was found."""
         before = self.recent[self.recent.index < rows.panel.index[0]]
         handler = clone(self.handler).set_params(min_history=2)
         # What the check dropped is what the screening has to see.

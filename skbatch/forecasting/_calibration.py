@@ -60,15 +60,7 @@ LEAST_GROWTH = 1e-6
 
 @dataclass
 class ResidualScale:
-    """The unit that residuals are measured in: each label's own recent volatility.
-
-    Attributes
-    ----------
-    label_scale : LabelScale
-        Names the volatility features; empty where there are none.
-    deviation : dict
-        (horizon, ticker) → the residuals' own deviation, used without such features.
-    """
+    """The unit that residuals are measured in: each label's own recent volatility."""
 
     label_scale: LabelScale
     deviation: dict[tuple[int, str], float]
@@ -122,33 +114,7 @@ class ResidualScale:
 
 @dataclass
 class Calibration:
-    """Residual scores of a calibration tail, pooled over the tickers of a horizon.
-
-    Parameters
-    ----------
-    scores : ndarray of shape (n_dates, n_labels), dtype float32
-        Deviations from the forecasts in units of the labels' scale; NaN is missing.
-    layout : LabelLayout
-        Of the columns of `scores`.
-    step : float
-        Step size of the adaptive correction.
-    moves : DataFrame of shape (n_rows, n_labels) or None
-        Recent one-row returns, from which to tell how tickers move together; None
-        tells it from the scores.
-    bounded : bool, default=False
-        Whether labels are simple returns, never below -100 %; see
-        :func:`deviations_of`.
-
-    Attributes
-    ----------
-    pooled : dict
-        Horizon → its finite scores, sorted.
-    levels : dict
-        Horizon → the adapted level for each of
-        :data:`~skbatch._kernels.conformal.LEVELS`.
-    n_independent : dict
-        Horizon → how many independent dates the tail is worth.
-    """
+    """Residual scores of a calibration tail, pooled over the tickers of a horizon."""
 
     scores: np.ndarray
     layout: LabelLayout
@@ -269,12 +235,7 @@ def draw_blocks(
 
 
 def recent_moves(features: FeatureBlocks, layout: LabelLayout) -> pd.DataFrame | None:
-    """Give the latest one-row returns of each label's ticker, if features have them.
-
-    Labels over many rows overlap, so a tail holds few independent ones; one-row
-    returns tell more about how tickers move together. Labels of several horizons do
-    not move together as one-row returns do.
-    """
+    """Give the latest one-row returns of each label's ticker, if features have them."""
     names = [name for name in ONE_ROW_RETURNS if name in features.columns.features]
     if not names or features.index is None or len(set(layout.horizons)) > 1:
         return None
@@ -304,12 +265,7 @@ def are_simple_returns(labels: np.ndarray) -> bool:
 def deviations_of(
     labels: np.ndarray, forecasts: np.ndarray, bounded: bool
 ) -> np.ndarray:
-    """Compute how far labels are from forecasts.
-
-    For simple returns below their forecast this is the logarithm of the ratio of
-    growth, which stretches what is left down to a total loss. Logarithms above it, too,
-    would make the right tail explode where volatility is high.
-    """
+    """Compute how far labels are from forecasts."""
     if not bounded:
         return labels - forecasts
     growth, expected = (

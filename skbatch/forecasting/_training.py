@@ -52,19 +52,7 @@ class Labels(NamedTuple):
 
 @dataclass(frozen=True)
 class Task:
-    """One model to train: which columns are its inputs, which labels its targets.
-
-    Attributes
-    ----------
-    name : str
-        What the task is called in progress bars and messages.
-    columns : ndarray of shape (n_series, n_inputs), dtype intp
-        Feature columns of each series.
-    outputs : ndarray of shape (n_series, n_outputs), dtype intp
-        Label columns of each series.
-    horizon : int
-        The longest horizon among the outputs, in rows.
-    """
+    """One model to train: which columns are its inputs, which labels its targets."""
 
     name: str
     columns: np.ndarray
@@ -74,20 +62,7 @@ class Task:
 
 @dataclass
 class TaskModel:
-    """A trained task and the factor its forecasts are multiplied with.
-
-    Attributes
-    ----------
-    task : Task
-        What was trained.
-    model : object
-        Its `predict` takes stacked inputs.
-    shrinkage : float
-        Factor in (0, 1] of the model's forecasts.
-    trained : ndarray of shape (n_outputs,), dtype bool
-        Outputs that had a label in training. What a model forecasts for the others is
-        made up.
-    """
+    """A trained task and the factor its forecasts are multiplied with."""
 
     task: Task
     model: Any
@@ -157,11 +132,7 @@ def fit_panel_model(
     fit_model: FitModel,
     n_steps: int = 0,
 ) -> PanelModel:
-    """Train the models of an estimator's `strategy` on its `target`.
-
-    `labels` are overwritten. With `market_features`, columns that all tickers share are
-    inputs, too. `n_steps` is how many steps of training `fit_model` announces.
-    """
+    """Train the models of an estimator's `strategy` on its `target`."""
     strategy, target = estimator.strategy, estimator._part("target")
     if strategy != "pooled":
         # Every model reads other columns, so they are computed for all of them.
