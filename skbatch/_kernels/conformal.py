@@ -44,8 +44,9 @@ def independent_dates(n_dates: int, horizon: int) -> float:
 def adapted_levels(scores: np.ndarray, pooled: np.ndarray, step: float) -> np.ndarray:
     """Run adaptive conformal inference over the dates, for all :data:`LEVELS`."""
     # With the share e_t(a) of the tickers whose score at date t is at most the pooled
-    # quantile of level a, every level moves by γ (q - e_t(a_t)) from a_0 = q: levels that too few scores have stayed below of late are raised, others
-    # lowered. The levels are sorted at the end, so that quantiles do not cross.
+    # quantile of level a, every level moves by γ (q - e_t(a_t)) from a_0 = q: levels that
+    # too few scores have stayed below of late are raised, others lowered. The levels are
+    # sorted at the end, so that quantiles do not cross.
     # Gibbs, I. and Candès, E. (2021). Adaptive conformal inference under distribution
     # shift. Advances in Neural Information Processing Systems, 34.
     # Chernozhukov, V., Fernández-Val, I. and Galichon, A. (2010). Quantile and

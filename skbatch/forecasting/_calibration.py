@@ -60,7 +60,15 @@ LEAST_GROWTH = 1e-6
 
 @dataclass
 class ResidualScale:
-    """The unit that residuals are measured in: each label's own recent volatility."""
+    """The unit that residuals are measured in: each label's own recent volatility.
+
+    Attributes
+    ----------
+    label_scale : LabelScale
+        Names the volatility features; empty where there are none.
+    deviation : dict
+        (horizon, ticker) → the residuals' own deviation, used without such features.
+    """
 
     label_scale: LabelScale
     deviation: dict[tuple[int, str], float]
@@ -114,7 +122,33 @@ class ResidualScale:
 
 @dataclass
 class Calibration:
-    """Residual scores of a calibration tail, pooled over the tickers of a horizon."""
+    """Residual scores of a calibration tail, pooled over the tickers of a horizon.
+
+    Parameters
+    ----------
+    scores : ndarray of shape (n_dates, n_labels), dtype float32
+        Deviations from the forecasts in units of the labels' scale; NaN is missing.
+    layout : LabelLayout
+        Of the columns of `scores`.
+    step : float
+        Step size of the adaptive correction.
+    moves : DataFrame of shape (n_rows, n_labels) or None
+        Recent one-row returns, from which to tell how tickers move together; None
+        tells it from the scores.
+    bounded : bool, default=False
+        Whether labels are simple returns, never below -100 %; see
+        :func:`deviations_of`.
+
+    Attributes
+    ----------
+    pooled : dict
+        Horizon → its finite scores, sorted.
+    levels : dict
+        Horizon → the adapted level for each of
+        :data:`~skbatch._kernels.conformal.LEVELS`.
+    n_independent : dict
+        Horizon → how many independent dates the tail is worth.
+    """
 
     scores: np.ndarray
     layout: LabelLayout

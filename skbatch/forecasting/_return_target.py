@@ -321,7 +321,17 @@ class ReturnTarget(BaseEstimator):
 
 @dataclass
 class LabelTransform:
-    """How what models forecast becomes returns."""
+    """How what models forecast becomes returns.
+
+    Attributes
+    ----------
+    layout : LabelLayout
+        Tickers and horizons of the labels.
+    scale : LabelScale
+        Finds the volatility of each label.
+    expectation, weight : ndarray of shape (n_labels,)
+        Mean common return of the training labels, and the weight it is given.
+    """
 
     layout: LabelLayout
     scale: LabelScale

@@ -52,7 +52,19 @@ class Labels(NamedTuple):
 
 @dataclass(frozen=True)
 class Task:
-    """One model to train: which columns are its inputs, which labels its targets."""
+    """One model to train: which columns are its inputs, which labels its targets.
+
+    Attributes
+    ----------
+    name : str
+        What the task is called in progress bars and messages.
+    columns : ndarray of shape (n_series, n_inputs), dtype intp
+        Feature columns of each series.
+    outputs : ndarray of shape (n_series, n_outputs), dtype intp
+        Label columns of each series.
+    horizon : int
+        The longest horizon among the outputs, in rows.
+    """
 
     name: str
     columns: np.ndarray
@@ -62,7 +74,20 @@ class Task:
 
 @dataclass
 class TaskModel:
-    """A trained task and the factor its forecasts are multiplied with."""
+    """A trained task and the factor its forecasts are multiplied with.
+
+    Attributes
+    ----------
+    task : Task
+        What was trained.
+    model : object
+        Its `predict` takes stacked inputs.
+    shrinkage : float
+        Factor in (0, 1] of the model's forecasts.
+    trained : ndarray of shape (n_outputs,), dtype bool
+        Outputs that had a label in training. What a model forecasts for the others is
+        made up.
+    """
 
     task: Task
     model: Any
