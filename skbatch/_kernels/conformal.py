@@ -34,8 +34,8 @@ def independent_dates(n_dates: int, horizon: int) -> float:
     """Count how many independent dates tell as much about the spread of returns."""
     # Returns over h rows that begin j rows apart are correlated by 1 - j/h, and their
     # squares, which tell the spread, by (1 - j/h)^2 if returns are normal. The variance
-    # of the mean of n of them is that of n / k independent ones, where k is 1 plus twice
-    # the sum of (1 - j/h)^2 over j = 1 … h - 1, which is (2h^2 + 1) / 3h.
+    # of the mean of n of them is that of n / k independent ones, where k is 1 plus
+    # twice the sum of (1 - j/h)^2 over j = 1 … h - 1, which is (2h^2 + 1) / 3h.
     # Richardson, M. and Smith, T. (1991). Tests of financial models in the presence of
     # overlapping observations. Review of Financial Studies, 4(2), 227–254.
     return n_dates * 3.0 * horizon / (2.0 * horizon**2 + 1.0)
@@ -44,9 +44,9 @@ def independent_dates(n_dates: int, horizon: int) -> float:
 def adapted_levels(scores: np.ndarray, pooled: np.ndarray, step: float) -> np.ndarray:
     """Run adaptive conformal inference over the dates, for all :data:`LEVELS`."""
     # With the share e_t(a) of the tickers whose score at date t is at most the pooled
-    # quantile of level a, every level moves by γ (q - e_t(a_t)) from a_0 = q: levels that
-    # too few scores have stayed below of late are raised, others lowered. The levels are
-    # sorted at the end, so that quantiles do not cross.
+    # quantile of level a, every level moves by γ (q - e_t(a_t)) from a_0 = q: levels
+    # that too few scores have stayed below of late are raised, others lowered. The
+    # levels are sorted at the end, so that quantiles do not cross.
     # Gibbs, I. and Candès, E. (2021). Adaptive conformal inference under distribution
     # shift. Advances in Neural Information Processing Systems, 34.
     # Chernozhukov, V., Fernández-Val, I. and Galichon, A. (2010). Quantile and
