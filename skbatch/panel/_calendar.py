@@ -167,7 +167,9 @@ def mixed_calendars(panel: pd.DataFrame) -> str | None:
     and 1 with a 7-day one (BTC), whose returns over the same rows cover different days.
     Forecast them in panels of their own, or keep the days on which KO trades.
     """
-    known = ~np.isnan(panel_fields(panel)["close"])
+    closes = panel_fields(panel)["close"]
+    known = ~np.isnan(closes)
+    known[1:] &= closes[1:] != closes[:-1]  # prices that are carried over weekends
     numbers = number_calendars(panel.index, known)
     if not numbers.any() or _has_hours(panel.index):
         return None
