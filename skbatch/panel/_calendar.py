@@ -169,7 +169,7 @@ def mixed_calendars(panel: pd.DataFrame) -> str | None:
     """
     closes = panel_fields(panel)["close"]
     known = ~np.isnan(closes)
-    known[1:] &= closes[1:] != closes[:-1]  # prices that are carried over weekends
+    known[1:] &= ~_carried(closes)
     numbers = number_calendars(panel.index, known)
     if not numbers.any() or _has_hours(panel.index):
         return None
@@ -186,6 +186,13 @@ def mixed_calendars(panel: pd.DataFrame) -> str | None:
         "panels of their own, or keep the days on which "
         f"{groups[fewest][0]} trades."
     )
+
+
+def _carried(closes: np.ndarray) -> np.ndarray:
+    """Find prices carried forward, as over weekends, of tickers that move often."""
+    moves = np.isfinite(closes[1:] - closes[:-1]) & (closes[1:] != closes[:-1])
+    often = moves.sum(axis=0) >= _ENOUGH_VALUES
+    return np.asarray(often & (closes[1:] == closes[:-1]))
 
 
 def number_calendars(index: pd.Index, known: np.ndarray) -> np.ndarray:
