@@ -80,6 +80,7 @@ def lock(file: IO[bytes]) -> bool:
     """
     try:
         if sys.platform == "win32":
+            file.seek(0)  # a byte is locked, which has to be the same for all
             msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
         else:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -13,6 +13,8 @@ from skbatch._messages import (
     collect_warnings,
     count,
     date_text,
+    format_tickers,
+    printable,
     silence_warnings,
     warn_user,
 )
@@ -39,6 +41,26 @@ def test_dates_have_a_time_only_where_it_says_something():
     assert date_text(pd.Timestamp("2024-01-31")) == "2024-01-31"
     assert date_text(pd.Timestamp("2024-01-31 16:00")) == "2024-01-31 16:00:00"
     assert date_text(7) == "7"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("A\x1b[31m\x9b2J", r"A\x1b[31m\x9b2J"),
+        ("\ta\r\x00", r"\ta\r\x00"),
+        ("\u202eTSLA", r"\u202eTSLA"),
+        ("Société σ 株 line\nline", "Société σ 株 line\nline"),
+    ],
+)
+def test_what_commands_a_terminal_is_escaped(text, expected):
+    assert printable(text) == expected
+
+
+def test_no_warning_and_no_list_of_tickers_commands_the_terminal():
+    with pytest.warns(PanelWarning) as caught:
+        warn_user("\x1b[31mA", PanelWarning)
+    assert str(caught[0].message) == r"\x1b[31mA"
+    assert format_tickers(["\x1b[31mA", "B\nC"]) == r"\x1b[31mA, B\nC"
 
 
 def test_collected_warnings_are_those_of_their_own_thread():

@@ -4,7 +4,6 @@ import re
 import tomllib
 from pathlib import Path
 
-import numpy as np
 import pytest
 from typer.testing import CliRunner
 
@@ -27,6 +26,13 @@ def blocks(language):
 
 def lines(text):
     return [line.rstrip() for line in text.strip().splitlines()]
+
+
+def numbers_and_words(text):
+    """Take the numbers out of a text, because other releases of XGBoost draw others."""
+    number = r"[-+]?\d+\.\d+"
+    words = re.sub(number, "#", text).split()
+    return [float(found) for found in re.findall(number, text)], words
 
 
 @pytest.mark.parametrize(
@@ -63,18 +69,20 @@ def test_the_example_prints_what_is_shown():
         pytest.warns(BatchWarning, match=r"1 of 20 tickers.*BBY"),
     ):
         exec(code, names := {})
-    assert lines(printed.getvalue()) == lines(shown)
+    numbers, words = numbers_and_words(printed.getvalue())
+    numbers_shown, words_shown = numbers_and_words(shown)
+    assert words == words_shown
+    assert numbers == pytest.approx(numbers_shown, abs=0.0015)
     returns = names["result"].expected_returns
     picture = (ROOT / "docs/_static/overview.svg").read_text(encoding="utf-8")
     drawn = re.findall(
         r">([A-Z]{3,4})</text>\n<text [^>]*>(NaN|[+-].*) ?%?</text>", picture
     )
-    assert {ticker: text.strip() for ticker, text in drawn} == {
-        ticker: "NaN"
-        if np.isnan(returns[ticker])
-        else f"{100 * returns[ticker]:+.2f} %"
-        for ticker in ["AAPL", "BAC", "BBY", "CVX", "XOM"]
-    }
+    drawn = {ticker: float(text.rstrip(" %")) for ticker, text in drawn}
+    assert list(drawn) == ["AAPL", "BAC", "BBY", "CVX", "XOM"]
+    assert drawn == pytest.approx(
+        (100 * returns[list(drawn)]).to_dict(), abs=0.15, nan_ok=True
+    )
 
 
 @pytest.mark.slow
@@ -83,7 +91,14 @@ def test_the_demo_ends_as_shown():
     result = CliRunner().invoke(cli.app, ["demo"], env={"COLUMNS": "100"})
     assert result.exit_code == 0
     shown = lines(blocks("text")[0])
-    assert lines(result.stdout)[-len(shown) :] == shown
+    numbers, words = numbers_and_words("\n".join(lines(result.stdout)[-len(shown) :]))
+    numbers_shown, words_shown = numbers_and_words(blocks("text")[0])
+    assert words == words_shown
+    # Rank IC, its standard error, and R² in percent: the model's, and the mean's, which
+    # draws nothing.
+    tolerance = [0.02, 0.005, 0.2, 0.02]
+    for number, there, abs in zip(numbers, numbers_shown, tolerance, strict=True):
+        assert number == pytest.approx(there, abs=abs)
 
 
 def test_the_command_for_your_own_prices_runs(tmp_path, monkeypatch):

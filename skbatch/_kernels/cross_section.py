@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 import bottleneck
 import numpy as np
+from scipy.special import ndtri
 
 __all__ = [
     "by_group",
@@ -130,6 +131,13 @@ def centred_rank(values: np.ndarray) -> np.ndarray:
     ranks /= np.where(count >= 2, count - 1, np.nan)
     ranks -= 0.5
     return ranks
+
+
+def normal_scores(values: np.ndarray) -> np.ndarray:
+    """Turn the ranks of the finite values of each date into normal quantiles."""
+    ranks = bottleneck.nanrankdata(values, axis=1)
+    count = np.isfinite(ranks).sum(axis=1, keepdims=True)
+    return ndtri((ranks - 0.5) / np.maximum(count, 1))
 
 
 def by_group(

@@ -16,7 +16,13 @@ from sklearn.utils.validation import check_is_fitted
 
 from skbatch._messages import format_tickers, warn_user
 from skbatch._progress import Progress
-from skbatch._sklearn import DefaultPartsMixin, HasMethods, Interval, StrOptions
+from skbatch._sklearn import (
+    DefaultPartsMixin,
+    HasMethods,
+    Interval,
+    StrOptions,
+    all_or_nothing,
+)
 from skbatch.batch._batch_task import Event, Member
 from skbatch.batch._errors import BatchErrorHandler
 from skbatch.batch._fit_batches import fit_batches
@@ -35,7 +41,11 @@ from skbatch.batch._ticker_provenance import (
 )
 from skbatch.exceptions import BatchWarning
 from skbatch.forecasting import Reason
-from skbatch.forecasting.engine import BatchForecasterMixin, FeatureBlocks
+from skbatch.forecasting.engine import (
+    BatchForecasterMixin,
+    FeatureBlocks,
+    check_batch_forecaster_type,
+)
 from skbatch.panel import check_panel, forward_returns, read_panel
 from skbatch.panel.engine import adopt_table, inspect_panel, recorded_horizon
 
@@ -210,6 +220,7 @@ class BatchForecastingSystem(
             self.preset = params["preset"]
         return super().set_params(**params)
 
+    @all_or_nothing
     @with_callbacks
     def fit(self, X: Any, y: Any = None) -> BatchForecastingSystem:
         """Fit on a panel of prices.
@@ -245,6 +256,7 @@ class BatchForecastingSystem(
             Once, if the first choice does not serve some tickers.
         """
         self._validate_params()
+        check_batch_forecaster_type(self._part("forecaster"), "forecaster")
         monitor = BatchPerformanceMonitor()
         handler = clone(self._part("error_handler"))
         with monitor.stage("screen"):
@@ -253,7 +265,6 @@ class BatchForecastingSystem(
         _check_labels_horizon(y, tickers.horizon)
         with Progress(self, None) as progress:
             fitted = fit_batches(self, tickers, panel, monitor, progress)
-        # All at once: a fit that fails leaves what was fitted before as it was.
         self.tickers_, self.fitted_, self.performance_ = tickers, fitted, monitor
         self.n_features_in_ = len(tickers.columns)
         self.horizon_, self.screening_ = tickers.horizon, tickers.findings
@@ -476,7 +487,6 @@ class BatchForecastingSystem(
         return self.forecast().provenance
 
     def _provenance(self, quarantined: Mapping[str, Reason]) -> TickerProvenance:
-        """Start a table of who serves which ticker."""
         return TickerProvenance(self.tickers_, quarantined, self.fitted_.reasons)
 
 

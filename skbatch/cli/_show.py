@@ -10,7 +10,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from skbatch._messages import date_text
+from skbatch._messages import count, date_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -64,8 +64,8 @@ def panel_line(panel: pd.DataFrame) -> str:
 
     first, last = (date_text(date) for date in panel.index[[0, -1]])
     return (
-        f"{len(panel_tickers(panel))} tickers, {len(panel)} rows from {first} to "
-        f"{last}, fields: {', '.join(panel_fields(panel))}"
+        f"{count(len(panel_tickers(panel)))}, {count(len(panel), 'row')} from {first} "
+        f"to {last}, fields: {', '.join(panel_fields(panel))}"
     )
 
 

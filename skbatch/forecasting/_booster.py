@@ -12,7 +12,7 @@ import numpy as np
 import xgboost as xgb
 from xgboost.callback import TrainingCallback
 
-from skbatch._kernels.threads import inner_threads
+from skbatch.forecasting._forked import prediction_threads
 from skbatch.forecasting._row_store import LOWEST, RowStore
 from skbatch.forecasting._training import MAX_CELLS
 
@@ -73,7 +73,7 @@ class BoosterModel:
     def predict(self, X: np.ndarray) -> np.ndarray:
         """Forecast `(n_rows,)`, or `(n_rows, n_outputs)` for several outputs."""
         X = without_gaps(X)
-        params = {"nthread": inner_threads(self.n_jobs), "device": self.device}
+        params = {"nthread": prediction_threads(self.n_jobs), "device": self.device}
         # A booster with new parameters fails when two threads forecast with it.
         with self.lock:
             self.booster.set_param(params)

@@ -48,12 +48,6 @@ class Levels:
         return level
 
 
-def bounded(labels: np.ndarray, unit: np.ndarray) -> np.ndarray:
-    """Winsorise labels at five of their units, where these are known."""
-    bound = MAX_SCALED_LABEL * np.where(np.isfinite(unit), unit, np.inf)
-    return np.clip(labels, -bound, bound)
-
-
 def bound_all(labels: np.ndarray, unit: np.ndarray, root: np.ndarray | float) -> None:
     """Winsorise labels in place at five of their units times `root`.
 
@@ -63,19 +57,22 @@ def bound_all(labels: np.ndarray, unit: np.ndarray, root: np.ndarray | float) ->
     """
     squares, counts = np.zeros(labels.shape[1]), np.zeros(labels.shape[1])
     for rows in blocks(labels):
-        labels[rows] = bounded(labels[rows], unit[rows] * root)
-        known = np.where(np.isfinite(unit[rows]), labels[rows], np.nan)
-        squares += np.nansum(known**2, axis=0)
-        counts += np.isfinite(known).sum(axis=0)
-    usual = 10 * np.sqrt(squares / np.maximum(counts, 1))
+        scale = unit[rows]
+        known = np.isfinite(scale)
+        bound = np.where(known, scale * (MAX_SCALED_LABEL * root), np.inf)
+        np.clip(labels[rows], -bound, bound, out=labels[rows])
+        known &= np.isfinite(labels[rows])
+        values = np.where(known, labels[rows], 0.0)
+        squares += np.einsum("ij,ij->j", values, values)
+        counts += known.sum(axis=0)
     for column in np.flatnonzero(counts == 0):
         labels[:, column] = winsorised(labels[:, [column]])[:, 0]
-    bound = np.where(counts > 0, usual, np.inf)
+    usual = 10 * np.sqrt(squares / np.maximum(counts, 1))
+    usual[counts == 0] = np.inf
     for rows in blocks(labels):
-        free = ~np.isfinite(unit[rows])
-        if free.any():
-            limit = np.where(free, bound, np.inf)
-            np.clip(labels[rows], -limit, limit, out=labels[rows])
+        some = rows.start + np.flatnonzero(~np.isfinite(unit[rows]).all(axis=1))
+        limit = np.where(np.isfinite(unit[some]), np.inf, usual)
+        labels[some] = np.clip(labels[some], -limit, limit)
 
 
 def label_groups(

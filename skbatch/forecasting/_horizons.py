@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
+from sklearn.pipeline import Pipeline
 
 from skbatch._messages import warn_user
 from skbatch.exceptions import HorizonWarning, PanelError
@@ -72,22 +73,40 @@ def resolve_horizons(
 
 
 def horizon_parameters(model: Any) -> dict[str, Any]:
-    """Read the horizons of a forecaster and of those inside it.
+    """Read the horizons of a forecaster and of the forecasters inside it.
 
     Parameters
     ----------
     model : estimator
-        Whose parameters to look through.
+        A forecaster, or a pipeline or search that ends in one.
 
     Returns
     -------
     dict
-        Parameter name → int or "auto".
+        Parameter name → int or "auto". A parameter of that name in another kind of
+        estimator is not among them.
     """
+    own = model.get_params(deep=False)
+    found = {"horizon": own["horizon"]} if "horizon" in own else {}
+    for name, part in _inner_forecasters(model, own).items():
+        inner = horizon_parameters(part)
+        found.update({f"{name}__{key}": value for key, value in inner.items()})
+    return found
+
+
+def _inner_forecasters(model: Any, own: dict[str, Any]) -> dict[str, Any]:
+    """Find the forecasters inside one, by the names of its parameters `own`."""
+    if isinstance(model, Pipeline):
+        name, last = model.steps[-1]
+        return {name: last} if hasattr(last, "get_params") else {}
+    inside = getattr(model, "_forecaster_parameters", ())
+    if {"estimator", "cv", "refit"} <= own.keys():
+        inside = ("estimator",)
+    parts = {name: own.get(name) for name in ("estimator", "fallback")}
     return {
-        name: value
-        for name, value in model.get_params().items()
-        if name.rpartition("__")[2] == "horizon"
+        name: part
+        for name, part in parts.items()
+        if part is not None and (name in inside or hasattr(part, "fit_batch"))
     }
 
 

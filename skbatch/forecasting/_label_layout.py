@@ -59,6 +59,19 @@ class LabelLayout:
             return pd.Series(values[:, 0], index=index, name=self.columns[0])
         return values[:, 0] if self.ndim == 1 else values
 
+    def with_tickers(self, tickers: tuple[str, ...]) -> LabelLayout:
+        """Lay out a frame of other tickers, at the same horizons."""
+        horizons = tuple(dict.fromkeys(self.horizons))
+        columns = pd.Index(tickers)
+        if self.columns is not None and self.columns.nlevels > 1:
+            columns = pd.MultiIndex.from_product(
+                [horizons, tickers], names=self.columns.names
+            )
+        elif self.columns is not None:
+            columns = columns.rename(self.columns.name)
+        spread = tuple(horizon for horizon in horizons for _ in tickers)
+        return LabelLayout("frame", columns, 2, tickers * len(horizons), spread)
+
     @property
     def horizon(self) -> int | tuple[int, ...]:
         """The horizon of all columns, or each different one."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from numbers import Integral, Real
@@ -31,6 +30,7 @@ from skbatch.forecasting._common_return import (
 )
 from skbatch.forecasting._feature_table import FeatureBlocks, FeatureTable
 from skbatch.forecasting._label_layout import LabelLayout
+from skbatch.forecasting._rank_label import nearest_windows, rank_labels
 
 __all__ = [
     "LabelScale",
@@ -65,6 +65,12 @@ class ReturnTarget(BaseEstimator):
         Learn returns relative to the mean over tickers of the date, and add the
         shrunken historical mean back. False learns them relative to that historical
         mean alone, as is done for plain arrays and for a single ticker anyway.
+    label : {"scaled", "rank"}, default="scaled"
+        What pooled models learn: ``"scaled"`` returns, or the ``"rank"`` that returns
+        beyond beta, in units of idiosyncratic volatility, have on their date, as a
+        normal score. Shrinkage and penalties are chosen by scaled returns in either
+        case, and forecasts are expected returns. Models of single tickers, and dates
+        with fewer than five labels, always have scaled returns.
     scale : str or None, default="auto"
         Ticker feature by which labels are scaled: its volatility per row. ``"auto"``
         takes the ``volatility_*`` feature with the window nearest to 63 by ratio, and
@@ -123,6 +129,7 @@ class ReturnTarget(BaseEstimator):
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "relative": ["boolean"],
+        "label": [StrOptions({"scaled", "rank"})],
         "scale": [str, None],
         "market_weight": [Interval(Real, 0, 1, closed="both"), _AUTO],
         "thin": [Interval(Integral, 1, None, closed="left"), _AUTO],
@@ -138,6 +145,7 @@ class ReturnTarget(BaseEstimator):
         self,
         relative: bool = True,
         *,
+        label: Literal["scaled", "rank"] = "scaled",
         scale: str | None = "auto",
         market_weight: float | Literal["auto"] = "auto",
         thin: int | Literal["auto"] = "auto",
@@ -145,6 +153,7 @@ class ReturnTarget(BaseEstimator):
         benchmark: pd.Series | pd.DataFrame | None = None,
     ) -> None:
         self.relative = relative
+        self.label = label
         self.scale = scale
         self.market_weight = market_weight
         self.thin = thin
@@ -153,8 +162,8 @@ class ReturnTarget(BaseEstimator):
 
     def transform_labels(
         self, labels: np.ndarray, features: FeatureBlocks, layout: LabelLayout
-    ) -> LabelTransform:
-        """Turn labels `(n_dates, n_labels)`, in place, into what models learn.
+    ) -> tuple[LabelTransform, np.ndarray]:
+        """Turn labels `(n_dates, n_labels)`, in place, into what models are judged by.
 
         Parameters
         ----------
@@ -167,8 +176,10 @@ class ReturnTarget(BaseEstimator):
 
         Returns
         -------
-        LabelTransform
+        transform : LabelTransform
             How forecasts become returns.
+        learned : ndarray of shape (n_dates, n_labels)
+            What pooled models learn: `labels` themselves, unless these are ranked.
 
         Raises
         ------
@@ -196,7 +207,10 @@ class ReturnTarget(BaseEstimator):
         if has_own and not scale.features:
             # A volatility is a feature: whoever has one has been observed.
             labels[~features.observed(layout.tickers)] = np.nan
-        return LabelTransform(layout, scale, expectation, weight)
+        transform = LabelTransform(layout, scale, expectation, weight)
+        if self.label == "scaled" or not level.moving or not has_own:
+            return transform, labels
+        return transform, rank_labels(labels, unit, level, features, layout)
 
     def _levels(
         self,
@@ -426,12 +440,7 @@ def volatility_names(names: Iterable[str]) -> list[str]:
     A quarter of a year is the usual compromise between noise and staleness; other
     windows step in, by their ratio to it, where a ticker is too young for it.
     """
-    windows = {
-        name: int(match.group(1))
-        for name in names
-        if (match := re.fullmatch(r"volatility_(\d+)", name))
-    }
-    return sorted(windows, key=lambda name: abs(np.log(windows[name] / 63)))
+    return nearest_windows("volatility", 63, names)
 
 
 def thinning(thin: int | Literal["auto"], horizon: int) -> int:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -14,7 +14,8 @@ from skbatch._sklearn import StrOptions
 from skbatch.exceptions import ModelFitError
 from skbatch.forecasting._feature_table import FeatureBlocks, FeatureTable, Rows
 from skbatch.forecasting._label_layout import LabelLayout
-from skbatch.forecasting._return_target import LabelTransform, ReturnTarget
+from skbatch.forecasting._other_frame import OtherFrame
+from skbatch.forecasting._return_target import LabelScale, LabelTransform, ReturnTarget
 from skbatch.forecasting._row_store import RowStore, with_gaps
 
 __all__ = [
@@ -40,6 +41,13 @@ PANEL_CONSTRAINTS: dict[str, list[Any]] = {
 
 Strategy = Literal["pooled", "vector", "per_ticker"]
 FitModel = Callable[[Rows, Rows | None, Callable[[], None]], Any]
+
+
+class Labels(NamedTuple):
+    """What models are judged by, and what they learn, `(n_dates, n_labels)` each."""
+
+    scaled: np.ndarray
+    learned: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -93,6 +101,8 @@ class PanelModel:
 
     Attributes
     ----------
+    strategy : {"pooled", "vector", "per_ticker"}
+        What is a model: all tickers alike, all with an output each, or one each.
     transform : LabelTransform
         Tickers and horizons, their volatility, and the common expectation.
     models : list of TaskModel
@@ -101,6 +111,7 @@ class PanelModel:
         Label name → why its own model could not be trained.
     """
 
+    strategy: Strategy
     transform: LabelTransform
     models: list[TaskModel] = field(default_factory=list)
     failures: dict[str, str] = field(default_factory=dict)
@@ -116,6 +127,26 @@ class PanelModel:
                 _predict_task(fitted, table, np.isfinite(unit), relative)
             forecasts[dates] = self.transform.returns(relative, unit, table)
         return forecasts
+
+    def for_others(self, frame: OtherFrame) -> PanelModel:
+        """Give a pooled model the tickers of another frame."""
+        layout, n_own = frame.layout, len(frame.features.columns.features)
+        uses_shared = self.models[0].task.columns.shape[1] > n_own
+        tasks = _list_tasks(self.strategy, uses_shared, frame.features, layout)
+        models = [
+            replace(fitted, task=task)
+            for fitted, task in zip(self.models, tasks, strict=True)
+        ]
+        return PanelModel(self.strategy, _carried(self.transform, frame), models)
+
+
+def _carried(transform: LabelTransform, frame: OtherFrame) -> LabelTransform:
+    """Take over to other tickers what is known of the typical fitted one."""
+    constant = transform.scale.constant
+    constant = frame.typical(np.where(constant > 0, constant, np.nan))
+    scale = LabelScale(transform.scale.features, frame.layout.tickers, constant)
+    common = frame.typical(transform.weight * transform.expectation)
+    return LabelTransform(frame.layout, scale, common, np.ones(len(common)))
 
 
 def fit_panel_model(
@@ -135,14 +166,16 @@ def fit_panel_model(
     if strategy != "pooled":
         # Every model reads other columns, so they are computed for all of them.
         features = features.load()
-    fitted = PanelModel(target.transform_labels(labels, features, layout))
+    transform, learned = target.transform_labels(labels, features, layout)
+    fitted = PanelModel(strategy, transform)
+    known = Labels(labels, learned if strategy == "pooled" else labels)
     tasks = _list_tasks(strategy, estimator.market_features, features, layout)
     with Progress(estimator, len(tasks)) as report:
         for task in tasks:
             with report.task(task.name, n_steps) as step:
                 try:
                     model = _fit_task(
-                        task, target, strategy, features, labels, fit_model, step
+                        task, target, strategy, features, known, fit_model, step
                     )
                     fitted.models.append(model)
                 except ModelFitError as error:
@@ -195,12 +228,12 @@ def _fit_task(
     target: ReturnTarget,
     strategy: Strategy,
     features: FeatureBlocks,
-    labels: np.ndarray,
+    labels: Labels,
     fit_model: FitModel,
     step: Callable[[], None],
 ) -> TaskModel:
     """Train one model, and find its shrinkage on the tail."""
-    known = np.isfinite(labels[:, task.outputs.ravel()]).any(axis=1)
+    known = np.isfinite(labels.scaled[:, task.outputs.ravel()]).any(axis=1)
     train, tail = target.split(known, task.horizon)
     if len(train) < 2:
         raise ModelFitError(
@@ -222,20 +255,22 @@ def _fit_task(
 def _stack(
     task: Task,
     features: FeatureBlocks,
-    labels: np.ndarray,
+    labels: Labels,
     parts: tuple[np.ndarray, np.ndarray],
     *,
     keep: bool,
 ) -> tuple[Rows, Rows]:
     """Stack the rows of training dates and tail that have a known label."""
     dates = np.concatenate(parts)
-    known = labels[dates][:, task.outputs]
+    known = labels.scaled[dates][:, task.outputs]
     numbers, series = np.nonzero(np.isfinite(known).any(axis=2))
     y = known[numbers, series]
     y = y[:, 0] if y.shape[1] == 1 else y
     rows = dates[numbers]
     # The first rows are those of the training dates.
     n_train = int(np.searchsorted(numbers, len(parts[0])))
+    if labels.learned is not labels.scaled:
+        y[:n_train] = labels.learned[rows[:n_train], task.outputs[series[:n_train], 0]]
     X = features.stack(task.columns, rows, series, n_train, keep=keep)
     return tuple(
         Rows(store, y[part], rows[part])

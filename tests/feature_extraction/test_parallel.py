@@ -102,7 +102,8 @@ def test_some_rows_are_those_of_all(make_ohlcv, groups, rows, block_cells):
         patch.setattr(_context, "_BLOCK_CELLS", block_cells)
         part = compute(np.array(rows))
     assert part.shape == (len(rows), whole.shape[1])
-    np.testing.assert_array_equal(cells(part), cells(whole[rows]))
+    # Not bit by bit: NumPy before 2.3 gives NaN either sign.
+    np.testing.assert_array_equal(part, whole[rows])
 
 
 def test_series_are_given_back_when_no_feature_asks_for_them_again(ohlcv):

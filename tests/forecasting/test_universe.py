@@ -205,7 +205,7 @@ def target_of(X, y):
     """What the labels of a panel become, and what is common to them."""
     table = FeatureTable(X.to_numpy(), PanelColumns.parse(X), X.index, X.columns)
     labels, layout = check_labels(y, table, "auto")
-    transform = ReturnTarget().transform_labels(labels, table, layout)
+    transform, _ = ReturnTarget().transform_labels(labels, table, layout)
     return labels, transform.weight * transform.expectation
 
 

@@ -1,0 +1,98 @@
+"""Labels that rank: each date's returns beyond beta, in the order that they have."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+import numpy as np
+
+from skbatch._kernels.cross_section import normal_scores
+from skbatch.forecasting._common_return import Levels, blocks
+from skbatch.forecasting._feature_table import FeatureBlocks
+from skbatch.forecasting._label_layout import LabelLayout
+
+__all__ = ["nearest_windows", "rank_labels"]
+
+# A beta is drawn to the market's, as Blume (1975) does, and absurd ones are cut.
+BETA_WEIGHT, BETA_BOUNDS = 0.67, (-1.0, 4.0)
+# With fewer labels at a date, ranks say next to nothing.
+MIN_LABELS = 5
+
+
+def rank_labels(
+    scaled: np.ndarray,
+    unit: np.ndarray,
+    levels: Levels,
+    features: FeatureBlocks,
+    layout: LabelLayout,
+) -> np.ndarray:
+    """Turn scaled labels into normal scores of returns beyond beta, date by date."""
+    beta = _ticker_feature("beta", 252, features, layout)
+    own = _ticker_feature("idiosyncratic_volatility", 63, features, layout)
+    root = np.sqrt(np.asarray(layout.horizons, dtype=np.float64))
+    out = np.empty(scaled.shape, np.float32)
+    for rows in blocks(scaled):
+        returns = scaled[rows] * unit[rows] * root
+        known = np.isfinite(returns)
+        exposure = _exposure(beta[rows], known, layout)
+        for columns, common in levels.moving:
+            excess = exposure[:, columns] - 1.0
+            returns[:, columns] -= excess * common[rows, None]
+        returns /= np.where(own[rows] > 0, own[rows], unit[rows]) * root
+        out[rows] = _scores(returns, scaled[rows], layout)
+    return out
+
+
+def _exposure(beta: np.ndarray, known: np.ndarray, layout: LabelLayout) -> np.ndarray:
+    """Compute betas relative to the mean over the tickers of a date; 1 if unknown."""
+    shrunken = (1.0 - BETA_WEIGHT) + BETA_WEIGHT * np.clip(beta, *BETA_BOUNDS)
+    shrunken = np.where(np.isfinite(shrunken), shrunken, 1.0)
+    horizons = np.asarray(layout.horizons)
+    for horizon in np.unique(horizons):
+        use = horizons == horizon
+        total = np.where(known[:, use], shrunken[:, use], 0.0).sum(axis=1)
+        count = known[:, use].sum(axis=1)
+        mean = np.where(total > 0, total / np.maximum(count, 1), 1.0)
+        shrunken[:, use] /= mean[:, None]
+    return shrunken
+
+
+def _scores(returns: np.ndarray, scaled: np.ndarray, layout: LabelLayout) -> np.ndarray:
+    """Rank the labels of each date and horizon; dates with few labels keep theirs."""
+    out = scaled.copy()
+    horizons = np.asarray(layout.horizons)
+    for horizon in np.unique(horizons):
+        use = np.flatnonzero(horizons == horizon)
+        enough = np.isfinite(returns[:, use]).sum(axis=1) >= MIN_LABELS
+        cells = np.ix_(enough, use)
+        out[cells] = normal_scores(returns[cells])
+    return out
+
+
+def _ticker_feature(
+    name: str, window: int, features: FeatureBlocks, layout: LabelLayout
+) -> np.ndarray:
+    """Read a feature of each label's ticker at the window nearest to one that is best.
+
+    NaN where there is none.
+    """
+    out = np.full((features.n_dates, len(layout.tickers)), np.nan, np.float32)
+    names = nearest_windows(name, window, features.columns.features)[:1]
+    if names:
+        for dates, table in features.tables(features=names):
+            columns = table.series_columns(layout.tickers)
+            numbers = columns[:, table.columns.features.index(names[0])]
+            out[dates] = np.where(numbers >= 0, table.values[:, numbers], np.nan)
+            del table  # before the next block is computed
+    return out
+
+
+def nearest_windows(name: str, window: int, names: Iterable[str]) -> list[str]:
+    """List the windows of a feature, the one nearest by ratio first."""
+    windows = {
+        feature: int(match.group(1))
+        for feature in names
+        if (match := re.fullmatch(rf"{name}_(\d+)", feature))
+    }
+    return sorted(windows, key=lambda feature: abs(np.log(windows[feature] / window)))
