@@ -31,12 +31,15 @@ _CLOSES = {"Close", ADJUSTED, UNADJUSTED}
 _BARS = {"Open", "High", "Low"}
 _TUPLE = re.compile(r"""\(\s*(['"])(.*?)\1\s*,\s*(['"])(.*?)\3\s*\)""")
 # Between words, and where the case changes: "Close_AAPL", "AAPL Close", "closeAAPL".
-_BREAK = re.compile(r"[\s_.|:/@-]+|(?<=[a-z])(?=[A-Z])|(?<=[A-Z0-9])(?=[A-Z][a-z])")
+_BREAK = re.compile(
+    r"[\s_.|:/@,;~#>$\[\](-]+|(?<=[a-z])(?=[A-Z])|(?<=[A-Z0-9])(?=[A-Z][a-z])"
+)
+_ENDS = ",; '\"()[]<>"
 # Names without any of these words are tickers, which spares a look at each; the
 # fields of one ticker are few.
 _WORDS = re.compile(
-    r"close|open|high|low|vol|adj|last|pri?c|settl|turn|[\s_.|:/@-][cv]['\")]*$"
-    r"|^['\"(]*[cv][\s_.|:/@'\"-]",
+    r"close|open|high|low|vol|adj|last|pri?c|settl|turn|[\s_.|:/@,;~#>$\[(-][cv]['\")\]]*$"
+    r"|^['\"(\[]*[cv][\s_.|:/@,;~#>$\[('\"-]",
     re.IGNORECASE | re.MULTILINE,
 )
 _FEW = 24
@@ -126,9 +129,15 @@ def _split(name: str, field_first: bool) -> Pair | None:
     pairs = parts[::-1] if field_first else [(right, left) for left, right in parts]
     for known in (is_spelled, is_letter, canonical_field, may_be_adjusted):
         for field, ticker in pairs:
-            if ticker and known(field):
-                return field, ticker
+            if known(field.lstrip(_ENDS)) and _trim(ticker):
+                return field.lstrip(_ENDS), _trim(ticker)
     return None
+
+
+def _trim(ticker: str) -> str:
+    """Take off what is left of a list, or of brackets that do not belong to it."""
+    whole = all(ticker.count(a) == ticker.count(b) for a, b in ("()", "[]", "<>"))
+    return ticker.strip(_ENDS[:4] if whole else _ENDS)
 
 
 def _check_no_fields(names: Sequence[str]) -> None:

@@ -11,7 +11,12 @@ from skbatch import (
     SharedFeatureExtractor,
 )
 from skbatch.datasets import make_panel
-from skbatch.exceptions import BatchWarning, FallbackWarning, HistoryWarning
+from skbatch.exceptions import (
+    BatchWarning,
+    FallbackWarning,
+    HistoryWarning,
+    PanelError,
+)
 
 
 @pytest.fixture(scope="module")
@@ -108,3 +113,8 @@ def test_a_forecast_says_what_a_row_is(prices, freq, text):
         forecaster=BatchLinearForecaster(),
     )
     assert text in repr(model.fit(prices.set_axis(index)).forecast())
+
+
+def test_rows_without_dates_are_refused_beside_fitted_ones_with_dates(fitted, prices):
+    with pytest.raises(PanelError, match=r"must hold dates as in `fit`\. Got 0"):
+        fitted.forecast(prices.iloc[-5:].reset_index(drop=True))

@@ -200,6 +200,50 @@ def test_numbers_in_the_index_are_dates(closes):
         assert_prices(read_panel(table.iloc[::-1]), closes)
 
 
+UNKNOWN_DATES = {
+    "days since 1970": lambda d: d.to_numpy().astype("datetime64[D]").astype(int),
+    "yymmdd": lambda d: d.strftime("%y%m%d").astype(int),
+    "ddmmyyyy": lambda d: d.strftime("%d%m%Y").astype(int),
+    "mmddyyyy": lambda d: d.strftime("%m%d%Y").astype(int),
+    "day of the year": lambda d: d.strftime("%Y%j").astype(int),
+    "Julian": lambda d: d.to_julian_date(),
+    "ordinal": lambda d: [day.toordinal() for day in d],
+    "years": lambda d: d.year + d.day_of_year / 366,
+    "from 1": lambda d: np.arange(1, len(d) + 1),
+    "gaps": lambda d: 3 * np.arange(len(d))[::-1],
+}
+
+
+@pytest.mark.parametrize("name", ["X", "...1", "t"])
+@pytest.mark.parametrize("write", UNKNOWN_DATES.values(), ids=UNKNOWN_DATES)
+def test_what_counts_rows_or_days_is_no_ticker(write, name, closes):
+    table = closes.iloc[::-1].reset_index(drop=True)
+    table.insert(0, name, np.asarray(write(closes.index[::-1]), dtype=float))
+    for read in (read_panel, check_panel):
+        with pytest.raises(PanelError, match=f"{name!r}, such as .* count rows or da"):
+            read(table)
+    # As the message says.
+    table[name] = closes.index[::-1].strftime("%Y-%m-%d")
+    assert read_panel(table, date=name).equals(closes)
+    assert check_panel(closes.assign(X=np.arange(len(closes)) % 7 + 5.0)) is not None
+
+
+def test_hours_in_figures(closes):
+    table = closes.reset_index(drop=True)
+    table.insert(0, "t", closes.index.strftime("%Y%m%d16").astype(int))
+    expected = closes.index + pd.Timedelta("16h")
+    assert list(read_panel(table).index) == list(expected)
+
+
+def test_a_table_without_names_of_columns(closes):
+    file = io.StringIO(closes.to_csv(header=False))
+    table = pd.read_csv(file, header=None)
+    with pytest.raises(PanelError, match="Got the numbers of columns, and the date"):
+        read_panel(table)
+    table.columns = ["Date", *closes]
+    assert read_panel(table).equals(closes)
+
+
 def test_prices_are_no_dates():
     rng = np.random.default_rng(0)
     index = pd.bdate_range("2024-01-01", periods=40)
@@ -290,6 +334,17 @@ def test_returns_and_price_relatives_are_no_prices(scale, fields):
                 read(tabled(table))
     for prices in ((1 + returns).cumprod(), 1.1 * (1 + returns / 10).cumprod()):
         assert check_panel(tabled(prices)).shape == (300, 4)
+
+
+def test_price_relatives_in_per_cent_are_no_prices():
+    rng = np.random.default_rng(0)
+    days = pd.bdate_range("2020-01-01", periods=300)
+    returns = pd.DataFrame(rng.normal(0, 0.015, (300, 4)), days, list("ABCD"))
+    relatives = 100 * (1 + returns)
+    with pytest.raises(PanelError, match=r"\(100 \+ return\).*`\(X / 100\)\.cumprod"):
+        check_panel(relatives)
+    check_panel((relatives / 100).cumprod())
+    check_panel(100 * (relatives / 100).cumprod())
 
 
 def test_one_ticker_of_returns_does_not_harm_the_others(closes):
