@@ -26,9 +26,12 @@ _UNFINISHED = ".unfinished"
 def written_whole(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
     """Open a file that takes the place of `path` once the block has ended well."""
     target = Path(os.path.realpath(path))
+    mode = None
     if target.is_file():
-        # Raises where the file itself must not be changed, though its folder may.
-        open(target, "ab").close()
+        # Raises where the file itself must not be changed, though its folder may. It
+        # may be gone meanwhile, as caches drop files.
+        with suppress(FileNotFoundError), open(target, "rb+") as old:
+            mode = stat.S_IMODE(os.fstat(old.fileno()).st_mode)
     elif target.exists():
         with open(path, "wb") as device:
             yield device
@@ -37,8 +40,8 @@ def written_whole(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
     file = _open_beside(target)
     try:
         with file:
-            if target.exists():
-                os.chmod(file.name, stat.S_IMODE(target.stat().st_mode))
+            if mode is not None:
+                os.chmod(file.name, mode)
             yield file
             file.flush()
             os.fsync(file.fileno())
