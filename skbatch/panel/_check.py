@@ -213,9 +213,10 @@ def _closes(columns: pd.Index, values: np.ndarray) -> np.ndarray:
 def _as_frame(X: object) -> pd.DataFrame:
     """Make a table of whatever was passed, and refuse what is none."""
     if isinstance(X, pd.Series):
+        how = ".unstack()" if X.index.nlevels > 1 else '.to_frame("TICKER")'
         raise PanelError(
-            "`X` must be a table with one column per ticker. Got a Series. "
-            'Turn it into a table with `.to_frame("TICKER")`.'
+            "`X` must be a table with one column per ticker. Got a Series. Turn it into "
+            f"a table with `{how}`."
         )
     X = adopt_table(X)
     if not isinstance(X, pd.DataFrame):

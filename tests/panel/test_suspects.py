@@ -247,6 +247,16 @@ def test_a_long_table_is_to_be_read(closes, ticker):
     assert_prices(read_panel(long), closes[sorted(closes)])
 
 
+def test_a_series_of_dates_and_tickers_is_spread_over_columns(closes):
+    series = closes.stack()
+    for use in (check_panel, read_panel):
+        with pytest.raises(PanelError, match=r"`\.unstack\(\)`"):
+            use(series)
+        with pytest.raises(PanelError, match=r'`\.to_frame\("TICKER"\)`'):
+            use(closes["AAPL"])
+    assert_prices(check_panel(series.unstack()), closes)
+
+
 def test_a_table_without_names_of_columns(closes):
     file = io.StringIO(closes.to_csv(header=False))
     table = pd.read_csv(file, header=None)
