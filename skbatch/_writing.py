@@ -24,10 +24,7 @@ _UNFINISHED = ".unfinished"
 
 @contextmanager
 def written_whole(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
-    """Open a file that takes the place of `path` once the block has ended well.
-
-    Links are followed and permissions kept. Devices and pipes are written directly.
-    """
+    """Open a file that takes the place of `path` once the block has ended well."""
     target = Path(os.path.realpath(path))
     if target.is_file():
         # Raises where the file itself must not be changed, though its folder may.
@@ -74,10 +71,7 @@ def remove_unfinished(folder: Path, name: str | None = None) -> None:
 
 
 def lock(file: IO[bytes]) -> bool:
-    """Lock an open file until it is closed or its process ends, unless another has.
-
-    OSError says that the file system has no locks.
-    """
+    """Lock an open file until it is closed or its process ends, unless another has."""
     try:
         if sys.platform == "win32":
             file.seek(0)  # a byte is locked, which has to be the same for all

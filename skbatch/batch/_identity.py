@@ -32,13 +32,7 @@ class UnidentifiedError(Exception):
 
 
 def run_identity(system: Any, panel: pd.DataFrame) -> Mapping[str, str]:
-    """Hash the prices and settings of a system's run, by name.
-
-    Raises
-    ------
-    CheckpointError
-        If a setting cannot be identified, such as a function that reads variables.
-    """
+    """Hash the prices and settings of a system's run, by name."""
     identity = {"prices": joblib.hash(panel)}
     for name, value in _settings(system):
         try:

@@ -143,10 +143,7 @@ class SystemTickers:
         return panel.loc[:, self.columns.get_level_values(-1).isin(kept)]
 
     def screen_new(self, rows: SystemRows) -> pd.DataFrame:
-        """Judge new rows beside the last fitted ones; give what was found.
-
-        A ticker that was fitted has history enough, however little of it is kept.
-        """
+        """Judge new rows beside the last fitted ones; give what was found."""
         before = self.recent[self.recent.index < rows.panel.index[0]]
         handler = clone(self.handler).set_params(min_history=2)
         # What the check dropped is what the screening has to see.

@@ -174,10 +174,7 @@ class BaseBatchForecaster(
     def _fit_table(
         self, features: FeatureBlocks, labels: np.ndarray, layout: LabelLayout
     ) -> None:
-        """Train on features and labels `(n_dates, n_labels)`, NaN where unknown.
-
-        The labels are a copy that may be overwritten.
-        """
+        """Train on features and labels `(n_dates, n_labels)`, NaN where unknown."""
 
     @abstractmethod
     def _predict_table(self, features: FeatureTable) -> np.ndarray:

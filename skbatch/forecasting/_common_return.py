@@ -49,12 +49,7 @@ class Levels:
 
 
 def bound_all(labels: np.ndarray, unit: np.ndarray, root: np.ndarray | float) -> None:
-    """Winsorise labels in place at five of their units times `root`.
-
-    The first labels of a ticker have no unit, but enter the common mean, too, where one
-    price in another unit would outweigh years of others. They are winsorised at ten
-    times the root mean square of the ticker's other labels.
-    """
+    """Winsorise labels in place at five of their units times `root`."""
     squares, counts = np.zeros(labels.shape[1]), np.zeros(labels.shape[1])
     for rows in blocks(labels):
         scale = unit[rows]
@@ -78,11 +73,7 @@ def bound_all(labels: np.ndarray, unit: np.ndarray, root: np.ndarray | float) ->
 def label_groups(
     labels: np.ndarray, features: FeatureBlocks, layout: LabelLayout, has_own: bool
 ) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
-    """Group labels that share a return, and give that of a universe if it is known.
-
-    Tickers that trade on other days share none: the mean over coins at a weekend is
-    nothing to expect of stocks. Labels of no ticker stand alone.
-    """
+    """Group labels that share a return, and give that of a universe if it is known."""
     horizons = np.asarray(layout.horizons)
     universe = features.universe
     known = None if universe is None else universe.common

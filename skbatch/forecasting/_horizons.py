@@ -19,36 +19,7 @@ __all__ = ["horizon_parameters", "resolve_horizons"]
 def resolve_horizons(
     y: Any, n_labels: int, horizon: int | Literal["auto"]
 ) -> tuple[int, ...]:
-    """Resolve the horizon of each label column.
-
-    Parameters
-    ----------
-    y : DataFrame, Series or array-like
-        Labels. The first level of two-level columns holds their horizons; otherwise
-        ``y.attrs["horizon"]`` holds the one of all columns.
-    n_labels : int
-        Number of label columns.
-    horizon : int or "auto"
-        What the user asked for. An int has to agree with what `y` records.
-
-    Returns
-    -------
-    tuple of int
-        Rows that each column looks ahead, at least 1.
-
-    Raises
-    ------
-    PanelError
-        When the first level of the columns does not hold horizons, or labels are not
-        those that their horizon was recorded for.
-    ValueError
-        When the recorded horizon is malformed, ambiguous, or not the one asked for.
-
-    Warns
-    -----
-    HorizonWarning
-        When `horizon` is ``"auto"`` and `y` records none: 1 is assumed.
-    """
+    """Resolve the horizon of each label column."""
     recorded = recorded_horizon(y)
     columns = getattr(y, "columns", None)
     if isinstance(columns, pd.MultiIndex):

@@ -31,19 +31,7 @@ def has_other_tickers(X: Any, fitted: PanelColumns) -> bool:
 
 @dataclass(frozen=True)
 class OtherFrame:
-    """A feature frame of some tickers, seen in `fit` or not.
-
-    Attributes
-    ----------
-    features : FeatureTable
-        The frame, with the features of `fit` in their order; -1 where one is missing.
-    layout : LabelLayout
-        Its tickers at the horizons of `fit`.
-    fitted : LabelLayout
-        Labels seen in `fit`.
-    columns, names : PanelColumns, ndarray of str
-        Feature columns seen in `fit`.
-    """
+    """A feature frame of some tickers, seen in `fit` or not."""
 
     features: FeatureTable
     layout: LabelLayout
@@ -106,11 +94,7 @@ class OtherFrame:
 
 
 def forecast_others(model: Any, frame: OtherFrame) -> np.ndarray:
-    """Forecast a frame with any fitted model, `(n_dates, n_labels)`.
-
-    Tickers not seen in `fit` are NaN unless it is a forecaster of this package that
-    treats tickers alike.
-    """
+    """Forecast a frame with any fitted model, `(n_dates, n_labels)`."""
     model = getattr(model, "best_estimator_", model)
     if hasattr(model, "_forecast_others") and defined_here(model, "predict"):
         return model._forecast_others(frame)

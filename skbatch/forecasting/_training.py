@@ -157,11 +157,7 @@ def fit_panel_model(
     fit_model: FitModel,
     n_steps: int = 0,
 ) -> PanelModel:
-    """Train the models of an estimator's `strategy` on its `target`.
-
-    `labels` are overwritten. With `market_features`, columns that all tickers share are
-    inputs, too. `n_steps` is how many steps of training `fit_model` announces.
-    """
+    """Train the models of an estimator's `strategy` on its `target`."""
     strategy, target = estimator.strategy, estimator._part("target")
     if strategy != "pooled":
         # Every model reads other columns, so they are computed for all of them.

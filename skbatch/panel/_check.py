@@ -144,20 +144,7 @@ def invalid_values(X: object) -> pd.DataFrame:
 
 
 def find_invalid(X: object) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Arrange a table as panels are, and mark the values that cannot be.
-
-    Parameters
-    ----------
-    X : DataFrame or array-like of shape (n_dates, n_columns)
-        Prices, in any form that :func:`check_panel` takes.
-
-    Returns
-    -------
-    values : DataFrame of shape (n_dates, n_columns)
-        All values as float64, "Adj Close" beside the other fields.
-    invalid : DataFrame of bool of the same shape
-        Which of them can be no price or volume.
-    """
+    """Arrange a table as panels are, and mark the values that cannot be."""
     frame, _ = _arrange(X)
     return frame, _like(frame, _invalid_mask(frame))
 

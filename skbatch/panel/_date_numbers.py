@@ -38,11 +38,7 @@ def may_be_date(value: float) -> bool:
 def numbers_to_dates(
     values: np.ndarray, *, sure: bool = False, rising: bool = True
 ) -> pd.DatetimeIndex | None:
-    """Read numbers as dates, None if they are none.
-
-    If `sure`, only what is hardly anything else: whole numbers, as `rising` in one
-    direction, full minutes, and spreadsheet days in steps of a month at most.
-    """
+    """Read numbers as dates, None if they are none."""
     numbers = np.asarray(values, dtype=np.float64)
     known = numbers[np.isfinite(numbers)]
     if not len(known) or (sure and len(known) < len(numbers)):

@@ -50,10 +50,7 @@ _LONG_NAME = 6
 
 
 def is_single_ticker(columns: Iterable[Hashable]) -> bool:
-    """Tell whether flat columns are the fields of one ticker, not tickers.
-
-    A field or two are no proof among other names: OPEN and LOW are tickers, too.
-    """
+    """Tell whether flat columns are the fields of one ticker, not tickers."""
     fields = canonical_fields(columns)
     known = set(fields) - {None}
     if None not in fields:
@@ -63,10 +60,7 @@ def is_single_ticker(columns: Iterable[Hashable]) -> bool:
 
 
 def split_columns(frame: pd.DataFrame) -> pd.DataFrame:
-    """Give flat columns that name a field and a ticker two levels.
-
-    Raises where fields stand among tickers. A table of nothing but closes stays wide.
-    """
+    """Give flat columns that name a field and a ticker two levels."""
     names: list[Any] = frame.columns.tolist()
     if all(isinstance(name, tuple) and len(name) == 2 for name in names):
         return frame.set_axis(pd.MultiIndex.from_tuples(names), axis=1)

@@ -78,10 +78,7 @@ def describe_cell(frame: pd.DataFrame, row: int, column: int) -> str:
 
 
 def texts_to_numbers(frame: pd.DataFrame, columns: Iterable[int]) -> pd.DataFrame:
-    """Convert columns of text, given by number, to numbers.
-
-    Raises at the first cell that is none, and where a comma can be read in two ways.
-    """
+    """Convert columns of text, given by number, to numbers."""
     texts = {
         number: _Texts.of(frame, number)
         for number in columns

@@ -16,11 +16,7 @@ _CELLS, _FEWEST_ROWS, _MOST_ROWS = 2**16, 32, 256
 
 
 class RecordedHorizon(int):
-    """A number of rows that knows some of the labels it was recorded with.
-
-    pandas keeps `attrs` through `shift` and arithmetic, after which a label may look
-    further ahead than they say. By the labels kept here that is found out.
-    """
+    """A number of rows that knows some of the labels it was recorded with."""
 
     index: pd.Index
     sample: pd.DataFrame
