@@ -202,8 +202,8 @@ def _as_frame(X: object) -> pd.DataFrame:
     if isinstance(X, pd.Series):
         how = ".unstack()" if X.index.nlevels > 1 else '.to_frame("TICKER")'
         raise PanelError(
-            "`X` must be a table with one column per ticker. Got a Series. Turn it into "
-            f"a table with `{how}`."
+            "`X` must be a table with one column per ticker. Got a Series. Turn it "
+            f"into a table with `{how}`."
         )
     X = adopt_table(X)
     if not isinstance(X, pd.DataFrame):
