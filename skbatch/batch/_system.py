@@ -288,11 +288,12 @@ class BatchForecastingSystem(
         -------
         DataFrame or ndarray of shape (n_dates, n_tickers), as `X` was
             Expected simple returns over the horizon; (horizon, ticker) columns for
-            several horizons. NaN where there is no forecast.
+            several horizons. NaN where there is no forecast, in the last row also for
+            tickers whose new prices cannot be used, as in `forecast`.
         """
         check_is_fitted(self)
         X = adopt_table(X)
-        panel = self.tickers_.check(X, self.fitted_.extractor).panel
+        panel, quarantined = self._judged(X)
         labels = self.tickers_.label_columns
         forecasts = pd.DataFrame(np.nan, panel.index, labels)
         failed: dict[str, str] = {}
@@ -301,6 +302,8 @@ class BatchForecastingSystem(
             forecasts.loc[table.index, table.columns] = table
             if error:
                 failed.setdefault(member.batch, error)
+        use = labels.get_level_values(-1).isin(list(quarantined))
+        forecasts.iloc[-1, np.flatnonzero(use)] = np.nan
         for batch, error in failed.items():
             warn_user(
                 f"Batch {batch} has no forecasts: {error}. See forecast() for the "

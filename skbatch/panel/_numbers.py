@@ -23,6 +23,7 @@ __all__ = ["MISSING", "describe_cell", "is_number_text", "is_text", "texts_to_nu
 MISSING = [
     "", "NA", "N/A", "n/a", "N.A.", "n.a.", "#N/A", "#N/A N/A", "NaN", "nan", "NaT",
     "<NA>", "None", "null", "NULL", "-", "--", "---", "\N{EN DASH}", "\N{EM DASH}", ".",
+    "\N{MINUS SIGN}",
 ]
 # fmt: on
 # As data terminals write them: "#N/A Invalid Security", "#N/A Requesting Data...".

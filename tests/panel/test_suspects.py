@@ -235,6 +235,28 @@ def test_hours_in_figures(closes):
     assert list(read_panel(table).index) == list(expected)
 
 
+@pytest.mark.parametrize("ticker", ["symbol", "ticker", "Stock"])
+def test_a_long_table_is_to_be_read(closes, ticker):
+    long = closes.rename_axis("date").reset_index()
+    long = long.melt("date", var_name=ticker, value_name="close")
+    for use in (check_panel, forward_returns):
+        with pytest.raises(PanelError, match=f"Got the tickers in {ticker!r}, as in a"):
+            use(long)
+        with pytest.raises(PanelError, match=r"Read it with `read_panel\(X\)`"):
+            use(long.set_index("date"))
+    assert_prices(read_panel(long), closes[sorted(closes)])
+
+
+def test_a_series_of_dates_and_tickers_is_spread_over_columns(closes):
+    series = closes.stack()
+    for use in (check_panel, read_panel):
+        with pytest.raises(PanelError, match=r"`\.unstack\(\)`"):
+            use(series)
+        with pytest.raises(PanelError, match=r'`\.to_frame\("TICKER"\)`'):
+            use(closes["AAPL"])
+    assert_prices(check_panel(series.unstack()), closes)
+
+
 def test_a_table_without_names_of_columns(closes):
     file = io.StringIO(closes.to_csv(header=False))
     table = pd.read_csv(file, header=None)
@@ -402,7 +424,13 @@ def test_pyarrow_is_named_where_polars_needs_it():
         check_panel(Table())
 
 
-@pytest.mark.parametrize("names", [{"AAPL": " AAPL", "MSFT": "MSFT  "}])
+@pytest.mark.parametrize(
+    "names",
+    [
+        {"AAPL": " AAPL", "MSFT": "MSFT  "},
+        {"AAPL": "\ufeffAAPL", "MSFT": "\u200bMSFT\xa0"},
+    ],
+)
 def test_padded_tickers(names, closes):
     assert_prices(read_panel(closes.rename(columns=names)), closes)
     long = closes.melt(ignore_index=False, var_name="ticker", value_name="close")
