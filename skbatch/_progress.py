@@ -10,17 +10,7 @@ __all__ = ["Progress"]
 
 
 class Progress:
-    """Report the tasks of one fit, and the steps of each task.
-
-    Tasks end where they fail, too: a meta-estimator may go on with another model.
-
-    Parameters
-    ----------
-    estimator : estimator with `CallbackSupportMixin`
-        The estimator being fitted; its `fit` is decorated with `with_callbacks`.
-    n_tasks : int or None
-        How many models the fit trains; None where that is not known before.
-    """
+    """Report the tasks of one fit, and the steps of each task."""
 
     def __init__(self, estimator: Any, n_tasks: int | None) -> None:
         self.estimator = estimator

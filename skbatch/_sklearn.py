@@ -6,9 +6,11 @@ This is the only place where its private names are imported.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Self
+from functools import wraps
+from typing import Any, Self, TypeVar, cast
 
 from sklearn.base import BaseEstimator
+from sklearn.metrics._scorer import _Scorer as Scorer
 from sklearn.utils._param_validation import (
     HasMethods,
     Interval,
@@ -20,9 +22,30 @@ __all__ = [
     "DefaultPartsMixin",
     "HasMethods",
     "Interval",
+    "Scorer",
     "StrOptions",
+    "all_or_nothing",
     "make_constraint",
 ]
+
+
+Method = TypeVar("Method", bound=Callable[..., Any])
+
+
+def all_or_nothing(fit: Method) -> Method:
+    """Let a `fit` that fails leave the estimator as it was before."""
+
+    @wraps(fit)
+    def whole(self: Any, *args: Any, **kwargs: Any) -> Any:
+        before = dict(vars(self))
+        try:
+            return fit(self, *args, **kwargs)
+        except BaseException:
+            vars(self).clear()
+            vars(self).update(before)
+            raise
+
+    return cast(Method, whole)
 
 
 class DefaultPartsMixin(BaseEstimator):

@@ -24,14 +24,14 @@ _UNFINISHED = ".unfinished"
 
 @contextmanager
 def written_whole(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
-    """Open a file that takes the place of `path` once the block has ended well.
-
-    Links are followed and permissions kept. Devices and pipes are written directly.
-    """
+    """Open a file that takes the place of `path` once the block has ended well."""
     target = Path(os.path.realpath(path))
+    mode = None
     if target.is_file():
-        # Raises where the file itself must not be changed, though its folder may.
-        open(target, "ab").close()
+        # Raises where the file itself must not be changed, though its folder may. It
+        # may be gone meanwhile, as caches drop files.
+        with suppress(FileNotFoundError), open(target, "rb+") as old:
+            mode = stat.S_IMODE(os.fstat(old.fileno()).st_mode)
     elif target.exists():
         with open(path, "wb") as device:
             yield device
@@ -40,8 +40,8 @@ def written_whole(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
     file = _open_beside(target)
     try:
         with file:
-            if target.exists():
-                os.chmod(file.name, stat.S_IMODE(target.stat().st_mode))
+            if mode is not None:
+                os.chmod(file.name, mode)
             yield file
             file.flush()
             os.fsync(file.fileno())
@@ -74,10 +74,7 @@ def remove_unfinished(folder: Path, name: str | None = None) -> None:
 
 
 def lock(file: IO[bytes]) -> bool:
-    """Lock an open file until it is closed or its process ends, unless another has.
-
-    OSError says that the file system has no locks.
-    """
+    """Lock an open file until it is closed or its process ends, unless another has."""
     try:
         if sys.platform == "win32":
             file.seek(0)  # a byte is locked, which has to be the same for all

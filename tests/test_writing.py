@@ -50,6 +50,15 @@ def test_a_failure_changes_nothing(tmp_path, monkeypatch, there):
     assert [p.read_text() for p in tmp_path.iterdir()] == ["yesterday"] * there
 
 
+def test_a_file_that_another_drops_meanwhile_is_written_anew(tmp_path, monkeypatch):
+    path = tmp_path / "a.csv"
+    monkeypatch.setattr(type(path), "is_file", lambda _: True)
+    with written_whole(path) as file:
+        assert not path.exists()
+        file.write(b"new")
+    assert path.read_bytes() == b"new"
+
+
 @posix
 def test_links_and_permissions_are_kept(tmp_path):
     target, link = tmp_path / "deep" / "a.csv", tmp_path / "link.csv"

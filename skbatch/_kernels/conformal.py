@@ -17,104 +17,41 @@ LEVELS = np.linspace(0.0, 1.0, 401)
 
 
 def corrected_levels(levels: np.ndarray, n_independent: float) -> np.ndarray:
-    r"""Move levels outwards by what a finite calibration set calls for.
-
-    Parameters
-    ----------
-    levels : ndarray
-        Quantile levels in [0, 1].
-    n_independent : float
-        Number of independent dates, positive, from :func:`independent_dates`. The
-        tickers of a date move together, so dates are counted, not cells.
-
-    Returns
-    -------
-    ndarray
-        :math:`1/2 + (q - 1/2)(1 + 1/n)`, clipped to [0, 1].
-
-    Notes
-    -----
-    For the central interval of coverage c this is the level :math:`c(1 + 1/n)` of
-    split conformal prediction [1]_, without which n scores cover too little. Where
-    that exceeds 1, the theory's interval is infinite; here it ends at the largest
-    score seen.
-
-    References
-    ----------
-    .. [1] Lei, J., G'Sell, M., Rinaldo, A., Tibshirani, R. J. and Wasserman, L. (2018).
-       Distribution-free predictive inference for regression. Journal of the American
-       Statistical Association, 113(523), 1094–1111.
-       https://doi.org/10.1080/01621459.2017.1307116
-    """
+    """Move levels outwards by what a finite calibration set calls for."""
+    # For the central interval of coverage c this is the level c(1 + 1/n) of split
+    # conformal prediction, without which n scores cover too little. Where that exceeds
+    # 1, the theory's interval is infinite; here it ends at the largest score seen.
+    # Lei, J., G'Sell, M., Rinaldo, A., Tibshirani, R. J. and Wasserman, L. (2018).
+    # Distribution-free predictive inference for regression. Journal of the American
+    # Statistical Association, 113(523), 1094–1111.
+    # https://doi.org/10.1080/01621459.2017.1307116
     return np.clip(
         0.5 + (np.asarray(levels) - 0.5) * (1.0 + 1.0 / n_independent), 0.0, 1.0
     )
 
 
 def independent_dates(n_dates: int, horizon: int) -> float:
-    r"""Count how many independent dates tell as much about the spread of returns.
-
-    Parameters
-    ----------
-    n_dates : int
-        Consecutive dates with labels.
-    horizon : int
-        Rows that each label spans.
-
-    Returns
-    -------
-    float
-        :math:`3 h n / (2 h^2 + 1)`: n at horizon 1, about :math:`1.5\, n / h` beyond.
-
-    Notes
-    -----
-    Returns over h rows that begin j rows apart are correlated by :math:`1 - j/h`, and
-    their squares, which tell the spread, by :math:`(1 - j/h)^2` if returns are normal.
-    The variance of the mean of n of them is that of :math:`n / k` independent ones with
-    :math:`k = 1 + 2 \sum_{j=1}^{h-1} (1 - j/h)^2 = (2h^2 + 1) / 3h` [1]_.
-
-    References
-    ----------
-    .. [1] Richardson, M. and Smith, T. (1991). Tests of financial models in the
-       presence of overlapping observations. Review of Financial Studies, 4(2), 227–254.
-    """
+    """Count how many independent dates tell as much about the spread of returns."""
+    # Returns over h rows that begin j rows apart are correlated by 1 - j/h, and their
+    # squares, which tell the spread, by (1 - j/h)^2 if returns are normal. The variance
+    # of the mean of n of them is that of n / k independent ones, where k is 1 plus
+    # twice the sum of (1 - j/h)^2 over j = 1 … h - 1, which is (2h^2 + 1) / 3h.
+    # Richardson, M. and Smith, T. (1991). Tests of financial models in the presence of
+    # overlapping observations. Review of Financial Studies, 4(2), 227–254.
     return n_dates * 3.0 * horizon / (2.0 * horizon**2 + 1.0)
 
 
 def adapted_levels(scores: np.ndarray, pooled: np.ndarray, step: float) -> np.ndarray:
-    r"""Run adaptive conformal inference over the dates, for all :data:`LEVELS`.
-
-    Parameters
-    ----------
-    scores : ndarray of shape (n_dates, n_tickers)
-        Residual scores in the order of time; NaN is missing.
-    pooled : ndarray of shape (n_scores,)
-        The finite scores, sorted.
-    step : float
-        Step size, not negative; 0 gives the levels back.
-
-    Returns
-    -------
-    ndarray of shape (n_levels,)
-        Level of the pooled distribution to take, after the last date, for each of
-        :data:`LEVELS`; increasing, within [0, 1], the ends left as they are.
-
-    Notes
-    -----
-    With the share :math:`e_t(a)` of the tickers whose score at date t is at most the
-    pooled quantile of level a, every level follows
-    :math:`a_{t+1} = a_t + \gamma (q - e_t(a_t))` from :math:`a_0 = q` [1]_: levels
-    that too few scores have stayed below of late are raised, others lowered. The
-    levels are sorted at the end, so that quantiles do not cross [2]_.
-
-    References
-    ----------
-    .. [1] Gibbs, I. and Candès, E. (2021). Adaptive conformal inference under
-       distribution shift. Advances in Neural Information Processing Systems, 34.
-    .. [2] Chernozhukov, V., Fernández-Val, I. and Galichon, A. (2010). Quantile and
-       probability curves without crossing. Econometrica, 78(3), 1093–1125.
-       https://doi.org/10.3982/ECTA7880
-    """
+    """Run adaptive conformal inference over the dates, for all :data:`LEVELS`."""
+    # With the share e_t(a) of the tickers whose score at date t is at most the pooled
+    # quantile of level a, every level moves by γ (q - e_t(a_t)) from a_0 = q: levels
+    # that too few scores have stayed below of late are raised, others lowered. The
+    # levels are sorted at the end, so that quantiles do not cross.
+    # Gibbs, I. and Candès, E. (2021). Adaptive conformal inference under distribution
+    # shift. Advances in Neural Information Processing Systems, 34.
+    # Chernozhukov, V., Fernández-Val, I. and Galichon, A. (2010). Quantile and
+    # probability curves without crossing. Econometrica, 78(3), 1093–1125.
+    # https://doi.org/10.3982/ECTA7880
     target = LEVELS[1:-1]
     level = target.copy()
     if step > 0:
@@ -129,22 +66,7 @@ def adapted_levels(scores: np.ndarray, pooled: np.ndarray, step: float) -> np.nd
 
 
 def shrunken_deviation(residuals: np.ndarray, prior_size: float = 10.0) -> np.ndarray:
-    r"""Root mean square of each column, drawn to the typical one where it is short.
-
-    Parameters
-    ----------
-    residuals : ndarray of shape (n_dates, n_labels)
-        NaN is missing.
-    prior_size : float, default=10.0
-        How many residuals the typical deviation counts for.
-
-    Returns
-    -------
-    ndarray of shape (n_labels,)
-        :math:`\sqrt{(n_i v_i + k \tilde v) / (n_i + k)}` with the column's mean
-        square :math:`v_i` and the median :math:`\tilde v` of them; NaN for a column
-        without residuals, or if all are 0.
-    """
+    """Root mean square of each column, drawn to the typical one where it is short."""
     finite = np.isfinite(residuals)
     count = finite.sum(axis=0)
     squares = (np.where(finite, residuals, 0.0) ** 2).sum(axis=0)

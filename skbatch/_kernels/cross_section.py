@@ -26,32 +26,13 @@ _SLICE_BITS = 36
 
 @np.errstate(all="ignore")
 def row_sum(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Sum and number of the finite values of each date.
-
-    Parameters
-    ----------
-    values : ndarray of shape (n_dates, n_tickers)
-        Values; NaN is missing.
-
-    Returns
-    -------
-    total : ndarray of shape (n_dates,)
-        0 where there is no finite value.
-    count : ndarray of shape (n_dates,), dtype float64
-        Number of finite values.
-
-    Notes
-    -----
-    Each value is cut into multiples of two powers of two, which follow from the
-    largest value of the date. Sums of these are exact, in any order, and what is left
-    is smaller than the rounding error of the total.
-
-    References
-    ----------
-    Demmel, J. and Nguyen, H. D. (2013). Fast reproducible floating-point summation.
-    21st IEEE Symposium on Computer Arithmetic, 163–172.
-    https://doi.org/10.1109/ARITH.2013.9
-    """
+    """Sum and number of the finite values of each date."""
+    # Each value is cut into multiples of two powers of two, which follow from the
+    # largest value of the date. Sums of these are exact, in any order, and what is left
+    # is smaller than the rounding error of the total.
+    # Demmel, J. and Nguyen, H. D. (2013). Fast reproducible floating-point summation.
+    # 21st IEEE Symposium on Computer Arithmetic, 163–172.
+    # https://doi.org/10.1109/ARITH.2013.9
     finite = np.isfinite(values)
     count = finite.sum(axis=1, dtype=np.float64)
     if not finite.all():
@@ -73,38 +54,14 @@ def row_sum(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 @np.errstate(all="ignore")
 def row_mean(values: np.ndarray, at_least: int = 1) -> np.ndarray:
-    """Mean of the finite values of each date.
-
-    Parameters
-    ----------
-    values : ndarray of shape (n_dates, n_tickers)
-        Values; NaN is missing.
-    at_least : int, default=1
-        Number of values below which the mean is NaN.
-
-    Returns
-    -------
-    ndarray of shape (n_dates,)
-        The means.
-    """
+    """Mean of the finite values of each date."""
     total, count = row_sum(values)
     return np.where(count >= at_least, total / count, np.nan)
 
 
 @np.errstate(all="ignore")
 def row_deviation(values: np.ndarray) -> np.ndarray:
-    """Compute the standard deviation (ddof=1) of each date's finite values.
-
-    Parameters
-    ----------
-    values : ndarray of shape (n_dates, n_tickers)
-        Values; NaN is missing.
-
-    Returns
-    -------
-    ndarray of shape (n_dates,)
-        The standard deviations; NaN with fewer than two values.
-    """
+    """Compute the standard deviation (ddof=1) of each date's finite values."""
     centred = values - row_mean(values)[:, None]
     total, count = row_sum(centred * centred)
     return np.where(count >= 2, np.sqrt(total / (count - 1)), np.nan)
@@ -112,19 +69,7 @@ def row_deviation(values: np.ndarray) -> np.ndarray:
 
 @np.errstate(all="ignore")
 def centred_rank(values: np.ndarray) -> np.ndarray:
-    """Rank among the finite values of each date, from −1/2 to 1/2.
-
-    Parameters
-    ----------
-    values : ndarray of shape (n_dates, n_tickers)
-        Values; NaN is missing, and stays so.
-
-    Returns
-    -------
-    ndarray of shape (n_dates, n_tickers)
-        (rank − 1) / (number − 1) − 1/2, where ties share the mean of their ranks. NaN
-        with fewer than two values: one alone has no rank.
-    """
+    """Rank among the finite values of each date, from −1/2 to 1/2."""
     ranks = bottleneck.nanrankdata(values, axis=1)
     count = np.isfinite(ranks).sum(axis=1, keepdims=True)
     ranks -= 1
@@ -145,23 +90,7 @@ def by_group(
     values: np.ndarray,
     groups: np.ndarray,
 ) -> np.ndarray:
-    """Compute a cross-sectional statistic within each group of tickers.
-
-    Parameters
-    ----------
-    statistic : callable
-        Takes the values of one group, `(n_dates, n_members)`, and returns one value
-        per date, `(n_dates,)`, or one per date and member.
-    values : ndarray of shape (n_dates, n_tickers)
-        Values; NaN is missing.
-    groups : ndarray of shape (n_tickers,), dtype int
-        Number of each ticker's group, negative for none.
-
-    Returns
-    -------
-    ndarray of shape (n_dates, n_tickers)
-        Each ticker's statistic, or that of its group; NaN without a group.
-    """
+    """Compute a cross-sectional statistic within each group of tickers."""
     out = np.full(values.shape, np.nan)
     for group in np.unique(groups[groups >= 0]):
         members = np.flatnonzero(groups == group)

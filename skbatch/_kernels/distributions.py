@@ -18,40 +18,13 @@ MAX_CELLS = 2**22
 def quantile_loss(
     actual: np.ndarray, forecast: np.ndarray, level: float | np.ndarray
 ) -> np.ndarray:
-    """Pinball loss of each forecast of a quantile.
-
-    Parameters
-    ----------
-    actual, forecast : ndarray of the same shape
-        NaN is missing.
-    level : float or ndarray
-        Level of the quantile.
-
-    Returns
-    -------
-    ndarray
-        Not negative; NaN where either is missing.
-    """
+    """Pinball loss of each forecast of a quantile."""
     error = actual - forecast
     return np.maximum(level * error, (level - 1.0) * error)
 
 
 def rank_bin_membership(returns: np.ndarray, n_bins: int) -> np.ndarray:
-    """Share of each ticker in each of equally filled bins of the cross-section.
-
-    Parameters
-    ----------
-    returns : ndarray of shape (n_tickers,)
-        Finite returns.
-    n_bins : int
-        Number of bins, at least 1.
-
-    Returns
-    -------
-    ndarray of shape (n_tickers, n_bins)
-        Rows sum to 1, columns to n_tickers / n_bins. Tied tickers share the bins of
-        all their ranks.
-    """
+    """Share of each ticker in each of equally filled bins of the cross-section."""
     _, group, count = np.unique(returns, return_inverse=True, return_counts=True)
     upper = np.cumsum(count) / max(1, len(returns))
     lower = np.concatenate([[0.0], upper[:-1]])
@@ -62,43 +35,14 @@ def rank_bin_membership(returns: np.ndarray, n_bins: int) -> np.ndarray:
 
 
 def ranked_probability(membership: np.ndarray, probability: np.ndarray) -> np.ndarray:
-    """Ranked probability score of each ticker.
-
-    Parameters
-    ----------
-    membership, probability : ndarray of shape (n_tickers, n_bins)
-        Rows sum to 1.
-
-    Returns
-    -------
-    ndarray of shape (n_tickers,)
-        Mean over the bins of the squared difference of the cumulative sums.
-    """
+    """Ranked probability score of each ticker."""
     return (np.cumsum(probability - membership, axis=1) ** 2).mean(axis=1)
 
 
 def sample_crps(actual: np.ndarray, samples: np.ndarray, fair: bool) -> np.ndarray:
-    """Continuous ranked probability score of each column of a sample.
-
-    Parameters
-    ----------
-    actual : ndarray of shape (n_columns,)
-        Realised values.
-    samples : ndarray of shape (n_samples, n_columns)
-        Draws of the forecast distribution.
-    fair : bool
-        Whether the score is that of the distribution, not of the finite sample.
-
-    Returns
-    -------
-    ndarray of shape (n_columns,)
-        NaN where the realised value or any draw is missing.
-
-    Notes
-    -----
-    The mean absolute difference of two draws is a weighted sum of the sorted draws:
-    n log n operations, not n².
-    """
+    """Continuous ranked probability score of each column of a sample."""
+    # The mean absolute difference of two draws is a weighted sum of the sorted draws: n
+    # log n operations, not n².
     n_samples, n_columns = samples.shape
     pairs = n_samples * (n_samples - 1 if fair else n_samples)
     rank = np.arange(1, n_samples + 1)[:, None]

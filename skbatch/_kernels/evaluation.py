@@ -23,49 +23,16 @@ MIN_PAIRS = 3
 
 
 def bandwidth(n_dates: int, horizon: int) -> int:
-    r"""Choose the lags of a Newey–West variance of overlapping observations.
-
-    Parameters
-    ----------
-    n_dates : int
-        Number of rows from the first observation to the last.
-    horizon : int
-        Rows that each observation spans: neighbours share ``horizon - 1`` of them.
-
-    Returns
-    -------
-    int
-        The larger of :math:`\lceil 1.3 \sqrt{n} \rceil`, the rule of [1]_, and
-        :math:`2 (h - 1)`, because Bartlett's weights fall to one half there, at the
-        last autocovariance that the overlap makes.
-
-    References
-    ----------
-    .. [1] Lazarus, E., Lewis, D. J., Stock, J. H. and Watson, M. W. (2018). HAR
-       inference: recommendations for practice. Journal of Business & Economic
-       Statistics, 36(4), 541–559. https://doi.org/10.1080/07350015.2018.1506926
-    """
+    """Choose the lags of a Newey–West variance of overlapping observations."""
+    # Lazarus, E., Lewis, D. J., Stock, J. H. and Watson, M. W. (2018). HAR inference:
+    # recommendations for practice. Journal of Business & Economic Statistics, 36(4),
+    # 541–559. https://doi.org/10.1080/07350015.2018.1506926
     lags = max(math.ceil(1.3 * math.sqrt(n_dates)), 2 * (horizon - 1))
     return max(0, min(lags, n_dates - 1))
 
 
 def long_run_variance(values: np.ndarray, lags: int) -> float:
-    r"""Estimate the Newey–West variance of the mean of a series.
-
-    Parameters
-    ----------
-    values : ndarray of shape (n_dates,)
-        Observations in the order of time. Those that are not finite are left out, but
-        keep their place: the others stay as far apart as they are.
-    lags : int
-        Largest lag whose autocovariance counts, with weight
-        :math:`1 - k / (L + 1)`.
-
-    Returns
-    -------
-    float
-        Variance of the mean, at least 0; NaN without finite values.
-    """
+    """Estimate the Newey–West variance of the mean of a series."""
     known = np.isfinite(values)
     n_known = int(known.sum())
     if not n_known:
@@ -80,28 +47,10 @@ def long_run_variance(values: np.ndarray, lags: int) -> float:
 
 
 def critical_value(n_dates: int, lags: int) -> float:
-    r"""Give the size that a t-statistic exceeds by chance once in twenty times.
-
-    Parameters
-    ----------
-    n_dates : int
-        Number of rows from the first observation to the last.
-    lags : int
-        Lags of :func:`long_run_variance`.
-
-    Returns
-    -------
-    float
-        Two-sided critical value at 5 %: 1.96 and more, because a variance from many
-        lags is itself uncertain. With :math:`b = (L + 1) / n` it is
-        :math:`1.96 + 2.9694 b + 0.4160 b^2 - 0.5324 b^3` [1]_.
-
-    References
-    ----------
-    .. [1] Kiefer, N. M. and Vogelsang, T. J. (2005). A new asymptotic theory for
-       heteroskedasticity-autocorrelation robust tests. Econometric Theory, 21(6),
-       1130–1164. https://doi.org/10.1017/S0266466605050565
-    """
+    """Give the size that a t-statistic exceeds by chance once in twenty times."""
+    # Kiefer, N. M. and Vogelsang, T. J. (2005). A new asymptotic theory for
+    # heteroskedasticity-autocorrelation robust tests. Econometric Theory, 21(6),
+    # 1130–1164. https://doi.org/10.1017/S0266466605050565
     share = min(1.0, (lags + 1) / n_dates)
     return 1.96 + 2.9694 * share + 0.4160 * share**2 - 0.5324 * share**3
 
@@ -109,22 +58,7 @@ def critical_value(n_dates: int, lags: int) -> float:
 def quantile_means(
     actual: np.ndarray, forecast: np.ndarray, n_quantiles: int
 ) -> np.ndarray:
-    """Mean return of the tickers of each date, sorted into bins by their forecasts.
-
-    Parameters
-    ----------
-    actual, forecast : ndarray of shape (n_dates, n_tickers)
-        Pairs in which either is not finite are ignored.
-    n_quantiles : int
-        Number of bins.
-
-    Returns
-    -------
-    ndarray of shape (n_dates, n_quantiles)
-        From the lowest forecasts to the highest. Bins are bounded by the quantiles of
-        the forecasts, interpolated linearly; a ticker on a bound is in both bins. NaN
-        on dates with fewer than `n_quantiles` pairs, or forecasts that do not differ.
-    """
+    """Mean return of the tickers of each date, sorted into bins by their forecasts."""
     actual = np.asarray(actual, dtype=np.float64)
     forecast = np.asarray(forecast, dtype=np.float64)
     use = np.isfinite(actual) & np.isfinite(forecast)
@@ -151,20 +85,7 @@ def quantile_means(
 
 
 def rank_weights(forecast: np.ndarray) -> np.ndarray:
-    r"""Weight the tickers of each date by the ranks of their forecasts.
-
-    Parameters
-    ----------
-    forecast : ndarray of shape (n_dates, n_tickers)
-        Forecasts; those not finite get no weight.
-
-    Returns
-    -------
-    ndarray of shape (n_dates, n_tickers)
-        Weights that sum to 0, with absolute values that sum to 2: one unit of capital
-        long and one short. NaN on dates with fewer than 3 forecasts, or forecasts
-        that do not differ.
-    """
+    """Weight the tickers of each date by the ranks of their forecasts."""
     forecast = np.asarray(forecast, dtype=np.float64)
     use = np.isfinite(forecast)
     usable = (use.sum(axis=1) >= MIN_PAIRS) & _varies(forecast, use)
@@ -179,19 +100,7 @@ def rank_weights(forecast: np.ndarray) -> np.ndarray:
 
 
 def weighted_returns(weights: np.ndarray, actual: np.ndarray) -> np.ndarray:
-    """Return of each date's portfolio.
-
-    Parameters
-    ----------
-    weights, actual : ndarray of shape (n_dates, n_tickers)
-        Weights and returns; NaN is missing.
-
-    Returns
-    -------
-    ndarray of shape (n_dates,)
-        Sum of the products; a ticker without a return earns nothing. NaN on dates
-        without weights or without returns.
-    """
+    """Return of each date's portfolio."""
     known = np.isfinite(weights) & np.isfinite(actual)
     total = np.where(known, weights * np.where(known, actual, 0.0), 0.0).sum(axis=1)
     return np.where(known.any(axis=1), total, np.nan)

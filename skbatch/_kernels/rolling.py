@@ -33,20 +33,7 @@ _DECAY_TOLERANCE = 1e-8
 
 
 def lag(values: np.ndarray, rows: int) -> np.ndarray:
-    """Shift values down by some rows.
-
-    Parameters
-    ----------
-    values : ndarray of shape (n_dates, ...)
-        Values in the order of time.
-    rows : int
-        Number of rows, not negative.
-
-    Returns
-    -------
-    ndarray of shape (n_dates, ...)
-        Row t holds row t − `rows` of `values`; NaN where there is none.
-    """
+    """Shift values down by some rows."""
     shifted = np.empty(values.shape)
     shifted[:rows] = np.nan
     if rows < len(values):
@@ -55,20 +42,7 @@ def lag(values: np.ndarray, rows: int) -> np.ndarray:
 
 
 def difference(values: np.ndarray, rows: int) -> np.ndarray:
-    """Change over some rows, NaN where a value at either end is missing.
-
-    Parameters
-    ----------
-    values : ndarray of shape (n_dates, ...)
-        Values in the order of time.
-    rows : int
-        Number of rows, not negative.
-
-    Returns
-    -------
-    ndarray of shape (n_dates, ...)
-        ``values[t] - values[t - rows]``.
-    """
+    """Change over some rows, NaN where a value at either end is missing."""
     change = np.empty(values.shape)
     change[:rows] = np.nan
     if rows < len(values):
@@ -77,27 +51,10 @@ def difference(values: np.ndarray, rows: int) -> np.ndarray:
 
 
 def window_sum(sums: dict[int, np.ndarray], window: int) -> np.ndarray:
-    """Sum over the last `window` rows, or over as many as there are.
-
-    Parameters
-    ----------
-    sums : dict of int to ndarray of shape (n_dates, ...)
-        Sums over 1 row, the values themselves with missing ones set to 0, and over
-        any other numbers of rows that were asked for. Extended in place.
-    window : int
-        Number of rows, at least 1.
-
-    Returns
-    -------
-    ndarray of shape (n_dates, ...)
-        The sums. Do not write to it: it is in `sums`.
-
-    Notes
-    -----
-    The order of summation follows from the window alone: halves of an even window,
-    thirds of one that is divisible by three, else the window shorter by one row, and
-    the last row. So the result depends neither on other windows nor on earlier rows.
-    """
+    """Sum over the last `window` rows, or over as many as there are."""
+    # The order of summation follows from the window alone: halves of an even window,
+    # thirds of one that is divisible by three, else the window shorter by one row, and
+    # the last row. So the result depends neither on other windows nor on earlier rows.
     if window not in sums:
         if window % 2 == 0:
             sums[window] = _add_lagged(window_sum(sums, window // 2), window // 2)
@@ -134,22 +91,7 @@ def _combine_lagged(values: np.ndarray, rows: int, combine: np.ufunc) -> np.ndar
 
 
 def window_maximum(maxima: dict[int, np.ndarray], window: int) -> np.ndarray:
-    """Maximum over the last `window` rows, or over as many as there are.
-
-    Parameters
-    ----------
-    maxima : dict of int to ndarray of shape (n_dates, ...)
-        Maxima over 1 row, the values themselves with missing ones set to −∞, and over
-        powers of two that were needed. Extended in place.
-    window : int
-        Number of rows, at least 1.
-
-    Returns
-    -------
-    ndarray of shape (n_dates, ...)
-        The maxima; −∞ where all values are missing. Do not write to it: it may be
-        in `maxima`.
-    """
+    """Maximum over the last `window` rows, or over as many as there are."""
     largest = 1
     while 2 * largest <= window:
         if 2 * largest not in maxima:
@@ -163,21 +105,7 @@ def window_maximum(maxima: dict[int, np.ndarray], window: int) -> np.ndarray:
 
 
 def window_drawdown(log_returns: np.ndarray, window: int) -> np.ndarray:
-    r"""Log distance from the highest level of a window, from log returns.
-
-    Parameters
-    ----------
-    log_returns : ndarray of shape (n_dates,)
-        Log returns in the order of time; NaN counts as 0.
-    window : int
-        Number of rows whose levels are compared, at least 1.
-
-    Returns
-    -------
-    ndarray of shape (n_dates,)
-        :math:`\min_{k<w} \sum_{i<k} r_{t-i}`, 0 at a new high. Summed back from each
-        row, so that it does not depend on where the table starts.
-    """
+    """Log distance from the highest level of a window, from log returns."""
     log_returns = np.where(np.isnan(log_returns), 0.0, log_returns)
     total = np.zeros(log_returns.shape)
     lowest = np.zeros(log_returns.shape)
@@ -188,22 +116,7 @@ def window_drawdown(log_returns: np.ndarray, window: int) -> np.ndarray:
 
 
 def decayed_sum(values: np.ndarray, decay: float) -> np.ndarray:
-    r"""Sum with weights that fall by a factor from row to row.
-
-    Parameters
-    ----------
-    values : ndarray of shape (n_dates, ...)
-        Values in the order of time; NaN counts as 0, its weight is used up.
-    decay : float
-        Factor :math:`\lambda` in (0, 1).
-
-    Returns
-    -------
-    ndarray of shape (n_dates, ...)
-        :math:`\sum_{k < n} \lambda^k x_{t-k}` over n = :func:`decay_rows` rows.
-        Divided by the same sum of the indicator of finite values it is the
-        exponentially weighted mean.
-    """
+    """Sum with weights that fall by a factor from row to row."""
     total = np.where(np.isnan(values), 0.0, values)
     longer = np.empty_like(total)
     rows, end = 1, decay_rows(decay)
@@ -216,78 +129,24 @@ def decayed_sum(values: np.ndarray, decay: float) -> np.ndarray:
 
 
 def decay_rows(decay: float) -> int:
-    """Count the rows that a decayed sum spans.
-
-    Parameters
-    ----------
-    decay : float
-        Factor in (0, 1).
-
-    Returns
-    -------
-    int
-        The smallest power of two that leaves less than 1e-8 of the total weight to
-        the rows before.
-    """
+    """Count the rows that a decayed sum spans."""
     rows = int(np.ceil(np.log(_DECAY_TOLERANCE) / np.log(decay)))
     return 1 << (rows - 1).bit_length()
 
 
 def least_count(window: int, at_least: int = 2) -> int:
-    """Count the finite values that a statistic needs: half the window, rounded up.
-
-    Parameters
-    ----------
-    window : int
-        Number of rows.
-    at_least : int, default=2
-        Number of values below which the statistic is not defined.
-
-    Returns
-    -------
-    int
-        The larger of the two.
-    """
+    """Count the finite values that a statistic needs: half the window, rounded up."""
     return max(at_least, (window + 1) // 2)
 
 
 def enough(count: np.ndarray, least: int) -> np.ndarray:
-    """Blank out numbers of values that are too small for a statistic.
-
-    Parameters
-    ----------
-    count : ndarray of shape (n_dates, ...)
-        Number of finite values.
-    least : int
-        Number below which the statistic is NaN.
-
-    Returns
-    -------
-    ndarray of shape (n_dates, ...)
-        The numbers, NaN where they are too small: what is divided by them is, too.
-    """
+    """Blank out numbers of values that are too small for a statistic."""
     return np.where(count >= least, count, np.nan)
 
 
 @np.errstate(all="ignore")
 def central_moments(count: np.ndarray, *sums: np.ndarray) -> tuple[np.ndarray, ...]:
-    r"""Central moments of a window from its sums of powers.
-
-    Parameters
-    ----------
-    count : ndarray of shape (n_dates, ...)
-        Number n of finite values, NaN where the moments shall be NaN.
-    *sums : ndarray of shape (n_dates, ...)
-        Sums of the values, their squares and, optionally, their cubes.
-
-    Returns
-    -------
-    tuple of ndarray of shape (n_dates, ...)
-        :math:`\frac1n \sum (x - \bar x)^2` and, with cubes,
-        :math:`\frac1n \sum (x - \bar x)^3`. The second moment of a constant window
-        is exactly 0: what is smaller than the rounding error of the sum of squares
-        is noise. The third is NaN where it would be noise.
-    """
+    """Central moments of a window from its sums of powers."""
     mean, second = sums[0] / count, sums[1] / count
     # Few arrays, written again and again, stay in the processor's cache.
     noise, squared = _SQUARES_NOISE * second, mean * mean

@@ -25,18 +25,7 @@ MAX_SCORE = 5.0
 
 
 class Dependence(NamedTuple):
-    """Correlations of many tickers in the form of factors.
-
-    Attributes
-    ----------
-    rows : ndarray of shape (n_dates, n_tickers), dtype float32
-        Standardised scores divided by the root of n_dates: their products are the
-        correlations. Missing ones are the ticker's loading times the common score.
-    loading : ndarray of shape (n_tickers,)
-        Correlation of each ticker with the common score; the mean one where unknown.
-    common : ndarray of shape (n_dates,)
-        Standardised mean score of each date, divided by the root of n_dates.
-    """
+    """Correlations of many tickers in the form of factors."""
 
     rows: np.ndarray
     loading: np.ndarray
@@ -44,18 +33,7 @@ class Dependence(NamedTuple):
 
 
 def dependence(scores: np.ndarray) -> Dependence:
-    """Estimate how the scores of the tickers move together.
-
-    Parameters
-    ----------
-    scores : ndarray of shape (n_dates, n_tickers)
-        NaN is missing.
-
-    Returns
-    -------
-    Dependence
-        For :func:`draw_normal`.
-    """
+    """Estimate how the scores of the tickers move together."""
     scores = np.array(scores, dtype=np.float64)
     scores[:, np.isfinite(scores).sum(axis=0) < MIN_SCORES] = np.nan
     z = _standardised(winsorised(scores, MAX_SCORE))
@@ -75,20 +53,7 @@ def dependence(scores: np.ndarray) -> Dependence:
 
 
 def select_dependence(whole: Dependence, tickers: np.ndarray) -> Dependence:
-    """Give the dependence of some tickers, those unknown being average ones.
-
-    Parameters
-    ----------
-    whole : Dependence
-        Of all tickers.
-    tickers : ndarray of shape (n_selected,), dtype intp
-        Their column numbers, -1 for a ticker that is not among them.
-
-    Returns
-    -------
-    Dependence
-        Of the selected tickers, in their order.
-    """
+    """Give the dependence of some tickers, those unknown being average ones."""
     loading = np.where(tickers >= 0, whole.loading[tickers], whole.loading.mean())
     rows = whole.rows[:, tickers]
     new = tickers < 0
@@ -99,42 +64,14 @@ def select_dependence(whole: Dependence, tickers: np.ndarray) -> Dependence:
 def draw_normal(
     given: Dependence, n_samples: int, shrinkage: float, rng: np.random.Generator
 ) -> np.ndarray:
-    r"""Draw standard normal scores with the shrunken correlations.
-
-    Parameters
-    ----------
-    given : Dependence
-        Of the tickers to draw.
-    n_samples : int
-        Number of draws.
-    shrinkage : float
-        Weight in [0, 1] of the one-factor correlations.
-    rng : numpy.random.Generator
-        Source of randomness.
-
-    Returns
-    -------
-    ndarray of shape (n_samples, n_tickers)
-        Each column is standard normal.
-
-    Notes
-    -----
-    With scores :math:`Z`, loadings :math:`\beta` on their mean and independent normal
-    :math:`\varepsilon, f, \eta`,
-
-    .. math:: g_i = \sqrt{1 - \delta}\, (\varepsilon^\top Z)_i / \sqrt T
-              + \sqrt\delta\, \beta_i f + \sqrt{s_i}\, \eta_i
-
-    where :math:`s_i` completes the variance to 1. The correlations are
-    :math:`(1 - \delta) Z^\top Z / T + \delta \beta\beta^\top`, shrunk towards a single
-    index [1]_ and of full rank, and no matrix of tickers by tickers is ever formed.
-
-    References
-    ----------
-    .. [1] Ledoit, O. and Wolf, M. (2003). Improved estimation of the covariance matrix
-       of stock returns with an application to portfolio selection. Journal of Empirical
-       Finance, 10(5), 603–621. https://doi.org/10.1016/S0927-5398(03)00007-0
-    """
+    """Draw standard normal scores with the shrunken correlations."""
+    # With scores Z, loadings β on their mean and independent normal ε, f, η, this is
+    # sqrt(1 - δ) (ε'Z)_i / sqrt(T) + sqrt(δ) β_i f + sqrt(s_i) η_i, where s_i completes
+    # the variance to 1. The correlations (1 - δ) Z'Z / T + δ ββ' are shrunk towards a
+    # single index and of full rank; no matrix of tickers by tickers is formed.
+    # Ledoit, O. and Wolf, M. (2003). Improved estimation of the covariance matrix of
+    # stock returns with an application to portfolio selection. Journal of Empirical
+    # Finance, 10(5), 603–621. https://doi.org/10.1016/S0927-5398(03)00007-0
     n_dates, n_tickers = given.rows.shape
     factor = rng.standard_normal((n_samples, n_dates), dtype=np.float32)
     index = rng.standard_normal((n_samples, 1))
@@ -148,20 +85,7 @@ def draw_normal(
 
 
 def bin_weights(n_tickers: int, n_bins: int) -> np.ndarray:
-    """Share of each rank in each of equally filled bins.
-
-    Parameters
-    ----------
-    n_tickers, n_bins : int
-        Both at least 1.
-
-    Returns
-    -------
-    ndarray of shape (n_tickers, n_bins)
-        Overlap of the interval of rank i, [i/n, (i+1)/n], with each bin, in units of
-        1/n. Rows sum to 1 and columns to n_tickers / n_bins: where the tickers cannot
-        be divided evenly, some are in two bins.
-    """
+    """Share of each rank in each of equally filled bins."""
     low = np.arange(n_tickers)[:, None] / n_tickers
     edges = np.arange(n_bins + 1) / n_bins
     upper = np.minimum(low + 1.0 / n_tickers, edges[1:])
@@ -169,20 +93,7 @@ def bin_weights(n_tickers: int, n_bins: int) -> np.ndarray:
 
 
 def rank_bin_shares(samples: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Sum over samples of each ticker's bin.
-
-    Parameters
-    ----------
-    samples : ndarray of shape (n_samples, n_tickers)
-        Joint draws without missing values. Tied tickers keep their order.
-    weights : ndarray of shape (n_tickers, n_bins)
-        From :func:`bin_weights`.
-
-    Returns
-    -------
-    ndarray of shape (n_tickers, n_bins)
-        Divide by n_samples for probabilities.
-    """
+    """Sum over samples of each ticker's bin."""
     total = np.zeros(weights.shape)
     for order in np.argsort(samples, axis=1, kind="stable"):
         total[order] += weights

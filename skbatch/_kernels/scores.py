@@ -23,21 +23,7 @@ NEARLY_CONSTANT = 1e-13
 def cross_sectional_correlation(
     actual: np.ndarray, forecast: np.ndarray, min_pairs: int = MIN_PAIRS
 ) -> np.ndarray:
-    """Pearson correlation of the finite pairs of each row.
-
-    Parameters
-    ----------
-    actual, forecast : ndarray of shape (n_dates, n_tickers)
-        Pairs in which either is not finite are ignored.
-    min_pairs : int, default=3
-        Rows with fewer finite pairs have no correlation.
-
-    Returns
-    -------
-    ndarray of shape (n_dates,)
-        In [-1, 1]; NaN where there are too few pairs, or one side is constant up to
-        rounding errors.
-    """
+    """Pearson correlation of the finite pairs of each row."""
     actual, forecast, use = _finite_pairs(actual, forecast)
     product = _unit_rows(actual, use) * _unit_rows(forecast, use)
     correlation = np.clip(product.sum(axis=1), -1.0, 1.0)
@@ -71,18 +57,7 @@ def cross_sectional_rank_correlation(
 def relative_squared_error(
     actual: np.ndarray, forecast: np.ndarray, benchmark: np.ndarray
 ) -> float:
-    """Squared error of the forecasts over that of the benchmark, pooled.
-
-    Parameters
-    ----------
-    actual, forecast, benchmark : ndarray of the same shape
-        Cells in which any of them is not finite are ignored.
-
-    Returns
-    -------
-    float
-        At least 0; NaN if no cell is left, or the benchmark makes no error.
-    """
+    """Squared error of the forecasts over that of the benchmark, pooled."""
     use = np.isfinite(actual) & np.isfinite(forecast) & np.isfinite(benchmark)
     total = float(np.sum((actual[use] - benchmark[use]) ** 2))
     if total == 0.0:
@@ -91,18 +66,7 @@ def relative_squared_error(
 
 
 def sign_agreement(actual: np.ndarray, forecast: np.ndarray) -> float:
-    """Share of the finite pairs with actual ≠ 0 that have the same sign.
-
-    Parameters
-    ----------
-    actual, forecast : ndarray of the same shape
-        A forecast of zero has the sign of no return: it disagrees.
-
-    Returns
-    -------
-    float
-        In [0, 1]; NaN if there is no such pair.
-    """
+    """Share of the finite pairs with actual ≠ 0 that have the same sign."""
     use = np.isfinite(actual) & np.isfinite(forecast) & (actual != 0)
     if not use.any():
         return float("nan")
@@ -110,18 +74,7 @@ def sign_agreement(actual: np.ndarray, forecast: np.ndarray) -> float:
 
 
 def finite_mean(values: np.ndarray) -> float:
-    """Mean of the finite values, NaN if there is none.
-
-    Parameters
-    ----------
-    values : ndarray
-        Numbers; those not finite are ignored.
-
-    Returns
-    -------
-    float
-        Their mean.
-    """
+    """Mean of the finite values, NaN if there is none."""
     finite = values[np.isfinite(values)]
     return float(finite.mean()) if finite.size else float("nan")
 

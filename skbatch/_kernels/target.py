@@ -17,21 +17,7 @@ __all__ = [
 
 
 def common_return(labels: np.ndarray, min_tickers: int = 2) -> np.ndarray:
-    """Equal-weighted mean of the finite labels of each date.
-
-    Parameters
-    ----------
-    labels : ndarray of shape (n_dates, n_tickers)
-        Returns per horizon; NaN is missing.
-    min_tickers : int, default=2
-        Fewest finite labels of a date, at least 1. One ticker alone has no return
-        relative to the others.
-
-    Returns
-    -------
-    ndarray of shape (n_dates,)
-        NaN where a date has fewer than `min_tickers` finite labels.
-    """
+    """Equal-weighted mean of the finite labels of each date."""
     finite = np.isfinite(labels)
     count = finite.sum(axis=1)
     total = np.where(finite, labels, 0.0).sum(axis=1)
@@ -39,18 +25,7 @@ def common_return(labels: np.ndarray, min_tickers: int = 2) -> np.ndarray:
 
 
 def standard_deviation(labels: np.ndarray) -> np.ndarray:
-    """Measure the spread of the finite labels of each column.
-
-    Parameters
-    ----------
-    labels : ndarray of shape (n_dates, n_labels)
-        Returns; NaN is missing.
-
-    Returns
-    -------
-    ndarray of shape (n_labels,)
-        With divisor n; 0 for a column without finite labels.
-    """
+    """Measure the spread of the finite labels of each column."""
     finite = np.isfinite(labels)
     count = np.maximum(finite.sum(axis=0), 1)
     mean = np.where(finite, labels, 0.0).sum(axis=0) / count
@@ -60,74 +35,23 @@ def standard_deviation(labels: np.ndarray) -> np.ndarray:
 def market_share(
     volatility: np.ndarray, typical: np.ndarray | None = None
 ) -> np.ndarray:
-    r"""Part of the common expectation that each ticker takes.
-
-    A ticker that hardly moves, such as a stablecoin among coins, cannot be expected
-    to return what the others do.
-
-    Parameters
-    ----------
-    volatility : ndarray of shape (n_dates, n_tickers)
-        Volatility per row; NaN is unknown.
-    typical : ndarray of shape (n_dates,), default=None
-        :func:`typical_volatility` of the universe; None takes that of the tickers.
-
-    Returns
-    -------
-    ndarray of shape (n_dates, n_tickers)
-        :math:`\min(1, 2\sigma_{t,i} / \tilde\sigma_t)` with the typical volatility
-        :math:`\tilde\sigma_t` of the date; NaN where unknown.
-    """
+    """Part of the common expectation that each ticker takes."""
     if typical is None:
         typical = typical_volatility(volatility)
     return np.minimum(1.0, 2.0 * volatility / typical[:, None])
 
 
 def typical_volatility(volatility: np.ndarray) -> np.ndarray:
-    """Median over the tickers of each date.
-
-    Parameters
-    ----------
-    volatility : ndarray of shape (n_dates, n_tickers)
-        Volatility per row; NaN is unknown.
-
-    Returns
-    -------
-    ndarray of shape (n_dates,), dtype float32
-        In the precision of features, among which it may travel.
-    """
+    """Median over the tickers of each date."""
     return bn.nanmedian(volatility, axis=1).astype(np.float32)
 
 
 def shrunken_mean(values: np.ndarray, horizon: int) -> tuple[float, float]:
-    r"""Mean of overlapping returns, and the weight that its certainty deserves.
-
-    Parameters
-    ----------
-    values : ndarray of shape (n,)
-        Returns over `horizon` rows, one a row; NaN is missing.
-    horizon : int
-        Rows that each return spans. Overlapping returns count as n / horizon
-        independent ones.
-
-    Returns
-    -------
-    mean : float
-        Mean of the finite values, NaN if there is none.
-    weight : float
-        :math:`t^2 / (1 + t^2)` with the mean's t-statistic t, in [0, 1]; 1 for
-        returns that do not vary.
-
-    Notes
-    -----
-    The weight minimises the expected squared error of a shrunken mean when the
-    squared true mean is estimated by the squared sample mean.
-
-    References
-    ----------
-    Thompson, J. R. (1968). Some shrinkage techniques for estimating the mean.
-    Journal of the American Statistical Association, 63(321), 113–122.
-    """
+    """Mean of overlapping returns, and the weight that its certainty deserves."""
+    # The weight minimises the expected squared error of a shrunken mean when the
+    # squared true mean is estimated by the squared sample mean.
+    # Thompson, J. R. (1968). Some shrinkage techniques for estimating the mean. Journal
+    # of the American Statistical Association, 63(321), 113–122.
     finite = values[np.isfinite(values)]
     if len(finite) == 0:
         return np.nan, 0.0
@@ -143,40 +67,16 @@ def shrunken_mean(values: np.ndarray, horizon: int) -> tuple[float, float]:
 def shrinkage_slope(
     realised: np.ndarray, forecast: np.ndarray, dates: np.ndarray, overlap: float = 1.0
 ) -> float:
-    r"""Find the factor that forecasts deserve, from how they did on past dates.
-
-    Parameters
-    ----------
-    realised, forecast : ndarray of shape (n_rows,) or (n_rows, n_outputs)
-        Pairs in which either is NaN are ignored.
-    dates : ndarray of shape (n_rows,), dtype int
-        Date number of each row. Errors of one date may be correlated.
-    overlap : float, default=1.0
-        How many neighbouring dates share a label's span, at least 1.
-
-    Returns
-    -------
-    float
-        In [0, 1]; 0 for forecasts that point the wrong way, or not at all, or with
-        fewer than two dates.
-
-    Notes
-    -----
-    The slope b of realised values on forecasts through the origin [1]_, clipped to
-    [0, 1], times :math:`t^2 / (1 + t^2)`, as for :func:`shrunken_mean`. With
-    :math:`a_d = \sum_i y f`, :math:`q_d = \sum_i f^2` of a date and n dates,
-    :math:`b = \sum a_d / \sum q_d`, and its t-statistic is clustered by date [2]_:
-    :math:`t = b \sum q_d / \sqrt{k \frac{n}{n-1} \sum (a_d - b q_d)^2}` with the
-    overlap k.
-
-    References
-    ----------
-    .. [1] Mincer, J. and Zarnowitz, V. (1969). The evaluation of economic forecasts.
-       In Economic Forecasts and Expectations, NBER, 3–46.
-    .. [2] Cameron, A. C. and Miller, D. L. (2015). A practitioner's guide to
-       cluster-robust inference. Journal of Human Resources, 50(2), 317–372.
-       https://doi.org/10.3368/jhr.50.2.317
-    """
+    """Find the factor that forecasts deserve, from how they did on past dates."""
+    # The slope b of realised values on forecasts through the origin, clipped to [0, 1],
+    # times t^2 / (1 + t^2), as for shrunken_mean. With a_d = sum_i y f, q_d = sum_i f^2
+    # of a date and n dates, b = sum a_d / sum q_d, and its t-statistic is clustered by
+    # date: t = b sum q_d / sqrt(k n / (n-1) sum (a_d - b q_d)^2) with the overlap k.
+    # Mincer, J. and Zarnowitz, V. (1969). The evaluation of economic forecasts. In
+    # Economic Forecasts and Expectations, NBER, 3–46.
+    # Cameron, A. C. and Miller, D. L. (2015). A practitioner's guide to cluster-robust
+    # inference. Journal of Human Resources, 50(2), 317–372.
+    # https://doi.org/10.3368/jhr.50.2.317
     use = np.isfinite(realised) & np.isfinite(forecast)
     actual = np.where(use, realised, 0.0).reshape(len(dates), -1)
     predicted = np.where(use, forecast, 0.0).astype(np.float64).reshape(len(dates), -1)
@@ -194,21 +94,7 @@ def shrinkage_slope(
 
 
 def winsorised(labels: np.ndarray, sizes: float = 10.0) -> np.ndarray:
-    """Bound the labels of each column by a multiple of their typical size.
-
-    Parameters
-    ----------
-    labels : ndarray of shape (n_dates, n_labels)
-        Returns; NaN is missing.
-    sizes : float, default=10.0
-        The bound in robust deviations: 1.4826 times the median of the absolute
-        labels that are not 0, so that a price that stands still counts for nothing.
-
-    Returns
-    -------
-    ndarray of shape (n_dates, n_labels)
-        Labels within the bound.
-    """
+    """Bound the labels of each column by a multiple of their typical size."""
     size = np.abs(labels)
     size[size == 0.0] = np.nan
     bound = sizes * 1.4826 * bn.nanmedian(size, axis=0)

@@ -15,25 +15,7 @@ Item = TypeVar("Item")
 
 
 def inner_threads(n_jobs: int | None) -> int:
-    """Count the threads that one computation may use, never more than the cores.
-
-    Parameters
-    ----------
-    n_jobs : int or None
-        Threads asked for; None means all cores, or one inside a joblib worker.
-        Negative values count from the number of cores, as in joblib.
-
-    Returns
-    -------
-    int
-        At least 1. Inside a worker of a parallel joblib run always 1: the workers
-        already fill the cores.
-
-    Raises
-    ------
-    ValueError
-        If `n_jobs` is 0.
-    """
+    """Count the threads that one computation may use, never more than the cores."""
     if n_jobs == 0:
         raise ValueError(
             "n_jobs must not be 0. Got 0. Pass None for all cores, or a number."
@@ -51,22 +33,7 @@ def inner_threads(n_jobs: int | None) -> int:
 def for_each(
     function: Callable[[Item], object], items: Iterable[Item], n_jobs: int | None = None
 ) -> None:
-    """Call a function with each item, in as many threads as it may use.
-
-    Parameters
-    ----------
-    function : callable
-        Takes one item; calls with different items must not disturb each other.
-    items : iterable
-        The items.
-    n_jobs : int, default=None
-        As for :func:`inner_threads`.
-
-    Raises
-    ------
-    Exception
-        The first error of a call; calls that have not begun are given up.
-    """
+    """Call a function with each item, in as many threads as it may use."""
     items = list(items)
     n_threads = min(inner_threads(n_jobs), len(items))
     if n_threads < 2:

@@ -66,22 +66,7 @@ class Run:
 
 
 def advise(run: Run, n_cores: int, memory: int) -> list[str]:
-    """Say what the measurements of a run call for.
-
-    Parameters
-    ----------
-    run : Run
-        What was measured.
-    n_cores : int
-        Cores that the run may use.
-    memory : int
-        Bytes that its process may take.
-
-    Returns
-    -------
-    list of str
-        A sentence or two each; empty if all is well.
-    """
+    """Say what the measurements of a run call for."""
     advice = [
         _advise_on_memory(run, memory),
         _advise_on_one_batch(run, memory),

@@ -54,35 +54,7 @@ _LOCAL = (
 
 @dataclass
 class BatchRun:
-    """One fit of all batches.
-
-    Attributes
-    ----------
-    features : FeatureStream
-        Features of the training rows.
-    labels : DataFrame of shape (n_dates, n_labels)
-        Labels of all tickers.
-    forecaster : estimator
-        Fitted on each batch.
-    handler : BatchErrorHandler
-        Decides what follows a failure.
-    monitor : BatchPerformanceMonitor
-        Told about every finished task.
-    checkpoint : Checkpoint or None
-        Where outcomes are kept.
-    n_jobs : int or None
-        Workers.
-    progress : Progress
-        Announces the batches of the estimator that is fitted.
-    engine : DaskEngine or None
-        Who runs the tasks; None is joblib.
-    members : list of Member
-        Fitted forecasters, in the order of the batches.
-    reasons : dict of str to list of Reason
-        Ticker → why no forecaster could be fitted on it.
-    events : list of Event
-        Steps of recovery.
-    """
+    """One fit of all batches."""
 
     features: FeatureStream
     labels: pd.DataFrame

@@ -30,30 +30,9 @@ _LOGGER = logging.getLogger("skbatch")
 
 
 class Checkpoint:
-    """A folder with the outcome of each finished task, locked until it is closed.
+    """A folder with the outcome of each finished task, locked until it is closed."""
 
-    Parameters
-    ----------
-    folder : path
-        Made if it does not exist.
-    identity : dict of str to str
-        What the run depends on, such as ``"prices"``, and a hash of each.
-
-    Attributes
-    ----------
-    failed : bool
-        Whether something could not be written, after which nothing is.
-
-    Raises
-    ------
-    CheckpointError
-        If the folder holds the checkpoint of another run, is in use by one, or cannot
-        be read.
-
-    Notes
-    -----
-    Each file begins with a hash of the rest, by which a damaged one is recognised.
-    """
+    # Each file begins with a hash of the rest, by which a damaged one is recognised.
 
     def __init__(self, folder: str | os.PathLike[str], identity: Mapping[str, str]):
         self.folder = Path(folder)
@@ -125,15 +104,7 @@ class Checkpoint:
         return Event(name, "no checkpoint", (), describe_error(error))
 
     def save(self, task: Task, outcome: Outcome) -> None:
-        """Write the outcome of a task.
-
-        Raises
-        ------
-        OSError
-            If the disk is full, or the folder not writable.
-        CheckpointError
-            If a forecaster cannot be pickled.
-        """
+        """Write the outcome of a task."""
         buffer = io.BytesIO()
         try:
             joblib.dump(outcome, buffer)

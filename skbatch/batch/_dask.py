@@ -37,18 +37,10 @@ BLOCK_DATES = 128
 
 
 class DaskEngine:
-    """Runs the work of a system on a Dask cluster.
+    """Runs the work of a system on a Dask cluster."""
 
-    Parameters
-    ----------
-    cluster : Cluster
-        The cluster.
-
-    Notes
-    -----
-    The panel is copied to every worker once. It is part of the graph, so that what is
-    computed from it outlives the worker that holds it.
-    """
+    # The panel is copied to every worker once. It is part of the graph, so that what is
+    # computed from it outlives the worker that holds it.
 
     def __init__(self, cluster: Cluster) -> None:
         self.cluster = cluster
@@ -78,29 +70,7 @@ class DaskEngine:
         forecaster: Any,
         handler: Any,
     ) -> Iterator[tuple[int, Outcome]]:
-        """Run tasks on the cluster, and give each outcome as it comes.
-
-        A single model of several tickers is trained from here, on rows that stay on
-        the workers; other tasks are fitted on one worker each.
-
-        Parameters
-        ----------
-        tasks : dict of int to Task
-            What to run, by its place.
-        features : PlacedStream
-            Features of all tickers.
-        labels : DataFrame of shape (n_dates, n_labels)
-            Labels of all tickers.
-        forecaster : estimator
-            Unfitted.
-        handler : BatchErrorHandler
-            Fits them.
-
-        Raises
-        ------
-        ClusterError
-            If there is no worker any more.
-        """
+        """Run tasks on the cluster, and give each outcome as it comes."""
         if len(tasks) == 1 and not getattr(forecaster, "splits_by_ticker", True):
             for place, task in tasks.items():
                 tickers = task.batch.tickers
@@ -135,19 +105,7 @@ class DaskEngine:
 
 
 class PlacedStream(FeatureStream):
-    """Features whose rows are computed, and stay, on workers.
-
-    Attributes
-    ----------
-    cluster : Cluster
-        The workers.
-    held : Future
-        The stream of all tickers and dates.
-    kept : ndarray of shape (n_columns,), dtype intp
-        Place of each column among those of `held`.
-    offset : int
-        Row of `held` from which this stream counts.
-    """
+    """Features whose rows are computed, and stay, on workers."""
 
     cluster: Cluster
     held: Any
@@ -242,21 +200,7 @@ class PlacedStream(FeatureStream):
 
 
 class PlacedRows(RowStore):
-    """Inputs of stacked rows that lie on workers, part by part.
-
-    Parameters
-    ----------
-    cluster : Cluster
-        The workers.
-    parts : list of Future
-        Inputs of each part, without gaps.
-    places : list of slice
-        Rows of each part.
-    n_inputs : int
-        Number of inputs.
-    storage : Storage
-        Where rows are kept that are fetched after all.
-    """
+    """Inputs of stacked rows that lie on workers, part by part."""
 
     def __init__(
         self,

@@ -34,15 +34,7 @@ class WorkerLostError(RuntimeError):
 
 
 def find_client() -> Any:
-    """Give the client of the Dask cluster in use.
-
-    Raises
-    ------
-    ImportError
-        If Dask is not installed.
-    ConfigError
-        If no client has been started, or its cluster has no worker.
-    """
+    """Give the client of the Dask cluster in use."""
     try:
         import distributed
         import xgboost.dask  # noqa: F401
@@ -84,13 +76,7 @@ def _leave_room(distributed: Any) -> None:
 
 
 class Cluster:
-    """Hands work to a cluster, and waits for it as long as there are workers.
-
-    Parameters
-    ----------
-    client : distributed.Client
-        Client of the cluster.
-    """
+    """Hands work to a cluster, and waits for it as long as there are workers."""
 
     def __init__(self, client: Any) -> None:
         self.client = client
@@ -101,11 +87,7 @@ class Cluster:
             return self.client.submit(function, *args, pure=False, **options)
 
     def hold(self, value: Any, *, everywhere: bool = False) -> Any:
-        """Hand a value over once; each worker that needs it fetches one copy.
-
-        With `everywhere` all do so at once, and the tasks that need it are not drawn to
-        the worker that has it.
-        """
+        """Hand a value over once; each worker that needs it fetches one copy."""
         future = self.submit(_identity, value)
         if everywhere:
             self.all_of([future])
@@ -113,20 +95,7 @@ class Cluster:
         return future
 
     def again(self, run: Callable[[], T], futures: Sequence[Any]) -> T:
-        """Run something, and again with the workers that are left if one is lost.
-
-        Parameters
-        ----------
-        run : callable
-            What to run.
-        futures : sequence of Future
-            What it needs, which is computed again where it failed.
-
-        Raises
-        ------
-        ClusterError
-            If every attempt loses a worker, or there is none any more.
-        """
+        """Run something, and again with the workers that are left if one is lost."""
         for _ in range(ATTEMPTS):
             workers = self.workers()
             try:
@@ -150,22 +119,7 @@ class Cluster:
     def gather(
         self, futures: Sequence[Any], needed: frozenset[str] | set[str] = frozenset()
     ) -> list[Any]:
-        """Give the results of futures.
-
-        Parameters
-        ----------
-        futures : sequence of Future
-            The futures.
-        needed : set of str
-            Workers without which there will be no result.
-
-        Raises
-        ------
-        ClusterError
-            If there is no worker for :data:`NO_WORKERS` seconds.
-        WorkerLostError
-            If one of those that are needed is gone.
-        """
+        """Give the results of futures."""
 
         async def gathered() -> list[Any]:
             # A wait of Dask's own that is given up fills the log.

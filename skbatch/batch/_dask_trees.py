@@ -66,32 +66,7 @@ def train_trees(
     params: Mapping[str, Any],
     n_estimators: int,
 ) -> xgb.Booster:
-    """Train trees where the rows are, until that is done or a worker is gone.
-
-    Parameters
-    ----------
-    cluster : Cluster
-        The workers.
-    inputs : sequence of Future
-        Inputs of each part of the rows, without gaps.
-    targets : sequence of ndarray
-        Targets of each part.
-    params : dict
-        XGBoost's parameters.
-    n_estimators : int
-        Number of trees.
-
-    Returns
-    -------
-    Booster
-        Rows are drawn, and bins cut, by the part that a row belongs to. So the trees
-        do not depend on which worker holds which rows, but for the order of sums.
-
-    Raises
-    ------
-    WorkerLostError
-        If a worker that took part is gone. The others have left the training by then.
-    """
+    """Train trees where the rows are, until that is done or a worker is gone."""
     from distributed.comm import get_address_host
 
     parts = [
@@ -181,10 +156,7 @@ def _bin_rows(X: np.ndarray, number: int, share: float) -> np.ndarray:
 
 @contextmanager
 def _alone(cluster: Cluster) -> Iterator[None]:
-    """Let no other training begin: two that wait for each other's workers never end.
-
-    A semaphore, since its lease ends with the process that holds it.
-    """
+    """Let no other training begin: two that wait for each other's workers never end."""
     from distributed import Semaphore
 
     turn = Semaphore(1, "skbatch-train-trees")
@@ -316,10 +288,7 @@ class _PartIterator(xgb.DataIter):
 def _drawn_squared_error(
     targets: Sequence[np.ndarray], numbers: Sequence[int], share: float, seed: int
 ) -> Callable[[np.ndarray, xgb.DMatrix], tuple[np.ndarray, np.ndarray]]:
-    """Squared error of rows that are drawn anew for each tree.
-
-    XGBoost draws by a row's place on its worker, this by its place in its part.
-    """
+    """Squared error of rows that are drawn anew for each tree."""
     y = np.concatenate(targets).astype(np.float32)
     draws = [np.random.default_rng([seed, number]) for number in numbers]
 

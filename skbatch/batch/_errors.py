@@ -251,13 +251,7 @@ class BatchErrorHandler(BaseEstimator):
 
 
 class FailedForecaster(BaseEstimator):
-    """Stands for a model whose fit has failed before.
-
-    Parameters
-    ----------
-    error : str
-        Class and message of the error.
-    """
+    """Stands for a model whose fit has failed before."""
 
     def __init__(self, error: str) -> None:
         self.error = error

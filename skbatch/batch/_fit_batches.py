@@ -68,26 +68,7 @@ def fit_batches(
     monitor: BatchPerformanceMonitor,
     progress: Progress,
 ) -> FittedBatches:
-    """Fit the forecaster of a system on a panel of healthy tickers.
-
-    Parameters
-    ----------
-    system : BatchForecastingSystem
-        Has the parameters.
-    tickers : SystemTickers
-        All tickers, and who handles errors.
-    panel : DataFrame of shape (n_dates, n_columns)
-        Panel of the healthy ones.
-    monitor : BatchPerformanceMonitor
-        Measures stages and batches.
-    progress : Progress
-        Announces stages and batches.
-
-    Returns
-    -------
-    FittedBatches
-        Fitted forecasters of all batches.
-    """
+    """Fit the forecaster of a system on a panel of healthy tickers."""
     if not panel.shape[1]:
         return FittedBatches(None, None, [], [], {}, [])
     engine = None

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import dis
 import pickle
+import re
 import sys
 from collections.abc import Iterator, Mapping
+from importlib import import_module
 from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
@@ -20,6 +23,7 @@ __all__ = ["PARTS", "run_identity"]
 PARTS = ("features", "forecaster", "error_handler")
 # Parameters of this package's classes on which forecasts do not depend.
 _HOW_TO_RUN = {"n_jobs", "engine", "checkpoint_dir", "memory_budget", "cache_size"}
+_READS_FILES = re.compile(r"read_\w+|open|load|loadtxt|genfromtxt|getenv|environ")
 _LIBRARIES = ("site-packages", "dist-packages", sys.base_prefix)
 
 
@@ -28,13 +32,7 @@ class UnidentifiedError(Exception):
 
 
 def run_identity(system: Any, panel: pd.DataFrame) -> Mapping[str, str]:
-    """Hash the prices and settings of a system's run, by name.
-
-    Raises
-    ------
-    CheckpointError
-        If a setting cannot be identified, such as a function that reads variables.
-    """
+    """Hash the prices and settings of a system's run, by name."""
     identity = {"prices": joblib.hash(panel)}
     for name, value in _settings(system):
         try:
@@ -99,6 +97,14 @@ def _function_parts(function: FunctionType, seen: frozenset[CodeType]) -> list[A
     held = [*cells, *(function.__defaults__ or ())]
     held += sorted((function.__kwdefaults__ or {}).items())
     parts = [_code_parts(code), [_held(value, seen) for value in held]]
+    files = sorted(filter(_READS_FILES.fullmatch, _names(code)))
+    if files:
+        raise UnidentifiedError(f"it calls {files[0]}, which reads what may change")
+    for name in _imports(code):
+        try:
+            _held(import_module(name), seen)
+        except (ImportError, ValueError) as error:
+            raise UnidentifiedError(f"it imports {name!r}") from error
     # Attributes have names, too; the name of a global may be that of one.
     known = sorted(_names(code) & function.__globals__.keys())
     return [*parts, *((n, _held(function.__globals__[n], seen)) for n in known)]
@@ -143,6 +149,14 @@ def _code_parts(code: CodeType) -> list[Any]:
         _code_parts(c) if isinstance(c, CodeType) else repr(c) for c in code.co_consts
     ]
     return [code.co_code, code.co_names, code.co_varnames, constants]
+
+
+def _imports(code: CodeType) -> set[str]:
+    """List the modules that code and the functions inside it import."""
+    inner = [_imports(c) for c in code.co_consts if isinstance(c, CodeType)]
+    found = dis.get_instructions(code)
+    names = {str(i.argval) for i in found if i.opname == "IMPORT_NAME"}
+    return names.union(*inner)
 
 
 def _names(code: CodeType) -> set[str]:

@@ -218,13 +218,7 @@ def estimate_memory(system: Any, panel: pd.DataFrame) -> MemoryEstimate:
 
 
 def plan_memory(system: Any, panel: pd.DataFrame, extractor: Any) -> MemoryPlan:
-    """Choose blocks, batches and the place of rows by the system's parameters.
-
-    Raises
-    ------
-    ConfigError
-        If the budget cannot be read, or is too small whatever is chosen.
-    """
+    """Choose blocks, batches and the place of rows by the system's parameters."""
     plan = _unlimited(system, panel, extractor)
     if system.memory_budget is None:
         return plan

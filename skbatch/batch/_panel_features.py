@@ -50,23 +50,7 @@ def stream_of(
     storage: Storage | None = None,
     block_rows: int | None = None,
 ) -> FeatureStream:
-    """Read the features of rows of a checked panel, when they are asked for.
-
-    Parameters
-    ----------
-    extractor : SharedFeatureExtractor
-        Fitted on the panel.
-    panel : DataFrame of shape (n_dates, n_columns)
-        Rows that it was fitted on, or that follow them.
-    scale : str or None
-        Feature by which labels are scaled, as :class:`ReturnTarget` takes it.
-    labels : DataFrame of shape (n_dates, n_labels), default=None
-        Labels of all tickers, where forecasters are fitted.
-    storage : Storage, default=None
-        Where stacked rows are kept.
-    block_rows : int, default=None
-        Rows of a block; None leaves it to the extractor.
-    """
+    """Read the features of rows of a checked panel, when they are asked for."""
     reader = PanelReader(extractor, CheckedPanel(panel), block_rows)
     names = extractor.get_feature_names_out()
     stream = FeatureStream(reader, names, panel.index, storage)

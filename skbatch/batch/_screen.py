@@ -30,24 +30,7 @@ STALE = ("stale", "constant")
 
 @dataclass(frozen=True)
 class ScreeningRules:
-    """What makes a ticker's prices unusable.
-
-    Attributes
-    ----------
-    recent : int, default=252
-        Number of last rows in which wrong prices and jumps make a ticker unusable:
-        today's features are computed from them. Older ones are noted only.
-    min_history : int, default=21
-        Fewest prices of a ticker.
-    max_stale : int, default=5
-        How many last rows may have no price.
-    max_flat : int, default=21
-        A ticker whose last so many prices are all the same is taken for dead.
-    max_jump : float, default=8.0
-        Largest ratio of two consecutive prices, up or down, that is believed.
-    max_invalid_share : float, default=0.01
-        Largest share of a ticker's prices that may be zero, negative or infinite.
-    """
+    """What makes a ticker's prices unusable."""
 
     recent: int = 252
     min_history: int = 21
@@ -59,19 +42,7 @@ class ScreeningRules:
 
 @dataclass(frozen=True)
 class Finding:
-    """What is wrong with one ticker.
-
-    Attributes
-    ----------
-    ticker : int
-        Its number.
-    rule : str
-        The rule that it breaks.
-    action : str
-        "quarantined" or "noted".
-    detail : str
-        What was found, in words.
-    """
+    """What is wrong with one ticker."""
 
     ticker: int
     rule: str

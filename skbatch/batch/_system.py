@@ -16,7 +16,13 @@ from sklearn.utils.validation import check_is_fitted
 
 from skbatch._messages import format_tickers, warn_user
 from skbatch._progress import Progress
-from skbatch._sklearn import DefaultPartsMixin, HasMethods, Interval, StrOptions
+from skbatch._sklearn import (
+    DefaultPartsMixin,
+    HasMethods,
+    Interval,
+    StrOptions,
+    all_or_nothing,
+)
 from skbatch.batch._batch_task import Event, Member
 from skbatch.batch._errors import BatchErrorHandler
 from skbatch.batch._fit_batches import fit_batches
@@ -35,7 +41,11 @@ from skbatch.batch._ticker_provenance import (
 )
 from skbatch.exceptions import BatchWarning
 from skbatch.forecasting import Reason
-from skbatch.forecasting.engine import BatchForecasterMixin, FeatureBlocks
+from skbatch.forecasting.engine import (
+    BatchForecasterMixin,
+    FeatureBlocks,
+    check_batch_forecaster_type,
+)
 from skbatch.panel import check_panel, forward_returns, read_panel
 from skbatch.panel.engine import adopt_table, inspect_panel, recorded_horizon
 
@@ -210,6 +220,7 @@ class BatchForecastingSystem(
             self.preset = params["preset"]
         return super().set_params(**params)
 
+    @all_or_nothing
     @with_callbacks
     def fit(self, X: Any, y: Any = None) -> BatchForecastingSystem:
         """Fit on a panel of prices.
@@ -245,6 +256,7 @@ class BatchForecastingSystem(
             Once, if the first choice does not serve some tickers.
         """
         self._validate_params()
+        check_batch_forecaster_type(self._part("forecaster"), "forecaster")
         monitor = BatchPerformanceMonitor()
         handler = clone(self._part("error_handler"))
         with monitor.stage("screen"):
@@ -253,7 +265,6 @@ class BatchForecastingSystem(
         _check_labels_horizon(y, tickers.horizon)
         with Progress(self, None) as progress:
             fitted = fit_batches(self, tickers, panel, monitor, progress)
-        # All at once: a fit that fails leaves what was fitted before as it was.
         self.tickers_, self.fitted_, self.performance_ = tickers, fitted, monitor
         self.n_features_in_ = len(tickers.columns)
         self.horizon_, self.screening_ = tickers.horizon, tickers.findings
@@ -277,11 +288,12 @@ class BatchForecastingSystem(
         -------
         DataFrame or ndarray of shape (n_dates, n_tickers), as `X` was
             Expected simple returns over the horizon; (horizon, ticker) columns for
-            several horizons. NaN where there is no forecast.
+            several horizons. NaN where there is no forecast, in the last row also for
+            tickers whose new prices cannot be used, as in `forecast`.
         """
         check_is_fitted(self)
         X = adopt_table(X)
-        panel = self.tickers_.check(X, self.fitted_.extractor).panel
+        panel, quarantined = self._judged(X)
         labels = self.tickers_.label_columns
         forecasts = pd.DataFrame(np.nan, panel.index, labels)
         failed: dict[str, str] = {}
@@ -290,6 +302,8 @@ class BatchForecastingSystem(
             forecasts.loc[table.index, table.columns] = table
             if error:
                 failed.setdefault(member.batch, error)
+        use = labels.get_level_values(-1).isin(list(quarantined))
+        forecasts.iloc[-1, np.flatnonzero(use)] = np.nan
         for batch, error in failed.items():
             warn_user(
                 f"Batch {batch} has no forecasts: {error}. See forecast() for the "
@@ -476,7 +490,6 @@ class BatchForecastingSystem(
         return self.forecast().provenance
 
     def _provenance(self, quarantined: Mapping[str, Reason]) -> TickerProvenance:
-        """Start a table of who serves which ticker."""
         return TickerProvenance(self.tickers_, quarantined, self.fitted_.reasons)
 
 

@@ -24,7 +24,7 @@ from skbatch.panel.engine import (
     recorded_horizon,
 )
 
-__all__ = ["SystemRows", "SystemTickers"]
+__all__ = ["SystemRows", "SystemTickers", "describe_partial_row"]
 
 # Rows before the last that tell how many tickers usually have a price.
 _USUAL_ROWS = 5
@@ -118,6 +118,13 @@ class SystemTickers:
                 marked = marked.set_axis(placed.index, axis=0)
         if set(panel.columns) != set(self.columns):
             raise self._other_columns(panel.columns)
+        if isinstance(self.recent.index, pd.DatetimeIndex) and not isinstance(
+            panel.index, pd.DatetimeIndex
+        ):
+            raise PanelError(
+                "`X.index` must hold dates as in `fit`. Got "
+                f"{panel.index[0]!r}. Pass the rows with their dates as the index."
+            )
         zones = [
             getattr(index, "tz", None) for index in (panel.index, self.recent.index)
         ]
@@ -136,10 +143,7 @@ class SystemTickers:
         return panel.loc[:, self.columns.get_level_values(-1).isin(kept)]
 
     def screen_new(self, rows: SystemRows) -> pd.DataFrame:
-        """Judge new rows beside the last fitted ones; give what was found.
-
-        A ticker that was fitted has history enough, however little of it is kept.
-        """
+        """Judge new rows beside the last fitted ones; give what was found."""
         before = self.recent[self.recent.index < rows.panel.index[0]]
         handler = clone(self.handler).set_params(min_history=2)
         # What the check dropped is what the screening has to see.
@@ -164,25 +168,12 @@ class SystemTickers:
 
     def partial_row(self, new: pd.DataFrame | None = None) -> str | None:
         """Say that the last row lacks most prices, and from which one to forecast."""
-        panel = self.recent
+        panel, n_new = self.recent, None
         if new is not None:
             panel = pd.concat([panel[panel.index < new.index[0]], new])
-        panel = panel.loc[:, ~panel.columns.get_level_values(-1).isin(self.quarantined)]
-        n_known = np.isfinite(panel_fields(panel)["close"]).sum(axis=1)
-        usual = np.median(n_known[-1 - _USUAL_ROWS : -1]) if len(n_known) > 1 else 0
-        if n_known[-1] >= usual / 2:
-            return None
-        full = int(np.flatnonzero(n_known >= usual)[-1])
-        n_after, dates = len(n_known) - 1 - full, panel.index
-        advice = f"leave out what follows: `prices.iloc[:-{n_after}]`"
-        if new is not None and n_after >= len(new):
-            advice = "call `forecast()` without these rows"
-        return (
-            f"The last row, {date_text(dates[-1])}, has prices of {n_known[-1]} of "
-            f"{len(panel_tickers(panel))} tickers, and the others have no forecast. "
-            f"To forecast from {date_text(dates[full])}, which has {n_known[full]}, "
-            f"{advice}."
-        )
+            n_new = len(new)
+        usable = ~panel.columns.get_level_values(-1).isin(self.quarantined)
+        return describe_partial_row(panel.loc[:, usable], n_new)
 
     def _other_columns(self, columns: pd.Index) -> PanelError:
         """Make the error of rows with other columns than in `fit`."""
@@ -194,6 +185,38 @@ class SystemTickers:
             f"({format_tickers(added)}). Pass the same tickers and fields (NaN "
             "where there is no price), or fit again."
         )
+
+
+def describe_partial_row(panel: pd.DataFrame, n_new: int | None = None) -> str | None:
+    """Say that the last row of a checked panel lacks most prices.
+
+    Parameters
+    ----------
+    panel : DataFrame
+        Checked panel.
+    n_new : int, optional
+        How many of its last rows follow those of a fit, if any does.
+
+    Returns
+    -------
+    str or None
+        A sentence with the row that has all prices; None if the last one has enough.
+    """
+    n_known = np.isfinite(panel_fields(panel)["close"]).sum(axis=1)
+    usual = np.median(n_known[-1 - _USUAL_ROWS : -1]) if len(n_known) > 1 else 0
+    if n_known[-1] >= usual / 2:
+        return None
+    full = int(np.flatnonzero(n_known >= usual)[-1])
+    n_after, dates = len(n_known) - 1 - full, panel.index
+    advice = f"leave out what follows: `prices.iloc[:-{n_after}]`"
+    if n_new is not None and n_after >= n_new:
+        advice = "call `forecast()` without these rows"
+    return (
+        f"The last row, {date_text(dates[-1])}, has prices of {n_known[-1]} of "
+        f"{len(panel_tickers(panel))} tickers, and the others have no forecast. "
+        f"To forecast from {date_text(dates[full])}, which has {n_known[full]}, "
+        f"{advice}."
+    )
 
 
 def _rows_of_year(index: pd.Index) -> float:

@@ -29,17 +29,7 @@ COLUMNS = ["model", "batch", "reason"]
 
 
 class TickerProvenance:
-    """A table of model, batch and reason, filled member by member.
-
-    Parameters
-    ----------
-    tickers : SystemTickers
-        All tickers.
-    quarantined : dict of str to Reason
-        Ticker → why it was set aside.
-    reasons : dict of str to list of Reason
-        Ticker → why no forecaster could be fitted on it.
-    """
+    """A table of model, batch and reason, filled member by member."""
 
     def __init__(
         self,

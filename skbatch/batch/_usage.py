@@ -25,19 +25,7 @@ _CGROUP_FILES = {
 
 @dataclass(unsafe_hash=True)  # so that "nothing used" may be a field's default
 class Usage:
-    """What a piece of work took.
-
-    Attributes
-    ----------
-    seconds : float
-        Wall time.
-    cpu_seconds : float
-        Time of all threads of the process on the cores; child processes not included.
-    start_bytes : int
-        Resident memory of the process before.
-    peak_bytes : int
-        Largest resident memory of the process meanwhile.
-    """
+    """What a piece of work took."""
 
     seconds: float = 0.0
     cpu_seconds: float = 0.0
@@ -69,25 +57,12 @@ def format_bytes(size: float) -> str:
 
 
 def rss() -> int:
-    """Measure the resident memory of this process.
-
-    Returns
-    -------
-    int
-        Bytes.
-    """
+    """Measure the resident memory of this process."""
     return int(psutil.Process().memory_info().rss)
 
 
 def available_memory() -> int:
-    """Measure the memory that this process can still take.
-
-    Returns
-    -------
-    int
-        Bytes: what the machine has left without swapping, or the process's control
-        groups (a container's limit) leave it, whichever is less.
-    """
+    """Measure the memory that this process can still take."""
     return max(0, min([psutil.virtual_memory().available, *_cgroup_room()]))
 
 

@@ -38,13 +38,7 @@ class UserError(Exception):
 
 @dataclass
 class Stages:
-    """Time the stages of a run, and show the one that is under way.
-
-    As a callback of scikit-learn's protocol it also shows the steps of a fit.
-    scikit-learn's own ``ProgressBar`` draws a line per nested task, named by classes
-    and numbers, on stdout, and leaves them there. Whoever waits for a table wants one
-    line of plain words that is gone when the table comes.
-    """
+    """Time the stages of a run, and show the one that is under way."""
 
     progress: Progress | None
     seconds: dict[str, float] = field(default_factory=dict)

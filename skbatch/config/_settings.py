@@ -48,11 +48,7 @@ _NOT_SETTINGS |= {"features", "forecaster", "error_handler", "estimator", "fallb
 
 @dataclass(frozen=True)
 class Part:
-    """A part of a system, the settings of its parameters, and when there is one.
-
-    `prefix` is that of its parameters among those of the system; `needs` maps choices
-    to those of their values that lead to the part.
-    """
+    """A part of a system, the settings of its parameters, and when there is one."""
 
     owner: type
     prefix: str

@@ -23,19 +23,7 @@ _LEAST_ENTRIES = 4
 
 
 class CacheInfo(NamedTuple):
-    """State of the cache of feature frames.
-
-    Attributes
-    ----------
-    hits : int
-        How often a frame was found.
-    extractions : int
-        How often one had to be computed.
-    entries : int
-        Number of frames held.
-    size : int
-        Their size in bytes.
-    """
+    """State of the cache of feature frames."""
 
     hits: int
     extractions: int

@@ -23,22 +23,7 @@ _DAY = np.timedelta64(1, "D")
 
 @dataclass(frozen=True)
 class Steps:
-    """Lengths of the steps of the fitted rows.
-
-    Attributes
-    ----------
-    row_step : int
-        Distance of consecutive rows of a RangeIndex, 0 for other indexes.
-    weekdays : tuple of bool
-        Weekdays on which there are rows; all False for other indexes than dates.
-    is_daily : bool
-        Whether there is at most one row a day.
-    typical, common, largest : float
-        Median, 90 % quantile and maximum of the lengths, without holes: the dates
-        skipped for dates and a RangeIndex, else the difference.
-    limit : float
-        Length beyond which a step of any rows is a hole.
-    """
+    """Lengths of the steps of the fitted rows."""
 
     row_step: int
     weekdays: tuple[bool, ...]
@@ -79,11 +64,7 @@ class Steps:
         return _lengths(index, self.row_step, self.weekdays)
 
     def thinned(self, lengths: np.ndarray) -> np.ndarray:
-        """Tell which of new rows' steps skip rows.
-
-        A single long step may be a closure of the exchange; where most steps are
-        long, only some of the rows were passed.
-        """
+        """Tell which of new rows' steps skip rows."""
         rare, long = lengths > self.largest, lengths > self.common
         is_hole = lengths > self.limit
         if 2 * rare.sum() > len(lengths):

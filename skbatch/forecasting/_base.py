@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABCMeta, abstractmethod
+from copy import copy
 from numbers import Integral
 from typing import Any, ClassVar
 
@@ -12,7 +13,7 @@ from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.callback import CallbackSupportMixin, with_callbacks
 from sklearn.utils.validation import check_is_fitted
 
-from skbatch._sklearn import Interval, StrOptions
+from skbatch._sklearn import Interval, StrOptions, all_or_nothing
 from skbatch.exceptions import PanelError
 from skbatch.forecasting._children import defined_here
 from skbatch.forecasting._feature_table import FeatureBlocks, FeatureTable
@@ -22,7 +23,9 @@ from skbatch.forecasting._label_layout import (
     check_labels,
     check_same_rows,
 )
+from skbatch.forecasting._other_frame import OtherFrame
 from skbatch.forecasting._provenance import Provenance, Reason, own_provenance
+from skbatch.forecasting._training import PanelModel
 
 __all__ = [
     "BaseBatchForecaster",
@@ -171,15 +174,13 @@ class BaseBatchForecaster(
     def _fit_table(
         self, features: FeatureBlocks, labels: np.ndarray, layout: LabelLayout
     ) -> None:
-        """Train on features and labels `(n_dates, n_labels)`, NaN where unknown.
-
-        The labels are a copy that may be overwritten.
-        """
+        """Train on features and labels `(n_dates, n_labels)`, NaN where unknown."""
 
     @abstractmethod
     def _predict_table(self, features: FeatureTable) -> np.ndarray:
         """Forecast expected returns `(n_dates, n_labels)`, NaN where impossible."""
 
+    @all_or_nothing
     @with_callbacks
     def fit(self, X: Any, y: Any) -> Any:
         """Fit on all tickers at once.
@@ -281,3 +282,12 @@ class BaseBatchForecaster(
                 observed[dates] = table.observed_here(own)
         forecasts[~observed] = np.nan
         return forecasts, observed
+
+    def _forecast_others(self, frame: OtherFrame) -> np.ndarray:
+        """Forecast a frame of other tickers: new ones by a pooled model, else NaN."""
+        model = getattr(self, "model_", None)
+        if not isinstance(model, PanelModel) or model.strategy != "pooled":
+            return frame.forecast_known(self)
+        other = copy(self)
+        other.layout_, other.model_ = frame.layout, model.for_others(frame)
+        return other._forecast(frame.features)[0]

@@ -12,7 +12,7 @@ import numpy as np
 import xgboost as xgb
 from xgboost.callback import TrainingCallback
 
-from skbatch._kernels.threads import inner_threads
+from skbatch.forecasting._forked import prediction_threads
 from skbatch.forecasting._row_store import LOWEST, RowStore
 from skbatch.forecasting._training import MAX_CELLS
 
@@ -35,18 +35,7 @@ BIN_ROWS = 2**16
 
 
 def without_gaps(X: np.ndarray) -> np.ndarray:
-    """Replace missing inputs, in place, by the lowest value.
-
-    Parameters
-    ----------
-    X : ndarray of shape (n_rows, n_inputs), dtype float32
-        Inputs; NaN is missing.
-
-    Returns
-    -------
-    ndarray
-        `X` itself. Trees see a missing input as lower than all others.
-    """
+    """Replace missing inputs, in place, by the lowest value."""
     # Parts of the columns or rows that lie together, so that the mask stays small.
     table = X.T if X.flags.f_contiguous else X
     size = max(1, MAX_CELLS // (8 * max(1, table.shape[1])))
@@ -73,7 +62,7 @@ class BoosterModel:
     def predict(self, X: np.ndarray) -> np.ndarray:
         """Forecast `(n_rows,)`, or `(n_rows, n_outputs)` for several outputs."""
         X = without_gaps(X)
-        params = {"nthread": inner_threads(self.n_jobs), "device": self.device}
+        params = {"nthread": prediction_threads(self.n_jobs), "device": self.device}
         # A booster with new parameters fails when two threads forecast with it.
         with self.lock:
             self.booster.set_param(params)
@@ -96,11 +85,7 @@ class BoosterModel:
 
 
 class DeferredInterrupt:
-    """Hold Ctrl-C back while XGBoost's own code runs, and raise it afterwards.
-
-    A `KeyboardInterrupt` that is raised while XGBoost calls back into Python is lost
-    there: training goes on without its data and fails as if the data were at fault.
-    """
+    """Hold Ctrl-C back while XGBoost's own code runs, and raise it afterwards."""
 
     def __enter__(self) -> DeferredInterrupt:
         self.pending = False
@@ -125,15 +110,7 @@ class DeferredInterrupt:
 
 
 class SliceIterator(xgb.DataIter):
-    """Hand stored rows to XGBoost slice by slice, which quantises each.
-
-    Parameters
-    ----------
-    X : RowStore of shape (n_rows, n_inputs)
-        Inputs.
-    y : ndarray of shape (n_rows,)
-        Labels.
-    """
+    """Hand stored rows to XGBoost slice by slice, which quantises each."""
 
     def __init__(self, X: RowStore, y: np.ndarray) -> None:
         super().__init__()
@@ -191,18 +168,7 @@ class StepCallback(TrainingCallback):
 def masked_squared_error(
     y: np.ndarray,
 ) -> Callable[[np.ndarray, xgb.DMatrix], tuple[np.ndarray, np.ndarray]]:
-    """Squared error whose gradient and Hessian are zero at missing labels.
-
-    Parameters
-    ----------
-    y : ndarray of shape (n_rows, n_outputs)
-        Labels; NaN is missing.
-
-    Returns
-    -------
-    callable
-        Objective for :func:`xgboost.train`.
-    """
+    """Squared error whose gradient and Hessian are zero at missing labels."""
     known = np.isfinite(y)
     labels = np.where(known, y, 0.0)
     hessian = known.astype(np.float32)
@@ -219,22 +185,7 @@ def masked_squared_error(
 def tail_correlation(
     y: np.ndarray,
 ) -> Callable[[np.ndarray, xgb.DMatrix], tuple[str, float]]:
-    """Uncentred correlation of forecasts and finite labels.
-
-    Multiplied by their slope on the same rows, forecasts leave a squared error that is
-    the labels' square times one minus this correlation's square. Since forecasts are
-    shrunk afterwards, this, not the raw squared error, tells the best number of trees.
-
-    Parameters
-    ----------
-    y : ndarray of shape (n_rows,) or (n_rows, n_outputs)
-        Labels; NaN is missing.
-
-    Returns
-    -------
-    callable
-        Metric for :func:`xgboost.train`; greater is better.
-    """
+    """Uncentred correlation of forecasts and finite labels."""
     known = np.isfinite(y)
     labels = y[known]
     norm = float(np.sqrt(labels @ labels))

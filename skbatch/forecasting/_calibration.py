@@ -269,12 +269,7 @@ def draw_blocks(
 
 
 def recent_moves(features: FeatureBlocks, layout: LabelLayout) -> pd.DataFrame | None:
-    """Give the latest one-row returns of each label's ticker, if features have them.
-
-    Labels over many rows overlap, so a tail holds few independent ones; one-row
-    returns tell more about how tickers move together. Labels of several horizons do
-    not move together as one-row returns do.
-    """
+    """Give the latest one-row returns of each label's ticker, if features have them."""
     names = [name for name in ONE_ROW_RETURNS if name in features.columns.features]
     if not names or features.index is None or len(set(layout.horizons)) > 1:
         return None
@@ -304,12 +299,7 @@ def are_simple_returns(labels: np.ndarray) -> bool:
 def deviations_of(
     labels: np.ndarray, forecasts: np.ndarray, bounded: bool
 ) -> np.ndarray:
-    """Compute how far labels are from forecasts.
-
-    For simple returns below their forecast this is the logarithm of the ratio of
-    growth, which stretches what is left down to a total loss. Logarithms above it, too,
-    would make the right tail explode where volatility is high.
-    """
+    """Compute how far labels are from forecasts."""
     if not bounded:
         return labels - forecasts
     growth, expected = (

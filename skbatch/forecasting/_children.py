@@ -10,7 +10,37 @@ import pandas as pd
 from skbatch.forecasting._feature_table import FeatureBlocks
 from skbatch.forecasting._label_layout import LabelLayout
 
-__all__ = ["as_input", "defined_here", "reads_blocks", "run_model"]
+__all__ = [
+    "as_input",
+    "check_batch_forecaster_type",
+    "defined_here",
+    "reads_blocks",
+    "run_model",
+]
+
+# Packages whose regressors cannot leave out labels that are NaN.
+_OTHERS = ("sklearn", "xgboost", "lightgbm", "catboost")
+
+
+def check_batch_forecaster_type(model: Any, name: str) -> None:
+    """Refuse regressors of one target, also at the end of a pipeline or search."""
+    final = model
+    while True:
+        if getattr(final, "steps", None):
+            final = final.steps[-1][1]
+        elif hasattr(getattr(final, "estimator", None), "fit"):
+            final = final.estimator
+        else:
+            break
+    owner = type(final).__module__.partition(".")[0]
+    if owner in _OTHERS and not hasattr(final, "predict_batch"):
+        raise ValueError(
+            f"`{name}` must be a batch forecaster: one that learns the labels of all "
+            "tickers from a feature frame, and leaves out those that are NaN. Got "
+            f"{type(final).__name__}, a regressor of {owner}. Pass "
+            "BatchXGBoostForecaster or BatchLinearForecaster, or write one that "
+            "`skbatch.testing.check_batch_forecaster` accepts."
+        )
 
 
 def defined_here(model: Any, *names: str) -> bool:

@@ -48,44 +48,32 @@ class Levels:
         return level
 
 
-def bounded(labels: np.ndarray, unit: np.ndarray) -> np.ndarray:
-    """Winsorise labels at five of their units, where these are known."""
-    bound = MAX_SCALED_LABEL * np.where(np.isfinite(unit), unit, np.inf)
-    return np.clip(labels, -bound, bound)
-
-
 def bound_all(labels: np.ndarray, unit: np.ndarray, root: np.ndarray | float) -> None:
-    """Winsorise labels in place at five of their units times `root`.
-
-    The first labels of a ticker have no unit, but enter the common mean, too, where one
-    price in another unit would outweigh years of others. They are winsorised at ten
-    times the root mean square of the ticker's other labels.
-    """
+    """Winsorise labels in place at five of their units times `root`."""
     squares, counts = np.zeros(labels.shape[1]), np.zeros(labels.shape[1])
     for rows in blocks(labels):
-        labels[rows] = bounded(labels[rows], unit[rows] * root)
-        known = np.where(np.isfinite(unit[rows]), labels[rows], np.nan)
-        squares += np.nansum(known**2, axis=0)
-        counts += np.isfinite(known).sum(axis=0)
-    usual = 10 * np.sqrt(squares / np.maximum(counts, 1))
+        scale = unit[rows]
+        known = np.isfinite(scale)
+        bound = np.where(known, scale * (MAX_SCALED_LABEL * root), np.inf)
+        np.clip(labels[rows], -bound, bound, out=labels[rows])
+        known &= np.isfinite(labels[rows])
+        values = np.where(known, labels[rows], 0.0)
+        squares += np.einsum("ij,ij->j", values, values)
+        counts += known.sum(axis=0)
     for column in np.flatnonzero(counts == 0):
         labels[:, column] = winsorised(labels[:, [column]])[:, 0]
-    bound = np.where(counts > 0, usual, np.inf)
+    usual = 10 * np.sqrt(squares / np.maximum(counts, 1))
+    usual[counts == 0] = np.inf
     for rows in blocks(labels):
-        free = ~np.isfinite(unit[rows])
-        if free.any():
-            limit = np.where(free, bound, np.inf)
-            np.clip(labels[rows], -limit, limit, out=labels[rows])
+        some = rows.start + np.flatnonzero(~np.isfinite(unit[rows]).all(axis=1))
+        limit = np.where(np.isfinite(unit[some]), np.inf, usual)
+        labels[some] = np.clip(labels[some], -limit, limit)
 
 
 def label_groups(
     labels: np.ndarray, features: FeatureBlocks, layout: LabelLayout, has_own: bool
 ) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
-    """Group labels that share a return, and give that of a universe if it is known.
-
-    Tickers that trade on other days share none: the mean over coins at a weekend is
-    nothing to expect of stocks. Labels of no ticker stand alone.
-    """
+    """Group labels that share a return, and give that of a universe if it is known."""
     horizons = np.asarray(layout.horizons)
     universe = features.universe
     known = None if universe is None else universe.common

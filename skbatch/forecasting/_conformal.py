@@ -12,7 +12,7 @@ from sklearn.callback import CallbackSupportMixin, with_callbacks
 from sklearn.utils.validation import check_is_fitted
 
 from skbatch._progress import Progress
-from skbatch._sklearn import HasMethods, Interval, StrOptions
+from skbatch._sklearn import HasMethods, Interval, StrOptions, all_or_nothing
 from skbatch.exceptions import PanelError
 from skbatch.forecasting._base import BatchForecasterMixin
 from skbatch.forecasting._calibration import (
@@ -23,7 +23,12 @@ from skbatch.forecasting._calibration import (
     deviations_of,
     recent_moves,
 )
-from skbatch.forecasting._children import as_input, reads_blocks, run_model
+from skbatch.forecasting._children import (
+    as_input,
+    check_batch_forecaster_type,
+    reads_blocks,
+    run_model,
+)
 from skbatch.forecasting._fallback import warn_of_fallback
 from skbatch.forecasting._feature_table import FeatureBlocks
 from skbatch.forecasting._horizons import horizon_parameters
@@ -32,9 +37,8 @@ from skbatch.forecasting._label_layout import (
     check_features,
     check_labels,
 )
-from skbatch.forecasting._other_tickers import (
-    N_ROWS,
-    exchangeable_tickers,
+from skbatch.forecasting._other_frame import (
+    OtherFrame,
     forecast_others,
     has_other_tickers,
 )
@@ -93,9 +97,6 @@ class ConformalForecaster(
         Dates of the calibration tail; None for arrays.
     scale_ : ResidualScale
         The unit of the scores.
-    exchangeable_ : ndarray of str
-        Tickers that `estimator_` forecasts by their features alone. If there are any,
-        it forecasts tickers that were not seen in `fit`, too.
     horizon_ : int or tuple of int
         Horizon of the labels, in rows.
     layout_, panel_columns_, n_features_in_, feature_names_in_
@@ -118,9 +119,12 @@ class ConformalForecaster(
     exchangeable dates, which markets do not offer.
 
     Methods that say how sure a forecast is, and `predict`, also take feature frames
-    of other tickers than those of `fit`. A ticker that is new gets a forecast where
-    the forecaster treats tickers alike (`exchangeable_`), as pooled models do, else
-    NaN; its uncertainty is that of all tickers at its own volatility.
+    of other tickers than those of `fit`. A ticker that is new gets a forecast from a
+    forecaster of this package with ``strategy="pooled"``, also inside a
+    :class:`FallbackForecaster` or a search, by its features and the common expectation
+    (the median one, if fitted tickers differ in it); from others NaN. Its uncertainty
+    is that of all tickers at its own volatility. Without volatility features, that is
+    the median of the fitted tickers.
 
     References
     ----------
@@ -159,6 +163,7 @@ class ConformalForecaster(
         "refit": ["boolean"],
         "random_state": ["random_state"],
     }
+    _forecaster_parameters: ClassVar[tuple[str, ...]] = ("estimator",)
 
     def __init__(
         self,
@@ -177,6 +182,7 @@ class ConformalForecaster(
         self.refit = refit
         self.random_state = random_state
 
+    @all_or_nothing
     @with_callbacks
     def fit(self, X: Any, y: Any) -> ConformalForecaster:
         """Fit the forecaster, and calibrate its uncertainty on the latest dates.
@@ -202,6 +208,7 @@ class ConformalForecaster(
             When the forecaster cannot be fitted although its arguments are valid.
         """
         self._validate_params()
+        check_batch_forecaster_type(self.estimator, "estimator")
         features = check_features(self, X, reset=True)
         given = {*horizon_parameters(self.estimator).values()} - {"auto"}
         horizon: Any = given.pop() if len(given) == 1 else "auto"
@@ -228,9 +235,6 @@ class ConformalForecaster(
         self.estimator_ = model
         if not reads_blocks(X):
             warn_of_fallback(self)
-        self.exchangeable_ = exchangeable_tickers(
-            model, features.last(N_ROWS), self.layout_
-        )
         return self
 
     @property
@@ -402,13 +406,12 @@ class ConformalForecaster(
         """Forecast the tickers of `X`, whether or not they were seen in fit."""
         check_is_fitted(self)
         if has_other_tickers(X, self.panel_columns_):
-            return forecast_others(
-                self.estimator_,
-                X,
-                self.panel_columns_,
-                self.layout_,
-                self.exchangeable_,
-            )
+            frame = OtherFrame.read(X, self)
+            return self._forecast_others(frame), frame.features, frame.layout
         features = check_features(self, X, reset=False)
         forecasts = run_model(self.estimator_, features, self.layout_)
         return forecasts, features, self.layout_
+
+    def _forecast_others(self, frame: OtherFrame) -> np.ndarray:
+        """Forecast a frame of other tickers, as the forecaster inside does."""
+        return forecast_others(self.estimator_, frame)

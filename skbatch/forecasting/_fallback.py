@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from numbers import Integral
 from typing import Any, ClassVar
 
@@ -13,15 +15,21 @@ from sklearn.utils.validation import check_is_fitted
 
 from skbatch._messages import describe_error, format_tickers, warn_user
 from skbatch._progress import Progress
-from skbatch._sklearn import HasMethods, Interval
+from skbatch._sklearn import HasMethods, Interval, all_or_nothing
 from skbatch.exceptions import FallbackWarning, ModelFitError
 from skbatch.forecasting._base import BatchForecasterMixin
-from skbatch.forecasting._children import as_input, reads_blocks, run_model
-from skbatch.forecasting._feature_table import FeatureBlocks, FeatureTable
+from skbatch.forecasting._children import (
+    as_input,
+    check_batch_forecaster_type,
+    reads_blocks,
+    run_model,
+)
+from skbatch.forecasting._feature_table import FeatureBlocks
 from skbatch.forecasting._horizons import horizon_parameters
 from skbatch.forecasting._label_layout import check_features, check_labels
 from skbatch.forecasting._linear import BatchLinearForecaster
 from skbatch.forecasting._mean import HistoricalMeanForecaster
+from skbatch.forecasting._other_frame import OtherFrame, forecast_others
 from skbatch.forecasting._provenance import NO_MODEL, Provenance, Reason
 
 __all__ = ["FallbackForecaster"]
@@ -97,6 +105,7 @@ class FallbackForecaster(
         "fallback": [HasMethods(["fit", "predict"]), None],
         "min_labels": [Interval(Integral, 1, None, closed="left")],
     }
+    _forecaster_parameters: ClassVar[tuple[str, ...]] = ("estimator", "fallback")
 
     def __init__(
         self, estimator: Any, fallback: Any = None, *, min_labels: int = 63
@@ -105,6 +114,7 @@ class FallbackForecaster(
         self.fallback = fallback
         self.min_labels = min_labels
 
+    @all_or_nothing
     @with_callbacks
     def fit(self, X: Any, y: Any) -> FallbackForecaster:
         """Fit the primary model, the fallback and the historical mean.
@@ -132,6 +142,8 @@ class FallbackForecaster(
             Once, naming the tickers that the primary model does not serve.
         """
         self._validate_params()
+        check_batch_forecaster_type(self.estimator, "estimator")
+        check_batch_forecaster_type(self._fallback_estimator(), "fallback")
         features = check_features(self, X, reset=True)
         labels, self.layout_ = check_labels(y, features, self._horizon())
         self.horizon_ = self.layout_.horizon
@@ -250,7 +262,11 @@ class FallbackForecaster(
             own = table.series_columns(self.layout_.tickers)
             if own.shape[1]:
                 observed[dates] = table.observed_here(own)
-            values, numbers = self._serve_table(table)
+            values, numbers = self._serve_table(
+                table.n_dates,
+                self.n_known_,
+                partial(run_model, features=table, layout=self.layout_),
+            )
             forecasts[dates], served_by[dates] = values, numbers
         # 0 is no reason, 1 an unobserved ticker; each label has one more per model.
         numbers = 2 + (served_by - 1) + len(ROLES) * np.arange(shape[1])
@@ -268,17 +284,27 @@ class FallbackForecaster(
             features.index,
         )
 
-    def _serve_table(self, table: FeatureTable) -> tuple[np.ndarray, np.ndarray]:
-        """Forecast a table, and find the place of the model behind each forecast."""
-        shape = (table.n_dates, len(self.layout_.tickers))
+    def _forecast_others(self, frame: OtherFrame) -> np.ndarray:
+        """Forecast a frame of other tickers: new ones without a mean of their own."""
+        return self._serve_table(
+            frame.features.n_dates,
+            frame.carry(self.n_known_, np.array(np.inf)),
+            partial(forecast_others, frame=frame),
+        )[0]
+
+    def _serve_table(
+        self, n_dates: int, n_known: np.ndarray, forecast: Callable[[Any], np.ndarray]
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Forecast labels, and find the place of the model behind each forecast."""
+        shape = (n_dates, len(n_known))
         forecasts, served_by = np.full(shape, np.nan), np.full(shape, len(ROLES))
         for place, model in enumerate((self.estimator_, self.fallback_, self.mean_)):
             open_cells = ~np.isfinite(forecasts)
             if place == 0:
-                open_cells &= self.n_known_ >= self.min_labels
+                open_cells &= n_known >= self.min_labels
             if model is None or not open_cells.any():
                 continue
-            values = run_model(model, table, self.layout_)
+            values = forecast(model)
             taken = open_cells & np.isfinite(values)
             forecasts[taken] = values[taken]
             served_by[taken] = place

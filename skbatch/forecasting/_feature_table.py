@@ -48,17 +48,7 @@ class Universe:
 
 
 class Rows(NamedTuple):
-    """Stacked (date, series) rows with a known label.
-
-    Attributes
-    ----------
-    X : RowStore of shape (n_rows, n_inputs), dtype float32
-        Inputs.
-    y : ndarray of shape (n_rows,) or (n_rows, n_outputs)
-        Targets; NaN is missing.
-    dates : ndarray of shape (n_rows,), dtype intp
-        Date number of each row.
-    """
+    """Stacked (date, series) rows with a known label."""
 
     X: RowStore
     y: np.ndarray

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
+from sklearn.pipeline import Pipeline
 
 from skbatch._messages import warn_user
 from skbatch.exceptions import HorizonWarning, PanelError
@@ -18,36 +19,7 @@ __all__ = ["horizon_parameters", "resolve_horizons"]
 def resolve_horizons(
     y: Any, n_labels: int, horizon: int | Literal["auto"]
 ) -> tuple[int, ...]:
-    """Resolve the horizon of each label column.
-
-    Parameters
-    ----------
-    y : DataFrame, Series or array-like
-        Labels. The first level of two-level columns holds their horizons; otherwise
-        ``y.attrs["horizon"]`` holds the one of all columns.
-    n_labels : int
-        Number of label columns.
-    horizon : int or "auto"
-        What the user asked for. An int has to agree with what `y` records.
-
-    Returns
-    -------
-    tuple of int
-        Rows that each column looks ahead, at least 1.
-
-    Raises
-    ------
-    PanelError
-        When the first level of the columns does not hold horizons, or labels are not
-        those that their horizon was recorded for.
-    ValueError
-        When the recorded horizon is malformed, ambiguous, or not the one asked for.
-
-    Warns
-    -----
-    HorizonWarning
-        When `horizon` is ``"auto"`` and `y` records none: 1 is assumed.
-    """
+    """Resolve the horizon of each label column."""
     recorded = recorded_horizon(y)
     columns = getattr(y, "columns", None)
     if isinstance(columns, pd.MultiIndex):
@@ -72,22 +44,40 @@ def resolve_horizons(
 
 
 def horizon_parameters(model: Any) -> dict[str, Any]:
-    """Read the horizons of a forecaster and of those inside it.
+    """Read the horizons of a forecaster and of the forecasters inside it.
 
     Parameters
     ----------
     model : estimator
-        Whose parameters to look through.
+        A forecaster, or a pipeline or search that ends in one.
 
     Returns
     -------
     dict
-        Parameter name → int or "auto".
+        Parameter name → int or "auto". A parameter of that name in another kind of
+        estimator is not among them.
     """
+    own = model.get_params(deep=False)
+    found = {"horizon": own["horizon"]} if "horizon" in own else {}
+    for name, part in _inner_forecasters(model, own).items():
+        inner = horizon_parameters(part)
+        found.update({f"{name}__{key}": value for key, value in inner.items()})
+    return found
+
+
+def _inner_forecasters(model: Any, own: dict[str, Any]) -> dict[str, Any]:
+    """Find the forecasters inside one, by the names of its parameters `own`."""
+    if isinstance(model, Pipeline):
+        name, last = model.steps[-1]
+        return {name: last} if hasattr(last, "get_params") else {}
+    inside = getattr(model, "_forecaster_parameters", ())
+    if {"estimator", "cv", "refit"} <= own.keys():
+        inside = ("estimator",)
+    parts = {name: own.get(name) for name in ("estimator", "fallback")}
     return {
-        name: value
-        for name, value in model.get_params().items()
-        if name.rpartition("__")[2] == "horizon"
+        name: part
+        for name, part in parts.items()
+        if part is not None and (name in inside or hasattr(part, "fit_batch"))
     }
 
 

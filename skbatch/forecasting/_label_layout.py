@@ -59,6 +59,19 @@ class LabelLayout:
             return pd.Series(values[:, 0], index=index, name=self.columns[0])
         return values[:, 0] if self.ndim == 1 else values
 
+    def with_tickers(self, tickers: tuple[str, ...]) -> LabelLayout:
+        """Lay out a frame of other tickers, at the same horizons."""
+        horizons = tuple(dict.fromkeys(self.horizons))
+        columns = pd.Index(tickers)
+        if self.columns is not None and self.columns.nlevels > 1:
+            columns = pd.MultiIndex.from_product(
+                [horizons, tickers], names=self.columns.names
+            )
+        elif self.columns is not None:
+            columns = columns.rename(self.columns.name)
+        spread = tuple(horizon for horizon in horizons for _ in tickers)
+        return LabelLayout("frame", columns, 2, tickers * len(horizons), spread)
+
     @property
     def horizon(self) -> int | tuple[int, ...]:
         """The horizon of all columns, or each different one."""
@@ -83,30 +96,7 @@ class LabelLayout:
 
 
 def check_features(estimator: Any, X: Any, *, reset: bool) -> FeatureBlocks:
-    """Check a feature frame or array and read its panel structure.
-
-    Parameters
-    ----------
-    estimator : estimator
-        Receives `n_features_in_`, `feature_names_in_` and `panel_columns_` when
-        `reset`, and is compared with them otherwise.
-    X : FeatureBlocks, DataFrame or array-like of shape (n_dates, n_columns)
-        Features; NaN allowed, infinite values not.
-    reset : bool
-        True in `fit`.
-
-    Returns
-    -------
-    FeatureBlocks
-        The features as float32; blocks as they are.
-
-    Raises
-    ------
-    PanelError
-        When `reset` and the dates are not increasing.
-    ValueError
-        For infinite, non-numeric or mismatched features.
-    """
+    """Check a feature frame or array and read its panel structure."""
     if isinstance(X, FeatureBlocks):
         return _checked_blocks(estimator, X, reset=reset)
     if reset and isinstance(X, pd.DataFrame):
@@ -175,34 +165,7 @@ def _has_names(X: pd.DataFrame, estimator: Any) -> bool:
 def check_labels(
     y: Any, features: FeatureBlocks, horizon: int | Literal["auto"]
 ) -> tuple[np.ndarray, LabelLayout]:
-    """Check labels, resolve their horizon, and remove those not known yet.
-
-    The last `horizon` rows of labels are returns that end after the last row of the
-    features. In a cross-validation fold they look into the test fold, so they are
-    set to NaN here, before any model sees them.
-
-    Parameters
-    ----------
-    y : DataFrame, Series or array-like of shape (n_dates,) or (n_dates, n_labels)
-        Labels; NaN is missing.
-    features : FeatureBlocks
-        The features that the labels belong to.
-    horizon : int or "auto"
-        Rows that a label looks ahead, see
-        :func:`~skbatch.forecasting._horizons.resolve_horizons`.
-
-    Returns
-    -------
-    values : ndarray of shape (n_dates, n_labels), dtype float64
-        A copy with the unknown labels removed.
-    layout : LabelLayout
-        What the columns are.
-
-    Raises
-    ------
-    PanelError
-        When rows or tickers do not match the features, or no finite label is left.
-    """
+    """Check labels, resolve their horizon, and remove those not known yet."""
     if y is None:
         raise ValueError(
             "This estimator requires y to be passed, but the target y is None. "
@@ -246,24 +209,7 @@ def _check_dates(index: pd.Index) -> None:
 def check_same_rows(
     index: pd.Index | None, n_features: int, y: Any, n_labels: int
 ) -> None:
-    """Refuse labels whose rows are not those of the features.
-
-    Parameters
-    ----------
-    index : pandas.Index or None
-        Dates of the features, or None for an array.
-    n_features : int
-        Number of rows of the features.
-    y : DataFrame, Series or array-like
-        Labels.
-    n_labels : int
-        Number of rows of the labels.
-
-    Raises
-    ------
-    PanelError
-        When there are more or fewer of them, or both have dates and they differ.
-    """
+    """Refuse labels whose rows are not those of the features."""
     if n_labels != n_features:
         raise PanelError(
             "X and y must have the same rows: found input variables with inconsistent "

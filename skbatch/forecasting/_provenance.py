@@ -147,11 +147,7 @@ def own_provenance(
     layout: LabelLayout,
     index: pd.Index | None,
 ) -> Provenance:
-    """Say where forecasts `(n_dates, n_labels)` of a single model come from.
-
-    `observed` says where a ticker has a finite feature of its own; `failures` has the
-    reason for each label without a model.
-    """
+    """Say where forecasts `(n_dates, n_labels)` of a single model come from."""
     finite = np.isfinite(forecasts)
     unobserved, not_finite = Reason("unobserved"), Reason("not_finite")
     known = dict.fromkeys(reason for reason in failures if reason is not None)

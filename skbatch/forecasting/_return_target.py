@@ -435,11 +435,7 @@ def _typical(features: FeatureBlocks) -> np.ndarray | None:
 
 
 def volatility_names(names: Iterable[str]) -> list[str]:
-    """List the features that hold a ticker's own volatility, the best one first.
-
-    A quarter of a year is the usual compromise between noise and staleness; other
-    windows step in, by their ratio to it, where a ticker is too young for it.
-    """
+    """List the features that hold a ticker's own volatility, the best one first."""
     return nearest_windows("volatility", 63, names)
 
 
@@ -458,27 +454,7 @@ def tail_rows(span: int, size: float | Literal["auto"]) -> int:
 def split_tail(
     known: np.ndarray, horizon: int, size: float | Literal["auto"], thin: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Split off the latest dates, and purge labels that reach into them.
-
-    Parameters
-    ----------
-    known : ndarray of shape (n_dates,), dtype bool
-        Whether a date has a label.
-    horizon : int
-        Rows that a label looks ahead.
-    size : int, float or "auto"
-        Rows or share of the rows of the tail; ``"auto"`` is a fifth, at most 504.
-    thin : int
-        Step between the dates trained on, counted from the first.
-
-    Returns
-    -------
-    train, tail : ndarray, dtype intp
-        Row numbers of dates with labels. The label of every training date is known at
-        the first date of the tail. The tail has every date, so that what is found
-        there does not depend on where the thinning happens to begin. It is empty
-        when it, or what is left, would have fewer than five training steps.
-    """
+    """Split off the latest dates, and purge labels that reach into them."""
     dates = np.flatnonzero(known)
     train, tail = dates, dates[:0]
     if len(dates):

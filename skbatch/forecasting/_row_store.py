@@ -138,13 +138,7 @@ class RowStore:
 
 
 class with_gaps:  # noqa: N801 - used like a function
-    """View stored rows with NaN for missing inputs.
-
-    Parameters
-    ----------
-    store : RowStore or ndarray of shape (n_rows, n_inputs)
-        What to read; an array has NaN already.
-    """
+    """View stored rows with NaN for missing inputs."""
 
     def __init__(self, store: RowStore | np.ndarray) -> None:
         self.store = store

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Literal, NamedTuple
 
@@ -14,7 +14,8 @@ from skbatch._sklearn import StrOptions
 from skbatch.exceptions import ModelFitError
 from skbatch.forecasting._feature_table import FeatureBlocks, FeatureTable, Rows
 from skbatch.forecasting._label_layout import LabelLayout
-from skbatch.forecasting._return_target import LabelTransform, ReturnTarget
+from skbatch.forecasting._other_frame import OtherFrame
+from skbatch.forecasting._return_target import LabelScale, LabelTransform, ReturnTarget
 from skbatch.forecasting._row_store import RowStore, with_gaps
 
 __all__ = [
@@ -100,6 +101,8 @@ class PanelModel:
 
     Attributes
     ----------
+    strategy : {"pooled", "vector", "per_ticker"}
+        What is a model: all tickers alike, all with an output each, or one each.
     transform : LabelTransform
         Tickers and horizons, their volatility, and the common expectation.
     models : list of TaskModel
@@ -108,6 +111,7 @@ class PanelModel:
         Label name → why its own model could not be trained.
     """
 
+    strategy: Strategy
     transform: LabelTransform
     models: list[TaskModel] = field(default_factory=list)
     failures: dict[str, str] = field(default_factory=dict)
@@ -124,6 +128,26 @@ class PanelModel:
             forecasts[dates] = self.transform.returns(relative, unit, table)
         return forecasts
 
+    def for_others(self, frame: OtherFrame) -> PanelModel:
+        """Give a pooled model the tickers of another frame."""
+        layout, n_own = frame.layout, len(frame.features.columns.features)
+        uses_shared = self.models[0].task.columns.shape[1] > n_own
+        tasks = _list_tasks(self.strategy, uses_shared, frame.features, layout)
+        models = [
+            replace(fitted, task=task)
+            for fitted, task in zip(self.models, tasks, strict=True)
+        ]
+        return PanelModel(self.strategy, _carried(self.transform, frame), models)
+
+
+def _carried(transform: LabelTransform, frame: OtherFrame) -> LabelTransform:
+    """Take over to other tickers what is known of the typical fitted one."""
+    constant = transform.scale.constant
+    constant = frame.typical(np.where(constant > 0, constant, np.nan))
+    scale = LabelScale(transform.scale.features, frame.layout.tickers, constant)
+    common = frame.typical(transform.weight * transform.expectation)
+    return LabelTransform(frame.layout, scale, common, np.ones(len(common)))
+
 
 def fit_panel_model(
     estimator: Any,
@@ -133,17 +157,13 @@ def fit_panel_model(
     fit_model: FitModel,
     n_steps: int = 0,
 ) -> PanelModel:
-    """Train the models of an estimator's `strategy` on its `target`.
-
-    `labels` are overwritten. With `market_features`, columns that all tickers share are
-    inputs, too. `n_steps` is how many steps of training `fit_model` announces.
-    """
+    """Train the models of an estimator's `strategy` on its `target`."""
     strategy, target = estimator.strategy, estimator._part("target")
     if strategy != "pooled":
         # Every model reads other columns, so they are computed for all of them.
         features = features.load()
     transform, learned = target.transform_labels(labels, features, layout)
-    fitted = PanelModel(transform)
+    fitted = PanelModel(strategy, transform)
     known = Labels(labels, learned if strategy == "pooled" else labels)
     tasks = _list_tasks(strategy, estimator.market_features, features, layout)
     with Progress(estimator, len(tasks)) as report:

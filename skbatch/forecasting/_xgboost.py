@@ -28,6 +28,7 @@ from skbatch.forecasting._booster import (
     tail_correlation,
 )
 from skbatch.forecasting._feature_table import FeatureBlocks, FeatureTable, Rows
+from skbatch.forecasting._forked import check_training_process
 from skbatch.forecasting._label_layout import LabelLayout
 from skbatch.forecasting._return_target import ReturnTarget
 from skbatch.forecasting._training import PANEL_CONSTRAINTS, fit_panel_model
@@ -217,6 +218,7 @@ class BatchXGBoostForecaster(DefaultPartsMixin, BaseBatchForecaster):
         self, rows: Rows, validation: Rows | None, step: Callable[[], None]
     ) -> BoosterModel:
         """Train one booster; XGBoost's own failures become `ModelFitError`."""
+        check_training_process()
         # Rows on workers train there. But XGBoost averages a metric over workers, and
         # the correlation by which it stops early cannot be averaged.
         boost = getattr(rows.X, "boost", None)

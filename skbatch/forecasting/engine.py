@@ -4,7 +4,11 @@ This module is for the other subpackages. It may change with any release.
 """
 
 from skbatch.forecasting._base import BatchForecasterMixin
-from skbatch.forecasting._children import as_input, run_model
+from skbatch.forecasting._children import (
+    as_input,
+    check_batch_forecaster_type,
+    run_model,
+)
 from skbatch.forecasting._common_return import (
     forward_common_return,
     universe_common_return,
@@ -58,6 +62,7 @@ __all__ = [
     "UncertaintyMixin",
     "Universe",
     "as_input",
+    "check_batch_forecaster_type",
     "check_n_bins",
     "check_n_samples",
     "first_choice",

@@ -76,7 +76,7 @@ class MeanInference:
 
     @property
     def p_value(self) -> float:
-        """Two-sided p-value of Student's t whose 5 % critical value is the same."""
+        """Two-sided p-value, of Student's t with the same critical value at 5 %."""
         degrees_of_freedom = stdtridf(0.975, self.critical_value)
         return float(2.0 * stdtr(degrees_of_freedom, -abs(self.t_statistic)))
 

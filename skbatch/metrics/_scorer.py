@@ -10,14 +10,15 @@ from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
-from sklearn.metrics import make_scorer
 
+from skbatch._sklearn import Scorer
 from skbatch.metrics._accuracy import directional_accuracy, out_of_sample_r2
 from skbatch.metrics._correlation import (
     information_coefficient,
     rank_information_coefficient,
 )
 from skbatch.metrics.alignment import Table, align, as_floats
+from skbatch.panel import forward_returns
 
 __all__ = ["make_forecast_scorer"]
 
@@ -65,7 +66,9 @@ default="rank_ic"
     -------
     callable
         ``scorer(estimator, X, y)``: a float, greater is better; NaN if nothing can be
-        scored, as when a test fold has no more rows than the horizon.
+        scored, as when a test fold has no more rows than the horizon. Without `y`, as
+        in ``GridSearchCV(system, ..., scoring=scorer).fit(prices)``, the labels are
+        the forward returns of the prices `X`.
 
     Raises
     ------
@@ -117,9 +120,40 @@ default="rank_ic"
             f'`purge` must be an int of at least 0, or "auto". Got {purge!r}. Pass the '
             "horizon of the labels."
         )
-    return make_scorer(
-        _ForecastScore(function, purge), greater_is_better=greater_is_better, **kwargs
-    )
+    sign = 1 if greater_is_better else -1
+    return _ForecastScorer(_ForecastScore(function, purge), sign, kwargs)
+
+
+class _ForecastScorer(Scorer):
+    """A scorer that derives the labels of estimators which derive their own."""
+
+    def __call__(
+        self, estimator: Any, X: Any, y_true: Table | None = None, **kwargs: Any
+    ) -> float:
+        return float(super().__call__(estimator, X, y_true, **kwargs))
+
+    def _score(
+        self,
+        method_caller: Any,
+        estimator: Any,
+        X: Any,
+        y_true: Table | None = None,
+        **kwargs: Any,
+    ) -> float:
+        """Score forecasts; without labels, against the returns of the prices `X`."""
+        if y_true is None:
+            final = getattr(estimator, "steps", [(None, estimator)])[-1][1]
+            horizon = getattr(final, "horizon_", None)
+            if horizon is None:
+                raise ValueError(
+                    "`y` must be passed to score an estimator that does not make its "
+                    f"own labels. Got {type(final).__name__} and no y. Pass "
+                    "y=forward_returns(prices, horizon)."
+                )
+            if len(X) <= np.max(horizon):
+                return float("nan")
+            y_true = forward_returns(X, horizon)
+        return float(super()._score(method_caller, estimator, X, y_true, **kwargs))
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ This module is for the other subpackages. It may change with any release.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 import pandas as pd
@@ -15,6 +15,7 @@ from skbatch.metrics._inference import MeanInference
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure, SubFigure
 
     from skbatch.metrics.alignment import Table
 
@@ -23,6 +24,7 @@ __all__ = [
     "GOOD",
     "GREY",
     "INK",
+    "Display",
     "bars_with_errors",
     "date_axis",
     "horizon_of",
@@ -53,6 +55,35 @@ def new_axes(
     if ax is not None:
         return ax
     return plt.subplots(figsize=size, layout="constrained")[1]
+
+
+class Display:
+    """A picture that draws on given or new axes."""
+
+    ax_: Axes
+    figure_: Figure | SubFigure
+    _size = (8.0, 3.6)
+
+    def plot(self, ax: Axes | None = None) -> Self:
+        """Draw the picture.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, default=None
+            Axes to draw on; None makes new ones.
+
+        Returns
+        -------
+        self : Display
+            Itself.
+        """
+        self.ax_ = new_axes(self, ax, self._size)
+        self.figure_ = self.ax_.figure
+        self._draw(self.ax_)
+        return self
+
+    def _draw(self, ax: Axes) -> None:
+        raise NotImplementedError
 
 
 def tidy(ax: Axes, title: str, *, note: str = "") -> None:

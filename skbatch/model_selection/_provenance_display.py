@@ -11,7 +11,7 @@ from sklearn.base import BaseEstimator
 from sklearn.pipeline import Pipeline
 
 from skbatch.forecasting.engine import first_choice
-from skbatch.metrics.plotting import BAD, INK, date_axis, new_axes, tidy
+from skbatch.metrics.plotting import BAD, INK, Display, date_axis, tidy
 from skbatch.model_selection._refit import NO_MODEL
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ COLOURS = ("#1f6feb", "#e3a008", "#8b5cf6", "#0e9f6e", "#d61f69")
 NONE_COLOUR = "#d5dbe1"
 
 
-class ProvenanceDisplay:
+class ProvenanceDisplay(Display):
     """Picture of which model the forecasts come from, and of the fallback rate.
 
     Use `from_result`, `from_estimator` or `from_predictions` to make one.
@@ -151,20 +151,7 @@ class ProvenanceDisplay:
         """
         return cls(pd.DataFrame(provenance), first_choice=first_choice).plot(ax)
 
-    def plot(self, ax: Axes | None = None) -> ProvenanceDisplay:
-        """Draw the picture.
-
-        Parameters
-        ----------
-        ax : matplotlib Axes, default=None
-            Axes to draw on; None makes new ones.
-
-        Returns
-        -------
-        ProvenanceDisplay
-            Itself.
-        """
-        ax = new_axes(self, ax)
+    def _draw(self, ax: Axes) -> None:
         self.shares_, first = self._count()
         given = self.shares_.drop(columns=NO_MODEL, errors="ignore").sum(axis=1)
         others = self.shares_.drop(columns=[*first, NO_MODEL], errors="ignore")
@@ -211,8 +198,6 @@ class ProvenanceDisplay:
                 fontsize=8,
                 color=BAD,
             )
-        self.ax_, self.figure_ = ax, ax.figure
-        return self
 
     def _count(self) -> tuple[pd.DataFrame, list[str]]:
         """Count who serves how many tickers: first choice, fallbacks, none."""

@@ -167,7 +167,9 @@ def mixed_calendars(panel: pd.DataFrame) -> str | None:
     and 1 with a 7-day one (BTC), whose returns over the same rows cover different days.
     Forecast them in panels of their own, or keep the days on which KO trades.
     """
-    known = ~np.isnan(panel_fields(panel)["close"])
+    closes = panel_fields(panel)["close"]
+    known = ~np.isnan(closes)
+    known[1:] &= ~_carried(closes)
     numbers = number_calendars(panel.index, known)
     if not numbers.any() or _has_hours(panel.index):
         return None
@@ -184,6 +186,13 @@ def mixed_calendars(panel: pd.DataFrame) -> str | None:
         "panels of their own, or keep the days on which "
         f"{groups[fewest][0]} trades."
     )
+
+
+def _carried(closes: np.ndarray) -> np.ndarray:
+    """Find prices carried forward, as over weekends, of tickers that move often."""
+    moves = np.isfinite(closes[1:] - closes[:-1]) & (closes[1:] != closes[:-1])
+    often = moves.sum(axis=0) >= _ENOUGH_VALUES
+    return np.asarray(often & (closes[1:] == closes[:-1]))
 
 
 def number_calendars(index: pd.Index, known: np.ndarray) -> np.ndarray:

@@ -15,6 +15,7 @@ from skbatch.panel._calendar import mixed_calendars
 from skbatch.panel._columns import MARKET
 from skbatch.panel._fields import adjust_prices, arrange_fields
 from skbatch.panel._flat import split_columns
+from skbatch.panel._long import find_ticker_column
 from skbatch.panel._numbers import describe_cell, is_text
 from skbatch.panel._spellings import ADJUSTED
 from skbatch.panel._suspects import (
@@ -143,20 +144,7 @@ def invalid_values(X: object) -> pd.DataFrame:
 
 
 def find_invalid(X: object) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Arrange a table as panels are, and mark the values that cannot be.
-
-    Parameters
-    ----------
-    X : DataFrame or array-like of shape (n_dates, n_columns)
-        Prices, in any form that :func:`check_panel` takes.
-
-    Returns
-    -------
-    values : DataFrame of shape (n_dates, n_columns)
-        All values as float64, "Adj Close" beside the other fields.
-    invalid : DataFrame of bool of the same shape
-        Which of them can be no price or volume.
-    """
+    """Arrange a table as panels are, and mark the values that cannot be."""
     frame, _ = _arrange(X)
     return frame, _like(frame, _invalid_mask(frame))
 
@@ -165,6 +153,8 @@ def _arrange(X: object, min_dates: int = 1) -> tuple[pd.DataFrame, list[str]]:
     """Check the form of a table, order its columns, convert it, and tell problems."""
     named = not isinstance(X, (np.ndarray, Sequence))
     frame = _as_frame(X)
+    if frame.columns.nlevels == 1:
+        _check_not_long(frame)
     _check_index(frame.index)
     if len(frame) < min_dates:
         raise PanelError(
@@ -189,6 +179,18 @@ def _arrange(X: object, min_dates: int = 1) -> tuple[pd.DataFrame, list[str]]:
     return frame, problems
 
 
+def _check_not_long(frame: pd.DataFrame) -> None:
+    """Raise if a column names the tickers, as in long tables."""
+    if not any(map(is_text, frame.dtypes.unique())):
+        return
+    column = find_ticker_column(frame, None)
+    if column is not None and is_text(frame[column].dtype):
+        raise PanelError(
+            f"`X` must have a column for each ticker. Got the tickers in {column!r}, "
+            "as in a long table. Read it with `read_panel(X)`."
+        )
+
+
 def _closes(columns: pd.Index, values: np.ndarray) -> np.ndarray:
     """Get a view of the closes, which stand side by side."""
     places = np.flatnonzero(columns.get_level_values("field") == "Close")
@@ -198,9 +200,10 @@ def _closes(columns: pd.Index, values: np.ndarray) -> np.ndarray:
 def _as_frame(X: object) -> pd.DataFrame:
     """Make a table of whatever was passed, and refuse what is none."""
     if isinstance(X, pd.Series):
+        how = ".unstack()" if X.index.nlevels > 1 else '.to_frame("TICKER")'
         raise PanelError(
-            "`X` must be a table with one column per ticker. Got a Series. "
-            'Turn it into a table with `.to_frame("TICKER")`.'
+            "`X` must be a table with one column per ticker. Got a Series. Turn it "
+            f"into a table with `{how}`."
         )
     X = adopt_table(X)
     if not isinstance(X, pd.DataFrame):

@@ -7,12 +7,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-__all__ = ["may_be_date", "numbers_to_dates"]
+__all__ = ["counts_rows", "may_be_date", "numbers_to_dates"]
 
 # Digits of figures such as 202401021630, least and largest value.
 _FIGURES = {
     "%Y%m": (190001, 220012),
     "%Y%m%d": (19000101, 22001231),
+    "%Y%m%d%H": (1900010100, 2200123123),
     "%Y%m%d%H%M": (190001010000, 220012312359),
     "%Y%m%d%H%M%S": (19000101000000, 22001231235959),
 }
@@ -23,6 +24,7 @@ _FIRST_DAY, _LAST_DAY = 29_221, 75_000
 _DAY_ZERO = "1899-12-30"
 # Prices, too, may be round and rise for some rows.
 _ENOUGH_ROWS = 5
+_ROWS_OF_NUMBERS = 30
 
 
 def may_be_date(value: float) -> bool:
@@ -36,11 +38,7 @@ def may_be_date(value: float) -> bool:
 def numbers_to_dates(
     values: np.ndarray, *, sure: bool = False, rising: bool = True
 ) -> pd.DatetimeIndex | None:
-    """Read numbers as dates, None if they are none.
-
-    If `sure`, only what is hardly anything else: whole numbers, as `rising` in one
-    direction, full minutes, and spreadsheet days in steps of a month at most.
-    """
+    """Read numbers as dates, None if they are none."""
     numbers = np.asarray(values, dtype=np.float64)
     known = numbers[np.isfinite(numbers)]
     if not len(known) or (sure and len(known) < len(numbers)):
@@ -55,6 +53,27 @@ def numbers_to_dates(
             if dates.notna().sum() == len(known) and (not sure or len(known) > 1):
                 return pd.DatetimeIndex(dates)
     return _since_epoch(values, known, sure, rising)
+
+
+def counts_rows(values: np.ndarray) -> bool:
+    """Tell whether numbers change as those of rows, days and years, and no prices do.
+
+    These are whole steps in one direction, fractions of years, or figures that begin
+    with the day or month, as 31122024.
+    """
+    if len(values) < _ROWS_OF_NUMBERS or not np.isfinite(values).all():
+        return False
+    if _is_rising(values):
+        steps = np.diff(values)
+        years = values.min() >= 1900 and values.max() <= 2200
+        return bool((steps == np.rint(steps)).all()) or years
+    days, years = np.divmod(values, 10_000)
+    parts = np.sort(np.divmod(days, 100), axis=0)
+    return bool(
+        (values == np.rint(values)).all()
+        and ((years >= 1900) & (years <= 2200)).all()
+        and ((parts[0] >= 1) & (parts[0] <= 12) & (parts[1] <= 31)).all()
+    )
 
 
 def _is_rising(values: np.ndarray) -> bool:

@@ -131,10 +131,7 @@ def _holds_dates(
 
 
 def parse_dates(values: pd.Index) -> pd.Index:
-    """Turn an index of anything that means dates into one of dates.
-
-    Raises where a date can be read in two ways.
-    """
+    """Turn an index of anything that means dates into one of dates."""
     if isinstance(values, (pd.DatetimeIndex, pd.PeriodIndex)):
         return values
     texts = [value for value in values.unique() if isinstance(value, str)]

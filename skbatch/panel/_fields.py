@@ -27,10 +27,7 @@ _HELD = {*FIELDS, ADJUSTED}
 
 
 def arrange_fields(frame: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
-    """Order columns by field, then ticker; drop what panels do not hold, and tell.
-
-    "Adj Close" stays, for :func:`adjust_prices`.
-    """
+    """Order columns by field, then ticker; drop what panels do not hold, and tell."""
     level = _field_level(frame.columns)
     names = frame.columns.get_level_values(level)
     held = hold_fields(frame.columns.unique(level), level)
@@ -114,11 +111,7 @@ def _unknown_fields(names: pd.Index, fields: list[str | None]) -> list[str]:
 
 
 def _field_level(columns: pd.Index) -> int:
-    """Find the level that holds the fields, by what it holds.
-
-    Tickers such as OPEN and LOW exist: the fields are where there is nothing but
-    fields, then where a close is, then where the spelling is ours.
-    """
+    """Find the level that holds the fields, by what it holds."""
     if columns.nlevels != 2:
         raise PanelError(
             "`X.columns` must have one level (tickers) or two (field, ticker). Got "

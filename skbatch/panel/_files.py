@@ -146,10 +146,7 @@ def _without_surplus(
 
 
 def _count_header_rows(rows: list[list[str]]) -> tuple[int, bool]:
-    """Count the rows of column names, and tell if the index's name has its own row.
-
-    yfinance tables have a row of fields and a row of tickers, in either order.
-    """
+    """Count the rows of column names, and tell if the index's name has its own row."""
     if len(rows) < 2 or not _is_second_header(rows[0], rows[1]):
         return 1, False
     index_row = rows[2] if len(rows) > 2 else []

@@ -31,12 +31,15 @@ _CLOSES = {"Close", ADJUSTED, UNADJUSTED}
 _BARS = {"Open", "High", "Low"}
 _TUPLE = re.compile(r"""\(\s*(['"])(.*?)\1\s*,\s*(['"])(.*?)\3\s*\)""")
 # Between words, and where the case changes: "Close_AAPL", "AAPL Close", "closeAAPL".
-_BREAK = re.compile(r"[\s_.|:/@-]+|(?<=[a-z])(?=[A-Z])|(?<=[A-Z0-9])(?=[A-Z][a-z])")
+_BREAK = re.compile(
+    r"[\s_.|:/@,;~#>$\[\](-]+|(?<=[a-z])(?=[A-Z])|(?<=[A-Z0-9])(?=[A-Z][a-z])"
+)
+_ENDS = ",; '\"()[]<>"
 # Names without any of these words are tickers, which spares a look at each; the
 # fields of one ticker are few.
 _WORDS = re.compile(
-    r"close|open|high|low|vol|adj|last|pri?c|settl|turn|[\s_.|:/@-][cv]['\")]*$"
-    r"|^['\"(]*[cv][\s_.|:/@'\"-]",
+    r"close|open|high|low|vol|adj|last|pri?c|settl|turn|[\s_.|:/@,;~#>$\[(-][cv]['\")\]]*$"
+    r"|^['\"(\[]*[cv][\s_.|:/@,;~#>$\[('\"-]",
     re.IGNORECASE | re.MULTILINE,
 )
 _FEW = 24
@@ -47,10 +50,7 @@ _LONG_NAME = 6
 
 
 def is_single_ticker(columns: Iterable[Hashable]) -> bool:
-    """Tell whether flat columns are the fields of one ticker, not tickers.
-
-    A field or two are no proof among other names: OPEN and LOW are tickers, too.
-    """
+    """Tell whether flat columns are the fields of one ticker, not tickers."""
     fields = canonical_fields(columns)
     known = set(fields) - {None}
     if None not in fields:
@@ -60,10 +60,7 @@ def is_single_ticker(columns: Iterable[Hashable]) -> bool:
 
 
 def split_columns(frame: pd.DataFrame) -> pd.DataFrame:
-    """Give flat columns that name a field and a ticker two levels.
-
-    Raises where fields stand among tickers. A table of nothing but closes stays wide.
-    """
+    """Give flat columns that name a field and a ticker two levels."""
     names: list[Any] = frame.columns.tolist()
     if all(isinstance(name, tuple) and len(name) == 2 for name in names):
         return frame.set_axis(pd.MultiIndex.from_tuples(names), axis=1)
@@ -132,9 +129,15 @@ def _split(name: str, field_first: bool) -> Pair | None:
     pairs = parts[::-1] if field_first else [(right, left) for left, right in parts]
     for known in (is_spelled, is_letter, canonical_field, may_be_adjusted):
         for field, ticker in pairs:
-            if ticker and known(field):
-                return field, ticker
+            if known(field.lstrip(_ENDS)) and _trim(ticker):
+                return field.lstrip(_ENDS), _trim(ticker)
     return None
+
+
+def _trim(ticker: str) -> str:
+    """Take off what is left of a list, or of brackets that do not belong to it."""
+    whole = all(ticker.count(a) == ticker.count(b) for a, b in ("()", "[]", "<>"))
+    return ticker.strip(_ENDS[:4] if whole else _ENDS)
 
 
 def _check_no_fields(names: Sequence[str]) -> None:

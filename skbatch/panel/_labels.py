@@ -36,7 +36,7 @@ def forward_returns(prices: object, horizon: int | Sequence[int] = 1) -> pd.Data
         sequence, the columns are a MultiIndex (horizon, ticker). The horizon, as int
         or tuple, is also in ``attrs["horizon"]``, where forecasters find it; pandas
         keeps it when rows are selected. With it some labels are kept, by which
-        :func:`recorded_horizon` sees whether others have been moved in time since.
+        forecasters see whether others have been moved in time since.
 
     Raises
     ------

@@ -23,6 +23,7 @@ __all__ = ["MISSING", "describe_cell", "is_number_text", "is_text", "texts_to_nu
 MISSING = [
     "", "NA", "N/A", "n/a", "N.A.", "n.a.", "#N/A", "#N/A N/A", "NaN", "nan", "NaT",
     "<NA>", "None", "null", "NULL", "-", "--", "---", "\N{EN DASH}", "\N{EM DASH}", ".",
+    "\N{MINUS SIGN}",
 ]
 # fmt: on
 # As data terminals write them: "#N/A Invalid Security", "#N/A Requesting Data...".
@@ -77,10 +78,7 @@ def describe_cell(frame: pd.DataFrame, row: int, column: int) -> str:
 
 
 def texts_to_numbers(frame: pd.DataFrame, columns: Iterable[int]) -> pd.DataFrame:
-    """Convert columns of text, given by number, to numbers.
-
-    Raises at the first cell that is none, and where a comma can be read in two ways.
-    """
+    """Convert columns of text, given by number, to numbers."""
     texts = {
         number: _Texts.of(frame, number)
         for number in columns

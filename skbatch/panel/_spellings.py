@@ -39,24 +39,24 @@ OTHER = "other"  # no ticker, but nothing that a panel holds either
 _FIELD_SPELLINGS = {
     "Open": """open openprice priceopen openingprice pxopen openprc prcod dlyopen
         dayopen opening eroffnung eroeffnung erster ouverture ouv apertura abertura
-        开盘 开盘价""",
+        开盘 开盘价 始値""",
     "High": """high highprice pricehigh pxhigh askhi prchd dlyhigh dayhigh hoch haut
-        maximo maxima massimo 最高 最高价""",
+        maximo maxima massimo high1 最高 最高价 高値""",
     "Low": """low lowprice pricelow pxlow bidlo prcld dlylow daylow tief bas minimo
-        minima 最低 最低价""",
+        minima low1 最低 最低价 安値""",
     "Close": """close closeprice priceclose closingprice pxlast pxclose
         pxofficialclose officialclose prc prccd dlyclose dlyprc closelast settle
         settlement settleprice settlementprice pxsettle lastprice lasttrade trdprc1
         cflast cfclose schluss schlusskurs cloture clot dernier cierre ultimo
-        chiusura fechamento 收盘 收盘价 closeclosepriceadjustedforsplits""",
+        chiusura fechamento 收盘 收盘价 終値 closeclosepriceadjustedforsplits""",
     "Volume": """volume vol volumes pxvolume volumen sharestraded tradedvolume
         volumetraded totalvolume shvol dlyvol cshtrd acvoluns acvol1 totalqty
-        totaltradedquantity 成交量""",
+        totaltradedquantity quantity umsatz 成交量 出来高""",
     ADJUSTED: """adjclose adjustedclose closeadj closeadjusted adjusted adj
         adjcloseprice adjclosing adjclosingprice adjustedcloseprice
         adjustedclosingprice closepriceadjusted adjprice adjustedprice priceadj
         priceadjusted pxlastadj pxadj adjprc adjpxlast adjlast adjlastprice
-        lastadjusted closeadjustedprice splitanddividendadjustedclose
+        lastadjusted closeadjustedprice fclose splitanddividendadjustedclose
         adjcloseadjustedclosepriceadjustedforsplitsanddividendandorcapitalgaindistributions""",
     UNADJUSTED: """closeunadj unadjustedclose unadjclose closeunadjusted rawclose
         closeraw uclose nonadjustedclose""",
@@ -64,7 +64,7 @@ _FIELD_SPELLINGS = {
     "Adj High": "adjhigh adjustedhigh highadj highadjusted",
     "Adj Low": "adjlow adjustedlow lowadj lowadjusted",
     "Adj Volume": "adjvolume adjustedvolume volumeadj volumeadjusted",
-    PRICE: "price prices value values last",
+    PRICE: "price prices value values last kurs cours precio preco prezzo",
     EXTRA: """dividends dividend dividendamount divcash exdividend stocksplits
         stocksplit splitcoefficient splitfactor splitratio splits capitalgains
         repaired unadjopen unadjhigh unadjlow unadjvolume openunadj highunadj
@@ -74,6 +74,8 @@ _FIELD_SPELLINGS = {
         dollarvolume quotevolume openint openinterest oi change changepercent chg
         pctchg pctchange pctchange1d preclose prevclose previousclose yclose
         changeovertime ret retx dlyret shrout marketcap marketcapitalization mktcap
+        bidprice askprice shares sharesoutstanding outstandingshares return returns
+        dailyreturn logreturn capitalization capitalisation marketcapitalisation
         bid ask bidsize asksize mid spread per tickvol numtrd net flow weightedprice
         成交额 涨跌幅""",
 }
@@ -114,8 +116,9 @@ _ROW_NUMBER_WORDS = re.compile(r"unnamed|index|level|row|obs|^\s*$", re.I | re.M
 _SAVED_INDEX = re.compile(r"(unnamed|level|indexlevel|index)\d*")
 
 _MAYBE_ADJUSTED = re.compile(
-    r"(?<!un)(?<!non)(?<!not)adj|fac(pr|shr)|^(cum)?factor$|ajex|^trfd$"
-    r"|tot(al)?ret(urn)?(index|$)|qfq|hfq|复权"
+    r"(?<!un)(?<!non)(?<!not)(adj|bereinigt|ajust|aggiust)|(?<!未)(調整|调整)"
+    r"|fac(pr|shr)|^(cum)?factor$|ajex|^trfd$"
+    r"|tot(al)?ret|(close|price|px|last)tr$|qfq|hfq|(?<!不)复权"
 )
 
 
@@ -126,7 +129,9 @@ def plain(name: Hashable) -> str:
         return ""
     text = unicodedata.normalize("NFKD", name.strip().casefold())
     text = re.sub(r"^\d+[a-z]?\s*[.:)]\s*", "", text)
-    text = re.sub(r"[_\s]*[(\[](?!\W*(?:un)?adj)[^)\]]*[)\]]\W*$", "", text)
+    text = re.sub(
+        r"[_\s]*[(\[](?![^)\]]*(?:adj|ajust|bereinigt))[^)\]]*[)\]]\W*$", "", text
+    )
     return "".join(letter for letter in text if letter.isalnum())
 
 

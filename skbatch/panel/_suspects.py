@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from skbatch._messages import date_text
 from skbatch.exceptions import PanelError
-from skbatch.panel._date_numbers import may_be_date, numbers_to_dates
+from skbatch.panel._date_numbers import counts_rows, may_be_date, numbers_to_dates
 from skbatch.panel._dates import is_date_text
 from skbatch.panel._spellings import find_row_numbers, is_date_part
 
@@ -33,6 +34,13 @@ def check_names(frame: pd.DataFrame) -> None:
     names = frame.columns.tolist()
     if not names:
         return
+    first = frame.iloc[0, 0] if len(frame) else None
+    if names == list(range(len(names))) and is_date_text(first):
+        raise PanelError(
+            "`X.columns` must be tickers. Got the numbers of columns, and the date "
+            f"{first!r} in the first of them. Name the columns, such as "
+            '`X.columns = ["Date", "AAPL", ...]`, and use `read_panel(X)`.'
+        )
     texts = "\n".join(map(str, names))
     cells = _DECIMAL.findall(texts)
     if is_date_text(frame.index.name) or (len(names) > 1 and is_date_text(names[0])):
@@ -82,6 +90,29 @@ def check_no_index(frame: pd.DataFrame, values: np.ndarray) -> None:
                 f"index with `read_panel(X, date={name!r})`, or drop them with "
                 f"`X.drop(columns={name!r})`."
             )
+    _check_no_counts(names, values)
+
+
+def _check_no_counts(names: list[Any], values: np.ndarray) -> None:
+    """Raise if a column among others numbers the rows, or their dates."""
+    with np.errstate(invalid="ignore"):
+        steps = np.diff(values[-3:], axis=0)
+    one_way = (steps != 0).all(axis=0) & (steps == np.rint(steps)).all(axis=0)
+    years = (values[-1] >= 1900) & (values[-1] <= 2200)
+    found = [n for n in np.flatnonzero(one_way | years) if counts_rows(values[:, n])]
+    if not found:
+        return
+    others = np.delete(values, found, axis=1)
+    rises, falls = others[1:] > others[:-1], others[1:] < others[:-1]
+    # All tickers of an example may rise.
+    if (rises.any(axis=0) & falls.any(axis=0)).any():
+        name, first = names[found[0]], f"{values[0, found[0]]:.10g}"
+        raise PanelError(
+            f"`X.columns` must be tickers. Got numbers in {name!r}, such as {first}, "
+            "which count rows or days. If they are dates, write them as YYYY-MM-DD "
+            f"and use `read_panel(X, date={name!r})`, else drop them with "
+            f"`X.drop(columns={name!r})`."
+        )
 
 
 def _are_row_numbers(values: np.ndarray) -> bool:
@@ -139,17 +170,23 @@ def check_no_returns(closes: np.ndarray) -> None:
             )
     if len(closes) < _MIN_ROWS:
         return
-    distances = np.abs(closes[:: len(closes) // 16] - 1)
-    near = distances[np.isfinite(distances)]
-    if not len(near) or np.median(near) > _MAX_DISTANCE:
-        return
-    if _are_relatives(closes[:, :: -(-closes.shape[1] // _MAX_TICKERS)]):
+    some = closes[:: len(closes) // 16]
+    some = some[np.isfinite(some)]
+    scales = [s for s in (1, 100) if len(some) and _is_near(some / s)]
+    sample = closes[:, :: -(-closes.shape[1] // _MAX_TICKERS)]
+    if scales and _are_relatives(sample / scales[0]):
+        unit, power = ("1", "X") if scales == [1] else ("100", "(X / 100)")
         raise PanelError(
-            "Prices must be prices. Got values near 1 that do not depend on the row "
-            f"before, such as {closes[~np.isnan(closes)][0]:.6g}, as in a table of "
-            "price relatives (1 + return). Pass the prices themselves, or "
-            "`X.cumprod()`."
+            f"Prices must be prices. Got values near {unit} that do not depend on the "
+            f"row before, such as {closes[~np.isnan(closes)][0]:.6g}, as in a table of "
+            f"price relatives ({unit} + return). Pass the prices themselves, or "
+            f"`{power}.cumprod()`."
         )
+
+
+def _is_near(values: np.ndarray) -> bool:
+    """Tell whether values are mostly near 1."""
+    return bool(np.median(np.abs(values - 1)) <= _MAX_DISTANCE)
 
 
 def _are_relatives(closes: np.ndarray) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import string
 from collections.abc import Hashable
 from typing import Any
 
@@ -24,6 +25,9 @@ from skbatch.panel._spellings import (
     is_ticker_name,
 )
 from skbatch.panel._suspects import check_names
+
+# Spaces, and spaces of no width.
+_UNSEEN = string.whitespace + "\xa0\u3000\u200b\u200c\u200d\u2060\ufeff"
 
 __all__ = ["adopt_table", "arrange_table", "to_pandas"]
 
@@ -122,8 +126,8 @@ def _strip_names(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def _strip(name: Hashable) -> Hashable:
-    """Take spaces off text."""
-    return name.strip() if isinstance(name, str) else name
+    """Take spaces off text, and what stands in files without being seen."""
+    return name.strip(_UNSEEN) if isinstance(name, str) else name
 
 
 def _needed(columns: pd.Index) -> list[int]:

@@ -51,23 +51,7 @@ class Finding(NamedTuple):
 
 
 class Alignment:
-    """Expected returns and a covariance on the way to the same tickers and units.
-
-    Each of `STEPS` raises PortfolioError, or returns a finding; they need their order.
-
-    Parameters
-    ----------
-    expected : ExpectedReturns
-    covariance : DataFrame of shape (n_tickers, n_tickers)
-    periods : float or None
-        Rows that the returns of the covariance span, if the caller says so.
-    volatility : DataFrame of shape (n_windows, n_tickers) or None
-        Measured volatility of a row; None takes what `expected` knows.
-    unusable : mapping of str to str
-        Ticker → why it must be left out.
-    allow_more : bool
-        Whether the covariance may hold tickers without an expected return.
-    """
+    """Expected returns and a covariance on the way to the same tickers and units."""
 
     def __init__(
         self,
@@ -394,10 +378,7 @@ def _refuse_other_sizes(
 
 
 def _units_apart(logs: np.ndarray, level: np.ndarray, enough: np.ndarray) -> float:
-    """Tell the log factor between a covariance and the window that it resembles.
-
-    0 where it may be the covariance of some window as it stands.
-    """
+    """Tell the log factor between a covariance and the window that it resembles."""
     nearest = float(level[np.abs(level).argmin()])
     if abs(nearest) > math.log(OTHER_LEVEL):
         return nearest

@@ -87,10 +87,7 @@ MEMORY = MemoryCache()
 
 
 class DiskCache:
-    """Keeps texts as files of a folder, which several processes may share.
-
-    JSON, not pickles: reading it runs no code, whoever can write into the folder.
-    """
+    """Keeps texts as files of a folder, which several processes may share."""
 
     def __init__(
         self,

@@ -76,10 +76,7 @@ def judge_missing(expected: ExpectedReturns) -> Finding:
 def judge_covariance(
     alignment: Alignment,
 ) -> tuple[dict[str, Finding], pd.Series | None]:
-    """Check a covariance beside the forecasts until something fails.
-
-    The volatility of a row by the covariance comes with the findings if nothing does.
-    """
+    """Check a covariance beside the forecasts until something fails."""
     found: dict[str, Finding] = {}
     for name, step in STEPS.items():
         try:
@@ -142,11 +139,7 @@ def judge_dates(prices: Prices) -> Finding:
 def judge_dispersion(
     expected: ExpectedReturns, volatilities: Mapping[str, pd.Series | None]
 ) -> Finding:
-    """Compare how forecasts differ with how far returns stray from them.
-
-    The first known of the volatilities of a row is taken. The ratio is the correlation
-    with the returns that the forecasts claim to have (Grinold, 1994).
-    """
+    """Compare how forecasts differ with how far returns stray from them."""
     values = expected.to_series()
     known = values[np.isfinite(values)]
     horizon = expected.horizon or expected.periods

@@ -41,12 +41,7 @@ INDIVIDUAL = "individual"
 def fit_last(
     model: Any, panel: pd.DataFrame, horizon: int, coverage: float | None = None
 ) -> tuple[ExpectedReturns, pd.DataFrame]:
-    """Fit a model on a checked panel, and forecast from its last row.
-
-    The expected returns are over the horizon; with them come the rows of prices that
-    they were made from. What the fit warns of, the caller has to say: it is all in the
-    provenance.
-    """
+    """Fit a model on a checked panel, and forecast from its last row."""
     with silence_warnings(BatchWarning, FallbackWarning):
         if not isinstance(model, BatchForecastingSystem):
             return _fit_on_prices(model, panel, horizon, coverage)

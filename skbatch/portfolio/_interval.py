@@ -29,10 +29,7 @@ def check_coverage(coverage: Any) -> None:
 
 
 def read_interval(interval: Any) -> pd.DataFrame:
-    """Read the last bounds of the returns over a horizon, by ticker.
-
-    ``attrs`` hold ``coverage`` and ``horizon`` where `interval` says them.
-    """
+    """Read the last bounds of the returns over a horizon, by ticker."""
     if isinstance(interval, tuple):
         lower, upper = (_last(bound) for bound in interval)
         known = interval[0].attrs

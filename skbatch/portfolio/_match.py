@@ -46,11 +46,7 @@ def match_columns(
     columns: Sequence[str],
     aliases: Mapping[str, str] | None = None,
 ) -> dict[str, str | None]:
-    """Find the column of each ticker, None where there is none.
-
-    The same name wins; else case, and what stands between the parts of a name (. - / _
-    or a space), do not count, neither in columns nor in `aliases`.
-    """
+    """Find the column of each ticker, None where there is none."""
     aliases, exact = aliases or {}, set(columns)
     alike: dict[tuple[str, ...], list[str]] = defaultdict(list)
     for column in columns:

@@ -41,12 +41,7 @@ _OF_BATCHES = ("max_batch_size", "memory_budget", "groups", "checkpoint_dir", "n
 
 @dataclass(frozen=True)
 class Model:
-    """A model that is fitted on prices, and how it is used.
-
-    `estimator` is not fitted yet; `individual` means one ticker at a time by `n_jobs`
-    workers; `identity` is all that its forecasts depend on beside prices and versions,
-    None if that is not known or each fit draws anew.
-    """
+    """A model that is fitted on prices, and how it is used."""
 
     estimator: Any
     horizon: int

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from skbatch._messages import warn_user
+from skbatch.batch.engine import describe_partial_row
 from skbatch.exceptions import PortfolioError, PortfolioWarning
 from skbatch.panel import periods_per_year as year_of
 from skbatch.panel.engine import panel_tickers
@@ -185,7 +186,7 @@ def robust_forecast_returns(
         annualize and periods_per_year is None
     ):
         warn_without_dates()
-    return _without_missing(expected, on_missing)
+    return _without_missing(expected, on_missing, describe_partial_row(panel))
 
 
 def _check_choice(name: str, value: Any, choices: Sequence[str]) -> None:
@@ -266,7 +267,9 @@ def _by_names(
     )
 
 
-def _without_missing(expected: ExpectedReturns, on_missing: str) -> ExpectedReturns:
+def _without_missing(
+    expected: ExpectedReturns, on_missing: str, last_row: str | None
+) -> ExpectedReturns:
     """Treat tickers without a forecast as asked, and say which these are."""
     reasons = expected.provenance["reason"]
     missing = {t: str(reasons[t]) for t, v in expected.items() if not np.isfinite(v)}
@@ -276,7 +279,7 @@ def _without_missing(expected: ExpectedReturns, on_missing: str) -> ExpectedRetu
     fate = "which are left out" if on_missing == "drop" else "which are NaN"
     text = describe_service(missing, others, len(expected), fate, "provenance")
     if text:
-        warn_user(text, PortfolioWarning)
+        warn_user(" ".join(filter(None, [last_row, text])), PortfolioWarning)
     if on_missing == "drop":
         for ticker in missing:
             del expected[ticker]

@@ -27,23 +27,7 @@ __all__ = ["BlackLittermanViews", "black_litterman_views"]
 
 @dataclass(frozen=True)
 class BlackLittermanViews:
-    """Absolute views with their uncertainty, for skfolio and PyPortfolioOpt.
-
-    Attributes
-    ----------
-    views : Series of shape (n_views,)
-        Expected simple return over `periods` rows, by ticker.
-    omega : Series of shape (n_views,)
-        Variance of the error of each view, over `periods` rows.
-    confidences : Series of shape (n_views,)
-        The same as Idzorek's confidence, between 0 and 1.
-    tau : float
-        Uncertainty of the prior in units of the covariance.
-    periods : float
-        Rows that views and covariance span.
-    excluded : dict of str to str
-        Ticker → why there is no view on it.
-    """
+    """Absolute views with their uncertainty, for skfolio and PyPortfolioOpt."""
 
     views: pd.Series
     omega: pd.Series
@@ -53,38 +37,20 @@ class BlackLittermanViews:
     excluded: dict[str, str]
 
     def skfolio(self) -> dict[str, Any]:
-        """Give the keywords of :class:`skfolio.prior.BlackLitterman`.
-
-        Returns
-        -------
-        dict
-            ``views``, ``view_confidences`` and ``tau``.
-        """
+        """Give the keywords of :class:`skfolio.prior.BlackLitterman`."""
         # repr keeps every digit of a float.
         views = [f"{ticker} = {float(view)!r}" for ticker, view in self.views.items()]
         confidences = self.confidences.to_numpy().copy()
         return {"views": views, "view_confidences": confidences, "tau": self.tau}
 
     def pypfopt(self) -> dict[str, Any]:
-        """Give the keywords of :class:`pypfopt.BlackLittermanModel`.
-
-        Returns
-        -------
-        dict
-            ``absolute_views``, ``omega`` and ``tau``.
-        """
+        """Give the keywords of :class:`pypfopt.BlackLittermanModel`."""
         views = {ticker: float(view) for ticker, view in self.views.items()}
         omega = np.diag(self.omega.to_numpy())
         return {"absolute_views": views, "omega": omega, "tau": self.tau}
 
     def to_frame(self) -> pd.DataFrame:
-        """Put views and their uncertainty side by side.
-
-        Returns
-        -------
-        DataFrame of shape (n_views, 3)
-            Columns ``view``, ``omega`` and ``confidence``.
-        """
+        """Put views and their uncertainty side by side."""
         return pd.DataFrame(
             {"view": self.views, "omega": self.omega, "confidence": self.confidences}
         )

@@ -40,12 +40,7 @@ SAME_RETURN = 1e-4
 
 @dataclass(frozen=True)
 class Window:
-    """What a forecaster expects at the end of a window.
-
-    `returns` are those of the window, `per_row` the expected returns of one row, of
-    which the horizon's number compound to the forecasts; `last` are the rows of prices
-    that forecasts were made from.
-    """
+    """What a forecaster expects at the end of a window."""
 
     expected: ExpectedReturns
     returns: pd.DataFrame
@@ -106,11 +101,7 @@ def _read_returns(estimator: Any, X: Any) -> pd.DataFrame:
 
 
 def compounded_prices(returns: pd.DataFrame) -> pd.DataFrame:
-    """Compound returns to prices, 1 in the row before each ticker's first return.
-
-    Prices are NaN outside of a ticker's returns; before a gap, too, since what a ticker
-    did in between is not known.
-    """
+    """Compound returns to prices, 1 in the row before each ticker's first return."""
     values = returns.to_numpy()
     known = values > -1.0
     rows = np.arange(len(values))[:, None]

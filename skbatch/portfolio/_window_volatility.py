@@ -15,14 +15,7 @@ SHORTEST = 20  # rows that say something of a volatility
 
 
 def window_volatility(panel: pd.DataFrame) -> pd.DataFrame:
-    """Measure the standard deviation of one row's return over windows of the past.
-
-    Returns
-    -------
-    DataFrame of shape (n_windows, n_tickers)
-        The last 252 rows first, then quarters, years and longer windows. NaN where
-        prices stand still, or fewer than 20 returns are known.
-    """
+    """Measure the standard deviation of one row's return over windows of the past."""
     closes = panel_fields(panel)["close"]
     with np.errstate(divide="ignore", invalid="ignore"):
         returns = closes[1:] / closes[:-1] - 1.0

@@ -233,6 +233,33 @@ def test_another_function_of_the_same_name_is_refused(run):
         run(features=features(thrice))
 
 
+def from_a_file(panel):
+    return panel.pct_change(int(pd.read_csv("days.csv").iloc[0, 0]))
+
+
+def from_a_module(panel):
+    import conftest
+
+    return panel.pct_change(len(conftest.__doc__))
+
+
+def from_numpy(panel):
+    import numpy
+
+    return panel.apply(numpy.log)
+
+
+def test_functions_that_read_files_or_modules_are_refused(run):
+    def features(function):
+        own = {"mine": function}
+        return SharedFeatureExtractor(windows=(5, 21, 63), functions=own, cache_size=0)
+
+    for function in (from_a_file, from_a_module):
+        with pytest.raises(CheckpointError, match="must be identifiable"):
+            run(features=features(function))
+    run(features=features(from_numpy))
+
+
 def test_horizons_are_the_same_in_a_list_and_a_tuple(run, fits):
     run(horizon=[3, 5])
     run(horizon=(3, 5))

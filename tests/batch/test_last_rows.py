@@ -11,7 +11,12 @@ from skbatch import (
     SharedFeatureExtractor,
 )
 from skbatch.datasets import make_panel
-from skbatch.exceptions import BatchWarning, FallbackWarning, HistoryWarning
+from skbatch.exceptions import (
+    BatchWarning,
+    FallbackWarning,
+    HistoryWarning,
+    PanelError,
+)
 
 
 @pytest.fixture(scope="module")
@@ -108,3 +113,20 @@ def test_a_forecast_says_what_a_row_is(prices, freq, text):
         forecaster=BatchLinearForecaster(),
     )
     assert text in repr(model.fit(prices.set_axis(index)).forecast())
+
+
+def test_rows_without_dates_are_refused_beside_fitted_ones_with_dates(fitted, prices):
+    with pytest.raises(PanelError, match=r"must hold dates as in `fit`\. Got 0"):
+        fitted.forecast(prices.iloc[-5:].reset_index(drop=True))
+
+
+def test_new_prices_that_cannot_be_used_have_no_prediction(prices):
+    fitted = system().fit(prices.iloc[:-10])
+    new = prices.iloc[-10:].copy()
+    right = fitted.predict(new)
+    new.iloc[-1, 0] *= 100
+    found = fitted.predict(new)
+    forecast = fitted.forecast(new).expected_returns
+    np.testing.assert_array_equal(found.iloc[-1], forecast)
+    assert np.isnan(found.iloc[-1, 0])
+    pd.testing.assert_frame_equal(found.iloc[:-1], right.iloc[:-1])

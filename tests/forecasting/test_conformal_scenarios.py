@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sklearn.model_selection import GridSearchCV
 
 from skbatch import (
     BatchLinearForecaster,
@@ -244,7 +245,6 @@ def test_new_tickers_are_forecast_by_their_features(
         y = stack_horizons({1: y, 3: y})
     inner = BatchXGBoostForecaster(n_estimators=6, n_jobs=1)
     model = ConformalForecaster(inner).fit(X, y)
-    assert set(model.exchangeable_) == {"T0", "T1", "T2", "T3"}
     other = renamed(X, {"T0": "N0", "T1": "N1", "T2": "N2"})[-3:]
     expected = model.predict(X[-3:])
     found = model.predict(other)
@@ -290,7 +290,6 @@ def test_more_new_tickers_than_were_fitted_and_fewer(make_frames):
 def test_forecasters_that_go_by_name_know_no_new_tickers(make_frames, inner):
     X, y = make_frames(300)
     model = ConformalForecaster(inner).fit(X, y)
-    assert len(model.exchangeable_) == 0
     other = renamed(X, {"T0": "NEW"})[-2:]
     found = model.predict(other)
     assert found["NEW"].isna().all()
@@ -300,23 +299,105 @@ def test_forecasters_that_go_by_name_know_no_new_tickers(make_frames, inner):
 
 
 @pytest.mark.filterwarnings("ignore::skbatch.exceptions.FallbackWarning")
-def test_a_ticker_served_by_its_mean_lends_no_place(make_frames):
+def test_new_tickers_beside_one_that_is_served_by_its_mean(make_frames):
     X, y = make_frames(300)
     y.iloc[30:, 1] = NAN
     inner = FallbackForecaster(LINEAR, HistoricalMeanForecaster())
     model = ConformalForecaster(inner).fit(X, y)
-    assert "T1" not in model.exchangeable_
-    assert len(model.exchangeable_) > 0
     other = renamed(X, {"T0": "NEW"})[-2:]
-    expected = model.predict(X[-2:])["T0"]
-    np.testing.assert_allclose(model.predict(other)["NEW"], expected, rtol=1e-4)
+    expected, found = model.predict(X[-2:]), model.predict(other)
+    np.testing.assert_allclose(found["NEW"], expected["T0"])
+    np.testing.assert_allclose(found["T1"], expected["T1"])
 
 
-def test_nothing_is_known_of_tickers_that_all_have_gone(make_frames):
+def test_new_tickers_are_forecast_when_the_fitted_ones_have_gone(make_frames):
     X, y = make_frames(300)
-    X.iloc[-10:] = NAN
-    model = ConformalForecaster(LINEAR).fit(X, y)
-    assert len(model.exchangeable_) == 0
+    gone = X.copy()
+    gone.iloc[-10:] = NAN
+    model = ConformalForecaster(LINEAR).fit(gone, y)
+    other = renamed(X, {f"T{n}": f"N{n}" for n in range(4)})[-2:]
+    np.testing.assert_allclose(model.predict(other), model.predict(X[-2:]))
+
+
+class Doubled(BatchLinearForecaster):
+    """A user's forecaster, of which nobody knows how it treats new tickers."""
+
+    def predict(self, X):
+        return 2 * super().predict(X)
+
+
+def test_a_users_own_predict_serves_its_tickers_and_no_others(make_frames):
+    X, y = make_frames(300)
+    model = ConformalForecaster(Doubled()).fit(X, y)
+    found = model.predict(renamed(X, {"T0": "NEW"})[-2:])
+    assert found["NEW"].isna().all()
+    expected = 2 * BatchLinearForecaster().fit(X, y).predict(X[-2:])
+    np.testing.assert_allclose(found["T3"], expected["T3"])
+    nobody = renamed(X, {f"T{n}": f"N{n}" for n in range(4)})[-2:]
+    assert model.predict(nobody).isna().all(axis=None)
+
+
+@pytest.mark.filterwarnings("ignore::skbatch.exceptions.FallbackWarning")
+@pytest.mark.parametrize(
+    "inner",
+    [
+        FallbackForecaster(HistoricalMeanForecaster(), BatchLinearForecaster()),
+        FallbackForecaster(Doubled(), BatchLinearForecaster()),
+        GridSearchCV(BatchLinearForecaster(), {"alpha": ["auto"]}, cv=2),
+        ConformalForecaster(BatchLinearForecaster()),
+    ],
+    ids=["no model of its own", "another package's", "search", "conformal"],
+)
+def test_forecasters_around_a_pooled_one_forecast_new_tickers(make_frames, inner):
+    X, y = make_frames(300)
+    model = ConformalForecaster(inner).fit(X, y)
+    found = model.predict(renamed(X, {"T0": "NEW"})[-2:])
+    expected = BatchLinearForecaster().fit(X, y).predict(X[-2:])
+    np.testing.assert_allclose(found["NEW"], expected["T0"])
+    np.testing.assert_allclose(found["T3"], model.predict(X[-2:])["T3"])
+
+
+def test_columns_in_another_order_and_missing_ones(make_frames):
+    X, y = make_frames(300, market=True)
+    model = ConformalForecaster(BatchXGBoostForecaster(n_estimators=6, n_jobs=1))
+    model.fit(X, y)
+    other = renamed(X, {"T0": "N0", "T1": "N1"})[-3:]
+    other = other.drop(columns="N1__f1").sample(frac=1, axis=1, random_state=0)
+    other["N0__unheard_of"] = 7.0
+    gaps = X[-3:].copy()
+    gaps["T1__f1"] = NAN
+    expected = model.predict(gaps).rename(columns={"T0": "N0", "T1": "N1"})
+    pd.testing.assert_frame_equal(model.predict(other)[expected.columns], expected)
+
+
+def test_new_tickers_without_a_volatility_have_the_median_one(make_frames):
+    X, y = make_frames(300, n_tickers=5, volatility=False)
+    y *= [1, 2, 3, 4, 5]
+    model = ConformalForecaster(BatchLinearForecaster()).fit(X, y)
+    transform = model.estimator_.model_.transform
+    common, unit = transform.weight * transform.expectation, transform.scale.constant
+    found = model.predict(renamed(X, {f"T{n}": f"N{n}" for n in range(5)})[-3:])
+    expected = common + (model.predict(X[-3:]) - common) * np.median(unit) / unit
+    np.testing.assert_allclose(found, expected)
+    assert (unit.max() / unit.min()) > 3
+
+
+def test_new_tickers_have_the_common_expectation_of_most_fitted_ones(make_frames):
+    X, y = make_frames(700, n_tickers=5, signal=0.1)
+    days = pd.date_range("2020-01-01", periods=700)
+    X, y = X.set_axis(days), y.set_axis(days)
+    y[["T3", "T4"]] += 0.01
+    y.loc[days.day_of_week > 4, ["T0", "T1", "T2"]] = NAN
+    for column in ("volatility_63", *(f"f{n}" for n in range(2))):
+        X.loc[days.day_of_week > 4, [f"T{n}__{column}" for n in range(3)]] = NAN
+    X[[f"T{n}__volatility_63" for n in range(5)]] = 0.02
+    model = ConformalForecaster(BatchLinearForecaster()).fit(X, y)
+    transform = model.estimator_.model_.transform
+    common = transform.weight * transform.expectation
+    assert common[3] == common[4] > common[0] == common[1] == common[2]
+    found = model.predict(renamed(X, {f"T{n}": f"N{n}" for n in range(5)})[-3:])
+    expected = model.predict(X[-3:]) - common + common[0]
+    np.testing.assert_allclose(found, expected)
 
 
 def test_frames_of_other_tickers_must_be_alike(make_frames):

@@ -7,7 +7,12 @@ from sklearn.base import BaseEstimator, RegressorMixin, TransformerMixin, clone
 from sklearn.model_selection import GridSearchCV, TimeSeriesSplit
 from sklearn.pipeline import make_pipeline
 
-from skbatch import BatchLinearForecaster, BatchXGBoostForecaster, FallbackForecaster
+from skbatch import (
+    BatchLinearForecaster,
+    BatchXGBoostForecaster,
+    ConformalForecaster,
+    FallbackForecaster,
+)
 from skbatch.exceptions import FallbackWarning, HorizonWarning, ModelFitError
 from skbatch.forecasting import HistoricalMeanForecaster, ReturnTarget
 
@@ -435,6 +440,53 @@ def test_one_explicit_horizon_is_everybodys(make_frames, primary, wrap):
     X, y = make_frames()
     model = wrap(FallbackForecaster(primary)).fit(X, without_horizon(y))
     assert model.horizon_ == model.mean_.horizon_ == model.fallback_.horizon_ == 7
+
+
+class Damped(RegressorMixin, BaseEstimator):
+    """A regressor whose `horizon` is how many rows it remembers."""
+
+    def __init__(self, horizon=250):
+        self.horizon = horizon
+
+
+class OwnForecaster(Stub):
+    """A user's forecaster around a regressor."""
+
+    def __init__(self, estimator=None, fallback=None, horizon="auto"):
+        super().__init__(horizon=horizon)
+        self.estimator = estimator
+        self.fallback = fallback
+
+
+@pytest.mark.parametrize("wrap", [FallbackForecaster, ConformalForecaster])
+@pytest.mark.parametrize("remembers", [250, "auto", None])
+def test_a_horizon_of_another_meaning_is_neither_read_nor_set(
+    make_frames, wrap, remembers
+):
+    X, y = make_frames(horizon=3)
+    inside = OwnForecaster(Damped(remembers), fallback=Damped(remembers))
+    for primary in (inside, make_pipeline(Passthrough(), clone(inside))):
+        model = wrap(primary).fit(X, y)
+        assert model.horizon_ == 3
+        fitted = model.estimator_
+        fitted = fitted if isinstance(fitted, OwnForecaster) else fitted[-1]
+        assert fitted.horizon == 3
+        assert (fitted.estimator.horizon, fitted.fallback.horizon) == (remembers,) * 2
+
+
+def test_a_batch_forecaster_inside_a_users_one_has_the_horizon_of_all(make_frames):
+    X, y = make_frames()
+    inside = OwnForecaster(BatchLinearForecaster(horizon=7))
+    model = ConformalForecaster(FallbackForecaster(inside))
+    model.fit(X, without_horizon(y))
+    assert model.horizon_ == model.estimator_.fallback_.horizon_ == 7
+
+
+def test_a_search_inside_has_the_horizon_of_its_forecaster(make_frames):
+    X, y = make_frames()
+    inner = BatchLinearForecaster(horizon=7)
+    search = GridSearchCV(inner, {"alpha": [1.0]}, cv=TimeSeriesSplit(3))
+    assert FallbackForecaster(search).fit(X, without_horizon(y)).horizon_ == 7
 
 
 def test_explicit_horizons_must_agree(make_frames):

@@ -266,7 +266,7 @@ def test_bins_are_cut_from_a_sample_of_many_rows(monkeypatch, n_rows, is_drawn):
 def test_xgboost_gets_the_threads_it_is_allowed(make_frames, monkeypatch):
     X, y = make_frames(120)
     threads = []
-    for module in ("_xgboost", "_booster"):
+    for module in ("_xgboost", "_forked"):
         name = f"skbatch.forecasting.{module}.inner_threads"
         monkeypatch.setattr(name, lambda n_jobs: 40 + n_jobs)
     train, matrix, set_param = xgb.train, xgb.QuantileDMatrix, xgb.Booster.set_param

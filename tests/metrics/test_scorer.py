@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from sklearn.base import BaseEstimator, RegressorMixin, clone
+from sklearn.linear_model import LinearRegression
 from sklearn.metrics import mean_absolute_error
 from sklearn.model_selection import (
     GridSearchCV,
@@ -11,7 +12,14 @@ from sklearn.model_selection import (
     cross_val_score,
     cross_validate,
 )
+from sklearn.pipeline import make_pipeline
 
+from skbatch import (
+    BatchForecastingSystem,
+    BatchLinearForecaster,
+    SharedFeatureExtractor,
+)
+from skbatch.datasets import make_panel
 from skbatch.metrics import (
     coverage,
     directional_accuracy,
@@ -243,3 +251,56 @@ def test_unknown_score():
 def test_unknown_argument():
     with pytest.raises(TypeError, match=r"Got \['benchmark'\] for rank_information"):
         make_forecast_scorer("rank_ic", benchmark=0.0)
+
+
+# Without labels -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("horizon", [5, (1, 5)])
+@pytest.mark.parametrize("several", [False, True])
+def test_a_search_without_labels_scores_against_the_returns(horizon, several):
+    prices = make_panel(300, 5, random_state=0)
+    system = BatchForecastingSystem(
+        horizon,
+        features=SharedFeatureExtractor(["returns", "volatility"], windows=[5, 21]),
+        forecaster=BatchLinearForecaster(),
+    )
+    scorer = make_forecast_scorer()
+    search = GridSearchCV(
+        system,
+        {"forecaster__alpha": [0.1, 1.0]},
+        scoring={"ic": scorer, "r2": make_forecast_scorer("r2")} if several else scorer,
+        refit="ic" if several else True,
+        cv=TimeSeriesSplit(2),
+        error_score="raise",
+    )
+    for estimator in (search, make_pipeline("passthrough", search)):
+        estimator.fit(prices)
+    name = "mean_test_ic" if several else "mean_test_score"
+    expected = []
+    for alpha in (0.1, 1.0):
+        model = clone(system).set_params(forecaster__alpha=alpha)
+        scores = []
+        for train, test in TimeSeriesSplit(2).split(prices):
+            fold = prices.iloc[test]
+            forecasts = model.fit(prices.iloc[train]).predict(fold)
+            y = forward_returns(fold, horizon)
+            scores.append(rank_information_coefficient(y, forecasts))
+        expected.append(np.mean(scores))
+    np.testing.assert_allclose(search.cv_results_[name], expected)
+
+
+def test_a_fold_of_no_more_rows_than_the_horizon_has_no_score():
+    prices = make_panel(300, 5, random_state=0)
+    system = BatchForecastingSystem(
+        5,
+        features=SharedFeatureExtractor(["returns"], windows=[5]),
+        forecaster=BatchLinearForecaster(),
+    ).fit(prices)
+    assert np.isnan(make_forecast_scorer()(system, prices.iloc[-5:]))
+
+
+def test_an_estimator_that_makes_no_labels_needs_them():
+    model = LinearRegression().fit([[1.0], [2.0]], [0.01, 0.02])
+    with pytest.raises(ValueError, match="`y` must be passed"):
+        make_forecast_scorer()(model, [[1.0]])

@@ -145,6 +145,21 @@ def test_mixed_calendars_are_described():
     assert len(told) == 1
 
 
+def test_prices_carried_over_weekends_do_not_hide_calendars():
+    rng = np.random.default_rng(0)
+    days = pd.date_range("2022-01-03", periods=300)
+    prices = pd.DataFrame(
+        100 * np.exp(rng.normal(0, 0.02, (300, 3)).cumsum(axis=0)),
+        days,
+        ["KO", "PG", "BTC"],
+    )
+    assert mixed_calendars(prices) is None
+    prices.loc[days.day_of_week >= 5, ["KO", "PG"]] = np.nan
+    text = mixed_calendars(prices)
+    assert "2 of 3 tickers with a 5-day calendar (KO, PG)" in text
+    assert mixed_calendars(prices.ffill()) == text
+
+
 def test_unusual_calendars_are_named_by_their_days():
     days = pd.date_range("2024-01-01", periods=600)
     panel = pd.DataFrame(

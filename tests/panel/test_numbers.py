@@ -34,6 +34,7 @@ CELLS = {
         ["5.5", "-", "--", "", "NA", "N/A", "#N/A N/A", "#N/A Requesting Data...", "."],
         [5.5, *[NAN] * 8],
     ),
+    "dashes": (["5.5", "\N{MINUS SIGN}", "\N{EM DASH}"], [5.5, NAN, NAN]),
     "None": (["5.5", None, NAN], [5.5, NAN, NAN]),
 }
 

@@ -32,6 +32,11 @@ def ffilled(y):
 
 MOVED = {
     "shift up": lambda y: y.shift(-1),
+    "one ticker": lambda y: (
+        y.shift(-2)
+        if y.shape[1] < 3
+        else y.assign(**{y.columns[1]: y.iloc[:, 1].shift(-2)})
+    ),
     "shift down": lambda y: y.shift(3),
     "index": lambda y: y.shift(-1, freq="B"),
     "sum of later labels": lambda y: y + y.shift(-1),
@@ -60,6 +65,9 @@ KEPT = {
     "winsorised": lambda y: y.clip(-0.02, 0.02),
     "winsorised by ticker": lambda y: y.clip(
         y.quantile(0.02), y.quantile(0.98), axis=1
+    ),
+    "winsorised by date": lambda y: y.clip(
+        y.quantile(0.1, axis=1), y.quantile(0.9, axis=1), axis=0
     ),
     "ranks": lambda y: y.rank(axis=1, pct=True),
     "relative": lambda y: y.sub(y.mean(axis=1), axis=0),

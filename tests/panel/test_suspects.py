@@ -200,6 +200,72 @@ def test_numbers_in_the_index_are_dates(closes):
         assert_prices(read_panel(table.iloc[::-1]), closes)
 
 
+UNKNOWN_DATES = {
+    "days since 1970": lambda d: d.to_numpy().astype("datetime64[D]").astype(int),
+    "yymmdd": lambda d: d.strftime("%y%m%d").astype(int),
+    "ddmmyyyy": lambda d: d.strftime("%d%m%Y").astype(int),
+    "mmddyyyy": lambda d: d.strftime("%m%d%Y").astype(int),
+    "day of the year": lambda d: d.strftime("%Y%j").astype(int),
+    "Julian": lambda d: d.to_julian_date(),
+    "ordinal": lambda d: [day.toordinal() for day in d],
+    "years": lambda d: d.year + d.day_of_year / 366,
+    "from 1": lambda d: np.arange(1, len(d) + 1),
+    "gaps": lambda d: 3 * np.arange(len(d))[::-1],
+}
+
+
+@pytest.mark.parametrize("name", ["X", "...1", "t"])
+@pytest.mark.parametrize("write", UNKNOWN_DATES.values(), ids=UNKNOWN_DATES)
+def test_what_counts_rows_or_days_is_no_ticker(write, name, closes):
+    table = closes.iloc[::-1].reset_index(drop=True)
+    table.insert(0, name, np.asarray(write(closes.index[::-1]), dtype=float))
+    for read in (read_panel, check_panel):
+        with pytest.raises(PanelError, match=f"{name!r}, such as .* count rows or da"):
+            read(table)
+    # As the message says.
+    table[name] = closes.index[::-1].strftime("%Y-%m-%d")
+    assert read_panel(table, date=name).equals(closes)
+    assert check_panel(closes.assign(X=np.arange(len(closes)) % 7 + 5.0)) is not None
+
+
+def test_hours_in_figures(closes):
+    table = closes.reset_index(drop=True)
+    table.insert(0, "t", closes.index.strftime("%Y%m%d16").astype(int))
+    expected = closes.index + pd.Timedelta("16h")
+    assert list(read_panel(table).index) == list(expected)
+
+
+@pytest.mark.parametrize("ticker", ["symbol", "ticker", "Stock"])
+def test_a_long_table_is_to_be_read(closes, ticker):
+    long = closes.rename_axis("date").reset_index()
+    long = long.melt("date", var_name=ticker, value_name="close")
+    for use in (check_panel, forward_returns):
+        with pytest.raises(PanelError, match=f"Got the tickers in {ticker!r}, as in a"):
+            use(long)
+        with pytest.raises(PanelError, match=r"Read it with `read_panel\(X\)`"):
+            use(long.set_index("date"))
+    assert_prices(read_panel(long), closes[sorted(closes)])
+
+
+def test_a_series_of_dates_and_tickers_is_spread_over_columns(closes):
+    series = closes.stack()
+    for use in (check_panel, read_panel):
+        with pytest.raises(PanelError, match=r"`\.unstack\(\)`"):
+            use(series)
+        with pytest.raises(PanelError, match=r'`\.to_frame\("TICKER"\)`'):
+            use(closes["AAPL"])
+    assert_prices(check_panel(series.unstack()), closes)
+
+
+def test_a_table_without_names_of_columns(closes):
+    file = io.StringIO(closes.to_csv(header=False))
+    table = pd.read_csv(file, header=None)
+    with pytest.raises(PanelError, match="Got the numbers of columns, and the date"):
+        read_panel(table)
+    table.columns = ["Date", *closes]
+    assert read_panel(table).equals(closes)
+
+
 def test_prices_are_no_dates():
     rng = np.random.default_rng(0)
     index = pd.bdate_range("2024-01-01", periods=40)
@@ -292,6 +358,17 @@ def test_returns_and_price_relatives_are_no_prices(scale, fields):
         assert check_panel(tabled(prices)).shape == (300, 4)
 
 
+def test_price_relatives_in_per_cent_are_no_prices():
+    rng = np.random.default_rng(0)
+    days = pd.bdate_range("2020-01-01", periods=300)
+    returns = pd.DataFrame(rng.normal(0, 0.015, (300, 4)), days, list("ABCD"))
+    relatives = 100 * (1 + returns)
+    with pytest.raises(PanelError, match=r"\(100 \+ return\).*`\(X / 100\)\.cumprod"):
+        check_panel(relatives)
+    check_panel((relatives / 100).cumprod())
+    check_panel(100 * (relatives / 100).cumprod())
+
+
 def test_one_ticker_of_returns_does_not_harm_the_others(closes):
     rng = np.random.default_rng(0)
     table = closes.assign(R=rng.normal(size=60), N=-1.0)
@@ -347,7 +424,13 @@ def test_pyarrow_is_named_where_polars_needs_it():
         check_panel(Table())
 
 
-@pytest.mark.parametrize("names", [{"AAPL": " AAPL", "MSFT": "MSFT  "}])
+@pytest.mark.parametrize(
+    "names",
+    [
+        {"AAPL": " AAPL", "MSFT": "MSFT  "},
+        {"AAPL": "\ufeffAAPL", "MSFT": "\u200bMSFT\xa0"},
+    ],
+)
 def test_padded_tickers(names, closes):
     assert_prices(read_panel(closes.rename(columns=names)), closes)
     long = closes.melt(ignore_index=False, var_name="ticker", value_name="close")

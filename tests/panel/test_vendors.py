@@ -64,6 +64,9 @@ VENDORS = {
     },
     "Refinitiv": {"Close": "c", "Net": "a", "%Chg": "a", "Open": "o", "Volume": "v"},
     "German": {"Eröffnung": "o", "Schlusskurs": "c", "Volumen": "v"},
+    "Japanese": {"始値": "o", "高値": "h", "安値": "l", "終値": "c", "出来高": "v"},
+    "LSEG": {"OPEN_PRC": "o", "HIGH_1": "h", "LOW_1": "l", "TRDPRC_1": "c"},
+    "IEX": {"close": "x", "fClose": "c", "volume": "v"},
     "French": {"Ouverture": "o", "Clôture": "c", "Volume": "v"},
     "CoinGecko": {"price": "c", "market_cap": "a", "total_volume": "v"},
     "WIKI": {"Close": "x", "Adj. Open": "a", "Adj. Close": "c", "Volume": "v"},
@@ -153,6 +156,13 @@ JOINS = [
     "{t}|{f}",
     "{f}:{t}",
     "{f} - {t}",
+    "{t}[{f}]",
+    "{t}, {f}",
+    "[{f}, {t}]",
+    "<{t}>{f}",
+    "{t}#{f}",
+    "{t}${f}",
+    "{t} - {f} (USD)",
 ]
 
 
@@ -225,6 +235,12 @@ DOUBTFUL = [
     "ajexdi",
     "factor",
     "px adjusted somehow",
+    "bereinigter Schlusskurs",
+    "Schlusskurs (bereinigt)",
+    "Cours ajusté",
+    "調整後終値",
+    "Total Return Close",
+    "Close (split & div adj)",
 ]
 
 
@@ -269,6 +285,9 @@ def test_what_may_be_adjusted_is_neither_taken_nor_dropped(name, closes):
         "Turnover",
         "AAPL_Close",
         "Dividends",
+        "Umsatz",
+        "Shares Outstanding",
+        "daily_return",
     ],
 )
 def test_a_field_among_tickers_is_refused(name, closes):

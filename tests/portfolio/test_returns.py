@@ -455,3 +455,17 @@ def test_forecasters_of_the_simple_methods():
     assert type(linear.fallback) is HistoricalMeanForecaster
     assert forecaster("batch") is None
     assert type(forecaster("mean")) is HistoricalMeanForecaster
+
+
+@pytest.mark.parametrize("method", ["linear", "mean"])
+def test_a_last_row_that_few_tickers_have_is_named(prices, method):
+    partial = prices.copy()
+    partial.iloc[-1, 1:] = np.nan
+    text = rf"The last row, .* has prices of 1 of {prices.shape[1]} tickers.*iloc"
+    with pytest.warns(PortfolioWarning, match=text):
+        found = robust_forecast_returns(None, partial, method, config=FAST, horizon=10)
+    assert np.isfinite(list(found.values())).sum() == 1
+    whole = robust_forecast_returns(
+        None, partial.iloc[:-1], method, config=FAST, horizon=10
+    )
+    assert np.isfinite(list(whole.values())).all()

@@ -17,7 +17,7 @@ from skbatch.metrics._plot._interval_calibration import (
     forecast_quantiles,
     quantile_tables,
 )
-from skbatch.metrics.plotting import GOOD, INK, date_axis, new_axes, tidy
+from skbatch.metrics.plotting import GOOD, INK, Display, date_axis, tidy
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -27,7 +27,7 @@ __all__ = ["ForecastFanDisplay"]
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 
 
-class ForecastFanDisplay:
+class ForecastFanDisplay(Display):
     """Picture of a ticker's past prices and the quantiles of its future price.
 
     Use `from_estimator` or `from_predictions` to make one.
@@ -184,20 +184,7 @@ class ForecastFanDisplay:
         realised = later if len(later) > 1 else None
         return cls(past, returns.sort_index(), realised=realised).plot(ax)
 
-    def plot(self, ax: Axes | None = None) -> ForecastFanDisplay:
-        """Draw the picture.
-
-        Parameters
-        ----------
-        ax : matplotlib Axes, default=None
-            Axes to draw on; None makes new ones.
-
-        Returns
-        -------
-        ForecastFanDisplay
-            Itself.
-        """
-        ax = new_axes(self, ax)
+    def _draw(self, ax: Axes) -> None:
         last = float(self.history.iloc[-1])
         steps = [0, *self.returns.index]
         index = _future(self.history.index, self.realised, max(steps))
@@ -248,8 +235,6 @@ class ForecastFanDisplay:
         ax.margins(x=0.01)
         date = date_text(self.history.index[-1])
         tidy(ax, f"{self.history.name}: forecast from {date}", note=self._note(levels))
-        self.ax_, self.figure_ = ax, ax.figure
-        return self
 
     def _note(self, levels: list[float]) -> str:
         """Say the widest interval at the longest horizon."""

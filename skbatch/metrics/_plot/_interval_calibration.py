@@ -12,7 +12,7 @@ from sklearn.pipeline import Pipeline
 
 from skbatch.metrics._inference import mean_inference
 from skbatch.metrics.alignment import Table, align
-from skbatch.metrics.plotting import GOOD, GREY, INK, horizon_of, new_axes, tidy
+from skbatch.metrics.plotting import GOOD, GREY, INK, Display, horizon_of, tidy
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -25,7 +25,7 @@ QuantileForecasts: TypeAlias = (
 QUANTILES = (0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99)
 
 
-class IntervalCalibrationDisplay:
+class IntervalCalibrationDisplay(Display):
     """Picture of nominal against observed shares of quantiles or intervals.
 
     Use `from_estimator` or `from_predictions` to make one.
@@ -59,6 +59,8 @@ class IntervalCalibrationDisplay:
     >>> display.shares["observed"].round(2).to_dict()
     {0.5: 0.5}
     """
+
+    _size = (4.6, 4.6)
 
     def __init__(self, shares: pd.DataFrame, *, of_intervals: bool = False) -> None:
         self.shares = shares
@@ -156,20 +158,7 @@ class IntervalCalibrationDisplay:
         )
         return cls(shares.rename_axis("nominal"), of_intervals=pairs == {True}).plot(ax)
 
-    def plot(self, ax: Axes | None = None) -> IntervalCalibrationDisplay:
-        """Draw the picture.
-
-        Parameters
-        ----------
-        ax : matplotlib Axes, default=None
-            Axes to draw on; None makes new ones.
-
-        Returns
-        -------
-        IntervalCalibrationDisplay
-            Itself.
-        """
-        ax = new_axes(self, ax, (4.6, 4.6))
+    def _draw(self, ax: Axes) -> None:
         nominal = 100 * self.shares.index.to_numpy(dtype=np.float64)
         observed = 100 * self.shares["observed"].to_numpy()
         error = 100 * self.shares["error"].to_numpy()
@@ -195,8 +184,6 @@ class IntervalCalibrationDisplay:
         note = f"largest gap {gap.max():.1f} points, at {nominal[gap.argmax()]:g} %"
         name = "intervals" if self.of_intervals else "quantiles"
         tidy(ax, f"Calibration of {name}", note=note)
-        self.ax_, self.figure_ = ax, ax.figure
-        return self
 
 
 def forecast_quantiles(

@@ -13,9 +13,9 @@ from skbatch.metrics._inference import mean_inference
 from skbatch.metrics._sorted_portfolios import quantile_returns
 from skbatch.metrics.plotting import (
     INK,
+    Display,
     bars_with_errors,
     horizon_of,
-    new_axes,
     refuse_several_horizons,
     significance,
     tidy,
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 __all__ = ["QuantileReturnsDisplay"]
 
 
-class QuantileReturnsDisplay:
+class QuantileReturnsDisplay(Display):
     """Picture of the mean return of each bin of the forecasts.
 
     Use `from_estimator` or `from_predictions` to make one.
@@ -66,6 +66,8 @@ class QuantileReturnsDisplay:
     >>> bool(display.means_.is_monotonic_increasing)
     True
     """
+
+    _size = (6.0, 3.6)
 
     def __init__(self, returns: pd.DataFrame, *, horizon: int = 1) -> None:
         self.returns = returns
@@ -136,20 +138,7 @@ class QuantileReturnsDisplay:
             refuse_several_horizons(bins.columns)
         return cls(bins, horizon=horizon_of(y_true, horizon)).plot(ax)
 
-    def plot(self, ax: Axes | None = None) -> QuantileReturnsDisplay:
-        """Draw the picture.
-
-        Parameters
-        ----------
-        ax : matplotlib Axes, default=None
-            Axes to draw on; None makes new ones.
-
-        Returns
-        -------
-        QuantileReturnsDisplay
-            Itself.
-        """
-        ax = new_axes(self, ax, (6.0, 3.6))
+    def _draw(self, ax: Axes) -> None:
         table, common = self.returns, self.returns.mean(axis=1)
         self.means_ = table.mean()
         self.spread_ = mean_inference(
@@ -175,5 +164,3 @@ class QuantileReturnsDisplay:
         spread = f"highest − lowest {100 * self.spread_.mean:+.3f} %"
         note = spread + significance(self.spread_)
         tidy(ax, "Return by quantile of the forecasts", note=note)
-        self.ax_, self.figure_ = ax, ax.figure
-        return self
