@@ -207,15 +207,19 @@ def test_plot_04_dirty_data(run):
     dates = source.index
     assert (source == "none").sum()[lambda n: n > 0].to_dict() == {
         "AMD": 105,  # until the refit that finds enough of its prices
-        "CVX": 85,  # the date of its zero, and those since the refit that finds it
+        "BBY": 1,
+        "CVX": 86,  # the date of its zero, and those since it is found
+        "GE": 1,
         "JNJ": 30,
         "PEP": 126,
     }
     zero = names["last"][-100]
     refits = names["walk"].refits.index
-    out = dates[(dates == zero) | (dates >= refits[refits > zero][0])]
+    found = dates[dates < refits[refits > zero][0]][-1]  # the last row before the refit
+    out = dates[(dates == zero) | (dates >= found)]
     assert dates[source["CVX"] == "none"].equals(out)
-    assert ((dates > zero) & ~dates.isin(out)).sum() == 15
+    assert ((dates > zero) & ~dates.isin(out)).sum() == 14
+    assert (source.loc[dates[-1], ["BBY", "GE"]] == "none").all()
     last_refit = refits[-1]
     at = names["dirty"].loc[:last_refit, "BBY"].iloc[:-1]
     assert (at == at.iloc[-1]).sum() == 20
@@ -260,7 +264,8 @@ def test_plot_06_intervals_and_ranks(run):
     inside = ((week >= tables[0.1]) & (week <= tables[0.9]))[known]
     assert inside.stack().mean() == pytest.approx(0.74, abs=0.006)
     shares = inside.astype(float).mean()
-    assert [shares.min(), shares.max()] == pytest.approx([0.67, 0.82], abs=0.01)
+    # Within a percent, as another release of a dependency may move a bound.
+    assert (shares.min(), shares.max()) == pytest.approx((0.67, 0.82), abs=0.01)
     assert names["held"]["all 20"] == pytest.approx(inside.stack().mean())
 
     date, forecaster = names["X"].iloc[[149]], names["forecaster"]
