@@ -75,7 +75,7 @@ plt.show()
 
 # %%
 # So the 80 % intervals held 74 % of the returns. That is an average: of the returns of
-# single tickers, they held from 68 to 81 %.
+# single tickers, they held from 67 to 82 %.
 
 held = {t: interval_coverage(week[t], tables[0.1][t], tables[0.9][t]) for t in week}
 held = pd.Series(held).sort_values().iloc[[0, 1, -2, -1]]
