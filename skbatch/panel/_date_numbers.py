@@ -66,7 +66,7 @@ def counts_rows(values: np.ndarray) -> bool:
     if _is_rising(values):
         steps = np.diff(values)
         # An index of cash may rise as well, but hardly by a day's part of a year.
-        years = 1900 <= values.min() and values.max() <= 2200
+        years = values.min() >= 1900 and values.max() <= 2200
         daily = 1 / 400 <= abs(steps.mean()) <= 1 / 200
         return bool((steps == np.rint(steps)).all() or (years and daily))
     days, years = np.divmod(values, 10_000)
