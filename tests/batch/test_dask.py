@@ -64,7 +64,7 @@ def make_system(engine, forecaster, **params):
 
 
 # Without draws, and with a bin for every value, only the order of sums differs.
-EXACT = {"subsample": 1.0, "colsample_bytree": 1.0, "max_bin": 2**14}
+EXACT = {"subsample": 1.0, "colsample_bytree": 1.0, "max_bin": 2**13}
 
 
 def trees(**params):
