@@ -228,6 +228,12 @@ def test_what_counts_rows_or_days_is_no_ticker(write, name, closes):
     assert check_panel(closes.assign(X=np.arange(len(closes)) % 7 + 5.0)) is not None
 
 
+@pytest.mark.parametrize("rate", [1e-5, 4e-5, 2e-4])
+def test_an_index_of_cash_is_a_ticker(closes, rate):
+    table = closes.assign(CASH=2000 * (1 + rate) ** np.arange(len(closes)))
+    assert check_panel(table) is table
+
+
 def test_hours_in_figures(closes):
     table = closes.reset_index(drop=True)
     table.insert(0, "t", closes.index.strftime("%Y%m%d16").astype(int))
