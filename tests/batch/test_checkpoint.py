@@ -309,6 +309,7 @@ with Checkpoint(sys.argv[1], {}):
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="SIGKILL is POSIX's")
 def test_a_killed_run_holds_no_folder_and_leaves_nothing_unfinished(run):
     command = [sys.executable, "-c", HOLD, str(run.folder)]

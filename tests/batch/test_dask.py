@@ -71,6 +71,7 @@ def trees(**params):
     return BatchXGBoostForecaster(n_estimators=30, n_jobs=1, **params)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("client")
 def test_trees_without_draws_are_those_of_one_machine(prices):
     exact = trees(**EXACT)
@@ -207,6 +208,7 @@ def test_a_way_to_train_of_the_users_own_is_theirs_on_a_cluster(forecaster, pric
     )
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("client")
 def test_several_horizons_and_batches_of_the_user(prices):
     options = {"max_batch_size": 5}

@@ -311,6 +311,7 @@ def test_a_disk_that_is_full_from_the_start_costs_only_the_checkpoints(
     assert_same(system.forecast(), expected, TICKERS)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="SIGKILL is POSIX's")
 def test_a_killed_run_goes_on_where_it_was(
     make_system, make_faulty, prices, expected, tmp_path, assert_same

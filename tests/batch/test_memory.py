@@ -51,18 +51,15 @@ def measure(n_dates, n_tickers, **options):
     return json.loads(output)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("n_dates", "n_tickers", "options"),
     [
         pytest.param(800, 40, {}, id="small"),
-        pytest.param(1000, 150, {}, id="middle", marks=pytest.mark.slow),
-        pytest.param(1000, 400, {}, id="large", marks=pytest.mark.slow),
-        pytest.param(
-            1000, 400, {"max_batch_size": 80}, id="batches", marks=pytest.mark.slow
-        ),
-        pytest.param(
-            1000, 100, {"horizon": [1, 5, 21]}, id="horizons", marks=pytest.mark.slow
-        ),
+        pytest.param(1000, 150, {}, id="middle"),
+        pytest.param(1000, 400, {}, id="large"),
+        pytest.param(1000, 400, {"max_batch_size": 80}, id="batches"),
+        pytest.param(1000, 100, {"horizon": [1, 5, 21]}, id="horizons"),
     ],
 )
 def test_the_peak_is_predicted(n_dates, n_tickers, options):
@@ -72,6 +69,7 @@ def test_the_peak_is_predicted(n_dates, n_tickers, options):
     assert predicted - before == pytest.approx(peak - before, rel=0.25)
 
 
+@pytest.mark.slow
 def test_a_budget_is_kept():
     budget = 500 * 2**20
     _, predicted, peak, n_batches = measure(1000, 400, memory_budget="500MiB")

@@ -597,6 +597,7 @@ def test_cells_begin_with_no_control_character(start):
     assert tickers == [f"{ascii(start)[1:-1]}=1", "A"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["error", "warning", "log", "bug"])
 def test_no_message_commands_the_terminal(kind, tmp_path):
     code = """
