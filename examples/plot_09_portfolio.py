@@ -90,8 +90,8 @@ weights["skfolio, minimum risk"] = dict(zip(returns, least.weights_, strict=True
 # Weights
 # -------
 # From the same forecasts, the two packages make much the same portfolio of a few quiet
-# stocks. Minimum risk, without any forecasts, takes largely the same ones: the
-# covariance decides more than the forecasts. Bounds spread it.
+# stocks. Minimum risk, without any forecasts, shares about half of it: the
+# covariance decides as much as the forecasts. Bounds spread it.
 #
 # A single row, five years ago, moves nearly half of the portfolio. Labels of 21 rows
 # overlap, so the model trains on every eleventh date. One row less shifts them all,
