@@ -66,7 +66,10 @@ def test_the_peak_is_predicted(n_dates, n_tickers, options):
     before, predicted, peak, _ = measure(n_dates, n_tickers, **options)
     assert predicted == pytest.approx(peak, rel=0.15)
     # What comes on top of what the process has already is known less well.
-    assert predicted - before == pytest.approx(peak - before, rel=0.25)
+    # How much libraries load on first use, 12 MiB of a small fit, depends on their
+    # releases.
+    added = pytest.approx(peak - before, rel=0.25, abs=_memory.BASE)
+    assert predicted - before == added
 
 
 @pytest.mark.slow
