@@ -90,8 +90,11 @@ def label_groups(
             if known is not None:
                 severally = known.columns.nlevels > 1
                 key = (horizon, number) if severally else horizon
-                if key in known.columns:
-                    given = known[key].reindex(features.index).to_numpy()
+                # Not looked up in the index, which workers build at the same time.
+                keys = known.columns.tolist()
+                if key in keys:
+                    column = known.iloc[:, keys.index(key)]
+                    given = column.reindex(features.index).to_numpy()
             yield np.flatnonzero((horizons == horizon) & (numbers == number)), given
 
 

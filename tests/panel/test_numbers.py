@@ -2,6 +2,7 @@
 
 import io
 import re
+import warnings
 
 import numpy as np
 import pandas as pd
@@ -124,7 +125,11 @@ def test_following_the_advice_gives_the_right_table(closes):
     expected = closes.copy()
     expected.iloc[3, 2] = NAN
     expected.iloc[5, 1] = 3499.5
-    panel = read_panel(table.replace("n/k", np.nan))
+    with warnings.catch_warnings():
+        # pandas 2.2 announces that types will no longer be inferred.
+        warnings.simplefilter("ignore", FutureWarning)
+        corrected = table.replace("n/k", np.nan)
+    panel = read_panel(corrected)
     pd.testing.assert_frame_equal(panel, expected, check_column_type=False)
 
 

@@ -353,7 +353,7 @@ BAD_TABLES = {
     "no dates": (make_closes().set_axis(list("abcdef")), {}, "Got values such as 'a'."),
     "a date twice": (make_closes().iloc[[0, 1, 1]], {}, "Got duplicates of 2024-02-28"),
     "text": (
-        make_closes().astype(object).fillna("n/k"),
+        make_closes().map(lambda price: "n/k" if price != price else price),
         {},
         "Got 'n/k' in AAPL at 2024-02-27. Correct it, or if it means that",
     ),
