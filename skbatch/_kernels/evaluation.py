@@ -47,7 +47,7 @@ def long_run_variance(values: np.ndarray, lags: int) -> float:
 
 
 def critical_value(n_dates: int, lags: int) -> float:
-    """Give the size that a t-statistic exceeds by chance once in twenty times."""
+    """Return the size that a t-statistic exceeds by chance once in twenty times."""
     # Kiefer, N. M. and Vogelsang, T. J. (2005). A new asymptotic theory for
     # heteroskedasticity-autocorrelation robust tests. Econometric Theory, 21(6),
     # 1130–1164. https://doi.org/10.1017/S0266466605050565

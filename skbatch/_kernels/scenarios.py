@@ -53,7 +53,7 @@ def dependence(scores: np.ndarray) -> Dependence:
 
 
 def select_dependence(whole: Dependence, tickers: np.ndarray) -> Dependence:
-    """Give the dependence of some tickers, those unknown being average ones."""
+    """Return the dependence of some tickers, those unknown being average ones."""
     loading = np.where(tickers >= 0, whole.loading[tickers], whole.loading.mean())
     rows = whole.rows[:, tickers]
     new = tickers < 0

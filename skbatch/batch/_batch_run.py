@@ -186,7 +186,7 @@ class BatchRun:
             del features, labels
 
     def _features(self, tasks: list[Task]) -> Iterator[FeatureBlocks | MemoryError]:
-        """Give the features of each task; where memory is short, the error."""
+        """Return the features of each task; where memory is short, the error."""
         batches = [task.batch.tickers for task in tasks]
         if self.events:
             # What is left of batches that failed is computed again, and on its own.
@@ -269,5 +269,5 @@ def _announced(estimator: Any, context: Any, model: Any) -> Iterator[None]:
 
 
 def _out_of_memory(place: int, error: MemoryError) -> tuple[int, Outcome]:
-    """Give the outcome of a task whose features do not fit into memory."""
+    """Return the outcome of a task whose features do not fit into memory."""
     return place, Outcome(stopped="memory", error=describe_error(error))

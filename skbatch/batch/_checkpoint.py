@@ -79,7 +79,7 @@ class Checkpoint:
         return batches
 
     def load(self, task: Task) -> Outcome | None:
-        """Give the outcome of a task that was finished before, or None."""
+        """Return the outcome of a task that was finished before, or None."""
         path = self._path(task)
         try:
             content = path.read_bytes()

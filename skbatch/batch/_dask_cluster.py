@@ -34,7 +34,7 @@ class WorkerLostError(RuntimeError):
 
 
 def find_client() -> Any:
-    """Give the client of the Dask cluster in use."""
+    """Return the client of the Dask cluster in use."""
     try:
         import distributed
         import xgboost.dask  # noqa: F401
@@ -119,7 +119,7 @@ class Cluster:
     def gather(
         self, futures: Sequence[Any], needed: frozenset[str] | set[str] = frozenset()
     ) -> list[Any]:
-        """Give the results of futures."""
+        """Return the results of futures."""
 
         async def gathered() -> list[Any]:
             # A wait of Dask's own that is given up fills the log.
@@ -147,7 +147,7 @@ class Cluster:
         self._wait_for(self._any_worker)
 
     def lost(self, workers: set[str]) -> set[str]:
-        """Tell which of the workers are gone, once the cluster knows."""
+        """Return which of the workers are gone, once the cluster knows."""
         deadline = time.monotonic() + PATIENCE
         while True:
             known = self.client.sync(self._workers)
@@ -242,7 +242,7 @@ def _may_be_loss(error: Exception) -> bool:
 
 
 def _settled(futures: Sequence[Any]) -> bool:
-    """Tell whether all futures are done, or one of them has failed."""
+    """Return whether all futures are done, or one of them has failed."""
     states = {future.status for future in futures}
     return "pending" not in states or bool(states & {"error", "cancelled", "lost"})
 

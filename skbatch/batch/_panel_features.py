@@ -78,7 +78,7 @@ def _universe_of(
 def split_features(
     stream: FeatureStream, batches: Sequence[Sequence[str]]
 ) -> Iterator[FeatureBlocks]:
-    """Give the features of each batch, which are computed once for all batches."""
+    """Return the features of each batch, which are computed once for all batches."""
     if len(batches) == 1 and set(batches[0]) == set(stream.columns.tickers):
         yield stream
         return

@@ -293,7 +293,7 @@ class BatchForecastingSystem(
         """
         check_is_fitted(self)
         X = adopt_table(X)
-        panel, quarantined = self._judged(X)
+        panel, found = self._judged(X)
         labels = self.tickers_.label_columns
         forecasts = pd.DataFrame(np.nan, panel.index, labels)
         failed: dict[str, str] = {}
@@ -302,7 +302,7 @@ class BatchForecastingSystem(
             forecasts.loc[table.index, table.columns] = table
             if error:
                 failed.setdefault(member.batch, error)
-        use = labels.get_level_values(-1).isin(list(quarantined))
+        use = labels.get_level_values(-1).isin(list(reasons_of(found)))
         forecasts.iloc[-1, np.flatnonzero(use)] = np.nan
         for batch, error in failed.items():
             warn_user(
@@ -330,16 +330,11 @@ class BatchForecastingSystem(
         """
         check_is_fitted(self)
         tickers, performance = self.tickers_, copy.deepcopy(self.performance_)
-        quarantined = dict(tickers.quarantined)
-        stale = stale_of(tickers.findings)
         with performance.stage("forecast"):
-            panel = tickers.recent.iloc[[-1]]
+            panel, found = self._judged(X)
+            quarantined = {**tickers.quarantined, **reasons_of(found)}
+            stale = stale_of(tickers.findings) | stale_of(found)
             if X is not None:
-                rows = tickers.check(X, self.fitted_.extractor)
-                found = tickers.screen_new(rows)
-                quarantined |= reasons_of(found)
-                stale |= stale_of(found)
-                panel = rows.panel
                 tickers.warn_of_rows(panel)
             provenance = self._provenance(quarantined)
             returns = pd.Series(np.nan, tickers.label_index, name="expected_return")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -82,7 +82,8 @@ class SystemUncertaintyMixin:
             Once, naming tickers that only a model without uncertainty serves.
         """
         check_is_fitted(self)
-        panel, quarantined = self._judged(X)
+        panel, found = self._judged(X)
+        quarantined = reasons_of(found)
         labels = self.tickers_.label_columns
         bounds = [pd.DataFrame(np.nan, panel.index, labels) for _ in range(2)]
         for member, features in self._calibrated(panel):
@@ -130,7 +131,8 @@ class SystemUncertaintyMixin:
         """
         check_is_fitted(self)
         check_n_samples(n_samples)
-        panel, quarantined = self._judged(X)
+        panel, found = self._judged(X)
+        quarantined = reasons_of(found)
         if X is not None:
             self.tickers_.warn_of_rows(panel)
         joint, state = JointScenarios(), random_state
@@ -185,12 +187,13 @@ class SystemUncertaintyMixin:
             horizons = list(labels.get_level_values(0))
         return rank_table(scenarios.to_numpy(), horizons, labels, n_bins)
 
-    def _judged(self, X: Any) -> tuple[pd.DataFrame, Mapping[str, Any]]:
+    def _judged(self, X: Any) -> tuple[pd.DataFrame, pd.DataFrame]:
         """Check and screen rows; None is the last fitted one."""
+        tickers = self.tickers_
         if X is None:
-            return self.tickers_.recent.iloc[[-1]], self.tickers_.quarantined
-        rows = self.tickers_.check(X, self.fitted_.extractor)
-        return rows.panel, reasons_of(self.tickers_.screen_new(rows))
+            return tickers.recent.iloc[[-1]], tickers.findings
+        rows = tickers.check(X, self.fitted_.extractor)
+        return rows.panel, tickers.screen_new(rows)
 
     def _calibrated(
         self, panel: pd.DataFrame, *, last: bool = False

@@ -80,12 +80,7 @@ def fit(
     verbose: options.Verbose = False,
 ) -> None:
     """Fit a model on a file of prices, for the forecasts of later days."""
-    settings = {
-        "horizon": _one_or_all(horizon),
-        "preset": preset,
-        "batch": given(memory_budget=memory_budget, checkpoint_dir=checkpoint_dir),
-        "performance": given(n_jobs=n_jobs),
-    }
+    settings = _settings(horizon, preset, memory_budget, checkpoint_dir, n_jobs)
     if verbose:
         log_to_stderr()
     with shown_to_users() as stages:
@@ -136,12 +131,7 @@ def forecast(
     verbose: options.Verbose = False,
 ) -> None:
     """Forecast the tickers of a file of prices."""
-    settings = {
-        "horizon": _one_or_all(horizon),
-        "preset": preset,
-        "batch": given(memory_budget=memory_budget, checkpoint_dir=checkpoint_dir),
-        "performance": given(n_jobs=n_jobs),
-    }
+    settings = _settings(horizon, preset, memory_budget, checkpoint_dir, n_jobs)
     if verbose:
         log_to_stderr()
     with shown_to_users() as stages:
@@ -171,6 +161,22 @@ def forecast(
     _show(result, stages, console, as_json=json)
     if not json:
         _say_written(console, output, performance)
+
+
+def _settings(
+    horizon: list[int] | None,
+    preset: Any,
+    memory_budget: str | None,
+    checkpoint_dir: Path | None,
+    n_jobs: int | None,
+) -> dict[str, Any]:
+    """Lay out options as a configuration has them."""
+    return {
+        "horizon": _one_or_all(horizon),
+        "preset": preset,
+        "batch": given(memory_budget=memory_budget, checkpoint_dir=checkpoint_dir),
+        "performance": given(n_jobs=n_jobs),
+    }
 
 
 def _one_or_all(horizons: list[int] | None) -> int | list[int] | None:

@@ -23,7 +23,11 @@ from skbatch.feature_extraction._additions import (
     warn_stale,
 )
 from skbatch.feature_extraction._engine import FeatureSource, call
-from skbatch.feature_extraction._feature_plan import FeaturePlan, make_plan
+from skbatch.feature_extraction._feature_plan import (
+    FeaturePlan,
+    available_needs,
+    make_plan,
+)
 from skbatch.feature_extraction._frame_cache import FEATURE_CACHE, table_key
 from skbatch.feature_extraction._history import History
 from skbatch.feature_extraction._row_blocks import check_rows, cut_rows
@@ -373,7 +377,7 @@ class SharedFeatureExtractor(TransformerMixin, BaseEstimator):
         plan = make_plan(
             self.families,
             self.windows,
-            _available(panel, groups),
+            available_needs(panel, groups),
             tickers,
             self._function_kinds(functions, panel, tickers),
             () if market_data is None else market_data.columns,
@@ -488,15 +492,3 @@ def _warn_short(n_rows: int, longest_window: int, lookback: int) -> None:
             "`windows`.",
             PanelWarning,
         )
-
-
-def _available(panel: pd.DataFrame, groups: np.ndarray | None) -> frozenset[str]:
-    """List what features may need and the panel has."""
-    has_fields = panel.columns.nlevels > 1
-    fields = panel.columns.unique("field") if has_fields else ["close"]
-    available = {field.lower() for field in fields}
-    if isinstance(panel.index, pd.DatetimeIndex):
-        available.add("dates")
-    if groups is not None:
-        available.add("groups")
-    return frozenset(available)

@@ -15,7 +15,7 @@ from skbatch._messages import format_tickers
 from skbatch.feature_extraction._registry import Feature, catalogue, families
 from skbatch.panel.engine import MARKET, join_column
 
-__all__ = ["FeaturePlan", "check_windows", "make_plan"]
+__all__ = ["FeaturePlan", "available_needs", "check_windows", "make_plan"]
 
 
 @dataclass(frozen=True)
@@ -96,6 +96,18 @@ class FeaturePlan:
     def __getstate__(self) -> dict[str, Any]:
         # Names are made again sooner than they are read from a file.
         return {name: v for name, v in self.__dict__.items() if name != "index"}
+
+
+def available_needs(panel: pd.DataFrame, groups: np.ndarray | None) -> frozenset[str]:
+    """List what features may need and the panel has."""
+    has_fields = panel.columns.nlevels > 1
+    fields = panel.columns.unique("field") if has_fields else ["close"]
+    available = {field.lower() for field in fields}
+    if isinstance(panel.index, pd.DatetimeIndex):
+        available.add("dates")
+    if groups is not None:
+        available.add("groups")
+    return frozenset(available)
 
 
 def check_windows(windows: Any) -> tuple[int, ...]:

@@ -64,7 +64,7 @@ class Steps:
         return _lengths(index, self.row_step, self.weekdays)
 
     def thinned(self, lengths: np.ndarray) -> np.ndarray:
-        """Tell which of new rows' steps skip rows."""
+        """Return which of new rows' steps skip rows."""
         rare, long = lengths > self.largest, lengths > self.common
         is_hole = lengths > self.limit
         if 2 * rare.sum() > len(lengths):

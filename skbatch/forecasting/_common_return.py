@@ -40,7 +40,7 @@ class Levels:
     moving: list[tuple[np.ndarray, np.ndarray]]
 
     def rows(self, rows: slice) -> np.ndarray:
-        """Give the level of each label on some dates."""
+        """Return the level of each label on some dates."""
         n_rows = len(range(*rows.indices(rows.stop)))
         level = np.tile(self.constant, (n_rows, 1))
         for columns, common in self.moving:
@@ -101,7 +101,7 @@ def label_groups(
 def _number_labels(
     labels: np.ndarray, index: pd.Index | None, layout: LabelLayout
 ) -> np.ndarray:
-    """Give the number of each label's calendar, by those of the shortest horizon."""
+    """Return the number of each label's calendar, by those of the shortest horizon."""
     horizons = np.asarray(layout.horizons)
     shortest = np.flatnonzero(horizons == horizons.min())
     known = np.isfinite(labels[:, shortest])

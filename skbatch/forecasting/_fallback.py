@@ -227,7 +227,7 @@ class FallbackForecaster(
                 return None
 
     def _fallback_estimator(self) -> Any:
-        """Give the fallback, or the default one."""
+        """Return the fallback, or the default one."""
         # Not by truth: an ensemble without fitted members is false, or an error.
         return BatchLinearForecaster() if self.fallback is None else self.fallback
 

@@ -225,7 +225,7 @@ class FeatureTable(FeatureBlocks):
     def tables(
         self, dates: np.ndarray | None = None, features: Sequence[str] | None = None
     ) -> Iterator[tuple[np.ndarray, FeatureTable]]:
-        """Give the table itself as the only block."""
+        """Return the table itself as the only block."""
         yield np.arange(self.n_dates), self
 
     def rows(self, start: int, stop: int) -> FeatureTable:
@@ -247,7 +247,7 @@ class FeatureTable(FeatureBlocks):
         )
 
     def load(self) -> FeatureTable:
-        """Give the table itself."""
+        """Return the table itself."""
         return self
 
     def observed_here(self, own: np.ndarray) -> np.ndarray:

@@ -105,7 +105,7 @@ class JointScenarios:
 
 
 def _scores(part: _Part) -> pd.DataFrame:
-    """Give the scores of a calibration tail with their dates, or counted from now."""
+    """Return the scores of a calibration tail with their dates, or counted from now."""
     scores = part.calibration.scores
     index = pd.RangeIndex(-len(scores), 0) if part.tail is None else part.tail
     return pd.DataFrame(scores, index)

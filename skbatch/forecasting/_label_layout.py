@@ -155,7 +155,7 @@ def _checked_blocks(estimator: Any, X: FeatureBlocks, *, reset: bool) -> Feature
 
 
 def _has_names(X: pd.DataFrame, estimator: Any) -> bool:
-    """Tell whether the columns are exactly those of `fit`."""
+    """Return whether the columns are exactly those of `fit`."""
     names = getattr(estimator, "feature_names_in_", ())
     if X.shape[1] != len(names):
         return False

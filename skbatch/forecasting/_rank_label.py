@@ -28,8 +28,8 @@ def rank_labels(
     layout: LabelLayout,
 ) -> np.ndarray:
     """Turn scaled labels into normal scores of returns beyond beta, date by date."""
-    beta = _ticker_feature("beta", 252, features, layout)
-    own = _ticker_feature("idiosyncratic_volatility", 63, features, layout)
+    wanted = {"beta": 252, "idiosyncratic_volatility": 63}
+    beta, own = _ticker_features(wanted, features, layout)
     root = np.sqrt(np.asarray(layout.horizons, dtype=np.float64))
     out = np.empty(scaled.shape, np.float32)
     for rows in blocks(scaled):
@@ -70,21 +70,22 @@ def _scores(returns: np.ndarray, scaled: np.ndarray, layout: LabelLayout) -> np.
     return out
 
 
-def _ticker_feature(
-    name: str, window: int, features: FeatureBlocks, layout: LabelLayout
+def _ticker_features(
+    wanted: dict[str, int], features: FeatureBlocks, layout: LabelLayout
 ) -> np.ndarray:
-    """Read a feature of each label's ticker at the window nearest to one that is best.
-
-    NaN where there is none.
-    """
-    out = np.full((features.n_dates, len(layout.tickers)), np.nan, np.float32)
-    names = nearest_windows(name, window, features.columns.features)[:1]
-    if names:
-        for dates, table in features.tables(features=names):
-            columns = table.series_columns(layout.tickers)
-            numbers = columns[:, table.columns.features.index(names[0])]
-            out[dates] = np.where(numbers >= 0, table.values[:, numbers], np.nan)
-            del table  # before the next block is computed
+    """Read features of each label's ticker at the nearest windows, NaN without one."""
+    out = np.full((len(wanted), features.n_dates, len(layout.tickers)), np.nan, "f4")
+    known = features.columns.features
+    nearest = [nearest_windows(name, n, known)[:1] for name, n in wanted.items()]
+    read = [name for names in nearest for name in names]
+    for dates, table in features.tables(features=read) if read else ():
+        columns = table.series_columns(layout.tickers)
+        for number, names in enumerate(nearest):
+            for name in names:
+                cells = columns[:, table.columns.features.index(name)]
+                found = np.where(cells >= 0, table.values[:, cells], np.nan)
+                out[number, dates] = found
+        del table  # before the next block is computed
     return out
 
 

@@ -55,7 +55,7 @@ def verdict(result: WalkForwardResult, horizon: int) -> list[str]:
 
 
 def _on_ranks(card: pd.Series) -> str:
-    """Say whether forecasts order the tickers."""
+    """Return whether forecasts order the tickers."""
     if not np.isfinite(card["rank_ic"]):
         return "There is no date on which forecasts could be ranked against returns."
     said = f"the mean rank IC is {number(card['rank_ic'], 4)}"
@@ -75,7 +75,7 @@ def _on_ranks(card: pd.Series) -> str:
 
 
 def _on_errors(card: pd.Series) -> str:
-    """Say whether the size of the forecasts is right."""
+    """Return whether the size of the forecasts is right."""
     if not np.isfinite(card["r2_zero"]):
         return ""
     better = "better" if card["r2_zero"] > 0 else "worse"
@@ -93,7 +93,7 @@ def _on_errors(card: pd.Series) -> str:
 
 
 def _significance(t: float, critical: float) -> str:
-    """Say whether a t-statistic is beyond its critical value."""
+    """Return whether a t-statistic is beyond its critical value."""
     way = "" if abs(t) > critical else "not "
     return f"which is {way}statistically significant (t = {number(t, 2)})"
 

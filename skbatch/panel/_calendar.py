@@ -241,12 +241,12 @@ def number_calendars(index: pd.Index, known: np.ndarray) -> np.ndarray:
 
 
 def _has_hours(index: pd.Index) -> bool:
-    """Tell whether there are several rows a day."""
+    """Return whether there are several rows a day."""
     return bool(pd.DatetimeIndex(index).tz_localize(None).normalize().has_duplicates)
 
 
 def _days_of(index: pd.Index, known: np.ndarray) -> int:
-    """Give the days of the week on which tickers trade, one bit for each."""
+    """Return the days of the week on which tickers trade, one bit for each."""
     day = pd.DatetimeIndex(index).day_of_week.to_numpy()
     counts = np.bincount(day, weights=known.sum(axis=1), minlength=7)
     return int((1 << np.arange(7)) @ (counts >= _CLOSED * counts.max()))

@@ -28,7 +28,7 @@ _ROWS_OF_NUMBERS = 30
 
 
 def may_be_date(value: float) -> bool:
-    """Tell whether one number may be a date, before all are looked at."""
+    """Return whether one number may be a date, before all are looked at."""
     if not np.isfinite(value) or value % 1:
         return False
     figures = any(low <= value <= high for low, high in _FIGURES.values())
@@ -56,7 +56,7 @@ def numbers_to_dates(
 
 
 def counts_rows(values: np.ndarray) -> bool:
-    """Tell whether numbers change as those of rows, days and years, and no prices do.
+    """Return whether numbers change as those of rows, days and years, and no prices do.
 
     These are whole steps in one direction, fractions of years, or figures that begin
     with the day or month, as 31122024.
@@ -79,7 +79,7 @@ def counts_rows(values: np.ndarray) -> bool:
 
 
 def _is_rising(values: np.ndarray) -> bool:
-    """Tell whether values change in one direction only."""
+    """Return whether values change in one direction only."""
     steps = np.diff(values)
     return bool((steps > 0).all() or (steps < 0).all())
 

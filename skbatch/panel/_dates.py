@@ -29,14 +29,14 @@ _OFFSET = r"(?<=:\d\d)(?:\.\d+)?([+-]\d\d:?\d\d)\s*$"
 
 
 def is_datetime(values: pd.Index | pd.Series) -> bool:
-    """Tell whether values are dates already."""
+    """Return whether values are dates already."""
     return types.is_datetime64_any_dtype(values.dtype) or isinstance(
         values.dtype, pd.PeriodDtype
     )
 
 
 def is_date_text(value: object) -> bool:
-    """Tell whether text is a date written in figures, or with the name of a month."""
+    """Return whether text is a date written in figures, or with the name of a month."""
     return isinstance(value, str) and _DATE.match(value) is not None
 
 
@@ -113,7 +113,7 @@ def _flat_name(column: Hashable) -> str | None:
 def _holds_dates(
     values: pd.Series, sure: bool = False, rising: bool = True, *, numbers: bool = True
 ) -> bool:
-    """Tell whether a column holds dates, texts by the first of them."""
+    """Return whether a column holds dates, texts by the first of them."""
     if is_datetime(values):
         return True
     known = values.dropna()
@@ -169,7 +169,7 @@ def _find_format(text: str, day_first: bool) -> str | None:
 
 
 def _has_several_offsets(texts: Iterable[str]) -> bool:
-    """Tell whether times carry different offsets from universal time."""
+    """Return whether times carry different offsets from universal time."""
     offsets = (re.search(_OFFSET, text) for text in texts)
     return len({match.group(1) for match in offsets if match}) > 1
 

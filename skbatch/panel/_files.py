@@ -117,7 +117,7 @@ def _text_columns(names: list[str], cells: list[str], ticker: str | None) -> lis
 
 
 def _has_commas(values: pd.Series) -> bool:
-    """Tell whether a column has text of numbers with commas."""
+    """Return whether a column has text of numbers with commas."""
     if not is_text(values.dtype):
         return False
     known = values.dropna()
@@ -155,7 +155,7 @@ def _count_header_rows(rows: list[list[str]]) -> tuple[int, bool]:
 
 
 def _is_second_header(first: list[str], second: list[str]) -> bool:
-    """Tell whether the second row of a file holds names, not values."""
+    """Return whether the second row of a file holds names, not values."""
     names, cells = first[1:], second[1:]
     if not cells or not all(cells) or not (has_close(names) or has_close(cells)):
         return False

@@ -50,7 +50,7 @@ _LONG_NAME = 6
 
 
 def is_single_ticker(columns: Iterable[Hashable]) -> bool:
-    """Tell whether flat columns are the fields of one ticker, not tickers."""
+    """Return whether flat columns are the fields of one ticker, not tickers."""
     fields = canonical_fields(columns)
     known = set(fields) - {None}
     if None not in fields:
@@ -101,7 +101,7 @@ def _split_all(names: Sequence[str]) -> list[Pair] | None:
 
 
 def _have_close(pairs: Iterable[Pair]) -> bool:
-    """Tell whether a close is among fields, all of which are known."""
+    """Return whether a close is among fields, all of which are known."""
     names = {field for field, _ in pairs}
     spelled = dict(zip(names, canonical_fields(names), strict=True))
     unknown = [n for n, field in spelled.items() if not (field or may_be_adjusted(n))]
@@ -112,7 +112,7 @@ def _have_close(pairs: Iterable[Pair]) -> bool:
 
 
 def _is_short(field: str) -> bool:
-    """Tell whether the name of a field may be a ticker as well."""
+    """Return whether the name of a field may be a ticker as well."""
     return field.isupper() and len(field) <= _SHORT_NAME
 
 

@@ -38,7 +38,7 @@ class InspectedPanel:
     problems: list[str]
 
     def marked(self) -> pd.DataFrame:
-        """Give the panel with 0 in place of the values that the check dropped.
+        """Return the panel with 0 in place of the values that the check dropped.
 
         Returns
         -------

@@ -101,7 +101,7 @@ def _value_columns(frame: pd.DataFrame) -> list[Hashable]:
 
 
 def _holds_numbers(values: pd.Series) -> bool:
-    """Tell whether a column may hold prices, texts by the first of them."""
+    """Return whether a column may hold prices, texts by the first of them."""
     if is_text(values.dtype):
         first = values.dropna().iloc[:1]
         return canonical_field(values.name) is not None or all(

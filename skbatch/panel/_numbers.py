@@ -51,7 +51,7 @@ class _Amount(NamedTuple):
 
 
 def is_text(dtype: Any) -> bool:
-    """Tell whether a column may hold text."""
+    """Return whether a column may hold text."""
     return (
         types.is_object_dtype(dtype)
         or types.is_string_dtype(dtype)
@@ -217,7 +217,7 @@ def _find_decimal(frame: pd.DataFrame, texts: dict[int, _Texts]) -> str:
 
 
 def _has_fractions(frame: pd.DataFrame, texts: dict[int, _Texts]) -> bool:
-    """Tell whether other columns were read with a decimal point."""
+    """Return whether other columns were read with a decimal point."""
     rest = frame.iloc[:, [n for n in range(frame.shape[1]) if n not in texts]]
     values = rest.select_dtypes([np.floating]).to_numpy(dtype=np.float64)
     return bool((np.isfinite(values) & (values % 1 != 0)).any())

@@ -129,7 +129,7 @@ def _kind(index: pd.Index) -> Any:
 
 
 def _same_rows(known: np.ndarray, given: np.ndarray) -> bool:
-    """Tell whether labels could have been computed from those of the same cells."""
+    """Return whether labels could have been computed from those of the same cells."""
     both = np.isfinite(known) & np.isfinite(given)
     telling = both & ((known != 0) | (given != 0))
     if not telling.any():

@@ -133,6 +133,6 @@ def _pick_field(frame: pd.DataFrame, field: str | None) -> pd.DataFrame:
 
 
 def _has_adjusted(columns: pd.Index) -> bool:
-    """Tell whether a table has adjusted closes beside its tickers."""
+    """Return whether a table has adjusted closes beside its tickers."""
     names = [name for pair in columns for name in pair]
     return ADJUSTED in map(canonical_field, names)

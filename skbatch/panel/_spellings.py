@@ -158,39 +158,39 @@ def canonical_fields(names: Iterable[Hashable]) -> list[str | None]:
 
 
 def is_spelled(name: Hashable) -> bool:
-    """Tell whether a name is the spelling of a field as a whole."""
+    """Return whether a name is the spelling of a field as a whole."""
     return plain(name) in _FIELD
 
 
 def is_letter(name: Hashable) -> bool:
-    """Tell whether a name is one of the letters that may mean a field."""
+    """Return whether a name is one of the letters that may mean a field."""
     return plain(name) in _LETTERS
 
 
 def has_close(names: Iterable[Hashable]) -> bool:
-    """Tell whether a close, adjusted or not, is among the names."""
+    """Return whether a close, adjusted or not, is among the names."""
     return not _CLOSES.isdisjoint(canonical_fields(names))
 
 
 def may_be_adjusted(name: Hashable) -> bool:
-    """Tell whether an unknown field may be an adjusted price, or a factor of one."""
+    """Return whether an unknown field may be an adjusted price, or a factor of one."""
     return canonical_field(name) in (None, OTHER) and bool(
         _MAYBE_ADJUSTED.search(plain(name))
     )
 
 
 def is_date_name(name: Hashable, *, maybe: bool = False) -> bool:
-    """Tell whether a column of this name usually holds dates, or may hold some."""
+    """Return whether a column of this name usually holds dates, or may hold some."""
     return plain(name) in _COLUMNS["maybe dates" if maybe else "dates"]
 
 
 def is_date_part(name: Hashable) -> bool:
-    """Tell whether a column is named like a part of dates."""
+    """Return whether a column is named like a part of dates."""
     return plain(name) in _COLUMNS["parts of dates"]
 
 
 def is_ticker_name(name: Hashable, *, maybe: bool = False) -> bool:
-    """Tell whether a column of this name usually holds tickers, or may hold some."""
+    """Return whether a column of this name usually holds tickers, or may hold some."""
     return plain(name) in _COLUMNS["maybe tickers" if maybe else "tickers"]
 
 

@@ -116,7 +116,7 @@ def _check_no_counts(names: list[Any], values: np.ndarray) -> None:
 
 
 def _are_row_numbers(values: np.ndarray) -> bool:
-    """Tell whether values are whole numbers, each once."""
+    """Return whether values are whole numbers, each once."""
     whole = len(values) > 1 and bool((values == np.rint(values)).all())
     return whole and len(np.unique(values)) == len(values)
 
@@ -185,12 +185,12 @@ def check_no_returns(closes: np.ndarray) -> None:
 
 
 def _is_near(values: np.ndarray) -> bool:
-    """Tell whether values are mostly near 1."""
+    """Return whether values are mostly near 1."""
     return bool(np.median(np.abs(values - 1)) <= _MAX_DISTANCE)
 
 
 def _are_relatives(closes: np.ndarray) -> bool:
-    """Tell whether most columns have no autocorrelation, as returns."""
+    """Return whether most columns have no autocorrelation, as returns."""
     finite = np.where(np.isfinite(closes), closes, np.nan)
     known = ~np.isnan(finite)
     n_known = known.sum(axis=0)

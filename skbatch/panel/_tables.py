@@ -170,7 +170,7 @@ def _drop_row_numbers(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def _are_row_numbers(values: pd.Series) -> bool:
-    """Tell whether whole numbers count the rows, from 0 or 1, up or down."""
+    """Return whether whole numbers count the rows, from 0 or 1, up or down."""
     if not types.is_integer_dtype(values.dtype) or values.hasnans or values.empty:
         return False
     numbers = values.to_numpy(dtype=np.int64)

@@ -49,7 +49,7 @@ def read_interval(interval: Any) -> pd.DataFrame:
 
 
 def interval_deviations(interval: pd.DataFrame, coverage: float) -> pd.Series:
-    """Give the standard deviations of normal variables that have such intervals."""
+    """Return the standard deviations of normal variables that have such intervals."""
     z = norm.ppf((1.0 + coverage) / 2.0)
     return (interval["upper"] - interval["lower"]) / (2.0 * z)
 
@@ -66,7 +66,7 @@ def row_deviations(expected: Any) -> pd.Series | None:
 
 
 def _last(bound: Any) -> pd.Series:
-    """Give the last row of a table of bounds, by ticker."""
+    """Return the last row of a table of bounds, by ticker."""
     if not isinstance(bound, pd.DataFrame) or bound.columns.nlevels > 1:
         raise PortfolioError(
             "`interval` must have a table of one horizon for each bound, with tickers "

@@ -37,14 +37,14 @@ class BlackLittermanViews:
     excluded: dict[str, str]
 
     def skfolio(self) -> dict[str, Any]:
-        """Give the keywords of :class:`skfolio.prior.BlackLitterman`."""
+        """Return the keywords of :class:`skfolio.prior.BlackLitterman`."""
         # repr keeps every digit of a float.
         views = [f"{ticker} = {float(view)!r}" for ticker, view in self.views.items()]
         confidences = self.confidences.to_numpy().copy()
         return {"views": views, "view_confidences": confidences, "tau": self.tau}
 
     def pypfopt(self) -> dict[str, Any]:
-        """Give the keywords of :class:`pypfopt.BlackLittermanModel`."""
+        """Return the keywords of :class:`pypfopt.BlackLittermanModel`."""
         views = {ticker: float(view) for ticker, view in self.views.items()}
         omega = np.diag(self.omega.to_numpy())
         return {"absolute_views": views, "omega": omega, "tau": self.tau}
