@@ -65,12 +65,14 @@ class ReturnTarget(BaseEstimator):
         Learn returns relative to the mean over tickers of the date, and add the
         shrunken historical mean back. False learns them relative to that historical
         mean alone, as is done for plain arrays and for a single ticker anyway.
-    label : {"scaled", "rank"}, default="scaled"
-        What pooled models learn: ``"scaled"`` returns, or the ``"rank"`` that returns
-        beyond beta, in units of idiosyncratic volatility, have on their date, as a
-        normal score. Shrinkage and penalties are chosen by scaled returns in either
-        case, and forecasts are expected returns. Models of single tickers, and dates
-        with fewer than five labels, always have scaled returns.
+    label : {"rank", "scaled"}, default="rank"
+        What pooled models learn: the ``"rank"`` that returns beyond beta, in units of
+        idiosyncratic volatility, have on their date, as a normal score, or ``"scaled"``
+        returns. Shrinkage and penalties are chosen by scaled returns in either case,
+        and forecasts are expected returns. Without a beta, a ticker counts as average;
+        without idiosyncratic volatility, its own serves. Models of single tickers,
+        plain arrays, dates with fewer than five labels, and ``relative=False`` always
+        have scaled returns.
     scale : str or None, default="auto"
         Ticker feature by which labels are scaled: its volatility per row. ``"auto"``
         takes the ``volatility_*`` feature with the window nearest to 63 by ratio, and
@@ -129,7 +131,7 @@ class ReturnTarget(BaseEstimator):
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "relative": ["boolean"],
-        "label": [StrOptions({"scaled", "rank"})],
+        "label": [StrOptions({"rank", "scaled"})],
         "scale": [str, None],
         "market_weight": [Interval(Real, 0, 1, closed="both"), _AUTO],
         "thin": [Interval(Integral, 1, None, closed="left"), _AUTO],
@@ -145,7 +147,7 @@ class ReturnTarget(BaseEstimator):
         self,
         relative: bool = True,
         *,
-        label: Literal["scaled", "rank"] = "scaled",
+        label: Literal["rank", "scaled"] = "rank",
         scale: str | None = "auto",
         market_weight: float | Literal["auto"] = "auto",
         thin: int | Literal["auto"] = "auto",
