@@ -140,7 +140,7 @@ CALIBRATED = {
     "system": system(),
     "pipeline": pipeline(),
     "forecaster": BatchLinearForecaster(),
-    "default": BatchForecastingSystem(5, features=features(), preset="speed"),
+    "default": BatchForecastingSystem(5, features=features()),
     "search": search(
         pipeline(ConformalForecaster(BatchLinearForecaster())),
         conformalforecaster__estimator__alpha=[1.0, 2.0],
