@@ -5,6 +5,8 @@ from __future__ import annotations
 import bottleneck as bn
 import numpy as np
 
+from skbatch._kernels.cross_section import row_mean
+
 __all__ = [
     "common_return",
     "market_share",
@@ -18,10 +20,7 @@ __all__ = [
 
 def common_return(labels: np.ndarray, min_tickers: int = 2) -> np.ndarray:
     """Equal-weighted mean of the finite labels of each date."""
-    finite = np.isfinite(labels)
-    count = finite.sum(axis=1)
-    total = np.where(finite, labels, 0.0).sum(axis=1)
-    return np.where(count >= min_tickers, total / np.maximum(count, 1), np.nan)
+    return row_mean(labels, min_tickers)
 
 
 def standard_deviation(labels: np.ndarray) -> np.ndarray:
