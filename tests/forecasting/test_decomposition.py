@@ -178,6 +178,7 @@ def small_xgboost(strategy="pooled", **params):
         learning_rate=0.3,
         subsample=1.0,
         colsample_bytree=1.0,
+        max_bin=64,
         min_child_weight=1.0,
         n_jobs=1,
         **params,

@@ -59,6 +59,7 @@ def test_the_kept_trees_have_the_best_correlation_with_the_tail(n_outputs):
         "min_child_weight": 1.0,
         "subsample": 1.0,
         "colsample_bytree": 1.0,
+        "max_bin": 64,
         "n_jobs": 1,
     }
     params = {
@@ -111,6 +112,7 @@ def test_fewer_trees_are_kept_where_the_tail_contradicts(make_frames):
         learning_rate=0.05,
         subsample=1.0,  # what XGBoost draws differs between its releases
         colsample_bytree=1.0,
+        max_bin=64,
     )
     contradicting = clone(agreeing)
     reversed_y = y.copy()
