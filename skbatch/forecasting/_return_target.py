@@ -103,9 +103,14 @@ class ReturnTarget(BaseEstimator):
     With label :math:`r_{t,i}` over h rows and the ticker's volatility per row
     :math:`\sigma_{t,i}`, the label is winsorised at :math:`\pm 5\sigma_{t,i}\sqrt{h}`.
     With its mean :math:`m_t` over tickers that trade on the same days of the week, the
-    model f learns
-    :math:`z_{t,i} = (r_{t,i} - m_t) / (\sigma_{t,i}\sqrt{h})`, winsorised at
-    :math:`\pm 5`. The forecast is
+    scaled return is :math:`z_{t,i} = (r_{t,i} - m_t) / (\sigma_{t,i}\sqrt{h})`,
+    winsorised at :math:`\pm 5`. The model f learns z, or the normal score of the rank on
+    its date of
+    :math:`(r_{t,i} - m_t\,\beta_{t,i}/\bar\beta_t) / \psi_{t,i}`. There
+    :math:`\beta_{t,i}` is .33 + .67 times the feature ``beta_252`` within [-1, 4] [3]_,
+    :math:`\bar\beta_t` its mean over the tickers of the date, and :math:`\psi_{t,i}`
+    the feature ``idiosyncratic_volatility_63``, or others of these names with the
+    nearest windows. The forecast is
     :math:`c\,w \bar m + s\,\sigma_{t,i}\sqrt{h}\,f(x_{t,i})`. The shrinkage s is the
     slope of realised on forecast z in the tail [1]_, clipped to [0, 1], times
     :math:`t^2/(1+t^2)` with its t-statistic, and at least 0.1. The weight w is that of
@@ -119,6 +124,8 @@ class ReturnTarget(BaseEstimator):
        In Economic Forecasts and Expectations, NBER, 3–46.
     .. [2] Thompson, J. R. (1968). Some shrinkage techniques for estimating the mean.
        Journal of the American Statistical Association, 63(321), 113–122.
+    .. [3] Blume, M. E. (1975). Betas and their regression tendencies. Journal of
+       Finance, 30(3), 785–795.
 
     Examples
     --------
