@@ -45,6 +45,11 @@ __all__ = [
 # Shrinkage never goes below this, so that tickers stay ranked where the tail of the
 # training window happened to reward nothing.
 MIN_SHRINKAGE = 0.1
+# What is expected of the slope before a tail has been seen: it rises with the labels
+# from the first to the second, by half of that at so many labels. Models of one ticker
+# and short histories deserved nothing, pooled ones of years .2 to .4, on all panels and
+# horizons of docs/experiments, where one tail alone misled.
+PRIOR_SLOPES, HALF_LABELS, PRIOR_DEVIATION = (0.1, 0.3), 20_000, 0.1
 # Fewer steps of the thinning than this say nothing about a slope or a number of trees.
 MIN_TAIL_STEPS = 5
 # "auto" tails: two years of trading days are enough, and older models cost more.
@@ -112,8 +117,10 @@ class ReturnTarget(BaseEstimator):
     the feature ``idiosyncratic_volatility_63``, or others of these names with the
     nearest windows. The forecast is
     :math:`c\,w \bar m + s\,\sigma_{t,i}\sqrt{h}\,f(x_{t,i})`. The shrinkage s is the
-    slope of realised on forecast z in the tail [1]_, clipped to [0, 1], times
-    :math:`t^2/(1+t^2)` with its t-statistic, and at least 0.1. The weight w is that of
+    slope of realised on forecast z in the tail [1]_, averaged with the slope that is
+    expected from n known labels, :math:`0.1 + 0.2\,n/(n + 20000)`, in proportion to
+    their precisions, where the latter's standard error is 0.1 [4]_; it is kept within
+    [0.1, 1]. The weight w is that of
     a shrunken mean [2]_. The share c is :math:`\min(1, 2\sigma_{t,i}/\tilde\sigma_t)`
     with the median volatility :math:`\tilde\sigma_t` of the date, and 1 where labels
     are not scaled by a feature.
@@ -126,6 +133,8 @@ class ReturnTarget(BaseEstimator):
        Journal of the American Statistical Association, 63(321), 113–122.
     .. [3] Blume, M. E. (1975). Betas and their regression tendencies. Journal of
        Finance, 30(3), 785–795.
+    .. [4] Theil, H. and Goldberger, A. S. (1961). On pure and mixed statistical
+       estimation in economics. International Economic Review, 2(1), 65–78.
 
     Examples
     --------
@@ -303,7 +312,12 @@ class ReturnTarget(BaseEstimator):
         return split_tail(known, horizon, self.validation_size, thin)
 
     def shrinkage(
-        self, labels: np.ndarray, forecast: np.ndarray, dates: np.ndarray, horizon: int
+        self,
+        labels: np.ndarray,
+        forecast: np.ndarray,
+        dates: np.ndarray,
+        horizon: int,
+        n_known: int,
     ) -> float:
         """Find the factor of a model's forecasts by those of a tail.
 
@@ -315,6 +329,8 @@ class ReturnTarget(BaseEstimator):
             Date number of each row.
         horizon : int
             Rows that a label looks ahead.
+        n_known : int
+            Number of rows (date, series) with a known label.
 
         Returns
         -------
@@ -322,8 +338,12 @@ class ReturnTarget(BaseEstimator):
             Between 0.1 and 1.
         """
         if len(labels):
-            found = shrinkage_slope(labels, forecast, dates, horizon)
-            return max(found, MIN_SHRINKAGE)
+            low, high = PRIOR_SLOPES
+            prior = low + (high - low) * n_known / (n_known + HALF_LABELS)
+            found = shrinkage_slope(
+                labels, forecast, dates, horizon, prior, PRIOR_DEVIATION
+            )
+            return min(max(found, MIN_SHRINKAGE), 1.0)
         # Too little history to judge the model by.
         return MIN_SHRINKAGE if self.validation_size != 0 else 1.0
 

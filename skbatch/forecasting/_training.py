@@ -245,8 +245,8 @@ def _fit_task(
     step: Callable[[], None],
 ) -> TaskModel:
     """Train one model, and find its shrinkage on the tail."""
-    known = np.isfinite(labels.scaled[:, task.outputs.ravel()]).any(axis=1)
-    train, tail = target.split(known, task.horizon)
+    known = np.isfinite(labels.scaled[:, task.outputs]).any(axis=2)
+    train, tail = target.split(known.any(axis=1), task.horizon)
     if len(train) < 2:
         raise ModelFitError(
             f"{task.name} must have 2 dates with a usable label. Got {len(train)} "
@@ -259,7 +259,9 @@ def _fit_task(
     found = validation if len(tail) else None
     model = fit_model(rows, found, step)
     forecast = np.empty(0) if found is None else predict_rows(model, found.X)
-    shrinkage = target.shrinkage(validation.y, forecast, validation.dates, task.horizon)
+    shrinkage = target.shrinkage(
+        validation.y, forecast, validation.dates, task.horizon, int(known.sum())
+    )
     trained = np.atleast_1d(np.isfinite(rows.y).any(axis=0))
     return TaskModel(task, model, shrinkage, trained)
 
