@@ -73,8 +73,9 @@ def shrinkage_slope(
 ) -> float:
     """Find the factor that forecasts deserve, from how they did on past dates."""
     # The slope b of realised values on forecasts through the origin, averaged with the
-    # one that was expected before, each in proportion to its precision. With
-    # a_d = sum_i y f, q_d = sum_i f^2 of a date and n dates, b = sum a_d / sum q_d, and
+    # one that was expected before, each in proportion to its precision. Where they
+    # differ by more than three standard errors of b, the latter loses its own.
+    # With a_d = sum_i y f and q_d = sum_i f^2 of n dates, b = sum a_d / sum q_d, and
     # its squared standard error, clustered by date, is with the overlap k
     # k n / (n - k) sum (a_d - b q_d)^2 / (sum q_d)^2.
     # Mincer, J. and Zarnowitz, V. (1969). The evaluation of economic forecasts. In
@@ -96,7 +97,8 @@ def shrinkage_slope(
     slope = float(products.sum()) / total
     errors = products - slope * squares
     error = overlap * n_dates / (n_dates - overlap) * float(errors @ errors) / total**2
-    weight = deviation**2 / (deviation**2 + error)
+    spread = max(deviation**2, (slope - prior) ** 2 - 9.0 * error)
+    weight = spread / (spread + error)
     return weight * slope + (1.0 - weight) * prior
 
 

@@ -109,8 +109,8 @@ class ReturnTarget(BaseEstimator):
     :math:`\sigma_{t,i}`, the label is winsorised at :math:`\pm 5\sigma_{t,i}\sqrt{h}`.
     With its mean :math:`m_t` over tickers that trade on the same days of the week, the
     scaled return is :math:`z_{t,i} = (r_{t,i} - m_t) / (\sigma_{t,i}\sqrt{h})`,
-    winsorised at :math:`\pm 5`. The model f learns z, or the normal score of the rank on
-    its date of
+    winsorised at :math:`\pm 5`. The model f learns z, or the normal score of the rank
+    on its date of
     :math:`(r_{t,i} - m_t\,\beta_{t,i}/\bar\beta_t) / \psi_{t,i}`. There
     :math:`\beta_{t,i}` is .33 + .67 times the feature ``beta_252`` within [-1, 4] [3]_,
     :math:`\bar\beta_t` its mean over the tickers of the date, and :math:`\psi_{t,i}`
@@ -118,8 +118,9 @@ class ReturnTarget(BaseEstimator):
     nearest windows. The forecast is
     :math:`c\,w \bar m + s\,\sigma_{t,i}\sqrt{h}\,f(x_{t,i})`. The shrinkage s is the
     slope of realised on forecast z in the tail [1]_, averaged with the slope that is
-    expected from n known labels, :math:`0.1 + 0.2\,n/(n + 20000)`, in proportion to
-    their precisions, where the latter's standard error is 0.1 [4]_; it is kept within
+    expected from n training labels, :math:`0.1 + 0.2\,n/(n + 20000)`, in proportion to
+    their precisions, where the latter's standard error is 0.1, or more where the tail
+    is at odds with it by more than three standard errors [4]_. It is kept within
     [0.1, 1]. The weight w is that of
     a shrunken mean [2]_. The share c is :math:`\min(1, 2\sigma_{t,i}/\tilde\sigma_t)`
     with the median volatility :math:`\tilde\sigma_t` of the date, and 1 where labels
@@ -330,7 +331,8 @@ class ReturnTarget(BaseEstimator):
         horizon : int
             Rows that a label looks ahead.
         n_known : int
-            Number of rows (date, series) with a known label.
+            Number of rows (date, series) with a known label up to the last date that
+            trains.
 
         Returns
         -------

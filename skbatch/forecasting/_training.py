@@ -259,8 +259,9 @@ def _fit_task(
     found = validation if len(tail) else None
     model = fit_model(rows, found, step)
     forecast = np.empty(0) if found is None else predict_rows(model, found.X)
+    n_known = int(known[: train[-1] + 1].sum())
     shrinkage = target.shrinkage(
-        validation.y, forecast, validation.dates, task.horizon, int(known.sum())
+        validation.y, forecast, validation.dates, task.horizon, n_known
     )
     trained = np.atleast_1d(np.isfinite(rows.y).any(axis=0))
     return TaskModel(task, model, shrinkage, trained)

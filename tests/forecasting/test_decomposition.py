@@ -238,11 +238,10 @@ def test_penalty_and_shrinkage_are_found_on_the_purged_tail(make_frames, market_
     ]
     # Labels span three rows: three dates share one.
     variance = 3 * 30 / 27 * np.sum(np.square(errors)) / np.sum(predicted**2) ** 2
-    n_known = len(slow.rows(slow.dates)[1])
-    precisions = np.array([1 / variance, 1 / 0.1**2])
-    slope = np.average(
-        [slope, 0.1 + 0.2 * n_known / (n_known + 20_000)], weights=precisions
-    )
+    n_known = len(slow.rows([date for date in slow.dates if date <= train[-1]])[1])
+    prior = 0.1 + 0.2 * n_known / (n_known + 20_000)
+    assert abs(slope - prior) < 3 * np.sqrt(variance)
+    slope = np.average([slope, prior], weights=[1 / variance, 1 / 0.1**2])
     assert 0.1 < slope < 1
     model = BatchLinearForecaster(
         target=ReturnTarget(thin=thin, validation_size=30, market_weight=market_weight)

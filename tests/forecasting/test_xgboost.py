@@ -91,7 +91,8 @@ def test_the_kept_trees_have_the_best_correlation_with_the_tail(n_outputs):
     slope = np.linalg.lstsq(f[:, None], z[239:299].ravel(), rcond=None)[0][0]
     errors = (f * (z[239:299].ravel() - slope * f)).reshape(60, -1).sum(axis=1)
     variance = 60 / 59 * (errors @ errors) / (f.astype(float) @ f) ** 2
-    prior = 0.1 + 0.2 * 299 / (299 + 20_000)
+    prior = 0.1 + 0.2 * 239 / (239 + 20_000)
+    assert abs(slope - prior) < 3 * np.sqrt(variance)
     slope = np.average([slope, prior], weights=[1 / variance, 1 / 0.1**2])
     forecast = booster.inplace_predict(X, iteration_range=(0, best))
     np.testing.assert_allclose(
