@@ -174,8 +174,11 @@ class BatchRegressorForecaster(
             unset = {name: 1 for name in threads if params[name] is None}
             regressor.set_params(**unset)
         X = _loaded(with_gaps(rows.X))
+        # Rounded, so that the last bits, in which labels differ with the order of the
+        # tickers, decide no tie between two splits of a tree.
+        y = rows.y.astype(np.float32).astype(np.float64)
         try:
-            regressor.fit(_named(X, rows.names), rows.y)
+            regressor.fit(_named(X, rows.names), y)
         except (np.linalg.LinAlgError, ArithmeticError) as error:
             raise ModelFitError(describe_error(error)) from error
         except ValueError as error:
