@@ -24,13 +24,15 @@ def skbatch_model(same: bool, threads: int, target: str = "auto"):
         return make_pipeline(
             SharedFeatureExtractor(), BatchXGBoostForecaster(n_jobs=threads)
         )
+LEAF = "min_child_weight"
     if not _REGISTERED:
         register_features()
         _REGISTERED.append(True)
     return make_pipeline(
         SharedFeatureExtractor(["same lags", "same windows"], WINDOWS),
         BatchXGBoostForecaster(
-            **TREES,
+            **{name: value for name, value in TREES.items() if name != LEAF},
+            xgb_params={LEAF: TREES[LEAF]},
             target=ReturnTarget(
                 relative=False,
                 scale=None,
