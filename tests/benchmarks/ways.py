@@ -11,6 +11,7 @@ import numpy as np
 from settings import HORIZON, LAGS, STATISTICS, TREES, WINDOWS, register_features
 
 N_REFITS, STEP = 12, 21
+LEAF = "min_child_weight"
 
 
 def skbatch_model(same: bool, threads: int, target: str = "auto"):
@@ -24,7 +25,6 @@ def skbatch_model(same: bool, threads: int, target: str = "auto"):
         return make_pipeline(
             SharedFeatureExtractor(), BatchXGBoostForecaster(n_jobs=threads)
         )
-LEAF = "min_child_weight"
     if not _REGISTERED:
         register_features()
         _REGISTERED.append(True)
