@@ -34,7 +34,7 @@ def arrange_fields(frame: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
     level = _field_level(frame.columns)
     names = frame.columns.get_level_values(level)
     held = hold_fields(frame.columns.unique(level), level)
-    _check_no_second_price(held)
+    check_no_second_price(held)
     tickers = frame.columns.get_level_values(1 - level)
     pairs: dict[int, tuple[Hashable, Hashable]] = {
         number: (held[name] or name, ticker)
@@ -87,7 +87,7 @@ def hold_fields(
     return {n: EXTRA if is_derived(n) else f for n, f in held.items()}
 
 
-def _check_no_second_price(held: dict[Hashable, str | None]) -> None:
+def check_no_second_price(held: dict[Hashable, str | None]) -> None:
     """Raise if prices stand beside closes, which may be either those or a signal."""
     unsure = [
         name

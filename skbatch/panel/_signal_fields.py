@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterable
 
 import numpy as np
 import pandas as pd
@@ -11,10 +11,16 @@ from pandas.api import types
 from skbatch._messages import format_tickers
 from skbatch.exceptions import PanelError
 from skbatch.panel._columns import SEPARATOR
-from skbatch.panel._fields import count_prices, field_slices, panel_tickers
+from skbatch.panel._fields import (
+    check_no_second_price,
+    count_prices,
+    field_slices,
+    hold_fields,
+    panel_tickers,
+)
 from skbatch.panel._numbers import is_number_text
 
-__all__ = ["check_signals", "panel_signals"]
+__all__ = ["check_new_signals", "check_signals", "panel_signals", "settle_signal"]
 
 _NUMBERS = {"floating", "integer", "mixed-integer-float", "decimal", "boolean"}
 
@@ -25,7 +31,9 @@ def check_signals(signals: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
     _check_names(list(slices))
     if any(dtype != np.float64 for dtype in signals.dtypes.unique()):
         given = [signals.iloc[:, columns] for columns in slices.values()]
-        parts = [_settle(part, name) for part, name in zip(given, slices, strict=True)]
+        parts = [
+            settle_signal(part, name) for part, name in zip(given, slices, strict=True)
+        ]
         if any(new is not old for new, old in zip(parts, given, strict=True)):
             signals = pd.concat(parts, axis=1)
     return _drop_infinite(signals, slices)
@@ -66,8 +74,30 @@ def panel_signals(panel: pd.DataFrame) -> dict[str, pd.DataFrame]:
         table = table.set_axis(table.columns.get_level_values("ticker"), axis=1)
         if len(table.columns) < len(tickers):
             table = table.reindex(columns=tickers)
-        tables[str(name)] = _settle(table, name)
+        tables[str(name)] = settle_signal(table, name)
     return tables
+
+
+def check_new_signals(columns: pd.Index, names: Iterable[Hashable]) -> None:
+    """Raise unless signals of these names can join the fields of a panel."""
+    names, fields = list(names), list(columns.unique("field"))
+    _check_names(names)
+    if not names:
+        raise PanelError("`signals` must hold signals. Got none. Add a column.")
+    twice = [name for name in names if name in fields or names.count(name) > 1]
+    if twice:
+        raise PanelError(
+            f"Signals must have names of their own. Got {twice[0]!r} twice, or in the "
+            "panel already. Rename or drop one of them."
+        )
+    held = hold_fields([*fields, *names])
+    check_no_second_price(held)
+    spelled = [name for name in names if held[name] is not None]
+    if spelled:
+        raise PanelError(
+            "Signals must not be named like prices, volume, returns or dividends. Got "
+            f"{format_tickers(map(repr, spelled))}. Rename it, or drop it."
+        )
 
 
 def _check_names(names: list[Hashable]) -> None:
@@ -80,7 +110,7 @@ def _check_names(names: list[Hashable]) -> None:
             )
 
 
-def _settle(table: pd.DataFrame, name: Hashable) -> pd.DataFrame:
+def settle_signal(table: pd.DataFrame, name: Hashable) -> pd.DataFrame:
     """Convert a signal to float64, bool or categories; one of these is returned."""
     dtypes = set(table.dtypes)
     if len(dtypes) == 1:
