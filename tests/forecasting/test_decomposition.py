@@ -179,7 +179,7 @@ def small_xgboost(strategy="pooled", **params):
         subsample=1.0,
         colsample_bytree=1.0,
         max_bin=64,
-        min_child_weight=1.0,
+        xgb_params={"min_child_weight": 1.0},
         n_jobs=1,
         **params,
     )
