@@ -60,12 +60,15 @@ class Rows(NamedTuple):
         Date number of each row.
     names : tuple of str, or None
         Names of the inputs; None for an array.
+    horizon : int, default=1
+        Rows that a label looks ahead.
     """
 
     X: RowStore
     y: np.ndarray
     dates: np.ndarray
     names: tuple[str, ...] | None = None
+    horizon: int = 1
 
 
 class FeatureBlocks(ABC):

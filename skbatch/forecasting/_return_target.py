@@ -36,6 +36,7 @@ __all__ = [
     "LabelScale",
     "LabelTransform",
     "ReturnTarget",
+    "expected_slope",
     "split_tail",
     "tail_rows",
     "thinning",
@@ -340,8 +341,7 @@ class ReturnTarget(BaseEstimator):
             Between 0.1 and 1.
         """
         if len(labels):
-            low, high = PRIOR_SLOPES
-            prior = low + (high - low) * n_known / (n_known + HALF_LABELS)
+            prior = expected_slope(n_known)
             found = shrinkage_slope(
                 labels, forecast, dates, horizon, prior, PRIOR_DEVIATION
             )
@@ -463,6 +463,12 @@ def _typical(features: FeatureBlocks) -> np.ndarray | None:
     if features.universe is None or features.universe.typical is None:
         return None
     return features.universe.typical.reindex(features.index).to_numpy()
+
+
+def expected_slope(n_known: int) -> float:
+    """Slope of labels on forecasts to expect of a model of so many labels."""
+    low, high = PRIOR_SLOPES
+    return low + (high - low) * n_known / (n_known + HALF_LABELS)
 
 
 def volatility_names(names: Iterable[str]) -> list[str]:

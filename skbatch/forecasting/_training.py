@@ -293,7 +293,7 @@ def _stack(
     X = features.stack(task.columns, rows, series, n_train, keep=keep)
     names = input_names(task, features.names)
     return tuple(
-        Rows(store, y[part], rows[part], names)
+        Rows(store, y[part], rows[part], names, task.horizon)
         for store, part in zip(X, (slice(n_train), slice(n_train, None)), strict=True)
     )  # type: ignore[return-value]
 

@@ -38,6 +38,7 @@ from skbatch.forecasting._forked import check_training_process
 from skbatch.forecasting._label_layout import LabelLayout
 from skbatch.forecasting._panel_forecaster import PanelForecaster
 from skbatch.forecasting._return_target import ReturnTarget
+from skbatch.forecasting._signal_model import BoostedSignals, fit_signal_model
 
 __all__ = ["BatchXGBoostForecaster"]
 
@@ -85,6 +86,11 @@ class BatchXGBoostForecaster(PanelForecaster):
     market_features : bool, default=True
         Whether columns shared by all tickers (``market__*``) are inputs, too. They
         always are when there are no others.
+    signal_model : bool, default=True
+        Whether signals have a small linear model of their own, on which the trees
+        build, in ``strategy="pooled"``. It keeps weak signals from drowning among the
+        other inputs. Signals are features beside which their rank stands, such as
+        ``yield`` and ``yield_rank``; without any, there is no such model.
     xgb_params : dict or None, default=None
         Further parameters of XGBoost, by its names, which XGBoost checks. Among them:
 
@@ -152,6 +158,7 @@ class BatchXGBoostForecaster(PanelForecaster):
         "reg_lambda": [Interval(Real, 0, None, closed="left")],
         "max_bin": [Interval(Integral, 2, None, closed="left")],
         "early_stopping_rounds": [Interval(Integral, 1, None, closed="left"), None],
+        "signal_model": ["boolean"],
         "xgb_params": [dict, None],
         "device": [str],
         "n_jobs": [Integral, None],
@@ -174,6 +181,7 @@ class BatchXGBoostForecaster(PanelForecaster):
         early_stopping_rounds: int | None = None,
         target: ReturnTarget | None = None,
         market_features: bool = True,
+        signal_model: bool = True,
         xgb_params: dict[str, Any] | None = None,
         device: str = "cpu",
         n_jobs: int | None = None,
@@ -191,6 +199,7 @@ class BatchXGBoostForecaster(PanelForecaster):
         self.early_stopping_rounds = early_stopping_rounds
         self.target = target
         self.market_features = market_features
+        self.signal_model = signal_model
         self.xgb_params = xgb_params
         self.device = device
         self.n_jobs = n_jobs
@@ -224,6 +233,18 @@ class BatchXGBoostForecaster(PanelForecaster):
             )
 
     def _fit_model(
+        self, rows: Rows, validation: Rows | None, step: Callable[[], None]
+    ) -> BoosterModel | BoostedSignals:
+        """Train one booster, on top of the signals' own model if there are any."""
+        signals = None
+        if self.strategy == "pooled" and self.signal_model:
+            signals = fit_signal_model(rows, validation)
+        if signals is None:
+            return self._fit_booster(rows, validation, step)
+        trees = self._fit_booster(signals.rows, signals.validation, step)
+        return BoostedSignals(trees, signals.model, signals.weight)
+
+    def _fit_booster(
         self, rows: Rows, validation: Rows | None, step: Callable[[], None]
     ) -> BoosterModel:
         """Train one booster; XGBoost's own failures become `ModelFitError`."""
