@@ -247,7 +247,7 @@ def _log_dollar_volume(block: TickerBlock) -> np.ndarray:
 
 @feature("anomalies", also=(1,), lookback=lambda _: _YEAR)
 def residual_return(block: TickerBlock, window: int) -> np.ndarray:
-    r"""Residual return of the row: the simple return less the market's times ``beta_252``.
+    r"""Residual return of the row: less the market's times ``beta_252``.
 
     .. math:: r_t - \beta_t\, m_t
 
