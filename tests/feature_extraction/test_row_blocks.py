@@ -113,7 +113,7 @@ def test_some_features_only(make_ohlcv, groups, seed, names, rows, block_rows):
 
 @pytest.mark.filterwarnings("ignore:`X` must have 1260 rows")
 @pytest.mark.parametrize(
-    ("name", "family"), list_features().query("not shared")["family"].items()
+    ("name", "family"), list(list_features().query("not shared")["family"].items())
 )
 def test_each_feature_alone_is_that_of_the_whole(family, name, ohlcv, groups):
     families = "anomalies" if family == "anomalies" else None
