@@ -90,7 +90,8 @@ def gap_from_mean(values: np.ndarray) -> np.ndarray:
 def clipped_score(values: np.ndarray) -> np.ndarray:
     """Standardise the finite values of each date, no further than 3 from their mean."""
     gaps, deviation = gap_from_mean(values), row_deviation(values)[:, None]
-    return np.where(deviation > 0.0, np.clip(gaps / deviation, -3.0, 3.0), 0.0 * gaps)
+    scores = np.clip(gaps / deviation, -3.0, 3.0)
+    return np.where(deviation == 0.0, 0.0 * gaps, scores)
 
 
 def normal_scores(values: np.ndarray) -> np.ndarray:
