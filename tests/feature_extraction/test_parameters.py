@@ -71,7 +71,7 @@ class TestFamiliesAndWindows:
 
     def test_unknown_families_are_told_the_known_ones(self, closes):
         with pytest.raises(
-            ValueError, match=r"among returns, .* Got 'trends'"
+            ValueError, match=r"among default, .* Got 'trends'"
         ) as error:
             extract(closes, families=["trends"])
         assert "calendar" in str(error.value)
@@ -298,7 +298,7 @@ class TestGroups:
     @pytest.mark.parametrize(
         ("bad", "match"),
         [
-            (["x"] * 8, "must be a dict or Series"),
+            (7, "must be a dict or Series"),
             ({"AAPL": "tech"}, "some of the panel's tickers. Got groups of AAPL"),
             ({}, "some of the panel's tickers"),
             (pd.Series(["x", "y"], index=["T0", "T0"]), "every ticker once"),
