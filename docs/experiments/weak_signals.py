@@ -6,8 +6,8 @@ Usage::
 
 The signal is a field of the panel that lasts for months and lacks 30 % of its values.
 It moves the returns of the next five rows, as it is, by its square, or only in tickers
-of high volatility, so that a forecast of what is known of it has a rank IC of about .03.
-The table has the share of that rank IC that forecasts of later rows recover. As planted
+of high volatility, so that a forecast of what is known has a rank IC of about .03. The
+table has the share of that rank IC that forecasts of later rows recover. As planted
 expectations are known, it is measured against these, without the noise of returns.
 """
 
@@ -100,12 +100,12 @@ def recovered(seed: int, n_dates: int, n_tickers: int) -> list[dict[str, Any]]:
     for effect, function in EFFECTS.items():
         expected = STRENGTH * function(signal, rank)
         labels = y + expected * unit
-        labels.attrs = y.attrs
+        labels.attrs.clear()  # these are no longer the returns of the prices
         test = expected[end:]
         best = rank_ic(np.where(missing[end:], 0.0, test), test)
         for name, model in MODELS.items():
             # Only what tells tickers apart is of interest.
-            model = clone(model).set_params(target__market_weight=0.0)
+            model = clone(model).set_params(horizon=HORIZON, target__market_weight=0.0)
             model.fit(X[:end], labels[:end])
             forecasts = model.predict(X[end:]).to_numpy() / unit[end:]
             share = rank_ic(forecasts, test) / best
