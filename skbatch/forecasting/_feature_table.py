@@ -53,6 +53,7 @@ class Rows(NamedTuple):
     X: RowStore
     y: np.ndarray
     dates: np.ndarray
+    series: np.ndarray
 
 
 class FeatureBlocks(ABC):

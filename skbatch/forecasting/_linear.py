@@ -22,6 +22,7 @@ from skbatch._kernels.ridge import (
 from skbatch._sklearn import DefaultPartsMixin, Interval, StrOptions
 from skbatch.exceptions import ModelFitError
 from skbatch.forecasting._base import BaseBatchForecaster
+from skbatch.forecasting._calibration import Tail
 from skbatch.forecasting._feature_table import FeatureBlocks, FeatureTable, Rows
 from skbatch.forecasting._label_layout import LabelLayout
 from skbatch.forecasting._return_target import ReturnTarget
@@ -130,9 +131,12 @@ class BatchLinearForecaster(DefaultPartsMixin, BaseBatchForecaster):
 
     def _fit_table(
         self, features: FeatureBlocks, labels: np.ndarray, layout: LabelLayout
-    ) -> None:
-        self.model_ = fit_panel_model(self, features, labels, layout, self._fit_model)
+    ) -> Tail:
+        self.model_, tail = fit_panel_model(
+            self, features, labels, layout, self._fit_model
+        )
         self.failures_ = self.model_.failures
+        return tail
 
     def _predict_table(self, features: FeatureTable) -> np.ndarray:
         return self.model_.predict(features)

@@ -27,6 +27,7 @@ from skbatch.forecasting._booster import (
     masked_squared_error,
     tail_correlation,
 )
+from skbatch.forecasting._calibration import Tail
 from skbatch.forecasting._feature_table import FeatureBlocks, FeatureTable, Rows
 from skbatch.forecasting._forked import check_training_process
 from skbatch.forecasting._label_layout import LabelLayout
@@ -191,7 +192,7 @@ class BatchXGBoostForecaster(DefaultPartsMixin, BaseBatchForecaster):
 
     def _fit_table(
         self, features: FeatureBlocks, labels: np.ndarray, layout: LabelLayout
-    ) -> None:
+    ) -> Tail:
         if not re.fullmatch(r"cpu|(cuda|gpu)(:\d+)?", self.device):
             raise ValueError(
                 "device must be 'cpu', 'cuda', or 'cuda' and a number. Got "
@@ -199,7 +200,7 @@ class BatchXGBoostForecaster(DefaultPartsMixin, BaseBatchForecaster):
             )
         self._seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         n_steps = 0 if self.strategy == "per_ticker" else self.n_estimators
-        self.model_ = fit_panel_model(
+        self.model_, tail = fit_panel_model(
             self, features, labels, layout, self._fit_model, n_steps
         )
         self.failures_ = self.model_.failures
@@ -210,6 +211,7 @@ class BatchXGBoostForecaster(DefaultPartsMixin, BaseBatchForecaster):
                 "XGBoost with CUDA and its driver.",
                 FallbackWarning,
             )
+        return tail
 
     def _predict_table(self, features: FeatureTable) -> np.ndarray:
         return self.model_.predict(features)

@@ -40,9 +40,13 @@ from skbatch.forecasting._row_store import RowStore, Storage
 from skbatch.forecasting._training import target_of
 from skbatch.forecasting._uncertainty import (
     UncertaintyMixin,
+    calibrated_part,
+    check_coverage,
     check_n_bins,
     check_n_samples,
+    check_quantiles,
     rank_table,
+    summarise,
 )
 
 __all__ = [
@@ -62,9 +66,12 @@ __all__ = [
     "UncertaintyMixin",
     "Universe",
     "as_input",
+    "calibrated_part",
     "check_batch_forecaster_type",
+    "check_coverage",
     "check_n_bins",
     "check_n_samples",
+    "check_quantiles",
     "first_choice",
     "fitted_provenance",
     "forecast_with_provenance",
@@ -73,6 +80,7 @@ __all__ = [
     "layout_of",
     "rank_table",
     "run_model",
+    "summarise",
     "tail_rows",
     "target_of",
     "thinning",
