@@ -27,7 +27,7 @@ class ForecastUncertainty:
         use = labels.get_level_values(-1).isin(member.tickers) & returns.notna()
         if not use.any():
             return
-        found = summarise(member.forecaster, features, self.coverages)
+        found = summarise(member.forecaster, features, returns, self.coverages)
         if found is None:
             name = type(member.forecaster).__name__
             why = f"{name} is not calibrated, see ConformalForecaster"

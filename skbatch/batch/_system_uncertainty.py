@@ -20,6 +20,7 @@ from skbatch.forecasting.engine import (
     JointScenarios,
     UncertaintyMixin,
     calibrated_part,
+    calibrates_itself,
     check_coverage,
     check_n_bins,
     check_n_samples,
@@ -33,8 +34,7 @@ __all__ = ["SystemUncertaintyMixin"]
 def _is_calibrated(system: Any) -> bool:
     """Return whether the forecaster of a system can be calibrated, or raise."""
     forecaster = system._part("forecaster")
-    chosen = forecaster.estimator if hasattr(forecaster, "cv") else forecaster
-    if isinstance(chosen, UncertaintyMixin):
+    if calibrates_itself(forecaster):
         return True
     raise AttributeError(
         "`forecaster` must be calibrated for its uncertainty. Got "

@@ -228,10 +228,15 @@ class BaseBatchForecaster(
         if not defined_here(self, "_fit_table"):
             features = features.load()
         tail = self._fit_table(features, labels, self.layout_)
-        if not defined_here(self, "_predict_table", "predict"):
-            tail = None
+        tail = tail if self.calibrates_itself else None
         self.calibration_ = calibrate(tail, features, self.layout_)
         return self
+
+    @property
+    def calibrates_itself(self) -> bool:
+        """Whether `fit` measures how far returns stray from the forecasts."""
+        # A subclass may forecast other returns than those of the tail.
+        return defined_here(self, "_fit_table", "_predict_table", "predict")
 
     def predict(self, X: Any) -> Any:
         """Forecast the expected return of every ticker at every date of `X`.

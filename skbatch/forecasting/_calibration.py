@@ -24,10 +24,10 @@ from skbatch._kernels.scenarios import (
     select_dependence,
 )
 from skbatch.exceptions import PanelError
-from skbatch.forecasting._feature_table import FeatureBlocks
+from skbatch.forecasting._feature_table import FeatureBlocks, FeatureTable
 from skbatch.forecasting._label_layout import LabelLayout
 from skbatch.forecasting._residual_scale import ResidualScale, label_keys
-from skbatch.forecasting._return_target import LabelScale
+from skbatch.forecasting._return_target import LabelScale, volatility_names
 
 __all__ = [
     "N_MOVES",
@@ -274,7 +274,8 @@ def calibrate(
     if tail is None or not np.isfinite(tail.forecasts).any():
         return None
     deviations = deviations_of(tail.labels, tail.forecasts, tail.bounded)
-    rows = features.rows(tail.start, tail.start + len(tail.labels))
+    late, first = _late_rows(features, tail)
+    rows = late.rows(tail.start - first, tail.start - first + len(tail.labels))
     try:
         scale, unit = _unit(tail.scale, deviations, rows, layout)
     except PanelError:
@@ -288,11 +289,29 @@ def calibrate(
         layout,
         scale,
         step,
-        recent_moves(features, layout),
+        recent_moves(late, layout),
         tail.bounded,
         rows.index,
         tail.start,
     )
+
+
+def _late_rows(features: FeatureBlocks, tail: Tail) -> tuple[FeatureBlocks, int]:
+    """Read what is needed of the latest dates once for all models that are fitted."""
+    first = max(0, min(tail.start, features.n_dates - N_MOVES))
+    names = [*volatility_names(features.columns.features), *ONE_ROW_RETURNS]
+    if tail.scale not in (None, "auto"):
+        names.append(str(tail.scale))
+    names = [name for name in features.columns.features if name in names]
+    if isinstance(features, FeatureTable) or not names:
+        return features.rows(first, features.n_dates), first
+    kept = features.__dict__.setdefault("_late", {})
+    if first not in kept:
+        rows = features.rows(first, features.n_dates)
+        tables = [table for _, table in rows.tables(features=names)]
+        values = np.concatenate([table.values for table in tables])
+        kept[first] = replace(tables[0], values=values, index=rows.index)
+    return kept[first], first
 
 
 def joined(parts: Sequence[Calibration]) -> Calibration:

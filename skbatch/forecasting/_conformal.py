@@ -40,7 +40,7 @@ from skbatch.forecasting._label_layout import (
 )
 from skbatch.forecasting._other_frame import OtherFrame, forecast_others
 from skbatch.forecasting._provenance import Provenance, forecast_with_provenance
-from skbatch.forecasting._uncertainty import UncertaintyMixin
+from skbatch.forecasting._uncertainty import UncertaintyMixin, calibrated_part
 
 __all__ = ["ConformalForecaster"]
 
@@ -219,6 +219,10 @@ class ConformalForecaster(
                     "all rows", features, y, labels, len(labels), progress
                 )
         self.estimator_ = model
+        inner = calibrated_part(model)
+        if inner is not None:
+            # Kept once.
+            inner.calibration_ = self.calibration_
         if not reads_blocks(X):
             warn_of_fallback(self)
         return self

@@ -32,7 +32,11 @@ from skbatch.forecasting._linear import BatchLinearForecaster
 from skbatch.forecasting._mean import HistoricalMeanForecaster
 from skbatch.forecasting._other_frame import OtherFrame, forecast_others
 from skbatch.forecasting._provenance import NO_MODEL, Provenance, Reason
-from skbatch.forecasting._uncertainty import UncertaintyMixin, calibrated_part
+from skbatch.forecasting._uncertainty import (
+    UncertaintyMixin,
+    calibrated_part,
+    calibrates_itself,
+)
 
 __all__ = ["FallbackForecaster"]
 
@@ -184,6 +188,11 @@ class FallbackForecaster(
     def splits_by_ticker(self) -> bool:
         """Whether tickers may be fitted in batches, with models of their own."""
         return getattr(self.estimator, "splits_by_ticker", True)
+
+    @property
+    def calibrates_itself(self) -> bool:
+        """Whether `fit` measures how far returns stray from the forecasts."""
+        return calibrates_itself(self.estimator)
 
     def predict(self, X: Any) -> Any:
         """Forecast every ticker at every date, each with the best model that can.

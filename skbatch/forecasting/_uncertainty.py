@@ -25,6 +25,7 @@ __all__ = [
     "PredictionInterval",
     "UncertaintyMixin",
     "calibrated_part",
+    "calibrates_itself",
     "check_coverage",
     "check_n_bins",
     "check_n_samples",
@@ -55,6 +56,11 @@ class UncertaintyMixin:
     layout_: LabelLayout
     panel_columns_: PanelColumns
     _forecast_others: Any
+
+    @property
+    def calibrates_itself(self) -> bool:
+        """Whether `fit` measures how far returns stray from the forecasts."""
+        return True
 
     def predict_interval(self, X: Any, coverage: float = 0.9) -> PredictionInterval:
         """Bound the return of every ticker at every date of `X`.
@@ -239,7 +245,13 @@ class UncertaintyMixin:
         return scenarios, layout
 
 
-def calibrated_part(model: Any) -> UncertaintyMixin | None:
+def calibrates_itself(model: Any) -> bool:
+    """Return whether a forecaster, or the one that a search tunes, is calibrated."""
+    model = model.estimator if hasattr(model, "cv") else model
+    return getattr(model, "calibrates_itself", False)
+
+
+def calibrated_part(model: Any) -> Any:
     """Return the calibrated forecaster that a fitted model is or has chosen, if any."""
     model = getattr(model, "best_estimator_", model)
     if isinstance(model, Pipeline):
@@ -249,15 +261,22 @@ def calibrated_part(model: Any) -> UncertaintyMixin | None:
     return model if isinstance(calibration, Calibration) else None
 
 
-def summarise(model: Any, X: Any, coverages: Sequence[float]) -> pd.DataFrame | None:
-    """Tabulate how sure a calibrated model is of its forecasts at the last date.
+def summarise(
+    model: Any,
+    features: FeatureBlocks,
+    forecasts: pd.Series,
+    coverages: Sequence[float],
+) -> pd.DataFrame | None:
+    """Tabulate how sure a calibrated model is of its forecasts of one date.
 
     Parameters
     ----------
     model : estimator
         Fitted.
-    X : DataFrame or FeatureBlocks of shape (n_dates, n_columns)
-        Its feature frame.
+    features : FeatureBlocks of shape (1, n_columns)
+        Features of the date.
+    forecasts : Series of shape (n_labels,)
+        What the model has forecast, by label.
     coverages : sequence of float
         Shares of returns that the intervals should hold.
 
@@ -270,16 +289,15 @@ def summarise(model: Any, X: Any, coverages: Sequence[float]) -> pd.DataFrame | 
     model = calibrated_part(model)
     if model is None:
         return None
-    forecasts, features, layout = model._forecast_last(X)
-    calibration = model.calibration_
-    assert calibration is not None
+    calibration, layout = model.calibration_, model.layout_
+    labels = list(layout.columns)
+    expected = forecasts[labels].to_numpy(np.float64)[None, :]
     scale = calibration.scale.matrix(features, layout)
     tails = (1.0 - np.asarray(coverages, dtype=np.float64)) / 2.0
     levels = np.column_stack([tails, 1.0 - tails]).ravel()
-    bounds = calibration.quantile_returns(levels, forecasts, scale, layout)[:, 0]
-    spread = calibration.spread(forecasts, scale, layout)
-    index = pd.Index(layout.names) if layout.columns is None else layout.columns
-    return pd.DataFrame(np.column_stack([*bounds, *spread]), index)
+    bounds = calibration.quantile_returns(levels, expected, scale, layout)[:, 0]
+    spread = calibration.spread(expected, scale, layout)
+    return pd.DataFrame(np.column_stack([*bounds, *spread]), layout.columns)
 
 
 def check_coverage(coverage: Any) -> None:

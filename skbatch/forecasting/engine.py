@@ -41,6 +41,7 @@ from skbatch.forecasting._training import target_of
 from skbatch.forecasting._uncertainty import (
     UncertaintyMixin,
     calibrated_part,
+    calibrates_itself,
     check_coverage,
     check_n_bins,
     check_n_samples,
@@ -67,6 +68,7 @@ __all__ = [
     "Universe",
     "as_input",
     "calibrated_part",
+    "calibrates_itself",
     "check_batch_forecaster_type",
     "check_coverage",
     "check_n_bins",

@@ -162,39 +162,48 @@ class Own(BatchLinearForecaster):
         return super().predict(X) + 0.01
 
 
-def test_tickers_of_a_model_that_is_not_calibrated_are_named(make_system, prices):
-    system = make_system(forecaster=Own("per_ticker")).fit(prices)
+class Mine(BatchForecasterMixin, BaseEstimator):
+    """A forecaster that is nobody's subclass."""
+
+    def fit(self, X, y):
+        self.model_ = BatchLinearForecaster().fit(X, y)
+        return self
+
+    def predict(self, X):
+        return self.model_.predict(X)
+
+
+@pytest.mark.parametrize("model", [Own(), Mine()])
+def test_a_forecaster_that_is_not_calibrated_says_what_to_do(
+    make_system, prices, model
+):
+    system = make_system(forecaster=model).fit(prices)
+    result, name = system.forecast(), type(model).__name__
+    assert result.expected_returns.notna().all()
+    table = result.to_frame()
+    assert table[UNCERTAINTY].isna().all(axis=None)
+    why = f"no interval: {name} is not calibrated, see ConformalForecaster"
+    assert set(table["reason"]) == {why}
+    assert set(result.provenance["reason"]) == {""}
+    for method in METHODS:
+        assert not hasattr(system, method)
+        with pytest.raises(AttributeError) as caught:
+            getattr(system, method)
+        assert f"Pass ConformalForecaster({name}" in str(caught.value.__cause__)
+
+
+def test_tickers_of_a_model_that_could_not_be_calibrated_are_named(make_system, prices):
+    features = SharedFeatureExtractor(["returns", "volatility"], windows=[5, 10])
+    system = make_system(21, features=features).fit(prices.iloc[:100])
+    table = system.forecast().to_frame()
+    assert table["expected_return"].notna().all()
+    assert table[UNCERTAINTY].isna().all(axis=None)
+    assert table["reason"].str.startswith("no interval").all()
     for method in (system.predict_interval, system.predict_scenarios):
         with pytest.warns(FallbackWarning, match=r"8 of 8 .* not calibrated: A, B"):
             table = method()
         table = table[0] if isinstance(table, tuple) else table
         assert table.isna().all(axis=None)
-    result = system.forecast()
-    assert result.expected_returns.notna().all()
-    table = result.to_frame()
-    assert table[UNCERTAINTY].isna().all(axis=None)
-    assert set(table["reason"]) == {
-        "no interval: Own is not calibrated, see ConformalForecaster"
-    }
-    assert set(result.provenance["reason"]) == {""}
-
-
-def test_a_forecaster_that_cannot_be_calibrated_says_what_to_do(make_system, prices):
-    class Mine(BatchForecasterMixin, BaseEstimator):
-        def fit(self, X, y):
-            self.model_ = BatchLinearForecaster().fit(X, y)
-            return self
-
-        def predict(self, X):
-            return self.model_.predict(X)
-
-    system = make_system(forecaster=Mine()).fit(prices)
-    assert system.forecast().to_frame()[UNCERTAINTY].isna().all(axis=None)
-    for name in METHODS:
-        assert not hasattr(system, name)
-        with pytest.raises(AttributeError) as caught:
-            getattr(system, name)
-        assert "Pass ConformalForecaster(Mine" in str(caught.value.__cause__)
 
 
 # Every forecast -----------------------------------------------------------------------
@@ -246,15 +255,6 @@ def test_a_quarantined_ticker_has_nothing(make_system, prices, fit_quietly):
     assert numbers.loc["C"].isna().all()
     assert numbers.drop("C").notna().all(axis=None)
     assert "no interval" not in table.loc["C", "reason"]
-
-
-def test_few_rows_have_forecasts_and_no_intervals(make_system, prices):
-    features = SharedFeatureExtractor(["returns", "volatility"], windows=[5, 10])
-    system = make_system(21, features=features).fit(prices.iloc[:100])
-    table = system.forecast().to_frame()
-    assert table["expected_return"].notna().all()
-    assert table[UNCERTAINTY].isna().all(axis=None)
-    assert table["reason"].str.startswith("no interval").all()
 
 
 @pytest.mark.parametrize(
