@@ -219,11 +219,13 @@ def _train(model: SignalModel, rows: Rows, step: int) -> float:
     left = float(rows.y @ rows.y) - 2 * explained + model.coef @ gram @ model.coef
     # Labels of neighbouring dates overlap, and signals last: so many rows are as one.
     overlap = max(1.0, rows.horizon / step)
-    statistic = explained * len(rows.y) / (left * overlap) if left > 0 else np.inf
+    statistic = max(explained, 1e-12) * len(rows.y) / (max(left, 1e-12) * overlap)
+    steadied = gram + float(PENALTY[0]) * len(rows.y) * np.eye(n_terms)
+    freedom = float(np.trace(np.linalg.solve(steadied, gram)))
     # The multiple of these forecasts with the least expected squared error.
     # James, W. and Stein, C. (1961). Estimation with quadratic loss. Proceedings of the
     # Fourth Berkeley Symposium on Mathematical Statistics and Probability, 1, 361–379.
-    return max(0.0, 1.0 - n_terms / statistic) if statistic > 0 else 0.0
+    return min(max(1.0 - (freedom - 2.0) / statistic, 0.0), 1.0)
 
 
 @dataclass
