@@ -31,11 +31,14 @@ __all__ = ["BoostedSignals", "SignalModel", "fit_signal_model", "signal_names"]
 N_TERMS = 4
 CONTEXT = "rank_volatility_63"
 # This penalty only steadies inputs that are nearly the same, such as a signal and its
-# rank. How much of the forecasts is noise, their F-statistic says.
+# rank. How much forecasts deserve is found on blocks of dates that did not train them.
 PENALTY = np.array([0.03])
-PRIOR_DEVIATION = 0.2
+N_BLOCKS = 6
+PRIOR_DEVIATION = 0.1
 
 Read = Callable[[np.ndarray], np.ndarray]
+# Number of rows, and the products of their terms with each other and with labels.
+Equations = tuple[int, np.ndarray, np.ndarray]
 
 
 @dataclass
@@ -182,9 +185,8 @@ def fit_signal_model(rows: Rows, validation: Rows | None) -> FittedSignals | Non
         return None
     context = [CONTEXT] if CONTEXT in names else []
     inputs = np.array([names.index(name) for name in signals + context])
-    step = int(np.diff(np.unique(rows.dates)).min(initial=rows.horizon))
     model = SignalModel(inputs, len(signals))
-    trust = _train(model, rows, step)
+    trust = _train(model, rows)
     left = rows._replace(y=rows.y - predict_rows(model, rows.X))
     if validation is not None:
         y, forecast = validation.y, predict_rows(model, validation.X)
@@ -194,12 +196,12 @@ def fit_signal_model(rows: Rows, validation: Rows | None) -> FittedSignals | Non
         trust = min(max(found, 0.0), 1.0)
         validation = validation._replace(y=y - trust * forecast)
     # What trees forecast is multiplied by about so much in the end.
-    weight = trust / expected_slope(len(rows.y) * step)
+    weight = trust / expected_slope(len(rows.y) * _step(rows))
     return FittedSignals(model, weight, left, validation)
 
 
-def _train(model: SignalModel, rows: Rows, step: int) -> float:
-    """Fit the coefficients; return what forecasts deserve by their F-statistic."""
+def _train(model: SignalModel, rows: Rows) -> float:
+    """Fit the coefficients; return what forecasts of other blocks deserved."""
     n_inputs, n_terms = len(model.inputs), N_TERMS * model.n_signals
     reading = partial(_read_moments, read=model.values, width=n_inputs)
     model.location, model.scale = moments(rows.X.map(reading))
@@ -212,20 +214,54 @@ def _train(model: SignalModel, rows: Rows, step: int) -> float:
         mean=model.mean,
         deviation=model.deviation,
     )
-    equations = rows.X.map(adding, rows.y[:, None])
-    model.coef = solved_path(equations, len(rows.y), PENALTY)[0, :, 0]
-    gram, moment = (np.sum(parts, axis=0) for parts in zip(*equations, strict=True))
-    explained = float(model.coef @ moment[:, 0])
-    left = float(rows.y @ rows.y) - 2 * explained + model.coef @ gram @ model.coef
-    # Labels of neighbouring dates overlap, and signals last: so many rows are as one.
-    overlap = max(1.0, rows.horizon / step)
-    statistic = max(explained, 1e-12) * len(rows.y) / (max(left, 1e-12) * overlap)
-    steadied = gram + float(PENALTY[0]) * len(rows.y) * np.eye(n_terms)
-    freedom = float(np.trace(np.linalg.solve(steadied, gram)))
-    # The multiple of these forecasts with the least expected squared error.
-    # James, W. and Stein, C. (1961). Estimation with quadratic loss. Proceedings of the
-    # Fourth Berkeley Symposium on Mathematical Statistics and Probability, 1, 361–379.
-    return min(max(1.0 - (freedom - 2.0) / statistic, 0.0), 1.0)
+    parts = rows.X.map(adding, rows.y[:, None], _number_blocks(rows))
+    blocks = [_added(part) for part in zip(*parts, strict=True)]
+    model.coef = _solved(blocks)
+    # The last one holds the rows between blocks, whose labels reach into the next.
+    return _cross_slope(blocks[:-1])
+
+
+def _cross_slope(blocks: list[Equations]) -> float:
+    """Find the slope of labels on forecasts by the other blocks, if it is certain."""
+    products, squares = [], []
+    for number, (_, gram, moment) in enumerate(blocks):
+        coef = _solved([block for n, block in enumerate(blocks) if n != number])
+        products.append(coef @ moment[:, 0])
+        squares.append(coef @ gram @ coef)
+    total = float(np.sum(squares))
+    if total <= 0.0:
+        return 0.0
+    slope = float(np.sum(products)) / total
+    errors = np.array(products) - slope * np.array(squares)
+    variance = len(blocks) / (len(blocks) - 1) * float(errors @ errors) / total**2
+    # A slope within 1.4 standard errors of zero is none.
+    certainty = max(0.0, 1.0 - 2.0 * variance / slope**2) if slope > 0.0 else 0.0
+    return min(slope, 1.0) * certainty
+
+
+def _solved(blocks: Sequence[Equations]) -> np.ndarray:
+    """Coefficients from the sums over some blocks."""
+    n_rows, gram, moment = _added(blocks)
+    return solved_path([(gram, moment)], max(1, n_rows), PENALTY)[0, :, 0]
+
+
+def _added(parts: Sequence[Equations]) -> Equations:
+    """Add the sums over parts of the rows."""
+    counts, grams, products = zip(*parts, strict=True)
+    return sum(counts), np.sum(grams, axis=0), np.sum(products, axis=0)
+
+
+def _number_blocks(rows: Rows) -> np.ndarray:
+    """Return the block of dates of each row; rows between blocks have the last."""
+    first, last = int(rows.dates[0]), int(rows.dates[-1])
+    size = max(1, -(-(last + 1 - first) // N_BLOCKS))
+    numbers, place = np.divmod(rows.dates - first, size)
+    return np.where(place >= size - rows.horizon, N_BLOCKS, numbers)
+
+
+def _step(rows: Rows) -> int:
+    """Rows between one training date and the next."""
+    return int(np.diff(np.unique(rows.dates)).min(initial=rows.horizon))
 
 
 @dataclass
@@ -235,26 +271,42 @@ class _Read:
     X: RowStore
     read: Read
     width: int
+    place: slice
 
     @property
     def shape(self) -> tuple[int, int]:
-        return len(self.X), self.width
+        return self.place.stop - self.place.start, self.width
 
     def __getitem__(self, rows: slice) -> np.ndarray:
-        return self.read(self.X[rows])
+        start = self.place.start
+        stop = min(start + rows.stop, self.place.stop)
+        return self.read(self.X[start + rows.start : stop])
 
 
 def _read_moments(X: RowStore, *, read: Read, width: int) -> Moments:
-    return part_moments(_Read(X, read, width))
+    return part_moments(_Read(X, read, width, slice(0, len(X))))
 
 
 def _read_equations(
     X: RowStore,
     Y: np.ndarray,
+    blocks: np.ndarray,
     *,
     read: Read,
     width: int,
     mean: np.ndarray,
     deviation: np.ndarray,
-) -> tuple[np.ndarray, np.ndarray]:
-    return normal_equations(_Read(X, read, width), Y, mean, deviation)
+) -> list[Equations]:
+    """Sum the products of each block's rows."""
+    sums = []
+    for number in range(N_BLOCKS + 1):
+        rows = np.flatnonzero(blocks == number)
+        parts = [(0, np.zeros((width, width)), np.zeros((width, 1)))]
+        for run in np.split(rows, np.flatnonzero(np.diff(rows) > 1) + 1):
+            if len(run):
+                place = slice(int(run[0]), int(run[-1]) + 1)
+                terms = _Read(X, read, width, place)
+                found = normal_equations(terms, Y[place], mean, deviation)
+                parts.append((len(run), *found))
+        sums.append(_added(parts))
+    return sums

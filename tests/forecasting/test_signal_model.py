@@ -86,13 +86,25 @@ def test_it_is_ridge_on_terms_weighted_by_what_the_tail_says(horizon, step):
     own = ridge.predict(terms)
     np.testing.assert_allclose(found.model.predict(X), own, rtol=1e-6, atol=1e-9)
     np.testing.assert_allclose(found.rows.y, rows.y - own, rtol=1e-6, atol=1e-9)
-    # James and Stein's multiple, with labels that overlap.
-    hat = terms @ np.linalg.inv(terms.T @ terms + 0.03 * len(X) * np.eye(8)) @ terms.T
-    noise = np.mean((rows.y - own) ** 2) * horizon / step
-    trust = 1 - (np.trace(hat) - 2) / (own @ rows.y / noise)
+    # What the coefficients of other blocks of dates would have deserved.
+    number, place = np.divmod(rows.dates, -(-(rows.dates[-1] + 1) // 6))
+    inside = place < -(-(rows.dates[-1] + 1) // 6) - horizon
+    products, squares = [], []
+    for block in range(6):
+        use = inside & (number != block)
+        ridge = Ridge(alpha=0.03 * use.sum(), fit_intercept=False)
+        ridge.fit(terms[use], rows.y[use])
+        own, y = ((v[inside & (number == block)]) for v in (terms, rows.y))
+        own = ridge.predict(own)
+        products.append(own @ y)
+        squares.append(own @ own)
+    slope = sum(products) / sum(squares)
+    errors = np.array(products) - slope * np.array(squares)
+    variance = 6 / 5 * np.sum(errors**2) / sum(squares) ** 2
+    trust = min(slope, 1.0) * (1 - 2 * variance / slope**2)
     assert 0.3 < trust < 1
     forecast = found.model.predict(tail_X)
-    trust = shrinkage_slope(tail.y, forecast, tail.dates, horizon, trust, 0.2)
+    trust = shrinkage_slope(tail.y, forecast, tail.dates, horizon, trust, 0.1)
     trust = min(trust, 1.0)
     n_labels = len(X) * step
     weight = trust / (0.1 + 0.2 * n_labels / (n_labels + 20_000))
