@@ -11,7 +11,13 @@ from typing import Annotated
 import typer
 
 from skbatch import __version__
-from skbatch.cli import _config, _forecast
+from skbatch.cli import (
+    _config,
+    _evaluate,
+    _forecast,
+    _leak_check,
+    _weights,
+)
 
 __all__ = ["app"]
 
@@ -24,6 +30,9 @@ app = typer.Typer(
 app.command()(_forecast.demo)
 app.command()(_forecast.forecast)
 app.command()(_forecast.fit)
+app.command()(_evaluate.evaluate)
+app.command()(_weights.weights)
+app.command()(_leak_check.check)
 app.add_typer(_config.app, name="config")
 
 
