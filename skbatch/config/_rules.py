@@ -134,6 +134,18 @@ RULES: dict[str, list[Rule]] = {
         constraint_rule(Interval(Integral, 1, None, closed="left")),
         Rule("a list of different ones", lambda v: v != () and _distinct(v, 1)),
     ],
+    "coverage": [
+        constraint_rule(_SHARE := Interval(Real, 0, 1, closed="neither")),
+        Rule(
+            "a list of different ones",
+            lambda v: (
+                isinstance(v, tuple)
+                and v != ()
+                and len(set(v)) == len(v)
+                and all(constraint_rule(_SHARE).holds(share) for share in v)
+            ),
+        ),
+    ],
     "batch.memory_budget": [
         Rule("a number of bytes", lambda v: _is_integer(v, 1)),
         Rule(
