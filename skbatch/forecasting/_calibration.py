@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from copy import copy
 from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from scipy.special import ndtr
 
-from skbatch._kernels.conformal import (
-    LEVELS,
-    adapted_levels,
-    corrected_levels,
-    independent_dates,
-)
 from skbatch._kernels.scenarios import (
     Dependence,
     bin_weights,
@@ -28,6 +25,7 @@ from skbatch.forecasting._feature_table import FeatureBlocks, FeatureTable
 from skbatch.forecasting._label_layout import LabelLayout
 from skbatch.forecasting._residual_scale import ResidualScale, label_keys
 from skbatch.forecasting._return_target import LabelScale, volatility_names
+from skbatch.forecasting._score_distribution import ScoreDistribution
 
 __all__ = [
     "N_MOVES",
@@ -51,7 +49,7 @@ NORMAL_GRID = np.linspace(-4.0, 4.0, 1601)
 NORMAL_WEIGHTS = np.exp(-0.5 * NORMAL_GRID**2)
 NORMAL_WEIGHTS /= NORMAL_WEIGHTS.sum()
 # Step of the adaptive correction.
-ADAPTATION = 0.01
+ADAPTATION = 0.005
 # Features that are the return of a single row, and how many rows of it count.
 ONE_ROW_RETURNS = ("log_return_1", "return_1")
 N_MOVES = 252
@@ -108,16 +106,6 @@ class Calibration:
         Dates of `scores`; None for arrays.
     start : int, default=0
         Row number of the first of them in `fit`.
-
-    Attributes
-    ----------
-    pooled : dict
-        Horizon → its finite scores, sorted.
-    levels : dict
-        Horizon → the adapted level for each of
-        :data:`~skbatch._kernels.conformal.LEVELS`.
-    n_independent : dict
-        Horizon → how many independent dates the tail is worth.
     """
 
     scores: np.ndarray
@@ -129,53 +117,47 @@ class Calibration:
     index: pd.Index | None = None
     start: int = 0
 
-    def __post_init__(self) -> None:
-        horizons = np.asarray(self.layout.horizons)
-        self.pooled: dict[int, np.ndarray] = {}
-        self.levels: dict[int, np.ndarray] = {}
-        self.n_independent: dict[int, float] = {}
-        for horizon in map(int, np.unique(horizons)):
-            scores = self.scores[:, horizons == horizon]
-            finite = np.isfinite(scores)
-            pooled = np.sort(scores[finite])
-            if len(pooled):
-                self.pooled[horizon] = pooled
-                self.levels[horizon] = adapted_levels(scores, pooled, self.step)
-                n_dates = int(finite.any(axis=1).sum())
-                self.n_independent[horizon] = independent_dates(n_dates, horizon)
+    @cached_property
+    def known(self) -> dict[int, ScoreDistribution]:
+        """Distribution of the scores of each horizon that has some."""
+        found = {
+            horizon: ScoreDistribution.of(self.scores[:, use], horizon, self.step)
+            for horizon, use in _by_horizon(self.layout)
+        }
+        return {horizon: one for horizon, one in found.items() if one is not None}
+
+    @cached_property
+    def dependence(self) -> Dependence:
+        """How the labels move together."""
         together = self.scores if self.moves is None else self.moves.to_numpy()
-        self.dependence: Dependence = dependence(together)
+        return dependence(together)
+
+    def __getstate__(self) -> dict[str, Any]:
+        # What follows from the scores is computed again.
+        derived = ("known", "dependence")
+        return {k: v for k, v in self.__dict__.items() if k not in derived}
+
+    def followed(self, scores: np.ndarray) -> Iterator[Calibration]:
+        """Go on through the dates after the tail, with scores as they become known."""
+        paths = {
+            horizon: self.known[horizon].followed(
+                self.scores[:, use], scores[:, use], horizon, self.step
+            )
+            for horizon, use in _by_horizon(self.layout)
+            if horizon in self.known
+        }
+        for _ in range(len(scores)):
+            now = copy(self)
+            now.known = {horizon: next(path) for horizon, path in paths.items()}
+            yield now
 
     def quantiles(self, levels: np.ndarray, layout: LabelLayout) -> np.ndarray:
         """Scores at quantile levels `(n_levels, n_labels)`, NaN for a lost horizon."""
         table = np.full((len(levels), len(layout.horizons)), np.nan)
         for horizon, use in _by_horizon(layout):
-            table[:, use] = self._quantiles(levels, horizon)[:, None]
+            if horizon in self.known:
+                table[:, use] = self.known[horizon].quantiles(levels)[:, None]
         return table
-
-    def _quantiles(
-        self, levels: np.ndarray, horizon: int, *, corrected: bool = True
-    ) -> np.ndarray:
-        """Scores of a horizon at quantile levels."""
-        if horizon not in self.pooled:
-            return np.full(len(levels), np.nan)
-        if corrected:
-            levels = corrected_levels(levels, self.n_independent[horizon])
-        adapted = np.interp(levels, LEVELS, self.levels[horizon])
-        # With these plotting positions, and n independent scores, the moved levels
-        # cover what they should on average.
-        return np.quantile(self.pooled[horizon], adapted, method="hazen")
-
-    def quantile_returns(
-        self,
-        levels: np.ndarray,
-        forecasts: np.ndarray,
-        scale: np.ndarray,
-        layout: LabelLayout,
-    ) -> np.ndarray:
-        """Quantiles of returns `(n_levels, n_dates, n_labels)`."""
-        deviations = self.quantiles(levels, layout)[:, None, :] * scale
-        return self.returns(forecasts, deviations)
 
     def spread(
         self, forecasts: np.ndarray, scale: np.ndarray, layout: LabelLayout
@@ -187,9 +169,12 @@ class Calibration:
         volatility, gain = np.full((2, scale.shape[1]), np.nan)
         zero = deviations_of(np.zeros_like(forecasts), forecasts, self.bounded)
         for horizon, use in _by_horizon(layout):
-            values = self._quantiles(levels, horizon, corrected=False)
+            if horizon not in self.known:
+                continue
+            known = self.known[horizon]
+            values = known.quantiles(levels, corrected=False)
             _, volatility[use] = self._moments(values, forecasts[:, use], scale[:, use])
-            values = self._quantiles(levels, horizon)
+            values = known.quantiles(levels)
             gain[use] = 1.0 - np.interp(zero[0, use] / scale[0, use], values, levels)
         return volatility, np.where(np.isfinite(volatility), gain, np.nan)
 
@@ -258,8 +243,8 @@ class Calibration:
     def _inverses(self, layout: LabelLayout) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Tabulate the centred scores of each horizon, with the labels that have it."""
         for horizon, use in _by_horizon(layout):
-            if horizon in self.pooled:
-                yield use, _centred_inverse(self.pooled[horizon])
+            if horizon in self.known:
+                yield use, _centred_inverse(self.known[horizon])
             else:
                 yield use, np.full(len(NORMAL_GRID), np.nan)
 
@@ -402,7 +387,7 @@ def _by_horizon(layout: LabelLayout) -> Iterator[tuple[int, np.ndarray]]:
         yield horizon, np.flatnonzero(np.asarray(layout.horizons) == horizon)
 
 
-def _centred_inverse(pooled: np.ndarray) -> np.ndarray:
-    """Tabulate the pooled quantiles at normal scores, less their mean."""
-    values = np.quantile(pooled, ndtr(NORMAL_GRID))
+def _centred_inverse(known: ScoreDistribution) -> np.ndarray:
+    """Tabulate the scores at normal ones, less their mean."""
+    values = known.quantiles(ndtr(NORMAL_GRID), corrected=False)
     return values - NORMAL_WEIGHTS @ values

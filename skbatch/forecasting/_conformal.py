@@ -74,7 +74,7 @@ class ConformalForecaster(
         the windows as weights. None, and
         ``"auto"`` without such features, take the standard deviation of the ticker's
         own residuals, which does not move with the market.
-    adaptation : float, default=0.01
+    adaptation : float, default=0.005
         Step size of the adaptive correction [2]_: how fast quantiles move when
         returns have left them more, or less, often than they should. 0 disables.
     refit : bool, default=True
@@ -164,7 +164,7 @@ class ConformalForecaster(
         *,
         calibration_size: float | Literal["auto"] = "auto",
         scale: str | None = "auto",
-        adaptation: float = 0.01,
+        adaptation: float = 0.005,
         refit: bool = True,
         random_state: Any = 0,
     ) -> None:
