@@ -23,9 +23,14 @@ from skbatch._kernels.scenarios import (
 from skbatch.exceptions import PanelError
 from skbatch.forecasting._feature_table import FeatureBlocks, FeatureTable
 from skbatch.forecasting._label_layout import LabelLayout
-from skbatch.forecasting._residual_scale import ResidualScale, label_keys
+from skbatch.forecasting._residual_scale import (
+    ResidualScale,
+    label_keys,
+    scale_features,
+)
 from skbatch.forecasting._return_target import LabelScale, volatility_names
 from skbatch.forecasting._score_distribution import ScoreDistribution
+from skbatch.panel.engine import PanelColumns
 
 __all__ = [
     "N_MOVES",
@@ -53,6 +58,8 @@ ADAPTATION = 0.005
 # Features that are the return of a single row, and how many rows of it count.
 ONE_ROW_RETURNS = ("log_return_1", "return_1")
 N_MOVES = 252
+# Rows before a tail of which expected volatility is learned.
+EARLY_ROWS = 1260
 # Cells that are drawn at a time.
 MAX_CELLS = 2**21
 # A total loss counts as the loss of all but this share, whose logarithm is finite.
@@ -69,6 +76,10 @@ class Tail:
         Row number of its first date.
     labels, forecasts : ndarray of shape (n_dates, n_labels)
         Returns, and what was forecast; NaN is missing.
+    early : ndarray, dtype intp
+        Row numbers of some dates before, whose labels end before the tail.
+    early_labels : ndarray of shape (n_early, n_labels)
+        Their labels.
     bounded : bool
         Whether all labels, of the tail and before, can be simple returns.
     scale : str or None, default="auto"
@@ -78,8 +89,35 @@ class Tail:
     start: int
     labels: np.ndarray
     forecasts: np.ndarray
+    early: np.ndarray
+    early_labels: np.ndarray
     bounded: bool
     scale: str | None = "auto"
+
+    @classmethod
+    def of(
+        cls,
+        labels: np.ndarray,
+        start: int,
+        stop: int,
+        layout: LabelLayout,
+        scale: str | None = "auto",
+    ) -> Tail:
+        """Copy what is needed of all labels; the forecasts are yet to be made."""
+        end = max(0, start - max(layout.horizons))
+        # Counted back from the end, as far as markets are alike.
+        early = np.arange(end - 1, max(-1, end - 1 - EARLY_ROWS), -_early_step(layout))
+        early = np.sort(early)
+        nothing = np.full((stop - start, labels.shape[1]), np.nan)
+        return cls(
+            start,
+            labels[start:stop].copy(),
+            nothing,
+            early,
+            labels[early],
+            are_simple_returns(labels),
+            scale,
+        )
 
 
 @dataclass
@@ -259,14 +297,18 @@ def calibrate(
     if tail is None or not np.isfinite(tail.forecasts).any():
         return None
     deviations = deviations_of(tail.labels, tail.forecasts, tail.bounded)
-    late, first = _late_rows(features, tail)
+    early, late, first = _read(features, tail)
     rows = late.rows(tail.start - first, tail.start - first + len(tail.labels))
+    zero = np.zeros(tail.early_labels.shape)
+    moves = deviations_of(tail.early_labels, zero, tail.bounded)
     try:
-        scale, unit = _unit(tail.scale, deviations, rows, layout)
+        scale = _scale_of(tail.scale, rows, layout, deviations)
+        scale.learn(early, layout, moves, _early_step(layout))
+        scores = deviations / scale.matrix(rows, layout)
     except PanelError:
         # Standardised features, which whoever scales labels by them has refused.
-        scale, unit = _unit(None, deviations, rows, layout)
-    scores = deviations / unit
+        scale = _scale_of(None, rows, layout, deviations)
+        scores = deviations / scale.matrix(rows, layout)
     if not np.isfinite(scores).any():
         return None
     return Calibration(
@@ -281,22 +323,65 @@ def calibrate(
     )
 
 
-def _late_rows(features: FeatureBlocks, tail: Tail) -> tuple[FeatureBlocks, int]:
-    """Read what is needed of the latest dates once for all models that are fitted."""
+def _scale_of(
+    name: str | None, rows: FeatureBlocks, layout: LabelLayout, deviations: np.ndarray
+) -> ResidualScale:
+    """Choose the features that measure the volatility, or the deviations' own size."""
+    chosen = LabelScale.choose(name, rows, deviations, layout)
+    names = scale_features(rows.columns.features, chosen.features)
+    scale = ResidualScale(replace(chosen, features=names))
+    scale.measure(deviations, layout)
+    return scale
+
+
+def _early_step(layout: LabelLayout) -> int:
+    """Rows between the dates on which expected volatility is learned."""
+    return max(5, min(layout.horizons) // 2)
+
+
+def _read(
+    features: FeatureBlocks, tail: Tail
+) -> tuple[FeatureBlocks, FeatureBlocks, int]:
+    """Read what is needed of early and late dates once for all models of a fit."""
     first = max(0, min(tail.start, features.n_dates - N_MOVES))
-    names = [*volatility_names(features.columns.features), *ONE_ROW_RETURNS]
-    if tail.scale not in (None, "auto"):
-        names.append(str(tail.scale))
-    names = [name for name in features.columns.features if name in names]
-    if isinstance(features, FeatureTable) or not names:
-        return features.rows(first, features.n_dates), first
-    kept = features.__dict__.setdefault("_late", {})
-    if first not in kept:
-        rows = features.rows(first, features.n_dates)
-        tables = [table for _, table in rows.tables(features=names)]
-        values = np.concatenate([table.values for table in tables])
-        kept[first] = replace(tables[0], values=values, index=rows.index)
-    return kept[first], first
+    chosen = volatility_names(features.columns.features)
+    wanted = {*scale_features(features.columns.features, chosen), *chosen}
+    wanted |= {*ONE_ROW_RETURNS, str(tail.scale)}
+    names = [name for name in features.columns.features if name in wanted]
+    if not names:
+        return features.rows(0, 0), features.rows(first, features.n_dates), first
+    dates = np.append(tail.early, np.arange(first, features.n_dates))
+    kept = features.__dict__.setdefault("_read_once", {})
+    key = (dates.tobytes(), tuple(names))
+    if key not in kept:
+        dates, places = np.unique(dates, return_inverse=True)
+        kept[key] = _selected(features, dates, names), places
+    table, places = kept[key]
+    n_early = len(tail.early)
+    return _rows_of(table, places[:n_early]), _rows_of(table, places[n_early:]), first
+
+
+def _selected(
+    features: FeatureBlocks, dates: np.ndarray, names: Sequence[str]
+) -> FeatureTable:
+    """Take some dates and ticker features."""
+    parts = []
+    for block, table in features.tables(dates, names):
+        numbers = [table.columns.features.index(name) for name in names]
+        own = table.columns.positions[:, numbers]
+        kept = np.unique(own[own >= 0])
+        rows = np.flatnonzero(np.isin(block, dates))
+        parts.append(table.values[np.ix_(rows, kept)])
+        assert table.names is not None
+        columns = table.names[kept]
+    index = None if features.index is None else features.index[dates]
+    parsed = PanelColumns.parse(columns)
+    return FeatureTable(np.concatenate(parts), parsed, index, columns)
+
+
+def _rows_of(table: FeatureTable, rows: np.ndarray) -> FeatureTable:
+    index = None if table.index is None else table.index[rows]
+    return replace(table, values=table.values[rows], index=index)
 
 
 def joined(parts: Sequence[Calibration]) -> Calibration:
@@ -319,15 +404,6 @@ def joined(parts: Sequence[Calibration]) -> Calibration:
         index = None
     scale = replace(first.scale, deviation=deviation)
     return replace(first, scores=scores, scale=scale, index=index, start=start)
-
-
-def _unit(
-    name: str | None, deviations: np.ndarray, rows: FeatureBlocks, layout: LabelLayout
-) -> tuple[ResidualScale, np.ndarray]:
-    """Choose the unit of the deviations of a tail."""
-    scale = ResidualScale(LabelScale.choose(name, rows, deviations, layout), {})
-    scale.learn(deviations, layout)
-    return scale, scale.matrix(rows, layout)
 
 
 def draw_blocks(

@@ -20,7 +20,6 @@ from skbatch.forecasting._calibration import (
     N_MOVES,
     Calibration,
     Tail,
-    are_simple_returns,
     calibrate,
     deviations_of,
     recent_moves,
@@ -211,9 +210,8 @@ class ConformalForecaster(
         with Progress(self, n_tasks=1 + self.refit) as progress:
             model = self._fit_child("calibration", features, y, labels, start, progress)
             forecasts = run_model(model, features.rows(start, stop), self.layout_)
-            bounded = are_simple_returns(labels)
-            tail = Tail(start, labels[start:stop], forecasts, bounded, self.scale)
-            self._calibrate(tail, features)
+            tail = Tail.of(labels, start, stop, self.layout_, self.scale)
+            self._calibrate(replace(tail, forecasts=forecasts), features)
             if self.refit:
                 model = self._fit_child(
                     "all rows", features, y, labels, len(labels), progress
