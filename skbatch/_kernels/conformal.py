@@ -44,7 +44,11 @@ def independent_dates(n_dates: int, horizon: int) -> float:
 
 
 def adapted_levels(
-    scores: np.ndarray, pooled: np.ndarray, step: float, start: np.ndarray = LEVELS
+    scores: np.ndarray,
+    pooled: np.ndarray,
+    step: float,
+    start: np.ndarray = LEVELS,
+    n_independent: float = np.inf,
 ) -> np.ndarray:
     """Run adaptive conformal inference over the dates, for all :data:`LEVELS`."""
     # With the share e_t(a) of the tickers whose score at date t is at most the pooled
@@ -64,7 +68,10 @@ def adapted_levels(
             if not len(row):
                 continue
             places = np.searchsorted(pooled, row, side="right") / len(pooled)
-            share = np.searchsorted(places, level, side="right") / len(row)
+            # Dates of the pool itself are met by its plain quantiles, later ones by
+            # those that were given out.
+            given = corrected_levels(level, n_independent)
+            share = np.searchsorted(places, given, side="right") / len(row)
             level = np.clip(level + step * (target - share), 0.0, 1.0)
     return np.concatenate([[0.0], np.sort(level), [1.0]])
 

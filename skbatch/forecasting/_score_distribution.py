@@ -53,11 +53,12 @@ class ScoreDistribution:
 
     def quantiles(self, levels: np.ndarray, *, corrected: bool = True) -> np.ndarray:
         """Scores at quantile levels."""
+        adapted = np.interp(levels, LEVELS, self.levels)
         if corrected:
-            levels = corrected_levels(levels, self.n_independent)
+            adapted = corrected_levels(adapted, self.n_independent)
         # With the plotting positions of Hazen, and n independent scores, the moved
         # levels cover what they should on average.
-        return sorted_quantiles(self.pooled, np.interp(levels, LEVELS, self.levels))
+        return sorted_quantiles(self.pooled, adapted)
 
     def followed(
         self, tail: np.ndarray, scores: np.ndarray, horizon: int, step: float
@@ -70,8 +71,9 @@ class ScoreDistribution:
         for row in range(len(scores)):
             known = row - horizon
             if known >= 0:
+                row_scores = scores[known : known + 1]
                 level = adapted_levels(
-                    scores[known : known + 1], now.pooled, step, now.levels
+                    row_scores, now.pooled, step, now.levels, now.n_independent
                 )
                 pooled, n_independent = now.pooled, now.n_independent
                 if (known + 1) % REFRESH == 0:
