@@ -214,7 +214,7 @@ def test_tickers_of_a_model_that_could_not_be_calibrated_are_named(make_system, 
 
 @pytest.fixture(scope="module")
 def wilder():
-    """Prices whose moves grow threefold in the last 120 of 520 rows, though features lag."""
+    """Prices whose moves grow threefold in the last 120 rows, and features that lag."""
     rng = np.random.default_rng(0)
     moves = 0.01 * rng.standard_normal((520, 8)) + 0.005 * rng.standard_normal((520, 1))
     moves[400:] *= 3.0
