@@ -260,9 +260,14 @@ def test_what_is_known_at_a_date_does_not_depend_on_how_rows_are_passed(wilder):
 
 def test_scenarios_follow_too(wilder):
     system = long_memory().fit(wilder[:400])
-    spread = system.predict_scenarios(wilder[400:], 2000).quantile(0.95).mean()
-    bounds = system.predict_interval(wilder[400:])
-    assert spread == pytest.approx(bounds.upper.iloc[-1].mean(), rel=0.1)
+    (member,) = system.fitted_.members
+    X = system.fitted_.extractor.transform(wilder[400:])
+    wide = system.predict_scenarios(wilder[400:], 4000).quantile(0.95)
+    narrow = member.forecaster.predict_scenarios(X, 4000).quantile(0.95)
+    bounds = system.predict_interval(wilder[400:]).upper.iloc[-1]
+    static = member.forecaster.predict_interval(X).upper.iloc[-1]
+    assert (bounds / static).min() > 1.1
+    np.testing.assert_allclose(wide / narrow, bounds / static, rtol=0.1)
 
 
 # Every forecast -----------------------------------------------------------------------
