@@ -140,7 +140,7 @@ def volatility_rows(
             (member,) = system.fitted_.members
             X = system.fitted_.extractor.transform(new[list(member.tickers)])
             scale = member.forecaster.calibration_.scale
-            plain = replace(scale, coefficients={})
+            plain = replace(scale, regressions={})
             features = check_features(member.forecaster, X, reset=False)
             layout = member.forecaster.layout_
             found = [

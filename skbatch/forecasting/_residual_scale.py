@@ -21,8 +21,36 @@ _VOLATILITY = re.compile(r"volatility_(\d+)")
 _RANGE = re.compile(r"parkinson_volatility_\d+")
 # How many independent dates the weights by window are worth beside what is learned.
 PRIOR_DATES = 20.0
-# By how much, in logs, what is learned may move a volatility.
-MAX_MOVE = 2.0
+# Deviations from their mean beyond which inputs move a volatility no further.
+MAX_INPUT = 3.0
+
+
+@dataclass(frozen=True)
+class VolatilityRegression:
+    """How far the volatilities of single windows move the mean of all, in logs."""
+
+    constant: float
+    coefficients: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+
+    @classmethod
+    def fit(
+        cls, base: np.ndarray, inputs: np.ndarray, squares: np.ndarray, ridge: float
+    ) -> VolatilityRegression:
+        """Fit it on rows with a known return."""
+        mean, deviation = inputs.mean(axis=0), inputs.std(axis=0)
+        # Nothing is known of tickers that are far calmer or wilder than these.
+        low, high = mean - MAX_INPUT * deviation, mean + MAX_INPUT * deviation
+        centred = np.clip(inputs, low, high) - mean
+        coef = fit_log_volatility(base, centred, squares, ridge)
+        constant = float(coef[0] - coef[1:] @ mean)
+        return cls(constant, coef[1:], low, high)
+
+    def move(self, inputs: np.ndarray) -> np.ndarray:
+        """Compute by how much the log volatility differs from the mean."""
+        clipped = np.clip(inputs, self.low, self.high)
+        return self.constant + clipped @ self.coefficients
 
 
 @dataclass
@@ -38,8 +66,8 @@ class ResidualScale:
         Names the volatility features; empty where there are none.
     deviation : dict
         (horizon, ticker) → the residuals' own deviation, used without such features.
-    coefficients : dict
-        Horizon → constant and coefficients of the regression; none without one.
+    regressions : dict of int to VolatilityRegression
+        Horizon → what the single windows add; empty where there is one volatility.
 
     References
     ----------
@@ -50,7 +78,7 @@ class ResidualScale:
 
     label_scale: LabelScale
     deviation: dict[tuple[int, str], float] = field(default_factory=dict)
-    coefficients: dict[int, np.ndarray] = field(default_factory=dict)
+    regressions: dict[int, VolatilityRegression] = field(default_factory=dict)
 
     def matrix(self, features: FeatureBlocks, layout: LabelLayout) -> np.ndarray:
         """Spread of each label `(n_dates, n_labels)`; NaN where unknown."""
@@ -97,17 +125,16 @@ class ResidualScale:
         deviations: np.ndarray,
         step: int,
     ) -> None:
-        known = np.isfinite(deviations) & np.isfinite(base)
+        # Prices that stood still tell of no volatility.
+        known = np.isfinite(deviations) & np.isfinite(base) & (deviations != 0)
         if not known.any():
             return
         n_dates = int(known.any(axis=1).sum())
         independent = min(n_dates, independent_dates(n_dates * step, horizon))
         ridge = PRIOR_DATES * known.sum() / independent
-        mean = inputs[known].mean(axis=0)
-        coef = fit_log_volatility(
-            base[known], inputs[known] - mean, deviations[known] ** 2, ridge
+        self.regressions[horizon] = VolatilityRegression.fit(
+            base[known], inputs[known], deviations[known] ** 2, ridge
         )
-        self.coefficients[horizon] = np.append(coef[0] - coef[1:] @ mean, coef[1:])
 
     def measure(self, residuals: np.ndarray, layout: LabelLayout) -> None:
         """Measure the residuals' own deviation, where no feature tells it."""
@@ -123,10 +150,9 @@ class ResidualScale:
     def _of_table(self, table: FeatureTable, layout: LabelLayout) -> np.ndarray:
         """Volatility per row `(n_dates, n_labels)` of a table."""
         base, inputs = self._inputs(table, layout)
-        for horizon, coef in self.coefficients.items():
+        for horizon, regression in self.regressions.items():
             use = np.flatnonzero(np.asarray(layout.horizons) == horizon)
-            move = coef[0] + inputs[:, use] @ coef[1:]
-            base[:, use] += np.clip(move, coef[0] - MAX_MOVE, coef[0] + MAX_MOVE)
+            base[:, use] += regression.move(inputs[:, use])
         return np.exp(base)
 
     def _inputs(

@@ -144,7 +144,7 @@ def test_volatility_is_the_mean_of_the_windows_known():
     X = pd.concat([X, short], axis=1)
     model = ConformalForecaster(MEAN).fit(X, y)
     # Without what the regression adds to the mean.
-    scale = replace(model.calibration_.scale, coefficients={})
+    scale = replace(model.calibration_.scale, regressions={})
     found = scale.matrix(model_features(model, X), model.layout_)
     long = X.iloc[:, :5].to_numpy()
     # Weights of 63 and 21: 2 to the power of 21 / 84.
