@@ -11,13 +11,20 @@ from skbatch.panel._calendar import (
 )
 from skbatch.panel._check import invalid_values
 from skbatch.panel._checked import CheckedPanel
-from skbatch.panel._columns import MARKET, SEPARATOR, PanelColumns, join_column
+from skbatch.panel._columns import (
+    CATEGORY,
+    MARKET,
+    SEPARATOR,
+    PanelColumns,
+    join_column,
+)
 from skbatch.panel._fields import panel_fields, panel_tickers
 from skbatch.panel._inspected import InspectedPanel, inspect_panel
 from skbatch.panel._reach import recorded_horizon
 from skbatch.panel._tables import adopt_table
 
 __all__ = [
+    "CATEGORY",
     "MARKET",
     "SEPARATOR",
     "WEEKDAYS_PER_YEAR",
