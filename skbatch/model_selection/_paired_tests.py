@@ -49,11 +49,13 @@ class PairedScores:
         return pd.DataFrame({"rank_ic": ic, "squared_error": 0.0, "spread": spread})
 
 
-def mean_differences(differences: pd.DataFrame, horizon: int) -> pd.DataFrame:
+def mean_differences(
+    differences: pd.DataFrame, horizon: int, n_resamples: int
+) -> pd.DataFrame:
     """Test the mean of each column."""
     rows = {}
     for score, series in differences.items():
-        result = mean_inference(series, horizon=horizon)
+        result = mean_inference(series, horizon=horizon, n_resamples=n_resamples)
         lower, upper = result.confidence_interval
         rows[score] = {
             "difference": result.mean,

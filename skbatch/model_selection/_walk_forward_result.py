@@ -14,7 +14,11 @@ import pandas as pd
 from sklearn.base import BaseEstimator
 
 from skbatch._writing import write_whole
-from skbatch.metrics import quantile_returns, rank_information_coefficient_series
+from skbatch.metrics import (
+    holm_adjusted,
+    quantile_returns,
+    rank_information_coefficient_series,
+)
 from skbatch.model_selection._paired_tests import (
     PairedScores,
     mean_differences,
@@ -22,10 +26,13 @@ from skbatch.model_selection._paired_tests import (
 from skbatch.model_selection._scorecard import decay_table, score_card, score_years
 from skbatch.model_selection._verdict import describe
 
-__all__ = ["HISTORICAL_MEAN", "ZERO", "WalkForwardResult"]
+__all__ = ["DERIVED", "HISTORICAL_MEAN", "WalkForwardResult"]
 
 ZERO = "zero"
 HISTORICAL_MEAN = "historical mean"
+EQUAL_WEIGHT = "equal weight"
+# Benchmarks that every walk has, which do not order the tickers.
+DERIVED = (EQUAL_WEIGHT, ZERO)
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,6 +71,9 @@ class WalkForwardResult:
         Bins of the quantile returns.
     ranking_rules : tuple of str, default=()
         Names of the benchmarks that only rank tickers.
+    n_trials : int, default=1
+        Number of forecasters that were tried before this one was chosen, itself
+        included.
     attrs : dict
         Number of rows and tickers of the panel, and whether features were shared.
 
@@ -87,6 +97,7 @@ class WalkForwardResult:
     estimator: BaseEstimator | None = None
     n_quantiles: int = 5
     ranking_rules: tuple[str, ...] = ()
+    n_trials: int = 1
     attrs: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -165,7 +176,9 @@ class WalkForwardResult:
         """
         yield self.name, self.forecasts
         yield from self.benchmarks.items()
-        yield ZERO, _zeros(self)
+        if HISTORICAL_MEAN in self.benchmarks:
+            yield EQUAL_WEIGHT, _alike(self.benchmarks[HISTORICAL_MEAN], self)
+        yield ZERO, pd.DataFrame(0.0, self.forecasts.index, self.forecasts.columns)
 
     def of_horizon(
         self, table: pd.DataFrame, horizon: int | None = None
@@ -217,48 +230,59 @@ class WalkForwardResult:
                     returns, self.of_horizon(table, horizon)
                 )
                 for name, table in self.named_forecasts()
-                if name != ZERO
+                if name not in DERIVED
             }
         )
 
-    def paired_tests(self, horizon: int | None = None) -> pd.DataFrame:
+    def paired_tests(
+        self, horizon: int | None = None, *, n_resamples: int = 0
+    ) -> pd.DataFrame:
         """Test whether forecasts are better than those of each benchmark.
 
         Parameters
         ----------
         horizon : int, default=None
             One of `horizons`; None is the first.
+        n_resamples : int, default=0
+            Resamples of the stationary block bootstrap, such as 2,000; 0 tests by
+            Newey–West standard errors.
 
         Returns
         -------
-        DataFrame of shape (3 * n_benchmarks, 7)
+        DataFrame of shape (3 * n_benchmarks, 8)
             Indexed by (benchmark, score), with scores rank_ic, squared_error and
             spread. Columns are the mean difference over dates, positive where the
-            forecasts are better; its Newey–West t_statistic and the value critical_t
-            beyond which that is significant; the bounds lower and upper of its 95 %
-            confidence interval; p_value; and n_dates.
+            forecasts are better; its t_statistic and the value critical_t beyond which
+            that is significant; the bounds lower and upper of its 95 % confidence
+            interval; p_value; n_dates; and p_holm, the p-value adjusted for all tests
+            of the table times `n_trials`.
 
         See Also
         --------
         skbatch.metrics.mean_inference : The test, with formula and references.
+        skbatch.metrics.holm_adjusted : The adjustment.
 
         Notes
         -----
         Both are scored on the tickers and dates that both forecast. The difference in
         squared error is the benchmark's less the forecasts' (Diebold–Mariano), NaN for
-        benchmarks that only rank tickers. Zero has no order: its rank IC and spread
-        count as 0. P-values are of one comparison each, and not corrected for several.
+        benchmarks that only rank tickers. Zero has no order, and neither has equal
+        weight, which forecasts for all tickers the average of their historical means:
+        their rank IC and spread count as 0.
         """
         horizon = self.horizons[0] if horizon is None else horizon
         self.of_horizon(self.forecasts, horizon)  # refuses unknown horizons
-        return self._paired_tests[horizon].copy()
+        key = horizon, n_resamples
+        if key not in self._tested:
+            self._tested[key] = self._test_benchmarks(*key)
+        return self._tested[key].copy()
 
     @cached_property
-    def _paired_tests(self) -> dict[int, pd.DataFrame]:
-        """The tests of each horizon, which summary and report both need."""
-        return {horizon: self._test_benchmarks(horizon) for horizon in self.horizons}
+    def _tested(self) -> dict[tuple[int, int], pd.DataFrame]:
+        """Tests that have been computed, which summary and report both need."""
+        return {}
 
-    def _test_benchmarks(self, horizon: int) -> pd.DataFrame:
+    def _test_benchmarks(self, horizon: int, n_resamples: int) -> pd.DataFrame:
         scores = PairedScores(
             self.of_horizon(self.returns, horizon),
             self.of_horizon(self.forecasts, horizon),
@@ -268,15 +292,18 @@ class WalkForwardResult:
             name: mean_differences(
                 scores.less(
                     self.of_horizon(table, horizon),
-                    has_order=name != ZERO,
+                    has_order=name not in DERIVED,
                     has_size=name not in self.ranking_rules,
                 ),
                 horizon,
+                n_resamples,
             )
             for name, table in self.named_forecasts()
             if name != self.name
         }
-        return pd.concat(tables, names=["benchmark", "score"])
+        table = pd.concat(tables, names=["benchmark", "score"])
+        n_tests = int(table["p_value"].notna().sum()) * self.n_trials
+        return table.assign(p_holm=holm_adjusted(table["p_value"], n_tests))
 
     def quantile_returns(self, horizon: int | None = None) -> pd.DataFrame:
         """Compute the mean return of each bin of the forecasts on each date.
@@ -425,6 +452,11 @@ class WalkForwardResult:
         )
 
 
-def _zeros(result: WalkForwardResult) -> pd.DataFrame:
-    """Forecast zero for every ticker on every date."""
-    return pd.DataFrame(0.0, result.forecasts.index, result.forecasts.columns)
+def _alike(mean: pd.DataFrame, result: WalkForwardResult) -> pd.DataFrame:
+    """Forecast for all tickers what they returned on average."""
+    tables = []
+    for horizon in result.horizons:
+        table = result.of_horizon(mean, horizon).astype(np.float64)
+        average = np.asarray(table.mean(axis=1))[:, None]
+        tables.append(table.where(table.isna(), average))
+    return pd.concat(tables, axis=1).set_axis(mean.columns, axis=1)

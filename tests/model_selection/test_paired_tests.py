@@ -1,6 +1,7 @@
 """Rules that rank by past prices, and tests against all benchmarks, by slow loops."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -173,3 +174,49 @@ def test_a_planted_signal_beats_the_rules(quiet_walk):
     tests = result.paired_tests().xs("rank_ic", level="score")
     assert tests.loc["zero", "p_value"] < 0.01
     assert tests.loc["zero", "lower"] > 0
+
+
+def test_equal_weight_forecasts_the_average_of_the_means(result):
+    mean = result.benchmarks["historical mean"]
+    same = dict(result.named_forecasts())["equal weight"]
+    for date, row in mean.iterrows():
+        expected = row.dropna().mean()
+        np.testing.assert_allclose(same.loc[date][row.notna()], expected)
+        assert same.loc[date][row.isna()].isna().all()
+    tests = result.paired_tests()
+    for score in ("rank_ic", "spread"):
+        # Both have no order: the same test, on the tickers that both forecast.
+        pair = tests.xs(score, level="score").loc[["equal weight", "zero"]]
+        assert pair["difference"].nunique() == 1
+    returns, own = result.returns, result.forecasts
+    saved = ((returns - same) ** 2 - (returns - own) ** 2).mean(axis=1)
+    row = tests.loc[("equal weight", "squared_error")]
+    assert row["difference"] == pytest.approx(saved.mean())
+    assert "equal weight" not in result.rank_ic()
+
+
+def test_p_values_are_adjusted_for_all_tests_and_trials(result):
+    tests = result.paired_tests()
+    known = tests["p_value"].dropna()
+    assert tests["p_holm"].isna().equals(tests["p_value"].isna())
+    assert tests["p_holm"].min() == pytest.approx(min(1, known.min() * len(known)))
+    tried = replace(result, n_trials=7).paired_tests()
+    expected = min(1, known.min() * len(known) * 7)
+    assert tried["p_holm"].min() == pytest.approx(expected)
+
+
+def test_the_number_of_trials_is_kept(walk, linear_model):
+    assert walk(linear_model, n_trials=12, benchmarks={}).n_trials == 12
+    with pytest.raises(ValueError, match="`n_trials` must be an int of at least 1"):
+        walk(linear_model, n_trials=0)
+
+
+def test_differences_can_be_resampled(result):
+    ours, other = result.paired_tests(n_resamples=199), result.paired_tests()
+    pd.testing.assert_series_equal(ours["difference"], other["difference"])
+    differences = result.rank_ic()["FallbackForecaster"]
+    expected = mean_inference(differences, horizon=HORIZON, n_resamples=199)
+    test = ours.loc[("zero", "rank_ic")]
+    assert test["p_value"] == expected.p_value
+    assert test["lower"] == expected.confidence_interval[0]
+    assert test["t_statistic"] != other.loc[("zero", "rank_ic"), "t_statistic"]
