@@ -71,6 +71,21 @@ class BoosterModel:
                 return self.booster.predict(xgb.DMatrix(X), output_margin=True)
             return self.booster.inplace_predict(X, predict_type="margin")
 
+    def contributions(self, X: np.ndarray) -> np.ndarray:
+        """Split forecasts `(n_rows,)` into those of inputs, `(n_rows, n_inputs)`."""
+        learner = json.loads(self.booster.save_config())["learner"]
+        if int(learner["learner_model_param"]["num_target"]) > 1:
+            raise ValueError(
+                "`strategy` must be 'pooled' or 'per_ticker' for trees to be explained."
+                " Got 'vector', for which XGBoost has no contributions. Fit with "
+                "strategy='pooled'."
+            )
+        params = {"nthread": prediction_threads(self.n_jobs), "device": self.device}
+        with self.lock:
+            self.booster.set_param(params)
+            rows = xgb.DMatrix(without_gaps(X.copy()))
+            return self.booster.predict(rows, pred_contribs=True)[:, :-1]
+
     def __getstate__(self) -> dict[str, Any]:
         return {
             "booster": self.booster.save_raw("ubj"),

@@ -13,6 +13,13 @@ from skbatch.forecasting._common_return import (
     forward_common_return,
     universe_common_return,
 )
+from skbatch.forecasting._contributions import (
+    NO_FEATURES,
+    column_features,
+    explained_by,
+    input_names,
+    joined_parts,
+)
 from skbatch.forecasting._feature_table import (
     FeatureBlocks,
     FeatureStream,
@@ -46,6 +53,7 @@ from skbatch.forecasting._uncertainty import (
 )
 
 __all__ = [
+    "NO_FEATURES",
     "NO_MODEL",
     "BatchForecasterMixin",
     "FeatureBlocks",
@@ -65,11 +73,15 @@ __all__ = [
     "check_batch_forecaster_type",
     "check_n_bins",
     "check_n_samples",
+    "column_features",
+    "explained_by",
     "first_choice",
     "fitted_provenance",
     "forecast_with_provenance",
     "forward_common_return",
     "horizon_parameters",
+    "input_names",
+    "joined_parts",
     "layout_of",
     "rank_table",
     "run_model",

@@ -1,5 +1,9 @@
 """How good forecasts are when time goes on: refit, forecast, score."""
 
+from skbatch.model_selection._explanation import (
+    ForecastExplanation,
+    ForecastExplanationDisplay,
+)
 from skbatch.model_selection._feature_importance import (
     FeatureImportanceDisplay,
     feature_importances,
@@ -10,6 +14,8 @@ from skbatch.model_selection._walk_forward_result import WalkForwardResult
 
 __all__ = [
     "FeatureImportanceDisplay",
+    "ForecastExplanation",
+    "ForecastExplanationDisplay",
     "ProvenanceDisplay",
     "WalkForwardResult",
     "feature_importances",

@@ -14,16 +14,17 @@ from skbatch.feature_extraction import list_features
 from skbatch.forecasting import (
     BatchLinearForecaster,
     BatchXGBoostForecaster,
+    ConformalForecaster,
     FallbackForecaster,
 )
+from skbatch.forecasting.engine import NO_FEATURES, column_features, input_names
 from skbatch.metrics.plotting import GOOD, GREY, INK, new_axes, tidy
-from skbatch.panel import split_column
 from skbatch.panel.engine import MARKET
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["FeatureImportanceDisplay", "feature_importances"]
+__all__ = ["FeatureImportanceDisplay", "feature_families", "feature_importances"]
 
 OTHER = "your own"
 
@@ -36,7 +37,8 @@ def feature_importances(estimator: BaseEstimator) -> pd.DataFrame:
     estimator : estimator
         Fitted :class:`~skbatch.BatchXGBoostForecaster` or
         :class:`~skbatch.BatchLinearForecaster`, a :class:`~skbatch.FallbackForecaster`
-        around one, or a pipeline or search that ends in one.
+        around one, a pipeline or search that ends in one, or a
+        :class:`~skbatch.BatchForecastingSystem` of such models.
 
     Returns
     -------
@@ -71,23 +73,19 @@ def feature_importances(estimator: BaseEstimator) -> pd.DataFrame:
     >>> feature_importances(model)["family"].to_dict()
     {'momentum_63': 'returns', 'f': 'your own'}
     """
-    model = _forecaster(estimator)
-    names = _column_features(model)
     parts = []
-    for trained in model.model_.models:
-        values = (
-            _gains(trained, names)
-            if isinstance(model, BatchXGBoostForecaster)
-            else _coefficients(trained, names)
-        )
-        total = values.sum()
-        if total > 0:
-            parts.append(values / total)
+    for model in _forecasters(estimator):
+        names = column_features(model)
+        measure = _gains if isinstance(model, BatchXGBoostForecaster) else _coefficients
+        found = [measure(trained, names) for trained in model.model_.models]
+        parts += [values / values.sum() for values in found if values.sum() > 0]
     if not parts:
         # Trees without a single split, or coefficients that are all zero.
         return pd.DataFrame(columns=["family", "importance"])
     shares = pd.concat(parts).groupby(level=0).sum() / len(parts)
-    table = pd.DataFrame({"family": _families(shares.index), "importance": shares})
+    table = pd.DataFrame(
+        {"family": feature_families(shares.index), "importance": shares}
+    )
     table = table.sort_values("importance", ascending=False, kind="stable")
     return table.rename_axis("feature")
 
@@ -213,18 +211,20 @@ class FeatureImportanceDisplay:
         return self
 
 
-def _forecaster(estimator: BaseEstimator) -> Any:
-    """Find the model inside pipelines, searches and fallbacks."""
+def _forecasters(estimator: BaseEstimator) -> list[Any]:
+    """Find the models inside systems, pipelines, searches and other forecasters."""
     model = estimator
     while True:
         if isinstance(model, Pipeline):
             model = model[-1]
         elif hasattr(model, "best_estimator_"):
             model = model.best_estimator_
-        elif isinstance(model, FallbackForecaster):
+        elif isinstance(model, FallbackForecaster | ConformalForecaster):
             model = getattr(model, "estimator_", None)
         else:
             break
+    if hasattr(model, "forecasters_"):
+        return [found for part in model.forecasters_ for found in _forecasters(part)]
     known = isinstance(model, BatchXGBoostForecaster | BatchLinearForecaster)
     if not known or not hasattr(model, "model_"):
         raise TypeError(
@@ -232,31 +232,13 @@ def _forecaster(estimator: BaseEstimator) -> Any:
             f"BatchLinearForecaster. Got {type(estimator).__name__} with "
             f"{type(model).__name__}. Fit it, or pass the forecaster inside."
         )
-    return model
-
-
-def _column_features(model: BaseEstimator) -> list[str]:
-    """Name the feature of each column, without its ticker; keep ``market__``."""
-    names = getattr(model, "feature_names_in_", None)
-    if names is None:
-        names = [f"x{number}" for number in range(model.n_features_in_)]
-    features = []
-    for name in names:
-        ticker, feature = split_column(str(name))
-        features.append(str(name) if ticker == MARKET else feature)
-    return features
-
-
-def _input_names(trained: Any, names: list[str]) -> list[str]:
-    """Name the inputs of a model, by the first of its series that has them."""
-    columns = trained.task.columns.max(axis=0)
-    return [names[column] for column in columns]
+    return [model]
 
 
 def _gains(trained: Any, names: list[str]) -> pd.Series:
     """Sum the gains of the splits on each input."""
     scores = trained.model.booster.get_score(importance_type="total_gain")
-    inputs = _input_names(trained, names)
+    inputs = input_names(trained.task.columns, names)
     values = [float(scores.get(f"f{number}", 0.0)) for number in range(len(inputs))]
     return pd.Series(values, inputs, dtype=np.float64).groupby(level=0).sum()
 
@@ -265,11 +247,12 @@ def _coefficients(trained: Any, names: list[str]) -> pd.Series:
     """Sum the absolute coefficients of each standardised input."""
     coef = np.abs(trained.model.coef)
     values = np.nan_to_num(coef).reshape(len(coef), -1).sum(axis=1)
-    return pd.Series(values, _input_names(trained, names)).groupby(level=0).sum()
+    inputs = input_names(trained.task.columns, names)
+    return pd.Series(values, inputs).groupby(level=0).sum()
 
 
-def _families(features: pd.Index) -> list[str]:
-    """Look the family of each feature up in the catalogue."""
+def feature_families(features: pd.Index) -> list[str]:
+    """Look up the family of each feature; other parts are a family of their own."""
     windows = {int(n) for name in features for n in re.findall(r"_(\d+)$", name)}
     table = list_features(sorted(window for window in windows if window >= 2))
     shared = table["shared"].astype(bool)
@@ -278,6 +261,8 @@ def _families(features: pd.Index) -> list[str]:
     return [
         market.get(name.removeprefix(prefix), "market data")
         if name.startswith(prefix)
+        else name
+        if name in NO_FEATURES
         else own.get(name, OTHER)
         for name in features
     ]

@@ -454,9 +454,12 @@ class WalkForwardResult:
 
 def _alike(mean: pd.DataFrame, result: WalkForwardResult) -> pd.DataFrame:
     """Forecast for all tickers what they returned on average."""
-    tables = []
+    same = pd.DataFrame(np.nan, mean.index, mean.columns)
     for horizon in result.horizons:
-        table = result.of_horizon(mean, horizon).astype(np.float64)
+        table = result.of_horizon(mean, horizon)
+        use = np.ones(mean.shape[1], bool)
+        if mean.columns.nlevels > 1:
+            use = mean.columns.get_level_values(0) == horizon
         average = np.asarray(table.mean(axis=1))[:, None]
-        tables.append(table.where(table.isna(), average))
-    return pd.concat(tables, axis=1).set_axis(mean.columns, axis=1)
+        same.iloc[:, use] = np.where(table.notna(), average, np.nan)
+    return same

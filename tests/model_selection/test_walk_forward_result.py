@@ -144,8 +144,8 @@ def test_returns_that_begin_or_end_without_a_price_are_unknown(
 
 def test_rank_ic_of_each_date_has_the_mean_of_the_scorecard(result):
     series = result.rank_ic()
-    assert list(series) == list(result.scorecard.index.drop("zero"))
-    expected = result.scorecard["rank_ic"].drop("zero")
+    assert list(series) == list(result.scorecard.index.drop(["equal weight", "zero"]))
+    expected = result.scorecard["rank_ic"].drop(["equal weight", "zero"])
     pd.testing.assert_series_equal(series.mean(), expected, check_names=False)
 
 
