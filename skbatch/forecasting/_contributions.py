@@ -70,6 +70,8 @@ def _explain_task(
     """Split the forecasts of one model, in the unit of returns."""
     task = fitted.task
     series = np.flatnonzero(np.isfinite(scale[task.outputs]).any(axis=1))
+    if not len(series):
+        return pd.DataFrame(index=index[:0])
     X = table.gather(task.columns, np.zeros(len(series), dtype=np.intp), series)
     values = _checked_contributions(fitted.model, X)
     forecast = fitted.model.predict(X).astype(np.float64)

@@ -1,5 +1,7 @@
 """How good forecasts are when time goes on: refit, forecast, score."""
 
+from skbatch.model_selection._backtest import TradingCosts, backtest
+from skbatch.model_selection._backtest_result import BacktestResult
 from skbatch.model_selection._explanation import (
     ForecastExplanation,
     ForecastExplanationDisplay,
@@ -13,11 +15,14 @@ from skbatch.model_selection._walk_forward import walk_forward
 from skbatch.model_selection._walk_forward_result import WalkForwardResult
 
 __all__ = [
+    "BacktestResult",
     "FeatureImportanceDisplay",
     "ForecastExplanation",
     "ForecastExplanationDisplay",
     "ProvenanceDisplay",
+    "TradingCosts",
     "WalkForwardResult",
+    "backtest",
     "feature_importances",
     "walk_forward",
 ]

@@ -203,13 +203,14 @@ class ForecastExplanation:
             The picture.
         """
         if n_features:
-            parts = self.of_ticker(ticker, horizon)
-            own = parts["family"] == parts.index
-            parts, rest = parts["contribution"][~own], parts["contribution"][own]
-            others = pd.Series({OTHERS: parts.iloc[n_features:].sum()})
-            parts = pd.concat([parts.iloc[:n_features], others, rest])
+            table = self.of_ticker(ticker, horizon)
+            rest = table["family"] == table.index
+            own = table["contribution"][~rest]
+            others = pd.Series({OTHERS: own.iloc[n_features:].sum()})
+            last = table["contribution"][rest]
+            parts = pd.concat([own.iloc[:n_features], others, last])
         else:
-            parts = self.by_family().loc[self._label(ticker, horizon)]
+            parts = self.by_family().T[self._label(ticker, horizon)]
         rows = count(self.horizons[0] if horizon is None else horizon, "row")
         title = f"{ticker}, {date_text(self.date)}, over {rows}"
         return ForecastExplanationDisplay(parts, name=title).plot(ax)
@@ -310,7 +311,8 @@ class ForecastExplanationDisplay(Display):
                 color=INK,
             )
         ax.axvline(0, color=INK, linewidth=0.8)
-        ax.margins(x=0.16)
+        low, high = min(0.0, *ends, *starts), max(0.0, *ends, *starts)
+        ax.set_xlim(low - 0.04 * (high - low), high + 0.16 * (high - low))
         ax.set_yticks(places, [*map(str, self.parts.index), "forecast"])
         ax.invert_yaxis()
         ax.set_xlabel("expected return, %", color=INK)
