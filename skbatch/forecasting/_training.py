@@ -17,6 +17,8 @@ from skbatch.forecasting._label_layout import LabelLayout
 from skbatch.forecasting._other_frame import OtherFrame
 from skbatch.forecasting._return_target import LabelScale, LabelTransform, ReturnTarget
 from skbatch.forecasting._row_store import RowStore, with_gaps
+from skbatch.panel import split_column
+from skbatch.panel.engine import MARKET
 
 __all__ = [
     "PANEL_CONSTRAINTS",
@@ -25,6 +27,7 @@ __all__ = [
     "Task",
     "TaskModel",
     "fit_panel_model",
+    "input_names",
     "predict_rows",
     "target_of",
 ]
@@ -268,10 +271,25 @@ def _stack(
     if labels.learned is not labels.scaled:
         y[:n_train] = labels.learned[rows[:n_train], task.outputs[series[:n_train], 0]]
     X = features.stack(task.columns, rows, series, n_train, keep=keep)
+    names = input_names(task, features.names)
     return tuple(
-        Rows(store, y[part], rows[part])
+        Rows(store, y[part], rows[part], names)
         for store, part in zip(X, (slice(n_train), slice(n_train, None)), strict=True)
     )  # type: ignore[return-value]
+
+
+def input_names(task: Task, names: np.ndarray | None) -> tuple[str, ...] | None:
+    """Name the inputs of a model: one of single tickers is not named after them."""
+    if names is None:
+        return None
+    inputs = names[task.columns.max(axis=0)]
+    if task.outputs.shape[1] > 1:
+        return tuple(inputs)
+    split = [split_column(name) for name in inputs]
+    return tuple(
+        feature if ticker not in (None, MARKET) else name
+        for name, (ticker, feature) in zip(inputs, split, strict=True)
+    )
 
 
 def predict_rows(model: Any, X: RowStore) -> np.ndarray:

@@ -21,6 +21,7 @@ from skbatch.panel._columns import (
 from skbatch.panel._fields import panel_fields, panel_tickers
 from skbatch.panel._inspected import InspectedPanel, inspect_panel
 from skbatch.panel._reach import recorded_horizon
+from skbatch.panel._signal_fields import panel_signals
 from skbatch.panel._tables import adopt_table
 
 __all__ = [
@@ -39,6 +40,7 @@ __all__ = [
     "mixed_calendars",
     "number_calendars",
     "panel_fields",
+    "panel_signals",
     "panel_tickers",
     "recorded_horizon",
 ]
