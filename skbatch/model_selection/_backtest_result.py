@@ -187,7 +187,8 @@ class BacktestResult:
             Net weight of each group at each close.
         """
         known = dict(groups)
-        labels = [str(known.get(ticker, "none")) for ticker in self.weights]
+        found = [known.get(ticker) for ticker in self.weights]
+        labels = ["none" if pd.isna(label) else str(label) for label in found]
         return self.weights.T.groupby(np.array(labels), sort=True).sum().T
 
     def to_skfolio(self) -> MultiPeriodPortfolio:

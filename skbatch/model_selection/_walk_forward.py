@@ -16,6 +16,7 @@ from sklearn.pipeline import Pipeline, make_pipeline
 
 from skbatch._messages import check_int, date_text, warn_user
 from skbatch.forecasting import BatchLinearForecaster, HistoricalMeanForecaster
+from skbatch.model_selection._paired_tests import DERIVED
 from skbatch.model_selection._ranking_rules import RANKING_RULES
 from skbatch.model_selection._refit import (
     NO_MODEL,
@@ -30,8 +31,8 @@ from skbatch.model_selection._shared_features import (
     find_extractor,
     share_features,
 )
+from skbatch.model_selection._trial_ledger import TrialLedger
 from skbatch.model_selection._walk_forward_result import (
-    DERIVED,
     HISTORICAL_MEAN,
     WalkForwardResult,
 )
@@ -62,7 +63,7 @@ def walk_forward(
     benchmarks: Mapping[str, Benchmark] | None = None,
     n_quantiles: int = 5,
     name: str | None = None,
-    n_trials: int = 1,
+    n_trials: int | TrialLedger = 1,
     n_jobs: int | None = None,
     callbacks: Sequence[Any] = (),
 ) -> WalkForwardResult:
@@ -113,9 +114,10 @@ def walk_forward(
     name : str, default=None
         What the forecaster is called in tables; None takes the name of its class,
         the last one of a pipeline.
-    n_trials : int, default=1
+    n_trials : int or TrialLedger, default=1
         Number of forecasters or settings that were tried on these prices before this
-        one was chosen, itself included: tests are adjusted for it.
+        one was chosen, itself included: tests are adjusted for it. A
+        :class:`~skbatch.model_selection.TrialLedger` counts them, and keeps the result.
     n_jobs : int, default=None
         Refits that run at the same time, as in joblib.
     callbacks : sequence of callbacks, default=()
@@ -204,7 +206,8 @@ def walk_forward(
     ['historical mean', 'linear model', 'reversal', 'momentum']
     """
     check_int(n_quantiles, "n_quantiles", 2, "Pass 5 for quintiles.")
-    check_int(n_trials, "n_trials", 1, "Count this one, too.")
+    if not isinstance(n_trials, TrialLedger):
+        check_int(n_trials, "n_trials", 1, "Count this one, too.")
     prices = adopt_table(prices)
     panel = check_panel(prices)
     _check_estimator(estimator)
@@ -237,7 +240,10 @@ def walk_forward(
     walk.fit(models, source, folds)
     _warn(walk.results_)
     result = _collect(name, walk.results_, rivals, source, folds)
-    return replace(result, n_quantiles=n_quantiles, n_trials=int(n_trials))
+    if isinstance(n_trials, TrialLedger):
+        n_trials.add(result)
+        n_trials = len(n_trials)
+    return replace(result, n_quantiles=n_quantiles, n_trials=n_trials)
 
 
 class _WalkForward(CallbackSupportMixin, BaseEstimator):
@@ -386,9 +392,13 @@ def _collect(
     """Put the refits together."""
     own = results[""]
     panel, index = source.panel, source.panel.index
-    closes = pd.DataFrame(
-        panel_fields(panel)["close"], index, pd.Index(panel_tickers(panel))
-    )
+    fields, tickers = panel_fields(panel), pd.Index(panel_tickers(panel))
+    kept = {
+        name: pd.DataFrame(fields[name], index, tickers)
+        for name in ("close", "volume")
+        if name in fields
+    }
+    closes = kept["close"]
     provenance = pd.concat([forecast.provenance for forecast in own])
     forecasts = pd.concat([forecast.forecasts for forecast in own])
     rules = {rival: rule for rival, rule in rivals.items() if isinstance(rule, str)}
@@ -403,6 +413,7 @@ def _collect(
             for rival in rivals
         },
         closes=closes.iloc[folds[0].test_start :],
+        prices=pd.concat(kept, axis=1) if len(kept) > 1 else closes,
         provenance=provenance,
         refits=_table_of_refits(own, folds, index),
         reasons=_table_of_reasons(own, folds, index),

@@ -14,25 +14,16 @@ import pandas as pd
 from sklearn.base import BaseEstimator
 
 from skbatch._writing import write_whole
-from skbatch.metrics import (
-    holm_adjusted,
-    quantile_returns,
-    rank_information_coefficient_series,
-)
-from skbatch.model_selection._paired_tests import (
-    PairedScores,
-    mean_differences,
-)
+from skbatch.metrics import quantile_returns, rank_information_coefficient_series
+from skbatch.model_selection._backtest import backtest
+from skbatch.model_selection._backtest_result import BacktestResult
+from skbatch.model_selection._paired_tests import DERIVED, EQUAL_WEIGHT, ZERO, compare
 from skbatch.model_selection._scorecard import decay_table, score_card, score_years
 from skbatch.model_selection._verdict import describe
 
-__all__ = ["DERIVED", "HISTORICAL_MEAN", "WalkForwardResult"]
+__all__ = ["HISTORICAL_MEAN", "WalkForwardResult"]
 
-ZERO = "zero"
 HISTORICAL_MEAN = "historical mean"
-EQUAL_WEIGHT = "equal weight"
-# Benchmarks that every walk has, which do not order the tickers.
-DERIVED = (EQUAL_WEIGHT, ZERO)
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,6 +62,8 @@ class WalkForwardResult:
         Bins of the quantile returns.
     ranking_rules : tuple of str, default=()
         Names of the benchmarks that only rank tickers.
+    prices : DataFrame, default=None
+        Closes of the whole panel, and volumes if it has them; None takes `closes`.
     n_trials : int, default=1
         Number of forecasters that were tried before this one was chosen, itself
         included.
@@ -97,6 +90,7 @@ class WalkForwardResult:
     estimator: BaseEstimator | None = None
     n_quantiles: int = 5
     ranking_rules: tuple[str, ...] = ()
+    prices: pd.DataFrame | None = None
     n_trials: int = 1
     attrs: dict[str, Any] = field(default_factory=dict)
 
@@ -274,36 +268,13 @@ class WalkForwardResult:
         self.of_horizon(self.forecasts, horizon)  # refuses unknown horizons
         key = horizon, n_resamples
         if key not in self._tested:
-            self._tested[key] = self._test_benchmarks(*key)
+            self._tested[key] = compare(self, *key)
         return self._tested[key].copy()
 
     @cached_property
     def _tested(self) -> dict[tuple[int, int], pd.DataFrame]:
         """Tests that have been computed, which summary and report both need."""
         return {}
-
-    def _test_benchmarks(self, horizon: int, n_resamples: int) -> pd.DataFrame:
-        scores = PairedScores(
-            self.of_horizon(self.returns, horizon),
-            self.of_horizon(self.forecasts, horizon),
-            self.n_quantiles,
-        )
-        tables = {
-            name: mean_differences(
-                scores.less(
-                    self.of_horizon(table, horizon),
-                    has_order=name not in DERIVED,
-                    has_size=name not in self.ranking_rules,
-                ),
-                horizon,
-                n_resamples,
-            )
-            for name, table in self.named_forecasts()
-            if name != self.name
-        }
-        table = pd.concat(tables, names=["benchmark", "score"])
-        n_tests = int(table["p_value"].notna().sum()) * self.n_trials
-        return table.assign(p_holm=holm_adjusted(table["p_value"], n_tests))
 
     def quantile_returns(self, horizon: int | None = None) -> pd.DataFrame:
         """Compute the mean return of each bin of the forecasts on each date.
@@ -323,6 +294,39 @@ class WalkForwardResult:
             self.of_horizon(self.forecasts, horizon),
             self.n_quantiles,
         )
+
+    def backtest(
+        self, horizon: int | None = None, *, benchmark: str = "", **options: Any
+    ) -> BacktestResult:
+        """Backtest a portfolio that follows the forecasts.
+
+        Parameters
+        ----------
+        horizon : int, default=None
+            One of `horizons`, and the rows between trades; None is the first.
+        benchmark : str, default=""
+            Follow this benchmark instead.
+        **options
+            Other arguments of :func:`~skbatch.model_selection.backtest`, such as
+            ``weights`` and ``costs``.
+
+        Returns
+        -------
+        BacktestResult
+            Returns before and after costs, and what is measured of them.
+        """
+        horizon = self.horizons[0] if horizon is None else horizon
+        name = benchmark or self.name
+        tables = dict(self.named_forecasts())
+        if name not in tables:
+            raise ValueError(
+                f"`benchmark` must be one of {', '.join(tables)}. Got {name!r}. Walk "
+                "forward with it."
+            )
+        forecasts = self.of_horizon(tables[name], horizon).copy()
+        forecasts.attrs["horizon"] = horizon
+        prices = self.closes if self.prices is None else self.prices
+        return backtest(forecasts, prices, **{"name": name, **options})
 
     def decay(self, horizon: int | None = None, n_windows: int = 6) -> pd.DataFrame:
         """Test the rank IC with the returns of later windows, one after another.

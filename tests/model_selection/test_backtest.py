@@ -5,11 +5,12 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from matplotlib.figure import Figure
 from scipy.stats import linregress
 
 from skbatch.datasets import make_panel
 from skbatch.exceptions import PanelError
-from skbatch.model_selection import TradingCosts, backtest
+from skbatch.model_selection import BacktestDisplay, TradingCosts, backtest
 
 DATES = pd.bdate_range("2020-01-01", periods=60, name="date")
 
@@ -379,3 +380,42 @@ def test_an_optimizer_is_given_the_forecasts(market):
     )
     rule = backtest(forecasts, panel, weights="equal", rebalance_every=40)
     pd.testing.assert_frame_equal(equal.returns, rule.returns)
+
+
+def test_a_walk_is_backtested_at_its_horizons(quiet_walk, prices):
+    panel = pd.concat({"close": prices, "volume": prices * 0 + 1e6}, axis=1)
+    walk = quiet_walk(panel=panel, horizon=(1, 3))
+    result = walk.backtest(3, costs=3)
+    expected = backtest(
+        walk.forecasts[3], panel, rebalance_every=3, costs=3, name=walk.name
+    )
+    pd.testing.assert_frame_equal(result.returns, expected.returns)
+    assert result.rebalance_every == 3
+    assert result.measures["capacity"] >= 0
+    rival = walk.backtest(1, benchmark="reversal")
+    expected = backtest(walk.benchmarks["reversal"][1], panel)
+    pd.testing.assert_frame_equal(rival.returns, expected.returns)
+    assert rival.name == "reversal"
+    with pytest.raises(ValueError, match="`benchmark` must be one of"):
+        walk.backtest(benchmark="best")
+
+
+@pytest.mark.parametrize("kind", ["wealth", "drawdown", "months"])
+def test_pictures_show_what_was_earned(result, kind):
+    ax = Figure().subplots()
+    display = BacktestDisplay(result).plot(ax, kind=kind)
+    assert display.figure_ is ax.figure
+    if kind == "wealth":
+        [net, gross, market] = [line.get_ydata() for line in ax.lines[:3]]
+        np.testing.assert_allclose(net, 100 * (result.wealth["net"] - 1))
+        np.testing.assert_allclose(gross, 100 * (result.wealth["gross"] - 1))
+        assert market[-1] == pytest.approx(100 * ((1 + result.market).prod() - 1))
+    if kind == "months":
+        texts = [float(text.get_text()) for text in ax.texts]
+        months = 100 * result.monthly().to_numpy().ravel()
+        np.testing.assert_allclose(texts, months[np.isfinite(months)], atol=0.051)
+
+
+def test_there_is_no_other_picture(result):
+    with pytest.raises(ValueError, match="`kind` must be one of 'wealth'"):
+        BacktestDisplay(result).plot(Figure().subplots(), kind="pie")
