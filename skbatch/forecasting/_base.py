@@ -16,7 +16,6 @@ from sklearn.utils.validation import check_is_fitted
 from skbatch._sklearn import Interval, StrOptions, all_or_nothing
 from skbatch.exceptions import PanelError
 from skbatch.forecasting._children import defined_here
-from skbatch.forecasting._contributions import column_features, explain_panel_model
 from skbatch.forecasting._feature_table import FeatureBlocks, FeatureTable
 from skbatch.forecasting._label_layout import (
     LabelLayout,
@@ -316,14 +315,11 @@ class BaseBatchForecaster(
 
     def _explain_table(self, table: FeatureTable) -> pd.DataFrame:
         """Split the forecasts of one row into parts, `(n_labels, n_parts)`."""
-        model = getattr(self, "model_", None)
-        if not isinstance(model, PanelModel):
-            raise TypeError(
-                "The forecaster must be of trees or linear to be explained. Got "
-                f"{type(self).__name__}. Use BatchXGBoostForecaster or "
-                "BatchLinearForecaster."
-            )
-        return explain_panel_model(model, table, column_features(self))
+        raise TypeError(
+            "The forecaster must be of trees or linear to be explained. Got "
+            f"{type(self).__name__}. Use BatchXGBoostForecaster or "
+            "BatchLinearForecaster."
+        )
 
     def _forecast(self, features: FeatureBlocks) -> tuple[np.ndarray, np.ndarray]:
         """Forecast, and find where tickers have features, `(n_dates, n_labels)`."""

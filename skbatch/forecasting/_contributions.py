@@ -10,17 +10,13 @@ import pandas as pd
 from skbatch.forecasting._children import as_input
 from skbatch.forecasting._feature_table import FeatureTable
 from skbatch.forecasting._label_layout import LabelLayout
-from skbatch.forecasting._training import PanelModel, TaskModel
-from skbatch.panel import split_column
-from skbatch.panel.engine import MARKET
+from skbatch.forecasting._training import PanelModel, TaskModel, input_name
 
 __all__ = [
     "MEAN",
     "NO_FEATURES",
-    "column_features",
     "explain_panel_model",
     "explained_by",
-    "input_names",
     "joined_parts",
     "label_index",
 ]
@@ -33,9 +29,7 @@ MEAN = "historical mean"
 NO_FEATURES = (COMMON, SHRINKAGE, EXPECTATION, MEAN)
 
 
-def explain_panel_model(
-    fitted: PanelModel, table: FeatureTable, columns: list[str]
-) -> pd.DataFrame:
+def explain_panel_model(fitted: PanelModel, table: FeatureTable) -> pd.DataFrame:
     """Split the forecasts of one row into parts, `(n_labels, n_parts)`."""
     transform = fitted.transform
     unit = transform.scale.matrix(table)
@@ -43,9 +37,7 @@ def explain_panel_model(
     expectation = transform.returns(none, unit, table)[0]
     scale = transform.returns(none + 1.0, unit, table)[0] - expectation
     index = label_index(transform.layout)
-    parts = [
-        _explain_task(model, table, columns, scale, index) for model in fitted.models
-    ]
+    parts = [_explain_task(model, table, scale, index) for model in fitted.models]
     return joined_parts(parts, index).assign(**{EXPECTATION: expectation})
 
 
@@ -63,7 +55,6 @@ def joined_parts(parts: list[pd.DataFrame], index: pd.Index) -> pd.DataFrame:
 def _explain_task(
     fitted: TaskModel,
     table: FeatureTable,
-    columns: list[str],
     scale: np.ndarray,
     index: pd.Index,
 ) -> pd.DataFrame:
@@ -78,7 +69,9 @@ def _explain_task(
     forecast = forecast.reshape(len(series), -1)
     values = values.reshape(len(series), len(task.columns[0]), -1)
     outputs = task.outputs[series]
-    names = input_names(task.columns, columns)
+    known = table.names
+    columns = task.columns.max(axis=0)
+    names = [f"x{n}" if known is None else input_name(known[n]) for n in columns]
     rows = []
     for number in range(outputs.shape[1]):
         part = pd.DataFrame(values[:, :, number], columns=names).T
@@ -101,23 +94,6 @@ def _checked_contributions(model: Any, X: np.ndarray) -> np.ndarray:
             "BatchLinearForecaster."
         )
     return np.asarray(model.contributions(X), dtype=np.float64)
-
-
-def input_names(columns: np.ndarray, names: list[str]) -> list[str]:
-    """Name the inputs of a model, by the first of its series that has them."""
-    return [names[column] for column in columns.max(axis=0)]
-
-
-def column_features(model: Any) -> list[str]:
-    """Name the feature of each column, without its ticker; keep ``market__``."""
-    names = getattr(model, "feature_names_in_", None)
-    if names is None:
-        names = [f"x{number}" for number in range(model.n_features_in_)]
-    features = []
-    for name in names:
-        ticker, feature = split_column(str(name))
-        features.append(str(name) if ticker == MARKET else feature)
-    return features
 
 
 def label_index(layout: LabelLayout) -> pd.Index:

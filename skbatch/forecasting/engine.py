@@ -4,6 +4,7 @@ This module is for the other subpackages. It may change with any release.
 """
 
 from skbatch.forecasting._base import BatchForecasterMixin
+from skbatch.forecasting._booster import loss_gradient
 from skbatch.forecasting._children import (
     as_input,
     check_batch_forecaster_type,
@@ -15,9 +16,7 @@ from skbatch.forecasting._common_return import (
 )
 from skbatch.forecasting._contributions import (
     NO_FEATURES,
-    column_features,
     explained_by,
-    input_names,
     joined_parts,
 )
 from skbatch.forecasting._feature_table import (
@@ -73,16 +72,15 @@ __all__ = [
     "check_batch_forecaster_type",
     "check_n_bins",
     "check_n_samples",
-    "column_features",
     "explained_by",
     "first_choice",
     "fitted_provenance",
     "forecast_with_provenance",
     "forward_common_return",
     "horizon_parameters",
-    "input_names",
     "joined_parts",
     "layout_of",
+    "loss_gradient",
     "rank_table",
     "run_model",
     "tail_rows",

@@ -11,13 +11,8 @@ from sklearn.base import BaseEstimator
 from sklearn.pipeline import Pipeline
 
 from skbatch.feature_extraction import list_features
-from skbatch.forecasting import (
-    BatchLinearForecaster,
-    BatchXGBoostForecaster,
-    ConformalForecaster,
-    FallbackForecaster,
-)
-from skbatch.forecasting.engine import NO_FEATURES, column_features, input_names
+from skbatch.forecasting import ConformalForecaster, FallbackForecaster
+from skbatch.forecasting.engine import NO_FEATURES
 from skbatch.metrics.plotting import GOOD, GREY, INK, new_axes, tidy
 from skbatch.panel.engine import MARKET
 
@@ -35,7 +30,8 @@ def feature_importances(estimator: BaseEstimator) -> pd.DataFrame:
     Parameters
     ----------
     estimator : estimator
-        Fitted :class:`~skbatch.BatchXGBoostForecaster` or
+        Fitted forecaster with ``feature_importances_``, such as
+        :class:`~skbatch.BatchXGBoostForecaster` or
         :class:`~skbatch.BatchLinearForecaster`, a :class:`~skbatch.FallbackForecaster`
         around one, a pipeline or search that ends in one, or a
         :class:`~skbatch.BatchForecastingSystem` of such models.
@@ -73,16 +69,11 @@ def feature_importances(estimator: BaseEstimator) -> pd.DataFrame:
     >>> feature_importances(model)["family"].to_dict()
     {'momentum_63': 'returns', 'f': 'your own'}
     """
-    parts = []
-    for model in _forecasters(estimator):
-        names = column_features(model)
-        measure = _gains if isinstance(model, BatchXGBoostForecaster) else _coefficients
-        found = [measure(trained, names) for trained in model.model_.models]
-        parts += [values / values.sum() for values in found if values.sum() > 0]
-    if not parts:
+    parts = [model.feature_importances_ for model in _forecasters(estimator)]
+    shares = pd.concat(parts).groupby(level=0, sort=False).sum() / len(parts)
+    if not shares.any():
         # Trees without a single split, or coefficients that are all zero.
         return pd.DataFrame(columns=["family", "importance"])
-    shares = pd.concat(parts).groupby(level=0).sum() / len(parts)
     table = pd.DataFrame(
         {"family": feature_families(shares.index), "importance": shares}
     )
@@ -225,30 +216,13 @@ def _forecasters(estimator: BaseEstimator) -> list[Any]:
             break
     if hasattr(model, "forecasters_"):
         return [found for part in model.forecasters_ for found in _forecasters(part)]
-    known = isinstance(model, BatchXGBoostForecaster | BatchLinearForecaster)
-    if not known or not hasattr(model, "model_"):
+    if not hasattr(model, "feature_importances_"):
         raise TypeError(
-            "`estimator` must end in a fitted BatchXGBoostForecaster or "
-            f"BatchLinearForecaster. Got {type(estimator).__name__} with "
-            f"{type(model).__name__}. Fit it, or pass the forecaster inside."
+            "`estimator` must end in a fitted forecaster with `feature_importances_`. "
+            f"Got {type(estimator).__name__} with {type(model).__name__}. Fit it, or "
+            "pass the forecaster inside."
         )
     return [model]
-
-
-def _gains(trained: Any, names: list[str]) -> pd.Series:
-    """Sum the gains of the splits on each input."""
-    scores = trained.model.booster.get_score(importance_type="total_gain")
-    inputs = input_names(trained.task.columns, names)
-    values = [float(scores.get(f"f{number}", 0.0)) for number in range(len(inputs))]
-    return pd.Series(values, inputs, dtype=np.float64).groupby(level=0).sum()
-
-
-def _coefficients(trained: Any, names: list[str]) -> pd.Series:
-    """Sum the absolute coefficients of each standardised input."""
-    coef = np.abs(trained.model.coef)
-    values = np.nan_to_num(coef).reshape(len(coef), -1).sum(axis=1)
-    inputs = input_names(trained.task.columns, names)
-    return pd.Series(values, inputs).groupby(level=0).sum()
 
 
 def feature_families(features: pd.Index) -> list[str]:
