@@ -18,7 +18,8 @@ from skbatch.metrics import quantile_returns, rank_information_coefficient_serie
 from skbatch.model_selection._backtest import backtest
 from skbatch.model_selection._backtest_result import BacktestResult
 from skbatch.model_selection._paired_tests import DERIVED, EQUAL_WEIGHT, ZERO, compare
-from skbatch.model_selection._scorecard import decay_table, score_card, score_years
+from skbatch.model_selection._scorecard import decay_table, score_card
+from skbatch.model_selection._skill_breakdown import SkillBreakdownMixin
 from skbatch.model_selection._verdict import describe
 
 __all__ = ["HISTORICAL_MEAN", "WalkForwardResult"]
@@ -27,7 +28,7 @@ HISTORICAL_MEAN = "historical mean"
 
 
 @dataclass(frozen=True, eq=False)
-class WalkForwardResult:
+class WalkForwardResult(SkillBreakdownMixin):
     """Out-of-sample forecasts of a walk forward, with their scores.
 
     Parameters
@@ -354,28 +355,6 @@ class WalkForwardResult:
         forecasts = self.of_horizon(self.forecasts, horizon)
         closes = self.closes.set_axis(forecasts.columns, axis=1)
         return decay_table(closes, forecasts, horizon, n_windows)
-
-    def by_year(self, horizon: int | None = None) -> pd.DataFrame:
-        """Score the forecasts of each calendar year.
-
-        Parameters
-        ----------
-        horizon : int, default=None
-            One of `horizons`; None is the first.
-
-        Returns
-        -------
-        DataFrame of shape (n_years, 6)
-            Columns rank_ic, rank_ic_t, r2_zero, hit_rate, spread and n_dates; no rows
-            where the panel has no dates.
-        """
-        horizon = self.horizons[0] if horizon is None else horizon
-        return score_years(
-            self.of_horizon(self.returns, horizon),
-            self.of_horizon(self.forecasts, horizon),
-            horizon,
-            self.n_quantiles,
-        )
 
     def to_frame(self) -> pd.DataFrame:
         """Put everything into one long table.

@@ -178,7 +178,7 @@ def test_a_planted_signal_is_found_and_its_decay(quiet_walk, linear_model):
 
 
 def test_years_are_scored_apart(result):
-    years = result.by_year()
+    years = result.skill_by("year")
     assert years.index.tolist() == sorted(set(result.forecasts.index.year))
     year = years.index[-1]
     mask = result.forecasts.index.year == year
@@ -187,7 +187,9 @@ def test_years_are_scored_apart(result):
 
 
 def test_numbered_rows_have_no_years(quiet_walk, prices, mean_model):
-    assert len(quiet_walk(mean_model, prices.reset_index(drop=True)).by_year()) == 0
+    assert (
+        len(quiet_walk(mean_model, prices.reset_index(drop=True)).skill_by("year")) == 0
+    )
 
 
 def test_to_frame_is_long(result):
