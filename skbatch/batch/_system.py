@@ -33,6 +33,7 @@ from skbatch.batch._monitor import BatchPerformanceMonitor
 from skbatch.batch._panel_features import stream_of
 from skbatch.batch._result import ForecastResult
 from skbatch.batch._screen import reasons_of, stale_of
+from skbatch.batch._system_explanation import SystemExplanationMixin
 from skbatch.batch._system_tickers import SystemTickers
 from skbatch.batch._system_uncertainty import SystemUncertaintyMixin
 from skbatch.batch._ticker_provenance import (
@@ -56,6 +57,7 @@ __all__ = ["BatchForecastingSystem"]
 class BatchForecastingSystem(
     CallbackSupportMixin,
     SystemUncertaintyMixin,
+    SystemExplanationMixin,
     BatchForecasterMixin,
     DefaultPartsMixin,
 ):
