@@ -14,6 +14,7 @@ from skbatch import __version__
 from skbatch.cli import (
     _config,
     _evaluate,
+    _explain,
     _forecast,
     _leak_check,
     _weights,
@@ -31,6 +32,7 @@ app.command()(_forecast.demo)
 app.command()(_forecast.forecast)
 app.command()(_forecast.fit)
 app.command()(_evaluate.evaluate)
+app.command()(_explain.explain)
 app.command()(_weights.weights)
 app.command()(_leak_check.check)
 app.add_typer(_config.app, name="config")

@@ -50,6 +50,14 @@ def evaluate(
     train: Annotated[
         int, typer.Option(min=2, help="Rows to train on before the first forecast.")
     ] = 504,
+    trials: Annotated[
+        int,
+        typer.Option(
+            min=1,
+            help="How many settings you have tried on these prices, these included. "
+            "The more, the stricter the tests.",
+        ),
+    ] = 1,
     field: options.Field = None,
     date: options.Date = None,
     ticker: options.Ticker = None,
@@ -73,7 +81,7 @@ def evaluate(
             check_report(report, prices)
         system = make_system(config, settings, stages)
         panel = read_prices(Source(prices, field, date, ticker, value).read, stages)
-        schedule = {"refit_every": refit, "min_train": train}
+        schedule = {"refit_every": refit, "min_train": train, "n_trials": trials}
         result = _walk(system, panel, schedule, stages)
         with stages.stage("score"):
             summary = result.summary()
