@@ -199,3 +199,14 @@ def test_fitted_models_pickle_and_know_their_inputs(frames):
     assert shares.sum() == pytest.approx(1.0)
     assert shares[["value", "value_rank", "value_change_63"]].sum() > 0.3
     assert len(model.boosters_[0].get_dump()) == 20
+
+
+def test_explanations_sum_to_the_forecasts_and_name_the_signal(frames):
+    X, y, _ = frames
+    model = BatchXGBoostForecaster(horizon=1, n_estimators=20, n_jobs=1).fit(X, y)
+    parts = model.explain(X)
+    np.testing.assert_allclose(
+        parts.sum(axis=1), model.predict(X).iloc[-1], rtol=1e-4, atol=1e-7
+    )
+    sizes = parts.abs().mean()
+    assert sizes[["value", "value_rank", "value_change_63"]].max() > sizes["f5"]
