@@ -144,8 +144,9 @@ class UncertaintyMixin:
         """
         check_n_samples(n_samples)
         joint, layout = self._joint(X)
-        scenarios = np.full((int(n_samples), len(layout.horizons)), np.nan)
-        if joint is not None:
+        if joint is None:
+            scenarios = np.full((int(n_samples), len(layout.horizons)), np.nan)
+        else:
             scenarios = joint.draw(int(n_samples), self._generator(random_state))
         if layout.kind == "array":
             return scenarios
