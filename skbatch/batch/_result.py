@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from skbatch._messages import date_text
+from skbatch._messages import date_text, describe_delay
 from skbatch.batch._monitor import BatchPerformanceMonitor
 from skbatch.panel.engine import describe_rows
 
@@ -38,6 +38,8 @@ class ForecastResult:
         :func:`~skbatch.panel.periods_per_year`; NaN if they do not tell.
     stale : dict of str to str
         Ticker → since when its prices have ended, or stand still.
+    delay : int, default=0
+        Rows from the date to the close at which the expected returns start.
     """
 
     date: Any
@@ -47,6 +49,7 @@ class ForecastResult:
     performance: BatchPerformanceMonitor
     periods_per_year: float = float("nan")
     stale: dict[str, str] = field(default_factory=dict)
+    delay: int = 0
 
     def to_frame(self) -> pd.DataFrame:
         """Put forecasts and provenance side by side.
@@ -54,11 +57,14 @@ class ForecastResult:
         Returns
         -------
         DataFrame of shape (n_tickers, 4)
-            Columns ``expected_return``, ``model``, ``batch`` and ``reason``.
+            Columns ``expected_return``, ``model``, ``batch`` and ``reason``; ``attrs``
+            hold ``horizon`` and ``delay``.
         """
-        return pd.concat(
+        table = pd.concat(
             [self.expected_returns.rename("expected_return"), self.provenance], axis=1
         )
+        table.attrs = {"horizon": self.horizon, "delay": self.delay}
+        return table
 
     def __len__(self) -> int:
         return len(self.expected_returns)
@@ -70,7 +76,8 @@ class ForecastResult:
         return (
             f"ForecastResult: {n_known} of {len(self)} expected returns at "
             f"{date_text(self.date)} over "
-            f"{describe_rows(self.horizon, self.periods_per_year)} ({served})"
+            f"{describe_rows(self.horizon, self.periods_per_year)}"
+            f"{describe_delay(self.delay)} ({served})"
         )
 
     def _repr_html_(self) -> str:

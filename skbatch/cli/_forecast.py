@@ -67,6 +67,7 @@ def fit(
         Path, typer.Option(help="File for the fitted model.", show_default=False)
     ],
     horizon: options.Horizons = None,
+    delay: options.Delay = None,
     field: options.Field = None,
     date: options.Date = None,
     ticker: options.Ticker = None,
@@ -80,7 +81,7 @@ def fit(
     verbose: options.Verbose = False,
 ) -> None:
     """Fit a model on a file of prices, for the forecasts of later days."""
-    settings = _settings(horizon, preset, memory_budget, checkpoint_dir, n_jobs)
+    settings = _settings(horizon, delay, preset, memory_budget, checkpoint_dir, n_jobs)
     if verbose:
         log_to_stderr()
     with shown_to_users() as stages:
@@ -106,6 +107,7 @@ def fit(
 def forecast(
     prices: options.Prices,
     horizon: options.Horizons = None,
+    delay: options.Delay = None,
     tickers: options.Tickers = None,
     output: options.Output = None,
     raw: options.Raw = False,
@@ -131,7 +133,7 @@ def forecast(
     verbose: options.Verbose = False,
 ) -> None:
     """Forecast the tickers of a file of prices."""
-    settings = _settings(horizon, preset, memory_budget, checkpoint_dir, n_jobs)
+    settings = _settings(horizon, delay, preset, memory_budget, checkpoint_dir, n_jobs)
     if verbose:
         log_to_stderr()
     with shown_to_users() as stages:
@@ -165,6 +167,7 @@ def forecast(
 
 def _settings(
     horizon: list[int] | None,
+    delay: int | None,
     preset: Any,
     memory_budget: str | None,
     checkpoint_dir: Path | None,
@@ -173,6 +176,7 @@ def _settings(
     """Lay out options as a configuration has them."""
     return {
         "horizon": _one_or_all(horizon),
+        "delay": delay,
         "preset": preset,
         "batch": given(memory_budget=memory_budget, checkpoint_dir=checkpoint_dir),
         "performance": given(n_jobs=n_jobs),

@@ -64,8 +64,8 @@ class BatchForecastingConfig(_Section):
     Parameters
     ----------
     **settings
-        ``horizon`` and ``preset``, and a dict for each of the sections ``batch``,
-        ``features``, ``model``, ``fallback`` and ``performance``.
+        ``horizon``, ``delay`` and ``preset``, and a dict for each of the sections
+        ``batch``, ``features``, ``model``, ``fallback`` and ``performance``.
         :ref:`guide-configuration` lists all of them.
 
     Attributes

@@ -44,10 +44,11 @@ FitModel = Callable[[Rows, Rows | None, Callable[[], None]], Any]
 
 
 class Labels(NamedTuple):
-    """What models are judged by, and what they learn, `(n_dates, n_labels)` each."""
+    """What models are judged by and what they learn, `(n_dates, n_labels)`; delay."""
 
     scaled: np.ndarray
     learned: np.ndarray
+    delay: int = 0
 
 
 @dataclass(frozen=True)
@@ -164,7 +165,8 @@ def fit_panel_model(
         features = features.load()
     transform, learned = target.transform_labels(labels, features, layout)
     fitted = PanelModel(strategy, transform)
-    known = Labels(labels, learned if strategy == "pooled" else labels)
+    learned = learned if strategy == "pooled" else labels
+    known = Labels(labels, learned, layout.delay)
     tasks = _list_tasks(strategy, estimator.market_features, features, layout)
     with Progress(estimator, len(tasks)) as report:
         for task in tasks:
@@ -230,7 +232,7 @@ def _fit_task(
 ) -> TaskModel:
     """Train one model, and find its shrinkage on the tail."""
     known = np.isfinite(labels.scaled[:, task.outputs.ravel()]).any(axis=1)
-    train, tail = target.split(known, task.horizon)
+    train, tail = target.split(known, task.horizon, labels.delay)
     if len(train) < 2:
         raise ModelFitError(
             f"{task.name} must have 2 dates with a usable label. Got {len(train)} "

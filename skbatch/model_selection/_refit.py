@@ -34,6 +34,7 @@ class Source:
     prices: pd.DataFrame
     panel: pd.DataFrame
     horizon: int | Sequence[int]
+    delay: int
     features: pd.DataFrame | None
 
 
@@ -89,7 +90,8 @@ def _run(
     context: Any,
 ) -> FoldForecast:
     """Fit, forecast and tell where the forecasts come from."""
-    labels = forward_returns(source.panel.iloc[fold.train], source.horizon)
+    past = source.panel.iloc[fold.train]
+    labels = forward_returns(past, source.horizon, source.delay)
     dates = source.panel.index[fold.test]
     head, tail, past, following = _inputs(estimator, source, fold)
     begun = time.perf_counter()

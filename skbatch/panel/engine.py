@@ -14,7 +14,7 @@ from skbatch.panel._checked import CheckedPanel
 from skbatch.panel._columns import MARKET, SEPARATOR, PanelColumns, join_column
 from skbatch.panel._fields import panel_fields, panel_tickers
 from skbatch.panel._inspected import InspectedPanel, inspect_panel
-from skbatch.panel._reach import recorded_horizon
+from skbatch.panel._reach import recorded_delay, recorded_horizon, recorded_reach
 from skbatch.panel._tables import adopt_table
 
 __all__ = [
@@ -33,5 +33,7 @@ __all__ = [
     "number_calendars",
     "panel_fields",
     "panel_tickers",
+    "recorded_delay",
     "recorded_horizon",
+    "recorded_reach",
 ]
