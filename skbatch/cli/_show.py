@@ -37,14 +37,13 @@ def report(result: Result, seconds: dict[str, float], console: Console) -> None:
     """Print forecasts, timings and facts."""
     from skbatch.panel.engine import describe_rows
 
+    start = describe_delay(int(result.forecasts["delay"].max()))
     tables = [
         part
-        for (n_rows, delay, date), rows in result.forecasts.groupby(
-            ["horizon", "delay", "date"]
-        )
+        for (n_rows, date), rows in result.forecasts.groupby(["horizon", "date"])
         for part in (
             f"Expected returns from {date_text(date)} over the next "
-            f"{describe_rows(n_rows, result.panel.index)}{describe_delay(delay)}",
+            f"{describe_rows(n_rows, result.panel.index)}{start}",
             _forecast_table(rows),
         )
     ]

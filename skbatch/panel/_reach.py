@@ -96,8 +96,7 @@ def recorded_horizon(y: Any) -> Any:
     recorded = getattr(y, "attrs", {}).get("horizon")
     if recorded is None:
         return None
-    several = isinstance(recorded, list | tuple | np.ndarray)
-    horizons = list(recorded) if several else [recorded]
+    horizons = _as_list(recorded)
     for horizon in horizons:
         if isinstance(horizon, RecordedHorizon):
             labels = _labels_of(y, horizon, len(horizons))
@@ -110,7 +109,7 @@ def recorded_horizon(y: Any) -> Any:
                     'after its date, `del y.attrs["horizon"]` and pass horizon=h.'
                 )
     plain = tuple(int(h) if isinstance(h, RecordedHorizon) else h for h in horizons)
-    return plain if several else plain[0]
+    return plain if np.ndim(recorded) else plain[0]
 
 
 def recorded_delay(y: Any) -> int:
@@ -132,11 +131,9 @@ def recorded_delay(y: Any) -> int:
         If that is no delay, or not the one that the labels were made with.
     """
     attrs = getattr(y, "attrs", {})
-    recorded = attrs.get("horizon")
-    several = isinstance(recorded, list | tuple | np.ndarray)
     made_with = {
         horizon.delay
-        for horizon in (recorded if several else [recorded])
+        for horizon in _as_list(attrs.get("horizon"))
         if isinstance(horizon, RecordedHorizon)
     }
     delay = attrs.get("delay", max(made_with, default=0))
@@ -154,6 +151,11 @@ def recorded_reach(y: Any) -> int:
     """Return how many rows after its date the latest of recorded labels ends."""
     horizon = recorded_horizon(y)
     return int(np.max(0 if horizon is None else horizon)) + recorded_delay(y)
+
+
+def _as_list(recorded: Any) -> list[Any]:
+    """Return the horizons that are recorded, one or several."""
+    return list(recorded) if np.ndim(recorded) else [recorded]
 
 
 def _labels_of(y: Any, horizon: int, n_horizons: int) -> Any:

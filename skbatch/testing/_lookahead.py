@@ -6,7 +6,6 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
-import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, clone
@@ -114,11 +113,11 @@ def check_no_lookahead(
     last `horizon` only.
 
     A *search* is fitted up to s on the labels that are known at s, that is with the
-    last ``horizon + delay`` rows missing; then the estimator it chose, with its parameters, is
-    checked like any forecaster. The reason is that scikit-learn scores a candidate on
-    all labels of an inner test fold, and the last of these folds ends at s: its last
-    ``horizon + delay`` labels end later, and no `fit` can keep them from the choice. If you fit
-    a search on an outer training fold, use the scorers of
+    last ``horizon + delay`` rows missing; then the estimator it chose, with its
+    parameters, is checked like any forecaster. The reason is that scikit-learn scores a
+    candidate on all labels of an inner test fold, and the last of these folds ends at
+    s: its last ``horizon + delay`` labels end later, and no `fit` can keep them from
+    the choice. If you fit a search on an outer training fold, use the scorers of
     :func:`~skbatch.metrics.make_forecast_scorer`, which leave these labels out, or
     pass labels made from the prices of that fold alone. A search that is a step of a
     pipeline is not spared: its choices show in the forecasts.
@@ -138,8 +137,8 @@ def check_no_lookahead(
 
     After that, the check is tried itself: the estimator is fed with prices that come
     a row too early, a forecaster also with labels that come ``horizon + delay`` rows
-    too early, and both must be caught. For an estimator that hardly depends on recent prices (or
-    labels) they come earlier still, or are added to its output as a column.
+    too early, and both must be caught. For an estimator that hardly depends on recent
+    prices (or labels) they come earlier still, or are added to its output as a column.
 
     Warnings of the estimator are silenced, as garbage gives cause to many.
 
