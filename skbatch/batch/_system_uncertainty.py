@@ -50,7 +50,6 @@ class SystemUncertaintyMixin:
     tickers_: SystemTickers
     fitted_: Any
     horizon_: int | tuple[int, ...]
-    delay_: int
     _part: Any
     _served: Any
 
@@ -73,9 +72,9 @@ class SystemUncertaintyMixin:
         -------
         PredictionInterval
             ``lower, upper``, two tables like that of `predict`, simple returns over
-            the horizon. ``attrs`` of a DataFrame hold their ``coverage`` and ``delay``,
-            and the ``horizon`` if there is one. NaN where there is no forecast, or only
-            one of a simpler model, which is not calibrated.
+            the horizon. ``attrs`` of a DataFrame hold their ``coverage``, and the
+            ``horizon`` if there is one. NaN where there is no forecast, or only one of
+            a simpler model, which is not calibrated.
 
         Warns
         -----
@@ -95,7 +94,7 @@ class SystemUncertaintyMixin:
             # Only the last row is judged as today's.
             use = labels.get_level_values(-1).isin(list(quarantined))
             bound.iloc[-1, np.flatnonzero(use)] = np.nan
-            bound.attrs |= {"coverage": float(coverage), "delay": self.delay_}
+            bound.attrs["coverage"] = float(coverage)
             if not isinstance(self.horizon_, tuple):
                 bound.attrs["horizon"] = self.horizon_
         if X is not None and not isinstance(X, pd.DataFrame):

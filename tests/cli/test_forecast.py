@@ -26,7 +26,8 @@ from skbatch import (
 from skbatch.cli._output import without_formulas
 from skbatch.datasets import make_panel
 
-COLUMNS = ["ticker", "date", "horizon", "expected_return", "model", "batch", "reason"]
+COLUMNS = ["ticker", "date", "horizon", "delay", "expected_return"]
+COLUMNS += ["model", "batch", "reason"]
 # Variables that make rich believe in a terminal.
 NO_COLOR = dict.fromkeys(["FORCE_COLOR", "PY_COLORS", "GITHUB_ACTIONS", "COLUMNS"])
 PIPE = {name: value for name, value in os.environ.items() if name not in NO_COLOR}

@@ -42,7 +42,7 @@ OWNERS = [
     (("fallback", "target"), {}, ReturnTarget(), {"benchmark"}),
     (("fallback",), {}, BatchErrorHandler(), set()),
     (("fallback",), {}, FallbackForecaster(BatchLinearForecaster()), {"estimator"}),
-    (("batch",), {}, BatchForecastingSystem(), {"preset", "n_jobs", "engine"}),
+    (("batch",), {}, BatchForecastingSystem(), {"preset", "n_jobs", "engine", "delay"}),
     (("features",), {}, SharedFeatureExtractor(), {"functions", "market_data"}),
 ]
 PARTS = {"horizon", "target", "fallback", "features", "forecaster", "error_handler"}
