@@ -449,6 +449,29 @@ def test_several_horizons_are_shown_one_after_the_other(prices, tmp_path):
     assert list(read_forecasts(output)["horizon"]) == ["1"] * 5 + ["4"] * 5
 
 
+@pytest.mark.parametrize("where", ["option", "file", "environment"])
+def test_a_delay_is_learnt_written_and_shown(where, prices, tmp_path, monkeypatch):
+    path, _ = write_wide(prices, tmp_path)
+    output, settings = tmp_path / "forecasts.csv", tmp_path / "settings.toml"
+    settings.write_text('[model]\nkind = "linear"\n')
+    options = ["--delay", 2] if where == "option" else []
+    if where == "file":
+        settings.write_text('delay = 2\n[model]\nkind = "linear"\n')
+    if where == "environment":
+        monkeypatch.setenv("SKBATCH_DELAY", "2")
+    given = ("--config", settings, "--output", output, "--holdout", 40)
+    result = run("forecast", path, *given, *options)
+    assert (result.exit_code, result.stderr) == (0, "")
+    shown = " ".join(result.stdout.split())
+    assert "over the next 5 rows, starting 2 rows after the forecast" in shown
+    assert "Held out: a second fit" in shown
+    table = read_forecasts(output)
+    assert list(table["delay"]) == ["2"] * 5
+    config = skbatch.BatchForecastingConfig(delay=2, model={"kind": "linear"})
+    expected = config.to_system().fit(prices).forecast().expected_returns
+    np.testing.assert_allclose(table["expected_return"], expected)
+
+
 def test_time_and_memory_are_written_and_batches_told(prices, tmp_path):
     path, _ = write_wide(prices, tmp_path)
     told = tmp_path / "performance.json"

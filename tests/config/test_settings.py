@@ -60,6 +60,7 @@ def test_every_parameter_is_a_setting_with_its_default(section, choice, owner, o
 def test_the_other_settings_have_the_defaults_of_their_parameters():
     config, system = BatchForecastingConfig(), BatchForecastingSystem()
     assert (config.horizon, config.preset) == (system.horizon, system.preset)
+    assert config.delay == system.delay
     assert config.performance.n_jobs == system.n_jobs
     assert config.performance.engine == system.engine
     assert config.performance.threads == BatchXGBoostForecaster().n_jobs

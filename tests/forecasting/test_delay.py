@@ -145,7 +145,7 @@ def test_a_benchmark_is_as_late_as_the_labels(X, y):
 
 
 def test_arrays_take_horizon_and_delay_together(X, y):
-    features, labels = X.to_numpy(), y.to_numpy()[:200]
+    features, labels = X.to_numpy(), y.to_numpy()[:200].copy()
     garbled = labels.copy()
     garbled[-REACH:] = 0.5
     first, second = (
