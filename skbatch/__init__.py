@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from skbatch.feature_extraction import SharedFeatureExtractor
     from skbatch.forecasting import (
         BatchLinearForecaster,
+        BatchRegressorForecaster,
         BatchXGBoostForecaster,
         ConformalForecaster,
         FallbackForecaster,
@@ -24,6 +25,7 @@ __all__ = [
     "BatchForecastingConfig",
     "BatchForecastingSystem",
     "BatchLinearForecaster",
+    "BatchRegressorForecaster",
     "BatchXGBoostForecaster",
     "ConformalForecaster",
     "FallbackForecaster",
@@ -44,6 +46,7 @@ _ROOMS = {
     "BatchForecastingConfig": "skbatch.config",
     "BatchForecastingSystem": "skbatch.batch",
     "BatchLinearForecaster": "skbatch.forecasting",
+    "BatchRegressorForecaster": "skbatch.forecasting",
     "BatchXGBoostForecaster": "skbatch.forecasting",
     "ConformalForecaster": "skbatch.forecasting",
     "FallbackForecaster": "skbatch.forecasting",

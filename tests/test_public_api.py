@@ -6,6 +6,7 @@ from importlib.metadata import version
 from importlib.resources import files
 
 import pytest
+from sklearn.linear_model import LinearRegression
 
 import skbatch
 
@@ -17,6 +18,7 @@ REQUIRED = {
     name: {"estimator": skbatch.HistoricalMeanForecaster()}
     for name in ("ConformalForecaster", "FallbackForecaster")
 }
+REQUIRED["BatchRegressorForecaster"] = {"regressor": LinearRegression()}
 
 
 def make(name):

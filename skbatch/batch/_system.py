@@ -85,7 +85,8 @@ class BatchForecastingSystem(
     forecaster : estimator, default=None
         Batch forecaster, fitted on each batch; None means a
         :class:`~skbatch.FallbackForecaster` of :class:`~skbatch.BatchXGBoostForecaster`
-        and :class:`~skbatch.BatchLinearForecaster`.
+        and :class:`~skbatch.BatchLinearForecaster`. Wrap any other scikit-learn
+        regressor in a :class:`~skbatch.BatchRegressorForecaster`.
     error_handler : BatchErrorHandler, default=None
         Screens the prices and recovers from failures; None means the defaults.
     max_batch_size : int, default=None

@@ -146,6 +146,12 @@ RULES: dict[str, list[Rule]] = {
     "batch.checkpoint_dir": [
         Rule("a folder", lambda v: isinstance(v, str) and v != "")
     ],
+    "model.xgb_params": [
+        Rule(
+            "a table of XGBoost's parameters",
+            lambda v: isinstance(v, dict) and all(isinstance(k, str) for k in v),
+        ),
+    ],
     "features.families": [
         Rule(
             f"a list of {', '.join(_FAMILIES)}",

@@ -38,7 +38,7 @@ def check_batch_forecaster_type(model: Any, name: str) -> None:
             f"`{name}` must be a batch forecaster: one that learns the labels of all "
             "tickers from a feature frame, and leaves out those that are NaN. Got "
             f"{type(final).__name__}, a regressor of {owner}. Pass "
-            "BatchXGBoostForecaster or BatchLinearForecaster, or write one that "
+            "BatchRegressorForecaster(regressor), or write a forecaster that "
             "`skbatch.testing.check_batch_forecaster` accepts."
         )
 

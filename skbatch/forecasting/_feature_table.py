@@ -48,11 +48,24 @@ class Universe:
 
 
 class Rows(NamedTuple):
-    """Stacked (date, series) rows with a known label."""
+    """Stacked (date, series) rows with a known label.
+
+    Attributes
+    ----------
+    X : RowStore of shape (n_rows, n_inputs)
+        Inputs.
+    y : ndarray of shape (n_rows,) or (n_rows, n_outputs)
+        What is learned of the labels.
+    dates : ndarray of shape (n_rows,), dtype intp
+        Date number of each row.
+    names : tuple of str, or None
+        Names of the inputs; None for an array.
+    """
 
     X: RowStore
     y: np.ndarray
     dates: np.ndarray
+    names: tuple[str, ...] | None = None
 
 
 class FeatureBlocks(ABC):

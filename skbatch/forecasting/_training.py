@@ -17,6 +17,8 @@ from skbatch.forecasting._label_layout import LabelLayout
 from skbatch.forecasting._other_frame import OtherFrame
 from skbatch.forecasting._return_target import LabelScale, LabelTransform, ReturnTarget
 from skbatch.forecasting._row_store import RowStore, with_gaps
+from skbatch.panel import split_column
+from skbatch.panel.engine import MARKET
 
 __all__ = [
     "PANEL_CONSTRAINTS",
@@ -25,6 +27,8 @@ __all__ = [
     "Task",
     "TaskModel",
     "fit_panel_model",
+    "input_name",
+    "input_names",
     "predict_rows",
     "target_of",
 ]
@@ -270,10 +274,25 @@ def _stack(
     if labels.learned is not labels.scaled:
         y[:n_train] = labels.learned[rows[:n_train], task.outputs[series[:n_train], 0]]
     X = features.stack(task.columns, rows, series, n_train, keep=keep)
+    names = input_names(task, features.names)
     return tuple(
-        Rows(store, y[part], rows[part])
+        Rows(store, y[part], rows[part], names)
         for store, part in zip(X, (slice(n_train), slice(n_train, None)), strict=True)
     )  # type: ignore[return-value]
+
+
+def input_names(task: Task, names: np.ndarray | None) -> tuple[str, ...] | None:
+    """Name the inputs of a model: one of single tickers is not named after them."""
+    if names is None:
+        return None
+    inputs = names[task.columns.max(axis=0)]
+    return tuple(inputs if task.outputs.shape[1] > 1 else map(input_name, inputs))
+
+
+def input_name(column: str) -> str:
+    """Name a feature without its ticker; names of shared columns stay as they are."""
+    ticker, feature = split_column(column)
+    return column if ticker in (None, MARKET) else feature
 
 
 def predict_rows(model: Any, X: RowStore) -> np.ndarray:

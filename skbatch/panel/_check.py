@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -13,10 +14,11 @@ from skbatch._messages import count, date_text, format_tickers, warn_user
 from skbatch.exceptions import PanelError, PanelWarning
 from skbatch.panel._calendar import mixed_calendars
 from skbatch.panel._columns import MARKET
-from skbatch.panel._fields import adjust_prices, arrange_fields
+from skbatch.panel._fields import adjust_prices, arrange_fields, count_prices
 from skbatch.panel._flat import split_columns
 from skbatch.panel._long import find_ticker_column
 from skbatch.panel._numbers import describe_cell, is_text
+from skbatch.panel._signal_fields import check_signals
 from skbatch.panel._spellings import ADJUSTED
 from skbatch.panel._suspects import (
     check_days,
@@ -40,7 +42,8 @@ def check_panel(
         Prices: one column per ticker (closes), or two column levels, field and
         ticker, in either order, or flat names of both, such as ``Close_AAPL``. Fields
         are Open, High, Low, Close, Adj Close and Volume in any vendor's spelling;
-        other fields are dropped. The rows are in the order of time. An array gets the
+        any other field is a signal, but for dividends, splits and the like, which are
+        dropped. The rows are in the order of time. An array gets the
         tickers ``x0``, ``x1``, ... A table of another library, such as polars, is
         arranged as :func:`read_panel` does.
     min_dates : int, default=1
@@ -54,8 +57,9 @@ def check_panel(
     DataFrame of shape (n_dates, n_tickers) or (n_dates, n_fields * n_tickers)
         Panel of float64. With fields, the columns are a MultiIndex (field, ticker),
         field by field in the order Open, High, Low, Close, Volume, as far as they
-        are there. Where ``X`` is canonical already, it is returned itself; it is
-        never modified.
+        are there, then the signals under their own names, in the order of ``X``.
+        Signals are float64, bool, or categories, one set for all tickers. Where ``X``
+        is canonical already, it is returned itself; it is never modified.
 
     Raises
     ------
@@ -64,7 +68,9 @@ def check_panel(
         `min_dates`; if its index is unsorted, has duplicates or missing dates, or
         holds neither dates nor numbers; if tickers are duplicated, not strings,
         empty, or named "market"; if values are not numbers; if a ticker has no Close;
-        if fields, dates or row numbers stand where tickers should; if a column may be
+        if a signal's values are no numbers, bools or categories, or its name is not
+        text or has ``__``; if fields, dates or row numbers stand where tickers should;
+        if a column may be
         an adjusted close and cannot be identified; if days of a daily table have two
         rows; if time stamps differ among tickers; if the values are returns or price
         relatives.
@@ -73,9 +79,8 @@ def check_panel(
     -----
     PanelWarning
         Once per call: if prices are not positive or not finite, or volumes negative
-        or not finite, which are treated as missing; if tickers have no price at all;
-        if some trade on other days of the week than the rest; if there are unknown
-        fields.
+        or not finite, or signals infinite, which are treated as missing; if tickers
+        have no price at all; if some trade on other days of the week than the rest.
 
     Notes
     -----
@@ -94,18 +99,18 @@ def check_panel(
     0       2.0   3.0
     1       4.0   4.0
     """
-    frame, problems = _arrange(X, min_dates)
-    frame, invalid = _drop_invalid(frame)
-    problems += invalid
-    if frame.columns.nlevels > 1:
-        frame = adjust_prices(frame)
-    problems += _find_gaps(frame) if warn_all_nan else []
+    arranged = _arrange(X, min_dates)
+    prices, invalid = _drop_invalid(arranged.prices)
+    if prices.columns.nlevels > 1:
+        prices = adjust_prices(prices)
+    problems = arranged.problems + invalid
+    problems += _find_gaps(prices) if warn_all_nan else []
     if problems:
         warn_user(
             " ".join(problems),
             PanelWarning,
         )
-    return frame
+    return arranged.with_prices(prices)
 
 
 def invalid_values(X: object) -> pd.DataFrame:
@@ -144,13 +149,34 @@ def invalid_values(X: object) -> pd.DataFrame:
 
 
 def find_invalid(X: object) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Arrange a table as panels are, and mark the values that cannot be."""
-    frame, _ = _arrange(X)
-    return frame, _like(frame, _invalid_mask(frame))
+    """Arrange a table as panels are, and mark the prices that cannot be."""
+    prices = _arrange(X).prices
+    return prices, _like(prices, _invalid_mask(prices))
 
 
-def _arrange(X: object, min_dates: int = 1) -> tuple[pd.DataFrame, list[str]]:
-    """Check the form of a table, order its columns, convert it, and tell problems."""
+@dataclass(frozen=True)
+class _Arranged:
+    """A table in the form of panels, before values that cannot be are dropped."""
+
+    prices: pd.DataFrame
+    signals: pd.DataFrame | None
+    problems: list[str]
+    given: tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame] | None
+
+    def with_prices(self, prices: pd.DataFrame) -> pd.DataFrame:
+        """Join prices and signals; what is as it was given is returned itself."""
+        if self.signals is None or self.given is None:
+            return prices
+        whole, first, last = self.given
+        if prices is first and self.signals is last:
+            return whole
+        panel = pd.concat([prices, self.signals], axis=1)
+        panel.attrs = dict(prices.attrs)
+        return panel
+
+
+def _arrange(X: object, min_dates: int = 1) -> _Arranged:
+    """Check the form of a table, order its columns, and convert it."""
     named = not isinstance(X, (np.ndarray, Sequence))
     frame = _as_frame(X)
     if frame.columns.nlevels == 1:
@@ -161,22 +187,30 @@ def _arrange(X: object, min_dates: int = 1) -> tuple[pd.DataFrame, list[str]]:
             f"`X` must have at least {min_dates} dates. Got n_samples = {len(frame)} "
             f"({count(len(frame), 'sample')}). Pass a longer history."
         )
-    problems: list[str] = []
     if frame.columns.nlevels == 1:
         check_names(frame)
         frame = split_columns(frame)
     wide = frame.columns.nlevels == 1
+    problems: list[str] = []
     if not wide:
         frame, problems = arrange_fields(frame)
     _check_tickers(frame.columns if wide else frame.columns.unique("ticker"))
-    frame = _as_float(frame)
-    values = frame.to_numpy()
+    n_prices = count_prices(frame.columns)
+    given = signals = None
+    prices = frame
+    if n_prices < frame.shape[1]:
+        prices, signals = frame.iloc[:, :n_prices], frame.iloc[:, n_prices:]
+        given = frame, prices, signals
+        signals, infinite = check_signals(signals)
+        problems += infinite
+    prices = _as_float(prices)
+    values = prices.to_numpy()
     if wide:
-        check_no_index(frame, values)
-    check_days(frame)
+        check_no_index(prices, values)
+    check_days(prices)
     if named:
-        check_no_returns(values if wide else _closes(frame.columns, values))
-    return frame, problems
+        check_no_returns(values if wide else _closes(prices.columns, values))
+    return _Arranged(prices, signals, problems, given)
 
 
 def _check_not_long(frame: pd.DataFrame) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 __all__ = [
+    "CATEGORY",
     "MARKET",
     "SEPARATOR",
     "PanelColumns",
@@ -17,6 +18,7 @@ __all__ = [
 
 SEPARATOR = "__"
 MARKET = "market"
+CATEGORY = "_category"  # with which the names of features end that are categories
 
 
 def join_column(ticker: str, feature: str) -> str:
@@ -124,6 +126,14 @@ class PanelColumns:
             shared=tuple(shared),
             shared_positions=np.asarray(list(shared.values()), dtype=np.intp),
         )
+
+    @property
+    def categories(self) -> tuple[str, ...]:
+        """Ticker features that are codes of categories, 0, 1, …, or NaN.
+
+        Their names end with ``_category``, such as ``sector_category``.
+        """
+        return tuple(name for name in self.features if name.endswith(CATEGORY))
 
     def kept(self, tickers: Collection[str]) -> np.ndarray:
         """Find the columns of some tickers and the shared ones.

@@ -17,8 +17,11 @@ from skbatch.panel._spellings import (
     FIELDS,
     PRICE,
     UNADJUSTED,
+    canonical_field,
     canonical_fields,
     has_close,
+    is_derived,
+    is_value,
     may_be_adjusted,
 )
 
@@ -27,16 +30,16 @@ _HELD = {*FIELDS, ADJUSTED}
 
 
 def arrange_fields(frame: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
-    """Order columns by field, then ticker; drop what panels do not hold, and tell."""
+    """Order columns by field and ticker, prices first; drop what vendors add."""
     level = _field_level(frame.columns)
     names = frame.columns.get_level_values(level)
     held = hold_fields(frame.columns.unique(level), level)
-    fields = [held[name] for name in names]
+    check_no_second_price(held)
     tickers = frame.columns.get_level_values(1 - level)
-    pairs: dict[int, tuple[str | None, Hashable]] = {
-        number: (field, ticker)
-        for number, (field, ticker) in enumerate(zip(fields, tickers, strict=True))
-        if field in _HELD
+    pairs: dict[int, tuple[Hashable, Hashable]] = {
+        number: (held[name] or name, ticker)
+        for number, (name, ticker) in enumerate(zip(names, tickers, strict=True))
+        if held[name] != EXTRA
     }
     _check_pairs(list(pairs.values()), [names[number] for number in pairs])
     order = _field_major(pairs)
@@ -45,13 +48,13 @@ def arrange_fields(frame: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
         frame = frame.iloc[:, order]
     if not frame.columns.identical(columns):
         frame = frame.set_axis(columns, axis=1)
-    return frame, _unknown_fields(names, fields)
+    return frame, _warn_derived(held)
 
 
 def hold_fields(
     names: Iterable[Hashable], level: int | None = None
 ) -> dict[Hashable, str | None]:
-    """Map names to the fields of a panel, extra, or None where there is no use for it.
+    """Map names to the fields of a panel, extra, or None for signals.
 
     Raises where an adjusted close may be among the names and cannot be told.
     """
@@ -80,7 +83,34 @@ def hold_fields(
                 "fields."
             )
         meaning[ADJUSTED] = "Close"
-    return {n: meaning.get(f) for n, f in zip(names, fields, strict=True)}
+    held = {n: meaning.get(f) for n, f in zip(names, fields, strict=True)}
+    return {n: EXTRA if is_derived(n) else f for n, f in held.items()}
+
+
+def check_no_second_price(held: dict[Hashable, str | None]) -> None:
+    """Raise if prices stand beside closes, which may be either those or a signal."""
+    unsure = [
+        name
+        for name, field in held.items()
+        if field is None and canonical_field(name) == PRICE and not is_value(name)
+    ]
+    if unsure:
+        raise PanelError(
+            "One field must hold the closes, and no signal may be named like prices. "
+            f"Got {unsure[0]!r} beside closes. Drop it, or rename it if it is a signal."
+        )
+
+
+def _warn_derived(held: dict[Hashable, str | None]) -> list[str]:
+    """Say which fields are ignored because they repeat what prices hold."""
+    derived = [n for n in held if held[n] == EXTRA and is_derived(n)]
+    if not derived:
+        return []
+    return [
+        "Fields beside prices are signals, unless they are other prices or past "
+        f"returns. Got {format_tickers(derived)}, which is ignored. Drop it, or rename "
+        "it to keep it as a signal."
+    ]
 
 
 def _doubtful_fields(names: list[Hashable], level: int | None) -> PanelError:
@@ -95,19 +125,6 @@ def _doubtful_fields(names: list[Hashable], level: int | None) -> PanelError:
         f"`X.drop(columns={names!r}{where})`. A factor has to be applied to the closes "
         "first."
     )
-
-
-def _unknown_fields(names: pd.Index, fields: list[str | None]) -> list[str]:
-    """Say which fields are ignored because skbatch has no use for them."""
-    unknown = {
-        str(name) for name, field in zip(names, fields, strict=True) if field is None
-    }
-    if not unknown:
-        return []
-    return [
-        f"Fields must be among {', '.join(FIELDS)} and {ADJUSTED}. Got "
-        f"{format_tickers(sorted(unknown))}, which is ignored. Drop or rename it."
-    ]
 
 
 def _field_level(columns: pd.Index) -> int:
@@ -144,9 +161,7 @@ def _field_score(names: set[Hashable]) -> tuple[bool, bool, bool]:
     )
 
 
-def _check_pairs(
-    pairs: list[tuple[str | None, Hashable]], names: list[Hashable]
-) -> None:
+def _check_pairs(pairs: list[tuple[Hashable, Hashable]], names: list[Hashable]) -> None:
     """Raise if a column comes twice, or a ticker has no close (or adjusted close)."""
     unique = set(pairs)
     if len(unique) < len(pairs):
@@ -172,12 +187,31 @@ def _check_pairs(
             )
 
 
-def _field_major(pairs: dict[int, tuple[str | None, Hashable]]) -> list[int]:
+def _field_major(pairs: dict[int, tuple[Hashable, Hashable]]) -> list[int]:
     """Order column numbers by field, then by the place of the ticker's close."""
     tickers = [ticker for field, ticker in pairs.values() if field == "Close"]
     numbers = {pair: number for number, pair in pairs.items()}
-    cells = product((*FIELDS, ADJUSTED), tickers)
+    signals = dict.fromkeys(f for f, _ in pairs.values() if f not in _HELD)
+    cells = product((*FIELDS, ADJUSTED, *signals), tickers)
     return [numbers[cell] for cell in cells if cell in numbers]
+
+
+def count_prices(columns: pd.Index) -> int:
+    """Count the columns of an arranged panel that are prices or volume."""
+    if columns.nlevels == 1:
+        return len(columns)
+    return int(columns.get_level_values("field").isin(_HELD).sum())
+
+
+def field_slices(columns: pd.Index) -> dict[Hashable, slice]:
+    """Find where each field of an arranged panel stands."""
+    fields = columns.get_level_values("field")
+    codes, names = pd.factorize(fields)
+    stops = np.cumsum(np.bincount(codes, minlength=len(names))).tolist()
+    return {
+        name: slice(start, stop)
+        for name, start, stop in zip(names, [0, *stops], stops, strict=False)
+    }
 
 
 def adjust_prices(frame: pd.DataFrame) -> pd.DataFrame:
@@ -249,9 +283,10 @@ def panel_fields(panel: pd.DataFrame) -> dict[str, np.ndarray]:
     >>> panel_fields(check_panel(prices))
     {'close': array([[3.]]), 'volume': array([[9.]])}
     """
-    columns, values = panel.columns, panel.to_numpy()
-    if columns.nlevels == 1:
-        return {"close": values}
+    if panel.columns.nlevels == 1:
+        return {"close": panel.to_numpy()}
+    prices = panel.iloc[:, : count_prices(panel.columns)]
+    columns, values = prices.columns, prices.to_numpy()
     tickers = columns.get_level_values("ticker")
     closes = tickers[_is_field(columns, "Close")]
     fields = {}

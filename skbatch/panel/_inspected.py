@@ -10,7 +10,7 @@ import pandas as pd
 from skbatch.panel._calendar import mixed_calendars
 from skbatch.panel._check import _arrange, _drop_invalid, _invalid_mask, _like
 from skbatch.panel._checked import CheckedPanel
-from skbatch.panel._fields import adjust_prices
+from skbatch.panel._fields import adjust_prices, count_prices
 from skbatch.panel._spellings import ADJUSTED
 
 __all__ = ["InspectedPanel", "inspect_panel"]
@@ -22,8 +22,8 @@ class InspectedPanel:
 
     Attributes
     ----------
-    values : DataFrame of shape (n_dates, n_columns)
-        All values as float64, "Adj Close" beside the other fields.
+    values : DataFrame of shape (n_dates, n_price_columns)
+        All prices and volumes as float64, "Adj Close" beside the other fields.
     invalid : DataFrame of bool of the same shape
         Which of them can be no price or volume.
     panel : DataFrame of shape (n_dates, n_columns)
@@ -51,8 +51,13 @@ class InspectedPanel:
             invalid["Close"] |= invalid.pop(ADJUSTED)
         if not invalid.to_numpy().any():
             return self.panel
-        values = np.where(invalid[self.panel.columns], 0.0, self.panel.to_numpy())
-        return _like(self.panel, values)
+        n_prices = count_prices(self.panel.columns)
+        prices = self.panel.iloc[:, :n_prices]
+        values = np.where(invalid[prices.columns], 0.0, prices.to_numpy())
+        marked = _like(prices, values)
+        if n_prices == self.panel.shape[1]:
+            return marked
+        return pd.concat([marked, self.panel.iloc[:, n_prices:]], axis=1)
 
 
 def inspect_panel(X: object) -> InspectedPanel:
@@ -75,12 +80,15 @@ def inspect_panel(X: object) -> InspectedPanel:
         If `X` is malformed, as in :func:`~skbatch.check_panel`.
     """
     if isinstance(X, CheckedPanel):
-        sound = _like(X.frame, np.zeros(X.frame.shape, dtype=bool))
-        return InspectedPanel(X.frame, sound, X.frame, [])
-    values, problems = _arrange(X)
+        prices = X.frame.iloc[:, : count_prices(X.frame.columns)]
+        sound = _like(prices, np.zeros(prices.shape, dtype=bool))
+        return InspectedPanel(prices, sound, X.frame, [])
+    arranged = _arrange(X)
+    values = arranged.prices
     invalid = _like(values, _invalid_mask(values))
-    panel, _ = _drop_invalid(values)
-    if panel.columns.nlevels > 1:
-        panel = adjust_prices(panel)
-    mixed = mixed_calendars(panel)
-    return InspectedPanel(values, invalid, panel, problems + ([mixed] if mixed else []))
+    prices, _ = _drop_invalid(values)
+    if prices.columns.nlevels > 1:
+        prices = adjust_prices(prices)
+    mixed = mixed_calendars(prices)
+    problems = arranged.problems + ([mixed] if mixed else [])
+    return InspectedPanel(values, invalid, arranged.with_prices(prices), problems)

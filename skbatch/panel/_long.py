@@ -66,7 +66,7 @@ def pivot_long(
             f"`value` must be a column of the table. Got {value!r}. The columns are "
             f"{format_tickers(names, 10)}."
         )
-    tickers = _text(frame[ticker])
+    tickers = ticker_texts(frame[ticker])
     _check_keys(frame.index, tickers)
     values = frame[columns]
     values = texts_to_numbers(values, range(len(columns)))
@@ -112,7 +112,7 @@ def _holds_numbers(values: pd.Series) -> bool:
     )
 
 
-def _text(tickers: pd.Series) -> pd.Series:
+def ticker_texts(tickers: pd.Series) -> pd.Series:
     """Make tickers text where they are categories or whole numbers."""
     if isinstance(tickers.dtype, pd.CategoricalDtype):
         return tickers.astype(tickers.cat.categories.dtype)

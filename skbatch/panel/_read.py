@@ -121,7 +121,7 @@ def _pick_field(frame: pd.DataFrame, field: str | None) -> pd.DataFrame:
     fields = ["Close"] if wide else list(panel.columns.unique("field"))
     if field is None:
         return panel if wide or len(fields) > 1 else panel.droplevel(0, axis=1)
-    name = canonical_field(field)
+    name = field if field in fields else canonical_field(field)
     if not wide and name == ADJUSTED and _has_adjusted(frame.columns):
         name = "Close"
     if name not in fields:

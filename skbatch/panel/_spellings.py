@@ -20,9 +20,11 @@ __all__ = [
     "has_close",
     "is_date_name",
     "is_date_part",
+    "is_derived",
     "is_letter",
     "is_spelled",
     "is_ticker_name",
+    "is_value",
     "may_be_adjusted",
     "plain",
 ]
@@ -33,6 +35,12 @@ UNADJUSTED = "Unadjusted Close"
 PRICE = "Price"  # the close, unless there is another
 EXTRA = "extra"  # what vendors put beside prices, and panels do not hold
 OTHER = "other"  # no ticker, but nothing that a panel holds either
+
+# Prices beside the bars, and past returns: no tickers, and no signals either.
+_DERIVED = """vwap vw vwapprice averageprice avgprice weightedprice change changepercent
+    chg pctchg pctchange pctchange1d preclose prevclose previousclose yclose net
+    changeovertime ret retx dlyret bidprice askprice bid ask mid return returns
+    dailyreturn logreturn 涨跌幅"""
 
 # Names are compared without case, accents, spaces, punctuation, a number in front
 # ("5. adjusted close") and remarks in brackets ("Close (USD)"): see `plain`.
@@ -69,15 +77,11 @@ _FIELD_SPELLINGS = {
         stocksplit splitcoefficient splitfactor splitratio splits capitalgains
         repaired unadjopen unadjhigh unadjlow unadjvolume openunadj highunadj
         lowunadj volumeunadj uopen uhigh ulow uvolume""",
-    OTHER: """vwap vw vwapprice averageprice avgprice trades numberoftrades numtrades
-        tradecount ntrades transactions numberoftransactions count amount turnover
-        dollarvolume quotevolume openint openinterest oi change changepercent chg
-        pctchg pctchange pctchange1d preclose prevclose previousclose yclose
-        changeovertime ret retx dlyret shrout marketcap marketcapitalization mktcap
-        bidprice askprice shares sharesoutstanding outstandingshares return returns
-        dailyreturn logreturn capitalization capitalisation marketcapitalisation
-        bid ask bidsize asksize mid spread per tickvol numtrd net flow weightedprice
-        成交额 涨跌幅""",
+    OTHER: f"""{_DERIVED} trades numberoftrades numtrades tradecount ntrades
+        transactions numberoftransactions count amount turnover dollarvolume quotevolume
+        openinterest oi shrout marketcap marketcapitalization mktcap shares
+        sharesoutstanding outstandingshares capitalization capitalisation
+        marketcapitalisation bidsize asksize spread per tickvol numtrd flow 成交额""",
 }
 _FIELD = {
     spelling: field
@@ -165,6 +169,16 @@ def is_spelled(name: Hashable) -> bool:
 def is_letter(name: Hashable) -> bool:
     """Return whether a name is one of the letters that may mean a field."""
     return plain(name) in _LETTERS
+
+
+def is_derived(name: Hashable) -> bool:
+    """Return whether a field repeats what prices hold: another price, or a return."""
+    return plain(name) in _DERIVED.split()
+
+
+def is_value(name: Hashable) -> bool:
+    """Return whether a name may mean the price, or just as well any other value."""
+    return plain(name) in {"value", "values"}
 
 
 def has_close(names: Iterable[Hashable]) -> bool:

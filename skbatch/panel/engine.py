@@ -11,13 +11,21 @@ from skbatch.panel._calendar import (
 )
 from skbatch.panel._check import invalid_values
 from skbatch.panel._checked import CheckedPanel
-from skbatch.panel._columns import MARKET, SEPARATOR, PanelColumns, join_column
+from skbatch.panel._columns import (
+    CATEGORY,
+    MARKET,
+    SEPARATOR,
+    PanelColumns,
+    join_column,
+)
 from skbatch.panel._fields import panel_fields, panel_tickers
 from skbatch.panel._inspected import InspectedPanel, inspect_panel
 from skbatch.panel._reach import recorded_delay, recorded_horizon, recorded_reach
+from skbatch.panel._signal_fields import panel_signals
 from skbatch.panel._tables import adopt_table
 
 __all__ = [
+    "CATEGORY",
     "MARKET",
     "SEPARATOR",
     "WEEKDAYS_PER_YEAR",
@@ -32,6 +40,7 @@ __all__ = [
     "mixed_calendars",
     "number_calendars",
     "panel_fields",
+    "panel_signals",
     "panel_tickers",
     "recorded_delay",
     "recorded_horizon",

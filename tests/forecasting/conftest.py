@@ -4,9 +4,13 @@ import numpy as np
 import pandas as pd
 import pytest
 from sklearn.base import clone
+from sklearn.impute import SimpleImputer
+from sklearn.pipeline import make_pipeline
+from sklearn.tree import DecisionTreeRegressor
 
 from skbatch import (
     BatchLinearForecaster,
+    BatchRegressorForecaster,
     BatchXGBoostForecaster,
     ConformalForecaster,
     FallbackForecaster,
@@ -80,6 +84,17 @@ FORECASTERS = {
     "xgboost-vector": BatchXGBoostForecaster("vector", n_estimators=8, n_jobs=1),
     "xgboost-per_ticker": BatchXGBoostForecaster(
         "per_ticker", n_estimators=8, n_jobs=1
+    ),
+    "regressor-pooled": BatchRegressorForecaster(
+        DecisionTreeRegressor(max_depth=2, random_state=0)
+    ),
+    "regressor-per_ticker": BatchRegressorForecaster(
+        # Sums of linear algebra depend, in their last bits, on the number of rows.
+        make_pipeline(
+            SimpleImputer(keep_empty_features=True),
+            DecisionTreeRegressor(max_depth=2, random_state=0),
+        ),
+        "per_ticker",
     ),
     "fallback": FallbackForecaster(
         BatchXGBoostForecaster(n_estimators=8, n_jobs=1), min_labels=10

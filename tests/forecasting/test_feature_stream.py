@@ -4,9 +4,11 @@ import numpy as np
 import pandas as pd
 import pytest
 from sklearn.base import BaseEstimator
+from sklearn.tree import DecisionTreeRegressor
 
 from skbatch import (
     BatchLinearForecaster,
+    BatchRegressorForecaster,
     BatchXGBoostForecaster,
     ConformalForecaster,
     FallbackForecaster,
@@ -28,6 +30,9 @@ FORECASTERS = {
     "unscaled": BatchXGBoostForecaster(target=ReturnTarget(scale=None), **TREES),
     "ridge": BatchLinearForecaster(),
     "ridge per ticker": BatchLinearForecaster("per_ticker"),
+    "regressor": BatchRegressorForecaster(
+        DecisionTreeRegressor(max_depth=3, random_state=0)
+    ),
     "mean": HistoricalMeanForecaster(),
     "fallback": FallbackForecaster(BatchXGBoostForecaster(**TREES)),
     "conformal": ConformalForecaster(FallbackForecaster(BatchLinearForecaster())),
@@ -89,7 +94,7 @@ def test_uncertainty_and_provenance_are_those_of_the_frame(panel):
 
 
 @pytest.mark.filterwarnings("ignore::skbatch.exceptions.FallbackWarning")
-@pytest.mark.parametrize("name", ["pooled", "ridge", "fallback", "early"])
+@pytest.mark.parametrize("name", ["pooled", "ridge", "regressor", "fallback", "early"])
 @pytest.mark.parametrize("bin_rows", [2**16, 100])
 def test_rows_in_a_file_give_the_forecasts_of_rows_in_memory(
     panel, name, bin_rows, monkeypatch

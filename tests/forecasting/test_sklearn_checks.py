@@ -1,10 +1,12 @@
 """scikit-learn's own conformance checks, without an expected failure."""
 
 import pytest
+from sklearn.tree import DecisionTreeRegressor
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from skbatch import (
     BatchLinearForecaster,
+    BatchRegressorForecaster,
     BatchXGBoostForecaster,
     ConformalForecaster,
     FallbackForecaster,
@@ -27,6 +29,8 @@ pytestmark = [
         BatchLinearForecaster(),
         BatchLinearForecaster("vector"),
         BatchLinearForecaster("per_ticker"),
+        BatchRegressorForecaster(DecisionTreeRegressor(random_state=0)),
+        BatchRegressorForecaster(DecisionTreeRegressor(random_state=0), "per_ticker"),
         HistoricalMeanForecaster(),
         FallbackForecaster(BatchLinearForecaster(), HistoricalMeanForecaster()),
         ConformalForecaster(BatchLinearForecaster()),

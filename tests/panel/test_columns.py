@@ -58,6 +58,12 @@ def test_a_ticker_that_lacks_a_feature_has_no_position():
     np.testing.assert_array_equal(parsed.positions, [[0, 1], [-1, 2]])
 
 
+def test_categories_are_known_by_their_names():
+    names = ["sector_category", "category_gap", "rating_category", "x"]
+    parsed = PanelColumns.parse([f"A__{name}" for name in names])
+    assert parsed.categories == ("sector_category", "rating_category")
+
+
 @pytest.mark.parametrize("columns", [[], ["vix", "market__return_1"]])
 def test_columns_without_tickers(columns):
     parsed = PanelColumns.parse(columns)

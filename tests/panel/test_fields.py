@@ -116,7 +116,7 @@ def test_what_yahoo_adds_is_dropped():
     assert_frame_equal(check_panel(panel), panel[FIELDS])
 
 
-def test_unknown_fields_are_dropped_with_a_warning():
+def test_prices_beside_the_bars_are_dropped_with_a_warning():
     panel = ohlcv([*FIELDS, "VWAP"])
     with pytest.warns(PanelWarning, match=r"Got VWAP, which is ignored") as told:
         checked = check_panel(panel)

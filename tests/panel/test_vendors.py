@@ -74,7 +74,7 @@ VENDORS = {
     "quantmod": {"Close": "x", "Volume": "v", "Adjusted": "c"},
     "one field": {"Adj Close": "c"},
 }
-pytestmark = pytest.mark.filterwarnings("ignore:Fields must be among")
+pytestmark = pytest.mark.filterwarnings("ignore:Fields beside prices")
 
 
 def fields_of(close, columns):

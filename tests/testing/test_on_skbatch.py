@@ -6,9 +6,11 @@ import pytest
 from sklearn.model_selection import GridSearchCV, TimeSeriesSplit
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
+from sklearn.tree import DecisionTreeRegressor
 
 from skbatch import (
     BatchLinearForecaster,
+    BatchRegressorForecaster,
     BatchXGBoostForecaster,
     ConformalForecaster,
     FallbackForecaster,
@@ -78,6 +80,9 @@ FORECASTERS = {
     "trees stopped early": small_trees(early_stopping_rounds=3),
     "trees per ticker": small_trees(strategy="per_ticker"),
     "trees vector": small_trees(strategy="vector"),
+    "regressor": BatchRegressorForecaster(
+        DecisionTreeRegressor(max_depth=3, random_state=0)
+    ),
     "fallback": FallbackForecaster(small_trees(), BatchLinearForecaster()),
     "conformal": ConformalForecaster(small_trees()),
 }
