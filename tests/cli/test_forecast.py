@@ -152,7 +152,7 @@ def test_tickers_without_a_price_are_listed_with_their_reason(prices, tmp_path):
     result = run("forecast", path, "--output", output, "--holdout", 0)
 
     assert result.exit_code == 0
-    assert f"\nB,{prices.index[-1].date()},5,,none," in output.read_text()
+    assert f"\nB,{prices.index[-1].date()},5,0,,none," in output.read_text()
     missing = read_forecasts(output).set_index("ticker").loc["B"]
     assert "at this date" in missing["reason"]
     rows = table_rows(result.stdout)
