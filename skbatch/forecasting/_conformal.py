@@ -31,6 +31,7 @@ from skbatch.forecasting._children import (
     reads_blocks,
     run_model,
 )
+from skbatch.forecasting._contributions import explained_by
 from skbatch.forecasting._fallback import warn_of_fallback
 from skbatch.forecasting._feature_table import FeatureBlocks
 from skbatch.forecasting._horizons import horizon_parameters
@@ -335,6 +336,23 @@ class ConformalForecaster(
         check_is_fitted(self)
         features = check_features(self, X, reset=False)
         return forecast_with_provenance(self.estimator_, features, self.layout_)
+
+    def explain(self, X: Any) -> pd.DataFrame:
+        """Split the forecasts of the last date of `X` into what they consist of.
+
+        Parameters
+        ----------
+        X : DataFrame or array-like of shape (n_dates, n_columns)
+            Feature frame with the columns seen in `fit`; only its last row matters.
+
+        Returns
+        -------
+        DataFrame of shape (n_labels, n_parts)
+            As from :meth:`skbatch.forecasting.BaseBatchForecaster.explain`.
+        """
+        check_is_fitted(self)
+        table = check_features(self, X, reset=False).last()
+        return explained_by(self.estimator_, table, self.layout_)
 
     def _tail(self, labels: np.ndarray) -> tuple[int, int]:
         """Find the first row of the calibration tail, and the one after its last."""

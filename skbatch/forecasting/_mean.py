@@ -6,12 +6,14 @@ from numbers import Integral
 from typing import Any, ClassVar, Literal
 
 import numpy as np
+import pandas as pd
 
 from skbatch._kernels.target import winsorised
 from skbatch._progress import Progress
 from skbatch._sklearn import Interval
 from skbatch.forecasting._base import BaseBatchForecaster
 from skbatch.forecasting._calibration import Tail, are_simple_returns
+from skbatch.forecasting._contributions import MEAN, label_index
 from skbatch.forecasting._feature_table import FeatureBlocks, FeatureTable
 from skbatch.forecasting._label_layout import LabelLayout
 from skbatch.forecasting._return_target import split_tail
@@ -104,3 +106,6 @@ class HistoricalMeanForecaster(BaseBatchForecaster):
 
     def _predict_table(self, features: FeatureTable) -> np.ndarray:
         return np.repeat(self.mean_[None, :], features.n_dates, axis=0)
+
+    def _explain_table(self, table: FeatureTable) -> pd.DataFrame:
+        return pd.DataFrame({MEAN: self.mean_}, label_index(self.layout_))

@@ -14,6 +14,11 @@ from skbatch.forecasting._common_return import (
     forward_common_return,
     universe_common_return,
 )
+from skbatch.forecasting._contributions import (
+    NO_FEATURES,
+    explained_by,
+    joined_parts,
+)
 from skbatch.forecasting._feature_table import (
     FeatureBlocks,
     FeatureStream,
@@ -52,6 +57,7 @@ from skbatch.forecasting._uncertainty import (
 )
 
 __all__ = [
+    "NO_FEATURES",
     "NO_MODEL",
     "BatchForecasterMixin",
     "FeatureBlocks",
@@ -75,11 +81,13 @@ __all__ = [
     "check_n_bins",
     "check_n_samples",
     "check_quantiles",
+    "explained_by",
     "first_choice",
     "fitted_provenance",
     "forecast_with_provenance",
     "forward_common_return",
     "horizon_parameters",
+    "joined_parts",
     "layout_of",
     "loss_gradient",
     "rank_table",
