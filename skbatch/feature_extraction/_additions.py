@@ -10,15 +10,17 @@ import pandas as pd
 
 from skbatch._messages import date_text, format_tickers, warn_user
 from skbatch.exceptions import PanelError, PanelWarning
-from skbatch.panel.engine import SEPARATOR
+from skbatch.panel.engine import SEPARATOR, find_members
 
 __all__ = [
     "call_function",
     "check_functions",
     "check_market_data",
     "check_number",
+    "check_universe",
     "group_numbers",
     "join_market_data",
+    "warn_short",
     "warn_stale",
 ]
 
@@ -148,16 +150,16 @@ def check_market_data(market_data: Any, index: pd.Index) -> pd.DataFrame | None:
         ) from error
 
 
-def warn_stale(market_data: Any, last: Any) -> None:
+def warn_stale(table: Any, last: Any, argument: str = "market_data") -> None:
     """Warn of series that end long before a panel's last row."""
-    table = pd.DataFrame(market_data)
+    table = pd.DataFrame(table)
     known = {name: table.index[table[name].notna()] for name in table.columns}
     stale = [name for name, dates in known.items() if _is_late(dates, last)]
     if not stale:
         return
     end = min(known[name][-1] for name in stale)
     warn_user(
-        f"`market_data` must reach the last row of `X`, {date_text(last)}. Got values "
+        f"`{argument}` must reach the last row of `X`, {date_text(last)}. Got values "
         f"up to {date_text(end)} for {format_tickers(stale)}, which are used for all "
         "later rows. Set newer ones with `set_params`.",
         PanelWarning,
@@ -215,3 +217,26 @@ def group_numbers(groups: Any, tickers: tuple[str, ...]) -> np.ndarray | None:
             " Use the panel's tickers as keys."
         )
     return numbers
+
+
+def check_universe(universe: Any, panel: pd.DataFrame) -> np.ndarray | None:
+    """Find the members of the user's universe at each date of a panel."""
+    if universe is None:
+        return None
+    members = find_members(panel, universe)
+    if isinstance(universe, pd.DataFrame):
+        rows = pd.Series(1.0, universe.index, name="all tickers")
+        warn_stale(rows, panel.index[-1], "universe")
+    return members
+
+
+def warn_short(n_rows: int, longest_window: int, lookback: int) -> None:
+    """Warn of a panel that is shorter than the longest window."""
+    if n_rows < longest_window:
+        warn_user(
+            f"`X` must have {longest_window} rows for the longest window, and "
+            f"{lookback + 1} rows for the full set of features. Got {n_rows}, so "
+            "features with longer windows are NaN. Pass a longer history, or shorter "
+            "`windows`.",
+            PanelWarning,
+        )

@@ -35,6 +35,7 @@ class FeatureSource:
     called: dict[str, np.ndarray]
     market_data: pd.DataFrame | None = None  # filled forward
     groups: np.ndarray | None = None  # number of each ticker's, negative for none
+    members: np.ndarray | None = None  # of the universe, in all rows of the panel
 
     def compute(self, part: slice = ALL_ROWS) -> np.ndarray:
         """Compute all columns of the plan, `(n_rows, n_columns)` of float32."""
@@ -47,8 +48,10 @@ class FeatureSource:
         plan, rows = self.plan, self.rows[part]
         # No more rows are read than the features look back on.
         start = max(0, int(rows[0]) - plan.lookback)
-        panel = self.panel.iloc[start : int(rows[-1]) + 1]
-        universe = make_universe(panel, self.groups, rows - start)
+        whole = slice(start, int(rows[-1]) + 1)
+        panel = self.panel.iloc[whole]
+        members = None if self.members is None else self.members[whole]
+        universe = make_universe(panel, self.groups, rows - start, members)
         out = np.empty((len(rows), plan.n_columns), dtype=np.float32)
         by_name, shared = self._columns(out)
         _fill_built_in(plan, universe, by_name)
@@ -60,6 +63,12 @@ class FeatureSource:
         plan, (by_name, shared) = self.plan, self._columns(out)
         for number, name in enumerate(plan.ticker_functions, len(plan.ticker_features)):
             by_name[:, number] = self.called[name][part]
+        if plan.has_universe:
+            by_name[:, -1] = 1.0
+        if self.members is not None:
+            outside = ~self.members[self.rows[part]]
+            for number in range(len(plan.ticker_features), len(plan.ticker_names)):
+                np.copyto(by_name[:, number], np.nan, where=outside)
         for number, name in enumerate(plan.market_functions, len(plan.market_features)):
             shared[:, number] = self.called[name][part]
 
@@ -88,11 +97,14 @@ def fill_market(
 
 
 def make_universe(
-    panel: pd.DataFrame, groups: np.ndarray | None, rows: np.ndarray | None
+    panel: pd.DataFrame,
+    groups: np.ndarray | None,
+    rows: np.ndarray | None,
+    members: np.ndarray | None = None,
 ) -> Universe:
     """Gather what built-in features are computed from."""
     dates = panel.index if isinstance(panel.index, pd.DatetimeIndex) else None
-    return Universe(panel_fields(panel), dates, groups, rows)
+    return Universe(panel_fields(panel), dates, groups, rows, members)
 
 
 def _fill_built_in(plan: FeaturePlan, universe: Universe, by_name: np.ndarray) -> None:

@@ -19,7 +19,9 @@ from skbatch.feature_extraction._additions import (
     check_functions,
     check_market_data,
     check_number,
+    check_universe,
     group_numbers,
+    warn_short,
     warn_stale,
 )
 from skbatch.feature_extraction._engine import FeatureSource, call
@@ -34,6 +36,7 @@ from skbatch.feature_extraction._row_blocks import check_rows, cut_rows
 from skbatch.panel import check_panel
 from skbatch.panel.engine import (
     CheckedPanel,
+    Universe,
     adopt_table,
     join_column,
     panel_tickers,
@@ -81,10 +84,19 @@ class SharedFeatureExtractor(TransformerMixin, BaseEstimator):
         Ticker → group, such as the sector, for features relative to the group's mean
         and ranks within it, the ticker itself among them. Those of a ticker without a
         group are NaN.
+    universe : str, DataFrame or callable, default=None
+        Who belongs at each date: a field of the panel that is true, or 1, for members;
+        a table of bool, dates × tickers, of which each row takes the latest at or
+        before it; or a function of the panel that makes one, such as
+        :func:`~skbatch.panel.liquid`. On dates on which a ticker is no member, its
+        features are NaN, so that it is neither trained on nor forecast, and it takes
+        no part in the market, ranks and groups. Members look back on all their own
+        prices. A column ``TICKER__in_universe``, which is no input of models, is 1 for
+        members. None takes all tickers.
     lookback : int, default=None
         How many rows before its own a feature may read, and how many fitted rows are
         therefore kept. None takes what the built-in features need; raise it for
-        functions that read more.
+        functions, and a function as `universe`, that read more.
     cache_size : int, default=2**30
         Limit in bytes of the cache of built-in features that all extractors of the
         process share; 0 bypasses it. Frames of which fewer than four fit into it are
@@ -147,6 +159,7 @@ class SharedFeatureExtractor(TransformerMixin, BaseEstimator):
         functions: Mapping[str, Function] | None = None,
         market_data: pd.DataFrame | pd.Series | None = None,
         groups: Mapping[str, Hashable] | pd.Series | None = None,
+        universe: Universe | None = None,
         lookback: int | None = None,
         cache_size: int = 2**30,
     ) -> None:
@@ -155,6 +168,7 @@ class SharedFeatureExtractor(TransformerMixin, BaseEstimator):
         self.functions = functions
         self.market_data = market_data
         self.groups = groups
+        self.universe = universe
         self.lookback = lookback
         self.cache_size = cache_size
 
@@ -381,11 +395,12 @@ class SharedFeatureExtractor(TransformerMixin, BaseEstimator):
             tickers,
             self._function_kinds(functions, panel, tickers),
             () if market_data is None else market_data.columns,
+            check_universe(self.universe, panel) is not None,
         )
         lookback = self._check_lookback(plan)
         history = History.of(panel, lookback)
         history.warn_holes()
-        _warn_short(len(panel), plan.longest_window, lookback)
+        warn_short(len(panel), plan.longest_window, lookback)
         # Nothing below fails: a fit that does leaves what was fitted before.
         self._check_columns(panel, X, reset=True)
         self.functions_, self.groups_, self.plan_ = functions, groups, plan
@@ -407,21 +422,21 @@ class SharedFeatureExtractor(TransformerMixin, BaseEstimator):
 
     def _check_lookback(self, plan: FeaturePlan) -> int:
         """Check the look-back against what the features need."""
+        needed = plan.lookback + getattr(self.universe, "lookback", 0)
         if self.lookback is None:
-            return plan.lookback
-        if self.lookback < plan.lookback:
+            return int(needed)
+        if self.lookback < needed:
             raise ValueError(
                 "`lookback` must be at least what the built-in features need, "
-                f"{plan.lookback}. Got {self.lookback}. Raise it, or pass None."
+                f"{needed}. Got {self.lookback}. Raise it, or pass None."
             )
         return int(self.lookback)
 
     def _extract(self, panel: pd.DataFrame, rows: np.ndarray) -> np.ndarray:
         """Compute the features of some rows of a panel, or look them up."""
         market_data = self._market_data(panel.index)
-
         source = self._source(self.plan_, panel, rows, market_data)
-        key = self._key(panel, rows, market_data) if self.cache_size else None
+        key = self._key(source, market_data) if self.cache_size else None
         values = FEATURE_CACHE.get_or_compute(
             key, self.cache_size, source.compute_built_in
         )
@@ -450,15 +465,18 @@ class SharedFeatureExtractor(TransformerMixin, BaseEstimator):
     ) -> FeatureSource:
         """Gather what the features of some rows of a panel are computed from."""
         called = call(self.functions_, panel, plan, rows)
-        return FeatureSource(plan, panel, rows, called, market_data, self.groups_)
+        members = check_universe(self.universe, panel)
+        return FeatureSource(
+            plan, panel, rows, called, market_data, self.groups_, members
+        )
 
-    def _key(
-        self, panel: pd.DataFrame, rows: np.ndarray, market_data: pd.DataFrame | None
-    ) -> str:
+    def _key(self, source: FeatureSource, market_data: pd.DataFrame | None) -> str:
         """Identify what features are computed from, but for the user's functions."""
         names = self.plan_.ticker_names, self.plan_.market_names
         series = None if market_data is None else table_key(market_data)
-        return str(joblib.hash((table_key(panel), rows, names, self.groups_, series)))
+        panel, rows = table_key(source.panel), source.rows
+        key = panel, rows, names, self.groups_, series, source.members
+        return str(joblib.hash(key))
 
     def _wrap(self, values: np.ndarray, X: Panel) -> pd.DataFrame | np.ndarray:
         """Put features into the container of the panel."""
@@ -480,15 +498,3 @@ def _checked(X: Panel, warn_all_nan: bool) -> pd.DataFrame:
     if isinstance(X, CheckedPanel):
         return X.frame
     return check_panel(X, warn_all_nan=warn_all_nan)
-
-
-def _warn_short(n_rows: int, longest_window: int, lookback: int) -> None:
-    """Warn of a panel that is shorter than the longest window."""
-    if n_rows < longest_window:
-        warn_user(
-            f"`X` must have {longest_window} rows for the longest window, and "
-            f"{lookback + 1} rows for the full set of features. Got {n_rows}, so "
-            "features with longer windows are NaN. Pass a longer history, or shorter "
-            "`windows`.",
-            PanelWarning,
-        )

@@ -13,7 +13,7 @@ import pandas as pd
 import skbatch.feature_extraction.catalogue  # noqa: F401  registers the features
 from skbatch._messages import format_tickers
 from skbatch.feature_extraction._registry import Feature, catalogue, families
-from skbatch.panel.engine import MARKET, join_column
+from skbatch.panel.engine import FIELDS, IN_UNIVERSE, MARKET, join_column
 
 __all__ = ["FeaturePlan", "available_needs", "check_windows", "make_plan"]
 
@@ -28,6 +28,7 @@ class FeaturePlan:
     market_features: tuple[Feature, ...]
     market_functions: tuple[str, ...]  # names of those with a value shared by all
     market_data: tuple[str, ...]  # names of the user's series
+    has_universe: bool = False  # and with it a column that marks members
 
     @property
     def features(self) -> tuple[Feature, ...]:
@@ -38,7 +39,11 @@ class FeaturePlan:
     def ticker_names(self) -> list[str]:
         """Names of what each ticker has."""
         names = [feature.name for feature in self.ticker_features]
-        return names + list(self.ticker_functions)
+        return [*names, *self.ticker_functions, *self._mark]
+
+    @property
+    def _mark(self) -> list[str]:
+        return [IN_UNIVERSE] if self.has_universe else []
 
     @cached_property
     def market_names(self) -> list[str]:
@@ -77,6 +82,7 @@ class FeaturePlan:
             (),
             (),
             (),
+            self.has_universe and IN_UNIVERSE in chosen,
         )
 
     def columns(self, tickers: Sequence[str] | None = None) -> np.ndarray:
@@ -101,8 +107,8 @@ class FeaturePlan:
 def available_needs(panel: pd.DataFrame, groups: np.ndarray | None) -> frozenset[str]:
     """List what features may need and the panel has."""
     has_fields = panel.columns.nlevels > 1
-    fields = panel.columns.unique("field") if has_fields else ["close"]
-    available = {field.lower() for field in fields}
+    fields = panel.columns.unique("field") if has_fields else ["Close"]
+    available = {field.lower() for field in fields if field in FIELDS}
     if isinstance(panel.index, pd.DatetimeIndex):
         available.add("dates")
     if groups is not None:
@@ -161,6 +167,7 @@ def make_plan(
     tickers: Sequence[str],
     functions: Mapping[str, int],
     market_data: Iterable[str],
+    has_universe: bool = False,
 ) -> FeaturePlan:
     """Choose the features of the families that the panel allows, and name them."""
     names = check_families(families, available)
@@ -178,6 +185,7 @@ def make_plan(
         market_features=tuple(f for f in features if f.entry.scope == "market"),
         market_functions=tuple(name for name, ndim in functions.items() if ndim == 1),
         market_data=tuple(market_data),
+        has_universe=has_universe,
     )
     _check_names(plan)
     return plan

@@ -24,13 +24,18 @@ from skbatch.forecasting._children import (
     reads_blocks,
     run_model,
 )
-from skbatch.forecasting._feature_table import FeatureBlocks
+from skbatch.forecasting._feature_table import ABSENT, FeatureBlocks
 from skbatch.forecasting._horizons import horizon_parameters
 from skbatch.forecasting._label_layout import check_features, check_labels
 from skbatch.forecasting._linear import BatchLinearForecaster
 from skbatch.forecasting._mean import HistoricalMeanForecaster
 from skbatch.forecasting._other_frame import OtherFrame, forecast_others
-from skbatch.forecasting._provenance import NO_MODEL, Provenance, Reason
+from skbatch.forecasting._provenance import (
+    ABSENT_REASONS,
+    NO_MODEL,
+    Provenance,
+    Reason,
+)
 
 __all__ = ["FallbackForecaster"]
 
@@ -257,21 +262,22 @@ class FallbackForecaster(
         """Forecast with each model what the ones before it left open."""
         shape = (features.n_dates, len(self.layout_.tickers))
         forecasts, served_by = np.full(shape, np.nan), np.full(shape, len(ROLES))
-        observed = np.ones(shape, dtype=bool)
+        absent = np.empty(shape, dtype=np.intp)
         for dates, table in features.tables():
-            own = table.series_columns(self.layout_.tickers)
-            if own.shape[1]:
-                observed[dates] = table.observed_here(own)
+            absent[dates] = table.absence(self.layout_.tickers)
             values, numbers = self._serve_table(
                 table.n_dates,
                 self.n_known_,
                 partial(run_model, features=table, layout=self.layout_),
             )
             forecasts[dates], served_by[dates] = values, numbers
-        # 0 is no reason, 1 an unobserved ticker; each label has one more per model.
-        numbers = 2 + (served_by - 1) + len(ROLES) * np.arange(shape[1])
-        numbers = np.where(observed, numbers, 1)
-        reasons: list[tuple[Reason, ...]] = [(), (Reason("unobserved"),)]
+        outside = absent == ABSENT.index("not_member")
+        forecasts[outside], served_by[outside] = np.nan, len(ROLES)
+        # First those of absent tickers; each label has one more per model.
+        numbers = served_by - 1 + len(ROLES) * np.arange(shape[1])
+        numbers += len(ABSENT_REASONS)
+        numbers = np.where(absent > 0, absent, numbers)
+        reasons: list[tuple[Reason, ...]] = list(ABSENT_REASONS)
         for label in range(shape[1]):
             why = [self._reason(label, place) for place in range(len(ROLES))]
             reasons += [tuple(why[: place + 1]) for place in range(len(ROLES))]
