@@ -11,8 +11,6 @@ import pandas as pd
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from skbatch._messages import warn_user
-from skbatch.exceptions import PanelWarning
 from skbatch.feature_extraction._additions import (
     Function,
     call_function,

@@ -344,7 +344,10 @@ def warn_of_fallback(fitted: Any) -> None:
             return
     primary = fitted._names()[0]
     tickers = fitted.provenance_.index.get_level_values(-1)
-    others = tickers[fitted.provenance_["model"] != primary].unique()
+    table, outside = fitted.provenance_, str(Reason("not_member"))
+    others = tickers[
+        (table["model"] != primary) & (table["reason"] != outside)
+    ].unique()
     if len(others):
         warn_user(
             f"{len(others)} of {tickers.nunique()} tickers are not served by "

@@ -37,6 +37,7 @@ from skbatch.model_selection._walk_forward_result import (
 from skbatch.panel import check_panel, forward_returns
 from skbatch.panel.engine import (
     adopt_table,
+    find_members,
     panel_fields,
     panel_tickers,
     recorded_horizon,
@@ -225,7 +226,7 @@ def walk_forward(
     used = len(models) > 1 or extractor_of(estimator) is not None
     features = share_features(extractor, panel, folds) if used else None
     given = prices if isinstance(prices, pd.DataFrame) else panel
-    source = Source(given, panel, steps, features)
+    source = Source(given, panel, steps, features, extractor.universe)
     walk = _WalkForward(n_jobs).set_callbacks(*callbacks)
     walk.fit(models, source, folds)
     _warn(walk.results_)
@@ -382,6 +383,11 @@ def _collect(
     closes = pd.DataFrame(
         panel_fields(panel)["close"], index, pd.Index(panel_tickers(panel))
     )
+    members = None
+    if source.universe is not None:
+        inside = find_members(panel, source.universe)
+        members = pd.DataFrame(inside, index, closes.columns)
+        members = members.iloc[folds[0].test_start :]
     provenance = pd.concat([forecast.provenance for forecast in own])
     forecasts = pd.concat([forecast.forecasts for forecast in own])
     rules = {rival: rule for rival, rule in rivals.items() if isinstance(rule, str)}
@@ -403,6 +409,7 @@ def _collect(
         estimator=own[-1].estimator,
         n_quantiles=n_quantiles,
         ranking_rules=tuple(rules),
+        members=members,
         attrs={
             "n_rows": len(panel),
             "n_tickers": closes.shape[1],

@@ -64,6 +64,9 @@ class WalkForwardResult:
         Bins of the quantile returns.
     ranking_rules : tuple of str, default=()
         Names of the benchmarks that only rank tickers.
+    members : DataFrame of bool of shape (n_dates, n_tickers), default=None
+        Who belongs to the universe; the returns of others are not scored. None takes
+        all.
     attrs : dict
         Number of rows and tickers of the panel, and whether features were shared.
 
@@ -87,6 +90,7 @@ class WalkForwardResult:
     estimator: BaseEstimator | None = None
     n_quantiles: int = 5
     ranking_rules: tuple[str, ...] = ()
+    members: pd.DataFrame | None = None
     attrs: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -101,6 +105,8 @@ class WalkForwardResult:
             h: (self.closes.shift(-h) / self.closes - 1).reindex(self.forecasts.index)
             for h in self.horizons
         }
+        if self.members is not None:
+            parts = {h: part.where(self.members) for h, part in parts.items()}
         if isinstance(self.horizon, int):
             table = parts[self.horizon]
         else:

@@ -29,6 +29,8 @@ from skbatch.panel._universe import Universe, find_members
 
 __all__ = [
     "CATEGORY",
+    "FIELDS",
+    "IN_UNIVERSE",
     "MARKET",
     "SEPARATOR",
     "WEEKDAYS_PER_YEAR",
