@@ -18,6 +18,7 @@ from xgboost.collective import CommunicatorContext
 from xgboost.core import XGBoostError
 
 from skbatch.batch._dask_cluster import Cluster, WorkerLostError
+from skbatch.forecasting.engine import loss_gradient
 
 __all__ = ["train_trees"]
 
@@ -249,7 +250,7 @@ def _train_part(
     objective = None
     if params["subsample"] < 1:
         share = params.pop("subsample")
-        objective = _drawn_squared_error(targets, numbers, share, params["seed"])
+        objective = _drawn_loss(targets, numbers, share, params)
     _running.add((key, worker.address))
     try:
         # Numbers of the same length, since XGBoost sorts them as text.
@@ -285,12 +286,15 @@ class _PartIterator(xgb.DataIter):
         self.place = 0
 
 
-def _drawn_squared_error(
-    targets: Sequence[np.ndarray], numbers: Sequence[int], share: float, seed: int
+def _drawn_loss(
+    targets: Sequence[np.ndarray],
+    numbers: Sequence[int],
+    share: float,
+    params: Mapping[str, Any],
 ) -> Callable[[np.ndarray, xgb.DMatrix], tuple[np.ndarray, np.ndarray]]:
-    """Squared error of rows that are drawn anew for each tree."""
+    """Loss of rows that are drawn anew for each tree."""
     y = np.concatenate(targets).astype(np.float32)
-    draws = [np.random.default_rng([seed, number]) for number in numbers]
+    draws = [np.random.default_rng([params["seed"], number]) for number in numbers]
 
     def objective(
         forecast: np.ndarray, _: xgb.DMatrix
@@ -299,7 +303,7 @@ def _drawn_squared_error(
             draw.random(len(part), np.float32) < share
             for draw, part in zip(draws, targets, strict=True)
         ]
-        hessian = np.concatenate(drawn).astype(np.float32)
-        return (forecast - y) * hessian, hessian
+        weight = np.concatenate(drawn).astype(np.float32)
+        return loss_gradient(forecast - y, weight, params)
 
     return objective

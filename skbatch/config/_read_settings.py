@@ -237,6 +237,9 @@ def _unknown(path: str, got: str) -> str:
     section, _, key = path.rpartition(".")
     if (moved := f"{section}.target.{key}") in SETTINGS:
         return f"must be set as `{moved}`. {got} Write it below [{section}.target]."
+    if path == "model.min_child_weight":
+        moved = "model.xgb_params"
+        return f"must be set as `{moved}.{key}`. {got} Write it below [{moved}]."
     if meant := _nearest(path):
         advice = f"Did you mean `{meant}`?"
     else:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from threading import Lock, current_thread, main_thread
 from typing import Any
 
@@ -23,7 +23,8 @@ __all__ = [
     "SliceIterator",
     "StepCallback",
     "draw_rows",
-    "masked_squared_error",
+    "loss_gradient",
+    "masked_loss",
     "tail_correlation",
     "without_gaps",
 ]
@@ -68,8 +69,20 @@ class BoosterModel:
             self.booster.set_param(params)
             if self.device != "cpu":
                 # In place, XGBoost warns that the rows are not where the trees are.
-                return self.booster.predict(xgb.DMatrix(X), output_margin=True)
+                matrix = xgb.DMatrix(X)
+                return self.booster.predict(
+                    matrix, output_margin=True, validate_features=False
+                )
             return self.booster.inplace_predict(X, predict_type="margin")
+
+    def importances(self) -> np.ndarray:
+        """Sum the gains of the splits on each input."""
+        with self.lock:
+            trees = self.booster.copy()
+        trees.feature_names = None
+        scores = trees.get_score(importance_type="total_gain")
+        numbers = range(trees.num_features())
+        return np.array([float(scores.get(f"f{n}", 0.0)) for n in numbers])
 
     def __getstate__(self) -> dict[str, Any]:
         return {
@@ -165,21 +178,32 @@ class StepCallback(TrainingCallback):
         return self.interrupt.pending
 
 
-def masked_squared_error(
-    y: np.ndarray,
+def masked_loss(
+    y: np.ndarray, params: Mapping[str, Any]
 ) -> Callable[[np.ndarray, xgb.DMatrix], tuple[np.ndarray, np.ndarray]]:
-    """Squared error whose gradient and Hessian are zero at missing labels."""
+    """Objective whose gradient and Hessian are zero at missing labels."""
     known = np.isfinite(y)
-    labels = np.where(known, y, 0.0)
-    hessian = known.astype(np.float32)
+    labels, mask = np.where(known, y, 0.0), known.astype(np.float32)
 
     def objective(
         forecast: np.ndarray, _: xgb.DMatrix
     ) -> tuple[np.ndarray, np.ndarray]:
-        gradient = np.where(known, forecast - labels, 0.0).astype(np.float32)
-        return gradient, hessian
+        return loss_gradient(forecast - labels, mask, params)
 
     return objective
+
+
+def loss_gradient(
+    miss: np.ndarray, weight: np.ndarray, params: Mapping[str, Any]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Gradient and Hessian of the objective in `params` at forecasts minus labels."""
+    if params["objective"] == "reg:squarederror":
+        return (miss * weight).astype(np.float32), weight
+    slope = float(params.get("huber_slope", 1.0))
+    scale = 1.0 + np.square(miss / slope)
+    root = np.sqrt(scale)
+    gradient, hessian = miss / root * weight, weight / (scale * root)
+    return gradient.astype(np.float32), hessian.astype(np.float32)
 
 
 def tail_correlation(

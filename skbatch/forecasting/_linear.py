@@ -19,14 +19,12 @@ from skbatch._kernels.ridge import (
     ridge_path,
     solved_path,
 )
-from skbatch._sklearn import DefaultPartsMixin, Interval, StrOptions
+from skbatch._sklearn import Interval, StrOptions
 from skbatch.exceptions import ModelFitError
-from skbatch.forecasting._base import BaseBatchForecaster
-from skbatch.forecasting._feature_table import FeatureBlocks, FeatureTable, Rows
-from skbatch.forecasting._label_layout import LabelLayout
+from skbatch.forecasting._feature_table import Rows
+from skbatch.forecasting._panel_forecaster import PanelForecaster
 from skbatch.forecasting._return_target import ReturnTarget
 from skbatch.forecasting._row_store import with_gaps
-from skbatch.forecasting._training import PANEL_CONSTRAINTS, fit_panel_model
 
 __all__ = ["BatchLinearForecaster"]
 
@@ -46,8 +44,12 @@ class RidgeModel:
         """Forecast `(n_rows,)`, or `(n_rows, n_outputs)` for several outputs."""
         return linear_forecast(X, self.mean, self.deviation, self.coef)
 
+    def importances(self) -> np.ndarray:
+        """Sum the absolute coefficients of each standardised input."""
+        return np.abs(np.nan_to_num(self.coef)).reshape(len(self.coef), -1).sum(axis=1)
 
-class BatchLinearForecaster(DefaultPartsMixin, BaseBatchForecaster):
+
+class BatchLinearForecaster(PanelForecaster):
     """Forecast the returns of all tickers with one ridge regression.
 
     Inputs are standardised with the training rows, winsorised at five standard
@@ -79,6 +81,9 @@ class BatchLinearForecaster(DefaultPartsMixin, BaseBatchForecaster):
         The trained models, their shrinkage, and the common expectation.
     failures_ : dict
         Ticker → reason, where ``strategy="per_ticker"`` could not train a model.
+    feature_importances_ : Series of shape (n_features,)
+        Share of each feature, indexed by name without ticker, in the absolute
+        coefficients of the standardised inputs, over all models and outputs.
     layout_, horizon_, panel_columns_, n_features_in_, feature_names_in_
         As in every batch forecaster.
 
@@ -100,8 +105,7 @@ class BatchLinearForecaster(DefaultPartsMixin, BaseBatchForecaster):
     """
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
-        **BaseBatchForecaster._parameter_constraints,
-        **PANEL_CONSTRAINTS,
+        **PanelForecaster._parameter_constraints,
         "alpha": [Interval(Real, 0, None, closed="neither"), StrOptions({"auto"})],
     }
 
@@ -119,23 +123,6 @@ class BatchLinearForecaster(DefaultPartsMixin, BaseBatchForecaster):
         self.alpha = alpha
         self.target = target
         self.market_features = market_features
-
-    def _default_parts(self) -> dict[str, Callable[[], Any]]:
-        return {"target": ReturnTarget}
-
-    @property
-    def splits_by_ticker(self) -> bool:
-        """Whether tickers may be fitted in batches, with models of their own."""
-        return self.strategy != "pooled"
-
-    def _fit_table(
-        self, features: FeatureBlocks, labels: np.ndarray, layout: LabelLayout
-    ) -> None:
-        self.model_ = fit_panel_model(self, features, labels, layout, self._fit_model)
-        self.failures_ = self.model_.failures
-
-    def _predict_table(self, features: FeatureTable) -> np.ndarray:
-        return self.model_.predict(features)
 
     def _fit_model(
         self, rows: Rows, validation: Rows | None, step: Callable[[], None]

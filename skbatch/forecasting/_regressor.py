@@ -12,18 +12,14 @@ from sklearn.base import MetaEstimatorMixin, clone
 
 from skbatch._kernels.threads import inner_threads
 from skbatch._messages import describe_error
-from skbatch._sklearn import DefaultPartsMixin, HasMethods, StrOptions
+from skbatch._sklearn import HasMethods, StrOptions
 from skbatch.exceptions import ModelFitError
-from skbatch.forecasting._base import BaseBatchForecaster
-from skbatch.forecasting._feature_table import FeatureBlocks, FeatureTable, Rows
+from skbatch.forecasting._feature_table import FeatureBlocks, Rows
 from skbatch.forecasting._label_layout import LabelLayout
+from skbatch.forecasting._panel_forecaster import PanelForecaster
 from skbatch.forecasting._return_target import ReturnTarget
 from skbatch.forecasting._row_store import with_gaps
-from skbatch.forecasting._training import (
-    MAX_CELLS,
-    PANEL_CONSTRAINTS,
-    fit_panel_model,
-)
+from skbatch.forecasting._training import MAX_CELLS
 
 __all__ = ["BatchRegressorForecaster"]
 
@@ -44,10 +40,15 @@ class RegressorModel:
         # A copy, as forecasts are written to.
         return np.array(forecast, dtype=np.float64).reshape(len(X))
 
+    def importances(self) -> np.ndarray:
+        """Read the importance of each input, or the size of its coefficient."""
+        final = self.regressor
+        if hasattr(final, "feature_importances_"):
+            return np.asarray(final.feature_importances_, dtype=np.float64)
+        return np.abs(np.ravel(final.coef_)).astype(np.float64)
 
-class BatchRegressorForecaster(
-    DefaultPartsMixin, MetaEstimatorMixin, BaseBatchForecaster
-):
+
+class BatchRegressorForecaster(MetaEstimatorMixin, PanelForecaster):
     """Forecast the returns of all tickers with any scikit-learn regressor.
 
     The regressor is fitted on stacked (date, ticker) rows. Labels, shrinkage, fallback
@@ -79,6 +80,9 @@ class BatchRegressorForecaster(
     regressors_ : list of estimator
         The fitted regressors: one for each horizon (pooled), or for each label column
         that could be learned (per ticker).
+    feature_importances_ : Series of shape (n_features,)
+        Share of each feature, indexed by name without ticker, in the regressor's
+        ``feature_importances_`` or absolute ``coef_``, where it has one of these.
     failures_ : dict
         Ticker → reason, where ``strategy="per_ticker"`` could not train a model.
     layout_, horizon_, panel_columns_, n_features_in_, feature_names_in_
@@ -114,8 +118,7 @@ class BatchRegressorForecaster(
     """
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
-        **BaseBatchForecaster._parameter_constraints,
-        **PANEL_CONSTRAINTS,
+        **PanelForecaster._parameter_constraints,
         "regressor": [HasMethods(["fit", "predict"])],
         "strategy": [StrOptions({"pooled", "per_ticker"})],
     }
@@ -135,14 +138,6 @@ class BatchRegressorForecaster(
         self.target = target
         self.market_features = market_features
 
-    def _default_parts(self) -> dict[str, Callable[[], Any]]:
-        return {"target": ReturnTarget}
-
-    @property
-    def splits_by_ticker(self) -> bool:
-        """Whether tickers may be fitted in batches, with models of their own."""
-        return self.strategy != "pooled"
-
     @property
     def regressors_(self) -> list[Any]:
         """The fitted regressors."""
@@ -157,11 +152,7 @@ class BatchRegressorForecaster(
                 f"{type(self.regressor).__name__}, which is a batch forecaster itself. "
                 "Use it as it is."
             )
-        self.model_ = fit_panel_model(self, features, labels, layout, self._fit_model)
-        self.failures_ = self.model_.failures
-
-    def _predict_table(self, features: FeatureTable) -> np.ndarray:
-        return self.model_.predict(features)
+        self._fit_models(features, labels, layout)
 
     def _fit_model(
         self, rows: Rows, validation: Rows | None, step: Callable[[], None]

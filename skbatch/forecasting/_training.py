@@ -27,6 +27,7 @@ __all__ = [
     "Task",
     "TaskModel",
     "fit_panel_model",
+    "input_name",
     "input_names",
     "predict_rows",
     "target_of",
@@ -283,13 +284,13 @@ def input_names(task: Task, names: np.ndarray | None) -> tuple[str, ...] | None:
     if names is None:
         return None
     inputs = names[task.columns.max(axis=0)]
-    if task.outputs.shape[1] > 1:
-        return tuple(inputs)
-    split = [split_column(name) for name in inputs]
-    return tuple(
-        feature if ticker not in (None, MARKET) else name
-        for name, (ticker, feature) in zip(inputs, split, strict=True)
-    )
+    return tuple(inputs if task.outputs.shape[1] > 1 else map(input_name, inputs))
+
+
+def input_name(column: str) -> str:
+    """Name a feature without its ticker; names of shared columns stay as they are."""
+    ticker, feature = split_column(column)
+    return column if ticker in (None, MARKET) else feature
 
 
 def predict_rows(model: Any, X: RowStore) -> np.ndarray:

@@ -10,13 +10,13 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 import xgboost as xgb
 from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted
 from xgboost.callback import EarlyStopping, TrainingCallback
 
 from skbatch._kernels.threads import inner_threads
 from skbatch._messages import warn_user
-from skbatch._sklearn import DefaultPartsMixin, Interval, StrOptions
-from skbatch.exceptions import FallbackWarning, ModelFitError
-from skbatch.forecasting._base import BaseBatchForecaster
+from skbatch._sklearn import Interval
+from skbatch.exceptions import FallbackWarning
 from skbatch.forecasting._booster import (
     BIN_ROWS,
     BoosterModel,
@@ -24,23 +24,25 @@ from skbatch.forecasting._booster import (
     SliceIterator,
     StepCallback,
     draw_rows,
-    masked_squared_error,
+    masked_loss,
     tail_correlation,
 )
-from skbatch.forecasting._feature_table import FeatureBlocks, FeatureTable, Rows
+from skbatch.forecasting._booster_params import (
+    check_params,
+    leaf_weight,
+    translated,
+    with_numbers,
+)
+from skbatch.forecasting._feature_table import FeatureBlocks, Rows
 from skbatch.forecasting._forked import check_training_process
 from skbatch.forecasting._label_layout import LabelLayout
+from skbatch.forecasting._panel_forecaster import PanelForecaster
 from skbatch.forecasting._return_target import ReturnTarget
-from skbatch.forecasting._training import PANEL_CONSTRAINTS, fit_panel_model
 
 __all__ = ["BatchXGBoostForecaster"]
 
-# From 3.4 on, XGBoost compares `min_child_weight` with the mean over the outputs of a
-# vector, before with their sum. The sum is not changed by a ticker without labels.
-_WEIGHT_IS_MEAN = tuple(map(int, xgb.__version__.split(".")[:2])) >= (3, 4)
 
-
-class BatchXGBoostForecaster(DefaultPartsMixin, BaseBatchForecaster):
+class BatchXGBoostForecaster(PanelForecaster):
     """Forecast the returns of all tickers with gradient boosted trees.
 
     By default one model learns from all (date, ticker) rows together, what a
@@ -64,9 +66,6 @@ class BatchXGBoostForecaster(DefaultPartsMixin, BaseBatchForecaster):
         Weight of each tree.
     max_depth : int, default=4
         Depth of the trees.
-    min_child_weight : float or "auto", default="auto"
-        Fewest training rows in a leaf. ``"auto"`` is a thousandth of the rows,
-        between 1 and 100.
     subsample : float, default=0.8
         Share of rows drawn for each tree.
     colsample_bytree : float, default=0.5
@@ -86,6 +85,18 @@ class BatchXGBoostForecaster(DefaultPartsMixin, BaseBatchForecaster):
     market_features : bool, default=True
         Whether columns shared by all tickers (``market__*``) are inputs, too. They
         always are when there are no others.
+    xgb_params : dict or None, default=None
+        Further parameters of XGBoost, by its names, which XGBoost checks. Among them:
+
+        - ``"objective"``: ``"reg:squarederror"``, the default, or
+          ``"reg:pseudohubererror"``, which outliers move less, with ``"huber_slope"``.
+        - ``"monotone_constraints"``: feature → 1 or -1, for forecasts that never fall,
+          or never rise, with it. Names are those of `feature_importances_`. A missing
+          input counts as lower than all others.
+        - ``"interaction_constraints"``: lists of features that may be used together.
+        - ``"min_child_weight"``: least sum of Hessians in a leaf, which is its number
+          of training rows for squared errors. By default a thousandth of the rows,
+          between 1 and 100.
     device : str, default="cpu"
         Where XGBoost trains and predicts, such as ``"cuda"``. Without a GPU it warns
         and does so on the processor.
@@ -100,6 +111,14 @@ class BatchXGBoostForecaster(DefaultPartsMixin, BaseBatchForecaster):
         The trained models, their shrinkage, and the common expectation.
     failures_ : dict
         Ticker → reason, where ``strategy="per_ticker"`` could not train a model.
+    boosters_ : list of xgboost.Booster
+        The trained boosters: one for each horizon (pooled), for all label columns
+        (vector), or for each that could be learned (per ticker). Their inputs have
+        names; a missing input is -1e30, not NaN, and forecasts are relative and in
+        units of volatility, see :class:`~skbatch.forecasting.ReturnTarget`.
+    feature_importances_ : Series of shape (n_features,)
+        Share of each feature, indexed by name without ticker, in the total gain of all
+        splits.
     layout_, horizon_, panel_columns_, n_features_in_, feature_names_in_
         As in every batch forecaster.
 
@@ -124,20 +143,16 @@ class BatchXGBoostForecaster(DefaultPartsMixin, BaseBatchForecaster):
     """
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
-        **BaseBatchForecaster._parameter_constraints,
-        **PANEL_CONSTRAINTS,
+        **PanelForecaster._parameter_constraints,
         "n_estimators": [Interval(Integral, 1, None, closed="left")],
         "learning_rate": [Interval(Real, 0, None, closed="neither")],
         "max_depth": [Interval(Integral, 1, None, closed="left")],
-        "min_child_weight": [
-            Interval(Real, 0, None, closed="left"),
-            StrOptions({"auto"}),
-        ],
         "subsample": [Interval(Real, 0, 1, closed="right")],
         "colsample_bytree": [Interval(Real, 0, 1, closed="right")],
         "reg_lambda": [Interval(Real, 0, None, closed="left")],
         "max_bin": [Interval(Integral, 2, None, closed="left")],
         "early_stopping_rounds": [Interval(Integral, 1, None, closed="left"), None],
+        "xgb_params": [dict, None],
         "device": [str],
         "n_jobs": [Integral, None],
         "random_state": ["random_state"],
@@ -152,7 +167,6 @@ class BatchXGBoostForecaster(DefaultPartsMixin, BaseBatchForecaster):
         n_estimators: int = 300,
         learning_rate: float = 0.03,
         max_depth: int = 4,
-        min_child_weight: float | Literal["auto"] = "auto",
         subsample: float = 0.8,
         colsample_bytree: float = 0.5,
         reg_lambda: float = 10.0,
@@ -160,6 +174,7 @@ class BatchXGBoostForecaster(DefaultPartsMixin, BaseBatchForecaster):
         early_stopping_rounds: int | None = None,
         target: ReturnTarget | None = None,
         market_features: bool = True,
+        xgb_params: dict[str, Any] | None = None,
         device: str = "cpu",
         n_jobs: int | None = None,
         random_state: Any = 0,
@@ -169,7 +184,6 @@ class BatchXGBoostForecaster(DefaultPartsMixin, BaseBatchForecaster):
         self.n_estimators = n_estimators
         self.learning_rate = learning_rate
         self.max_depth = max_depth
-        self.min_child_weight = min_child_weight
         self.subsample = subsample
         self.colsample_bytree = colsample_bytree
         self.reg_lambda = reg_lambda
@@ -177,17 +191,16 @@ class BatchXGBoostForecaster(DefaultPartsMixin, BaseBatchForecaster):
         self.early_stopping_rounds = early_stopping_rounds
         self.target = target
         self.market_features = market_features
+        self.xgb_params = xgb_params
         self.device = device
         self.n_jobs = n_jobs
         self.random_state = random_state
 
-    def _default_parts(self) -> dict[str, Callable[[], Any]]:
-        return {"target": ReturnTarget}
-
     @property
-    def splits_by_ticker(self) -> bool:
-        """Whether tickers may be fitted in batches, with models of their own."""
-        return self.strategy != "pooled"
+    def boosters_(self) -> list[xgb.Booster]:
+        """The trained boosters."""
+        check_is_fitted(self)
+        return [fitted.model.booster for fitted in self.model_.models]
 
     def _fit_table(
         self, features: FeatureBlocks, labels: np.ndarray, layout: LabelLayout
@@ -197,12 +210,11 @@ class BatchXGBoostForecaster(DefaultPartsMixin, BaseBatchForecaster):
                 "device must be 'cpu', 'cuda', or 'cuda' and a number. Got "
                 f"{self.device!r}. Pass device='cuda:0' for the first GPU."
             )
+        check_training_process()
+        check_params(self.xgb_params, self.strategy)
         self._seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         n_steps = 0 if self.strategy == "per_ticker" else self.n_estimators
-        self.model_ = fit_panel_model(
-            self, features, labels, layout, self._fit_model, n_steps
-        )
-        self.failures_ = self.model_.failures
+        self._fit_models(features, labels, layout, n_steps)
         if self.device != "cpu" and self.model_.models[0].model.device == "cpu":
             warn_user(
                 f"device={self.device!r} must find a GPU that XGBoost can use. Got "
@@ -211,27 +223,25 @@ class BatchXGBoostForecaster(DefaultPartsMixin, BaseBatchForecaster):
                 FallbackWarning,
             )
 
-    def _predict_table(self, features: FeatureTable) -> np.ndarray:
-        return self.model_.predict(features)
-
     def _fit_model(
         self, rows: Rows, validation: Rows | None, step: Callable[[], None]
     ) -> BoosterModel:
         """Train one booster; XGBoost's own failures become `ModelFitError`."""
-        check_training_process()
         # Rows on workers train there. But XGBoost averages a metric over workers, and
         # the correlation by which it stops early cannot be averaged.
         boost = getattr(rows.X, "boost", None)
         try:
             if boost is not None and self.early_stopping_rounds is None:
-                params = self._booster_params(len(rows.y))
+                params = self._booster_params(rows)
                 booster = boost(rows.y, params, self.n_estimators)
             else:
                 with DeferredInterrupt() as interrupt:
                     steps = StepCallback(step, interrupt)
                     booster = self._train(rows, validation, steps)
         except xgb.core.XGBoostError as error:
-            raise _translated(error) from error
+            raise translated(error) from error
+        if rows.names is not None:
+            booster.feature_names = list(rows.names)
         return BoosterModel(booster, self.device, self.n_jobs)
 
     def _train(
@@ -253,10 +263,11 @@ class BatchXGBoostForecaster(DefaultPartsMixin, BaseBatchForecaster):
                     save_best=True,
                 )
             )
+        params = self._booster_params(rows)
         if rows.y.ndim == 2:
-            options["obj"] = masked_squared_error(rows.y)
+            options["obj"] = masked_loss(rows.y, params)
         return xgb.train(
-            self._booster_params(*rows.y.shape),
+            params,
             train,
             self.n_estimators,
             callbacks=callbacks,
@@ -278,11 +289,9 @@ class BatchXGBoostForecaster(DefaultPartsMixin, BaseBatchForecaster):
         slices = SliceIterator(rows.X, labels)
         return xgb.QuantileDMatrix(slices, ref=reference, **options)
 
-    def _booster_params(self, n_rows: int, n_outputs: int = 0) -> dict[str, Any]:
-        """Choose the parameters of XGBoost for so many rows and outputs."""
-        weight = self.min_child_weight
-        if weight == "auto":
-            weight = float(np.clip(n_rows / 1000, 1, 100))
+    def _booster_params(self, rows: Rows) -> dict[str, Any]:
+        """Choose the parameters of XGBoost for these rows."""
+        given = with_numbers(self.xgb_params or {}, rows.names)
         params: dict[str, Any] = {
             "objective": "reg:squarederror",
             "base_score": 0.0,
@@ -290,7 +299,6 @@ class BatchXGBoostForecaster(DefaultPartsMixin, BaseBatchForecaster):
             "tree_method": "hist",
             "learning_rate": self.learning_rate,
             "max_depth": self.max_depth,
-            "min_child_weight": weight,
             "subsample": self.subsample,
             "colsample_bytree": self.colsample_bytree,
             "reg_lambda": self.reg_lambda,
@@ -300,22 +308,6 @@ class BatchXGBoostForecaster(DefaultPartsMixin, BaseBatchForecaster):
             "seed": self._seed,
             "verbosity": 0,
         }
-        if n_outputs:
+        if rows.y.ndim == 2:
             params["multi_strategy"] = "multi_output_tree"
-            if _WEIGHT_IS_MEAN:
-                # A little less, because a third of a sum of 1 is rounded.
-                params["min_child_weight"] = weight / n_outputs * (1 - 1e-6)
-        return params
-
-
-def _translated(error: xgb.core.XGBoostError) -> Exception:
-    """Tell XGBoost's refusal of a parameter from its failure to train."""
-    # Without time and place, which would make reasons differ from run to run.
-    message = re.sub(r"^\[[\d:]+\] \S+: ", "", str(error).strip())
-    message = message.partition("\n")[0]
-    if "Invalid Parameter" in message:
-        return ValueError(
-            f"The parameters must be XGBoost's. Got: {message}. See the docstring of "
-            "BatchXGBoostForecaster for what is allowed."
-        )
-    return ModelFitError(f"XGBoostError: {message}")
+        return {**params, **given, "min_child_weight": leaf_weight(given, rows.y)}

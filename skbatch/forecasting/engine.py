@@ -4,6 +4,7 @@ This module is for the other subpackages. It may change with any release.
 """
 
 from skbatch.forecasting._base import BatchForecasterMixin
+from skbatch.forecasting._booster import loss_gradient
 from skbatch.forecasting._children import (
     as_input,
     check_batch_forecaster_type,
@@ -71,6 +72,7 @@ __all__ = [
     "forward_common_return",
     "horizon_parameters",
     "layout_of",
+    "loss_gradient",
     "rank_table",
     "run_model",
     "tail_rows",

@@ -12,12 +12,9 @@ from sklearn.pipeline import Pipeline
 
 from skbatch.feature_extraction import list_features
 from skbatch.forecasting import (
-    BatchLinearForecaster,
-    BatchXGBoostForecaster,
     FallbackForecaster,
 )
 from skbatch.metrics.plotting import GOOD, GREY, INK, new_axes, tidy
-from skbatch.panel import split_column
 from skbatch.panel.engine import MARKET
 
 if TYPE_CHECKING:
@@ -34,7 +31,8 @@ def feature_importances(estimator: BaseEstimator) -> pd.DataFrame:
     Parameters
     ----------
     estimator : estimator
-        Fitted :class:`~skbatch.BatchXGBoostForecaster` or
+        Fitted forecaster with ``feature_importances_``, such as
+        :class:`~skbatch.BatchXGBoostForecaster` or
         :class:`~skbatch.BatchLinearForecaster`, a :class:`~skbatch.FallbackForecaster`
         around one, or a pipeline or search that ends in one.
 
@@ -71,22 +69,10 @@ def feature_importances(estimator: BaseEstimator) -> pd.DataFrame:
     >>> feature_importances(model)["family"].to_dict()
     {'momentum_63': 'returns', 'f': 'your own'}
     """
-    model = _forecaster(estimator)
-    names = _column_features(model)
-    parts = []
-    for trained in model.model_.models:
-        values = (
-            _gains(trained, names)
-            if isinstance(model, BatchXGBoostForecaster)
-            else _coefficients(trained, names)
-        )
-        total = values.sum()
-        if total > 0:
-            parts.append(values / total)
-    if not parts:
+    shares = _forecaster(estimator).feature_importances_
+    if not shares.any():
         # Trees without a single split, or coefficients that are all zero.
         return pd.DataFrame(columns=["family", "importance"])
-    shares = pd.concat(parts).groupby(level=0).sum() / len(parts)
     table = pd.DataFrame({"family": _families(shares.index), "importance": shares})
     table = table.sort_values("importance", ascending=False, kind="stable")
     return table.rename_axis("feature")
@@ -225,47 +211,13 @@ def _forecaster(estimator: BaseEstimator) -> Any:
             model = getattr(model, "estimator_", None)
         else:
             break
-    known = isinstance(model, BatchXGBoostForecaster | BatchLinearForecaster)
-    if not known or not hasattr(model, "model_"):
+    if not hasattr(model, "feature_importances_"):
         raise TypeError(
-            "`estimator` must end in a fitted BatchXGBoostForecaster or "
-            f"BatchLinearForecaster. Got {type(estimator).__name__} with "
-            f"{type(model).__name__}. Fit it, or pass the forecaster inside."
+            "`estimator` must end in a fitted forecaster with `feature_importances_`. "
+            f"Got {type(estimator).__name__} with {type(model).__name__}. Fit it, or "
+            "pass the forecaster inside."
         )
     return model
-
-
-def _column_features(model: BaseEstimator) -> list[str]:
-    """Name the feature of each column, without its ticker; keep ``market__``."""
-    names = getattr(model, "feature_names_in_", None)
-    if names is None:
-        names = [f"x{number}" for number in range(model.n_features_in_)]
-    features = []
-    for name in names:
-        ticker, feature = split_column(str(name))
-        features.append(str(name) if ticker == MARKET else feature)
-    return features
-
-
-def _input_names(trained: Any, names: list[str]) -> list[str]:
-    """Name the inputs of a model, by the first of its series that has them."""
-    columns = trained.task.columns.max(axis=0)
-    return [names[column] for column in columns]
-
-
-def _gains(trained: Any, names: list[str]) -> pd.Series:
-    """Sum the gains of the splits on each input."""
-    scores = trained.model.booster.get_score(importance_type="total_gain")
-    inputs = _input_names(trained, names)
-    values = [float(scores.get(f"f{number}", 0.0)) for number in range(len(inputs))]
-    return pd.Series(values, inputs, dtype=np.float64).groupby(level=0).sum()
-
-
-def _coefficients(trained: Any, names: list[str]) -> pd.Series:
-    """Sum the absolute coefficients of each standardised input."""
-    coef = np.abs(trained.model.coef)
-    values = np.nan_to_num(coef).reshape(len(coef), -1).sum(axis=1)
-    return pd.Series(values, _input_names(trained, names)).groupby(level=0).sum()
 
 
 def _families(features: pd.Index) -> list[str]:

@@ -396,7 +396,7 @@ def _collect(
         horizon=source.horizon,  # type: ignore[arg-type]
         forecasts=forecasts,
         benchmarks={
-            rival: _rank_by(rules[rival], closes, forecasts)
+            rival: _rank_by(rules[rival], closes, forecasts, members)
             if rival in rules
             else pd.concat([forecast.forecasts for forecast in results[rival]])
             for rival in rivals
@@ -418,9 +418,16 @@ def _collect(
     )
 
 
-def _rank_by(rule: str, closes: pd.DataFrame, forecasts: pd.DataFrame) -> pd.DataFrame:
+def _rank_by(
+    rule: str,
+    closes: pd.DataFrame,
+    forecasts: pd.DataFrame,
+    members: pd.DataFrame | None,
+) -> pd.DataFrame:
     """Lay the scores of a rule out like forecasts, the same for all horizons."""
     scores = RANKING_RULES[rule](closes).loc[forecasts.index]
+    if members is not None:
+        scores = scores.where(members)
     tickers = forecasts.columns.get_level_values(-1)
     return scores[tickers].set_axis(forecasts.columns, axis=1)
 

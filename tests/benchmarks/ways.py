@@ -11,6 +11,7 @@ import numpy as np
 from settings import HORIZON, LAGS, STATISTICS, TREES, WINDOWS, register_features
 
 N_REFITS, STEP = 12, 21
+LEAF = "min_child_weight"
 
 
 def skbatch_model(same: bool, threads: int, target: str = "auto"):
@@ -30,7 +31,8 @@ def skbatch_model(same: bool, threads: int, target: str = "auto"):
     return make_pipeline(
         SharedFeatureExtractor(["same lags", "same windows"], WINDOWS),
         BatchXGBoostForecaster(
-            **TREES,
+            **{name: value for name, value in TREES.items() if name != LEAF},
+            xgb_params={LEAF: TREES[LEAF]},
             target=ReturnTarget(
                 relative=False,
                 scale=None,

@@ -78,6 +78,9 @@ def test_no_file_is_needed(monkeypatch):
     assert BatchForecastingConfig.from_file(env=False) == BatchForecastingConfig()
 
 
+XGB_PARAMS = {"gamma": 0.5, "a": {"f": 1}}
+
+
 @pytest.mark.parametrize(
     ("name", "text", "section", "value"),
     [
@@ -92,8 +95,9 @@ def test_no_file_is_needed(monkeypatch):
         ("BATCH__CHECKPOINT_DIR", "'a b'", "batch", "a b"),
         ("FEATURES__WINDOWS", "[5, 21]", "features", (5, 21)),
         ("FEATURES__FAMILIES", "returns", "features", ("returns",)),
-        ("MODEL__MIN_CHILD_WEIGHT", "auto", "model", "auto"),
-        ("MODEL__MIN_CHILD_WEIGHT", "2", "model", 2),
+        ("FALLBACK__ALPHA", "auto", "fallback", "auto"),
+        ("FALLBACK__ALPHA", "2", "fallback", 2),
+        ("MODEL__XGB_PARAMS", "{gamma = 0.5, a = {f = 1}}", "model", XGB_PARAMS),
         ("MODEL__MARKET_FEATURES", "false", "model", False),
         ("PERFORMANCE__DEVICE", "cuda:1", "performance", "cuda:1"),
     ],
@@ -294,3 +298,10 @@ def test_origins_are_named(write, monkeypatch):
 def test_a_list_of_horizons_is_a_setting(write, monkeypatch):
     path = write("horizon = [5, 21]\n")
     assert BatchForecastingConfig.from_file(path).to_system().horizon == (5, 21)
+
+
+def test_an_error_names_where_the_least_weight_of_leaves_has_moved():
+    with pytest.raises(ConfigError, match=r"`model.xgb_params.min_child_weight`. Got"):
+        BatchForecastingConfig(model={"min_child_weight": 2})
+    config = BatchForecastingConfig(model={"xgb_params": {"min_child_weight": 2}})
+    assert config.to_system().forecaster.estimator.xgb_params["min_child_weight"] == 2

@@ -48,7 +48,15 @@ XGBOOST = {
     "n_estimators": COUNT,
     "learning_rate": POSITIVE,
     "max_depth": COUNT,
-    "min_child_weight": st.floats(0, 1e9) | AUTO,
+    "xgb_params": st.none()
+    | st.fixed_dictionaries(
+        {"gamma": SHARE},
+        optional={
+            "objective": st.just("reg:pseudohubererror"),
+            "monotone_constraints": st.just({"momentum_252": 1}),
+            "interaction_constraints": st.just((("a", "b"), ("c",))),
+        },
+    ),
     "subsample": DRAW,
     "colsample_bytree": DRAW,
     "reg_lambda": st.floats(0, 1e9),

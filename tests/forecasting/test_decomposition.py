@@ -178,7 +178,7 @@ def small_xgboost(strategy="pooled", **params):
         learning_rate=0.3,
         subsample=1.0,
         colsample_bytree=1.0,
-        min_child_weight=1.0,
+        xgb_params={"min_child_weight": 1.0},
         n_jobs=1,
         **params,
     )

@@ -12,7 +12,7 @@ from skbatch.exceptions import ModelFitError, PanelError
 from skbatch.forecasting import ReturnTarget
 from skbatch.forecasting._booster import (
     StepCallback,
-    masked_squared_error,
+    masked_loss,
     tail_correlation,
 )
 
@@ -56,7 +56,7 @@ def test_the_kept_trees_have_the_best_correlation_with_the_tail(n_outputs):
         "n_estimators": 40,
         "learning_rate": 0.2,
         "max_depth": 3,
-        "min_child_weight": 1.0,
+        "xgb_params": {"min_child_weight": 1.0},
         "subsample": 1.0,
         "colsample_bytree": 1.0,
         "n_jobs": 1,
@@ -145,10 +145,12 @@ def test_tail_correlation_by_hand():
     assert tail_correlation(y)(forecast * 0, None)[1] == 0.0
 
 
-def test_masked_squared_error_by_hand():
+def test_masked_loss_by_hand():
     y = np.array([[1.0, NAN], [NAN, 0.5]])
     forecast = np.array([[3.0, 9.0], [1.0, 0.25]], dtype=np.float32)
-    gradient, hessian = masked_squared_error(y)(forecast, None)
+    gradient, hessian = masked_loss(y, {"objective": "reg:squarederror"})(
+        forecast, None
+    )
     np.testing.assert_array_equal(gradient, [[2.0, 0.0], [0.0, -0.25]])
     np.testing.assert_array_equal(hessian, [[1.0, 0.0], [0.0, 1.0]])
 
@@ -163,13 +165,13 @@ def test_automatic_leaves_hold_a_thousandth_of_the_rows(make_frames):
             n_estimators=5,
             max_depth=9,
             max_bin=1000,
-            min_child_weight=weight,
+            xgb_params=weight,
             n_jobs=1,
             target=ReturnTarget(validation_size=0),
         )
         .fit(X, y)
         .predict(X)
-        for weight in ("auto", 3.0, 4.0)
+        for weight in (None, {"min_child_weight": 3.0}, {"min_child_weight": 4.0})
     )
     pd.testing.assert_frame_equal(automatic, explicit, check_exact=True)
     assert not automatic.equals(other)

@@ -187,5 +187,5 @@ def test_display_sums_families(data):
     ],
 )
 def test_other_models_have_none(estimator):
-    with pytest.raises(TypeError, match="must end in a fitted BatchXGBoostForecaster"):
+    with pytest.raises(TypeError, match="must end in a fitted forecaster with"):
         feature_importances(estimator)

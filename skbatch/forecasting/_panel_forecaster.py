@@ -1,0 +1,88 @@
+"""What forecasters that learn a target with the models of a strategy share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+import numpy as np
+import pandas as pd
+from sklearn.utils.validation import check_is_fitted
+
+from skbatch._sklearn import DefaultPartsMixin
+from skbatch.forecasting._base import BaseBatchForecaster
+from skbatch.forecasting._feature_table import FeatureBlocks, FeatureTable, Rows
+from skbatch.forecasting._label_layout import LabelLayout
+from skbatch.forecasting._return_target import ReturnTarget
+from skbatch.forecasting._training import (
+    PANEL_CONSTRAINTS,
+    PanelModel,
+    fit_panel_model,
+    input_name,
+)
+
+__all__ = ["PanelForecaster"]
+
+
+class PanelForecaster(DefaultPartsMixin, BaseBatchForecaster):
+    """Base class of forecasters with parameters `strategy` and `target`.
+
+    They implement one hook, `_fit_model`.
+    """
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        **BaseBatchForecaster._parameter_constraints,
+        **PANEL_CONSTRAINTS,
+    }
+    strategy: Any
+    target: ReturnTarget | None
+    model_: PanelModel
+
+    def _default_parts(self) -> dict[str, Callable[[], Any]]:
+        return {"target": ReturnTarget}
+
+    @property
+    def splits_by_ticker(self) -> bool:
+        """Whether tickers may be fitted in batches, with models of their own."""
+        return bool(self.strategy != "pooled")
+
+    @property
+    def feature_importances_(self) -> pd.Series:
+        """Share of each feature in what the models use; shares sum to 1."""
+        check_is_fitted(self)
+        names = getattr(self, "feature_names_in_", None)
+        if names is None:
+            names = np.array([f"x{number}" for number in range(self.n_features_in_)])
+        parts = []
+        for fitted in self.model_.models:
+            inputs = [input_name(n) for n in names[fitted.task.columns.max(axis=0)]]
+            values = pd.Series(fitted.model.importances(), inputs)
+            parts.append(values / (values.sum() or 1.0))
+        return pd.concat(parts).groupby(level=0, sort=False).sum() / len(parts)
+
+    def _fit_model(
+        self, rows: Rows, validation: Rows | None, step: Callable[[], None]
+    ) -> Any:
+        """Train one model on rows; the tail may choose among its settings."""
+        raise NotImplementedError
+
+    def _fit_table(
+        self, features: FeatureBlocks, labels: np.ndarray, layout: LabelLayout
+    ) -> None:
+        self._fit_models(features, labels, layout)
+
+    def _fit_models(
+        self,
+        features: FeatureBlocks,
+        labels: np.ndarray,
+        layout: LabelLayout,
+        n_steps: int = 0,
+    ) -> None:
+        """Train the models, of which each counts so many steps."""
+        self.model_ = fit_panel_model(
+            self, features, labels, layout, self._fit_model, n_steps
+        )
+        self.failures_ = self.model_.failures
+
+    def _predict_table(self, features: FeatureTable) -> np.ndarray:
+        return self.model_.predict(features)
