@@ -63,7 +63,7 @@ def garble(
     garbled = own_copy(panel)
     use, values = _numbers(garbled)
     values[last + 1 :] = _GARBAGE[kind](values[last + 1 :], rng)
-    return _with_numbers(_redrawn(garbled, ~use, last + 1, rng), use, values)
+    return _with_numbers(_redrawn(garbled, last + 1, rng), use, values)
 
 
 def make_gaps(panel: pd.DataFrame, first: int, last: int, seed: int) -> pd.DataFrame:
@@ -99,17 +99,13 @@ def _with_numbers(
     return frame
 
 
-def _redrawn(
-    panel: pd.DataFrame, use: np.ndarray, start: int, rng: np.random.Generator
-) -> pd.DataFrame:
-    """Replace masks and categories from a row on by others of the same column."""
-    if not use.any():
+def _redrawn(panel: pd.DataFrame, start: int, rng: np.random.Generator) -> pd.DataFrame:
+    """Replace masks and categories from a row on by those of other rows."""
+    use = np.asarray(panel.dtypes == np.float64)
+    if use.all():
         return panel
-    panel = panel.copy()
-    for number in np.flatnonzero(use):
-        column = panel.iloc[:, number]
-        drawn = column.iloc[rng.integers(len(column), size=len(column))].set_axis(
-            column.index
-        )
-        panel.isetitem(number, pd.concat([column.iloc[:start], drawn.iloc[start:]]))
-    return panel
+    others = panel.loc[:, ~use]
+    drawn = others.iloc[rng.integers(len(others), size=len(others) - start)]
+    drawn = drawn.set_axis(others.index[start:], axis=0)
+    others = pd.concat([others.iloc[:start], drawn])
+    return pd.concat([panel.loc[:, use], others], axis=1)[panel.columns]
