@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-import joblib
 import numpy as np
 import pandas as pd
 from sklearn.base import BaseEstimator, TransformerMixin
@@ -13,25 +12,37 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from skbatch.feature_extraction._additions import (
     Function,
-    call_function,
     check_functions,
+    check_lookback,
     check_market_data,
     check_number,
     check_universe,
-    group_numbers,
+    checked_panel,
+    fitted_market_data,
+    function_kinds,
     warn_short,
-    warn_stale,
 )
+from skbatch.feature_extraction._comparisons import check_cross_section
 from skbatch.feature_extraction._engine import FeatureSource, call
 from skbatch.feature_extraction._feature_plan import (
     FeaturePlan,
     available_needs,
+    check_windows,
     make_plan,
 )
-from skbatch.feature_extraction._frame_cache import FEATURE_CACHE, table_key
+from skbatch.feature_extraction._frame_cache import FEATURE_CACHE
+from skbatch.feature_extraction._groupings import (
+    Grouping,
+    fixed_codes,
+    group_codes,
+)
 from skbatch.feature_extraction._history import History
 from skbatch.feature_extraction._row_blocks import check_rows, cut_rows
-from skbatch.panel import check_panel
+from skbatch.feature_extraction._signals import (
+    choose_signals,
+    encode_signals,
+    learn_categories,
+)
 from skbatch.panel.engine import (
     CheckedPanel,
     Universe,
@@ -43,8 +54,6 @@ from skbatch.panel.engine import (
 __all__ = ["SharedFeatureExtractor"]
 
 Panel = pd.DataFrame | CheckedPanel | np.ndarray | Sequence[Sequence[float]]
-
-_TRIAL_ROWS = 256  # on which functions are tried in `fit`
 
 
 class SharedFeatureExtractor(TransformerMixin, BaseEstimator):
@@ -79,23 +88,40 @@ class SharedFeatureExtractor(TransformerMixin, BaseEstimator):
         panel takes the latest value at or before it, as column ``market__NAME``. To
         transform rows later than these series, set newer ones with `set_params`; a
         warning says when they end long before the panel.
-    groups : dict or Series, default=None
+    groups : dict, Series, DataFrame, str or list of str, default=None
         Ticker → group, such as the sector, for features relative to the group's mean
-        and ranks within it, the ticker itself among them. Those of a ticker without a
-        group are NaN.
+        and ranks within it, the ticker itself among them; or a table of groups, dates
+        × tickers, of which each row takes the latest at or before it; or the name of
+        a signal that holds the group. Several of them by name, such as
+        ``{"sector": {...}, "country": "country"}``, or a list of signals, give
+        features of each, named after it: ``sector_log_return_5`` instead of
+        ``group_log_return_5``. Features of a ticker without a group are NaN.
+    signals : dict or list of str, default=None
+        Signals, the panel's fields beside prices and volume, and their features:
+        ``"value"``; ``"change_63"``, that over 63 rows; ``"rank"``, ``"zscore"`` or
+        ``"gap"``, the place, clipped z-score, or difference from the mean, among all
+        tickers of the date; ``"sector_rank"`` and the like, within a grouping of
+        `groups`; ``"category"``, the code of a category. None takes value, rank, and
+        change over the middle one of `windows` of all signals, the value of those that
+        are bool, and the category of those that are text or categories; so does a list
+        for those named. A missing value stays missing.
+    cross_section : str, default=None
+        ``"rank"`` or ``"zscore"`` (of at most 3), among all tickers of the date, or
+        ``"sector_rank"`` and the like, within a grouping of `groups`, replaces the
+        tickers' features by what they are beside the others', but for ``volatility``,
+        ``beta`` and ``idiosyncratic_volatility``, by which labels are scaled, and what
+        compares tickers already. None leaves them as they are.
     universe : str, DataFrame or callable, default=None
-        Who belongs at each date: a field of the panel that is true, or 1, for members;
-        a table of bool, dates × tickers, of which each row takes the latest at or
-        before it; or a function of the panel that makes one, such as
-        :func:`~skbatch.panel.liquid`. On dates on which a ticker is no member, its
-        features are NaN, so that it is neither trained on nor forecast, and it takes
-        no part in the market, ranks and groups. Members look back on all their own
-        prices. A column ``TICKER__in_universe``, which is no input of models, is 1 for
-        members. None takes all tickers.
+        Who belongs at each date: a signal that is true, or 1, for members; a table of
+        bool, dates × tickers, of which each row takes the latest at or before it; or a
+        function of the panel, such as :func:`~skbatch.panel.liquid` makes, that gives
+        one. Others have no features, so that they are neither trained on nor forecast,
+        and take no part in the market, ranks and groups. Members look back on all
+        their own prices. ``TICKER__in_universe``, no input of models, marks them.
     lookback : int, default=None
         How many rows before its own a feature may read, and how many fitted rows are
         therefore kept. None takes what the built-in features need; raise it for
-        functions, and a function as `universe`, that read more.
+        functions, `universe` among them, that read more.
     cache_size : int, default=2**30
         Limit in bytes of the cache of built-in features that all extractors of the
         process share; 0 bypasses it. Frames of which fewer than four fit into it are
@@ -112,8 +138,11 @@ class SharedFeatureExtractor(TransformerMixin, BaseEstimator):
         The kept rows: `index` of all fitted rows, and their `tail`.
     functions_ : dict of str to callable
         The functions.
-    groups_ : ndarray of shape (n_tickers,) or None
-        Number of each ticker's group, −1 for none.
+    groups_ : dict of str to ndarray of shape (n_tickers,)
+        By grouping that holds for all dates, number of each ticker's group, −1 for
+        none.
+    categories_ : dict of str to tuple
+        By signal, the categories in the order of their codes, 0, 1, … Others are NaN.
     n_features_in_ : int
         Number of columns of the panel.
     feature_names_in_ : ndarray of shape (n_features,)
@@ -157,7 +186,9 @@ class SharedFeatureExtractor(TransformerMixin, BaseEstimator):
         windows: Sequence[int] = (5, 10, 21, 63, 126, 252),
         functions: Mapping[str, Function] | None = None,
         market_data: pd.DataFrame | pd.Series | None = None,
-        groups: Mapping[str, Hashable] | pd.Series | None = None,
+        groups: Grouping | None = None,
+        signals: Mapping[str, Sequence[str]] | Sequence[str] | None = None,
+        cross_section: str | None = None,
         universe: Universe | None = None,
         lookback: int | None = None,
         cache_size: int = 2**30,
@@ -167,6 +198,8 @@ class SharedFeatureExtractor(TransformerMixin, BaseEstimator):
         self.functions = functions
         self.market_data = market_data
         self.groups = groups
+        self.signals = signals
+        self.cross_section = cross_section
         self.universe = universe
         self.lookback = lookback
         self.cache_size = cache_size
@@ -316,7 +349,11 @@ class SharedFeatureExtractor(TransformerMixin, BaseEstimator):
         plan = self.plan_ if features is None else self.plan_.part(features)
         blocks = cut_rows(wanted, block_rows, plan.n_columns)
         panel, positions = self.history_.prepend(panel)
-        market_data = self._market_data(panel.index) if features is None else None
+        market_data = (
+            fitted_market_data(self.market_data, panel.index, self.plan_.market_data)
+            if features is None
+            else None
+        )
         source = self._source(plan, panel, positions[wanted], market_data)
         columns = plan.index.view()
 
@@ -370,8 +407,9 @@ class SharedFeatureExtractor(TransformerMixin, BaseEstimator):
 
     def _locate(self, X: Panel) -> tuple[pd.DataFrame, pd.Index]:
         """Check rows to transform, and find their place beside the fitted ones."""
-        panel = _checked(X, warn_all_nan=False)
+        panel = checked_panel(X, warn_all_nan=False)
         self._check_columns(panel, X, reset=False)
+        panel = encode_signals(panel, self.categories_)
         index = panel.index
         if not isinstance(X, (pd.DataFrame, CheckedPanel)):
             panel = self.history_.place(panel)
@@ -379,81 +417,58 @@ class SharedFeatureExtractor(TransformerMixin, BaseEstimator):
 
     def _fit(self, X: Panel) -> pd.DataFrame:
         """Choose the features of a panel, keep its last rows, and return it checked."""
-        panel = _checked(X, warn_all_nan=True)
+        panel = checked_panel(X, warn_all_nan=True)
         check_number(self.cache_size, "cache_size", "bytes")
-        if self.lookback is not None:
-            check_number(self.lookback, "lookback", "rows")
         tickers = tuple(panel_tickers(panel))
         functions = check_functions(self.functions)
-        groups = group_numbers(self.groups, tickers)
+        groups, categories = fixed_codes(self.groups, tickers), learn_categories(panel)
+        table, panel = panel, encode_signals(panel, categories)
+        groupings = list(group_codes(self.groups, groups, panel))
+        check_cross_section(self.cross_section, groupings)
+        windows = check_windows(self.windows)
         market_data = check_market_data(self.market_data, panel.index)
         plan = make_plan(
             self.families,
-            self.windows,
-            available_needs(panel, groups),
+            windows,
+            available_needs(panel, bool(groupings)),
             tickers,
-            self._function_kinds(functions, panel, tickers),
+            function_kinds(functions, panel, tickers, self.lookback or 0),
             () if market_data is None else market_data.columns,
+            choose_signals(
+                self.signals,
+                table,
+                categories,
+                windows,
+                groupings,
+                [self.universe] if isinstance(self.universe, str) else [],
+            ),
+            self.cross_section,
+            groupings,
             check_universe(self.universe, panel) is not None,
         )
-        lookback = self._check_lookback(plan)
+        needed = plan.lookback + getattr(self.universe, "lookback", 0)
+        lookback = check_lookback(self.lookback, needed)
         history = History.of(panel, lookback)
         history.warn_holes()
         warn_short(len(panel), plan.longest_window, lookback)
         # Nothing below fails: a fit that does leaves what was fitted before.
         self._check_columns(panel, X, reset=True)
         self.functions_, self.groups_, self.plan_ = functions, groups, plan
+        self.categories_ = categories
         self.lookback_, self.history_ = lookback, history
         return panel
-
-    def _function_kinds(
-        self,
-        functions: Mapping[str, Function],
-        panel: pd.DataFrame,
-        tickers: tuple[str, ...],
-    ) -> dict[str, int]:
-        """Call each function on the last rows, to see what it returns."""
-        rows = panel.iloc[-max(_TRIAL_ROWS, self.lookback or 0) :]
-        return {
-            name: call_function(name, function, rows, tickers).ndim
-            for name, function in functions.items()
-        }
-
-    def _check_lookback(self, plan: FeaturePlan) -> int:
-        """Check the look-back against what the features need."""
-        needed = plan.lookback + getattr(self.universe, "lookback", 0)
-        if self.lookback is None:
-            return int(needed)
-        if self.lookback < needed:
-            raise ValueError(
-                "`lookback` must be at least what the built-in features need, "
-                f"{needed}. Got {self.lookback}. Raise it, or pass None."
-            )
-        return int(self.lookback)
 
     def _extract(self, panel: pd.DataFrame, rows: np.ndarray) -> np.ndarray:
         """Compute the features of some rows of a panel, or look them up."""
         market_data = self._market_data(panel.index)
+
         source = self._source(self.plan_, panel, rows, market_data)
-        key = self._key(source, market_data) if self.cache_size else None
+        key = source.key() if self.cache_size else None
         values = FEATURE_CACHE.get_or_compute(
             key, self.cache_size, source.compute_built_in
         )
         source.fill_called(values)
         return values
-
-    def _market_data(self, index: pd.Index) -> pd.DataFrame | None:
-        """Check the user's market series beside the rows of a panel."""
-        market_data = check_market_data(self.market_data, index)
-        names = () if market_data is None else tuple(market_data.columns)
-        if names != self.plan_.market_data:
-            raise ValueError(
-                "`market_data` must have the columns seen in `fit`. Got "
-                f"{list(names)}, fitted on {list(self.plan_.market_data)}. Fit again."
-            )
-        if market_data is not None:
-            warn_stale(self.market_data, index[-1])
-        return market_data
 
     def _source(
         self,
@@ -464,18 +479,10 @@ class SharedFeatureExtractor(TransformerMixin, BaseEstimator):
     ) -> FeatureSource:
         """Gather what the features of some rows of a panel are computed from."""
         called = call(self.functions_, panel, plan, rows)
+        groups = group_codes(self.groups, self.groups_, panel)
+        plan.check_groupings(groups)
         members = check_universe(self.universe, panel)
-        return FeatureSource(
-            plan, panel, rows, called, market_data, self.groups_, members
-        )
-
-    def _key(self, source: FeatureSource, market_data: pd.DataFrame | None) -> str:
-        """Identify what features are computed from, but for the user's functions."""
-        names = self.plan_.ticker_names, self.plan_.market_names
-        series = None if market_data is None else table_key(market_data)
-        panel, rows = table_key(source.panel), source.rows
-        key = panel, rows, names, self.groups_, series, source.members
-        return str(joblib.hash(key))
+        return FeatureSource(plan, panel, rows, called, market_data, groups, members)
 
     def _wrap(self, values: np.ndarray, X: Panel) -> pd.DataFrame | np.ndarray:
         """Put features into the container of the panel."""
@@ -490,10 +497,3 @@ class SharedFeatureExtractor(TransformerMixin, BaseEstimator):
         tags.input_tags.allow_nan = True
         tags.transformer_tags.preserves_dtype = ["float32"]
         return tags
-
-
-def _checked(X: Panel, warn_all_nan: bool) -> pd.DataFrame:
-    """Check a panel unless it is already."""
-    if isinstance(X, CheckedPanel):
-        return X.frame
-    return check_panel(X, warn_all_nan=warn_all_nan)
