@@ -460,8 +460,8 @@ class SharedFeatureExtractor(TransformerMixin, BaseEstimator):
 
     def _extract(self, panel: pd.DataFrame, rows: np.ndarray) -> np.ndarray:
         """Compute the features of some rows of a panel, or look them up."""
-        market_data = self._market_data(panel.index)
-
+        fitted = self.plan_.market_data
+        market_data = fitted_market_data(self.market_data, panel.index, fitted)
         source = self._source(self.plan_, panel, rows, market_data)
         key = source.key() if self.cache_size else None
         values = FEATURE_CACHE.get_or_compute(

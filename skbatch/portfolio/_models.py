@@ -189,7 +189,7 @@ def _calibrated(model: Any) -> Any:
     """Put the forecaster of a model into one that gives intervals."""
     if isinstance(model, BatchForecastingSystem):
         part = model.forecaster
-        part = default_forecaster(model.preset) if part is None else part
+        part = default_forecaster() if part is None else part
         if not calibrates_itself(part):
             model.set_params(forecaster=ConformalForecaster(part))
     elif isinstance(model, Pipeline):
