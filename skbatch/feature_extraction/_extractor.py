@@ -435,12 +435,7 @@ class SharedFeatureExtractor(TransformerMixin, BaseEstimator):
             function_kinds(functions, panel, tickers, self.lookback or 0),
             () if market_data is None else market_data.columns,
             choose_signals(
-                self.signals,
-                table,
-                categories,
-                windows,
-                groupings,
-                [self.universe] if isinstance(self.universe, str) else [],
+                self.signals, table, categories, windows, groupings, self.universe
             ),
             self.cross_section,
             groupings,
