@@ -83,8 +83,10 @@ def _calibration(result: WalkForwardResult, horizon: int) -> str:
 def draw_calibration(found: pd.DataFrame, ax: Axes) -> None:
     """Draw mean returns against mean forecasts."""
     x, y = 100 * found["forecast"].to_numpy(), 100 * found["return"].to_numpy()
-    ends = [np.nanmin(x), np.nanmax(x)]
-    ax.plot(ends, ends, color=GREY, lw=1)
+    known = x[np.isfinite(x)]
+    if len(known):
+        ends = [known.min(), known.max()]
+        ax.plot(ends, ends, color=GREY, lw=1)
     ax.plot(x, y, "o", color=GOOD)
     ax.axhline(0, color=INK, linewidth=0.8)
     ax.set_xlabel("mean forecast, %", color=INK)
