@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from types import MappingProxyType, SimpleNamespace
-from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, Self
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, NoReturn, Self
 
 from skbatch.batch import BatchErrorHandler, BatchForecastingSystem
-from skbatch.batch.engine import PRESETS
 from skbatch.config._read_settings import (
     Values,
     check,
@@ -58,20 +57,15 @@ class _Section(SimpleNamespace):
 class BatchForecastingConfig(_Section):
     """All settings of a batch forecasting system.
 
-    A setting that is not given has the preset's value, and without one the default.
+    A setting that is not given has its default.
     Configurations cannot be changed; :meth:`replace` makes a changed copy.
 
     Parameters
     ----------
     **settings
-        ``horizon`` and ``preset``, and a dict for each of the sections ``batch``,
+        ``horizon``, and a dict for each of the sections ``batch``,
         ``features``, ``model``, ``fallback`` and ``performance``.
         :ref:`guide-configuration` lists all of them.
-
-    Attributes
-    ----------
-    presets : mapping
-        Preset → section → key → value.
 
     Raises
     ------
@@ -81,11 +75,11 @@ class BatchForecastingConfig(_Section):
     Examples
     --------
     >>> from skbatch import BatchForecastingConfig
-    >>> config = BatchForecastingConfig(preset="speed", model={"max_depth": 3})
+    >>> config = BatchForecastingConfig(horizon=1, model={"max_depth": 3})
     >>> config.model.max_depth, config.model.n_estimators
-    (3, 100)
+    (3, 150)
     >>> print(config.to_toml())
-    preset = "speed"
+    horizon = 1
     <BLANKLINE>
     [model]
     max_depth = 3
@@ -97,16 +91,12 @@ class BatchForecastingConfig(_Section):
     Got 3. Did you mean `model.max_depth`?
     """
 
-    presets: ClassVar[Mapping[str, Any]] = MappingProxyType(
-        {name: {"model": values} for name, values in PRESETS.items()}
-    )
-
     def __init__(self, **settings: Any) -> None:
         self._fill(flatten(settings))
 
     def _fill(self, given: Values) -> Self:
         check(given)
-        super().__init__(**_sections(_nested(complete(given)[0])), _given=given)
+        super().__init__(**_sections(_nested(complete(given))), _given=given)
         return self
 
     @classmethod
@@ -122,14 +112,14 @@ class BatchForecastingConfig(_Section):
         return f"{type(self).__name__}({', '.join(given)})"
 
     def to_dict(self) -> dict[str, Any]:
-        """Return all settings, those of presets and defaults included.
+        """Return all settings, defaults included.
 
         Returns
         -------
         dict
             Settings by key, those of a section as a dict.
         """
-        return _nested(complete(self._given)[0])
+        return _nested(complete(self._given))
 
     def replace(self, **changes: Any) -> Self:
         """Make a copy with some settings changed.
@@ -169,8 +159,8 @@ class BatchForecastingConfig(_Section):
     ) -> Self:
         """Read a TOML file and the environment.
 
-        Arguments win over environment variables, these over the file, the file over
-        the preset, and that over the defaults.
+        Arguments win over environment variables, these over the file, and that over the
+        defaults.
 
         Parameters
         ----------
@@ -220,7 +210,7 @@ class BatchForecastingConfig(_Section):
         Returns
         -------
         BatchForecastingConfig
-            The settings that are neither the preset's nor the defaults.
+            The settings that are not the defaults.
 
         Raises
         ------
@@ -235,7 +225,7 @@ class BatchForecastingConfig(_Section):
             )
         params = _all_params(system)
         own = _choices(params)
-        base, _ = complete(own)
+        base = complete(own)
         names = _param_names(own)
         values = flatten(
             _nested({p: params[n] for n, p in names.items() if n in params})
@@ -285,7 +275,7 @@ class BatchForecastingConfig(_Section):
         -------
         dict
             Parameters of :class:`~skbatch.BatchForecastingSystem`. A part is None where
-            all of its settings are the preset's or the defaults.
+            all of its settings are the defaults.
 
         Raises
         ------
@@ -307,8 +297,8 @@ class BatchForecastingConfig(_Section):
                 "Forecast one ticker at a time with robust_forecast_returns(tickers, "
                 "prices, config=...), or remove the setting."
             )
-        system = BatchForecastingSystem(preset=self.preset)
-        values, _ = complete(self._given)
+        system = BatchForecastingSystem()
+        values = complete(self._given)
         kinds = "model.kind", "fallback.enabled", "fallback.model"
         if any(values[path] != SETTINGS[path].default for path in kinds):
             forecaster: Any = KINDS[self.model.kind]()
@@ -386,7 +376,6 @@ def _choices(params: Mapping[str, Any]) -> Values:
     forecaster, simpler = params["forecaster"], params.get("forecaster__fallback")
     model = params.get("forecaster__estimator", forecaster)
     found = {
-        "preset": params["preset"],
         "fallback.enabled": type(forecaster) not in KINDS.values(),
         "model.kind": _kind(model),
         "fallback.model": _kind(simpler),

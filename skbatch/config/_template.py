@@ -7,7 +7,7 @@ import re
 from textwrap import fill, indent
 
 from skbatch._messages import count
-from skbatch.config._read_settings import check, complete, read, without_effect
+from skbatch.config._read_settings import complete, read, without_effect
 from skbatch.config._rules import toml_value
 from skbatch.config._settings import SECTIONS, SETTINGS, Setting
 
@@ -17,32 +17,18 @@ _WIDTH = 88
 _HEADER = """\
 Settings of skbatch. To change one, remove the # before its key; until then it has the
 value that is shown. Environment variables such as SKBATCH_HORIZON and
-SKBATCH_MODEL__MAX_DEPTH win over this file, this file over the preset, and the preset
-over the defaults.
+SKBATCH_MODEL__MAX_DEPTH win over this file.
 """
 
 
-def settings_template(preset: str | None = None) -> str:
+def settings_template() -> str:
     """Write a file with every key, its default and its description.
-
-    Parameters
-    ----------
-    preset : {"speed", "accuracy"} or None, default=None
-        Preset that the file sets.
 
     Returns
     -------
     str
-        A TOML document in which every key but the preset is commented out.
-
-    Raises
-    ------
-    ConfigError
-        If there is no such preset.
+        A TOML document in which every key is commented out.
     """
-    given = {"preset": preset}
-    check(given)
-    values, own = complete(given)
     section = ""
     blocks = [_comment(_HEADER)]
     for path, setting in SETTINGS.items():
@@ -52,10 +38,7 @@ def settings_template(preset: str | None = None) -> str:
             blocks.append(f"{_comment(SECTIONS[section])}[{section}]\n")
         rule = f"{setting.allowed[0].upper()}{setting.allowed[1:]}."
         texts = [_plain_text(setting.description), f"{rule} {_only_for(setting)}"]
-        if path in own:
-            texts[1] += f" Without a preset {setting.text(setting.default)}."
-        mark = "" if path == "preset" and preset is not None else "#"
-        line = f"{mark}{key} = {setting.text(values[path])}\n"
+        line = f"#{key} = {setting.text(setting.default)}\n"
         blocks.append("".join(map(_comment, texts)) + line)
     return "\n".join(blocks)
 
@@ -83,14 +66,13 @@ def effective_settings(
         If the file cannot be read.
     """
     given, origins = read(path, True, {})
-    values, own = complete(given)
-    sources = origins | dict.fromkeys(own, f"preset {values['preset']}")
+    values = complete(given)
     rows = []
     for where in SETTINGS.keys() - without_effect(given).keys():
         value = values[where]
         table = isinstance(value, dict)
         text = f"table of {count(len(value))}" if table else SETTINGS[where].text(value)
-        rows.append((where, text, sources.get(where, "default")))
+        rows.append((where, text, origins.get(where, "default")))
     return sorted(rows, key=lambda row: list(SETTINGS).index(row[0]))
 
 

@@ -50,12 +50,6 @@ def test_init_writes_a_file_that_says_all_defaults(tmp_path):
         assert f"\n#{path.rpartition('.')[2]} = " in text
 
 
-def test_init_starts_from_a_preset():
-    assert run("init", "a.toml", "--preset", "speed").exit_code == 0
-    config = BatchForecastingConfig.from_file("a.toml")
-    assert config == BatchForecastingConfig(preset="speed")
-
-
 def test_init_overwrites_only_by_force(tmp_path):
     path = tmp_path / "skbatch.toml"
     path.write_text("horizon = 3\n")
@@ -72,7 +66,6 @@ def test_init_overwrites_only_by_force(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("--preset", "fast"), "`preset` must be"),
         (("nowhere/x.toml",), "PATH must be writable"),
         ((".", "--force"), "PATH must be writable"),
     ],
@@ -86,15 +79,12 @@ def test_init_refuses_in_one_line(arguments, message, tmp_path):
 
 
 def test_show_tells_where_each_value_comes_from(tmp_path):
-    (tmp_path / "a.toml").write_text('preset = "speed"\n[model.target]\nthin = 3\n')
+    (tmp_path / "a.toml").write_text("[model.target]\nthin = 3\n")
     result = run("show", "a.toml", SKBATCH_MODEL__SUBSAMPLE="0.7")
     assert (result.exit_code, result.stderr) == (0, "")
     shown = rows(result.stdout)
-    speed = BatchForecastingConfig.presets["speed"]["model"]["n_estimators"]
-    assert shown["preset"] == ('"speed"', "a.toml, line 1")
-    assert shown["model.target.thin"] == ("3", "a.toml, line 3")
+    assert shown["model.target.thin"] == ("3", "a.toml, line 2")
     assert shown["model.subsample"] == ("0.7", "SKBATCH_MODEL__SUBSAMPLE")
-    assert shown["model.n_estimators"] == (str(speed), "preset speed")
     assert shown["model.max_depth"] == ("4", "default")
     assert shown["features.families"] == ('"all"', "default")
     # What has no effect is not shown.

@@ -28,13 +28,8 @@ def write(tmp_path):
     return write
 
 
-def test_keywords_win_over_environment_over_file_over_preset_over_default(
-    write, monkeypatch
-):
-    path = write(
-        'preset = "speed"\n[model]\nmax_depth = 2\nsubsample = 0.5\n'
-        "[model.target]\nthin = 4\n"
-    )
+def test_keywords_win_over_environment_over_file_over_default(write, monkeypatch):
+    path = write("[model]\nmax_depth = 2\nsubsample = 0.5\n[model.target]\nthin = 4\n")
     monkeypatch.setenv("SKBATCH_MODEL__SUBSAMPLE", "0.6")
     monkeypatch.setenv("SKBATCH_MODEL__TARGET__THIN", "5")
     config = BatchForecastingConfig.from_file(path, model={"target": {"thin": 6}})
@@ -42,16 +37,13 @@ def test_keywords_win_over_environment_over_file_over_preset_over_default(
     assert model.target.thin == 6
     assert model.subsample == 0.6
     assert model.max_depth == 2
-    assert model.n_estimators == config.presets["speed"]["model"]["n_estimators"]
     assert model.learning_rate == BatchForecastingConfig().model.learning_rate
     assert BatchForecastingConfig.from_file(path, env=False).model.target.thin == 4
     assert BatchForecastingConfig.from_file(path).model.target.thin == 5
 
 
 @pytest.mark.parametrize("source", ["keyword", "environment", "file"])
-def test_the_preset_may_come_from_anywhere_and_yields_to_everything(
-    source, write, monkeypatch
-):
+def test_the_preset_of_an_earlier_file_is_refused(source, write, monkeypatch):
     path = write("[model]\nmax_bin = 7\n")
     explicit = {}
     if source == "keyword":
@@ -60,8 +52,12 @@ def test_the_preset_may_come_from_anywhere_and_yields_to_everything(
         monkeypatch.setenv("SKBATCH_PRESET", "speed")
     else:
         path = write('preset = "speed"\n[model]\nmax_bin = 7\n')
-    model = BatchForecastingConfig.from_file(path, **explicit).model
-    assert model == BatchForecastingConfig(preset="speed", model={"max_bin": 7}).model
+    place = {"environment": "SKBATCH_PRESET: ", "file": f"{path}, line 1: "}
+    with pytest.raises(ConfigError) as caught:
+        BatchForecastingConfig.from_file(path, **explicit)
+    message = str(caught.value).removeprefix(place.get(source, "argument: "))
+    assert message.startswith("`preset` must not be set: presets were removed.")
+    assert "Remove it" in message
 
 
 def test_keywords_that_are_none_leave_the_file_in_force(write):
@@ -112,7 +108,7 @@ def test_variables_are_read_as_values_or_else_as_text(
 
 
 def test_a_variable_holds_one_value_only(monkeypatch):
-    monkeypatch.setenv("SKBATCH_HORIZON", "5\npreset = 'speed'")
+    monkeypatch.setenv("SKBATCH_HORIZON", "5\nengine = 'dask'")
     with pytest.raises(ConfigError, match=r"^SKBATCH_HORIZON: `horizon` must be"):
         BatchForecastingConfig.from_file()
 
@@ -254,7 +250,7 @@ def test_a_variable_that_corrects_the_file_is_enough(write, monkeypatch):
     [
         ("horizon = ", "end of document"),
         ("horizon = 5\nhorizon = 6\n", "line 2"),
-        ("preset = speed\n", "line 1"),
+        ("engine = dask\n", "line 1"),
     ],
 )
 def test_files_must_be_toml(text, part, write):
@@ -292,7 +288,7 @@ def test_origins_are_named(write, monkeypatch):
     assert found["model.kind"] == f"{path}, line 1"
     assert found["features.windows"] == f"{path}, line 2"
     assert found["horizon"] == "SKBATCH_HORIZON"
-    assert found["preset"] == "default"
+    assert found["model.min_labels"] == "default"
 
 
 def test_a_list_of_horizons_is_a_setting(write, monkeypatch):

@@ -33,6 +33,7 @@ KINDS = {
 BATCH, FEATURES, PERFORMANCE = ("batch",), ("features",), ("performance",)
 # Section, its choices, an estimator whose parameters it has, and those that it has not
 # because a file cannot hold them, the system sets them, or they are elsewhere.
+ABOVE = {"coverage", "n_jobs", "engine"}
 OWNERS = [
     (("model",), {"kind": "xgboost"}, BatchXGBoostForecaster(), {"n_jobs", "device"}),
     (("model",), {"kind": "linear"}, BatchLinearForecaster(), set()),
@@ -42,7 +43,7 @@ OWNERS = [
     (("fallback", "target"), {}, ReturnTarget(), {"benchmark"}),
     (("fallback",), {}, BatchErrorHandler(), set()),
     (("fallback",), {}, FallbackForecaster(BatchLinearForecaster()), {"estimator"}),
-    (("batch",), {}, BatchForecastingSystem(), {"preset", "n_jobs", "engine"}),
+    (("batch",), {}, BatchForecastingSystem(), ABOVE),
     (("features",), {}, SharedFeatureExtractor(), {"functions", "market_data"}),
 ]
 PARTS = {"horizon", "target", "fallback", "features", "forecaster", "error_handler"}
@@ -59,7 +60,8 @@ def test_every_parameter_is_a_setting_with_its_default(section, choice, owner, o
 
 def test_the_other_settings_have_the_defaults_of_their_parameters():
     config, system = BatchForecastingConfig(), BatchForecastingSystem()
-    assert (config.horizon, config.preset) == (system.horizon, system.preset)
+    for name in ("horizon", "coverage"):
+        assert getattr(config, name) == getattr(system, name)
     assert config.performance.n_jobs == system.n_jobs
     assert config.performance.engine == system.engine
     assert config.performance.threads == BatchXGBoostForecaster().n_jobs
@@ -408,27 +410,21 @@ def test_a_system_is_not_made_of_a_file_that_disables_the_batch(tmp_path, monkey
 
 def test_a_changed_copy_keeps_the_other_settings():
     config = BatchForecastingConfig(
-        preset="speed",
+        horizon=3,
         batch={"groups": {"A": "x"}},
         model={"max_depth": 3, "max_bin": 16},
     )
     other = config.replace(model={"max_bin": 8}, batch={"groups": {"B": "y"}})
     assert (other.model.max_depth, other.model.max_bin) == (3, 8)
-    assert other.model.n_estimators == config.presets["speed"]["model"]["n_estimators"]
+    assert other.horizon == 3
     assert other.batch.groups == {"B": "y"}
     assert config.model.max_bin == 16
-    assert (
-        config.replace(preset=None).model.n_estimators
-        == BatchForecastingConfig(model={}).model.n_estimators
-    )
     with pytest.raises(ConfigError, match=r"`model.max_bin`"):
         config.replace(model={"max_bin": 0})
 
 
 def test_configurations_can_be_copied_and_pickled():
-    config = BatchForecastingConfig(
-        preset="accuracy", model={"target": {"scale": None}}
-    )
+    config = BatchForecastingConfig(horizon=3, model={"target": {"scale": None}})
     for other in (copy.deepcopy(config), pickle.loads(pickle.dumps(config))):
         assert other == config
         assert other.to_toml() == config.to_toml()
