@@ -13,8 +13,12 @@ from skfolio.moments import EquilibriumMu, LedoitWolf
 from skfolio.optimization import MeanRisk, ObjectiveFunction
 from skfolio.prior import BlackLitterman, EmpiricalPrior
 
-from skbatch import BatchForecastingSystem, HistoricalMeanForecaster, read_panel
-from skbatch import walk_forward
+from skbatch import (
+    BatchForecastingSystem,
+    HistoricalMeanForecaster,
+    read_panel,
+    walk_forward,
+)
 from skbatch.datasets import load_sp500_prices
 from skbatch.metrics import mean_inference
 from skbatch.panel import periods_per_year
@@ -80,7 +84,7 @@ def backtest(prices):
     year = periods_per_year(prices.index)
     month = round(year / 12)
     walk = walk_forward(
-        BatchForecastingSystem(month, preset="speed"),
+        BatchForecastingSystem(month),
         prices,
         horizon=month,
         min_train=3 * round(year),
