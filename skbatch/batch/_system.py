@@ -27,7 +27,7 @@ from skbatch.batch._batch_task import Event, Member
 from skbatch.batch._default_parts import default_features, default_forecaster
 from skbatch.batch._errors import BatchErrorHandler
 from skbatch.batch._fit_batches import fit_batches
-from skbatch.batch._forecast_uncertainty import ForecastUncertainty
+from skbatch.batch._forecast_uncertainty import ForecastUncertainty, member_outlook
 from skbatch.batch._memory import MemoryEstimate, estimate_memory
 from skbatch.batch._monitor import BatchPerformanceMonitor
 from skbatch.batch._panel_features import stream_of
@@ -330,10 +330,16 @@ class BatchForecastingSystem(
             returns = pd.Series(np.nan, tickers.label_index, name="expected_return")
             uncertainty = ForecastUncertainty(tickers.label_index, coverages)
             names = tickers.label_columns.get_level_values(-1)
+            realised = self._realised(panel)
             for member, features in self._served(panel, last=True):
                 use = names.isin(member.tickers)
                 returns[use] = provenance.fill_row(member, features)
-                uncertainty.fill(member, features, returns)
+                if realised is None and returns[use].notna().any():
+                    outlook = member_outlook(member, features, returns)
+                    uncertainty.fill(member, returns, outlook)
+            if realised is not None:
+                for member, outlook in self._outlooks(panel, realised):
+                    uncertainty.fill(member, returns, outlook)
             returns[names.isin(list(quarantined))] = np.nan
             provenance.withdraw(quarantined)
             uncertainty.withdraw(returns)

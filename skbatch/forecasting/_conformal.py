@@ -20,7 +20,6 @@ from skbatch.forecasting._calibration import (
     N_MOVES,
     Calibration,
     Tail,
-    are_simple_returns,
     calibrate,
     deviations_of,
     recent_moves,
@@ -75,7 +74,7 @@ class ConformalForecaster(
         the windows as weights. None, and
         ``"auto"`` without such features, take the standard deviation of the ticker's
         own residuals, which does not move with the market.
-    adaptation : float, default=0.01
+    adaptation : float, default=0.005
         Step size of the adaptive correction [2]_: how fast quantiles move when
         returns have left them more, or less, often than they should. 0 disables.
     refit : bool, default=True
@@ -165,7 +164,7 @@ class ConformalForecaster(
         *,
         calibration_size: float | Literal["auto"] = "auto",
         scale: str | None = "auto",
-        adaptation: float = 0.01,
+        adaptation: float = 0.005,
         refit: bool = True,
         random_state: Any = 0,
     ) -> None:
@@ -212,9 +211,8 @@ class ConformalForecaster(
         with Progress(self, n_tasks=1 + self.refit) as progress:
             model = self._fit_child("calibration", features, y, labels, start, progress)
             forecasts = run_model(model, features.rows(start, stop), self.layout_)
-            bounded = are_simple_returns(labels)
-            tail = Tail(start, labels[start:stop], forecasts, bounded, self.scale)
-            self._calibrate(tail, features)
+            tail = Tail.of(labels, start, stop, self.layout_, self.scale)
+            self._calibrate(replace(tail, forecasts=forecasts), features)
             if self.refit:
                 model = self._fit_child(
                     "all rows", features, y, labels, len(labels), progress

@@ -12,7 +12,7 @@ import numpy as np
 from skbatch._progress import Progress
 from skbatch._sklearn import StrOptions
 from skbatch.exceptions import ModelFitError
-from skbatch.forecasting._calibration import Tail, are_simple_returns
+from skbatch.forecasting._calibration import Tail
 from skbatch.forecasting._feature_table import FeatureBlocks, FeatureTable, Rows
 from skbatch.forecasting._label_layout import LabelLayout
 from skbatch.forecasting._other_frame import OtherFrame
@@ -179,7 +179,7 @@ def fit_panel_model(
         # Every model reads other columns, so they are computed for all of them.
         features = features.load()
     order = content_order(labels)
-    tail = _open_tail(target, labels)
+    tail = _open_tail(target, labels, layout)
     transform, learned = target.transform_labels(labels, features, layout)
     fitted = PanelModel(strategy, transform)
     known = Labels(labels, learned if strategy == "pooled" else labels)
@@ -209,14 +209,12 @@ def fit_panel_model(
     return fitted, replace(tail, forecasts=returns)
 
 
-def _open_tail(target: ReturnTarget, labels: np.ndarray) -> Tail:
-    """Keep the labels of the latest dates, which are transformed in place."""
+def _open_tail(target: ReturnTarget, labels: np.ndarray, layout: LabelLayout) -> Tail:
+    """Keep the labels of the latest dates, as labels are transformed in place."""
     dates = np.flatnonzero(np.isfinite(labels).any(axis=1))
     first, stop = int(dates[0]), int(dates[-1]) + 1
     start = stop - min(tail_rows(stop - first, target.validation_size), stop - first)
-    kept = labels[start:stop].copy()
-    nothing = np.full(kept.shape, np.nan)
-    return Tail(start, kept, nothing, are_simple_returns(labels), target.scale)
+    return Tail.of(labels, start, stop, layout, target.scale)
 
 
 def _fill_tail(tail: Tail, fitted: TaskModel, rows: Rows, forecast: np.ndarray) -> None:

@@ -28,6 +28,7 @@ from skbatch.forecasting._feature_table import (
 from skbatch.forecasting._horizons import horizon_parameters
 from skbatch.forecasting._joint_scenarios import JointScenarios
 from skbatch.forecasting._label_layout import LabelLayout, layout_of
+from skbatch.forecasting._outlook import Outlook
 from skbatch.forecasting._provenance import (
     NO_MODEL,
     Provenance,
@@ -52,8 +53,8 @@ from skbatch.forecasting._uncertainty import (
     check_n_bins,
     check_n_samples,
     check_quantiles,
+    outlook_of,
     rank_table,
-    summarise,
 )
 
 __all__ = [
@@ -66,6 +67,7 @@ __all__ = [
     "JointScenarios",
     "LabelLayout",
     "LabelScale",
+    "Outlook",
     "Provenance",
     "Reason",
     "ReturnTarget",
@@ -90,9 +92,9 @@ __all__ = [
     "joined_parts",
     "layout_of",
     "loss_gradient",
+    "outlook_of",
     "rank_table",
     "run_model",
-    "summarise",
     "tail_rows",
     "target_of",
     "thinning",
