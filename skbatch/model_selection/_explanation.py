@@ -30,9 +30,10 @@ class ForecastExplanation:
     ----------
     contributions : DataFrame of shape (n_tickers, n_parts)
         Contribution of each part to the expected return, indexed by ticker, or by
-        (horizon, ticker). Columns are (family, part): the features with their families (a signal is one of its own),
-        then ``model average``, ``shrinkage``, ``market expectation`` and ``historical
-        mean``, as far as the models have them. Rows sum to the forecasts.
+        (horizon, ticker). Columns are (family, part): the features with their families
+        (a signal is one of its own), then ``model average``, ``shrinkage``, ``market
+        expectation`` and ``historical mean``, as far as the models have them. Rows sum
+        to the forecasts.
     date : Timestamp or int
         The last date whose features the forecasts use.
     horizon : int or tuple of int
