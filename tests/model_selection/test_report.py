@@ -14,6 +14,7 @@ import pytest
 
 from skbatch.metrics import deflated_sharpe_ratio
 from skbatch.model_selection import TradingCosts
+from skbatch.model_selection._verdict import number
 
 VOID = {"meta", "img", "br", "link", "input"}
 
@@ -117,7 +118,7 @@ def test_it_holds_adjusted_p_values_and_parts_of_the_skill(html, result):
     assert shown[-2:] == [f"{test['p_value']:.3f}", f"{test['p_holm']:.3f}"]
     for by in ("market", "volatility"):
         for part, row in result.skill_by(by).iterrows():
-            assert f"{by}: {part} {row['rank_ic']:+.4f}" in text
+            assert f"{by}: {part} {number(row['rank_ic'], 4)}" in text
     slope = result.calibration().attrs["slopes"].loc["overall", "slope"]
     assert f"overall {slope:+.2f}" in text
     factor = result.factor_skill().loc["beta"]
