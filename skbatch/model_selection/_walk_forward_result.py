@@ -64,6 +64,9 @@ class WalkForwardResult(SkillBreakdownMixin):
         Bins of the quantile returns.
     ranking_rules : tuple of str, default=()
         Names of the benchmarks that only rank tickers.
+    members : DataFrame of bool of shape (n_dates, n_tickers), default=None
+        Who belongs to the universe; the returns of others are not scored. None takes
+        all.
     prices : DataFrame, default=None
         Closes of the whole panel, and volumes if it has them; None takes `closes`.
     n_trials : int, default=1
@@ -92,6 +95,7 @@ class WalkForwardResult(SkillBreakdownMixin):
     estimator: BaseEstimator | None = None
     n_quantiles: int = 5
     ranking_rules: tuple[str, ...] = ()
+    members: pd.DataFrame | None = None
     prices: pd.DataFrame | None = None
     n_trials: int = 1
     attrs: dict[str, Any] = field(default_factory=dict)
@@ -108,6 +112,8 @@ class WalkForwardResult(SkillBreakdownMixin):
             h: (self.closes.shift(-h) / self.closes - 1).reindex(self.forecasts.index)
             for h in self.horizons
         }
+        if self.members is not None:
+            parts = {h: part.where(self.members) for h, part in parts.items()}
         if isinstance(self.horizon, int):
             table = parts[self.horizon]
         else:

@@ -220,7 +220,9 @@ def _check_method(method: str) -> None:
 
 def _system_params(method: str, config: BatchForecastingConfig) -> dict[str, Any]:
     """Turn method and settings into parameters of a system."""
-    params = config.replace(batch={"enabled": True}).to_params()
+    params = dict(
+        config.replace(batch={"enabled": True}).to_system().get_params(deep=False)
+    )
     if config.model.kind != method and method == "linear":
         params["forecaster"] = FallbackForecaster(
             BatchLinearForecaster(), HistoricalMeanForecaster()

@@ -220,7 +220,7 @@ FRAME = pd.DataFrame({"vix": [1.0, 2.0]})
         ({"forecaster": BatchLinearForecaster(horizon=5)}, "forecaster__horizon"),
         (
             {"forecaster": BatchLinearForecaster(target=ReturnTarget(scale="none"))},
-            "forecaster__target__scale",
+            "model.target.scale",
         ),
         ({"forecaster": FallbackForecaster(Foreign())}, "forecaster__estimator"),
         (
@@ -267,12 +267,6 @@ def test_all_that_a_file_cannot_express_is_listed():
 def test_only_systems_are_read():
     with pytest.raises(TypeError, match="`system` must be a BatchForecastingSystem"):
         BatchForecastingConfig.from_system(BatchLinearForecaster())
-
-
-def test_no_functions_are_as_good_as_none():
-    features = SharedFeatureExtractor(functions={})
-    system = BatchForecastingSystem(features=features)
-    assert BatchForecastingConfig.from_system(system) == BatchForecastingConfig()
 
 
 def test_a_system_reads_its_settings_from_a_file(file):
