@@ -46,6 +46,9 @@ class ForecastResult:
         that is not known.
     uncalibrated : dict
         Label of a forecast without uncertainty → why.
+    missing_signals : dict of str to str
+        Ticker → which of the signals it lacks at this date, and since when. It is
+        forecast from the others.
     """
 
     date: Any
@@ -57,6 +60,7 @@ class ForecastResult:
     stale: dict[str, str] = field(default_factory=dict)
     uncertainty: pd.DataFrame = field(default_factory=pd.DataFrame)
     uncalibrated: dict[Any, str] = field(default_factory=dict)
+    missing_signals: dict[str, str] = field(default_factory=dict)
 
     def to_frame(self) -> pd.DataFrame:
         """Put forecasts, uncertainty and provenance side by side.
@@ -66,7 +70,7 @@ class ForecastResult:
         DataFrame of shape (n_tickers, 8)
             Columns ``expected_return``, ``lower``, ``upper``, ``volatility``,
             ``p_positive``, ``model``, ``batch`` and ``reason``, which also states why
-            a forecast has no interval.
+            a forecast has no interval, and which signals a ticker lacks.
         """
         returns = self.expected_returns.rename("expected_return")
         table = pd.concat([returns, self.uncertainty, self.provenance], axis=1)
@@ -74,6 +78,10 @@ class ForecastResult:
         lacking = added.notna()
         reasons = table.loc[lacking, "reason"] + "; no interval: " + added[lacking]
         table.loc[lacking, "reason"] = reasons.str.removeprefix("; ")
+        for ticker, missing in self.missing_signals.items():
+            use = table.index.get_level_values(-1) == ticker
+            reasons = table.loc[use, "reason"] + "; " + missing
+            table.loc[use, "reason"] = reasons.str.removeprefix("; ")
         return table
 
     def __len__(self) -> int:

@@ -40,6 +40,7 @@ from skbatch.feature_extraction._signals import (
     choose_signals,
     encode_signals,
     learn_categories,
+    missing_at_end,
 )
 from skbatch.panel import check_panel
 from skbatch.panel.engine import (
@@ -350,6 +351,26 @@ class SharedFeatureExtractor(TransformerMixin, BaseEstimator):
                 )
 
         return frames()
+
+    def missing_signals(self, X: Panel) -> dict[str, str]:
+        """Name the signals that tickers lack at the last row of a panel.
+
+        Parameters
+        ----------
+        X : DataFrame, CheckedPanel or array-like of shape (n_dates, n_tickers)
+            Panel with the columns seen in `fit`, as for `transform`.
+
+        Returns
+        -------
+        dict of str to str
+            Ticker with a price at the last row → such as ``"no earnings_yield (last
+            known 40 rows ago)"``, as far back as `X` and the kept rows tell.
+        """
+        check_is_fitted(self)
+        panel, _ = self._locate(adopt_table(X))
+        tail = self.history_.tail
+        joined = pd.concat([tail[tail.index < panel.index[0]], panel])
+        return missing_at_end(joined, [f.signal for f in self.plan_.signals])
 
     def get_feature_names_out(
         self, input_features: Sequence[str] | np.ndarray | None = None

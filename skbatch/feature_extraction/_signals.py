@@ -16,13 +16,14 @@ from skbatch.exceptions import PanelWarning
 from skbatch.feature_extraction._additions import check_name
 from skbatch.feature_extraction._comparisons import COMPARISONS, split_comparison
 from skbatch.feature_extraction._context import RowBlock
-from skbatch.panel.engine import CATEGORY, panel_signals
+from skbatch.panel.engine import CATEGORY, panel_fields, panel_signals, panel_tickers
 
 __all__ = [
     "SignalFeature",
     "choose_signals",
     "encode_signals",
     "learn_categories",
+    "missing_at_end",
 ]
 
 _CHANGE = re.compile(r"change_(\d+)")
@@ -203,3 +204,19 @@ def _parse(
         f"{', '.join([*COMPARISONS, *within])}. Got {kind!r}. Correct it, or name "
         "the grouping in `groups`."
     )
+
+
+def missing_at_end(panel: pd.DataFrame, names: Iterable[str]) -> dict[str, str]:
+    """Tell tickers with a price at the last row which signals they lack, since when."""
+    signals, priced = panel_signals(panel), np.isfinite(panel_fields(panel)["close"])
+    texts: dict[str, list[str]] = {}
+    for name in dict.fromkeys(names):
+        known = np.isfinite(signals[name].to_numpy())
+        age = np.argmax(known[::-1], axis=0)  # 0 where it is never known
+        for number in np.flatnonzero(priced[-1] & ~known[-1]):
+            since = f"in the last {count(len(panel), 'row')}"
+            if age[number]:
+                since = f"(last known {count(age[number], 'row')} ago)"
+            text = f"no {name} {since}"
+            texts.setdefault(panel_tickers(panel)[number], []).append(text)
+    return {ticker: ", ".join(found) for ticker, found in texts.items()}

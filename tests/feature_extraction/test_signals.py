@@ -287,3 +287,26 @@ def test_categories_of_a_slice_are_those_that_it_holds(panel):
         panel.drop(columns=["earnings", "flag"], level=0)
     )
     assert set(text.categories_["sector"]) == set(model.categories_["sector"])
+
+
+def test_missing_signals_are_named_with_when_they_were_known(panel):
+    panel = panel.copy()
+    signals = panel.iloc[-60:].copy()
+    panel.loc[panel.index[-8:], ("earnings", "T4")] = np.nan
+    panel.loc[panel.index[-9], ("earnings", "T4")] = 0.5
+    panel.loc[panel.index[-80:], ("earnings", "T5")] = np.nan
+    panel.loc[panel.index[-1], ("Close", ["T4", "T5", "T6"])] = 9.0
+    panel.loc[panel.index[-1], ("earnings", "T6")] = 1.0
+    panel.loc[panel.index[-1], ("sector", slice(None))] = "tech"
+    panel.loc[panel.index[-1], ("Close", "T7")] = np.nan
+    panel.loc[panel.index[-1], ("earnings", "T7")] = np.nan
+    model = SharedFeatureExtractor(**SMALL).fit(panel.iloc[:-5])
+    kept = len(model.history_.tail) + 5
+    missing = model.missing_signals(panel.iloc[-5:])
+    assert missing["T4"] == "no earnings (last known 8 rows ago)"
+    assert missing["T5"] == f"no earnings in the last {kept} rows"
+    assert not {"T6", "T7"} & set(missing)
+    assert (
+        SharedFeatureExtractor(**SMALL, signals=[]).fit(panel).missing_signals(signals)
+        == {}
+    )
