@@ -243,7 +243,7 @@ def test_plot_05_walk_forward(run):
     card = walk.scorecard.drop(index="zero")
     assert (card["rank_ic_t"].abs() < card["critical_t"]).all()
     assert (card["r2_zero_t"].dropna() < 2).all()
-    years = walk.by_year()
+    years = walk.skill_by("year")
     assert years["r2_zero"].idxmax() == years["rank_ic"].idxmin()
     assert (years["rank_ic_t"].abs() < 2).all()
     assert 0.01 < abs(own["rank_ic"] / own["rank_ic_t"]) < 0.03

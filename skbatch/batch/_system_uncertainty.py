@@ -11,22 +11,25 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from skbatch._messages import format_tickers, warn_user
+from skbatch.batch._batch_task import Member
+from skbatch.batch._forecast_uncertainty import member_outlook
 from skbatch.batch._screen import reasons_of
 from skbatch.batch._system_tickers import SystemTickers
 from skbatch.exceptions import FallbackWarning
 from skbatch.forecasting import PredictionInterval
 from skbatch.forecasting.engine import (
-    FeatureBlocks,
     JointScenarios,
-    UncertaintyMixin,
-    calibrated_part,
+    Outlook,
     calibrates_itself,
     check_coverage,
     check_n_bins,
     check_n_samples,
     check_quantiles,
+    generator_of,
     rank_table,
 )
+from skbatch.panel import forward_returns
+from skbatch.panel.engine import CheckedPanel
 
 __all__ = ["SystemUncertaintyMixin"]
 
@@ -159,25 +162,19 @@ class SystemUncertaintyMixin:
         FallbackWarning
             Once, naming tickers that only a model without uncertainty serves.
         """
-        check_is_fitted(self)
         check_n_samples(n_samples)
-        panel, found = self._judged(X)
-        quarantined = reasons_of(found)
-        if X is not None:
-            self.tickers_.warn_of_rows(panel)
-        joint = JointScenarios()
-        for forecaster, features in self._calibrated(panel, last=True):
-            joint.add(forecaster, features)
-        state = self.random_state if random_state is None else random_state
+        joint, quarantined = self._joint(X)
         labels = self.tickers_.label_columns
-        if not joint.parts:
-            index = pd.RangeIndex(n_samples, name="sample")
-            return pd.DataFrame(np.nan, index, labels)
-        scenarios = joint.draw(n_samples, state)
-        table = pd.DataFrame(np.nan, scenarios.index, labels)
-        table.loc[:, list(scenarios.columns)] = scenarios.to_numpy()
-        table.loc[:, labels.get_level_values(-1).isin(list(quarantined))] = np.nan
-        return table
+        index = pd.RangeIndex(int(n_samples), name="sample")
+        table = np.full((int(n_samples), len(labels)), np.nan)
+        if joint.parts:
+            places = labels.get_indexer(joint.labels)
+            stop = 0
+            for block in joint.blocks(int(n_samples), self._generator(random_state)):
+                start, stop = stop, stop + len(block)
+                table[start:stop, places] = block
+        table[:, labels.get_level_values(-1).isin(quarantined)] = np.nan
+        return pd.DataFrame(table, index, labels, copy=False)
 
     @available_if(_is_calibrated)
     def predict_rank_proba(
@@ -185,7 +182,7 @@ class SystemUncertaintyMixin:
         X: Any = None,
         n_bins: int = 5,
         *,
-        n_samples: int = 2000,
+        n_samples: int = 10_000,
         random_state: Any = None,
     ) -> pd.DataFrame:
         """Give each ticker's chances to end in each quantile of the cross-section.
@@ -196,7 +193,7 @@ class SystemUncertaintyMixin:
             As for `predict_scenarios`.
         n_bins : int, default=5
             Number of bins, from the lowest to the highest returns; 5 for quintiles.
-        n_samples : int, default=2000
+        n_samples : int, default=10000
             Number of scenarios.
         random_state : int, RandomState or None, default=None
             Seed; None takes the one of the system.
@@ -210,12 +207,34 @@ class SystemUncertaintyMixin:
             the system.
         """
         check_n_bins(n_bins)
-        scenarios = self.predict_scenarios(X, n_samples, random_state)
-        labels = scenarios.columns
-        horizons: list[Any] = [self.horizon_] * len(labels)
-        if labels.nlevels > 1:
-            horizons = list(labels.get_level_values(0))
-        return rank_table(scenarios.to_numpy(), horizons, labels, n_bins)
+        check_n_samples(n_samples)
+        joint, quarantined = self._joint(X)
+        labels = self.tickers_.label_index
+        if not joint.parts:
+            return rank_table([], joint.horizons, labels, int(n_bins))
+        lost = joint.labels.get_level_values(-1).isin(quarantined)
+
+        def allowed() -> Iterator[np.ndarray]:
+            # What has no forecast takes no place in the ranks.
+            for block in joint.blocks(int(n_samples), self._generator(random_state)):
+                block[:, lost] = np.nan
+                yield block
+
+        found = rank_table(allowed(), joint.horizons, joint.labels, int(n_bins))
+        return found.reindex(labels)
+
+    def _joint(self, X: Any) -> tuple[JointScenarios, list[str]]:
+        """Find what scenarios of the last date are drawn from, and who has none."""
+        check_is_fitted(self)
+        panel, found = self._judged(X)
+        if X is not None:
+            self.tickers_.warn_of_rows(panel)
+        outlooks = list(self._calibrated(panel, last=True))
+        return JointScenarios(outlooks), list(reasons_of(found))
+
+    def _generator(self, random_state: Any) -> np.random.Generator:
+        """Make a generator; without a seed, of the system's own."""
+        return generator_of(self.random_state if random_state is None else random_state)
 
     def _judged(self, X: Any) -> tuple[pd.DataFrame, pd.DataFrame]:
         """Check and screen rows; None is the last fitted one."""
@@ -243,28 +262,60 @@ class SystemUncertaintyMixin:
         panel, found = self._judged(X)
         labels = self.tickers_.label_columns
         tables = [pd.DataFrame(np.nan, panel.index, labels) for _ in levels]
-        for forecaster, features in self._calibrated(panel):
-            values = forecaster.predict_quantiles(features, levels)
-            for level, table in zip(levels, tables, strict=True):
-                part = values[level]
-                table.loc[part.index, list(part.columns)] = part.to_numpy()
+        for outlook in self._calibrated(panel):
+            columns = list(outlook.labels)
+            for values, table in zip(outlook.quantiles(levels), tables, strict=True):
+                table.loc[:, columns] = values
         # Only the last row is judged as today's.
         use = labels.get_level_values(-1).isin(list(reasons_of(found)))
         for table in tables:
             table.iloc[-1, np.flatnonzero(use)] = np.nan
         return tables
 
+    def _realised(self, panel: pd.DataFrame) -> pd.DataFrame | None:
+        """Compute the returns that followed new dates, if the last row knows some."""
+        horizons = sorted(set(np.ravel(self.horizon_).tolist()))
+        known: Any = [horizon for horizon in horizons if horizon < len(panel)]
+        if not known or panel.index[0] <= self.tickers_.recent.index[-1]:
+            return None
+        if not isinstance(self.horizon_, tuple):
+            known = self.horizon_
+        labels = forward_returns(CheckedPanel(panel), known)
+        return labels.reindex(columns=self.tickers_.label_columns)
+
+    def _outlooks(
+        self, panel: pd.DataFrame, realised: pd.DataFrame | None, *, last: bool = False
+    ) -> list[tuple[Member, Outlook | None]]:
+        """Find how sure each member is, at all dates or at the last one.
+
+        The returns realised after dates that follow the fitted ones count from the date
+        on which they were known.
+        """
+        last = last and realised is None
+        parts: dict[int, list[Outlook | None]] = {}
+        members = {id(member): member for member in self.fitted_.members}
+        for member, features in self._served(panel, last=last):
+            outlook = member_outlook(member, features)
+            parts.setdefault(id(member), []).append(outlook)
+        found = []
+        for key, blocks in parts.items():
+            known = [block for block in blocks if block is not None]
+            joined = Outlook.joined(known) if known else None
+            if joined is not None and realised is not None:
+                joined.follow(realised[list(joined.labels)].to_numpy())
+            found.append((members[key], joined))
+        return found
+
     def _calibrated(
         self, panel: pd.DataFrame, *, last: bool = False
-    ) -> Iterator[tuple[UncertaintyMixin, FeatureBlocks]]:
-        """Go through the calibrated forecasters, and warn of the tickers of others."""
-        lacking: dict[str, None] = {}
-        for member, features in self._served(panel, last=last):
-            forecaster = calibrated_part(member.forecaster)
-            if forecaster is not None:
-                yield forecaster, features
+    ) -> Iterator[Outlook]:
+        """Go through what members expect, warning of those that are not calibrated."""
+        lacking: list[str] = []
+        for member, outlook in self._outlooks(panel, self._realised(panel), last=last):
+            if outlook is not None:
+                yield outlook
             else:
-                lacking.update(dict.fromkeys(member.tickers))
+                lacking += member.tickers
         if lacking:
             warn_user(
                 f"{len(lacking)} of {len(self.tickers_.tickers)} tickers are served "

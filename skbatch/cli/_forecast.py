@@ -72,7 +72,6 @@ def fit(
     ticker: options.Ticker = None,
     value: options.Value = None,
     config: options.Config = None,
-    preset: options.Preset = None,
     memory_budget: options.MemoryBudget = None,
     checkpoint_dir: options.CheckpointDir = None,
     n_jobs: options.Jobs = None,
@@ -80,7 +79,7 @@ def fit(
     verbose: options.Verbose = False,
 ) -> None:
     """Fit a model on a file of prices, for the forecasts of later days."""
-    settings = _settings(horizon, preset, memory_budget, checkpoint_dir, n_jobs)
+    settings = _settings(horizon, memory_budget, checkpoint_dir, n_jobs)
     if verbose:
         log_to_stderr()
     with shown_to_users() as stages:
@@ -124,7 +123,6 @@ def forecast(
     value: options.Value = None,
     holdout: options.Holdout = 252,
     config: options.Config = None,
-    preset: options.Preset = None,
     memory_budget: options.MemoryBudget = None,
     checkpoint_dir: options.CheckpointDir = None,
     n_jobs: options.Jobs = None,
@@ -132,7 +130,7 @@ def forecast(
     verbose: options.Verbose = False,
 ) -> None:
     """Forecast the tickers of a file of prices."""
-    settings = _settings(horizon, preset, memory_budget, checkpoint_dir, n_jobs)
+    settings = _settings(horizon, memory_budget, checkpoint_dir, n_jobs)
     shares = _one_or_all(coverage)
     if verbose:
         log_to_stderr()
@@ -167,7 +165,6 @@ def forecast(
 
 def _settings(
     horizon: list[int] | None,
-    preset: Any,
     memory_budget: str | None,
     checkpoint_dir: Path | None,
     n_jobs: int | None,
@@ -175,7 +172,6 @@ def _settings(
     """Lay out options as a configuration has them."""
     return {
         "horizon": _one_or_all(horizon),
-        "preset": preset,
         "batch": given(memory_budget=memory_budget, checkpoint_dir=checkpoint_dir),
         "performance": given(n_jobs=n_jobs),
     }

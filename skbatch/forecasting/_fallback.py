@@ -25,13 +25,23 @@ from skbatch.forecasting._children import (
     reads_blocks,
     run_model,
 )
-from skbatch.forecasting._feature_table import FeatureBlocks
+from skbatch.forecasting._contributions import (
+    explained_by,
+    joined_parts,
+    label_index,
+)
+from skbatch.forecasting._feature_table import ABSENT, FeatureBlocks
 from skbatch.forecasting._horizons import horizon_parameters
 from skbatch.forecasting._label_layout import check_features, check_labels
 from skbatch.forecasting._linear import BatchLinearForecaster
 from skbatch.forecasting._mean import HistoricalMeanForecaster
 from skbatch.forecasting._other_frame import OtherFrame, forecast_others
-from skbatch.forecasting._provenance import NO_MODEL, Provenance, Reason
+from skbatch.forecasting._provenance import (
+    ABSENT_REASONS,
+    NO_MODEL,
+    Provenance,
+    Reason,
+)
 from skbatch.forecasting._uncertainty import (
     UncertaintyMixin,
     calibrated_part,
@@ -229,6 +239,37 @@ class FallbackForecaster(
         forecasts, provenance = self._serve(features)
         return self.layout_.wrap(forecasts, features.index), provenance
 
+    def explain(self, X: Any) -> pd.DataFrame:
+        """Split the forecasts of the last date of `X` into what they consist of.
+
+        Parameters
+        ----------
+        X : DataFrame or array-like of shape (n_dates, n_columns)
+            Feature frame with the columns seen in `fit`; only its last row matters.
+
+        Returns
+        -------
+        DataFrame of shape (n_labels, n_parts)
+            As from :meth:`skbatch.forecasting.BaseBatchForecaster.explain`, each ticker
+            by the model that serves it: what another model has contributes 0.
+
+        Raises
+        ------
+        TypeError
+            If a model that serves a ticker cannot be explained.
+        """
+        check_is_fitted(self)
+        table = check_features(self, X, reset=False).last()
+        served_by = self._serve(table)[1].served_by[0]
+        index = label_index(self.layout_)
+        models = (self.estimator_, self.fallback_, self.mean_)
+        parts = [
+            explained_by(models[place], table, self.layout_)[served_by == place]
+            for place in np.unique(served_by)
+            if place < len(models)
+        ]
+        return joined_parts(parts, index)
+
     def _fit_one(
         self, role: str, model: Any, features: FeatureBlocks, y: Any, progress: Progress
     ) -> Any:
@@ -289,21 +330,22 @@ class FallbackForecaster(
         """Forecast with each model what the ones before it left open."""
         shape = (features.n_dates, len(self.layout_.tickers))
         forecasts, served_by = np.full(shape, np.nan), np.full(shape, len(ROLES))
-        observed = np.ones(shape, dtype=bool)
+        absent = np.empty(shape, dtype=np.intp)
         for dates, table in features.tables():
-            own = table.series_columns(self.layout_.tickers)
-            if own.shape[1]:
-                observed[dates] = table.observed_here(own)
+            absent[dates] = table.absence(self.layout_.tickers)
             values, numbers = self._serve_table(
                 table.n_dates,
                 self.n_known_,
                 partial(run_model, features=table, layout=self.layout_),
             )
             forecasts[dates], served_by[dates] = values, numbers
-        # 0 is no reason, 1 an unobserved ticker; each label has one more per model.
-        numbers = 2 + (served_by - 1) + len(ROLES) * np.arange(shape[1])
-        numbers = np.where(observed, numbers, 1)
-        reasons: list[tuple[Reason, ...]] = [(), (Reason("unobserved"),)]
+        outside = absent == ABSENT.index("not_member")
+        forecasts[outside], served_by[outside] = np.nan, len(ROLES)
+        # First those of absent tickers; each label has one more per model.
+        numbers = served_by - 1 + len(ROLES) * np.arange(shape[1])
+        numbers += len(ABSENT_REASONS)
+        numbers = np.where(absent > 0, absent, numbers)
+        reasons: list[tuple[Reason, ...]] = list(ABSENT_REASONS)
         for label in range(shape[1]):
             why = [self._reason(label, place) for place in range(len(ROLES))]
             reasons += [tuple(why[: place + 1]) for place in range(len(ROLES))]
@@ -370,7 +412,10 @@ def warn_of_fallback(fitted: Any) -> None:
             return
     primary = fitted._names()[0]
     tickers = fitted.provenance_.index.get_level_values(-1)
-    others = tickers[fitted.provenance_["model"] != primary].unique()
+    table, outside = fitted.provenance_, str(Reason("not_member"))
+    others = tickers[
+        (table["model"] != primary) & (table["reason"] != outside)
+    ].unique()
     if len(others):
         warn_user(
             f"{len(others)} of {tickers.nunique()} tickers are not served by "

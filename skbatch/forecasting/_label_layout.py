@@ -185,6 +185,9 @@ def check_labels(
     layout = _label_layout(y, values.shape[1], ndim, features, horizon)
     for column, rows in enumerate(layout.horizons):
         values[max(0, len(values) - rows) :, column] = np.nan
+    members = features.members(layout.tickers)
+    if members is not None:
+        values[~members] = np.nan
     if not np.isfinite(values).any():
         raise PanelError(
             "y must hold finite labels that are known by its last row. Got none in "

@@ -14,11 +14,13 @@ from sklearn.utils.validation import check_is_fitted
 
 from skbatch._messages import warn_user
 from skbatch.exceptions import FallbackWarning, PanelError
-from skbatch.forecasting._calibration import Calibration, rank_probabilities
+from skbatch.forecasting._calibration import Calibration
 from skbatch.forecasting._children import run_model
 from skbatch.forecasting._feature_table import FeatureBlocks
+from skbatch.forecasting._joint_scenarios import JointScenarios, rank_table
 from skbatch.forecasting._label_layout import LabelLayout, check_features
 from skbatch.forecasting._other_frame import OtherFrame, has_other_tickers
+from skbatch.forecasting._outlook import Outlook
 from skbatch.panel.engine import PanelColumns
 
 __all__ = [
@@ -31,8 +33,7 @@ __all__ = [
     "check_n_samples",
     "check_quantiles",
     "generator_of",
-    "rank_table",
-    "summarise",
+    "outlook_of",
 ]
 
 
@@ -86,9 +87,7 @@ class UncertaintyMixin:
         """
         check_coverage(coverage)
         tail = (1.0 - float(coverage)) / 2.0
-        bounds, features, layout = self._quantiles(X, np.array([tail, 1.0 - tail]))
-        lower, upper = (layout.wrap(bound, features.index) for bound in bounds)
-        return PredictionInterval(lower, upper)
+        return PredictionInterval(*self._quantiles(X, np.array([tail, 1.0 - tail])))
 
     def predict_quantiles(self, X: Any, quantiles: Sequence[float] | float) -> Any:
         """Forecast quantiles of the return of every ticker at every date of `X`.
@@ -108,9 +107,8 @@ class UncertaintyMixin:
             the table of one, or as an array `(n_quantiles, n_dates, …)` if `y` was one.
         """
         levels = check_quantiles(quantiles)
-        values, features, layout = self._quantiles(X, levels)
-        tables = [layout.wrap(table, features.index) for table in values]
-        if layout.kind == "array":
+        tables = self._quantiles(X, levels)
+        if not isinstance(tables[0], pd.DataFrame | pd.Series):
             return np.stack(tables)
         return pd.concat(
             dict(zip(levels, tables, strict=True)), axis=1, names=["quantile"]
@@ -144,7 +142,12 @@ class UncertaintyMixin:
             Simple returns over the horizon, columns as in `predict`; NaN for a ticker
             without a forecast or volatility.
         """
-        scenarios, layout = self._scenarios(X, n_samples, random_state)
+        check_n_samples(n_samples)
+        joint, layout = self._joint(X)
+        if joint is None:
+            scenarios = np.full((int(n_samples), len(layout.horizons)), np.nan)
+        else:
+            scenarios = joint.draw(int(n_samples), self._generator(random_state))
         if layout.kind == "array":
             return scenarios
         index = pd.RangeIndex(len(scenarios), name="sample")
@@ -155,7 +158,7 @@ class UncertaintyMixin:
         X: Any,
         n_bins: int = 5,
         *,
-        n_samples: int = 2000,
+        n_samples: int = 10_000,
         random_state: Any = None,
     ) -> pd.DataFrame:
         """Give each ticker's chances to end in each quantile of the cross-section.
@@ -169,7 +172,7 @@ class UncertaintyMixin:
             Feature frame; only its last row matters.
         n_bins : int, default=5
             Number of bins, from the lowest to the highest returns; 5 for quintiles.
-        n_samples : int, default=2000
+        n_samples : int, default=10000
             Number of scenarios.
         random_state : int, RandomState or None, default=None
             Seed; None takes the forecaster's `random_state`, or 0 if it has none.
@@ -182,24 +185,14 @@ class UncertaintyMixin:
             others are NaN. With several horizons, each has its own ranks.
         """
         check_n_bins(n_bins)
-        scenarios, layout = self._scenarios(X, n_samples, random_state)
+        check_n_samples(n_samples)
+        joint, layout = self._joint(X)
         index = layout.columns if layout.kind == "frame" else pd.Index(layout.names)
         assert index is not None
-        return rank_table(scenarios, layout.horizons, index, n_bins)
-
-    def _forecast_last(self, X: Any) -> tuple[np.ndarray, FeatureBlocks, LabelLayout]:
-        """Forecast the last date of `X`, `(1, n_labels)`."""
-        if not isinstance(X, FeatureBlocks) and len(X) == 0:
-            raise PanelError(
-                "X must have a row, the date to forecast from. Got none. Pass at least "
-                "the last date."
-            )
-        last: Any
-        if isinstance(X, FeatureBlocks):
-            last = X.last()
-        else:
-            last = X.iloc[[-1]] if isinstance(X, pd.DataFrame) else np.asarray(X)[-1:]
-        return self._expected(last)
+        blocks: Any = []
+        if joint is not None:
+            blocks = joint.blocks(int(n_samples), self._generator(random_state))
+        return rank_table(blocks, layout.horizons, index, int(n_bins))
 
     def _expected(self, X: Any) -> tuple[np.ndarray, FeatureBlocks, LabelLayout]:
         """Forecast the tickers of `X`, whether or not they were seen in `fit`."""
@@ -214,35 +207,74 @@ class UncertaintyMixin:
         """Forecast the fitted tickers, `(n_dates, n_labels)`."""
         return run_model(self, features, self.layout_)
 
-    def _quantiles(
-        self, X: Any, levels: np.ndarray
-    ) -> tuple[np.ndarray, FeatureBlocks, LabelLayout]:
-        """Quantiles of returns `(n_levels, n_dates, n_labels)`."""
+    def _quantiles(self, X: Any, levels: np.ndarray) -> list[Any]:
+        """Tables of quantiles of returns."""
         forecasts, features, layout = self._expected(X)
+        values = np.full((len(levels), *forecasts.shape), np.nan)
         if self.calibration_ is None:
             _warn_of_no_calibration(self)
-            return np.full((len(levels), *forecasts.shape), np.nan), features, layout
-        scale = self.calibration_.scale.matrix(features, layout)
-        returns = self.calibration_.quantile_returns(levels, forecasts, scale, layout)
-        return returns, features, layout
+        else:
+            values = outlook_of(self, features, forecasts, layout).quantiles(levels)
+        return [layout.wrap(table, features.index) for table in values]
 
-    def _scenarios(
-        self, X: Any, n_samples: int, random_state: Any
-    ) -> tuple[np.ndarray, LabelLayout]:
-        """Draw returns `(n_samples, n_labels)` for the last date."""
-        check_n_samples(n_samples)
-        forecasts, features, layout = self._forecast_last(X)
-        calibration = self.calibration_
-        if calibration is None:
+    def _joint(self, X: Any) -> tuple[JointScenarios | None, LabelLayout]:
+        """Find what scenarios of the last date are drawn from, if there is anything."""
+        forecasts, features, layout = self._expected(last_row(X))
+        if self.calibration_ is None:
             _warn_of_no_calibration(self)
-            return np.full((int(n_samples), forecasts.shape[1]), np.nan), layout
+            return None, layout
+        outlook = outlook_of(self, features, forecasts, layout)
+        return JointScenarios([outlook]), layout
+
+    def _generator(self, random_state: Any) -> np.random.Generator:
+        """Make a generator; without a seed, of the forecaster's own."""
         if random_state is None:
             random_state = getattr(self, "random_state", 0)
-        rng = generator_of(random_state)
-        scenarios = calibration.scenarios(layout, int(n_samples), rng)
-        scale = calibration.scale.matrix(features, layout)
-        calibration.scenario_returns(scenarios, forecasts, scale, layout)
-        return scenarios, layout
+        return generator_of(random_state)
+
+
+def outlook_of(
+    model: Any,
+    features: FeatureBlocks,
+    forecasts: np.ndarray | None = None,
+    layout: LabelLayout | None = None,
+) -> Outlook:
+    """Find what a calibrated forecaster expects at the dates of some features.
+
+    Parameters
+    ----------
+    model : UncertaintyMixin
+        Calibrated.
+    features : FeatureBlocks of shape (n_dates, n_columns)
+        Its features.
+    forecasts : ndarray of shape (n_dates, n_labels), optional
+        What it forecasts, if that is known.
+    layout : LabelLayout, optional
+        Of the forecasts; None is that of `fit`.
+
+    Returns
+    -------
+    Outlook
+        Forecasts, their volatility and calibration.
+    """
+    layout = model.layout_ if layout is None else layout
+    if forecasts is None:
+        forecasts = run_model(model, features, layout)
+    calibration = model.calibration_
+    scale = calibration.scale.matrix(features, layout)
+    return Outlook(forecasts, scale, layout, features.index, calibration)
+
+
+def last_row(X: Any) -> Any:
+    """Take the last date of features, of which there must be one."""
+    if isinstance(X, FeatureBlocks):
+        return X.last()
+    if len(X) == 0:
+        raise PanelError(
+            "X must have a row, the date to forecast from. Got none. Pass at least "
+            "the last date."
+        )
+    return X.iloc[[-1]] if isinstance(X, pd.DataFrame) else np.asarray(X)[-1:]
 
 
 def calibrates_itself(model: Any) -> bool:
@@ -259,45 +291,6 @@ def calibrated_part(model: Any) -> Any:
         return None
     calibration = getattr(model, "calibration_", None)
     return model if isinstance(calibration, Calibration) else None
-
-
-def summarise(
-    model: Any,
-    features: FeatureBlocks,
-    forecasts: pd.Series,
-    coverages: Sequence[float],
-) -> pd.DataFrame | None:
-    """Tabulate how sure a calibrated model is of its forecasts of one date.
-
-    Parameters
-    ----------
-    model : estimator
-        Fitted.
-    features : FeatureBlocks of shape (1, n_columns)
-        Features of the date.
-    forecasts : Series of shape (n_labels,)
-        What the model has forecast, by label.
-    coverages : sequence of float
-        Shares of returns that the intervals should hold.
-
-    Returns
-    -------
-    DataFrame of shape (n_labels, 2 + 2 * n_coverages), or None
-        ``lower`` and ``upper`` of each coverage in turn, ``volatility``,
-        ``p_positive``, by label. None if the model is not calibrated.
-    """
-    model = calibrated_part(model)
-    if model is None:
-        return None
-    calibration, layout = model.calibration_, model.layout_
-    labels = list(layout.columns)
-    expected = forecasts[labels].to_numpy(np.float64)[None, :]
-    scale = calibration.scale.matrix(features, layout)
-    tails = (1.0 - np.asarray(coverages, dtype=np.float64)) / 2.0
-    levels = np.column_stack([tails, 1.0 - tails]).ravel()
-    bounds = calibration.quantile_returns(levels, expected, scale, layout)[:, 0]
-    spread = calibration.spread(expected, scale, layout)
-    return pd.DataFrame(np.column_stack([*bounds, *spread]), layout.columns)
 
 
 def check_coverage(coverage: Any) -> None:
@@ -347,20 +340,6 @@ def generator_of(random_state: Any) -> np.random.Generator:
     return np.random.default_rng(
         int(check_random_state(random_state).randint(2**31 - 1))
     )
-
-
-def rank_table(
-    scenarios: np.ndarray, horizons: Sequence[int], labels: pd.Index, n_bins: int
-) -> pd.DataFrame:
-    """Chances of each bin of the ranks, by label, from scenarios of their returns."""
-    table = np.full((len(labels), int(n_bins)), np.nan)
-    known = np.isfinite(scenarios[0])
-    for horizon in set(horizons):
-        use = np.flatnonzero(known & (np.asarray(horizons) == horizon))
-        if len(use):
-            table[use] = rank_probabilities(scenarios[:, use], int(n_bins))
-    index = labels.rename("ticker") if labels.nlevels == 1 else labels
-    return pd.DataFrame(table, index, pd.RangeIndex(1, n_bins + 1, name="bin"))
 
 
 def _warn_of_no_calibration(model: Any) -> None:

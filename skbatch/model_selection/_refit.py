@@ -21,6 +21,7 @@ from skbatch.metrics.alignment import Table
 from skbatch.model_selection._refit_schedule import Fold
 from skbatch.model_selection._shared_features import extractor_of
 from skbatch.panel import forward_returns
+from skbatch.panel.engine import Universe
 
 __all__ = ["FoldForecast", "Source", "labels_itself", "run_fold"]
 
@@ -35,6 +36,7 @@ class Source:
     panel: pd.DataFrame
     horizon: int | Sequence[int]
     features: pd.DataFrame | None
+    universe: Universe | None = None
 
 
 @dataclass
@@ -89,7 +91,9 @@ def _run(
     context: Any,
 ) -> FoldForecast:
     """Fit, forecast and tell where the forecasts come from."""
-    labels = forward_returns(source.panel.iloc[fold.train], source.horizon)
+    labels = forward_returns(
+        source.panel.iloc[fold.train], source.horizon, universe=source.universe
+    )
     dates = source.panel.index[fold.test]
     head, tail, past, following = _inputs(estimator, source, fold)
     begun = time.perf_counter()

@@ -12,11 +12,17 @@ from skbatch.panel._check import check_panel
 from skbatch.panel._checked import CheckedPanel
 from skbatch.panel._fields import panel_fields, panel_tickers
 from skbatch.panel._reach import RecordedHorizon
+from skbatch.panel._universe import Universe, find_members
 
 __all__ = ["forward_returns"]
 
 
-def forward_returns(prices: object, horizon: int | Sequence[int] = 1) -> pd.DataFrame:
+def forward_returns(
+    prices: object,
+    horizon: int | Sequence[int] = 1,
+    *,
+    universe: Universe | None = None,
+) -> pd.DataFrame:
     r"""Compute the returns that follow each date: the labels of forecasters.
 
     Parameters
@@ -27,6 +33,9 @@ def forward_returns(prices: object, horizon: int | Sequence[int] = 1) -> pd.Data
     horizon : int or sequence of int, default=1
         Length of the returns, in rows (not calendar days), at least 1 and less than
         ``n_dates``. A sequence gives the returns of each length side by side.
+    universe : str, DataFrame or callable, default=None
+        Who belongs at each date, as for :class:`~skbatch.SharedFeatureExtractor`. The
+        labels of others are NaN.
 
     Returns
     -------
@@ -69,6 +78,9 @@ def forward_returns(prices: object, horizon: int | Sequence[int] = 1) -> pd.Data
     horizons = _check_horizons(horizon, len(panel))
     closes = panel_fields(panel)["close"]
     returns = [_returns(closes, step) for step in horizons]
+    if universe is not None:
+        members = find_members(panel, universe)
+        returns = [np.where(members, values, np.nan) for values in returns]
     if panel.columns.nlevels == 1:
         tickers = panel.columns
     else:
