@@ -49,12 +49,7 @@ from skbatch.forecasting.engine import (
     check_batch_forecaster_type,
 )
 from skbatch.panel import check_panel, forward_returns, read_panel
-from skbatch.panel.engine import (
-    CheckedPanel,
-    adopt_table,
-    inspect_panel,
-    recorded_horizon,
-)
+from skbatch.panel.engine import adopt_table, inspect_panel, recorded_horizon
 
 __all__ = ["BatchForecastingSystem"]
 
@@ -358,7 +353,7 @@ class BatchForecastingSystem(
             stale,
             uncertainty.table,
             uncertainty.uncalibrated,
-            self._missing_signals(panel),
+            tickers.missing_signals(panel, self.fitted_.extractor),
         )
 
     def predict_batch(self, X: Any) -> dict[Any, float]:
@@ -481,14 +476,6 @@ class BatchForecastingSystem(
             for member in fitted.members:
                 part = table if alone else table.select(member.tickers, universe)
                 yield member, part
-
-    def _missing_signals(self, panel: pd.DataFrame) -> dict[str, str]:
-        """Find the signals that tickers lack at the last row."""
-        extractor = self.fitted_.extractor
-        if not getattr(extractor, "plan_", None) or not extractor.plan_.signals:
-            return {}
-        rows = self.tickers_.healthy(panel, extractor)
-        return dict(extractor.missing_signals(CheckedPanel(rows)))
 
     def _provenance_at_end(self) -> pd.DataFrame:
         """Find who serves each ticker at the last date of `fit`."""
