@@ -65,6 +65,15 @@ class ForecastResult:
     delay: int = 0
     missing_signals: dict[str, str] = field(default_factory=dict)
 
+    @property
+    def interval(self) -> pd.DataFrame:
+        """Columns ``lower`` and ``upper`` of the system's first coverage."""
+        bounds = self.uncertainty.iloc[:, :2].set_axis(["lower", "upper"], axis=1)
+        bounds.attrs["coverage"] = self.uncertainty.attrs.get("coverage")
+        if not isinstance(self.horizon, tuple):
+            bounds.attrs["horizon"] = self.horizon
+        return bounds
+
     def to_frame(self) -> pd.DataFrame:
         """Put forecasts, uncertainty and provenance side by side.
 
