@@ -87,8 +87,7 @@ class SharedFeatureExtractor(TransformerMixin, BaseEstimator):
         Series that are not prices of tickers, such as a volatility index, with an
         index of their own: the date from which each value is known. Each row of the
         panel takes the latest value at or before it, as column ``market__NAME``. To
-        transform rows later than these series, set newer ones with `set_params`; a
-        warning says when they end long before the panel.
+        transform rows later than these series, set newer ones with `set_params`.
     groups : dict, Series, DataFrame, str or list of str, default=None
         Ticker → group, such as the sector, for features relative to the group's mean
         and ranks within it; or a table of groups, dates × tickers, of which each row
@@ -101,7 +100,8 @@ class SharedFeatureExtractor(TransformerMixin, BaseEstimator):
         ``"value"``; ``"change_63"``, that over 63 rows; ``"rank"``, ``"zscore"`` or
         ``"gap"``, the place, clipped z-score, or difference from the mean, among all
         tickers of the date; ``"sector_rank"`` and the like, within a grouping of
-        `groups`; ``"category"``, the code of a category. None takes value, rank, and
+        `groups`; ``"category"``, the code of a category, which is an input of trees
+        only; ``"one_hot"``, a 0 or 1 for each category. None takes value, rank, and
         change over the middle one of `windows` of all signals, or the value of bools
         and the category of text; a list does so for those named.
     cross_section : str, default=None

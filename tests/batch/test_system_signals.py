@@ -94,3 +94,18 @@ def test_a_search_over_signals(panel):
     )
     scores = search.fit(panel).cv_results_["mean_test_score"]
     assert len(set(scores)) == 3
+
+
+def test_only_trees_take_numbers_of_categories(panel):
+    y = forward_returns(panel, horizon=5)
+    X = SharedFeatureExtractor(["returns", "volatility"], [5, 21]).fit_transform(panel)
+    codes = [name for name in X if name.endswith("sector_category")]
+    assert len(codes) == 6
+    trees = BatchXGBoostForecaster(n_estimators=5).fit(X, y)
+    assert "sector_category" in trees.feature_importances_
+    linear = BatchLinearForecaster().fit(X, y)
+    assert "sector_category" not in linear.feature_importances_
+    alone = BatchLinearForecaster().fit(X.drop(columns=codes), y)
+    np.testing.assert_array_equal(
+        linear.predict(X), alone.predict(X.drop(columns=codes))
+    )

@@ -243,7 +243,8 @@ def test_signals_survive_a_file(panel, tmp_path):
         ({"earnings": ["change_0"]}, "Got 'change_0'"),
         ({"earnings": ["country_rank"]}, "Got 'country_rank'"),
         ({"earnings": ["category"]}, "Got 'category'"),
-        ({"sector": ["rank"]}, "must be among category"),
+        ({"sector": ["rank"]}, "must be category or one_hot"),
+        ({"earnings": ["one_hot"]}, "neither for numbers"),
         ("earnings", "must be a dict"),
         (7, "must be a dict"),
     ],
@@ -310,3 +311,13 @@ def test_missing_signals_are_named_with_when_they_were_known(panel):
         SharedFeatureExtractor(**SMALL, signals=[]).fit(panel).missing_signals(signals)
         == {}
     )
+
+
+def test_one_hot_columns_mark_the_bearers_of_a_category(panel):
+    model = SharedFeatureExtractor(**SMALL, signals={"sector": ["one_hot", "category"]})
+    frame = model.fit_transform(panel)
+    known = panel["sector"].notna() & panel["Close"].notna()
+    for name in model.categories_["sector"]:
+        expected = (panel["sector"] == name).astype(float).where(known)
+        np.testing.assert_array_equal(part(frame, f"sector_{name}"), expected)
+    assert "T4__sector_category" in frame
