@@ -34,9 +34,17 @@ EFFECTS = {
     "square": lambda signal, rank: (np.square(signal) - 1) / np.sqrt(2),
     "volatile tickers": lambda signal, rank: np.sqrt(2) * signal * (rank > 0),
 }
+
+
+class TreesAlone(BatchXGBoostForecaster):
+    """Signals are inputs like others."""
+
+    _signal_model = False
+
+
 MODELS = {
     "default": BatchXGBoostForecaster(),
-    "without signal_model": BatchXGBoostForecaster(signal_model=False),
+    "trees alone": TreesAlone(),
     "ridge": BatchLinearForecaster(),
 }
 

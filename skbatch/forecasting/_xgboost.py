@@ -52,6 +52,10 @@ class BatchXGBoostForecaster(PanelForecaster):
     of its forecasts and, with early stopping, its number of trees are found on the
     latest training dates, from which the training rows are purged by the horizon.
 
+    In the pooled strategy, signals have a small linear model of their own, on which the
+    trees build, so that weak ones do not drown among the other inputs. Signals are
+    features beside which their rank stands, such as ``yield`` and ``yield_rank``.
+
     Parameters
     ----------
     strategy : {"pooled", "vector", "per_ticker"}, default="pooled"
@@ -87,11 +91,6 @@ class BatchXGBoostForecaster(PanelForecaster):
     market_features : bool, default=True
         Whether columns shared by all tickers (``market__*``) are inputs, too. They
         always are when there are no others.
-    signal_model : bool, default=True
-        Whether signals have a small linear model of their own, on which the trees
-        build, in ``strategy="pooled"``. It keeps weak signals from drowning among the
-        other inputs. Signals are features beside which their rank stands, such as
-        ``yield`` and ``yield_rank``; without any, there is no such model.
     xgb_params : dict or None, default=None
         Further parameters of XGBoost, by its names, which XGBoost checks. Among them:
 
@@ -159,7 +158,6 @@ class BatchXGBoostForecaster(PanelForecaster):
         "reg_lambda": [Interval(Real, 0, None, closed="left")],
         "max_bin": [Interval(Integral, 2, None, closed="left")],
         "early_stopping_rounds": [Interval(Integral, 1, None, closed="left"), None],
-        "signal_model": ["boolean"],
         "xgb_params": [dict, None],
         "device": [str],
         "n_jobs": [Integral, None],
@@ -167,6 +165,7 @@ class BatchXGBoostForecaster(PanelForecaster):
     }
     takes_categories: ClassVar[bool] = True
     _bin_rows: ClassVar[int] = BIN_ROWS
+    _signal_model: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -183,7 +182,6 @@ class BatchXGBoostForecaster(PanelForecaster):
         early_stopping_rounds: int | None = None,
         target: ReturnTarget | None = None,
         market_features: bool = True,
-        signal_model: bool = True,
         xgb_params: dict[str, Any] | None = None,
         device: str = "cpu",
         n_jobs: int | None = None,
@@ -201,7 +199,6 @@ class BatchXGBoostForecaster(PanelForecaster):
         self.early_stopping_rounds = early_stopping_rounds
         self.target = target
         self.market_features = market_features
-        self.signal_model = signal_model
         self.xgb_params = xgb_params
         self.device = device
         self.n_jobs = n_jobs
@@ -240,7 +237,7 @@ class BatchXGBoostForecaster(PanelForecaster):
     ) -> BoosterModel | BoostedSignals:
         """Train one booster, on top of the signals' own model if there are any."""
         signals = None
-        if self.strategy == "pooled" and self.signal_model:
+        if self.strategy == "pooled" and self._signal_model:
             signals = fit_signal_model(rows, validation)
         if signals is None:
             return self._fit_booster(rows, validation, step)

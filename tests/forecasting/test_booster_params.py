@@ -107,7 +107,6 @@ def test_every_parameter_of_the_forecaster_is_refused_a_second_time(make_frames)
     X, y = make_frames(60)
     names = set(BatchXGBoostForecaster().get_params(deep=False))
     names -= {"strategy", "horizon", "target", "market_features", "xgb_params"}
-    names -= {"signal_model"}  # which XGBoost does not know
     for name in names:
         with pytest.raises(ValueError, match=f"Pass {name}= instead"):
             trees(xgb_params={name: 1}).fit(X, y)

@@ -18,6 +18,15 @@ from skbatch.forecasting._signal_model import fit_signal_model, signal_names
 NAMES = ("f0", "value", "value_rank", "rank_volatility_63")
 
 
+class WithoutSignalModel(BatchXGBoostForecaster):
+    """Trees alone."""
+
+    _signal_model = False
+
+
+BOTH = BatchXGBoostForecaster, WithoutSignalModel
+
+
 def make_rows(n_rows=600, horizon=1, step=1, gaps=0.2, effect=0.5, seed=0):
     """Rows of four inputs: a signal and its rank, of which some are missing."""
     random = np.random.default_rng(seed)
@@ -140,13 +149,9 @@ def test_rows_in_a_file_give_the_same_model():
 def test_weak_signals_survive_beside_other_inputs(frames):
     X, y, signal = frames
     shares = []
-    for own in (True, False):
-        model = BatchXGBoostForecaster(
-            horizon=1,
-            signal_model=own,
-            n_jobs=1,
-            target=ReturnTarget(market_weight=0.0),
-        )
+    for make in BOTH:
+        target = ReturnTarget(market_weight=0.0)
+        model = make(horizon=1, n_jobs=1, target=target)
         forecast = model.fit(X[:400], y[:400]).predict(X[400:])
         shares.append(forecast.corrwith(signal[400:], axis=1).mean())
     assert shares[0] > 0.75
@@ -157,10 +162,7 @@ def test_weak_signals_survive_beside_other_inputs(frames):
 def test_without_signals_nothing_changes(make_frames, strategy):
     X, y = make_frames(80, 5)
     found = (
-        BatchXGBoostForecaster(strategy, n_estimators=4, n_jobs=1, signal_model=own)
-        .fit(X, y)
-        .predict(X)
-        for own in (True, False)
+        make(strategy, n_estimators=4, n_jobs=1).fit(X, y).predict(X) for make in BOTH
     )
     pd.testing.assert_frame_equal(*found, check_exact=True)
 
@@ -171,12 +173,10 @@ def test_models_of_single_tickers_have_none(frames, strategy):
     tickers = list(y)[:3]
     X = X[[c for c in X if c.split("__")[0] in tickers]][:120]
     found = (
-        BatchXGBoostForecaster(
-            strategy, horizon=1, n_estimators=3, n_jobs=1, signal_model=own
-        )
+        make(strategy, horizon=1, n_estimators=3, n_jobs=1)
         .fit(X, y.loc[X.index, tickers])
         .predict(X)
-        for own in (True, False)
+        for make in BOTH
     )
     pd.testing.assert_frame_equal(*found, check_exact=True)
 
