@@ -23,6 +23,7 @@ from skbatch.forecasting._label_layout import (
     check_labels,
     check_same_rows,
 )
+from skbatch.forecasting._label_weights import check_weights, drop_weightless
 from skbatch.forecasting._other_frame import OtherFrame
 from skbatch.forecasting._provenance import Provenance, Reason, own_provenance
 from skbatch.forecasting._training import PanelModel
@@ -36,7 +37,7 @@ __all__ = [
 class BatchForecasterMixin(RegressorMixin):
     """What every batch forecaster can do once it has `fit` and `predict`."""
 
-    def fit_batch(self, X: Any, y: Any) -> Any:
+    def fit_batch(self, X: Any, y: Any, **fit_params: Any) -> Any:
         """Fit on all tickers at once; the same as `fit`.
 
         Parameters
@@ -45,13 +46,15 @@ class BatchForecasterMixin(RegressorMixin):
             Feature frame.
         y : DataFrame of shape (n_dates, n_tickers)
             Labels, simple returns over the horizon.
+        **fit_params
+            What else `fit` takes, such as `sample_weight`.
 
         Returns
         -------
         self : estimator
             The fitted forecaster.
         """
-        return self.fit(X, y)
+        return self.fit(X, y, **fit_params)
 
     def predict_batch(self, X: Any) -> dict[Any, float]:
         """Forecast every ticker at the last date of `X`.
@@ -90,8 +93,9 @@ class BatchForecasterMixin(RegressorMixin):
             Feature frame.
         y : DataFrame of shape (n_dates, n_tickers)
             Labels; columns are matched by name.
-        sample_weight : array-like of shape (n_dates,), default=None
-            Weight of each date.
+        sample_weight : array-like of shape (n_dates,) or (n_dates, n_tickers), \
+default=None
+            Weight of each date, or of each label.
 
         Returns
         -------
@@ -120,12 +124,10 @@ class BatchForecasterMixin(RegressorMixin):
                 "labels of the same tickers and horizons."
             )
         actual = actual.reshape(predicted.shape)
-        weight = np.ones(len(actual)) if sample_weight is None else sample_weight
-        weight = np.asarray(weight, dtype=np.float64).reshape(
-            -1, *[1] * (actual.ndim - 1)
-        )
+        weights = check_weights(sample_weight, len(actual), dates, self.layout_)
+        weights = np.ones(actual.shape) if weights is None else weights
         use = np.isfinite(actual) & np.isfinite(predicted)
-        weights = np.broadcast_to(weight, actual.shape)[use]
+        weights = weights.reshape(actual.shape)[use]
         actual, predicted = actual[use], predicted[use]
         if not weights.sum() > 0:
             return float("nan")
@@ -172,9 +174,16 @@ class BaseBatchForecaster(
 
     @abstractmethod
     def _fit_table(
-        self, features: FeatureBlocks, labels: np.ndarray, layout: LabelLayout
+        self,
+        features: FeatureBlocks,
+        labels: np.ndarray,
+        layout: LabelLayout,
+        weights: np.ndarray | None = None,
     ) -> None:
-        """Train on features and labels `(n_dates, n_labels)`, NaN where unknown."""
+        """Train on features and labels `(n_dates, n_labels)`, NaN where unknown.
+
+        `weights` of that shape are given where labels count differently.
+        """
 
     @abstractmethod
     def _predict_table(self, features: FeatureTable) -> np.ndarray:
@@ -182,7 +191,7 @@ class BaseBatchForecaster(
 
     @all_or_nothing
     @with_callbacks
-    def fit(self, X: Any, y: Any) -> Any:
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Any:
         """Fit on all tickers at once.
 
         Parameters
@@ -194,6 +203,12 @@ class BaseBatchForecaster(
             Labels from :func:`~skbatch.forward_returns`: simple returns over the
             horizon; NaN labels are masked. The labels of the last `horizon` rows are
             not known at the last date of `X` and are never trained on.
+        sample_weight : array-like of shape (n_dates,) or (n_dates, n_tickers), \
+default=None
+            How much each date, or each label, counts: in what the model learns, in
+            the common return and its mean, and in the shrinkage. A DataFrame is
+            matched by ticker. A label of weight zero counts as missing; only ratios of
+            the others matter, so that equal weights change nothing.
 
         Returns
         -------
@@ -204,6 +219,8 @@ class BaseBatchForecaster(
         ------
         PanelError
             When rows, dates or tickers of `X` and `y` differ, or no label is finite.
+        ValueError
+            When a weight is negative or not finite, or all are zero.
         ModelFitError
             When the model cannot be fitted although its arguments are valid.
         """
@@ -211,9 +228,16 @@ class BaseBatchForecaster(
         features = check_features(self, X, reset=True)
         labels, self.layout_ = check_labels(y, features, self.horizon)
         self.horizon_ = self.layout_.horizon
+        weights = check_weights(
+            sample_weight, features.n_dates, features.index, self.layout_
+        )
+        weights = drop_weightless(labels, weights)
         if not defined_here(self, "_fit_table"):
             features = features.load()
-        self._fit_table(features, labels, self.layout_)
+        if weights is None:
+            self._fit_table(features, labels, self.layout_)
+        else:
+            self._fit_table(features, labels, self.layout_, weights)
         return self
 
     def predict(self, X: Any) -> Any:

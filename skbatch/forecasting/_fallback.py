@@ -21,12 +21,14 @@ from skbatch.forecasting._base import BatchForecasterMixin
 from skbatch.forecasting._children import (
     as_input,
     check_batch_forecaster_type,
+    fit_weighted,
     reads_blocks,
     run_model,
 )
 from skbatch.forecasting._feature_table import FeatureBlocks
 from skbatch.forecasting._horizons import horizon_parameters
 from skbatch.forecasting._label_layout import check_features, check_labels
+from skbatch.forecasting._label_weights import check_weights, drop_weightless
 from skbatch.forecasting._linear import BatchLinearForecaster
 from skbatch.forecasting._mean import HistoricalMeanForecaster
 from skbatch.forecasting._other_frame import OtherFrame, forecast_others
@@ -116,7 +118,7 @@ class FallbackForecaster(
 
     @all_or_nothing
     @with_callbacks
-    def fit(self, X: Any, y: Any) -> FallbackForecaster:
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> FallbackForecaster:
         """Fit the primary model, the fallback and the historical mean.
 
         Parameters
@@ -125,6 +127,10 @@ class FallbackForecaster(
             Feature frame.
         y : DataFrame, Series or array-like of shape (n_dates,) or (n_dates, n_labels)
             Labels; the last `horizon` rows are never trained on.
+        sample_weight : array-like of shape (n_dates,) or (n_dates, n_tickers), \
+default=None
+            How much each date, or each label, counts, for all forecasters inside; one
+            of weight zero counts as missing.
 
         Returns
         -------
@@ -147,6 +153,10 @@ class FallbackForecaster(
         features = check_features(self, X, reset=True)
         labels, self.layout_ = check_labels(y, features, self._horizon())
         self.horizon_ = self.layout_.horizon
+        weights = check_weights(
+            sample_weight, features.n_dates, features.index, self.layout_
+        )
+        drop_weightless(labels, weights)
         self.n_known_ = np.isfinite(labels).sum(axis=0)
         self.failures_: dict[str, str] = {}
         # The forecasters inside may be anyone's: they never see an unknown label.
@@ -162,7 +172,7 @@ class FallbackForecaster(
             known.attrs = dict(y.attrs)
         with Progress(self, n_tasks=len(models)) as progress:
             self.estimator_, self.fallback_, self.mean_ = (
-                self._fit_one(role, model, features, known, progress)
+                self._fit_one(role, model, features, known, sample_weight, progress)
                 for role, model in models.items()
             )
         self.provenance_ = self._serve(features.last())[1].at()
@@ -211,7 +221,13 @@ class FallbackForecaster(
         return self.layout_.wrap(forecasts, features.index), provenance
 
     def _fit_one(
-        self, role: str, model: Any, features: FeatureBlocks, y: Any, progress: Progress
+        self,
+        role: str,
+        model: Any,
+        features: FeatureBlocks,
+        y: Any,
+        sample_weight: Any,
+        progress: Progress,
     ) -> Any:
         """Fit one forecaster; a declared failure is recorded and gives None."""
         model = clone(model)
@@ -221,7 +237,9 @@ class FallbackForecaster(
             model.set_params(**resolved)
         with progress.estimator_task(f"fit {role}", model):
             try:
-                return model.fit(as_input(model, features), y)
+                X = as_input(model, features)
+                name = "estimator" if role == "primary" else role
+                return fit_weighted(model, X, y, sample_weight, name)
             except ModelFitError as error:
                 self.failures_[role] = describe_error(error)
                 return None

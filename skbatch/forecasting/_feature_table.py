@@ -60,12 +60,15 @@ class Rows(NamedTuple):
         Date number of each row.
     names : tuple of str, or None
         Names of the inputs; None for an array.
+    weight : ndarray of the shape of y, or None
+        How much each label counts, 1 on average; None if all count alike.
     """
 
     X: RowStore
     y: np.ndarray
     dates: np.ndarray
     names: tuple[str, ...] | None = None
+    weight: np.ndarray | None = None
 
 
 class FeatureBlocks(ABC):

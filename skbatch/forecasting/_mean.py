@@ -24,6 +24,8 @@ class HistoricalMeanForecaster(BaseBatchForecaster):
     out-of-sample R² of return forecasts is measured [1]_. Labels of more than ten times
     a ticker's typical size, such as wrong prices make them, enter it as ten times that.
 
+    With `sample_weight` in `fit` it is the weighted mean.
+
     Parameters
     ----------
     horizon : int or "auto", default="auto"
@@ -74,14 +76,21 @@ class HistoricalMeanForecaster(BaseBatchForecaster):
         return tags
 
     def _fit_table(
-        self, features: FeatureBlocks, labels: np.ndarray, layout: LabelLayout
+        self,
+        features: FeatureBlocks,
+        labels: np.ndarray,
+        layout: LabelLayout,
+        weights: np.ndarray | None = None,
     ) -> None:
         with Progress(self, n_tasks=1) as progress, progress.task("mean"):
             labels = winsorised(labels)
             known = np.isfinite(labels)
             self.n_known_ = known.sum(axis=0)
-            total = np.where(known, labels, 0.0).sum(axis=0)
-            mean = total / np.maximum(self.n_known_, 1)
+            values, counts = np.where(known, labels, 0.0), self.n_known_
+            if weights is not None:
+                used = np.where(known, weights, 0.0)
+                values, counts = values * used, used.sum(axis=0)
+            mean = values.sum(axis=0) / np.where(counts > 0, counts, 1)
             self.mean_ = np.where(self.n_known_ >= self.min_labels, mean, np.nan)
 
     def _predict_table(self, features: FeatureTable) -> np.ndarray:

@@ -67,20 +67,25 @@ class PanelForecaster(DefaultPartsMixin, BaseBatchForecaster):
         raise NotImplementedError
 
     def _fit_table(
-        self, features: FeatureBlocks, labels: np.ndarray, layout: LabelLayout
+        self,
+        features: FeatureBlocks,
+        labels: np.ndarray,
+        layout: LabelLayout,
+        weights: np.ndarray | None = None,
     ) -> None:
-        self._fit_models(features, labels, layout)
+        self._fit_models(features, labels, layout, weights)
 
     def _fit_models(
         self,
         features: FeatureBlocks,
         labels: np.ndarray,
         layout: LabelLayout,
+        weights: np.ndarray | None,
         n_steps: int = 0,
     ) -> None:
         """Train the models, of which each counts so many steps."""
         self.model_ = fit_panel_model(
-            self, features, labels, layout, self._fit_model, n_steps
+            self, features, labels, layout, self._fit_model, n_steps, weights
         )
         self.failures_ = self.model_.failures
 

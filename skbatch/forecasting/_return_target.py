@@ -30,6 +30,7 @@ from skbatch.forecasting._common_return import (
 )
 from skbatch.forecasting._feature_table import FeatureBlocks, FeatureTable
 from skbatch.forecasting._label_layout import LabelLayout
+from skbatch.forecasting._label_weights import date_weights
 from skbatch.forecasting._rank_label import nearest_windows, rank_labels
 
 __all__ = [
@@ -161,7 +162,11 @@ class ReturnTarget(BaseEstimator):
         self.benchmark = benchmark
 
     def transform_labels(
-        self, labels: np.ndarray, features: FeatureBlocks, layout: LabelLayout
+        self,
+        labels: np.ndarray,
+        features: FeatureBlocks,
+        layout: LabelLayout,
+        weights: np.ndarray | None = None,
     ) -> tuple[LabelTransform, np.ndarray]:
         """Turn labels `(n_dates, n_labels)`, in place, into what models are judged by.
 
@@ -173,6 +178,8 @@ class ReturnTarget(BaseEstimator):
             The features that the labels belong to.
         layout : LabelLayout
             What the columns are.
+        weights : ndarray of shape (n_dates, n_labels), default=None
+            How much each label counts.
 
         Returns
         -------
@@ -196,7 +203,9 @@ class ReturnTarget(BaseEstimator):
         unit = scale.matrix(features)
         if self.scale is not None:
             bound_all(labels, unit, root)
-        level, expectation, weight = self._levels(labels, features, layout, has_own)
+        level, expectation, weight = self._levels(
+            labels, features, layout, has_own, weights
+        )
         for rows in blocks(labels):
             labels[rows] -= level.rows(rows)
             labels[rows] /= unit[rows] * root
@@ -218,6 +227,7 @@ class ReturnTarget(BaseEstimator):
         features: FeatureBlocks,
         layout: LabelLayout,
         has_own: bool,
+        weights: np.ndarray | None,
     ) -> tuple[Levels, np.ndarray, np.ndarray]:
         """Find what labels are relative to, its mean, and the mean's weight."""
         horizons = np.asarray(layout.horizons)
@@ -231,10 +241,12 @@ class ReturnTarget(BaseEstimator):
             if given is not None:
                 common = given
             elif pooled:
-                common = mean_label(labels, columns, 2 if self.relative else 1)
+                least = 2 if self.relative else 1
+                common = mean_label(labels, columns, least, weights)
             else:
                 common = labels[:, columns[0]].copy()
-            mean, certainty = shrunken_mean(common, horizon)
+            of_dates = date_weights(labels, weights, columns)
+            mean, certainty = shrunken_mean(common, horizon, of_dates)
             expectation[columns] = mean
             weight[columns] = (
                 certainty if self.market_weight == "auto" else self.market_weight
@@ -294,7 +306,12 @@ class ReturnTarget(BaseEstimator):
         return split_tail(known, horizon, self.validation_size, thin)
 
     def shrinkage(
-        self, labels: np.ndarray, forecast: np.ndarray, dates: np.ndarray, horizon: int
+        self,
+        labels: np.ndarray,
+        forecast: np.ndarray,
+        dates: np.ndarray,
+        horizon: int,
+        weights: np.ndarray | None = None,
     ) -> float:
         """Find the factor of a model's forecasts by those of a tail.
 
@@ -306,6 +323,8 @@ class ReturnTarget(BaseEstimator):
             Date number of each row.
         horizon : int
             Rows that a label looks ahead.
+        weights : ndarray of the shape of labels, default=None
+            How much each label counts.
 
         Returns
         -------
@@ -313,7 +332,7 @@ class ReturnTarget(BaseEstimator):
             Between 0.1 and 1.
         """
         if len(labels):
-            found = shrinkage_slope(labels, forecast, dates, horizon)
+            found = shrinkage_slope(labels, forecast, dates, horizon, weights)
             return max(found, MIN_SHRINKAGE)
         # Too little history to judge the model by.
         return MIN_SHRINKAGE if self.validation_size != 0 else 1.0

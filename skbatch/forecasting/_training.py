@@ -48,10 +48,11 @@ FitModel = Callable[[Rows, Rows | None, Callable[[], None]], Any]
 
 
 class Labels(NamedTuple):
-    """What models are judged by, and what they learn, `(n_dates, n_labels)` each."""
+    """What models are judged by, and learn, and its weight, `(n_dates, n_labels)`."""
 
     scaled: np.ndarray
     learned: np.ndarray
+    weights: np.ndarray | None
 
 
 @dataclass(frozen=True)
@@ -160,15 +161,16 @@ def fit_panel_model(
     layout: LabelLayout,
     fit_model: FitModel,
     n_steps: int = 0,
+    weights: np.ndarray | None = None,
 ) -> PanelModel:
     """Train the models of an estimator's `strategy` on its `target`."""
     strategy, target = estimator.strategy, estimator._part("target")
     if strategy != "pooled":
         # Every model reads other columns, so they are computed for all of them.
         features = features.load()
-    transform, learned = target.transform_labels(labels, features, layout)
+    transform, learned = target.transform_labels(labels, features, layout, weights)
     fitted = PanelModel(strategy, transform)
-    known = Labels(labels, learned if strategy == "pooled" else labels)
+    known = Labels(labels, learned if strategy == "pooled" else labels, weights)
     tasks = _list_tasks(strategy, estimator.market_features, features, layout)
     with Progress(estimator, len(tasks)) as report:
         for task in tasks:
@@ -247,7 +249,9 @@ def _fit_task(
     found = validation if len(tail) else None
     model = fit_model(rows, found, step)
     forecast = np.empty(0) if found is None else predict_rows(model, found.X)
-    shrinkage = target.shrinkage(validation.y, forecast, validation.dates, task.horizon)
+    shrinkage = target.shrinkage(
+        validation.y, forecast, validation.dates, task.horizon, validation.weight
+    )
     trained = np.atleast_1d(np.isfinite(rows.y).any(axis=0))
     return TaskModel(task, model, shrinkage, trained)
 
@@ -271,10 +275,21 @@ def _stack(
     n_train = int(np.searchsorted(numbers, len(parts[0])))
     if labels.learned is not labels.scaled:
         y[:n_train] = labels.learned[rows[:n_train], task.outputs[series[:n_train], 0]]
+    weight = None
+    if labels.weights is not None:
+        weight = labels.weights[rows[:, None], task.outputs[series]].reshape(y.shape)
+        # So that a number of rows, such as of a leaf, means what it means without.
+        weight = weight / weight[:n_train][np.isfinite(y[:n_train])].mean()
     X = features.stack(task.columns, rows, series, n_train, keep=keep)
     names = input_names(task, features.names)
     return tuple(
-        Rows(store, y[part], rows[part], names)
+        Rows(
+            store,
+            y[part],
+            rows[part],
+            names,
+            weight if weight is None else weight[part],
+        )
         for store, part in zip(X, (slice(n_train), slice(n_train, None)), strict=True)
     )  # type: ignore[return-value]
 
