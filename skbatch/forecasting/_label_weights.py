@@ -52,16 +52,16 @@ def _columns(sample_weight: Any, shape: tuple[int, ...], layout: LabelLayout) ->
             return [tickers.index(name) for name in layout.names]
         raise _wrong_shape(shape, shape[0], layout)
     columns = sample_weight.columns
-    keys: list[Any] = list(layout.columns) if layout.columns is not None else []
-    if columns.nlevels == 1:
-        columns, keys = columns.map(str), layout.names
-    missing = [key for key in keys if key not in columns]
-    if missing or not columns.is_unique:
+    keys = layout.columns
+    if columns.nlevels == 1 or keys is None:
+        columns, keys = columns.map(str), pd.Index(layout.names, dtype=object)
+    missing = keys[~keys.isin(columns)]
+    if len(missing) or not columns.is_unique:
         raise PanelError(
             "`sample_weight` must have a column for each ticker of y, once. Got "
             f"{len(columns)} columns; these have none, or several: "
-            f"{format_tickers(missing or columns[columns.duplicated()])}. Add them, or "
-            "pass an array."
+            f"{format_tickers(missing.append(columns[columns.duplicated()]))}. Add "
+            "them, or pass an array."
         )
     return columns.get_indexer_for(keys)
 

@@ -275,23 +275,19 @@ def _stack(
     n_train = int(np.searchsorted(numbers, len(parts[0])))
     if labels.learned is not labels.scaled:
         y[:n_train] = labels.learned[rows[:n_train], task.outputs[series[:n_train], 0]]
-    weight = None
+    weights: list[np.ndarray | None] = [None, None]
     if labels.weights is not None:
         weight = labels.weights[rows[:, None], task.outputs[series]].reshape(y.shape)
         # So that a number of rows, such as of a leaf, means what it means without.
         weight = weight / weight[:n_train][np.isfinite(y[:n_train])].mean()
+        weights = [weight[:n_train], weight[n_train:]]
     X = features.stack(task.columns, rows, series, n_train, keep=keep)
     names = input_names(task, features.names)
-    return tuple(
-        Rows(
-            store,
-            y[part],
-            rows[part],
-            names,
-            weight if weight is None else weight[part],
-        )
-        for store, part in zip(X, (slice(n_train), slice(n_train, None)), strict=True)
-    )  # type: ignore[return-value]
+    train, tail = slice(n_train), slice(n_train, None)
+    return (
+        Rows(X[0], y[train], rows[train], names, weights[0]),
+        Rows(X[1], y[tail], rows[tail], names, weights[1]),
+    )
 
 
 def input_names(task: Task, names: np.ndarray | None) -> tuple[str, ...] | None:
