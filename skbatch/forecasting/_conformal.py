@@ -401,6 +401,8 @@ default=None
         rows = features if whole else features.rows(0, stop)
         with progress.estimator_task(f"fit on {name}", model):
             if sample_weight is not None:
+                if not isinstance(sample_weight, pd.DataFrame | pd.Series):
+                    sample_weight = np.asarray(sample_weight)
                 sample_weight = getattr(sample_weight, "iloc", sample_weight)[:stop]
             inputs = as_input(model, rows)
             return fit_weighted(model, inputs, target, sample_weight, "estimator")
