@@ -113,7 +113,7 @@ def _matching(text: str, pattern: str) -> Rule:
     return Rule(text, lambda v: isinstance(v, str) and whole(v) is not None)
 
 
-_FAMILIES = sorted(set(list_features()["family"]))
+_FAMILIES = sorted({"default", *list_features()["family"]})
 _COUNT = constraint_rule(Interval(Integral, 0, None, closed="left"))
 _WORKERS = Rule(
     "an integer other than 0 (below 0 counts from the cores)",

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from skbatch.feature_extraction._feature_plan import check_windows
-from skbatch.feature_extraction._registry import catalogue
+from skbatch.feature_extraction._registry import CHOSEN, catalogue
 
 __all__ = ["list_features"]
 
@@ -22,11 +22,11 @@ def list_features(windows: Sequence[int] = (5, 10, 21, 63, 126, 252)) -> pd.Data
 
     Returns
     -------
-    DataFrame of shape (n_features, 5)
-        One row per feature in the order of columns, with its family, whether all
-        tickers share it, what it needs of the panel, how many rows before its own it
-        reads, and a summary. The index holds the names as they are in columns, after
-        ``TICKER__`` or ``market__``.
+    DataFrame of shape (n_features, 6)
+        One row per feature in the order of columns, with its family, whether that is
+        computed by default, whether all tickers share it, what it needs of the panel,
+        how many rows before its own it reads, and a summary. The index holds the names
+        as they are in columns, after ``TICKER__`` or ``market__``.
 
     Examples
     --------
@@ -42,6 +42,7 @@ def list_features(windows: Sequence[int] = (5, 10, 21, 63, 126, 252)) -> pd.Data
         {
             "feature": feature.name,
             "family": entry.family,
+            "default": entry.family not in CHOSEN,
             "shared": entry.scope == "market",
             "needs": ", ".join(sorted(entry.needs)),
             "lookback": feature.lookback,

@@ -59,9 +59,10 @@ class SharedFeatureExtractor(TransformerMixin, BaseEstimator):
     ----------
     families : sequence of str, default=None
         Families of features: returns, volatility, trend, oscillators, relative,
-        range, volume, rank, group, market, calendar. None takes all that the panel
-        allows: range needs open, high and low, volume needs volume, calendar needs
-        dates, and group needs `groups`.
+        range, volume, rank, group, market, calendar. None takes all of these that the
+        panel allows: range needs open, high and low, volume needs volume, calendar
+        needs dates, and group needs `groups`. One more, anomalies, is computed only
+        when named: ``["default", "anomalies"]`` adds it to those of None.
     windows : sequence of int, default=(5, 10, 21, 63, 126, 252)
         Windows in rows, at least 2. Each feature takes those that make sense for it.
     functions : dict of str to callable, default=None

@@ -12,7 +12,12 @@ import pandas as pd
 
 import skbatch.feature_extraction.catalogue  # noqa: F401  registers the features
 from skbatch._messages import format_tickers
-from skbatch.feature_extraction._registry import Feature, catalogue, families
+from skbatch.feature_extraction._registry import (
+    CHOSEN,
+    Feature,
+    catalogue,
+    families,
+)
 from skbatch.panel.engine import MARKET, join_column
 
 __all__ = ["FeaturePlan", "available_needs", "check_windows", "make_plan"]
@@ -127,19 +132,21 @@ def check_windows(windows: Any) -> tuple[int, ...]:
 
 def check_families(chosen: Any, available: frozenset[str]) -> frozenset[str]:
     """Check the names of families, and that the panel has what they need."""
+    default = frozenset(families()) - CHOSEN
     if chosen is None:
-        return frozenset(families())
-    names = (chosen,) if isinstance(chosen, str) else tuple(chosen)
-    unknown = [name for name in names if name not in families()]
+        return default
+    names = {chosen} if isinstance(chosen, str) else set(chosen)
+    unknown = [name for name in names if name not in {"default", *families()}]
     if unknown:
         raise ValueError(
-            f"`families` must be among {', '.join(families())}. Got "
+            f"`families` must be among default, {', '.join(families())}. Got "
             f"{format_tickers(map(repr, unknown))}. Correct the names, or pass None "
-            "for all families."
+            "for the default ones."
         )
-    for name in names:
+    named = frozenset(names - {"default"})
+    for name in sorted(named):
         _check_needs(name, available)
-    return frozenset(names)
+    return named | default if "default" in names else named
 
 
 def _check_needs(family: str, available: frozenset[str]) -> None:

@@ -173,7 +173,10 @@ def test_windows_are_those_that_the_extractor_takes(windows):
     assert accepts(FEATURES, windows=windows) == expected
 
 
-@pytest.mark.parametrize("names", [("returns",), ("rank", "group"), ("retrns",)])
+@pytest.mark.parametrize(
+    "names",
+    [("returns",), ("rank", "group"), ("retrns",), ("default", "anomalies")],
+)
 def test_families_are_those_of_the_catalogue(names):
     everything = frozenset(["close", "open", "high", "low", "volume", "groups"])
     try:

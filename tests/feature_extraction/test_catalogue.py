@@ -17,6 +17,8 @@ from skbatch.panel import split_column
 from skbatch.panel.engine import panel_fields
 
 WINDOWS = (5, 10, 21, 63, 126, 252)
+# A panel without five years has no long-run returns.
+pytestmark = pytest.mark.filterwarnings("ignore:`X` must have 1260 rows")
 
 
 def half(window, at_least=2):
@@ -141,6 +143,66 @@ def breadth(p, w):
     return (p.close > average).where(average.notna()).astype(float).mean(axis=1)
 
 
+def residual_momentum(p, w):
+    def ratio(r, markets):
+        slope, level = np.polyfit(markets[0], r, 1)
+        rest = r - level - slope * markets[0]
+        return level / np.sqrt(np.sum(rest**2) / (len(r) - 2))
+
+    return window_statistics(p, w - 21, 21, 1, ratio)
+
+
+def coskewness(p, w):
+    def ratio(r, markets):
+        rest = r - np.polyval(np.polyfit(markets[0], r, 1), markets[0])
+        square = (markets[0] - markets[0].mean()) ** 2
+        scale = np.sqrt(np.mean(rest**2)) * np.mean(square)
+        return np.mean(rest * square) / scale
+
+    return window_statistics(p, w, 0, 1, ratio)
+
+
+def price_delay(p, w):
+    def share(r, markets):
+        def explained(regressors):
+            design = np.column_stack([np.ones(len(r)), *regressors])
+            rest = r - design @ np.linalg.lstsq(design, r, rcond=None)[0]
+            return 1 - np.sum(rest**2) / np.sum((r - r.mean()) ** 2)
+
+        return 1 - explained(markets[:1]) / explained(markets)
+
+    return window_statistics(p, w, 0, 5, share)
+
+
+def window_statistics(p, rows, until, n_lags, statistic):
+    """Compute a statistic of each window's returns and the market's, one by one."""
+    returns = p.ret.shift(until).to_numpy()
+    market = p.market.shift(until)
+    markets = np.stack([market.shift(k) for k in range(n_lags)])
+    known = np.isfinite(returns) & np.isfinite(markets).all(axis=0)[:, None]
+    out = np.full(returns.shape, np.nan)
+    for row, ticker in np.argwhere(p.close.notna().to_numpy()):
+        at = np.flatnonzero(known[: row + 1, ticker])
+        at = at[at > row - rows]
+        if len(at) >= half(rows, 3):
+            out[row, ticker] = statistic(returns[at, ticker], markets[:, at])
+    return pd.DataFrame(out, p.ret.index, p.ret.columns)
+
+
+def zero_trade_share(p, w):
+    no_trade = (p.volume == 0).astype(float).where(p.volume.notna())
+    return rolling(no_trade, w).mean()
+
+
+def volume_volatility(p, w):
+    values = np.log((p.close * p.volume).where(p.volume > 0))
+    return rolling(values, w).std()
+
+
+def residual_return(p, _):
+    return p.ret - beta(p, 252).mul(p.market, axis=0)
+
+
 TICKER = {
     "log_return": lambda p, w: np.log(p.close / p.close.shift(w)),
     "momentum": lambda p, w: np.log(p.close.shift(21) / p.close.shift(w)),
@@ -192,6 +254,18 @@ TICKER = {
     "group_volatility": lambda p, w: group_gap(p, own("volatility", p, w)),
     "group_rank_log_return": lambda p, w: group_rank(p, own("log_return", p, w)),
     "group_rank_momentum": lambda p, w: group_rank(p, own("momentum", p, w)),
+    "intermediate_momentum": lambda p, w: np.log(
+        p.close.shift(w // 2) / p.close.shift(w)
+    ),
+    "long_run_return": lambda p, w: np.log(p.close.shift(252) / p.close.shift(w)),
+    "residual_momentum": residual_momentum,
+    "coskewness": coskewness,
+    "price_delay": price_delay,
+    "zero_trade_share": zero_trade_share,
+    "volume_volatility": volume_volatility,
+    "residual_return": residual_return,
+    "rank_return": lambda p, w: rank(own("log_return", p, w)),
+    "rank_residual_return": lambda p, w: rank(own("residual_return", p, w)),
 }
 MARKET = {
     "log_return": market_return,
@@ -237,7 +311,8 @@ def reference_inputs(panel, groups):
 
 
 ALL = {"open", "high", "low", "close", "volume", "dates", "groups"}
-PLAN = make_plan(None, WINDOWS, frozenset(ALL), ["T0"], {}, ())
+CHOSEN = ["default", "anomalies"]
+PLAN = make_plan(CHOSEN, WINDOWS, frozenset(ALL), ["T0"], {}, ())
 FEATURES = [
     pytest.param(
         f, id=f"{'market' if f in PLAN.market_features else 'ticker'}-{f.name}"
@@ -248,7 +323,8 @@ FEATURES = [
 
 @pytest.fixture(scope="module")
 def frame(ohlcv, groups):
-    return SharedFeatureExtractor(groups=groups, cache_size=0).fit_transform(ohlcv)
+    extractor = SharedFeatureExtractor(CHOSEN, groups=groups, cache_size=0)
+    return extractor.fit_transform(ohlcv)
 
 
 @pytest.fixture(scope="module")
@@ -256,8 +332,19 @@ def inputs(ohlcv, groups):
     return reference_inputs(ohlcv, groups)
 
 
+@pytest.fixture
+def long_panel(feature, make_ohlcv):
+    """Give a longer panel, of few tickers, to a feature that looks back further."""
+    if feature.lookback > 400:
+        return make_ohlcv(0, n_dates=2 * feature.lookback, n_tickers=5)
+    return None
+
+
 @pytest.mark.parametrize("feature", FEATURES)
-def test_feature_is_that_of_the_reference(feature, frame, inputs):
+def test_feature_is_that_of_the_reference(feature, frame, inputs, long_panel, groups):
+    if long_panel is not None:
+        frame = SharedFeatureExtractor([feature.entry.family]).fit_transform(long_panel)
+        inputs = reference_inputs(long_panel, groups)
     name = feature.entry.function.__name__
     if feature.entry.scope == "market":
         actual = frame[f"market__{feature.name}"]
@@ -288,7 +375,9 @@ def test_every_entry_documents_its_formula():
 
 @pytest.mark.parametrize("feature", FEATURES)
 def test_declared_look_back_is_enough(feature, make_ohlcv):
-    panel = check_panel(make_ohlcv(1, n_dates=390, n_tickers=4)).ffill().bfill()
+    panel = (
+        check_panel(make_ohlcv(1, max(390, feature.lookback + 8), 4)).ffill().bfill()
+    )
     needed = panel.iloc[-feature.lookback - 1 :]
     assert len(needed) < len(panel)
     whole, part = last_values(feature, panel), last_values(feature, needed)
@@ -335,7 +424,7 @@ def test_the_list_of_features_is_that_of_the_columns(frame):
     assert names == list(columns)[: len(names)]
     assert [f"market__{name}" for name in shared] == list(frame)[-len(shared) :]
     assert features["summary"].str.endswith(".").all()
-    assert features["lookback"].max() == 382
+    assert features["lookback"][features["default"]].max() == 382
 
 
 def test_one_entry_is_all_that_a_feature_takes(ohlcv, monkeypatch):

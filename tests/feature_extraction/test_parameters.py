@@ -71,7 +71,7 @@ class TestFamiliesAndWindows:
 
     def test_unknown_families_are_told_the_known_ones(self, closes):
         with pytest.raises(
-            ValueError, match=r"among returns, .* Got 'trends'"
+            ValueError, match=r"among default, .* Got 'trends'"
         ) as error:
             extract(closes, families=["trends"])
         assert "calendar" in str(error.value)

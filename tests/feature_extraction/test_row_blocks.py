@@ -111,9 +111,13 @@ def test_some_features_only(make_ohlcv, groups, seed, names, rows, block_rows):
     assert_blocks(frames, whole[columns], chosen, block_rows)
 
 
-@pytest.mark.parametrize("name", list_features().query("not shared").index)
-def test_each_feature_alone_is_that_of_the_whole(name, ohlcv, groups):
-    extractor = full_extractor(groups).fit(ohlcv)
+@pytest.mark.filterwarnings("ignore:`X` must have 1260 rows")
+@pytest.mark.parametrize(
+    ("name", "family"), list(list_features().query("not shared")["family"].items())
+)
+def test_each_feature_alone_is_that_of_the_whole(family, name, ohlcv, groups):
+    families = "anomalies" if family == "anomalies" else None
+    extractor = full_extractor(groups, families=families).fit(ohlcv)
     expected = extractor.transform(ohlcv)[[f"T{number}__{name}" for number in range(8)]]
     frames = extractor.transform_blocks(ohlcv, features=[name], block_rows=97)
     assert_blocks(frames, expected, np.arange(len(ohlcv)), 97)

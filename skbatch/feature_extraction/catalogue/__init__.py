@@ -12,9 +12,11 @@ from skbatch.feature_extraction.catalogue import (  # noqa: I001
     _group_features,
     _market_features,
     _calendar_features,
+    _anomalies_features,
 )
 
 __all__ = [
+    "_anomalies_features",
     "_calendar_features",
     "_group_features",
     "_market_features",
