@@ -153,6 +153,16 @@ class FeatureBlocks(ABC):
             del table  # before the next block is computed
         return seen
 
+    def own_feature(self, name: str, tickers: Sequence[str | None]) -> np.ndarray:
+        """Read a feature of each label's ticker, `(n_dates, n_labels)`, NaN without."""
+        out = np.full((self.n_dates, len(tickers)), np.nan, np.float32)
+        for dates, table in self.tables(features=[name]):
+            number = table.columns.features.index(name)
+            columns = table.series_columns(tickers)[:, number]
+            out[dates] = np.where(columns >= 0, table.values[:, columns], np.nan)
+            del table  # before the next block is computed
+        return out
+
     def series_columns(self, tickers: Sequence[str | None]) -> np.ndarray:
         """Look up each label's own column numbers, `(n_labels, n_features)`."""
         numbers = {ticker: row for row, ticker in enumerate(self.columns.tickers)}

@@ -84,8 +84,8 @@ def drop_weightless(
     used = weights[np.isfinite(labels)]
     if not len(used):
         raise PanelError(
-            "`sample_weight` must not be zero for all known labels. Got zero for each. "
-            "Weight other dates or tickers, or pass more rows."
+            "Weights must not be zero for all known labels. Got zero for each. Weight "
+            "other dates or tickers, or pass more rows."
         )
     return None if (used == used[0]).all() else weights
 

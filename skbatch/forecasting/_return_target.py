@@ -30,13 +30,14 @@ from skbatch.forecasting._common_return import (
 )
 from skbatch.forecasting._feature_table import FeatureBlocks, FeatureTable
 from skbatch.forecasting._label_layout import LabelLayout
-from skbatch.forecasting._label_weights import date_weights
+from skbatch.forecasting._label_weights import date_weights, drop_weightless
 from skbatch.forecasting._rank_label import nearest_windows, rank_labels
 
 __all__ = [
     "LabelScale",
     "LabelTransform",
     "ReturnTarget",
+    "check_feature",
     "split_tail",
     "tail_rows",
     "thinning",
@@ -96,6 +97,13 @@ class ReturnTarget(BaseEstimator):
         Forward returns that labels are relative to, such as those of an index: over
         the horizon that follows each date, indexed by date, for several horizons with
         a column for each. None takes the mean over the tickers of the labels.
+    half_life : float or None, default=None
+        Rows after which a label counts half as much as one of the last row of X. None
+        lets all dates count alike.
+    weight : str or None, default=None
+        What labels count in proportion to, beside `half_life` and the `sample_weight`
+        of `fit`: a ticker feature, such as a market capitalisation, or
+        ``"inverse_volatility"``. A label without it, or with zero, is not trained on.
 
     Notes
     -----
@@ -140,6 +148,8 @@ class ReturnTarget(BaseEstimator):
             _AUTO,
         ],
         "benchmark": [pd.DataFrame, pd.Series, None],
+        "half_life": [Interval(Real, 0, None, closed="neither"), None],
+        "weight": [str, None],
     }
 
     def __init__(
@@ -152,6 +162,8 @@ class ReturnTarget(BaseEstimator):
         thin: int | Literal["auto"] = "auto",
         validation_size: float | Literal["auto"] = "auto",
         benchmark: pd.Series | pd.DataFrame | None = None,
+        half_life: float | None = None,
+        weight: str | None = None,
     ) -> None:
         self.relative = relative
         self.label = label
@@ -160,6 +172,69 @@ class ReturnTarget(BaseEstimator):
         self.thin = thin
         self.validation_size = validation_size
         self.benchmark = benchmark
+        self.half_life = half_life
+        self.weight = weight
+
+    def label_weights(
+        self,
+        labels: np.ndarray,
+        features: FeatureBlocks,
+        layout: LabelLayout,
+        weights: np.ndarray | None = None,
+    ) -> np.ndarray | None:
+        """Multiply weights with those that the target gives labels.
+
+        Parameters
+        ----------
+        labels : ndarray of shape (n_dates, n_labels), dtype float64
+            Simple returns, NaN where unknown; those of weight zero become NaN.
+        features : FeatureBlocks
+            The features that the labels belong to.
+        layout : LabelLayout
+            What the columns are.
+        weights : ndarray of shape (n_dates, n_labels), default=None
+            How much each label counts before.
+
+        Returns
+        -------
+        ndarray of shape (n_dates, n_labels), or None
+            How much each label counts; None if all count alike.
+
+        Raises
+        ------
+        ValueError
+            If `weight` is no feature.
+        PanelError
+            If it is negative or infinite, or zero or missing everywhere.
+        """
+        self._validate_params()
+        if self.half_life is None and self.weight is None:
+            return weights
+        found = np.ones(labels.shape) if weights is None else weights
+        if self.half_life is not None:
+            age = np.arange(len(labels) - 1.0, -1.0, -1.0)
+            found = found * 0.5 ** (age / self.half_life)[:, None]
+        if self.weight == "inverse_volatility":
+            scale = LabelScale.choose("auto", features, labels, layout)
+            found = found / scale.matrix(features).astype(np.float64)
+        elif self.weight is not None:
+            found = found * self._weighting_feature(features, layout)
+        return drop_weightless(labels, np.nan_to_num(found))
+
+    def _weighting_feature(
+        self, features: FeatureBlocks, layout: LabelLayout
+    ) -> np.ndarray:
+        """Read the feature that labels count in proportion to."""
+        name = self.weight
+        check_feature("weight", name, ["'inverse_volatility'", "None"], features)
+        values = features.own_feature(str(name), layout.tickers)
+        if (values < 0).any() or np.isinf(values).any():
+            raise PanelError(
+                f"Weights in X, {name!r}, must be finite and not negative. Got "
+                f"{np.nanmin(values):g} to {np.nanmax(values):g}. Choose another "
+                "feature."
+            )
+        return values.astype(np.float64)
 
     def transform_labels(
         self,
@@ -401,13 +476,9 @@ class LabelScale:
             chosen: list[str] = []
         elif scale == "auto":
             chosen = volatility_names(names)
-        elif scale in names:
-            chosen = [scale]
         else:
-            raise ValueError(
-                f"scale must be 'auto', None or a ticker feature of X. Got "
-                f"{scale!r}. X has {', '.join(names[:5])}, …."
-            )
+            check_feature("scale", scale, ["'auto'", "None"], features)
+            chosen = [scale]
         root_horizon = np.sqrt(np.asarray(layout.horizons, dtype=np.float64))
         needed = scale is not None and not chosen
         deviation = np.ones(len(root_horizon))
@@ -444,6 +515,18 @@ class LabelScale:
                 )
             scale = np.where(scale > 0, scale, candidate)
         return np.where(scale > 0, scale, np.float32(np.nan))
+
+
+def check_feature(
+    parameter: str, value: Any, others: list[str], features: FeatureBlocks
+) -> None:
+    """Refuse a parameter of the target that is no ticker feature of X."""
+    names = features.columns.features
+    if value not in names:
+        raise ValueError(
+            f"{parameter} must be {', '.join(others)} or a ticker feature of X. Got "
+            f"{value!r}. X has {', '.join(names[:5])}, …."
+        )
 
 
 def _typical(features: FeatureBlocks) -> np.ndarray | None:

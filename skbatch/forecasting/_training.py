@@ -168,6 +168,7 @@ def fit_panel_model(
     if strategy != "pooled":
         # Every model reads other columns, so they are computed for all of them.
         features = features.load()
+    weights = target.label_weights(labels, features, layout, weights)
     transform, learned = target.transform_labels(labels, features, layout, weights)
     fitted = PanelModel(strategy, transform)
     known = Labels(labels, learned if strategy == "pooled" else labels, weights)

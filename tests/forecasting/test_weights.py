@@ -351,3 +351,73 @@ def test_scores_are_weighted(make_frames):
             y.to_numpy()[known], forecasts.to_numpy()[known], sample_weight=each[known]
         )
         assert model.score(X, y, weights) == pytest.approx(expected)
+
+
+# Weights of the target ----------------------------------------------------------------
+
+
+def target_weights(X, y):
+    """What options of the target weight by, and the weights that these are."""
+    age = np.arange(len(y) - 1.0, -1.0, -1.0)
+    volatility = X.filter(like="volatility_63").to_numpy(dtype=np.float64)
+    size = X.filter(like="__size").to_numpy(dtype=np.float64)
+    recent = 0.5 ** (age / 40)[:, None]
+    return {
+        "recent": ({"half_life": 40}, np.tile(recent, y.shape[1])),
+        "quiet": ({"weight": "inverse_volatility"}, 1 / volatility),
+        "large": ({"weight": "size"}, np.nan_to_num(size)),
+        "both": ({"half_life": 40, "weight": "size"}, np.nan_to_num(size) * recent),
+    }
+
+
+@pytest.fixture
+def sized(make_frames):
+    X, y = make_frames(220)
+    random = np.random.default_rng(1)
+    names = [f"{ticker}__size" for ticker in y]
+    size = pd.DataFrame(random.lognormal(0, 1, y.shape), y.index, names)
+    size = size.mask(random.random(y.shape) < 0.1).astype(np.float32)
+    return X.join(size), y
+
+
+@pytest.mark.parametrize("name", ["recent", "quiet", "large", "both"])
+def test_weights_of_the_target_are_sample_weights(sized, name):
+    X, y = sized
+    options, weights = target_weights(X, y)[name]
+    given = draw_weights(y)
+    for kind in (
+        BatchLinearForecaster,
+        lambda **k: BatchXGBoostForecaster("vector", n_estimators=3, n_jobs=1, **k),
+        lambda **k: BatchRegressorForecaster(DecisionTreeRegressor(max_depth=2), **k),
+    ):
+        plain, weighted = kind(), kind(target=ReturnTarget(**options))
+        expected = plain.fit(X, y, sample_weight=weights).predict(X)
+        actual = weighted.fit(X, y).predict(X)
+        pd.testing.assert_frame_equal(actual, expected, rtol=1e-6)
+        expected = plain.fit(X, y, sample_weight=weights * given).predict(X)
+        actual = weighted.fit(X, y, sample_weight=given).predict(X)
+        pd.testing.assert_frame_equal(actual, expected, rtol=1e-6)
+
+
+def test_features_that_cannot_weight_raise(sized):
+    X, y = sized
+    model = BatchLinearForecaster(target=ReturnTarget(weight="f0"))
+    with pytest.raises(PanelError, match="'f0', must be finite and not negative"):
+        model.fit(X, y)
+    model.set_params(target__weight="capital")
+    with pytest.raises(
+        ValueError, match="weight must be 'inverse_volatility', None or"
+    ):
+        model.fit(X, y)
+    nothing = X.assign(**{f"{t}__size": np.nan for t in y})
+    with pytest.raises(PanelError, match="zero for all known labels"):
+        model.set_params(target__weight="size").fit(nothing, y)
+
+
+def test_old_labels_are_forgotten(make_frames):
+    X, y = make_frames(300, signal=1.0)
+    y.iloc[:200] *= -1
+    model = BatchLinearForecaster(target=ReturnTarget(half_life=20))
+    model.set_params(target__validation_size=0)
+    forecasts = model.fit(X, y).predict(X)
+    assert np.corrcoef(forecasts["T0"], X["T0__f0"])[0, 1] > 0.8
