@@ -31,11 +31,6 @@ def check_weights(
             f"{values[wrong][0]:g} among {values.size} weights. Pass 0 for what is to "
             "be left out, as with `.fillna(0)`."
         )
-    if not values.any():
-        raise ValueError(
-            "`sample_weight` must not be zero everywhere. Got no other weight. Pass "
-            "None to weight all labels alike."
-        )
     if values.ndim == 1:
         return np.broadcast_to(values[:, None], (n_dates, len(layout.tickers)))
     return values[:, _columns(sample_weight, values.shape, layout)]
