@@ -405,7 +405,7 @@ def test_features_that_cannot_weight_raise(sized):
     with pytest.raises(PanelError, match="'f0', must be finite and not negative"):
         model.fit(X, y)
     model.set_params(target__weight="capital")
-    with pytest.raises(ValueError, match="weight must be 'inverse_vol.*', None or a "):
+    with pytest.raises(ValueError, match=r"weight must be .inverse_vol.*, None or a "):
         model.fit(X, y)
     nothing = X.assign(**{f"{t}__size": np.nan for t in y})
     with pytest.raises(PanelError, match="Weights must not be zero for all known"):
