@@ -22,6 +22,7 @@ from skbatch.forecasting._label_layout import (
     check_features,
     check_labels,
     check_same_rows,
+    layout_of,
 )
 from skbatch.forecasting._label_weights import check_weights, drop_weightless
 from skbatch.forecasting._other_frame import OtherFrame
@@ -124,8 +125,10 @@ default=None
                 "labels of the same tickers and horizons."
             )
         actual = actual.reshape(predicted.shape)
-        weights = check_weights(sample_weight, len(actual), dates, self.layout_)
-        weights = np.ones(actual.shape) if weights is None else weights
+        weights = np.ones(actual.shape)
+        if sample_weight is not None:
+            layout = getattr(self, "layout_", None) or layout_of(forecasts.columns, 1)
+            weights = check_weights(sample_weight, len(actual), dates, layout)
         use = np.isfinite(actual) & np.isfinite(predicted)
         weights = weights.reshape(actual.shape)[use]
         actual, predicted = actual[use], predicted[use]
