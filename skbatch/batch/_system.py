@@ -6,7 +6,7 @@ import copy
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from numbers import Integral, Real
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import pandas as pd
@@ -24,14 +24,16 @@ from skbatch._sklearn import (
     all_or_nothing,
 )
 from skbatch.batch._batch_task import Event, Member
+from skbatch.batch._default_parts import default_features, default_forecaster
 from skbatch.batch._errors import BatchErrorHandler
 from skbatch.batch._fit_batches import fit_batches
+from skbatch.batch._forecast_uncertainty import ForecastUncertainty, member_outlook
 from skbatch.batch._memory import MemoryEstimate, estimate_memory
 from skbatch.batch._monitor import BatchPerformanceMonitor
 from skbatch.batch._panel_features import stream_of
-from skbatch.batch._presets import default_features, default_forecaster
 from skbatch.batch._result import ForecastResult
 from skbatch.batch._screen import reasons_of, stale_of
+from skbatch.batch._system_explanation import SystemExplanationMixin
 from skbatch.batch._system_tickers import SystemTickers
 from skbatch.batch._system_uncertainty import SystemUncertaintyMixin
 from skbatch.batch._ticker_provenance import (
@@ -55,6 +57,7 @@ __all__ = ["BatchForecastingSystem"]
 class BatchForecastingSystem(
     CallbackSupportMixin,
     SystemUncertaintyMixin,
+    SystemExplanationMixin,
     BatchForecasterMixin,
     DefaultPartsMixin,
 ):
@@ -69,10 +72,8 @@ class BatchForecastingSystem(
     ----------
     horizon : int or sequence of int, default=5
         Rows ahead; several horizons are forecast side by side.
-    preset : {"speed", "accuracy"} or None, default=None
-        Which settings `features` and `forecaster` have where they are None.
     features : SharedFeatureExtractor, default=None
-        Makes the features; None means the preset's, else the defaults.
+        Makes the features; None means the defaults.
     forecaster : estimator, default=None
         Batch forecaster, fitted on each batch; None means a
         :class:`~skbatch.FallbackForecaster` of :class:`~skbatch.BatchXGBoostForecaster`
@@ -102,7 +103,11 @@ class BatchForecastingSystem(
         client is active. Features, trainings and batches are tasks there, and
         `n_jobs` does not matter.
     random_state : int, default=0
-        Seed of the random assignment of tickers that `groups` cannot place.
+        Seed of the random assignment of tickers that `groups` cannot place, and of
+        scenarios.
+    coverage : float or sequence of float, default=0.9
+        Share of the returns, between 0 and 1, that the intervals of :meth:`forecast`
+        should hold. It changes no fit.
 
     Attributes
     ----------
@@ -149,7 +154,6 @@ class BatchForecastingSystem(
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "horizon": [Interval(Integral, 1, None, closed="left"), "array-like"],
-        "preset": [StrOptions({"speed", "accuracy"}), None],
         "features": [HasMethods(["fit", "transform_blocks"]), None],
         "forecaster": [HasMethods(["fit", "predict"]), None],
         "error_handler": [HasMethods(["screen", "fit_task", "next_tasks"]), None],
@@ -165,13 +169,13 @@ class BatchForecastingSystem(
         "checkpoint_dir": [str, os.PathLike, None],
         "engine": [StrOptions({"local", "dask"})],
         "random_state": ["random_state"],
+        "coverage": [Interval(Real, 0, 1, closed="neither"), "array-like"],
     }
 
     def __init__(
         self,
         horizon: int | Sequence[int] = 5,
         *,
-        preset: Literal["speed", "accuracy"] | None = None,
         features: Any = None,
         forecaster: Any = None,
         error_handler: Any = None,
@@ -182,9 +186,9 @@ class BatchForecastingSystem(
         checkpoint_dir: str | os.PathLike[str] | None = None,
         engine: Literal["local", "dask"] = "local",
         random_state: Any = 0,
+        coverage: float | Sequence[float] = 0.9,
     ) -> None:
         self.horizon = horizon
-        self.preset = preset
         self.features = features
         self.forecaster = forecaster
         self.error_handler = error_handler
@@ -195,31 +199,14 @@ class BatchForecastingSystem(
         self.checkpoint_dir = checkpoint_dir
         self.engine = engine
         self.random_state = random_state
+        self.coverage = coverage
 
     def _default_parts(self) -> dict[str, Callable[[], Any]]:
         return {
             "features": default_features,
-            "forecaster": lambda: default_forecaster(self.preset),
+            "forecaster": default_forecaster,
             "error_handler": BatchErrorHandler,
         }
-
-    def set_params(self, **params: Any) -> Self:
-        """Set parameters; one of a part that is None makes the part first.
-
-        Parameters
-        ----------
-        **params
-            Parameters by name, nested ones as ``part__name``.
-
-        Returns
-        -------
-        self : BatchForecastingSystem
-            The system.
-        """
-        if "preset" in params:
-            # Before parts are made: their defaults depend on it.
-            self.preset = params["preset"]
-        return super().set_params(**params)
 
     @all_or_nothing
     @with_callbacks
@@ -257,6 +244,7 @@ class BatchForecastingSystem(
             Once, if the first choice does not serve some tickers.
         """
         self._validate_params()
+        self._coverages()
         check_batch_forecaster_type(self._part("forecaster"), "forecaster")
         monitor = BatchPerformanceMonitor()
         handler = clone(self._part("error_handler"))
@@ -326,10 +314,11 @@ class BatchForecastingSystem(
         Returns
         -------
         ForecastResult
-            Expected returns, provenance and performance. Tickers whose new prices
-            cannot be used get NaN and the reason.
+            Expected returns, their uncertainty, provenance and performance. Tickers
+            whose new prices cannot be used get NaN and the reason.
         """
         check_is_fitted(self)
+        coverages = self._coverages()
         tickers, performance = self.tickers_, copy.deepcopy(self.performance_)
         with performance.stage("forecast"):
             panel, found = self._judged(X)
@@ -339,12 +328,21 @@ class BatchForecastingSystem(
                 tickers.warn_of_rows(panel)
             provenance = self._provenance(quarantined)
             returns = pd.Series(np.nan, tickers.label_index, name="expected_return")
+            uncertainty = ForecastUncertainty(tickers.label_index, coverages)
             names = tickers.label_columns.get_level_values(-1)
+            realised = self._realised(panel)
             for member, features in self._served(panel, last=True):
                 use = names.isin(member.tickers)
                 returns[use] = provenance.fill_row(member, features)
+                if realised is None and returns[use].notna().any():
+                    outlook = member_outlook(member, features, returns)
+                    uncertainty.fill(member, returns, outlook)
+            if realised is not None:
+                for member, outlook in self._outlooks(panel, realised):
+                    uncertainty.fill(member, returns, outlook)
             returns[names.isin(list(quarantined))] = np.nan
             provenance.withdraw(quarantined)
+            uncertainty.withdraw(returns)
         return ForecastResult(
             panel.index[-1],
             self.horizon_,
@@ -353,6 +351,8 @@ class BatchForecastingSystem(
             performance,
             tickers.periods_per_year,
             stale,
+            uncertainty.table,
+            uncertainty.uncalibrated,
         )
 
     def predict_batch(self, X: Any) -> dict[Any, float]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,50 +12,57 @@ from sklearn.utils.validation import check_is_fitted
 
 from skbatch._messages import format_tickers, warn_user
 from skbatch.batch._batch_task import Member
+from skbatch.batch._forecast_uncertainty import member_outlook
 from skbatch.batch._screen import reasons_of
 from skbatch.batch._system_tickers import SystemTickers
 from skbatch.exceptions import FallbackWarning
 from skbatch.forecasting import PredictionInterval
 from skbatch.forecasting.engine import (
-    FeatureBlocks,
     JointScenarios,
-    UncertaintyMixin,
+    Outlook,
+    calibrates_itself,
+    check_coverage,
     check_n_bins,
     check_n_samples,
+    check_quantiles,
     rank_table,
 )
+from skbatch.panel import forward_returns
+from skbatch.panel.engine import CheckedPanel
 
 __all__ = ["SystemUncertaintyMixin"]
 
 
 def _is_calibrated(system: Any) -> bool:
-    """Whether the forecaster of a system knows how sure it is; else say what to do."""
+    """Return whether the forecaster of a system can be calibrated, or raise."""
     forecaster = system._part("forecaster")
-    if isinstance(forecaster, UncertaintyMixin):
+    if calibrates_itself(forecaster):
         return True
     raise AttributeError(
-        "`forecaster` must be calibrated to tell its uncertainty. Got "
+        "`forecaster` must be calibrated for its uncertainty. Got "
         f"{type(forecaster).__name__}. Pass ConformalForecaster("
         f"{type(forecaster).__name__}())."
     )
 
 
 class SystemUncertaintyMixin:
-    """Intervals, joint scenarios and chances of ranks of all tickers of a system.
+    """Intervals, quantiles, joint scenarios and chances of ranks of a system.
 
-    The methods are there when `forecaster` is a
+    The methods are there when `forecaster` is one of this package, or in a
     :class:`~skbatch.ConformalForecaster`.
     """
 
     tickers_: SystemTickers
     fitted_: Any
     horizon_: int | tuple[int, ...]
+    coverage: Any
+    random_state: Any
     _part: Any
     _served: Any
 
     @available_if(_is_calibrated)
     def predict_interval(
-        self, X: Any = None, coverage: float = 0.9
+        self, X: Any = None, coverage: float | None = None
     ) -> PredictionInterval:
         """Bound the return of every ticker at every date of `X`.
 
@@ -64,42 +71,67 @@ class SystemUncertaintyMixin:
         X : DataFrame or array-like of shape (n_dates, n_tickers), default=None
             Panel with the columns of `fit`, as for `predict`. None is the last fitted
             date.
-        coverage : float, default=0.9
+        coverage : float, default=None
             Share of the returns, between 0 and 1, that the intervals should hold. As
-            many are to fall below as above.
+            many are to fall below as above. None means the system's, the first if it
+            has several.
 
         Returns
         -------
         PredictionInterval
             ``lower, upper``, two tables like that of `predict`, simple returns over
             the horizon. ``attrs`` of a DataFrame hold their ``coverage``, and the
-            ``horizon`` if there is one. NaN where there is no forecast, or only one of
-            a simpler model, which is not calibrated.
+            ``horizon`` if there is one. NaN where there is no forecast, no volatility
+            to scale by, or a model that is not calibrated.
 
         Warns
         -----
         FallbackWarning
             Once, naming tickers that only a model without uncertainty serves.
         """
-        check_is_fitted(self)
-        panel, found = self._judged(X)
-        quarantined = reasons_of(found)
-        labels = self.tickers_.label_columns
-        bounds = [pd.DataFrame(np.nan, panel.index, labels) for _ in range(2)]
-        for member, features in self._calibrated(panel):
-            values = member.forecaster.predict_interval(features, coverage)
-            for bound, table in zip(bounds, values, strict=True):
-                bound.loc[table.index, list(table.columns)] = table.to_numpy()
+        coverage = self._coverages()[0] if coverage is None else coverage
+        check_coverage(coverage)
+        tail = (1.0 - float(coverage)) / 2.0
+        bounds = self._quantiles(X, [tail, 1.0 - tail])
         for bound in bounds:
-            # Only the last row is judged as today's.
-            use = labels.get_level_values(-1).isin(list(quarantined))
-            bound.iloc[-1, np.flatnonzero(use)] = np.nan
             bound.attrs["coverage"] = float(coverage)
             if not isinstance(self.horizon_, tuple):
                 bound.attrs["horizon"] = self.horizon_
         if X is not None and not isinstance(X, pd.DataFrame):
             return PredictionInterval(*(bound.to_numpy() for bound in bounds))
         return PredictionInterval(*bounds)
+
+    @available_if(_is_calibrated)
+    def predict_quantiles(
+        self, X: Any = None, quantiles: Sequence[float] | float = (0.05, 0.5, 0.95)
+    ) -> Any:
+        """Forecast quantiles of the return of every ticker at every date of `X`.
+
+        Parameters
+        ----------
+        X : DataFrame or array-like of shape (n_dates, n_tickers), default=None
+            As for `predict_interval`.
+        quantiles : float or sequence of float, default=(0.05, 0.5, 0.95)
+            Levels between 0 and 1.
+
+        Returns
+        -------
+        DataFrame or ndarray
+            For each level a table like that of `predict`: as a DataFrame with the
+            level before the other levels of the columns, so that ``result[0.05]`` is
+            the table of one, or as an array `(n_quantiles, n_dates, …)` if `X` was one.
+
+        Warns
+        -----
+        FallbackWarning
+            Once, naming tickers that only a model without uncertainty serves.
+        """
+        levels = check_quantiles(quantiles)
+        tables = self._quantiles(X, levels)
+        if X is not None and not isinstance(X, pd.DataFrame):
+            return np.stack(tables)
+        found = dict(zip(levels, tables, strict=True))
+        return pd.concat(found, axis=1, names=["quantile"])
 
     @available_if(_is_calibrated)
     def predict_scenarios(
@@ -115,7 +147,7 @@ class SystemUncertaintyMixin:
         n_samples : int, default=1000
             Number of scenarios.
         random_state : int, RandomState or None, default=None
-            Seed; None takes the one of the forecaster.
+            Seed; None takes the one of the system.
 
         Returns
         -------
@@ -135,10 +167,10 @@ class SystemUncertaintyMixin:
         quarantined = reasons_of(found)
         if X is not None:
             self.tickers_.warn_of_rows(panel)
-        joint, state = JointScenarios(), random_state
-        for member, features in self._calibrated(panel, last=True):
-            joint.add(member.forecaster, features)
-            state = member.forecaster.random_state if state is None else state
+        joint = JointScenarios()
+        for outlook in self._calibrated(panel, last=True):
+            joint.add(outlook)
+        state = self.random_state if random_state is None else random_state
         labels = self.tickers_.label_columns
         if not joint.parts:
             index = pd.RangeIndex(n_samples, name="sample")
@@ -169,7 +201,7 @@ class SystemUncertaintyMixin:
         n_samples : int, default=2000
             Number of scenarios.
         random_state : int, RandomState or None, default=None
-            Seed; None takes the one of the forecaster.
+            Seed; None takes the one of the system.
 
         Returns
         -------
@@ -195,20 +227,83 @@ class SystemUncertaintyMixin:
         rows = tickers.check(X, self.fitted_.extractor)
         return rows.panel, tickers.screen_new(rows)
 
+    def _coverages(self) -> list[float]:
+        """List the shares that intervals should hold."""
+        coverages = np.ravel(np.asarray(self.coverage, dtype=object)).tolist()
+        for coverage in coverages:
+            check_coverage(coverage)
+        if not coverages or len(set(coverages)) < len(coverages):
+            raise ValueError(
+                "coverage must be a share between 0 and 1, or several different ones. "
+                f"Got {self.coverage!r}. Pass 0.9 or [0.5, 0.9]."
+            )
+        return [float(coverage) for coverage in coverages]
+
+    def _quantiles(self, X: Any, levels: Any) -> list[pd.DataFrame]:
+        """Tabulate quantiles at every date, level by level."""
+        check_is_fitted(self)
+        panel, found = self._judged(X)
+        labels = self.tickers_.label_columns
+        tables = [pd.DataFrame(np.nan, panel.index, labels) for _ in levels]
+        for outlook in self._calibrated(panel):
+            columns = list(outlook.labels)
+            for values, table in zip(outlook.quantiles(levels), tables, strict=True):
+                table.loc[:, columns] = values
+        # Only the last row is judged as today's.
+        use = labels.get_level_values(-1).isin(list(reasons_of(found)))
+        for table in tables:
+            table.iloc[-1, np.flatnonzero(use)] = np.nan
+        return tables
+
+    def _realised(self, panel: pd.DataFrame) -> pd.DataFrame | None:
+        """Compute the returns that followed new dates, if the last row knows some."""
+        horizons = sorted(set(np.ravel(self.horizon_).tolist()))
+        known: Any = [horizon for horizon in horizons if horizon < len(panel)]
+        if not known or panel.index[0] <= self.tickers_.recent.index[-1]:
+            return None
+        if not isinstance(self.horizon_, tuple):
+            known = self.horizon_
+        labels = forward_returns(CheckedPanel(panel), known)
+        return labels.reindex(columns=self.tickers_.label_columns)
+
+    def _outlooks(
+        self, panel: pd.DataFrame, realised: pd.DataFrame | None, *, last: bool = False
+    ) -> list[tuple[Member, Outlook | None]]:
+        """Find how sure each member is, at all dates or at the last one.
+
+        The returns realised after dates that follow the fitted ones count from the date
+        on which they were known.
+        """
+        last = last and realised is None
+        parts: dict[int, list[Outlook | None]] = {}
+        members = {id(member): member for member in self.fitted_.members}
+        for member, features in self._served(panel, last=last):
+            outlook = member_outlook(member, features)
+            parts.setdefault(id(member), []).append(outlook)
+        found = []
+        for key, blocks in parts.items():
+            known = [block for block in blocks if block is not None]
+            joined = Outlook.joined(known) if known else None
+            if joined is not None and realised is not None:
+                joined.follow(realised[list(joined.labels)].to_numpy())
+            found.append((members[key], joined))
+        return found
+
     def _calibrated(
         self, panel: pd.DataFrame, *, last: bool = False
-    ) -> Iterator[tuple[Member, FeatureBlocks]]:
-        """Give members that know how sure they are, and name the others' tickers."""
-        lacking: dict[str, None] = {}
-        for member, features in self._served(panel, last=last):
-            if isinstance(member.forecaster, UncertaintyMixin):
-                yield member, features
+    ) -> Iterator[Outlook]:
+        """Go through what members expect, warning of those that are not calibrated."""
+        lacking: list[str] = []
+        for member, outlook in self._outlooks(panel, self._realised(panel), last=last):
+            if outlook is not None:
+                yield outlook
             else:
-                lacking.update(dict.fromkeys(member.tickers))
+                lacking += member.tickers
         if lacking:
             warn_user(
                 f"{len(lacking)} of {len(self.tickers_.tickers)} tickers are served "
                 f"by a model that is not calibrated: {format_tickers(lacking)}. They "
-                "have a forecast, but no uncertainty. See provenance_ for reasons.",
+                "have a forecast, but no uncertainty. See provenance_ for reasons; a "
+                "ConformalForecaster calibrates any model.",
                 FallbackWarning,
             )

@@ -72,7 +72,6 @@ def fit(
     ticker: options.Ticker = None,
     value: options.Value = None,
     config: options.Config = None,
-    preset: options.Preset = None,
     memory_budget: options.MemoryBudget = None,
     checkpoint_dir: options.CheckpointDir = None,
     n_jobs: options.Jobs = None,
@@ -80,7 +79,7 @@ def fit(
     verbose: options.Verbose = False,
 ) -> None:
     """Fit a model on a file of prices, for the forecasts of later days."""
-    settings = _settings(horizon, preset, memory_budget, checkpoint_dir, n_jobs)
+    settings = _settings(horizon, memory_budget, checkpoint_dir, n_jobs)
     if verbose:
         log_to_stderr()
     with shown_to_users() as stages:
@@ -106,6 +105,7 @@ def fit(
 def forecast(
     prices: options.Prices,
     horizon: options.Horizons = None,
+    coverage: options.Coverages = None,
     tickers: options.Tickers = None,
     output: options.Output = None,
     raw: options.Raw = False,
@@ -123,7 +123,6 @@ def forecast(
     value: options.Value = None,
     holdout: options.Holdout = 252,
     config: options.Config = None,
-    preset: options.Preset = None,
     memory_budget: options.MemoryBudget = None,
     checkpoint_dir: options.CheckpointDir = None,
     n_jobs: options.Jobs = None,
@@ -131,7 +130,8 @@ def forecast(
     verbose: options.Verbose = False,
 ) -> None:
     """Forecast the tickers of a file of prices."""
-    settings = _settings(horizon, preset, memory_budget, checkpoint_dir, n_jobs)
+    settings = _settings(horizon, memory_budget, checkpoint_dir, n_jobs)
+    shares = _one_or_all(coverage)
     if verbose:
         log_to_stderr()
     with shown_to_users() as stages:
@@ -139,13 +139,13 @@ def forecast(
             check_output(output, prices, as_json=json)
         source = Source(prices, field, date, ticker, value)
         if model is None:
-            system = make_system(config, settings, stages)
+            system = make_system(config, {**settings, "coverage": shares}, stages)
             panel = fit_system(source.read, system, stages)
             result = forecast_with(system, panel, None, stages)
         else:
             holdout = 0
             _refuse_settings(config=config, **settings)
-            result = _forecast_by_model(model, source, stages)
+            result = _forecast_by_model(model, source, shares, stages)
         if tickers:
             result.forecasts = check_tickers(tickers, result.forecasts)
         if verbose:
@@ -165,7 +165,6 @@ def forecast(
 
 def _settings(
     horizon: list[int] | None,
-    preset: Any,
     memory_budget: str | None,
     checkpoint_dir: Path | None,
     n_jobs: int | None,
@@ -173,14 +172,13 @@ def _settings(
     """Lay out options as a configuration has them."""
     return {
         "horizon": _one_or_all(horizon),
-        "preset": preset,
         "batch": given(memory_budget=memory_budget, checkpoint_dir=checkpoint_dir),
         "performance": given(n_jobs=n_jobs),
     }
 
 
-def _one_or_all(horizons: list[int] | None) -> int | list[int] | None:
-    return horizons[0] if horizons and len(horizons) == 1 else horizons or None
+def _one_or_all(values: list[Any] | None) -> Any:
+    return values[0] if values and len(values) == 1 else values or None
 
 
 def _refuse_settings(**settings: Any) -> None:
@@ -196,12 +194,16 @@ def _refuse_settings(**settings: Any) -> None:
         )
 
 
-def _forecast_by_model(model: Path, source: Source, stages: Stages) -> Result:
+def _forecast_by_model(
+    model: Path, source: Source, coverage: Any, stages: Stages
+) -> Result:
     """Forecast from the last row of a file by a model that was fitted before."""
     from skbatch.cli._model import load, refuse_gaps, rows_after
 
     with stages.stage("start"):
         system = load(model)
+        if coverage is not None:
+            system.set_params(coverage=coverage)
     panel = read_prices(source.read, stages)
     with refuse_gaps():
         return forecast_with(system, panel, rows_after(system, panel), stages)

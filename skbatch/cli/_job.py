@@ -109,5 +109,5 @@ def _tabulate(result: Any) -> pd.DataFrame:
     if "horizon" not in table:
         table["horizon"] = result.horizon
     table["date"] = result.date
-    names = ["ticker", "date", "horizon", "expected_return", "model", "batch", "reason"]
-    return table[names]
+    first = ["ticker", "date", "horizon"]
+    return table[first + [name for name in table if name not in first]]

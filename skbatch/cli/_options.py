@@ -26,6 +26,15 @@ Horizons = Annotated[
         show_default="5",
     ),
 ]
+Coverages = Annotated[
+    list[float] | None,
+    typer.Option(
+        "--coverage",
+        help="Share of the returns that the intervals should hold. "
+        "Several: --coverage 0.5 --coverage 0.9.",
+        show_default="0.9",
+    ),
+]
 Holdout = Annotated[
     int,
     typer.Option(
@@ -45,7 +54,6 @@ Config = Annotated[
     Path | None,
     typer.Option(help="TOML file of settings; see `skbatch config init`."),
 ]
-Preset = Annotated[str | None, typer.Option(help="Settings for speed or accuracy.")]
 MemoryBudget = Annotated[
     str | None,
     typer.Option(help="Keep the memory below this, such as 4GiB, or 0.5 of it."),

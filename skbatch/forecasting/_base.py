@@ -15,6 +15,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from skbatch._sklearn import Interval, StrOptions, all_or_nothing
 from skbatch.exceptions import PanelError
+from skbatch.forecasting._calibration import Calibration, Tail, calibrate
 from skbatch.forecasting._children import defined_here
 from skbatch.forecasting._feature_table import FeatureBlocks, FeatureTable
 from skbatch.forecasting._label_layout import (
@@ -28,6 +29,7 @@ from skbatch.forecasting._label_weights import check_weights, drop_weightless
 from skbatch.forecasting._other_frame import OtherFrame
 from skbatch.forecasting._provenance import Provenance, Reason, own_provenance
 from skbatch.forecasting._training import PanelModel
+from skbatch.forecasting._uncertainty import UncertaintyMixin
 
 __all__ = [
     "BaseBatchForecaster",
@@ -125,7 +127,7 @@ default=None
                 "labels of the same tickers and horizons."
             )
         actual = actual.reshape(predicted.shape)
-        weights = np.ones(actual.shape)
+        weights: Any = np.ones(actual.shape)
         if sample_weight is not None:
             layout = getattr(self, "layout_", None) or layout_of(forecasts.columns, 1)
             weights = check_weights(sample_weight, len(actual), dates, layout)
@@ -148,7 +150,11 @@ default=None
 
 
 class BaseBatchForecaster(
-    CallbackSupportMixin, BatchForecasterMixin, BaseEstimator, metaclass=ABCMeta
+    CallbackSupportMixin,
+    UncertaintyMixin,
+    BatchForecasterMixin,
+    BaseEstimator,
+    metaclass=ABCMeta,
 ):
     """Base class of batch forecasters.
 
@@ -162,6 +168,9 @@ class BaseBatchForecaster(
         Tickers and horizons of the label columns.
     horizon_ : int or tuple of int
         Horizon of the labels, in rows.
+    calibration_ : Calibration or None
+        How far returns strayed from forecasts of the latest dates; None where these
+        are too few, or a subclass does not give such forecasts.
     panel_columns_ : PanelColumns
         Which feature column belongs to which ticker.
     n_features_in_ : int
@@ -174,6 +183,7 @@ class BaseBatchForecaster(
         "horizon": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
     }
     horizon: Any
+    calibration_: Calibration | None
 
     @abstractmethod
     def _fit_table(
@@ -182,10 +192,12 @@ class BaseBatchForecaster(
         labels: np.ndarray,
         layout: LabelLayout,
         weights: np.ndarray | None = None,
-    ) -> None:
+    ) -> Tail | None:
         """Train on features and labels `(n_dates, n_labels)`, NaN where unknown.
 
-        `weights` of that shape are given where labels count differently.
+        `weights` of that shape are given where labels count differently. Forecasts of
+        the latest dates, by what did not train on them, may be given back for the
+        uncertainty.
         """
 
     @abstractmethod
@@ -237,11 +249,17 @@ default=None
         weights = drop_weightless(labels, weights)
         if not defined_here(self, "_fit_table"):
             features = features.load()
-        if weights is None:
-            self._fit_table(features, labels, self.layout_)
-        else:
-            self._fit_table(features, labels, self.layout_, weights)
+        given = () if weights is None else (weights,)
+        tail = self._fit_table(features, labels, self.layout_, *given)
+        tail = tail if self.calibrates_itself else None
+        self.calibration_ = calibrate(tail, features, self.layout_)
         return self
+
+    @property
+    def calibrates_itself(self) -> bool:
+        """Whether `fit` measures how far returns stray from the forecasts."""
+        # A subclass may forecast other returns than those of the tail.
+        return defined_here(self, "_fit_table", "_predict_table", "predict")
 
     def predict(self, X: Any) -> Any:
         """Forecast the expected return of every ticker at every date of `X`.
@@ -297,6 +315,56 @@ default=None
             features.index,
         )
         return self.layout_.wrap(forecasts, features.index), provenance
+
+    def explain(self, X: Any) -> pd.DataFrame:
+        """Split the forecasts of the last date of `X` into what they consist of.
+
+        Parameters
+        ----------
+        X : DataFrame or array-like of shape (n_dates, n_columns)
+            Feature frame with the columns seen in `fit`; only its last row matters.
+
+        Returns
+        -------
+        DataFrame of shape (n_labels, n_parts)
+            Indexed by ticker, or by (horizon, ticker). A column for each feature, by
+            its name without the ticker, with its contribution to the expected return;
+            then what is no feature's: ``model average``, ``shrinkage`` and ``market
+            expectation``, or ``historical mean``. Rows sum to the forecasts, and are
+            NaN where there is none.
+
+        Raises
+        ------
+        TypeError
+            If the model is neither of trees nor linear.
+        ValueError
+            If it is of trees with several outputs (``strategy="vector"``).
+
+        Notes
+        -----
+        Contributions of trees are the SHAP values of XGBoost [1]_, those of a linear
+        model its coefficients times the standardised inputs. Shrinkage is what is
+        taken off the sum of both and the model's average.
+
+        References
+        ----------
+        .. [1] Lundberg, S. M., Erion, G., Chen, H. et al. (2020). From local
+           explanations to global understanding with explainable AI for trees. Nature
+           Machine Intelligence, 2, 56–67. https://doi.org/10.1038/s42256-019-0138-9
+        """
+        check_is_fitted(self)
+        table = check_features(self, X, reset=False).last()
+        parts = self._explain_table(table)
+        parts[~np.isfinite(self._forecast(table)[0][0])] = np.nan
+        return parts
+
+    def _explain_table(self, table: FeatureTable) -> pd.DataFrame:
+        """Split the forecasts of one row into parts, `(n_labels, n_parts)`."""
+        raise TypeError(
+            "The forecaster must be of trees or linear to be explained. Got "
+            f"{type(self).__name__}. Use BatchXGBoostForecaster or "
+            "BatchLinearForecaster."
+        )
 
     def _forecast(self, features: FeatureBlocks) -> tuple[np.ndarray, np.ndarray]:
         """Forecast, and find where tickers have features, `(n_dates, n_labels)`."""

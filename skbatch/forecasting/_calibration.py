@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from copy import copy
 from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from scipy.special import ndtr
 
-from skbatch._kernels.conformal import (
-    LEVELS,
-    adapted_levels,
-    corrected_levels,
-    independent_dates,
-    shrunken_deviation,
-)
 from skbatch._kernels.scenarios import (
     Dependence,
     bin_weights,
@@ -25,18 +20,27 @@ from skbatch._kernels.scenarios import (
     rank_bin_shares,
     select_dependence,
 )
-from skbatch._kernels.target import winsorised
+from skbatch.exceptions import PanelError
 from skbatch.forecasting._feature_table import FeatureBlocks, FeatureTable
 from skbatch.forecasting._label_layout import LabelLayout
-from skbatch.forecasting._return_target import LabelScale
+from skbatch.forecasting._residual_scale import (
+    ResidualScale,
+    label_keys,
+    scale_features,
+)
+from skbatch.forecasting._return_target import LabelScale, volatility_names
+from skbatch.forecasting._score_distribution import ScoreDistribution
+from skbatch.panel.engine import PanelColumns
 
 __all__ = [
     "N_MOVES",
     "Calibration",
-    "ResidualScale",
+    "Tail",
     "are_simple_returns",
+    "calibrate",
     "deviations_of",
     "draw_blocks",
+    "joined",
     "rank_probabilities",
     "recent_moves",
 ]
@@ -49,75 +53,71 @@ SIMULATION_WEIGHT = 0.8
 NORMAL_GRID = np.linspace(-4.0, 4.0, 1601)
 NORMAL_WEIGHTS = np.exp(-0.5 * NORMAL_GRID**2)
 NORMAL_WEIGHTS /= NORMAL_WEIGHTS.sum()
+# Step of the adaptive correction.
+ADAPTATION = 0.005
 # Features that are the return of a single row, and how many rows of it count.
 ONE_ROW_RETURNS = ("log_return_1", "return_1")
 N_MOVES = 252
+# Rows before a tail of which expected volatility is learned.
+EARLY_ROWS = 1260
 # Cells that are drawn at a time.
 MAX_CELLS = 2**21
 # A total loss counts as the loss of all but this share, whose logarithm is finite.
 LEAST_GROWTH = 1e-6
 
 
-@dataclass
-class ResidualScale:
-    """The unit that residuals are measured in: each label's own recent volatility.
+@dataclass(frozen=True)
+class Tail:
+    """The latest dates with known labels, forecast by a model that knew none of them.
 
     Attributes
     ----------
-    label_scale : LabelScale
-        Names the volatility features; empty where there are none.
-    deviation : dict
-        (horizon, ticker) → the residuals' own deviation, used without such features.
+    start : int
+        Row number of its first date.
+    labels, forecasts : ndarray of shape (n_dates, n_labels)
+        Returns, and what was forecast; NaN is missing.
+    early : ndarray, dtype intp
+        Row numbers of some dates before, whose labels end before the tail.
+    early_labels : ndarray of shape (n_early, n_labels)
+        Their labels.
+    bounded : bool
+        Whether all labels, of the tail and before, can be simple returns.
+    scale : str or None, default="auto"
+        Volatility feature of the residuals, as of a :class:`ReturnTarget`.
     """
 
-    label_scale: LabelScale
-    deviation: dict[tuple[int, str], float]
+    start: int
+    labels: np.ndarray
+    forecasts: np.ndarray
+    early: np.ndarray
+    early_labels: np.ndarray
+    bounded: bool
+    scale: str | None = "auto"
 
-    def matrix(self, features: FeatureBlocks, layout: LabelLayout) -> np.ndarray:
-        """Spread of each label `(n_dates, n_labels)`; NaN where unknown."""
-        names = self.label_scale.features
-        if not names:
-            # A ticker that was not fitted strays as the others do.
-            typical = {
-                horizon: _median(
-                    [v for (key, _), v in self.deviation.items() if key == horizon]
-                )
-                for horizon in set(layout.horizons)
-            }
-            known = [
-                self.deviation.get(key, typical[key[0]]) for key in label_keys(layout)
-            ]
-            return np.broadcast_to(known, (features.n_dates, len(known)))
-        spread = np.empty((features.n_dates, len(layout.tickers)))
-        for dates, table in features.tables(features=names):
-            spread[dates] = self._of_table(table, layout)
-        return spread
-
-    def _of_table(self, table: FeatureTable, layout: LabelLayout) -> np.ndarray:
-        """Average the volatilities of a table over their windows."""
-        scale = replace(self.label_scale, tickers=layout.tickers)
-        total = np.zeros((table.n_dates, len(layout.tickers)))
-        weights = np.zeros_like(total)
-        for name in scale.features:
-            one = replace(scale, features=[name]).matrix(table)
-            values = np.log(one.astype(np.float64))
-            finite = np.isfinite(values)
-            weight = _window(name)
-            total += np.where(finite, weight * values, 0.0)
-            weights += weight * finite
-        mean = np.where(weights > 0, total / np.maximum(weights, 1.0), np.nan)
-        return np.exp(mean) * np.sqrt(np.asarray(layout.horizons, dtype=np.float64))
-
-    def learn(self, residuals: np.ndarray, layout: LabelLayout) -> None:
-        """Measure the residuals' own deviation, where no feature tells it."""
-        if self.label_scale.features:
-            return
-        horizons = np.asarray(layout.horizons)
-        deviation = np.full(len(horizons), np.nan)
-        for horizon in np.unique(horizons):
-            use = horizons == horizon
-            deviation[use] = shrunken_deviation(winsorised(residuals[:, use]))
-        self.deviation = dict(zip(label_keys(layout), deviation.tolist(), strict=True))
+    @classmethod
+    def of(
+        cls,
+        labels: np.ndarray,
+        start: int,
+        stop: int,
+        layout: LabelLayout,
+        scale: str | None = "auto",
+    ) -> Tail:
+        """Copy what is needed of all labels; the forecasts are yet to be made."""
+        end = max(0, start - max(layout.horizons))
+        # Counted back from the end, as far as markets are alike.
+        early = np.arange(end - 1, max(-1, end - 1 - EARLY_ROWS), -_early_step(layout))
+        early = np.sort(early)
+        nothing = np.full((stop - start, labels.shape[1]), np.nan)
+        return cls(
+            start,
+            labels[start:stop].copy(),
+            nothing,
+            early,
+            labels[early],
+            are_simple_returns(labels),
+            scale,
+        )
 
 
 @dataclass
@@ -130,6 +130,8 @@ class Calibration:
         Deviations from the forecasts in units of the labels' scale; NaN is missing.
     layout : LabelLayout
         Of the columns of `scores`.
+    scale : ResidualScale
+        Their unit.
     step : float
         Step size of the adaptive correction.
     moves : DataFrame of shape (n_rows, n_labels) or None
@@ -138,53 +140,81 @@ class Calibration:
     bounded : bool, default=False
         Whether labels are simple returns, never below -100 %; see
         :func:`deviations_of`.
-
-    Attributes
-    ----------
-    pooled : dict
-        Horizon → its finite scores, sorted.
-    levels : dict
-        Horizon → the adapted level for each of
-        :data:`~skbatch._kernels.conformal.LEVELS`.
-    n_independent : dict
-        Horizon → how many independent dates the tail is worth.
+    index : Index or None
+        Dates of `scores`; None for arrays.
+    start : int, default=0
+        Row number of the first of them in `fit`.
     """
 
     scores: np.ndarray
     layout: LabelLayout
+    scale: ResidualScale
     step: float
     moves: pd.DataFrame | None = None
     bounded: bool = False
+    index: pd.Index | None = None
+    start: int = 0
 
-    def __post_init__(self) -> None:
-        horizons = np.asarray(self.layout.horizons)
-        self.pooled: dict[int, np.ndarray] = {}
-        self.levels: dict[int, np.ndarray] = {}
-        self.n_independent: dict[int, float] = {}
-        for horizon in map(int, np.unique(horizons)):
-            scores = self.scores[:, horizons == horizon]
-            finite = np.isfinite(scores)
-            pooled = np.sort(scores[finite])
-            if len(pooled):
-                self.pooled[horizon] = pooled
-                self.levels[horizon] = adapted_levels(scores, pooled, self.step)
-                n_dates = int(finite.any(axis=1).sum())
-                self.n_independent[horizon] = independent_dates(n_dates, horizon)
+    @cached_property
+    def known(self) -> dict[int, ScoreDistribution]:
+        """Distribution of the scores of each horizon that has some."""
+        found = {
+            horizon: ScoreDistribution.of(self.scores[:, use], horizon, self.step)
+            for horizon, use in _by_horizon(self.layout)
+        }
+        return {horizon: one for horizon, one in found.items() if one is not None}
+
+    @cached_property
+    def dependence(self) -> Dependence:
+        """How the labels move together."""
         together = self.scores if self.moves is None else self.moves.to_numpy()
-        self.dependence: Dependence = dependence(together)
+        return dependence(together)
+
+    def __getstate__(self) -> dict[str, Any]:
+        # What follows from the scores is computed again.
+        derived = ("known", "dependence")
+        return {k: v for k, v in self.__dict__.items() if k not in derived}
+
+    def followed(self, scores: np.ndarray) -> Iterator[Calibration]:
+        """Go on through the dates after the tail, with scores as they become known."""
+        paths = {
+            horizon: self.known[horizon].followed(
+                self.scores[:, use], scores[:, use], horizon, self.step
+            )
+            for horizon, use in _by_horizon(self.layout)
+            if horizon in self.known
+        }
+        for _ in range(len(scores)):
+            now = copy(self)
+            now.known = {horizon: next(path) for horizon, path in paths.items()}
+            yield now
 
     def quantiles(self, levels: np.ndarray, layout: LabelLayout) -> np.ndarray:
         """Scores at quantile levels `(n_levels, n_labels)`, NaN for a lost horizon."""
         table = np.full((len(levels), len(layout.horizons)), np.nan)
-        for number, horizon in enumerate(layout.horizons):
-            if horizon in self.pooled:
-                corrected = corrected_levels(levels, self.n_independent[horizon])
-                adapted = np.interp(corrected, LEVELS, self.levels[horizon])
-                # With these plotting positions, and n independent scores, the moved
-                # levels cover what they should on average.
-                pooled = self.pooled[horizon]
-                table[:, number] = np.quantile(pooled, adapted, method="hazen")
+        for horizon, use in _by_horizon(layout):
+            if horizon in self.known:
+                table[:, use] = self.known[horizon].quantiles(levels)[:, None]
         return table
+
+    def spread(
+        self, forecasts: np.ndarray, scale: np.ndarray, layout: LabelLayout
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Volatility, and chance of a gain, of each label of a date `(1, n_labels)`."""
+        levels = ndtr(NORMAL_GRID)
+        # How likely a gain is, intervals show; what the few dates of a tail leave open
+        # of far quantiles is no part of the volatility.
+        volatility, gain = np.full((2, scale.shape[1]), np.nan)
+        zero = deviations_of(np.zeros_like(forecasts), forecasts, self.bounded)
+        for horizon, use in _by_horizon(layout):
+            if horizon not in self.known:
+                continue
+            known = self.known[horizon]
+            values = known.quantiles(levels, corrected=False)
+            _, volatility[use] = self._moments(values, forecasts[:, use], scale[:, use])
+            values = known.quantiles(levels)
+            gain[use] = 1.0 - np.interp(zero[0, use] / scale[0, use], values, levels)
+        return volatility, np.where(np.isfinite(volatility), gain, np.nan)
 
     def scenarios(
         self, layout: LabelLayout, n_samples: int, rng: np.random.Generator
@@ -226,17 +256,16 @@ class Calibration:
         if self.bounded:
             growth = np.full(forecasts.shape, np.nan)
             for use, values in self._inverses(layout):
-                growth[:, use] = 1.0 + self._means(
-                    values, forecasts[:, use], scale[:, use]
-                )
+                mean, _ = self._moments(values, forecasts[:, use], scale[:, use])
+                growth[:, use] = 1.0 + mean
             scores += 1.0
             scores *= np.maximum(1.0 + forecasts, 0.0) / growth
             scores -= 1.0
 
-    def _means(
+    def _moments(
         self, values: np.ndarray, forecasts: np.ndarray, scale: np.ndarray
-    ) -> np.ndarray:
-        """Average the returns at the scores of the normal grid, for each label."""
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Mean and deviation of the returns at the scores of the normal grid."""
         width = max(1, MAX_CELLS // len(values))
         parts = []
         for start in range(0, scale.shape[1], width):
@@ -244,17 +273,137 @@ class Calibration:
             returns = self.returns(
                 forecasts[:, use], np.multiply.outer(values, scale[0, use])
             )
-            parts.append(NORMAL_WEIGHTS @ returns)
-        return np.concatenate(parts)
+            mean = NORMAL_WEIGHTS @ returns
+            parts.append((mean, np.sqrt(NORMAL_WEIGHTS @ (returns - mean) ** 2)))
+        means, deviations = zip(*parts, strict=True)
+        return np.concatenate(means), np.concatenate(deviations)
 
     def _inverses(self, layout: LabelLayout) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Tabulate the centred scores of each horizon, with the labels that have it."""
-        for horizon in set(layout.horizons):
-            use = np.flatnonzero(np.asarray(layout.horizons) == horizon)
-            if horizon in self.pooled:
-                yield use, _centred_inverse(self.pooled[horizon])
+        for horizon, use in _by_horizon(layout):
+            if horizon in self.known:
+                yield use, _centred_inverse(self.known[horizon])
             else:
                 yield use, np.full(len(NORMAL_GRID), np.nan)
+
+
+def calibrate(
+    tail: Tail | None,
+    features: FeatureBlocks,
+    layout: LabelLayout,
+    step: float = ADAPTATION,
+) -> Calibration | None:
+    """Measure how far returns strayed from the forecasts of a tail, if they can be."""
+    if tail is None or not np.isfinite(tail.forecasts).any():
+        return None
+    deviations = deviations_of(tail.labels, tail.forecasts, tail.bounded)
+    early, late, first = _read(features, tail)
+    rows = late.rows(tail.start - first, tail.start - first + len(tail.labels))
+    zero = np.zeros(tail.early_labels.shape)
+    moves = deviations_of(tail.early_labels, zero, tail.bounded)
+    try:
+        scale = _scale_of(tail.scale, rows, layout, deviations)
+        scale.learn(early, layout, moves, _early_step(layout))
+        scores = deviations / scale.matrix(rows, layout)
+    except PanelError:
+        # Standardised features, which whoever scales labels by them has refused.
+        scale = _scale_of(None, rows, layout, deviations)
+        scores = deviations / scale.matrix(rows, layout)
+    if not np.isfinite(scores).any():
+        return None
+    return Calibration(
+        np.where(np.isfinite(scores), scores, np.nan).astype(np.float32),
+        layout,
+        scale,
+        step,
+        recent_moves(late, layout),
+        tail.bounded,
+        rows.index,
+        tail.start,
+    )
+
+
+def _scale_of(
+    name: str | None, rows: FeatureBlocks, layout: LabelLayout, deviations: np.ndarray
+) -> ResidualScale:
+    """Choose the features that measure the volatility, or the deviations' own size."""
+    chosen = LabelScale.choose(name, rows, deviations, layout)
+    names = scale_features(rows.columns.features, chosen.features)
+    scale = ResidualScale(replace(chosen, features=names))
+    scale.measure(deviations, layout)
+    return scale
+
+
+def _early_step(layout: LabelLayout) -> int:
+    """Rows between the dates on which expected volatility is learned."""
+    return max(5, min(layout.horizons) // 2)
+
+
+def _read(
+    features: FeatureBlocks, tail: Tail
+) -> tuple[FeatureBlocks, FeatureBlocks, int]:
+    """Read what is needed of early and late dates once for all models of a fit."""
+    first = max(0, min(tail.start, features.n_dates - N_MOVES))
+    chosen = volatility_names(features.columns.features)
+    wanted = {*scale_features(features.columns.features, chosen), *chosen}
+    wanted |= {*ONE_ROW_RETURNS, str(tail.scale)}
+    names = [name for name in features.columns.features if name in wanted]
+    if not names:
+        return features.rows(0, 0), features.rows(first, features.n_dates), first
+    dates = np.append(tail.early, np.arange(first, features.n_dates))
+    kept = features.__dict__.setdefault("_read_once", {})
+    key = (dates.tobytes(), tuple(names))
+    if key not in kept:
+        dates, places = np.unique(dates, return_inverse=True)
+        kept[key] = _selected(features, dates, names), places
+    table, places = kept[key]
+    n_early = len(tail.early)
+    return _rows_of(table, places[:n_early]), _rows_of(table, places[n_early:]), first
+
+
+def _selected(
+    features: FeatureBlocks, dates: np.ndarray, names: Sequence[str]
+) -> FeatureTable:
+    """Take some dates and ticker features."""
+    parts = []
+    for block, table in features.tables(dates, names):
+        numbers = [table.columns.features.index(name) for name in names]
+        own = table.columns.positions[:, numbers]
+        kept = np.unique(own[own >= 0])
+        rows = np.flatnonzero(np.isin(block, dates))
+        parts.append(table.values[np.ix_(rows, kept)])
+        assert table.names is not None
+        columns = table.names[kept]
+    index = None if features.index is None else features.index[dates]
+    parsed = PanelColumns.parse(columns)
+    return FeatureTable(np.concatenate(parts), parsed, index, columns)
+
+
+def _rows_of(table: FeatureTable, rows: np.ndarray) -> FeatureTable:
+    index = None if table.index is None else table.index[rows]
+    return replace(table, values=table.values[rows], index=index)
+
+
+def joined(parts: Sequence[Calibration]) -> Calibration:
+    """Join the scores of models of which the later serve what the earlier cannot."""
+    first = parts[0]
+    features = first.scale.label_scale.features
+    parts = [part for part in parts if part.scale.label_scale.features == features]
+    start = min(part.start for part in parts)
+    stop = max(part.start + len(part.scores) for part in parts)
+    scores = np.full((stop - start, first.scores.shape[1]), np.nan, np.float32)
+    deviation: dict[tuple[int, str], float] = {}
+    for part in parts:
+        own = scores[part.start - start :][: len(part.scores)]
+        np.copyto(own, part.scores, where=np.isnan(own))
+        known = {k: v for k, v in part.scale.deviation.items() if np.isfinite(v)}
+        deviation = {**known, **deviation}
+    longest = max(parts, key=lambda part: len(part.scores))
+    index = longest.index if len(longest.scores) == len(scores) else first.index
+    if index is not None and len(index) != len(scores):
+        index = None
+    scale = replace(first.scale, deviation=deviation)
+    return replace(first, scores=scores, scale=scale, index=index, start=start)
 
 
 def draw_blocks(
@@ -308,24 +457,13 @@ def deviations_of(
     return np.where(labels < forecasts, np.log(growth / expected), labels - forecasts)
 
 
-def label_keys(layout: LabelLayout) -> list[tuple[int, str]]:
-    """Name each label by horizon and ticker."""
-    return list(zip(layout.horizons, layout.names, strict=True))
+def _by_horizon(layout: LabelLayout) -> Iterator[tuple[int, np.ndarray]]:
+    """Go through the horizons, with the numbers of their labels."""
+    for horizon in dict.fromkeys(layout.horizons):
+        yield horizon, np.flatnonzero(np.asarray(layout.horizons) == horizon)
 
 
-def _median(values: list[float]) -> float:
-    """Median of the finite values; NaN without any."""
-    finite = [value for value in values if np.isfinite(value)]
-    return float(np.median(finite)) if finite else float("nan")
-
-
-def _window(name: str) -> float:
-    """Weight of a volatility: its window, as a longer one has less noise."""
-    match = re.fullmatch(r"volatility_(\d+)", name)
-    return float(match.group(1)) if match else 1.0
-
-
-def _centred_inverse(pooled: np.ndarray) -> np.ndarray:
-    """Tabulate the pooled quantiles at normal scores, less their mean."""
-    values = np.quantile(pooled, ndtr(NORMAL_GRID))
+def _centred_inverse(known: ScoreDistribution) -> np.ndarray:
+    """Tabulate the scores at normal ones, less their mean."""
+    values = known.quantiles(ndtr(NORMAL_GRID), corrected=False)
     return values - NORMAL_WEIGHTS @ values

@@ -18,12 +18,18 @@ from skbatch._progress import Progress
 from skbatch._sklearn import HasMethods, Interval, all_or_nothing
 from skbatch.exceptions import FallbackWarning, ModelFitError
 from skbatch.forecasting._base import BatchForecasterMixin
+from skbatch.forecasting._calibration import Calibration, joined
 from skbatch.forecasting._children import (
     as_input,
     check_batch_forecaster_type,
     fit_weighted,
     reads_blocks,
     run_model,
+)
+from skbatch.forecasting._contributions import (
+    explained_by,
+    joined_parts,
+    label_index,
 )
 from skbatch.forecasting._feature_table import FeatureBlocks
 from skbatch.forecasting._horizons import horizon_parameters
@@ -33,6 +39,11 @@ from skbatch.forecasting._linear import BatchLinearForecaster
 from skbatch.forecasting._mean import HistoricalMeanForecaster
 from skbatch.forecasting._other_frame import OtherFrame, forecast_others
 from skbatch.forecasting._provenance import NO_MODEL, Provenance, Reason
+from skbatch.forecasting._uncertainty import (
+    UncertaintyMixin,
+    calibrated_part,
+    calibrates_itself,
+)
 
 __all__ = ["FallbackForecaster"]
 
@@ -40,7 +51,11 @@ ROLES = ("primary", "fallback", "mean")
 
 
 class FallbackForecaster(
-    CallbackSupportMixin, BatchForecasterMixin, MetaEstimatorMixin, BaseEstimator
+    CallbackSupportMixin,
+    UncertaintyMixin,
+    BatchForecasterMixin,
+    MetaEstimatorMixin,
+    BaseEstimator,
 ):
     """Forecast with a primary model, ticker by ticker with the next best if needed.
 
@@ -74,6 +89,9 @@ class FallbackForecaster(
         failed.
     n_known_ : ndarray of shape (n_labels,)
         Number of known labels of each ticker.
+    calibration_ : Calibration or None
+        How far returns strayed from forecasts of the latest dates, each by the first
+        model that could make it; None where the primary model has no such forecasts.
     horizon_ : int or tuple of int
         Horizon of the labels, in rows.
     layout_, panel_columns_, n_features_in_, feature_names_in_
@@ -175,6 +193,7 @@ default=None
                 self._fit_one(role, model, features, known, sample_weight, progress)
                 for role, model in models.items()
             )
+        self.calibration_ = self._joined_calibration()
         self.provenance_ = self._serve(features.last())[1].at()
         if not reads_blocks(X):
             warn_of_fallback(self)
@@ -184,6 +203,11 @@ default=None
     def splits_by_ticker(self) -> bool:
         """Whether tickers may be fitted in batches, with models of their own."""
         return getattr(self.estimator, "splits_by_ticker", True)
+
+    @property
+    def calibrates_itself(self) -> bool:
+        """Whether `fit` measures how far returns stray from the forecasts."""
+        return calibrates_itself(self.estimator)
 
     def predict(self, X: Any) -> Any:
         """Forecast every ticker at every date, each with the best model that can.
@@ -220,6 +244,37 @@ default=None
         forecasts, provenance = self._serve(features)
         return self.layout_.wrap(forecasts, features.index), provenance
 
+    def explain(self, X: Any) -> pd.DataFrame:
+        """Split the forecasts of the last date of `X` into what they consist of.
+
+        Parameters
+        ----------
+        X : DataFrame or array-like of shape (n_dates, n_columns)
+            Feature frame with the columns seen in `fit`; only its last row matters.
+
+        Returns
+        -------
+        DataFrame of shape (n_labels, n_parts)
+            As from :meth:`skbatch.forecasting.BaseBatchForecaster.explain`, each ticker
+            by the model that serves it: what another model has contributes 0.
+
+        Raises
+        ------
+        TypeError
+            If a model that serves a ticker cannot be explained.
+        """
+        check_is_fitted(self)
+        table = check_features(self, X, reset=False).last()
+        served_by = self._serve(table)[1].served_by[0]
+        index = label_index(self.layout_)
+        models = (self.estimator_, self.fallback_, self.mean_)
+        parts = [
+            explained_by(models[place], table, self.layout_)[served_by == place]
+            for place in np.unique(served_by)
+            if place < len(models)
+        ]
+        return joined_parts(parts, index)
+
     def _fit_one(
         self,
         role: str,
@@ -243,6 +298,19 @@ default=None
             except ModelFitError as error:
                 self.failures_[role] = describe_error(error)
                 return None
+
+    def _joined_calibration(self) -> Calibration | None:
+        """Join the calibrations of the models, unless the primary one has none."""
+        models = (self.estimator_, self.fallback_, self.mean_)
+        parts = [calibrated_part(model) for model in models if model is not None]
+        if not parts or parts[0] is None:
+            return None
+        known = [(part, part.calibration_) for part in parts if part is not None]
+        calibration = joined([found for _, found in known if found is not None])
+        for part, _ in known:
+            # Kept once: what is measured here holds for each of them.
+            part.calibration_ = calibration
+        return calibration
 
     def _fallback_estimator(self) -> Any:
         """Return the fallback, or the default one."""

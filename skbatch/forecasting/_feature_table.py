@@ -58,6 +58,8 @@ class Rows(NamedTuple):
         What is learned of the labels.
     dates : ndarray of shape (n_rows,), dtype intp
         Date number of each row.
+    series : ndarray of shape (n_rows,), dtype intp
+        Number of each row's series among those of its task.
     names : tuple of str, or None
         Names of the inputs; None for an array.
     weight : ndarray of the shape of y, or None
@@ -67,6 +69,7 @@ class Rows(NamedTuple):
     X: RowStore
     y: np.ndarray
     dates: np.ndarray
+    series: np.ndarray
     names: tuple[str, ...] | None = None
     weight: np.ndarray | None = None
 
@@ -382,7 +385,7 @@ class FeatureStream(FeatureBlocks):
             return self._loaded.rows(start, stop)
         part = self.__class__.__new__(self.__class__)
         part.__dict__.update(self.__dict__)
-        for kept in ("_kept", "_scales"):
+        for kept in ("_kept", "_scales", "_read_once"):
             part.__dict__.pop(kept, None)
         part.index = self.index[start:stop]
         part._start = self._start + start
@@ -412,7 +415,7 @@ class FeatureStream(FeatureBlocks):
 
     def __getstate__(self) -> dict[str, Any]:
         # What has been computed is computed again where it is needed.
-        dropped = {"_kept": None, "_scales": None, "_loaded": None}
+        dropped = {"_kept": None, "_scales": None, "_read_once": None, "_loaded": None}
         state = {k: v for k, v in self.__dict__.items() if k not in dropped}
         return {**state, "_loaded": None}
 

@@ -2,37 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from skbatch._kernels.scenarios import Dependence, dependence
-from skbatch.forecasting._calibration import Calibration, draw_blocks
-from skbatch.forecasting._label_layout import LabelLayout
-from skbatch.forecasting._uncertainty import (
-    UncertaintyMixin,
-    check_n_samples,
-    generator_of,
-)
+from skbatch.forecasting._calibration import draw_blocks
+from skbatch.forecasting._outlook import Outlook
+from skbatch.forecasting._uncertainty import check_n_samples, generator_of
 
 __all__ = ["JointScenarios"]
-
-
-class _Part(NamedTuple):
-    """What one forecaster says of the last date."""
-
-    forecasts: np.ndarray
-    scale: np.ndarray
-    layout: LabelLayout
-    calibration: Calibration
-    tail: pd.Index | None
-
-    @property
-    def labels(self) -> list[Any]:
-        """Tickers, or (horizon, ticker)."""
-        columns = self.layout.columns
-        return list(self.layout.names if columns is None else columns)
 
 
 class JointScenarios:
@@ -44,21 +24,11 @@ class JointScenarios:
     """
 
     def __init__(self) -> None:
-        self.parts: list[_Part] = []
+        self.parts: list[Outlook] = []
 
-    def add(self, forecaster: UncertaintyMixin, X: Any) -> None:
-        """Take the forecast of a calibrated forecaster at the last date of `X`.
-
-        Parameters
-        ----------
-        forecaster : UncertaintyMixin
-            Fitted.
-        X : DataFrame of shape (n_dates, n_columns)
-            Its feature frame.
-        """
-        tail = getattr(forecaster, "calibration_index_", None)
-        last = forecaster._forecast_last(X)
-        self.parts.append(_Part(*last, forecaster.calibration_, tail))
+    def add(self, outlook: Outlook) -> None:
+        """Take what a forecaster expects at the last date of an outlook."""
+        self.parts.append(outlook.last())
 
     def draw(self, n_samples: int, random_state: Any) -> pd.DataFrame:
         """Draw scenarios of all tickers.
@@ -104,8 +74,9 @@ class JointScenarios:
         return dependence(pd.concat(moves, axis=1).sort_index().to_numpy())
 
 
-def _scores(part: _Part) -> pd.DataFrame:
+def _scores(part: Outlook) -> pd.DataFrame:
     """Return the scores of a calibration tail with their dates, or counted from now."""
-    scores = part.calibration.scores
-    index = pd.RangeIndex(-len(scores), 0) if part.tail is None else part.tail
+    scores, index = part.calibration.scores, part.calibration.index
+    if index is None:
+        index = pd.RangeIndex(-len(scores), 0)
     return pd.DataFrame(scores, index)

@@ -79,7 +79,7 @@ def drop_weightless(
     used = weights[np.isfinite(labels)]
     if not len(used):
         raise PanelError(
-            "Weights must not be zero for all known labels. Got zero for each. Weight "
+            "The weights of known labels must not all be zero. Got no other. Weight "
             "other dates or tickers, or pass more rows."
         )
     return None if (used == used[0]).all() else weights

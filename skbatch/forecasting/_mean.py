@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from numbers import Integral
 from typing import Any, ClassVar, Literal
 
 import numpy as np
+import pandas as pd
 
 from skbatch._kernels.target import winsorised
 from skbatch._progress import Progress
 from skbatch._sklearn import Interval
 from skbatch.forecasting._base import BaseBatchForecaster
+from skbatch.forecasting._calibration import Tail
+from skbatch.forecasting._contributions import MEAN, label_index
 from skbatch.forecasting._feature_table import FeatureBlocks, FeatureTable
 from skbatch.forecasting._label_layout import LabelLayout
+from skbatch.forecasting._return_target import split_tail
 
 __all__ = ["HistoricalMeanForecaster"]
 
@@ -81,17 +86,42 @@ class HistoricalMeanForecaster(BaseBatchForecaster):
         labels: np.ndarray,
         layout: LabelLayout,
         weights: np.ndarray | None = None,
-    ) -> None:
+    ) -> Tail | None:
         with Progress(self, n_tasks=1) as progress, progress.task("mean"):
-            labels = winsorised(labels)
-            known = np.isfinite(labels)
-            self.n_known_ = known.sum(axis=0)
-            values, counts = np.where(known, labels, 0.0), self.n_known_
-            if weights is not None:
-                used = np.where(known, weights, 0.0)
-                values, counts = values * used, used.sum(axis=0)
-            mean = values.sum(axis=0) / np.where(counts > 0, counts, 1)
-            self.mean_ = np.where(self.n_known_ >= self.min_labels, mean, np.nan)
+            self.mean_, self.n_known_ = self._means(labels, weights)
+            return self._tail(labels, layout, weights)
+
+    def _means(
+        self, labels: np.ndarray, weights: np.ndarray | None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Average the labels of each ticker, and count them."""
+        labels = winsorised(labels)
+        known = np.isfinite(labels)
+        n_known = known.sum(axis=0)
+        values, counts = np.where(known, labels, 0.0), n_known
+        if weights is not None:
+            used = np.where(known, weights, 0.0)
+            values, counts = values * used, used.sum(axis=0)
+        mean = values.sum(axis=0) / np.where(counts > 0, counts, 1)
+        return np.where(n_known >= self.min_labels, mean, np.nan), n_known
+
+    def _tail(
+        self, labels: np.ndarray, layout: LabelLayout, weights: np.ndarray | None
+    ) -> Tail | None:
+        """Forecast the latest dates by the means of the labels before them."""
+        known = np.isfinite(labels).any(axis=1)
+        early, late = split_tail(known, max(layout.horizons), "auto", 1)
+        if not len(late):
+            return None
+        tail = Tail.of(labels, int(late[0]), int(late[-1]) + 1, layout)
+        stop = early[-1] + 1
+        mean, _ = self._means(
+            labels[:stop], None if weights is None else weights[:stop]
+        )
+        return replace(tail, forecasts=np.tile(mean, (len(tail.labels), 1)))
 
     def _predict_table(self, features: FeatureTable) -> np.ndarray:
         return np.repeat(self.mean_[None, :], features.n_dates, axis=0)
+
+    def _explain_table(self, table: FeatureTable) -> pd.DataFrame:
+        return pd.DataFrame({MEAN: self.mean_}, label_index(self.layout_))

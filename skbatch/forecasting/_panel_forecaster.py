@@ -11,6 +11,8 @@ from sklearn.utils.validation import check_is_fitted
 
 from skbatch._sklearn import DefaultPartsMixin
 from skbatch.forecasting._base import BaseBatchForecaster
+from skbatch.forecasting._calibration import Tail
+from skbatch.forecasting._contributions import explain_panel_model
 from skbatch.forecasting._feature_table import FeatureBlocks, FeatureTable, Rows
 from skbatch.forecasting._label_layout import LabelLayout
 from skbatch.forecasting._return_target import ReturnTarget
@@ -72,8 +74,8 @@ class PanelForecaster(DefaultPartsMixin, BaseBatchForecaster):
         labels: np.ndarray,
         layout: LabelLayout,
         weights: np.ndarray | None = None,
-    ) -> None:
-        self._fit_models(features, labels, layout, weights)
+    ) -> Tail:
+        return self._fit_models(features, labels, layout, weights)
 
     def _fit_models(
         self,
@@ -82,12 +84,16 @@ class PanelForecaster(DefaultPartsMixin, BaseBatchForecaster):
         layout: LabelLayout,
         weights: np.ndarray | None,
         n_steps: int = 0,
-    ) -> None:
+    ) -> Tail:
         """Train the models, of which each counts so many steps."""
-        self.model_ = fit_panel_model(
+        self.model_, tail = fit_panel_model(
             self, features, labels, layout, self._fit_model, n_steps, weights
         )
         self.failures_ = self.model_.failures
+        return tail
 
     def _predict_table(self, features: FeatureTable) -> np.ndarray:
         return self.model_.predict(features)
+
+    def _explain_table(self, table: FeatureTable) -> pd.DataFrame:
+        return explain_panel_model(self.model_, table)

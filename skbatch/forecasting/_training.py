@@ -12,10 +12,16 @@ import numpy as np
 from skbatch._progress import Progress
 from skbatch._sklearn import StrOptions
 from skbatch.exceptions import ModelFitError
+from skbatch.forecasting._calibration import Tail
 from skbatch.forecasting._feature_table import FeatureBlocks, FeatureTable, Rows
 from skbatch.forecasting._label_layout import LabelLayout
 from skbatch.forecasting._other_frame import OtherFrame
-from skbatch.forecasting._return_target import LabelScale, LabelTransform, ReturnTarget
+from skbatch.forecasting._return_target import (
+    LabelScale,
+    LabelTransform,
+    ReturnTarget,
+    tail_rows,
+)
 from skbatch.forecasting._row_store import RowStore, with_gaps
 from skbatch.panel import split_column
 from skbatch.panel.engine import MARKET
@@ -33,6 +39,8 @@ __all__ = [
     "target_of",
 ]
 
+# Labels that are equal on so many dates are as good as the same.
+MAX_ORDER_ROWS = 64
 # Stack or read at most this many cells at once (4 MiB of float32).
 MAX_CELLS = 2**20
 
@@ -137,7 +145,8 @@ class PanelModel:
         """Give a pooled model the tickers of another frame."""
         layout, n_own = frame.layout, len(frame.features.columns.features)
         uses_shared = self.models[0].task.columns.shape[1] > n_own
-        tasks = _list_tasks(self.strategy, uses_shared, frame.features, layout)
+        order = np.arange(len(layout.horizons))
+        tasks = _list_tasks(self.strategy, uses_shared, frame.features, layout, order)
         models = [
             replace(fitted, task=task)
             for fitted, task in zip(self.models, tasks, strict=True)
@@ -162,25 +171,32 @@ def fit_panel_model(
     fit_model: FitModel,
     n_steps: int = 0,
     weights: np.ndarray | None = None,
-) -> PanelModel:
-    """Train the models of an estimator's `strategy` on its `target`."""
+) -> tuple[PanelModel, Tail]:
+    """Train the models of an estimator's `strategy` on its `target`.
+
+    Beside them stand the forecasts of the latest dates, which they did not train on.
+    """
     strategy, target = estimator.strategy, estimator._part("target")
     if strategy != "pooled":
         # Every model reads other columns, so they are computed for all of them.
         features = features.load()
     weights = target.label_weights(labels, features, layout, weights)
+    order = content_order(labels)
+    tail = _open_tail(target, labels, layout)
     transform, learned = target.transform_labels(labels, features, layout, weights)
     fitted = PanelModel(strategy, transform)
     known = Labels(labels, learned if strategy == "pooled" else labels, weights)
-    tasks = _list_tasks(strategy, estimator.market_features, features, layout)
+    uses_shared = estimator.market_features
+    tasks = _list_tasks(strategy, uses_shared, features, layout, order)
     with Progress(estimator, len(tasks)) as report:
         for task in tasks:
             with report.task(task.name, n_steps) as step:
                 try:
-                    model = _fit_task(
+                    model, validation, forecast = _fit_task(
                         task, target, strategy, features, known, fit_model, step
                     )
                     fitted.models.append(model)
+                    _fill_tail(tail, model, validation, forecast)
                 except ModelFitError as error:
                     if strategy != "per_ticker":
                         raise
@@ -190,21 +206,55 @@ def fit_panel_model(
             f"strategy='per_ticker' must fit a model for one of {len(tasks)} "
             f"labels. Got none: {next(iter(fitted.failures.values()))}"
         )
-    return fitted
+    rows = features.rows(tail.start, tail.start + len(tail.labels))
+    unit = transform.scale.matrix(features)[tail.start :][: len(tail.labels)]
+    returns = transform.returns(tail.forecasts, unit, rows)
+    return fitted, replace(tail, forecasts=returns)
+
+
+def _open_tail(target: ReturnTarget, labels: np.ndarray, layout: LabelLayout) -> Tail:
+    """Keep the labels of the latest dates, as labels are transformed in place."""
+    dates = np.flatnonzero(np.isfinite(labels).any(axis=1))
+    first, stop = int(dates[0]), int(dates[-1]) + 1
+    start = stop - min(tail_rows(stop - first, target.validation_size), stop - first)
+    return Tail.of(labels, start, stop, layout, target.scale)
+
+
+def _fill_tail(tail: Tail, fitted: TaskModel, rows: Rows, forecast: np.ndarray) -> None:
+    """Enter the relative forecasts of one model."""
+    # A ticker of its own model that ended early has a tail before that of the others.
+    late = rows.dates >= tail.start
+    if not len(forecast) or not late.any():
+        return
+    forecast = forecast.reshape(len(rows.dates), -1)[late] * fitted.shrinkage
+    forecast[:, ~fitted.trained] = np.nan
+    outputs = fitted.task.outputs[rows.series[late]]
+    tail.forecasts[rows.dates[late, None] - tail.start, outputs] = forecast
+
+
+def content_order(labels: np.ndarray) -> np.ndarray:
+    """Order labels `(n_dates, n_labels)` by their first values, not by their names."""
+    # XGBoost draws samples of rows by their place. Neither names nor the order of the
+    # tickers in the tables may decide it, nor a day that is added at the end.
+    first = np.isfinite(labels).argmax(axis=0)
+    rows = np.minimum(first + np.arange(MAX_ORDER_ROWS)[:, None], len(labels) - 1)
+    values = labels[rows, np.arange(labels.shape[1])]
+    return np.lexsort((*values[::-1], first))
 
 
 def _list_tasks(
-    strategy: Strategy, uses_shared: bool, features: FeatureBlocks, layout: LabelLayout
+    strategy: Strategy,
+    uses_shared: bool,
+    features: FeatureBlocks,
+    layout: LabelLayout,
+    order: np.ndarray,
 ) -> list[Task]:
-    """List the models that a strategy trains."""
+    """List the models that a strategy trains, their labels in the given order."""
     horizons = np.asarray(layout.horizons)
     own = features.series_columns(layout.tickers)
     shared = features.columns.shared_positions
     # Shared columns always are inputs when there are no others.
     uses_shared = uses_shared or not own.shape[1]
-    # XGBoost draws samples of rows and columns by their place, so the order of
-    # the tickers in the tables must not be the order in training.
-    order = np.lexsort((horizons, np.asarray(layout.names, dtype=str)))
     if strategy == "vector":
         used = list(dict.fromkeys(own[order][own[order] >= 0].tolist()))
         inputs = np.array(used, dtype=np.intp)
@@ -234,10 +284,10 @@ def _fit_task(
     labels: Labels,
     fit_model: FitModel,
     step: Callable[[], None],
-) -> TaskModel:
-    """Train one model, and find its shrinkage on the tail."""
-    known = np.isfinite(labels.scaled[:, task.outputs.ravel()]).any(axis=1)
-    train, tail = target.split(known, task.horizon)
+) -> tuple[TaskModel, Rows, np.ndarray]:
+    """Train one model, find its shrinkage on the tail, and give that with forecasts."""
+    known = np.isfinite(labels.scaled[:, task.outputs]).any(axis=2)
+    train, tail = target.split(known.any(axis=1), task.horizon)
     if len(train) < 2:
         raise ModelFitError(
             f"{task.name} must have 2 dates with a usable label. Got {len(train)} "
@@ -250,11 +300,17 @@ def _fit_task(
     found = validation if len(tail) else None
     model = fit_model(rows, found, step)
     forecast = np.empty(0) if found is None else predict_rows(model, found.X)
+    n_known = int(known[: train[-1] + 1].sum())
     shrinkage = target.shrinkage(
-        validation.y, forecast, validation.dates, task.horizon, validation.weight
+        validation.y,
+        forecast,
+        validation.dates,
+        task.horizon,
+        n_known,
+        validation.weight,
     )
     trained = np.atleast_1d(np.isfinite(rows.y).any(axis=0))
-    return TaskModel(task, model, shrinkage, trained)
+    return TaskModel(task, model, shrinkage, trained), validation, forecast
 
 
 def _stack(
@@ -284,10 +340,10 @@ def _stack(
         weights = [weight[:n_train], weight[n_train:]]
     X = features.stack(task.columns, rows, series, n_train, keep=keep)
     names = input_names(task, features.names)
-    train, tail = slice(n_train), slice(n_train, None)
+    train, late = slice(n_train), slice(n_train, None)
     return (
-        Rows(X[0], y[train], rows[train], names, weights[0]),
-        Rows(X[1], y[tail], rows[tail], names, weights[1]),
+        Rows(X[0], y[train], rows[train], series[train], names, weights[0]),
+        Rows(X[1], y[late], rows[late], series[late], names, weights[1]),
     )
 
 

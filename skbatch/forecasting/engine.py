@@ -14,6 +14,11 @@ from skbatch.forecasting._common_return import (
     forward_common_return,
     universe_common_return,
 )
+from skbatch.forecasting._contributions import (
+    NO_FEATURES,
+    explained_by,
+    joined_parts,
+)
 from skbatch.forecasting._feature_table import (
     FeatureBlocks,
     FeatureStream,
@@ -23,6 +28,7 @@ from skbatch.forecasting._feature_table import (
 from skbatch.forecasting._horizons import horizon_parameters
 from skbatch.forecasting._joint_scenarios import JointScenarios
 from skbatch.forecasting._label_layout import LabelLayout, layout_of
+from skbatch.forecasting._outlook import Outlook
 from skbatch.forecasting._provenance import (
     NO_MODEL,
     Provenance,
@@ -41,12 +47,18 @@ from skbatch.forecasting._row_store import RowStore, Storage
 from skbatch.forecasting._training import target_of
 from skbatch.forecasting._uncertainty import (
     UncertaintyMixin,
+    calibrated_part,
+    calibrates_itself,
+    check_coverage,
     check_n_bins,
     check_n_samples,
+    check_quantiles,
+    outlook_of,
     rank_table,
 )
 
 __all__ = [
+    "NO_FEATURES",
     "NO_MODEL",
     "BatchForecasterMixin",
     "FeatureBlocks",
@@ -55,6 +67,7 @@ __all__ = [
     "JointScenarios",
     "LabelLayout",
     "LabelScale",
+    "Outlook",
     "Provenance",
     "Reason",
     "ReturnTarget",
@@ -63,16 +76,23 @@ __all__ = [
     "UncertaintyMixin",
     "Universe",
     "as_input",
+    "calibrated_part",
+    "calibrates_itself",
     "check_batch_forecaster_type",
+    "check_coverage",
     "check_n_bins",
     "check_n_samples",
+    "check_quantiles",
+    "explained_by",
     "first_choice",
     "fitted_provenance",
     "forecast_with_provenance",
     "forward_common_return",
     "horizon_parameters",
+    "joined_parts",
     "layout_of",
     "loss_gradient",
+    "outlook_of",
     "rank_table",
     "run_model",
     "tail_rows",

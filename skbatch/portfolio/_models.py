@@ -24,7 +24,7 @@ from skbatch.forecasting import (
 )
 from skbatch.forecasting.engine import (
     BatchForecasterMixin,
-    UncertaintyMixin,
+    calibrates_itself,
     horizon_parameters,
 )
 
@@ -189,18 +189,18 @@ def _calibrated(model: Any) -> Any:
     """Put the forecaster of a model into one that gives intervals."""
     if isinstance(model, BatchForecastingSystem):
         part = model.forecaster
-        part = default_forecaster(model.preset) if part is None else part
-        if not isinstance(part, UncertaintyMixin):
+        part = default_forecaster() if part is None else part
+        if not calibrates_itself(part):
             model.set_params(forecaster=ConformalForecaster(part))
     elif isinstance(model, Pipeline):
         name, part = model.steps[-1]
-        if not isinstance(part, UncertaintyMixin):
+        if not calibrates_itself(part):
             model.set_params(**{name: ConformalForecaster(part)})
     else:
         # The grid of a search names the parameters of what it has.
         inner = model.estimator
         part = inner[-1] if isinstance(inner, Pipeline) else inner.forecaster
-        if not isinstance(part, UncertaintyMixin):
+        if not calibrates_itself(part):
             raise ValueError(
                 "`coverage` must be None for a search whose forecaster gives no "
                 f"intervals. Got a {type(model).__name__} of {type(part).__name__}. "
@@ -220,7 +220,9 @@ def _check_method(method: str) -> None:
 
 def _system_params(method: str, config: BatchForecastingConfig) -> dict[str, Any]:
     """Turn method and settings into parameters of a system."""
-    params = config.replace(batch={"enabled": True}).to_params()
+    params = dict(
+        config.replace(batch={"enabled": True}).to_system().get_params(deep=False)
+    )
     if config.model.kind != method and method == "linear":
         params["forecaster"] = FallbackForecaster(
             BatchLinearForecaster(), HistoricalMeanForecaster()
