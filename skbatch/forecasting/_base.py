@@ -216,8 +216,10 @@ class BaseBatchForecaster(
             of a plain array are shared features of every label.
         y : DataFrame, Series or array-like of shape (n_dates,) or (n_dates, n_labels)
             Labels from :func:`~skbatch.forward_returns`: simple returns over the
-            horizon; NaN labels are masked. The labels of the last `horizon` rows are
-            not known at the last date of `X` and are never trained on.
+            horizon; NaN labels are masked. Those of the last ``horizon + delay`` rows
+            are not known at the last date of `X` and are never trained on. Labels
+            without a record of their delay, such as arrays, have none: pass
+            ``horizon + delay`` as the horizon of the forecaster.
         sample_weight : array-like of shape (n_dates,) or (n_dates, n_tickers), \
 default=None
             How much each date, or each label, counts: in what the model learns, in
@@ -298,7 +300,7 @@ default=None
         """
         check_is_fitted(self)
         features = check_features(self, X, reset=False)
-        forecasts, observed = self._forecast(features)
+        forecasts, absent = self._forecast(features)
         failed = getattr(self, "failures_", {})
         failures = [
             Reason("fit_failed", details=(("error", failed[name]),))
@@ -309,7 +311,7 @@ default=None
         provenance = own_provenance(
             type(self).__name__,
             forecasts,
-            observed,
+            absent,
             failures,
             self.layout_,
             features.index,
@@ -367,16 +369,14 @@ default=None
         )
 
     def _forecast(self, features: FeatureBlocks) -> tuple[np.ndarray, np.ndarray]:
-        """Forecast, and find where tickers have features, `(n_dates, n_labels)`."""
+        """Forecast, and find where tickers are absent, `(n_dates, n_labels)`."""
         shape = features.n_dates, len(self.layout_.tickers)
-        forecasts, observed = np.empty(shape), np.ones(shape, dtype=bool)
+        forecasts, absent = np.empty(shape), np.empty(shape, dtype=np.intp)
         for dates, table in features.tables():
-            own = table.series_columns(self.layout_.tickers)
             forecasts[dates] = self._predict_table(table)
-            if own.shape[1]:
-                observed[dates] = table.observed_here(own)
-        forecasts[~observed] = np.nan
-        return forecasts, observed
+            absent[dates] = table.absence(self.layout_.tickers)
+        forecasts[absent > 0] = np.nan
+        return forecasts, absent
 
     def _forecast_others(self, frame: OtherFrame) -> np.ndarray:
         """Forecast a frame of other tickers: new ones by a pooled model, else NaN."""

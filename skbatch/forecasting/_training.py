@@ -56,11 +56,12 @@ FitModel = Callable[[Rows, Rows | None, Callable[[], None]], Any]
 
 
 class Labels(NamedTuple):
-    """What models are judged by, and learn, and its weight, `(n_dates, n_labels)`."""
+    """What models are judged by, learn and weight, `(n_dates, n_labels)`; delay."""
 
     scaled: np.ndarray
     learned: np.ndarray
-    weights: np.ndarray | None
+    weights: np.ndarray | None = None
+    delay: int = 0
 
 
 @dataclass(frozen=True)
@@ -185,7 +186,8 @@ def fit_panel_model(
     tail = _open_tail(target, labels, layout)
     transform, learned = target.transform_labels(labels, features, layout, weights)
     fitted = PanelModel(strategy, transform)
-    known = Labels(labels, learned if strategy == "pooled" else labels, weights)
+    learned = learned if strategy == "pooled" else labels
+    known = Labels(labels, learned, weights, layout.delay)
     uses_shared = estimator.market_features
     tasks = _list_tasks(strategy, uses_shared, features, layout, order)
     with Progress(estimator, len(tasks)) as report:
@@ -287,7 +289,7 @@ def _fit_task(
 ) -> tuple[TaskModel, Rows, np.ndarray]:
     """Train one model, find its shrinkage on the tail, and give that with forecasts."""
     known = np.isfinite(labels.scaled[:, task.outputs]).any(axis=2)
-    train, tail = target.split(known.any(axis=1), task.horizon)
+    train, tail = target.split(known.any(axis=1), task.horizon, labels.delay)
     if len(train) < 2:
         raise ModelFitError(
             f"{task.name} must have 2 dates with a usable label. Got {len(train)} "

@@ -21,6 +21,7 @@ from skbatch.metrics.alignment import Table
 from skbatch.model_selection._refit_schedule import Fold
 from skbatch.model_selection._shared_features import extractor_of
 from skbatch.panel import forward_returns
+from skbatch.panel.engine import Universe
 
 __all__ = ["FoldForecast", "Source", "labels_itself", "run_fold"]
 
@@ -34,7 +35,9 @@ class Source:
     prices: pd.DataFrame
     panel: pd.DataFrame
     horizon: int | Sequence[int]
+    delay: int
     features: pd.DataFrame | None
+    universe: Universe | None = None
 
 
 @dataclass
@@ -89,7 +92,12 @@ def _run(
     context: Any,
 ) -> FoldForecast:
     """Fit, forecast and tell where the forecasts come from."""
-    labels = forward_returns(source.panel.iloc[fold.train], source.horizon)
+    labels = forward_returns(
+        source.panel.iloc[fold.train],
+        source.horizon,
+        source.delay,
+        universe=source.universe,
+    )
     dates = source.panel.index[fold.test]
     head, tail, past, following = _inputs(estimator, source, fold)
     begun = time.perf_counter()

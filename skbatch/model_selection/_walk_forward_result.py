@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from sklearn.base import BaseEstimator
 
 from skbatch._writing import write_whole
 from skbatch.metrics import quantile_returns, rank_information_coefficient_series
-from skbatch.model_selection._backtest import backtest
+from skbatch.model_selection._backtest import TradingCosts, backtest
 from skbatch.model_selection._backtest_result import BacktestResult
 from skbatch.model_selection._paired_tests import DERIVED, EQUAL_WEIGHT, ZERO, compare
 from skbatch.model_selection._scorecard import decay_table, score_card
@@ -63,6 +64,9 @@ class WalkForwardResult(SkillBreakdownMixin):
         Bins of the quantile returns.
     ranking_rules : tuple of str, default=()
         Names of the benchmarks that only rank tickers.
+    members : DataFrame of bool of shape (n_dates, n_tickers), default=None
+        Who belongs to the universe; the returns of others are not scored. None takes
+        all.
     prices : DataFrame, default=None
         Closes of the whole panel, and volumes if it has them; None takes `closes`.
     n_trials : int, default=1
@@ -70,6 +74,8 @@ class WalkForwardResult(SkillBreakdownMixin):
         included.
     attrs : dict
         Number of rows and tickers of the panel, and whether features were shared.
+    delay : int, default=0
+        Rows from the date of a forecast to the close at which it is traded.
 
     Attributes
     ----------
@@ -91,9 +97,11 @@ class WalkForwardResult(SkillBreakdownMixin):
     estimator: BaseEstimator | None = None
     n_quantiles: int = 5
     ranking_rules: tuple[str, ...] = ()
+    members: pd.DataFrame | None = None
     prices: pd.DataFrame | None = None
     n_trials: int = 1
     attrs: dict[str, Any] = field(default_factory=dict)
+    delay: int = 0
 
     @property
     def horizons(self) -> tuple[int, ...]:
@@ -103,17 +111,20 @@ class WalkForwardResult(SkillBreakdownMixin):
     @cached_property
     def returns(self) -> pd.DataFrame:
         """Realised simple returns on the dates of the forecasts."""
-        parts = {
-            h: (self.closes.shift(-h) / self.closes - 1).reindex(self.forecasts.index)
-            for h in self.horizons
-        }
+        parts = {h: self._returns_after(h, self.delay) for h in self.horizons}
         if isinstance(self.horizon, int):
             table = parts[self.horizon]
         else:
             table = pd.concat(parts, axis=1)
         table.columns = self.forecasts.columns
-        table.attrs["horizon"] = self.horizon
+        table.attrs |= {"horizon": self.horizon, "delay": self.delay}
         return table
+
+    def _returns_after(self, horizon: int, delay: int) -> pd.DataFrame:
+        """Realised returns over a horizon that starts some rows after each forecast."""
+        later = self.closes.shift(-delay - horizon) / self.closes.shift(-delay) - 1
+        later = later.reindex(self.forecasts.index)
+        return later if self.members is None else later.where(self.members)
 
     @cached_property
     def scorecard(self) -> pd.DataFrame:
@@ -396,13 +407,23 @@ class WalkForwardResult(SkillBreakdownMixin):
         """
         return describe(self)
 
-    def to_html(self, path: str | os.PathLike[str]) -> Path:
+    def to_html(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        costs: float | TradingCosts = 10.0,
+        groups: Mapping[str, Any] | pd.Series | None = None,
+    ) -> Path:
         """Write a report with plots, whole or not at all: a file that needs no other.
 
         Parameters
         ----------
         path : str or path-like
             Where to write; the folder has to exist.
+        costs : float or TradingCosts, default=10.0
+            Basis points of the value that its portfolios trade, or more in detail.
+        groups : dict or Series, default=None
+            Ticker → group, such as its sector, whose skill is shown on its own.
 
         Returns
         -------
@@ -423,13 +444,19 @@ class WalkForwardResult(SkillBreakdownMixin):
             raise FileNotFoundError(
                 f"`path` must be in an existing folder. Got '{target}'. Make it first."
             )
-        write_whole(target, render(self))
+        write_whole(target, render(self, costs, groups))
         return target
+
+    def _repr_html_(self) -> str:
+        paragraphs = [escape(part) for part in self.summary().split("\n\n")]
+        text = "".join(f"<p>{part}</p>" for part in paragraphs)
+        return text + self.scorecard.T.to_html(float_format="{:.4g}".format)
 
     def __repr__(self) -> str:
         dates = self.forecasts.index
+        delay = f"delay={self.delay}, " if self.delay else ""
         return (
-            f"WalkForwardResult({self.name}, horizon={self.horizon}, "
+            f"WalkForwardResult({self.name}, horizon={self.horizon}, {delay}"
             f"{len(dates)} dates, {len(self.closes.columns)} tickers, "
             f"{len(self.refits)} refits)"
         )

@@ -8,15 +8,23 @@ from numbers import Integral
 import numpy as np
 import pandas as pd
 
+from skbatch._messages import check_int
 from skbatch.panel._check import check_panel
 from skbatch.panel._checked import CheckedPanel
 from skbatch.panel._fields import panel_fields, panel_tickers
 from skbatch.panel._reach import RecordedHorizon
+from skbatch.panel._universe import Universe, find_members
 
 __all__ = ["forward_returns"]
 
 
-def forward_returns(prices: object, horizon: int | Sequence[int] = 1) -> pd.DataFrame:
+def forward_returns(
+    prices: object,
+    horizon: int | Sequence[int] = 1,
+    delay: int = 0,
+    *,
+    universe: Universe | None = None,
+) -> pd.DataFrame:
     r"""Compute the returns that follow each date: the labels of forecasters.
 
     Parameters
@@ -27,30 +35,38 @@ def forward_returns(prices: object, horizon: int | Sequence[int] = 1) -> pd.Data
     horizon : int or sequence of int, default=1
         Length of the returns, in rows (not calendar days), at least 1 and less than
         ``n_dates``. A sequence gives the returns of each length side by side.
+    delay : int, default=0
+        Rows from the date to the close at which its forecast is traded: 0 trades at
+        the close that the forecast is made from, 1 at the next close.
+    universe : str, DataFrame or callable, default=None
+        Who belongs at each date, as for :class:`~skbatch.SharedFeatureExtractor`. The
+        labels of others are NaN.
 
     Returns
     -------
     DataFrame of shape (n_dates, n_tickers) or (n_dates, n_horizons * n_tickers)
-        Simple returns, not percent and not annualised. The last `horizon` rows are
-        NaN, as is every return that begins or ends with a missing price. For a
-        sequence, the columns are a MultiIndex (horizon, ticker). The horizon, as int
-        or tuple, is also in ``attrs["horizon"]``, where forecasters find it; pandas
-        keeps it when rows are selected. With it some labels are kept, by which
-        forecasters see whether others have been moved in time since.
+        Simple returns, not percent and not annualised. The last ``horizon + delay``
+        rows are NaN, as is every return that begins or ends with a missing price. For
+        a sequence, the columns are a MultiIndex (horizon, ticker). The horizon, as int
+        or tuple, is also in ``attrs["horizon"]``, and the delay in ``attrs["delay"]``,
+        where forecasters find them; pandas keeps them when rows are selected. With
+        them some labels are kept, by which forecasters see whether others have been
+        moved in time since.
 
     Raises
     ------
     PanelError
         If `prices` is malformed, see :func:`check_panel`.
     ValueError
-        If `horizon` is not an int, repeated, less than 1, or not less than the
-        number of dates.
+        If `horizon` is not an int, repeated or less than 1, `delay` not an int or
+        negative, or their sum not less than the number of dates.
 
     Notes
     -----
-    With the price :math:`P_t` at row :math:`t`, the label for horizon :math:`h` is
+    With the price :math:`P_t` at row :math:`t`, the label for horizon :math:`h` and
+    delay :math:`d` is
 
-    .. math:: y_t = P_{t+h} / P_t - 1
+    .. math:: y_t = P_{t+d+h} / P_{t+d} - 1
 
     Examples
     --------
@@ -61,33 +77,46 @@ def forward_returns(prices: object, horizon: int | Sequence[int] = 1) -> pd.Data
     0   0.5
     1   1.0
     2   NaN
+    >>> forward_returns(pd.DataFrame({"AAPL": [2.0, 3.0, 6.0]}), delay=1)
+       AAPL
+    0   1.0
+    1   NaN
+    2   NaN
     """
     if isinstance(prices, CheckedPanel):
         panel = prices.frame
     else:
         panel = check_panel(prices, warn_all_nan=False)
-    horizons = _check_horizons(horizon, len(panel))
+    check_int(delay, "delay", 0, "Pass 1 to trade at the close of the next row.")
+    horizons = _check_horizons(horizon, int(delay), len(panel))
     closes = panel_fields(panel)["close"]
-    returns = [_returns(closes, step) for step in horizons]
+    returns = [_returns(closes, step, delay) for step in horizons]
+    if universe is not None:
+        members = find_members(panel, universe)
+        returns = [np.where(members, values, np.nan) for values in returns]
     if panel.columns.nlevels == 1:
         tickers = panel.columns
     else:
         tickers = pd.Index(panel_tickers(panel), name="ticker")
     if isinstance(horizon, Integral):
         labels = pd.DataFrame(returns[0], index=panel.index, columns=tickers)
-        labels.attrs["horizon"] = RecordedHorizon.of(horizons[0], labels)
+        labels.attrs["horizon"] = RecordedHorizon.of(horizons[0], delay, labels)
+        labels.attrs["delay"] = int(delay)
         return labels
     columns = pd.MultiIndex.from_product(
         [horizons, list(tickers)], names=["horizon", "ticker"]
     )
     labels = pd.DataFrame(np.hstack(returns), index=panel.index, columns=columns)
     labels.attrs["horizon"] = tuple(
-        RecordedHorizon.of(step, pd.DataFrame(labels[step])) for step in horizons
+        RecordedHorizon.of(step, delay, pd.DataFrame(labels[step])) for step in horizons
     )
+    labels.attrs["delay"] = int(delay)
     return labels
 
 
-def _check_horizons(horizon: int | Sequence[int], n_dates: int) -> tuple[int, ...]:
+def _check_horizons(
+    horizon: int | Sequence[int], delay: int, n_dates: int
+) -> tuple[int, ...]:
     """Turn the horizon into a tuple of valid ones."""
     given = horizon if isinstance(horizon, (Sequence, np.ndarray)) else [horizon]
     steps = [
@@ -102,18 +131,20 @@ def _check_horizons(horizon: int | Sequence[int], n_dates: int) -> tuple[int, ..
             "`horizon` must be an int of at least 1, or a sequence of different ones. "
             f"Got {horizon!r}. Pass the number of rows to look ahead, such as 5."
         )
-    if max(steps) >= n_dates:
+    if max(steps) + delay >= n_dates:
+        later, name = (f" at delay {delay}", " plus `delay`") if delay else ("", "")
         raise ValueError(
-            f"`horizon` must be less than the number of dates. Got {max(steps)} with "
-            f"{n_dates} date(s). Pass a longer history or a shorter horizon."
+            f"`horizon`{name} must be less than the number of dates. Got {max(steps)}"
+            f"{later} with {n_dates} date(s). Pass a longer history or a shorter "
+            "horizon."
         )
     return tuple(steps)
 
 
-def _returns(closes: np.ndarray, horizon: int) -> np.ndarray:
+def _returns(closes: np.ndarray, horizon: int, delay: int) -> np.ndarray:
     """Compute simple forward returns; NaN where one of the two prices is missing."""
     returns = np.full(closes.shape, np.nan)
     with np.errstate(over="ignore"):
-        growth = closes[horizon:] / closes[:-horizon]
-    returns[:-horizon] = np.where(np.isfinite(growth), growth - 1, np.nan)
+        growth = closes[delay + horizon :] / closes[delay:-horizon]
+    returns[: len(growth)] = np.where(np.isfinite(growth), growth - 1, np.nan)
     return returns

@@ -13,6 +13,7 @@ from skbatch.panel._check import invalid_values
 from skbatch.panel._checked import CheckedPanel
 from skbatch.panel._columns import (
     CATEGORY,
+    IN_UNIVERSE,
     MARKET,
     SEPARATOR,
     PanelColumns,
@@ -20,22 +21,26 @@ from skbatch.panel._columns import (
 )
 from skbatch.panel._fields import panel_fields, panel_tickers
 from skbatch.panel._inspected import InspectedPanel, inspect_panel
-from skbatch.panel._reach import recorded_horizon
+from skbatch.panel._reach import recorded_delay, recorded_horizon, recorded_reach
 from skbatch.panel._signal_fields import panel_signals
 from skbatch.panel._spellings import FIELDS
 from skbatch.panel._tables import adopt_table
+from skbatch.panel._universe import Universe, find_members
 
 __all__ = [
     "CATEGORY",
     "FIELDS",
+    "IN_UNIVERSE",
     "MARKET",
     "SEPARATOR",
     "WEEKDAYS_PER_YEAR",
     "CheckedPanel",
     "InspectedPanel",
     "PanelColumns",
+    "Universe",
     "adopt_table",
     "describe_rows",
+    "find_members",
     "inspect_panel",
     "invalid_values",
     "join_column",
@@ -44,5 +49,7 @@ __all__ = [
     "panel_fields",
     "panel_signals",
     "panel_tickers",
+    "recorded_delay",
     "recorded_horizon",
+    "recorded_reach",
 ]
