@@ -37,8 +37,8 @@ N_BLOCKS = 6
 PRIOR_DEVIATION = 0.1
 
 Read = Callable[[np.ndarray], np.ndarray]
-# Number of rows, and the products of their terms with each other and with labels.
-Equations = tuple[int, np.ndarray, np.ndarray]
+# Weight of rows, and the products of their terms with each other and with labels.
+Equations = tuple[float, np.ndarray, np.ndarray]
 
 
 @dataclass
@@ -191,7 +191,13 @@ def fit_signal_model(rows: Rows, validation: Rows | None) -> FittedSignals | Non
     if validation is not None:
         y, forecast = validation.y, predict_rows(model, validation.X)
         found = shrinkage_slope(
-            y, forecast, validation.dates, rows.horizon, trust, PRIOR_DEVIATION
+            y,
+            forecast,
+            validation.dates,
+            rows.horizon,
+            trust,
+            PRIOR_DEVIATION,
+            validation.weight,
         )
         trust = min(max(found, 0.0), 1.0)
         validation = validation._replace(y=y - trust * forecast)
@@ -203,10 +209,11 @@ def fit_signal_model(rows: Rows, validation: Rows | None) -> FittedSignals | Non
 def _train(model: SignalModel, rows: Rows) -> float:
     """Fit the coefficients; return what forecasts of other blocks deserved."""
     n_inputs, n_terms = len(model.inputs), N_TERMS * model.n_signals
+    weights = np.ones(len(rows.y)) if rows.weight is None else rows.weight
     reading = partial(_read_moments, read=model.values, width=n_inputs)
-    model.location, model.scale = moments(rows.X.map(reading))
+    model.location, model.scale = moments(rows.X.map(reading, weights))
     reading = partial(_read_moments, read=model.terms, width=n_terms)
-    model.mean, model.deviation = moments(rows.X.map(reading))
+    model.mean, model.deviation = moments(rows.X.map(reading, weights))
     adding = partial(
         _read_equations,
         read=model.terms,
@@ -214,7 +221,7 @@ def _train(model: SignalModel, rows: Rows) -> float:
         mean=model.mean,
         deviation=model.deviation,
     )
-    parts = rows.X.map(adding, rows.y[:, None], _number_blocks(rows))
+    parts = rows.X.map(adding, rows.y[:, None], _number_blocks(rows), weights)
     blocks = [_added(part) for part in zip(*parts, strict=True)]
     model.coef = _solved(blocks)
     # The last one holds the rows between blocks, whose labels reach into the next.
@@ -242,7 +249,7 @@ def _cross_slope(blocks: list[Equations]) -> float:
 def _solved(blocks: Sequence[Equations]) -> np.ndarray:
     """Coefficients from the sums over some blocks."""
     n_rows, gram, moment = _added(blocks)
-    return solved_path([(gram, moment)], max(1, n_rows), PENALTY)[0, :, 0]
+    return solved_path([(gram, moment)], max(1.0, n_rows), PENALTY)[0, :, 0]
 
 
 def _added(parts: Sequence[Equations]) -> Equations:
@@ -283,14 +290,17 @@ class _Read:
         return self.read(self.X[start + rows.start : stop])
 
 
-def _read_moments(X: RowStore, *, read: Read, width: int) -> Moments:
-    return part_moments(_Read(X, read, width, slice(0, len(X))))
+def _read_moments(
+    X: RowStore, weights: np.ndarray, *, read: Read, width: int
+) -> Moments:
+    return part_moments(_Read(X, read, width, slice(0, len(X))), weights)
 
 
 def _read_equations(
     X: RowStore,
     Y: np.ndarray,
     blocks: np.ndarray,
+    weights: np.ndarray,
     *,
     read: Read,
     width: int,
@@ -301,12 +311,14 @@ def _read_equations(
     sums = []
     for number in range(N_BLOCKS + 1):
         rows = np.flatnonzero(blocks == number)
-        parts = [(0, np.zeros((width, width)), np.zeros((width, 1)))]
+        parts = [(0.0, np.zeros((width, width)), np.zeros((width, 1)))]
         for run in np.split(rows, np.flatnonzero(np.diff(rows) > 1) + 1):
             if len(run):
                 place = slice(int(run[0]), int(run[-1]) + 1)
                 terms = _Read(X, read, width, place)
-                found = normal_equations(terms, Y[place], mean, deviation)
-                parts.append((len(run), *found))
+                found = normal_equations(
+                    terms, Y[place], weights[place], mean=mean, deviation=deviation
+                )
+                parts.append((float(weights[place].sum()), *found))
         sums.append(_added(parts))
     return sums

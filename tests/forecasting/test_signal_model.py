@@ -37,7 +37,8 @@ def make_rows(n_rows=600, horizon=1, step=1, gaps=0.2, effect=0.5, seed=0):
     y = effect * (signal + signal**2 * X[:, 3]) + random.standard_normal(n_rows)
     dates = np.repeat(np.arange(n_rows // 10), 10) * step
     store = RowStore.holding(np.where(np.isnan(X), LOWEST, X))
-    return X, Rows(store, y, dates, np.zeros(n_rows, dtype=int), NAMES, horizon)
+    series = np.zeros(n_rows, dtype=int)
+    return X, Rows(store, y, dates, series, NAMES, None, horizon)
 
 
 def slow_terms(X):
@@ -133,6 +134,21 @@ def test_parts_of_inputs_sum_to_the_forecast():
     X, rows = make_rows()
     model = fit_signal_model(rows, None).model
     np.testing.assert_allclose(model.contributions(X).sum(axis=1), model.predict(X))
+
+
+def test_a_row_of_weight_two_counts_like_two():
+    X, rows = make_rows()
+    twice = np.repeat(np.arange(len(X)), np.where(rows.dates % 2, 2, 1))
+    doubled = Rows(
+        RowStore.holding(rows.X.array[twice]),
+        *(values[twice] for values in (rows.y, rows.dates, rows.series)),
+        NAMES,
+    )
+    weighted = rows._replace(weight=np.where(rows.dates % 2, 2.0, 1.0))
+    expected, found = (fit_signal_model(part, None) for part in (doubled, weighted))
+    np.testing.assert_allclose(
+        found.model.predict(X), expected.model.predict(X), rtol=1e-6, atol=1e-9
+    )
 
 
 def test_rows_in_a_file_give_the_same_model():
