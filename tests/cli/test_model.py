@@ -75,6 +75,20 @@ def test_the_last_fitted_row_is_forecast_without_new_rows(prices, model, tmp_pat
     np.testing.assert_array_equal(table["expected_return"], expected)
 
 
+def test_a_model_gives_intervals_of_any_coverage(prices, model, tmp_path):
+    options = "--coverage", 0.5, "--coverage", 0.8
+    table = forecasts_of(prices, model, tmp_path, *options)
+    system = joblib.load(model).set_params(coverage=[0.5, 0.8])
+    expected = system.forecast(prices[-10:]).uncertainty
+    np.testing.assert_allclose(table[list(expected)], expected, rtol=1e-5)
+    assert (table["lower_80"] < table["lower_50"]).all()
+    for shares in ((2,), (0.9, 0.9)):
+        flags = [part for share in shares for part in ("--coverage", share)]
+        failed = run("forecast", tmp_path / "new.csv", "--model", model, *flags)
+        assert failed.exit_code == 2
+        assert "`--coverage`" in failed.stderr
+
+
 def test_a_history_that_was_adjusted_since_is_read_from_the_file(
     prices, model, tmp_path
 ):
