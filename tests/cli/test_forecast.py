@@ -1,3 +1,4 @@
+import html
 import json
 import os
 import re
@@ -680,3 +681,26 @@ skbatch.__main__.main()
     assert done.returncode == {"log": 0, "bug": 1}.get(kind, 2), done.stderr
     assert r"\x1b[31m" in done.stderr
     assert "\x1b" not in done.stderr
+
+
+def test_the_report_has_every_forecast_and_is_safe_to_open(prices, tmp_path):
+    prices = prices.rename(columns={prices.columns[0]: "<b>A</b>"})
+    prices.to_csv(tmp_path / "prices.csv")
+    report = tmp_path / "report.html"
+    options = ("--holdout", 0, "--horizon", 3, "--horizon", 5, "--report", report)
+    result = run("forecast", tmp_path / "prices.csv", *options, "--json")
+    assert (result.exit_code, result.stderr) == (0, "")
+    page = report.read_text(encoding="utf-8")
+    assert "<b>A</b>" not in page
+    tables = page.split("<table>")[1:]
+    rows = json.loads(result.stdout)["forecasts"]
+    for table, horizon in zip(tables, (3, 5), strict=True):
+        shown = re.findall("<tr><td>(.*?)</td><td>(.*?)</td>", table)
+        assert {html.unescape(ticker): number for ticker, number in shown} == {
+            row["ticker"]: f"{row['expected_return']:+.2%}"
+            for row in rows
+            if row["horizon"] == horizon
+        }
+    again = run("forecast", tmp_path / "prices.csv", "--report", "report.txt")
+    assert again.exit_code == 2
+    assert "`--report` must end in .html" in again.stderr
