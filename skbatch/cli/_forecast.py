@@ -216,7 +216,12 @@ def _forecast_by_model(
     with stages.stage("start"):
         system = load(model)
         if coverage is not None:
-            system.set_params(coverage=coverage)
+            from skbatch.forecasting.engine import check_coverages
+
+            try:
+                system.set_params(coverage=check_coverages(coverage))
+            except ValueError as error:
+                raise UserError(f"`--coverage`: {error}") from error
     panel = read_prices(source.read, stages)
     with refuse_gaps():
         return forecast_with(system, panel, rows_after(system, panel), stages)

@@ -147,6 +147,20 @@ def test_forecast_writes_what_the_python_api_forecasts(write, prices, tmp_path):
         assert rows[row.ticker].startswith(f"{100 * row.expected_return:+.3f} % ")
 
 
+def test_the_table_has_intervals_and_fits_80_columns(prices, tmp_path):
+    path, _ = write_wide(prices, tmp_path)
+    output = tmp_path / "forecasts.csv"
+    options = "--coverage", 0.8, "--output", output, "--holdout", 0
+    result = run("forecast", path, *options)
+    table = read_forecasts(output).set_index("ticker")
+    rows = table_rows(result.stdout)
+    for ticker, row in table.iterrows():
+        for name in ("lower", "upper"):
+            assert f"{100 * float(row[name]):+.1f} %" in rows[ticker]
+    start = result.stdout.splitlines()
+    assert max(len(line.rstrip()) for line in start if "Forecaster" in line) <= 80
+
+
 def test_output_is_optional(prices, tmp_path):
     path, _ = write_wide(prices, tmp_path)
     result = run("forecast", path, "--holdout", 0)
