@@ -17,6 +17,7 @@ __all__ = [
     "collect_warnings",
     "count",
     "date_text",
+    "describe_delay",
     "describe_error",
     "format_tickers",
     "printable",
@@ -66,6 +67,13 @@ def describe_error(error: BaseException) -> str:
     if name == "ModelFitError" and re.match(r"\w+(Error|Exception): ", message):
         return message
     return f"{name}: {message}" if message else name
+
+
+def describe_delay(delay: int) -> str:
+    """Continue a sentence on returns by the close that they start from."""
+    if not delay:
+        return ""
+    return f", starting {count(delay, 'row')} after the forecast"
 
 
 def check_int(value: Any, name: str, least: int, advice: str) -> None:

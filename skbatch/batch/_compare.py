@@ -23,7 +23,7 @@ from skbatch.exceptions import SkbatchWarning
 from skbatch.metrics import out_of_sample_r2, rank_information_coefficient
 from skbatch.metrics.alignment import align
 from skbatch.panel import check_panel, forward_returns
-from skbatch.panel.engine import panel_tickers, recorded_horizon
+from skbatch.panel.engine import panel_tickers, recorded_reach
 
 __all__ = ["BatchComparison", "compare_batch_vs_individual"]
 
@@ -116,6 +116,7 @@ def compare_batch_vs_individual(
     prices: Any,
     *,
     horizon: Any = 5,
+    delay: int = 0,
     forecaster: Any = None,
     features: Any = None,
     test_size: int = 252,
@@ -132,12 +133,14 @@ def compare_batch_vs_individual(
         Panel of prices, or one with fields; see :func:`~skbatch.check_panel`.
     horizon : int or sequence of int, default=5
         Rows ahead.
+    delay : int, default=0
+        Rows from a date to the close at which its forecast is traded.
     forecaster : estimator, default=None
         Batch forecaster; None means that of :class:`BatchForecastingSystem`.
     features : SharedFeatureExtractor, default=None
         Makes the features; None means the default one.
     test_size : int, default=252
-        Number of last rows that are forecast, more than the horizon.
+        Number of last rows that are forecast, more than horizon and delay together.
     repeats : int, default=1
         How often both ways run.
 
@@ -173,9 +176,9 @@ def compare_batch_vs_individual(
     ['rank_ic', 'mae', 'r2']
     """
     panel = check_panel(prices)
-    labels = forward_returns(panel, horizon)
+    labels = forward_returns(panel, horizon, delay)
     _check_number(repeats, "repeats", 1, None)
-    longest = int(np.max(recorded_horizon(labels)))
+    longest = recorded_reach(labels)
     _check_number(test_size, "test_size", longest + 1, len(panel) - longest - 1)
     extractor = default_features() if features is None else clone(features)
     if "cache_size" in extractor.get_params():

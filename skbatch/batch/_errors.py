@@ -26,6 +26,7 @@ from skbatch.batch._screen import ScreeningRules, screen
 from skbatch.exceptions import ModelFitError
 from skbatch.forecasting import ConformalForecaster, FallbackForecaster
 from skbatch.forecasting.engine import FeatureBlocks, as_input
+from skbatch.panel.engine import recorded_reach
 
 __all__ = ["MODEL_FAILURES", "NO_LABELS", "BatchErrorHandler"]
 
@@ -319,8 +320,8 @@ class _Attempts:
 
     def _with_labels(self) -> tuple[str, ...]:
         """List the tickers of the batch, if one of them has a label that is known."""
-        horizon, labels = np.max(self.labels.attrs["horizon"]), self.labels.to_numpy()
-        if np.isfinite(labels[: max(0, len(labels) - horizon)]).any():
+        reach, labels = recorded_reach(self.labels), self.labels.to_numpy()
+        if np.isfinite(labels[: max(0, len(labels) - reach)]).any():
             return self.task.batch.tickers
         return ()
 

@@ -105,6 +105,7 @@ def _fit(
         labels = forward_returns(
             CheckedPanel(panel),
             system.horizon,
+            system.delay,
             universe=getattr(extractor, "universe", None),
         )
         stream = stream_of(

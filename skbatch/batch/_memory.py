@@ -250,7 +250,7 @@ def _unlimited(system: Any, panel: pd.DataFrame, extractor: Any) -> MemoryPlan:
     horizons = np.atleast_1d(system.horizon).tolist()
     n_train = n_tail = 0
     for horizon in horizons:
-        span = max(1, len(panel) - horizon)
+        span = max(1, len(panel) - horizon - system.delay)
         tail = tail_rows(span, target.validation_size)
         n_tail += tail
         n_train += -(-(span - tail) // thinning(target.thin, horizon))

@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from skbatch._messages import date_text
+from skbatch._messages import date_text, describe_delay
 from skbatch.batch._monitor import BatchPerformanceMonitor
 from skbatch.panel.engine import describe_rows
 
@@ -46,6 +46,8 @@ class ForecastResult:
         that is not known.
     uncalibrated : dict
         Label of a forecast without uncertainty → why.
+    delay : int, default=0
+        Rows from the date to the close at which the expected returns start.
     """
 
     date: Any
@@ -57,6 +59,7 @@ class ForecastResult:
     stale: dict[str, str] = field(default_factory=dict)
     uncertainty: pd.DataFrame = field(default_factory=pd.DataFrame)
     uncalibrated: dict[Any, str] = field(default_factory=dict)
+    delay: int = 0
 
     def to_frame(self) -> pd.DataFrame:
         """Put forecasts, uncertainty and provenance side by side.
@@ -66,7 +69,7 @@ class ForecastResult:
         DataFrame of shape (n_tickers, 8)
             Columns ``expected_return``, ``lower``, ``upper``, ``volatility``,
             ``p_positive``, ``model``, ``batch`` and ``reason``, which also states why
-            a forecast has no interval.
+            a forecast has no interval; ``attrs`` hold ``horizon`` and ``delay``.
         """
         returns = self.expected_returns.rename("expected_return")
         table = pd.concat([returns, self.uncertainty, self.provenance], axis=1)
@@ -74,6 +77,7 @@ class ForecastResult:
         lacking = added.notna()
         reasons = table.loc[lacking, "reason"] + "; no interval: " + added[lacking]
         table.loc[lacking, "reason"] = reasons.str.removeprefix("; ")
+        table.attrs = {"horizon": self.horizon, "delay": self.delay}
         return table
 
     def __len__(self) -> int:
@@ -86,7 +90,8 @@ class ForecastResult:
         return (
             f"ForecastResult: {n_known} of {len(self)} expected returns at "
             f"{date_text(self.date)} over "
-            f"{describe_rows(self.horizon, self.periods_per_year)} ({served})"
+            f"{describe_rows(self.horizon, self.periods_per_year)}"
+            f"{describe_delay(self.delay)} ({served})"
         )
 
     def _repr_html_(self) -> str:

@@ -49,7 +49,12 @@ from skbatch.forecasting.engine import (
     check_batch_forecaster_type,
 )
 from skbatch.panel import check_panel, forward_returns, read_panel
-from skbatch.panel.engine import adopt_table, inspect_panel, recorded_horizon
+from skbatch.panel.engine import (
+    adopt_table,
+    inspect_panel,
+    recorded_delay,
+    recorded_horizon,
+)
 
 __all__ = ["BatchForecastingSystem"]
 
@@ -72,6 +77,10 @@ class BatchForecastingSystem(
     ----------
     horizon : int or sequence of int, default=5
         Rows ahead; several horizons are forecast side by side.
+    delay : int, default=0
+        Rows from a date to the close at which its forecast is traded; returns are
+        from that close on. 0 trades at the close that the forecast is made from, 1 at
+        the next one.
     features : SharedFeatureExtractor, default=None
         Makes the features; None means the defaults.
     forecaster : estimator, default=None
@@ -125,6 +134,8 @@ class BatchForecastingSystem(
         The extractor, the batches, and the forecasters with their tickers.
     horizon_ : int or tuple of int
         Rows ahead.
+    delay_ : int
+        Rows from a date to the start of the returns that are forecast for it.
     n_features_in_ : int
         Number of columns of the panel.
 
@@ -154,6 +165,7 @@ class BatchForecastingSystem(
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "horizon": [Interval(Integral, 1, None, closed="left"), "array-like"],
+        "delay": [Interval(Integral, 0, None, closed="left")],
         "features": [HasMethods(["fit", "transform_blocks"]), None],
         "forecaster": [HasMethods(["fit", "predict"]), None],
         "error_handler": [HasMethods(["screen", "fit_task", "next_tasks"]), None],
@@ -176,6 +188,7 @@ class BatchForecastingSystem(
         self,
         horizon: int | Sequence[int] = 5,
         *,
+        delay: int = 0,
         features: Any = None,
         forecaster: Any = None,
         error_handler: Any = None,
@@ -189,6 +202,7 @@ class BatchForecastingSystem(
         coverage: float | Sequence[float] = 0.9,
     ) -> None:
         self.horizon = horizon
+        self.delay = delay
         self.features = features
         self.forecaster = forecaster
         self.error_handler = error_handler
@@ -220,7 +234,7 @@ class BatchForecastingSystem(
             :func:`~skbatch.check_panel`.
         y : DataFrame, default=None
             Not needed: labels are derived from the prices. If given, as by a search
-            with a scorer of its own, its horizon must be the system's.
+            with a scorer of its own, its horizon and delay must be the system's.
 
         Returns
         -------
@@ -232,7 +246,8 @@ class BatchForecastingSystem(
         PanelError
             If `X` is malformed.
         ValueError
-            For an invalid parameter, or a horizon that is not less than the rows.
+            For an invalid parameter, or a horizon that, with the delay, is not less
+            than the rows.
         CheckpointError
             If `checkpoint_dir` holds another run.
 
@@ -250,13 +265,16 @@ class BatchForecastingSystem(
         handler = clone(self._part("error_handler"))
         with monitor.stage("screen"):
             inspected = inspect_panel(X)
-            tickers, panel = SystemTickers.of(inspected, self.horizon, handler)
-        _check_labels_horizon(y, tickers.horizon)
+            tickers, panel = SystemTickers.of(
+                inspected, self.horizon, self.delay, handler
+            )
+        _check_labels_horizon(y, tickers)
         with Progress(self, None) as progress:
             fitted = fit_batches(self, tickers, panel, monitor, progress)
         self.tickers_, self.fitted_, self.performance_ = tickers, fitted, monitor
         self.n_features_in_ = len(tickers.columns)
-        self.horizon_, self.screening_ = tickers.horizon, tickers.findings
+        self.horizon_, self.delay_ = tickers.horizon, tickers.delay
+        self.screening_ = tickers.findings
         self.events_ = pd.DataFrame(
             list(map(vars, fitted.events)), columns=list(Event.__annotations__)
         )
@@ -353,6 +371,7 @@ class BatchForecastingSystem(
             stale,
             uncertainty.table,
             uncertainty.uncalibrated,
+            self.delay_,
         )
 
     def predict_batch(self, X: Any) -> dict[Any, float]:
@@ -452,9 +471,9 @@ class BatchForecastingSystem(
         """
         check_is_fitted(self)
         if y is None:
-            if len(X) <= np.max(self.horizon_):
+            if len(X) <= np.max(self.horizon_) + self.delay_:
                 return float("nan")
-            y = forward_returns(X, self.horizon)
+            y = forward_returns(X, self.horizon_, self.delay_)
         return super().score(X, y, sample_weight)
 
     def _served(
@@ -489,11 +508,16 @@ class BatchForecastingSystem(
         return TickerProvenance(self.tickers_, quarantined, self.fitted_.reasons)
 
 
-def _check_labels_horizon(y: Any, horizon: Any) -> None:
-    """Refuse labels of another horizon; others are not needed."""
+def _check_labels_horizon(y: Any, tickers: SystemTickers) -> None:
+    """Refuse labels of another horizon or delay; others are not needed."""
     given = recorded_horizon(y)
-    if given not in (None, horizon):
-        raise ValueError(
-            f"`y` must have the horizon of the system, {horizon}. Got {given}. Pass no "
-            "y, or labels from forward_returns(prices, system.horizon)."
-        )
+    for name, own, found in (
+        ("horizon", tickers.horizon, given),
+        ("delay", tickers.delay, None if given is None else recorded_delay(y)),
+    ):
+        if found not in (None, own):
+            raise ValueError(
+                f"`y` must have the {name} of the system, {own}. Got {found}. Pass no "
+                "y, or labels from forward_returns(prices, system.horizon, "
+                "system.delay)."
+            )

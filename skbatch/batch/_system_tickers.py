@@ -21,6 +21,7 @@ from skbatch.panel.engine import (
     inspect_panel,
     panel_fields,
     panel_tickers,
+    recorded_delay,
     recorded_horizon,
 )
 
@@ -52,6 +53,8 @@ class SystemTickers:
         Tickers, or (horizon, ticker).
     horizon : int or tuple of int
         Rows ahead.
+    delay : int
+        Rows from a date to the close at which its forecast is traded.
     findings : DataFrame
         What was found in their prices; see :meth:`BatchErrorHandler.screen`.
     quarantined : dict of str to Reason
@@ -68,6 +71,7 @@ class SystemTickers:
     columns: pd.Index
     label_columns: pd.Index
     horizon: int | tuple[int, ...]
+    delay: int
     findings: pd.DataFrame
     quarantined: dict[str, Reason]
     recent: pd.DataFrame
@@ -76,18 +80,19 @@ class SystemTickers:
 
     @classmethod
     def of(
-        cls, inspected: InspectedPanel, horizon: Any, handler: Any
+        cls, inspected: InspectedPanel, horizon: Any, delay: int, handler: Any
     ) -> tuple[SystemTickers, pd.DataFrame]:
         """Set unusable tickers aside, and give the checked panel of the others."""
         whole = inspected.panel
         healthy, findings = handler.screen(inspected)
         # Made for its columns and for what it refuses.
-        labels = forward_returns(CheckedPanel(whole), horizon)
+        labels = forward_returns(CheckedPanel(whole), horizon, delay)
         tickers = cls(
             panel_tickers(whole),
             whole.columns,
             labels.columns,
             recorded_horizon(labels),
+            recorded_delay(labels),
             findings,
             reasons_of(findings),
             whole.iloc[-max(handler.recent, handler.max_flat) - 1 :],

@@ -56,6 +56,7 @@ class SystemUncertaintyMixin:
     tickers_: SystemTickers
     fitted_: Any
     horizon_: int | tuple[int, ...]
+    delay_: int
     coverage: Any
     random_state: Any
     _part: Any
@@ -275,12 +276,12 @@ class SystemUncertaintyMixin:
     def _realised(self, panel: pd.DataFrame) -> pd.DataFrame | None:
         """Compute the returns that followed new dates, if the last row knows some."""
         horizons = sorted(set(np.ravel(self.horizon_).tolist()))
-        known: Any = [horizon for horizon in horizons if horizon < len(panel)]
+        known: Any = [h for h in horizons if h + self.delay_ < len(panel)]
         if not known or panel.index[0] <= self.tickers_.recent.index[-1]:
             return None
         if not isinstance(self.horizon_, tuple):
             known = self.horizon_
-        labels = forward_returns(CheckedPanel(panel), known)
+        labels = forward_returns(CheckedPanel(panel), known, self.delay_)
         return labels.reindex(columns=self.tickers_.label_columns)
 
     def _outlooks(

@@ -67,6 +67,7 @@ def fit(
         Path, typer.Option(help="File for the fitted model.", show_default=False)
     ],
     horizon: options.Horizons = None,
+    delay: options.Delay = None,
     field: options.Field = None,
     date: options.Date = None,
     ticker: options.Ticker = None,
@@ -79,7 +80,7 @@ def fit(
     verbose: options.Verbose = False,
 ) -> None:
     """Fit a model on a file of prices, for the forecasts of later days."""
-    settings = _settings(horizon, memory_budget, checkpoint_dir, n_jobs)
+    settings = _settings(horizon, delay, memory_budget, checkpoint_dir, n_jobs)
     if verbose:
         log_to_stderr()
     with shown_to_users() as stages:
@@ -105,6 +106,7 @@ def fit(
 def forecast(
     prices: options.Prices,
     horizon: options.Horizons = None,
+    delay: options.Delay = None,
     coverage: options.Coverages = None,
     tickers: options.Tickers = None,
     output: options.Output = None,
@@ -130,7 +132,7 @@ def forecast(
     verbose: options.Verbose = False,
 ) -> None:
     """Forecast the tickers of a file of prices."""
-    settings = _settings(horizon, memory_budget, checkpoint_dir, n_jobs)
+    settings = _settings(horizon, delay, memory_budget, checkpoint_dir, n_jobs)
     shares = _one_or_all(coverage)
     if verbose:
         log_to_stderr()
@@ -165,6 +167,7 @@ def forecast(
 
 def _settings(
     horizon: list[int] | None,
+    delay: int | None,
     memory_budget: str | None,
     checkpoint_dir: Path | None,
     n_jobs: int | None,
@@ -172,6 +175,7 @@ def _settings(
     """Lay out options as a configuration has them."""
     return {
         "horizon": _one_or_all(horizon),
+        "delay": delay,
         "batch": given(memory_budget=memory_budget, checkpoint_dir=checkpoint_dir),
         "performance": given(n_jobs=n_jobs),
     }

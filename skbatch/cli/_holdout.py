@@ -11,6 +11,7 @@ from skbatch.exceptions import SkbatchWarning
 from skbatch.forecasting import HistoricalMeanForecaster
 from skbatch.metrics import out_of_sample_r2, rank_information_coefficient_series
 from skbatch.panel import forward_returns
+from skbatch.panel.engine import recorded_reach
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -24,12 +25,12 @@ MIN_TRAINING = 2
 def score(panel: pd.DataFrame, system: Any, holdout: int) -> dict[str, Any]:
     """Score a second fit on the last rows, which it has not seen."""
     several = system.horizon_ if isinstance(system.horizon_, tuple) else ()
-    horizon = max(several or (system.horizon_,))
-    labels = forward_returns(panel, system.horizon)
-    n_known = int(labels.iloc[: -holdout - horizon].notna().any(axis=1).sum())
-    if holdout <= horizon or n_known < MIN_TRAINING * holdout:
+    labels = forward_returns(panel, system.horizon_, system.delay_)
+    reach = recorded_reach(labels)
+    n_known = int(labels.iloc[: -holdout - reach].notna().any(axis=1).sum())
+    if holdout <= reach or n_known < MIN_TRAINING * holdout:
         reason = (
-            f"{holdout} held-out rows must be more than the horizon, and need "
+            f"{holdout} held-out rows must be more than horizon and delay, and need "
             f"{MIN_TRAINING} times as many rows to train on. There are {n_known}."
         )
         return {"rows": holdout, "scores": [], "reason": reason}
@@ -42,7 +43,8 @@ def score(panel: pd.DataFrame, system: Any, holdout: int) -> dict[str, Any]:
         drifts = mean.fit(panel.iloc[:-holdout]).predict(rows)
     tables = actual, forecasts, drifts
     scores = [_scores(*(table[n] for table in tables), horizon=n) for n in several]
-    return {"rows": holdout, "scores": scores or [_scores(*tables, horizon=horizon)]}
+    scores = scores or [_scores(*tables, horizon=system.horizon_)]
+    return {"rows": holdout, "scores": scores}
 
 
 def _scores(

@@ -84,7 +84,7 @@ def fit_system(
 
     panel = read_prices(read, stages)
     try:
-        forward_returns(panel, system.horizon)
+        forward_returns(panel, system.horizon, system.delay)
     except ValueError as error:
         raise UserError(str(error)) from error
     with stages.stage("fit"):
@@ -108,6 +108,6 @@ def _tabulate(result: Any) -> pd.DataFrame:
     table = result.to_frame().reset_index()
     if "horizon" not in table:
         table["horizon"] = result.horizon
-    table["date"] = result.date
-    first = ["ticker", "date", "horizon"]
+    table["date"], table["delay"] = result.date, result.delay
+    first = ["ticker", "date", "horizon", "delay"]
     return table[first + [name for name in table if name not in first]]

@@ -26,6 +26,14 @@ Horizons = Annotated[
         show_default="5",
     ),
 ]
+Delay = Annotated[
+    int | None,
+    typer.Option(
+        min=0,
+        help="Rows until the forecasts are traded; 1 is the next close.",
+        show_default="0",
+    ),
+]
 Coverages = Annotated[
     list[float] | None,
     typer.Option(

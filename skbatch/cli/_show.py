@@ -10,7 +10,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from skbatch._messages import count, date_text
+from skbatch._messages import count, date_text, describe_delay
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -37,12 +37,13 @@ def report(result: Result, seconds: dict[str, float], console: Console) -> None:
     """Print forecasts, timings and facts."""
     from skbatch.panel.engine import describe_rows
 
+    start = describe_delay(int(result.forecasts["delay"].max()))
     tables = [
         part
         for (n_rows, date), rows in result.forecasts.groupby(["horizon", "date"])
         for part in (
             f"Expected returns from {date_text(date)} over the next "
-            + describe_rows(n_rows, result.panel.index),
+            f"{describe_rows(n_rows, result.panel.index)}{start}",
             _forecast_table(rows),
         )
     ]

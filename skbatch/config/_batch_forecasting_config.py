@@ -56,8 +56,8 @@ class BatchForecastingConfig(_Section):
     Parameters
     ----------
     **settings
-        ``horizon``, and a dict for each of the sections ``batch``, ``features``,
-        ``model``, ``fallback`` and ``performance``.
+        ``horizon`` and ``delay``, and a dict for each of the sections ``batch``,
+        ``features``, ``model``, ``fallback`` and ``performance``.
         :ref:`guide-configuration` lists all of them.
 
     Raises

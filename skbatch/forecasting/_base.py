@@ -206,8 +206,10 @@ class BaseBatchForecaster(
             of a plain array are shared features of every label.
         y : DataFrame, Series or array-like of shape (n_dates,) or (n_dates, n_labels)
             Labels from :func:`~skbatch.forward_returns`: simple returns over the
-            horizon; NaN labels are masked. The labels of the last `horizon` rows are
-            not known at the last date of `X` and are never trained on.
+            horizon; NaN labels are masked. Those of the last ``horizon + delay`` rows
+            are not known at the last date of `X` and are never trained on. Labels
+            without a record of their delay, such as arrays, have none: pass
+            ``horizon + delay`` as the horizon of the forecaster.
 
         Returns
         -------

@@ -93,7 +93,7 @@ class Tail:
         scale: str | None = "auto",
     ) -> Tail:
         """Copy what is needed of all labels; the forecasts are yet to be made."""
-        end = max(0, start - max(layout.horizons))
+        end = max(0, start - max(layout.reaches))
         # Counted back from the end, as far as markets are alike.
         early = np.arange(end - 1, max(-1, end - 1 - EARLY_ROWS), -_early_step(layout))
         early = np.sort(early)
@@ -166,9 +166,10 @@ class Calibration:
 
     def followed(self, scores: np.ndarray) -> Iterator[Calibration]:
         """Go on through the dates after the tail, with scores as they become known."""
+        delay = self.layout.delay
         paths = {
             horizon: self.known[horizon].followed(
-                self.scores[:, use], scores[:, use], horizon, self.step
+                self.scores[:, use], scores[:, use], horizon, delay, self.step
             )
             for horizon, use in _by_horizon(self.layout)
             if horizon in self.known

@@ -11,7 +11,7 @@ import pandas as pd
 from skbatch._kernels.target import common_return, standard_deviation, winsorised
 from skbatch.forecasting._feature_table import FeatureBlocks
 from skbatch.forecasting._label_layout import LabelLayout
-from skbatch.panel.engine import number_calendars
+from skbatch.panel.engine import number_calendars, recorded_delay
 
 __all__ = [
     "MAX_SCALED_LABEL",
@@ -152,10 +152,10 @@ def forward_common_return(
         level = labels.columns.get_level_values(0)
     else:
         level = pd.Index([labels.attrs["horizon"]] * labels.shape[1])
-    common = {}
+    common, delay = {}, recorded_delay(labels)
     for horizon in level.unique():
         values = labels.to_numpy()[:, np.asarray(level == horizon)].astype(np.float64)
-        values[max(0, len(values) - horizon) :] = np.nan
+        values[max(0, len(values) - horizon - delay) :] = np.nan
         if volatility is None:
             unit = standard_deviation(winsorised(values))
             bound_all(values, np.broadcast_to(unit, values.shape), 1.0)

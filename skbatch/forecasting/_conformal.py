@@ -37,6 +37,7 @@ from skbatch.forecasting._horizons import horizon_parameters
 from skbatch.forecasting._label_layout import (
     check_features,
     check_labels,
+    drop_unknown,
 )
 from skbatch.forecasting._other_frame import OtherFrame, forecast_others
 from skbatch.forecasting._provenance import Provenance, forecast_with_provenance
@@ -185,7 +186,8 @@ class ConformalForecaster(
         X : DataFrame or array-like of shape (n_dates, n_columns)
             Feature frame.
         y : DataFrame, Series or array-like of shape (n_dates,) or (n_dates, n_labels)
-            Labels; the last `horizon` rows are neither trained nor calibrated on.
+            Labels; those that end after the last row are neither trained nor
+            calibrated on.
 
         Returns
         -------
@@ -242,7 +244,7 @@ class ConformalForecaster(
         X : DataFrame or array-like of shape (n_dates, n_columns)
             Features of dates after the calibration tail, with the columns of `fit`.
         y : DataFrame, Series or array-like of shape (n_dates,) or (n_dates, n_labels)
-            Their labels; those of the last `horizon` rows are not known yet.
+            Their labels; those that end after the last row are not known yet.
 
         Returns
         -------
@@ -272,7 +274,13 @@ class ConformalForecaster(
                 )
             y = y[columns]
         horizon: Any = self.horizon_ if isinstance(self.horizon_, int) else "auto"
-        labels, _ = check_labels(y, features, horizon)
+        labels, layout = check_labels(y, features, horizon)
+        if layout.delay != self.layout_.delay:
+            raise PanelError(
+                f"y must have the delay seen in fit, {self.layout_.delay}. Got "
+                f"{layout.delay}. Pass labels from forward_returns(prices, horizon, "
+                f"delay={self.layout_.delay})."
+            )
         known = np.flatnonzero(np.isfinite(labels).any(axis=1))
         tail = features.rows(0, known[-1] + 1)
         forecasts = run_model(self.estimator_, tail, self.layout_)
@@ -353,11 +361,11 @@ class ConformalForecaster(
             rows = min(span // 2, MAX_AUTO_TAIL)
         else:
             rows = int(size) if isinstance(size, Integral) else int(span * size)
-        longest = max(self.layout_.horizons)
+        longest = max(self.layout_.reaches)
         if rows < 1 or stop - rows - longest - first < 1:
             raise PanelError(
                 "X and y must have rows to fit on before the calibration tail, and "
-                f"rows in it. Got {span} rows with known labels at horizon {longest}, "
+                f"rows in it. Got {span} rows with labels that end {longest} later, "
                 f"with calibration_size={size!r}. Pass more rows, or a smaller tail."
             )
         return stop - rows, stop
@@ -379,8 +387,7 @@ class ConformalForecaster(
             model.set_params(**resolved)
         # The forecaster may be anyone's: it never sees a label that ends later.
         known = labels[:stop].copy()
-        for column, horizon in enumerate(self.layout_.horizons):
-            known[max(0, stop - horizon) :, column] = np.nan
+        drop_unknown(known, self.layout_)
         index = y.index[:stop] if isinstance(y, pd.DataFrame | pd.Series) else None
         target = self.layout_.wrap(known, index)
         if isinstance(y, pd.DataFrame | pd.Series):

@@ -147,7 +147,7 @@ class FallbackForecaster(
         X : DataFrame or array-like of shape (n_dates, n_columns)
             Feature frame.
         y : DataFrame, Series or array-like of shape (n_dates,) or (n_dates, n_labels)
-            Labels; the last `horizon` rows are never trained on.
+            Labels; those that end after the last row are never trained on.
 
         Returns
         -------

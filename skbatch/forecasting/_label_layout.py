@@ -15,13 +15,14 @@ from skbatch.exceptions import PanelError
 from skbatch.forecasting._feature_table import FeatureBlocks, FeatureTable
 from skbatch.forecasting._horizons import resolve_horizons
 from skbatch.forecasting._names import check_names
-from skbatch.panel.engine import PanelColumns
+from skbatch.panel.engine import PanelColumns, recorded_delay
 
 __all__ = [
     "LabelLayout",
     "check_features",
     "check_labels",
     "check_same_rows",
+    "drop_unknown",
     "layout_of",
 ]
 
@@ -42,6 +43,8 @@ class LabelLayout:
         Ticker of each label column; None where labels have no names.
     horizons : tuple of int
         Horizon of each label column, in rows.
+    delay : int, default=0
+        Rows from the date of a label to the close at which its return starts.
     """
 
     kind: Literal["frame", "series", "array"]
@@ -49,6 +52,7 @@ class LabelLayout:
     ndim: int
     tickers: tuple[str | None, ...]
     horizons: tuple[int, ...]
+    delay: int = 0
 
     def wrap(self, values: np.ndarray, index: pd.Index | None) -> Any:
         """Give forecasts `(n_dates, n_labels)` the container of the labels."""
@@ -70,13 +74,19 @@ class LabelLayout:
         elif self.columns is not None:
             columns = columns.rename(self.columns.name)
         spread = tuple(horizon for horizon in horizons for _ in tickers)
-        return LabelLayout("frame", columns, 2, tickers * len(horizons), spread)
+        names = tickers * len(horizons)
+        return LabelLayout("frame", columns, 2, names, spread, self.delay)
 
     @property
     def horizon(self) -> int | tuple[int, ...]:
         """The horizon of all columns, or each different one."""
         horizons = tuple(dict.fromkeys(self.horizons))
         return horizons[0] if len(horizons) == 1 else horizons
+
+    @property
+    def reaches(self) -> tuple[int, ...]:
+        """Rows from the date of each label to the close at which its return ends."""
+        return tuple(horizon + self.delay for horizon in self.horizons)
 
     @property
     def keys(self) -> list[str]:
@@ -165,7 +175,7 @@ def _has_names(X: pd.DataFrame, estimator: Any) -> bool:
 def check_labels(
     y: Any, features: FeatureBlocks, horizon: int | Literal["auto"]
 ) -> tuple[np.ndarray, LabelLayout]:
-    """Check labels, resolve their horizon, and remove those not known yet."""
+    """Check labels, resolve how far they look ahead, and remove those not known yet."""
     if y is None:
         raise ValueError(
             "This estimator requires y to be passed, but the target y is None. "
@@ -183,18 +193,24 @@ def check_labels(
     values = values.reshape(len(values), -1)
     check_same_rows(features.index, features.n_dates, y, len(values))
     layout = _label_layout(y, values.shape[1], ndim, features, horizon)
-    for column, rows in enumerate(layout.horizons):
-        values[max(0, len(values) - rows) :, column] = np.nan
+    drop_unknown(values, layout)
     members = features.members(layout.tickers)
     if members is not None:
         values[~members] = np.nan
     if not np.isfinite(values).any():
+        delay = f" and delay {layout.delay}" if layout.delay else ""
         raise PanelError(
             "y must hold finite labels that are known by its last row. Got none in "
-            f"{len(values)} rows at horizon {max(layout.horizons)}. Pass more rows, "
-            "or check the prices that the labels come from."
+            f"{len(values)} rows at horizon {max(layout.horizons)}{delay}. Pass more "
+            "rows, or check the prices that the labels come from."
         )
     return values, layout
+
+
+def drop_unknown(labels: np.ndarray, layout: LabelLayout) -> None:
+    """Remove, in place, labels `(n_dates, n_labels)` that end after the last row."""
+    for column, rows in enumerate(layout.reaches):
+        labels[max(0, len(labels) - rows) :, column] = np.nan
 
 
 def _check_dates(index: pd.Index) -> None:
@@ -237,7 +253,7 @@ def _label_layout(
     features: FeatureBlocks,
     horizon: int | Literal["auto"],
 ) -> LabelLayout:
-    """Read tickers and horizons of the label columns."""
+    """Read tickers, horizons and delay of the label columns."""
     kind: Literal["frame", "series", "array"] = "array"
     columns = None
     tickers: list[str | None] = [None] * n_labels
@@ -252,4 +268,5 @@ def _label_layout(
         tickers = list(known)
     horizons = resolve_horizons(y, n_labels, horizon)
     check_names(y, tickers, features)
-    return LabelLayout(kind, columns, ndim, tuple(tickers), horizons)
+    delay = recorded_delay(y)
+    return LabelLayout(kind, columns, ndim, tuple(tickers), horizons, delay)

@@ -31,6 +31,7 @@ from skbatch.forecasting._common_return import (
 from skbatch.forecasting._feature_table import FeatureBlocks, FeatureTable
 from skbatch.forecasting._label_layout import LabelLayout
 from skbatch.forecasting._rank_label import nearest_windows, rank_labels
+from skbatch.panel.engine import recorded_delay
 
 __all__ = [
     "LabelScale",
@@ -100,8 +101,9 @@ class ReturnTarget(BaseEstimator):
         and the factor is 1.
     benchmark : Series or DataFrame, default=None
         Forward returns that labels are relative to, such as those of an index: over
-        the horizon that follows each date, indexed by date, for several horizons with
-        a column for each. None takes the mean over the tickers of the labels.
+        the horizon that follows each date, and after the same delay as the labels,
+        indexed by date, for several horizons with a column for each. None takes the
+        mean over the tickers of the labels.
 
     Notes
     -----
@@ -274,6 +276,12 @@ class ReturnTarget(BaseEstimator):
             )
         benchmark = self.benchmark
         assert benchmark is not None
+        if "delay" in benchmark.attrs and recorded_delay(benchmark) != layout.delay:
+            raise PanelError(
+                f"benchmark must have the delay of y, {layout.delay}. Got "
+                f"{recorded_delay(benchmark)}. Make both with forward_returns(prices, "
+                f"horizon, delay={layout.delay})."
+            )
         if isinstance(benchmark, pd.Series):
             known = set(layout.horizons)
             benchmark = pd.DataFrame({h: benchmark for h in known if len(known) == 1})
@@ -285,15 +293,18 @@ class ReturnTarget(BaseEstimator):
         returns = benchmark[horizon].reindex(features.index)
         values = returns.to_numpy(np.float64, copy=True)
         # At the last date, the benchmark's latest returns are not known either.
-        values[max(0, len(values) - horizon) :] = np.nan
+        reach = horizon + layout.delay
+        values[max(0, len(values) - reach) :] = np.nan
         if not np.isfinite(values).any():
             raise PanelError(
                 "benchmark must have finite returns at dates of X, other than the last "
-                f"{horizon}. Got none. Index it by the dates of X."
+                f"{reach}. Got none. Index it by the dates of X."
             )
         return values
 
-    def split(self, known: np.ndarray, horizon: int) -> tuple[np.ndarray, np.ndarray]:
+    def split(
+        self, known: np.ndarray, horizon: int, delay: int = 0
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Split dates with a known label into training dates and the tail.
 
         Parameters
@@ -301,7 +312,9 @@ class ReturnTarget(BaseEstimator):
         known : ndarray of shape (n_dates,), dtype bool
             Whether a date has a label.
         horizon : int
-            Rows that a label looks ahead.
+            Rows that a label's return spans.
+        delay : int, default=0
+            Rows from the date of a label to the start of its return.
 
         Returns
         -------
@@ -310,7 +323,7 @@ class ReturnTarget(BaseEstimator):
             be too short.
         """
         thin = thinning(self.thin, horizon)
-        return split_tail(known, horizon, self.validation_size, thin)
+        return split_tail(known, horizon + delay, self.validation_size, thin)
 
     def shrinkage(
         self,
@@ -329,7 +342,7 @@ class ReturnTarget(BaseEstimator):
         dates : ndarray of shape (n_rows,), dtype intp
             Date number of each row.
         horizon : int
-            Rows that a label looks ahead.
+            Rows that a label's return spans.
         n_known : int
             Number of rows (date, series) with a known label up to the last date that
             trains.
@@ -483,7 +496,7 @@ def tail_rows(span: int, size: float | Literal["auto"]) -> int:
 
 
 def split_tail(
-    known: np.ndarray, horizon: int, size: float | Literal["auto"], thin: int
+    known: np.ndarray, reach: int, size: float | Literal["auto"], thin: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Split off the latest dates, and purge labels that reach into them."""
     dates = np.flatnonzero(known)
@@ -491,7 +504,7 @@ def split_tail(
     if len(dates):
         first, last = int(dates[0]), int(dates[-1])
         late = dates[dates > last - tail_rows(last - first + 1, size)]
-        early = dates[dates + horizon <= late[0]] if len(late) else tail
+        early = dates[dates + reach <= late[0]] if len(late) else tail
         if min(len(late), len(early)) >= MIN_TAIL_STEPS * thin:
             train, tail = early, late
     # Counted from the first date: a new day leaves the choice as it is. Counted from

@@ -61,15 +61,21 @@ class ScoreDistribution:
         return sorted_quantiles(self.pooled, adapted)
 
     def followed(
-        self, tail: np.ndarray, scores: np.ndarray, horizon: int, step: float
+        self,
+        tail: np.ndarray,
+        scores: np.ndarray,
+        horizon: int,
+        delay: int,
+        step: float,
     ) -> Iterator[ScoreDistribution]:
         """Go on through the dates after a tail, with the scores as they become known.
 
-        At each date of `scores` these are the ones of dates at least a horizon before.
+        At each date of `scores` these are the ones of dates whose return has ended: at
+        least a horizon and the delay before.
         """
         now = self
         for row in range(len(scores)):
-            known = row - horizon
+            known = row - horizon - delay
             if known >= 0:
                 row_scores = scores[known : known + 1]
                 level = adapted_levels(

@@ -56,10 +56,11 @@ FitModel = Callable[[Rows, Rows | None, Callable[[], None]], Any]
 
 
 class Labels(NamedTuple):
-    """What models are judged by, and what they learn, `(n_dates, n_labels)` each."""
+    """What models are judged by and what they learn, `(n_dates, n_labels)`; delay."""
 
     scaled: np.ndarray
     learned: np.ndarray
+    delay: int = 0
 
 
 @dataclass(frozen=True)
@@ -182,7 +183,8 @@ def fit_panel_model(
     tail = _open_tail(target, labels, layout)
     transform, learned = target.transform_labels(labels, features, layout)
     fitted = PanelModel(strategy, transform)
-    known = Labels(labels, learned if strategy == "pooled" else labels)
+    learned = learned if strategy == "pooled" else labels
+    known = Labels(labels, learned, layout.delay)
     uses_shared = estimator.market_features
     tasks = _list_tasks(strategy, uses_shared, features, layout, order)
     with Progress(estimator, len(tasks)) as report:
@@ -284,7 +286,7 @@ def _fit_task(
 ) -> tuple[TaskModel, Rows, np.ndarray]:
     """Train one model, find its shrinkage on the tail, and give that with forecasts."""
     known = np.isfinite(labels.scaled[:, task.outputs]).any(axis=2)
-    train, tail = target.split(known.any(axis=1), task.horizon)
+    train, tail = target.split(known.any(axis=1), task.horizon, labels.delay)
     if len(train) < 2:
         raise ModelFitError(
             f"{task.name} must have 2 dates with a usable label. Got {len(train)} "

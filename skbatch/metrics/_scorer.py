@@ -19,6 +19,7 @@ from skbatch.metrics._correlation import (
 )
 from skbatch.metrics.alignment import Table, align, as_floats
 from skbatch.panel import forward_returns
+from skbatch.panel.engine import recorded_delay
 
 __all__ = ["make_forecast_scorer"]
 
@@ -54,9 +55,9 @@ default="rank_ic"
         several horizons: those of each, and the mean of the scores counts).
     purge : int or "auto", default="auto"
         How many of the last rows of the labels to ignore. ``"auto"`` takes the
-        horizon from ``y.attrs["horizon"]`` or the columns (horizon, ticker); without
-        either, no row is ignored. 0 scores all rows: right for labels that are not
-        used to choose anything.
+        horizon from ``y.attrs["horizon"]`` or the columns (horizon, ticker), and adds
+        ``y.attrs["delay"]``; without a horizon, no row is ignored. 0 scores all rows:
+        right for labels that are not used to choose anything.
     greater_is_better : bool, default=True
         False for a callable that measures an error; its sign is then flipped.
     **kwargs
@@ -87,11 +88,11 @@ default="rank_ic"
     Notes
     -----
     Scikit-learn hands the scorer the labels of the test fold. If the last test fold
-    ends at t, then with horizon h the labels of its last h rows are returns that end
-    between t+1 and t+h. Forecasters drop such labels of the training fold in `fit`,
-    but nothing else would keep a search from choosing parameters by those of the test
-    fold, and these returns overlap the ones that the chosen model is judged on
-    afterwards. Purging is described in [1]_.
+    ends at t, then with horizon h and delay d the labels of its last h+d rows are
+    returns that end between t+1 and t+h+d. Forecasters drop such labels of the
+    training fold in `fit`, but nothing else would keep a search from choosing
+    parameters by those of the test fold, and these returns overlap the ones that the
+    chosen model is judged on afterwards. Purging is described in [1]_.
 
     References
     ----------
@@ -118,7 +119,7 @@ default="rank_ic"
     if purge != "auto" and not (isinstance(purge, Integral) and purge >= 0):
         raise ValueError(
             f'`purge` must be an int of at least 0, or "auto". Got {purge!r}. Pass the '
-            "horizon of the labels."
+            "horizon of the labels, plus their delay."
         )
     sign = 1 if greater_is_better else -1
     return _ForecastScorer(_ForecastScore(function, purge), sign, kwargs)
@@ -150,9 +151,10 @@ class _ForecastScorer(Scorer):
                     f"own labels. Got {type(final).__name__} and no y. Pass "
                     "y=forward_returns(prices, horizon)."
                 )
-            if len(X) <= np.max(horizon):
+            delay = getattr(final, "delay_", 0)
+            if len(X) <= np.max(horizon) + delay:
                 return float("nan")
-            y_true = forward_returns(X, horizon)
+            y_true = forward_returns(X, horizon, delay)
         return float(super()._score(method_caller, estimator, X, y_true, **kwargs))
 
 
@@ -218,8 +220,8 @@ def _unknown_rows(y_true: Table, purge: int | Literal["auto"]) -> Iterable[int]:
     n_columns = shape[1] if len(shape) > 1 else 1
     if purge != "auto":
         return [int(purge)] * n_columns
-    columns = getattr(y_true, "columns", None)
+    columns, delay = getattr(y_true, "columns", None), recorded_delay(y_true)
     if isinstance(columns, pd.MultiIndex):
-        return [int(horizon) for horizon in columns.get_level_values(0)]
-    horizon = getattr(y_true, "attrs", {}).get("horizon", 0)
-    return [int(horizon) if isinstance(horizon, Integral) else 0] * n_columns
+        return [int(horizon) + delay for horizon in columns.get_level_values(0)]
+    horizon = getattr(y_true, "attrs", {}).get("horizon")
+    return [int(horizon) + delay if isinstance(horizon, Integral) else 0] * n_columns

@@ -35,6 +35,7 @@ class Source:
     prices: pd.DataFrame
     panel: pd.DataFrame
     horizon: int | Sequence[int]
+    delay: int
     features: pd.DataFrame | None
     universe: Universe | None = None
 
@@ -92,7 +93,10 @@ def _run(
 ) -> FoldForecast:
     """Fit, forecast and tell where the forecasts come from."""
     labels = forward_returns(
-        source.panel.iloc[fold.train], source.horizon, universe=source.universe
+        source.panel.iloc[fold.train],
+        source.horizon,
+        source.delay,
+        universe=source.universe,
     )
     dates = source.panel.index[fold.test]
     head, tail, past, following = _inputs(estimator, source, fold)

@@ -47,7 +47,7 @@ class Fold:
 
 def make_folds(
     prices: pd.DataFrame,
-    horizon: int,
+    reach: int,
     *,
     cv: Folds,
     min_train: int | None,
@@ -57,9 +57,9 @@ def make_folds(
     """Plan all refits."""
     _check_rows(refit_every, "refit_every", 1, "None refits once for each fold")
     if window != "expanding":
-        _check_rows(window, "window", horizon + 2, 'Or pass "expanding"', none=False)
+        _check_rows(window, "window", reach + 2, 'Or pass "expanding"', none=False)
     if cv is None:
-        blocks = [_default_block(len(prices), horizon, min_train)]
+        blocks = [_default_block(len(prices), reach, min_train)]
         refit_every = REFIT_ROWS if refit_every is None else refit_every
     else:
         if min_train is not None:
@@ -70,14 +70,14 @@ def make_folds(
         blocks = _blocks(cv, prices)
     folds = [fold for block in blocks for fold in _refits(block, refit_every, window)]
     _check_order(folds)
-    _check_training(folds, horizon)
+    _check_training(folds, reach)
     return folds
 
 
-def _default_block(n_dates: int, horizon: int, min_train: int | None) -> Fold:
+def _default_block(n_dates: int, reach: int, min_train: int | None) -> Fold:
     """Forecast every row after the first training window."""
     first = MIN_TRAIN_ROWS if min_train is None else min_train
-    _check_rows(first, "min_train", horizon + 2, "None takes 504", none=False)
+    _check_rows(first, "min_train", reach + 2, "None takes 504", none=False)
     if first >= n_dates:
         raise ValueError(
             f"`prices` must have more rows than `min_train`. Got {n_dates} rows and "
@@ -166,16 +166,16 @@ def _check_order(folds: list[Fold]) -> None:
             )
 
 
-def _check_training(folds: list[Fold], horizon: int) -> None:
+def _check_training(folds: list[Fold], reach: int) -> None:
     """Raise if a training window has no row whose label is known at its end."""
     for fold in folds:
         n_rows = fold.train_stop - fold.train_start
-        if n_rows < horizon + 2:
+        if n_rows < reach + 2:
             raise ValueError(
-                "Training windows must have at least 2 rows more than the horizon, "
-                f"whose labels end later. Got {n_rows} rows before row "
-                f"{fold.test_start} at horizon {horizon}. Pass a longer history, fewer "
-                "folds or a longer `window`."
+                "Training windows must have at least 2 rows more than horizon and "
+                f"delay, {reach} together. Got {n_rows} rows before row "
+                f"{fold.test_start}, and the labels of the last {reach} end later. "
+                "Pass a longer history, fewer folds or a longer `window`."
             )
 
 

@@ -43,6 +43,7 @@ from skbatch.panel.engine import (
     panel_fields,
     panel_tickers,
     recorded_horizon,
+    recorded_reach,
 )
 
 __all__ = ["walk_forward"]
@@ -57,6 +58,7 @@ def walk_forward(
     prices: pd.DataFrame | ArrayLike,
     *,
     horizon: int | Sequence[int] = 5,
+    delay: int = 0,
     cv: Folds = None,
     min_train: int | None = None,
     refit_every: int | None = None,
@@ -88,6 +90,10 @@ def walk_forward(
     horizon : int or sequence of int, default=5
         Rows that forecasts look ahead. That of an estimator that is fitted on prices
         alone has to be the same.
+    delay : int, default=0
+        Rows from a date to the close at which its forecast is traded; also that of an
+        estimator that is fitted on prices alone. Training labels end before the
+        forecasts begin, whatever the delay.
     cv : int, splitter or iterable of (train, test), default=None
         Folds: blocks of rows, training before test, such as those of
         :class:`~sklearn.model_selection.TimeSeriesSplit`, which an int stands for.
@@ -212,11 +218,12 @@ def walk_forward(
     prices = adopt_table(prices)
     panel = check_panel(prices)
     _check_estimator(estimator)
-    steps = recorded_horizon(forward_returns(panel, horizon))
-    _check_horizon(estimator, steps)
+    labels = forward_returns(panel, horizon, delay)
+    steps = recorded_horizon(labels)
+    _check_horizon(estimator, steps, delay)
     folds = make_folds(
         panel,
-        int(np.max(steps)),
+        recorded_reach(labels),
         cv=cv,
         min_train=min_train,
         refit_every=refit_every,
@@ -236,7 +243,7 @@ def walk_forward(
     used = len(models) > 1 or extractor_of(estimator) is not None
     features = share_features(extractor, panel, folds) if used else None
     given = prices if isinstance(prices, pd.DataFrame) else panel
-    source = Source(given, panel, steps, features, extractor.universe)
+    source = Source(given, panel, steps, int(delay), features, extractor.universe)
     walk = _WalkForward(n_jobs).set_callbacks(*callbacks)
     walk.fit(models, source, folds)
     _warn(walk.results_)
@@ -307,22 +314,28 @@ def _check_estimator(estimator: BaseEstimator) -> None:
         )
 
 
-def _check_horizon(estimator: BaseEstimator, steps: int | tuple[int, ...]) -> None:
+def _check_horizon(
+    estimator: BaseEstimator, steps: int | tuple[int, ...], delay: int
+) -> None:
     """Raise if an estimator that makes its own labels makes others."""
     if not labels_itself(estimator):
         return
     model = estimator
     while "horizon" not in model.get_params(deep=False):
         model = model.estimator
-    own = model.get_params(deep=False)["horizon"]
-    if own == "auto":
-        return
-    own = int(own) if np.ndim(own) == 0 else tuple(int(h) for h in own)
-    if own != steps:
-        raise ValueError(
-            f"`horizon` must be that of the estimator, {own}. Got {steps}. Pass "
-            f"horizon={own}, or set the estimator's."
-        )
+    params = model.get_params(deep=False)
+    own = params["horizon"]
+    if own != "auto":
+        own = int(own) if np.ndim(own) == 0 else tuple(int(h) for h in own)
+    for name, of_estimator, given in (
+        ("horizon", own, steps),
+        ("delay", params.get("delay", 0), delay),
+    ):
+        if of_estimator not in ("auto", given):
+            raise ValueError(
+                f"`{name}` must be that of the estimator, {of_estimator}. Got {given}. "
+                f"Pass {name}={of_estimator}, or set the estimator's."
+            )
 
 
 def _check_benchmarks(
@@ -411,6 +424,7 @@ def _collect(
     return WalkForwardResult(
         name=name,
         horizon=source.horizon,  # type: ignore[arg-type]
+        delay=source.delay,
         forecasts=forecasts,
         benchmarks={
             rival: _rank_by(rules[rival], closes, forecasts, members)

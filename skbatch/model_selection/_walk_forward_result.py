@@ -73,6 +73,8 @@ class WalkForwardResult(SkillBreakdownMixin):
         included.
     attrs : dict
         Number of rows and tickers of the panel, and whether features were shared.
+    delay : int, default=0
+        Rows from the date of a forecast to the close at which it is traded.
 
     Attributes
     ----------
@@ -98,6 +100,7 @@ class WalkForwardResult(SkillBreakdownMixin):
     prices: pd.DataFrame | None = None
     n_trials: int = 1
     attrs: dict[str, Any] = field(default_factory=dict)
+    delay: int = 0
 
     @property
     def horizons(self) -> tuple[int, ...]:
@@ -107,19 +110,20 @@ class WalkForwardResult(SkillBreakdownMixin):
     @cached_property
     def returns(self) -> pd.DataFrame:
         """Realised simple returns on the dates of the forecasts."""
-        parts = {
-            h: (self.closes.shift(-h) / self.closes - 1).reindex(self.forecasts.index)
-            for h in self.horizons
-        }
-        if self.members is not None:
-            parts = {h: part.where(self.members) for h, part in parts.items()}
+        parts = {h: self._returns_after(h, self.delay) for h in self.horizons}
         if isinstance(self.horizon, int):
             table = parts[self.horizon]
         else:
             table = pd.concat(parts, axis=1)
         table.columns = self.forecasts.columns
-        table.attrs["horizon"] = self.horizon
+        table.attrs |= {"horizon": self.horizon, "delay": self.delay}
         return table
+
+    def _returns_after(self, horizon: int, delay: int) -> pd.DataFrame:
+        """Realised returns over a horizon that starts some rows after each forecast."""
+        later = self.closes.shift(-delay - horizon) / self.closes.shift(-delay) - 1
+        later = later.reindex(self.forecasts.index)
+        return later if self.members is None else later.where(self.members)
 
     @cached_property
     def scorecard(self) -> pd.DataFrame:
@@ -434,8 +438,9 @@ class WalkForwardResult(SkillBreakdownMixin):
 
     def __repr__(self) -> str:
         dates = self.forecasts.index
+        delay = f"delay={self.delay}, " if self.delay else ""
         return (
-            f"WalkForwardResult({self.name}, horizon={self.horizon}, "
+            f"WalkForwardResult({self.name}, horizon={self.horizon}, {delay}"
             f"{len(dates)} dates, {len(self.closes.columns)} tickers, "
             f"{len(self.refits)} refits)"
         )

@@ -8,6 +8,7 @@ from numbers import Integral
 import numpy as np
 import pandas as pd
 
+from skbatch._messages import check_int
 from skbatch.panel._check import check_panel
 from skbatch.panel._checked import CheckedPanel
 from skbatch.panel._fields import panel_fields, panel_tickers
@@ -23,6 +24,7 @@ QUIET_ROWS = 10
 def forward_returns(
     prices: object,
     horizon: int | Sequence[int] = 1,
+    delay: int = 0,
     *,
     universe: Universe | None = None,
     delisting_return: float | pd.Series | None = None,
@@ -37,6 +39,9 @@ def forward_returns(
     horizon : int or sequence of int, default=1
         Length of the returns, in rows (not calendar days), at least 1 and less than
         ``n_dates``. A sequence gives the returns of each length side by side.
+    delay : int, default=0
+        Rows from the date to the close at which its forecast is traded: 0 trades at
+        the close that the forecast is made from, 1 at the next close.
     universe : str, DataFrame or callable, default=None
         Who belongs at each date, as for :class:`~skbatch.SharedFeatureExtractor`. The
         labels of others are NaN.
@@ -48,26 +53,29 @@ def forward_returns(
     Returns
     -------
     DataFrame of shape (n_dates, n_tickers) or (n_dates, n_horizons * n_tickers)
-        Simple returns, not percent and not annualised. The last `horizon` rows are
-        NaN, as is every return that begins or ends with a missing price. For a
-        sequence, the columns are a MultiIndex (horizon, ticker). The horizon, as int
-        or tuple, is also in ``attrs["horizon"]``, where forecasters find it; pandas
-        keeps it when rows are selected. With it some labels are kept, by which
-        forecasters see whether others have been moved in time since.
+        Simple returns, not percent and not annualised. The last ``horizon + delay``
+        rows are NaN, as is every return that begins or ends with a missing price. For
+        a sequence, the columns are a MultiIndex (horizon, ticker). The horizon, as int
+        or tuple, is also in ``attrs["horizon"]``, and the delay in ``attrs["delay"]``,
+        where forecasters find them; pandas keeps them when rows are selected. With
+        them some labels are kept, by which forecasters see whether others have been
+        moved in time since.
 
     Raises
     ------
     PanelError
         If `prices` is malformed, see :func:`check_panel`.
     ValueError
-        If `horizon` is not an int, repeated, less than 1, or not less than the
-        number of dates; if `delisting_return` is below -1.
+        If `horizon` is not an int, repeated or less than 1, `delay` not an int or
+        negative, or their sum not less than the number of dates; if
+        `delisting_return` is below -1.
 
     Notes
     -----
-    With the price :math:`P_t` at row :math:`t`, the label for horizon :math:`h` is
+    With the price :math:`P_t` at row :math:`t`, the label for horizon :math:`h` and
+    delay :math:`d` is
 
-    .. math:: y_t = P_{t+h} / P_t - 1
+    .. math:: y_t = P_{t+d+h} / P_{t+d} - 1
 
     That a ticker is gone is known ten rows after its last price. Labels with a
     `delisting_return` are therefore known as late: split with a gap of ten rows more,
@@ -82,17 +90,23 @@ def forward_returns(
     0   0.5
     1   1.0
     2   NaN
+    >>> forward_returns(pd.DataFrame({"AAPL": [2.0, 3.0, 6.0]}), delay=1)
+       AAPL
+    0   1.0
+    1   NaN
+    2   NaN
     """
     if isinstance(prices, CheckedPanel):
         panel = prices.frame
     else:
         panel = check_panel(prices, warn_all_nan=False)
-    horizons = _check_horizons(horizon, len(panel))
+    check_int(delay, "delay", 0, "Pass 1 to trade at the close of the next row.")
+    horizons = _check_horizons(horizon, int(delay), len(panel))
     closes = panel_fields(panel)["close"]
     ends = closes
     if delisting_return is not None:
         ends = _with_final_values(closes, panel_tickers(panel), delisting_return)
-    returns = [_returns(closes, ends, step) for step in horizons]
+    returns = [_returns(closes, ends, step, delay) for step in horizons]
     if universe is not None:
         members = find_members(panel, universe)
         returns = [np.where(members, values, np.nan) for values in returns]
@@ -102,19 +116,23 @@ def forward_returns(
         tickers = pd.Index(panel_tickers(panel), name="ticker")
     if isinstance(horizon, Integral):
         labels = pd.DataFrame(returns[0], index=panel.index, columns=tickers)
-        labels.attrs["horizon"] = RecordedHorizon.of(horizons[0], labels)
+        labels.attrs["horizon"] = RecordedHorizon.of(horizons[0], delay, labels)
+        labels.attrs["delay"] = int(delay)
         return labels
     columns = pd.MultiIndex.from_product(
         [horizons, list(tickers)], names=["horizon", "ticker"]
     )
     labels = pd.DataFrame(np.hstack(returns), index=panel.index, columns=columns)
     labels.attrs["horizon"] = tuple(
-        RecordedHorizon.of(step, pd.DataFrame(labels[step])) for step in horizons
+        RecordedHorizon.of(step, delay, pd.DataFrame(labels[step])) for step in horizons
     )
+    labels.attrs["delay"] = int(delay)
     return labels
 
 
-def _check_horizons(horizon: int | Sequence[int], n_dates: int) -> tuple[int, ...]:
+def _check_horizons(
+    horizon: int | Sequence[int], delay: int, n_dates: int
+) -> tuple[int, ...]:
     """Turn the horizon into a tuple of valid ones."""
     given = horizon if isinstance(horizon, (Sequence, np.ndarray)) else [horizon]
     steps = [
@@ -129,10 +147,12 @@ def _check_horizons(horizon: int | Sequence[int], n_dates: int) -> tuple[int, ..
             "`horizon` must be an int of at least 1, or a sequence of different ones. "
             f"Got {horizon!r}. Pass the number of rows to look ahead, such as 5."
         )
-    if max(steps) >= n_dates:
+    if max(steps) + delay >= n_dates:
+        later, name = (f" at delay {delay}", " plus `delay`") if delay else ("", "")
         raise ValueError(
-            f"`horizon` must be less than the number of dates. Got {max(steps)} with "
-            f"{n_dates} date(s). Pass a longer history or a shorter horizon."
+            f"`horizon`{name} must be less than the number of dates. Got {max(steps)}"
+            f"{later} with {n_dates} date(s). Pass a longer history or a shorter "
+            "horizon."
         )
     return tuple(steps)
 
@@ -156,10 +176,12 @@ def _with_final_values(
     return np.where(beyond, values, closes)
 
 
-def _returns(closes: np.ndarray, ends: np.ndarray, horizon: int) -> np.ndarray:
+def _returns(
+    closes: np.ndarray, ends: np.ndarray, horizon: int, delay: int
+) -> np.ndarray:
     """Compute simple forward returns; NaN where one of the two prices is missing."""
     returns = np.full(closes.shape, np.nan)
     with np.errstate(over="ignore"):
-        growth = ends[horizon:] / closes[:-horizon]
-    returns[:-horizon] = np.where(np.isfinite(growth), growth - 1, np.nan)
+        growth = ends[delay + horizon :] / closes[delay:-horizon]
+    returns[: len(growth)] = np.where(np.isfinite(growth), growth - 1, np.nan)
     return returns

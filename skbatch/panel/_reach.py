@@ -1,7 +1,8 @@
-"""The horizon that labels record, and whether they still are those labels."""
+"""How far labels look ahead, and whether they still are those labels."""
 
 from __future__ import annotations
 
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ import pandas as pd
 
 from skbatch.exceptions import PanelError
 
-__all__ = ["RecordedHorizon", "recorded_horizon"]
+__all__ = ["RecordedHorizon", "recorded_delay", "recorded_horizon", "recorded_reach"]
 
 # Labels kept with a horizon: so many cells, in some rows at least and at most.
 _CELLS, _FEWEST_ROWS, _MOST_ROWS = 2**16, 32, 256
@@ -18,25 +19,27 @@ _CELLS, _FEWEST_ROWS, _MOST_ROWS = 2**16, 32, 256
 class RecordedHorizon(int):
     """A number of rows that knows some of the labels it was recorded with."""
 
+    delay: int
     index: pd.Index
     sample: pd.DataFrame
 
     def __new__(
-        cls, horizon: int, index: pd.Index, sample: pd.DataFrame
+        cls, horizon: int, delay: int, index: pd.Index, sample: pd.DataFrame
     ) -> RecordedHorizon:
         self = super().__new__(cls, horizon)
-        self.index, self.sample = index, sample
+        self.delay, self.index, self.sample = delay, index, sample
         return self
 
     @classmethod
-    def of(cls, horizon: int, labels: pd.DataFrame) -> RecordedHorizon:
+    def of(cls, horizon: int, delay: int, labels: pd.DataFrame) -> RecordedHorizon:
         """Keep some rows of labels of one horizon."""
         most = _CELLS // max(1, labels.shape[1])
         n_rows = min(max(most, _FEWEST_ROWS), _MOST_ROWS)
-        rows = np.unique(np.linspace(0, len(labels) - 1 - horizon, n_rows).astype(int))
+        last = len(labels) - 1 - horizon - delay
+        rows = np.unique(np.linspace(0, last, n_rows).astype(int))
         values = labels.to_numpy()[rows].astype(np.float32)
         sample = pd.DataFrame(values, labels.index[rows], labels.columns, copy=False)
-        return cls(horizon, labels.index, sample)
+        return cls(horizon, int(delay), labels.index, sample)
 
     def __copy__(self) -> RecordedHorizon:
         return self
@@ -46,7 +49,7 @@ class RecordedHorizon(int):
         return self
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (int(self), self.index, self.sample)
+        return type(self), (int(self), self.delay, self.index, self.sample)
 
     def is_kept(self, labels: pd.DataFrame) -> bool:
         """Tell whether labels still end where they did, as far as that can be seen."""
@@ -93,8 +96,7 @@ def recorded_horizon(y: Any) -> Any:
     recorded = getattr(y, "attrs", {}).get("horizon")
     if recorded is None:
         return None
-    several = isinstance(recorded, list | tuple | np.ndarray)
-    horizons = list(recorded) if several else [recorded]
+    horizons = _as_list(recorded)
     for horizon in horizons:
         if isinstance(horizon, RecordedHorizon):
             labels = _labels_of(y, horizon, len(horizons))
@@ -107,7 +109,53 @@ def recorded_horizon(y: Any) -> Any:
                     'after its date, `del y.attrs["horizon"]` and pass horizon=h.'
                 )
     plain = tuple(int(h) if isinstance(h, RecordedHorizon) else h for h in horizons)
-    return plain if several else plain[0]
+    return plain if np.ndim(recorded) else plain[0]
+
+
+def recorded_delay(y: Any) -> int:
+    """Read the delay that labels record; 0 if there is none.
+
+    Parameters
+    ----------
+    y : DataFrame, Series or array-like
+        Labels.
+
+    Returns
+    -------
+    int
+        ``y.attrs["delay"]``.
+
+    Raises
+    ------
+    ValueError
+        If that is no delay, or not the one that the labels were made with.
+    """
+    attrs = getattr(y, "attrs", {})
+    made_with = {
+        horizon.delay
+        for horizon in _as_list(attrs.get("horizon"))
+        if isinstance(horizon, RecordedHorizon)
+    }
+    delay = attrs.get("delay", max(made_with, default=0))
+    whole = isinstance(delay, Integral) and not isinstance(delay, bool)
+    if not whole or delay < 0 or made_with - {delay}:
+        made = f", and {max(made_with)} for these labels" if made_with else ""
+        raise ValueError(
+            f"y.attrs['delay'] must be an int of at least 0{made}. Got {delay!r}. Pass "
+            "labels from forward_returns(prices, horizon, delay)."
+        )
+    return int(delay)
+
+
+def recorded_reach(y: Any) -> int:
+    """Return how many rows after its date the latest of recorded labels ends."""
+    horizon = recorded_horizon(y)
+    return int(np.max(0 if horizon is None else horizon)) + recorded_delay(y)
+
+
+def _as_list(recorded: Any) -> list[Any]:
+    """Return the horizons that are recorded, one or several."""
+    return list(recorded) if np.ndim(recorded) else [recorded]
 
 
 def _labels_of(y: Any, horizon: int, n_horizons: int) -> Any:

@@ -21,7 +21,7 @@ from skbatch.panel._columns import (
 )
 from skbatch.panel._fields import panel_fields, panel_tickers
 from skbatch.panel._inspected import InspectedPanel, inspect_panel
-from skbatch.panel._reach import recorded_horizon
+from skbatch.panel._reach import recorded_delay, recorded_horizon, recorded_reach
 from skbatch.panel._signal_fields import panel_signals
 from skbatch.panel._spellings import FIELDS
 from skbatch.panel._tables import adopt_table
@@ -49,5 +49,7 @@ __all__ = [
     "panel_fields",
     "panel_signals",
     "panel_tickers",
+    "recorded_delay",
     "recorded_horizon",
+    "recorded_reach",
 ]

@@ -60,7 +60,8 @@ def fit_each(
 ) -> ExpectedReturns:
     """Forecast one ticker after another, each from its own prices."""
     # What is wrong with all tickers is raised; what fails later is the ticker's.
-    forward_returns(CheckedPanel(panel), model.horizon)
+    delay = getattr(model.estimator, "delay", 0)
+    forward_returns(CheckedPanel(panel), model.horizon, delay)
     names = panel.columns.get_level_values(-1)
     found = Parallel(n_jobs=model.n_jobs)(
         delayed(_fit_one)(model, panel.loc[:, names == column]) for column in columns
@@ -121,7 +122,8 @@ def _fit_on_prices(
     """Fit a pipeline or a search, and forecast from the last row."""
     last = panel.iloc[[-1]]
     try:
-        model.fit(panel, forward_returns(CheckedPanel(panel), horizon))
+        delay = getattr(getattr(model, "estimator", None), "delay", 0)
+        model.fit(panel, forward_returns(CheckedPanel(panel), horizon, delay))
     except ModelFitError as error:
         return _nothing(panel, horizon, f"ModelFitError: {error}"), last
     best = getattr(model, "best_estimator_", model)

@@ -38,7 +38,14 @@ def require_equal(
 
 
 def last_labels_are_not_learnt(forecaster: BaseEstimator, case: Case) -> None:
-    """Leave out the labels of the last `horizon` rows, which are not known yet."""
+    """Leave out the labels of the last `horizon + delay` rows, not known yet."""
+    _require_purge(forecaster, case, "")
+    delayed = case.delayed(2)
+    _require_purge(forecaster, delayed, " and y.attrs['delay'] was 2")
+
+
+def _require_purge(forecaster: BaseEstimator, case: Case, when: str) -> None:
+    """Raise if labels that end after the last row change a forecast."""
     expected = fit(forecaster, case).predict(case.X)
     garbage = {
         "huge": np.where(case.known, case.y, 9.0),
@@ -47,11 +54,12 @@ def last_labels_are_not_learnt(forecaster: BaseEstimator, case: Case) -> None:
     }
     for name, labels in garbage.items():
         got = fit(forecaster, case.with_labels(labels)).predict(case.X)
+        rows = max(case.horizons) + case.delay
         require_equal(
             expected,
             got,
             case.X.index,
-            f"when the labels of the last {max(case.horizons)} rows were {name}",
+            f"when the labels of the last {rows} rows were {name}{when}",
             "In `fit`, drop these labels before anything is learnt or chosen by them.",
         )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,13 +11,13 @@ from pandas.api import types
 from sklearn.base import BaseEstimator, clone
 
 from skbatch.exceptions import ModelFitError, PanelError
-from skbatch.panel import forward_returns
 from skbatch.testing._garbled_panels import KINDS, ORDERLY, REMOVED, garble, make_gaps
 from skbatch.testing._panel_cuts import Cut
 from skbatch.testing._planted_leaks import fit_transform
 from skbatch.testing._table_difference import as_table, find_difference, spell
 
 __all__ = [
+    "MakeLabels",
     "Trial",
     "fit_transform_trial",
     "labels_trial",
@@ -26,6 +26,9 @@ __all__ = [
     "refit_trial",
     "transforms_alike",
 ]
+
+# Labels of a panel.
+MakeLabels = Callable[[pd.DataFrame], pd.DataFrame]
 
 _PHRASES = {
     "rescaled": "were multiplied by random numbers",
@@ -199,10 +202,10 @@ def new_forecasts_trial(
     estimator: BaseEstimator,
     panel: pd.DataFrame,
     cut: Cut,
-    horizon: int | Sequence[int],
+    make_labels: MakeLabels,
 ) -> Trial:
     """Forecasts of rows that follow those the forecaster is fitted on."""
-    labels = forward_returns(panel, horizon).iloc[: cut.fitted + 1]
+    labels = make_labels(panel).iloc[: cut.fitted + 1]
     fitted = clone(estimator).fit(panel.iloc[: cut.fitted + 1], labels)
     return Trial(
         rule=(
@@ -224,14 +227,14 @@ def labels_trial(
     estimator: BaseEstimator,
     panel: pd.DataFrame,
     cut: Cut,
-    horizon: int | Sequence[int],
+    make_labels: MakeLabels,
 ) -> Trial:
     """Forecasts of models whose training labels are cut as in cross-validation."""
     end = cut.fitted + 1
     past = panel.iloc[:end]
 
     def compute(prices: pd.DataFrame) -> pd.DataFrame:
-        labels = forward_returns(prices, horizon).iloc[:end]
+        labels = make_labels(prices).iloc[:end]
         return as_table(clone(estimator).fit(past, labels).predict(past), past.index)
 
     return Trial(
@@ -240,8 +243,8 @@ def labels_trial(
             f"window, up to {spell(panel.index[cut.fitted])}."
         ),
         advice=(
-            "In `fit`, drop the labels of the last `horizon` rows before anything is "
-            "learnt or chosen by them."
+            "In `fit`, drop the labels of the last `horizon` rows, and of as many more "
+            "as their `delay`, before anything is learnt or chosen by them."
         ),
         compute=compute,
         first=0,

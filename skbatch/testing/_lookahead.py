@@ -6,14 +6,15 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
-import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, clone
 
 from skbatch.panel import check_panel, forward_returns
+from skbatch.panel.engine import recorded_reach
 from skbatch.testing._garbled_panels import own_copy
 from skbatch.testing._leak_trials import (
+    MakeLabels,
     Trial,
     fit_transform_trial,
     labels_trial,
@@ -41,6 +42,7 @@ def check_no_lookahead(
     prices: pd.DataFrame | ArrayLike,
     *,
     horizon: int | Sequence[int] = 1,
+    delay: int = 0,
     n_cuts: int = 3,
     random_state: int = 0,
 ) -> None:
@@ -67,6 +69,8 @@ def check_no_lookahead(
         of the rows have to be enough for finite features.
     horizon : int or sequence of int, default=1
         Horizon of the labels for forecasters, in rows.
+    delay : int, default=0
+        Their delay, in rows.
     n_cuts : int, default=3
         Number of random dates. A forecaster is fitted about six times for each.
     random_state : int, default=0
@@ -103,16 +107,17 @@ def check_no_lookahead(
 
     For a *forecaster*, too: forecasts for rows after s, as in a test fold; and
     forecasts of models that are trained up to s on labels of the whole panel,
-    ``forward_returns(prices, horizon).iloc[:s + 1]``, as cross-validation gives
-    them. The last `horizon` of these labels end after s. A model that learns from
-    them has seen the test fold, and is caught.
+    ``forward_returns(prices, horizon, delay).iloc[:s + 1]``, as cross-validation
+    gives them. The last ``horizon + delay`` of these labels end after s. A model that
+    learns from them has seen the test fold, and is caught; also one that drops the
+    last `horizon` only.
 
     A *search* is fitted up to s on the labels that are known at s, that is with the
-    last `horizon` rows missing; then the estimator it chose, with its parameters, is
-    checked like any forecaster. The reason is that scikit-learn scores a candidate on
-    all labels of an inner test fold, and the last of these folds ends at s: its last
-    `horizon` labels end later, and no `fit` can keep them from the choice. If you fit
-    a search on an outer training fold, use the scorers of
+    last ``horizon + delay`` rows missing; then the estimator it chose, with its
+    parameters, is checked like any forecaster. The reason is that scikit-learn scores a
+    candidate on all labels of an inner test fold, and the last of these folds ends at
+    s: its last ``horizon + delay`` labels end later, and no `fit` can keep them from
+    the choice. If you fit a search on an outer training fold, use the scorers of
     :func:`~skbatch.metrics.make_forecast_scorer`, which leave these labels out, or
     pass labels made from the prices of that fold alone. A search that is a step of a
     pipeline is not spared: its choices show in the forecasts.
@@ -131,9 +136,9 @@ def check_no_lookahead(
     raises on huge, constant or missing prices is no failure.
 
     After that, the check is tried itself: the estimator is fed with prices that come
-    a row too early, a forecaster also with labels that come `horizon` rows too early,
-    and both must be caught. For an estimator that hardly depends on recent prices (or
-    labels) they come earlier still, or are added to its output as a column.
+    a row too early, a forecaster also with labels that come ``horizon + delay`` rows
+    too early, and both must be caught. For an estimator that hardly depends on recent
+    prices (or labels) they come earlier still, or are added to its output as a column.
 
     Warnings of the estimator are silenced, as garbage gives cause to many.
 
@@ -151,16 +156,17 @@ def check_no_lookahead(
         ...
     skbatch.testing._lookahead.LookAheadError: FunctionTransformer looks ahead. ...
     """
-    builds = _choose_trials(estimator, horizon)
+    make_labels = partial(forward_returns, horizon=horizon, delay=delay)
+    builds = _choose_trials(estimator, make_labels)
     panel = own_copy(check_panel(prices))
     longest = 1
     if "labels" in builds:
-        longest = int(np.max(forward_returns(panel, horizon).attrs["horizon"]))
+        longest = recorded_reach(make_labels(panel))
     cuts = draw_cuts(panel.index, longest, n_cuts, random_state)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         for number, cut in enumerate(cuts):
-            judged = _select(estimator, panel, cut, horizon)
+            judged = _select(estimator, panel, cut, make_labels)
             if number == 0:
                 _check_deterministic(judged, panel, cut, next(iter(builds.values())))
                 if "fit" in builds and not transforms_alike(
@@ -177,7 +183,7 @@ def check_no_lookahead(
 
 
 def _choose_trials(
-    estimator: BaseEstimator, horizon: int | Sequence[int]
+    estimator: BaseEstimator, make_labels: MakeLabels
 ) -> dict[str, Build]:
     """Choose the trials by what the estimator can do."""
     if isinstance(estimator, type) or not hasattr(estimator, "fit"):
@@ -187,8 +193,8 @@ def _choose_trials(
         )
     if hasattr(estimator, "predict"):
         return {
-            "rows": partial(new_forecasts_trial, horizon=horizon),
-            "labels": partial(labels_trial, horizon=horizon),
+            "rows": partial(new_forecasts_trial, make_labels=make_labels),
+            "labels": partial(labels_trial, make_labels=make_labels),
         }
     if hasattr(estimator, "transform"):
         return {"fit": fit_transform_trial, "rows": new_features_trial}
@@ -203,13 +209,13 @@ def _select(
     estimator: BaseEstimator,
     panel: pd.DataFrame,
     cut: Cut,
-    horizon: int | Sequence[int],
+    make_labels: MakeLabels,
 ) -> BaseEstimator:
     """Let a search choose by what is known at the cut; others are judged themselves."""
     if not {"estimator", "cv", "refit"} <= estimator.get_params(deep=False).keys():
         return estimator
     past = panel.iloc[: cut.fitted + 1]
-    search = clone(estimator).fit(past, forward_returns(past, horizon))
+    search = clone(estimator).fit(past, make_labels(past))
     return clone(search.best_estimator_)
 
 
@@ -231,12 +237,12 @@ def _check_check(
     panel: pd.DataFrame,
     cuts: list[Cut],
     builds: dict[str, Build],
-    horizon: int,
+    reach: int,
     seed: int,
 ) -> None:
     """Raise unless every trial catches an estimator that looks ahead on purpose."""
     for name, build in builds.items():
-        labels = horizon if name == "labels" else 0
+        labels = reach if name == "labels" else 0
         if any(
             build(planted, panel, cut).find_leak(panel, seed)
             for cut in cuts

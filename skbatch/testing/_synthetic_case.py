@@ -26,12 +26,19 @@ class Case:
     X: pd.DataFrame
     y: pd.DataFrame
     horizons: tuple[int, ...]
+    delay: int = 0
 
     @property
     def known(self) -> np.ndarray:
         """Mark the labels that end within the rows, `(n_dates, n_labels)`."""
         left = np.arange(len(self.y))[::-1, None]
-        return left >= np.asarray(self.horizons)
+        return left >= np.asarray(self.horizons) + self.delay
+
+    def delayed(self, delay: int) -> Case:
+        """Return the case with labels that are recorded to start later."""
+        case = replace(self.with_labels(self.y), delay=delay)
+        case.y.attrs["delay"] = delay
+        return case
 
     def with_labels(self, values: Any) -> Case:
         """Return a case with other labels in the same table."""

@@ -30,6 +30,7 @@ COLUMNS = [
     "ticker",
     "date",
     "horizon",
+    "delay",
     "expected_return",
     "lower",
     "upper",
@@ -163,7 +164,7 @@ def test_tickers_without_a_price_are_listed_with_their_reason(prices, tmp_path):
     result = run("forecast", path, "--output", output, "--holdout", 0)
 
     assert result.exit_code == 0
-    assert f"\nB,{prices.index[-1].date()},5,,,,,,none," in output.read_text()
+    assert f"\nB,{prices.index[-1].date()},5,0,,,,,,none," in output.read_text()
     missing = read_forecasts(output).set_index("ticker").loc["B"]
     assert "at this date" in missing["reason"]
     rows = table_rows(result.stdout)
@@ -458,6 +459,29 @@ def test_several_horizons_are_shown_one_after_the_other(prices, tmp_path):
     assert "over the next 1 row\n" in result.stdout
     assert "over the next 4 rows" in result.stdout
     assert list(read_forecasts(output)["horizon"]) == ["1"] * 5 + ["4"] * 5
+
+
+@pytest.mark.parametrize("where", ["option", "file", "environment"])
+def test_a_delay_is_learnt_written_and_shown(where, prices, tmp_path, monkeypatch):
+    path, _ = write_wide(prices, tmp_path)
+    output, settings = tmp_path / "forecasts.csv", tmp_path / "settings.toml"
+    settings.write_text('[model]\nkind = "linear"\n')
+    options = ["--delay", 2] if where == "option" else []
+    if where == "file":
+        settings.write_text('delay = 2\n[model]\nkind = "linear"\n')
+    if where == "environment":
+        monkeypatch.setenv("SKBATCH_DELAY", "2")
+    given = ("--config", settings, "--output", output, "--holdout", 40)
+    result = run("forecast", path, *given, *options)
+    assert (result.exit_code, result.stderr) == (0, "")
+    shown = " ".join(result.stdout.split())
+    assert "over the next 5 rows, starting 2 rows after the forecast" in shown
+    assert "Held out: a second fit" in shown
+    table = read_forecasts(output)
+    assert list(table["delay"]) == ["2"] * 5
+    config = skbatch.BatchForecastingConfig(delay=2, model={"kind": "linear"})
+    expected = config.to_system().fit(prices).forecast().expected_returns
+    np.testing.assert_allclose(table["expected_return"], expected)
 
 
 def test_time_and_memory_are_written_and_batches_told(prices, tmp_path):

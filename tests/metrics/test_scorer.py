@@ -176,6 +176,18 @@ class TestPurge:
         )
         assert make_forecast_scorer("ic")(model, X, y) == pytest.approx(expected)
 
+    @pytest.mark.parametrize("horizon", [3, (1, 4)])
+    def test_a_delay_loses_as_many_more(self, horizon, prices):
+        y = forward_returns(prices, horizon, delay=2).iloc[20:50]
+        X = prices.iloc[20:50]
+        model = Momentum().fit(X, y)
+        known = y.copy()
+        for column in range(y.shape[1]):
+            rows = 2 + (y.columns[column][0] if np.ndim(horizon) else 3)
+            known.iloc[-rows:, column] = np.nan
+        expected = rank_information_coefficient(known, model.predict(X))
+        assert make_forecast_scorer()(model, X, y) == pytest.approx(expected)
+
     def test_fold_within_the_horizon_has_no_score(self, prices):
         y = forward_returns(prices, 5).iloc[20:25]
         model = Momentum().fit(prices, y)
@@ -186,7 +198,7 @@ class TestPurge:
         before = y.copy()
         make_forecast_scorer()(Momentum().fit(prices, y), prices.iloc[20:50], y)
         pd.testing.assert_frame_equal(y, before)
-        assert y.attrs == {"horizon": 3}
+        assert y.attrs == {"horizon": 3, "delay": 0}
 
     def test_series(self, prices):
         y = forward_returns(prices, 2)["A"].iloc[20:50]

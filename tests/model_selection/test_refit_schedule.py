@@ -107,7 +107,7 @@ def test_every_row_is_forecast_once_by_a_model_of_earlier_rows(first, every, win
             {"cv": [(range(9), range(9, 14)), (range(9), range(13, 16))]},
             "must not overlap: a date has one forecast. Got row 13",
         ),
-        ({"cv": [(range(2), range(2, 9))]}, "at least 2 rows more than the horizon"),
+        ({"cv": [(range(2), range(2, 9))]}, "at least 2 rows more than horizon"),
     ],
 )
 def test_errors_say_what_to_do(options, message):

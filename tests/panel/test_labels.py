@@ -25,14 +25,15 @@ def make_prices(n_dates=12, tickers=("A", "B", "C"), seed=0):
 def test_labels_are_the_returns_cell_by_cell(n_dates, data):
     prices = make_prices(n_dates)
     horizon = data.draw(st.integers(1, n_dates - 1))
-    labels = forward_returns(prices, horizon)
+    delay = data.draw(st.integers(0, n_dates - 1 - horizon))
+    labels = forward_returns(prices, horizon, delay)
     assert labels.shape == prices.shape
     for row, ticker in np.ndindex(prices.shape):
-        later = row + horizon
+        later = row + delay + horizon
         if later >= n_dates:
             expected = np.nan
         else:
-            expected = prices.iat[later, ticker] / prices.iat[row, ticker] - 1
+            expected = prices.iat[later, ticker] / prices.iat[row + delay, ticker] - 1
         np.testing.assert_allclose(labels.iat[row, ticker], expected)
 
 
@@ -41,18 +42,38 @@ def test_labels_agree_with_pandas():
     labels = forward_returns(prices, 5)
     expected = prices.pct_change(5, fill_method=None).shift(-5)
     assert_frame_equal(labels, expected)
-    assert labels.attrs == {"horizon": 5}
+    assert labels.attrs == {"horizon": 5, "delay": 0}
 
 
 def test_several_horizons_stand_side_by_side():
     prices = make_prices()
     labels = forward_returns(prices, (5, 1))
-    assert labels.attrs == {"horizon": (5, 1)}
+    assert labels.attrs == {"horizon": (5, 1), "delay": 0}
     assert labels.columns.names == ["horizon", "ticker"]
     assert list(labels.columns) == [(h, t) for h in (5, 1) for t in "ABC"]
     for horizon in (5, 1):
         expected = forward_returns(prices, horizon)
         assert_frame_equal(labels[horizon], expected, check_names=False)
+
+
+def test_a_delay_moves_the_labels_of_every_horizon():
+    prices = make_prices()
+    labels, now = (forward_returns(prices, (5, 1), delay) for delay in (2, 0))
+    assert_frame_equal(labels, now.shift(-2))
+    assert labels.attrs == {"horizon": (5, 1), "delay": 2}
+
+
+@pytest.mark.parametrize("delay", [-1, 1.5, True, None, "1"])
+def test_a_delay_is_a_number_of_rows(delay):
+    with pytest.raises(ValueError, match="`delay` must be an int of at least 0"):
+        forward_returns(make_prices(), 1, delay)
+
+
+def test_horizon_and_delay_must_leave_a_label():
+    prices = make_prices()
+    assert forward_returns(prices, 9, 2).notna().any(axis=None)
+    with pytest.raises(ValueError, match="`horizon` plus `delay` must be less than"):
+        forward_returns(prices, 9, 3)
 
 
 @pytest.mark.parametrize("horizon", [np.int64(3), [3], np.array([3]), range(3, 4)])
@@ -131,7 +152,7 @@ def test_a_ticker_without_prices_gives_empty_labels_silently():
 
 def gone(n_rows, last, n_dates=30):
     """One ticker stays, one ends at a row."""
-    closes = pd.DataFrame({"A": np.arange(1.0, n_dates + 1), "B": 8.0})
+    closes = pd.DataFrame({"A": 100 + 5 * np.sin(np.arange(n_dates)), "B": 8.0})
     closes.loc[last + 1 :, "B"] = np.nan
     return closes.iloc[:n_rows]
 
@@ -148,7 +169,10 @@ def test_labels_beyond_the_last_price_end_with_the_final_return():
     assert labels.loc[13:, (3, "B")].isna().all()
     plain = forward_returns(closes, [1, 3])
     pd.testing.assert_series_equal(labels[3, "A"], plain[3, "A"])
-    assert plain.loc[12, (1, "B")] != plain.loc[12, (1, "B")]
+    assert np.isnan(plain.loc[12, (1, "B")])
+    delayed = forward_returns(closes, 2, 1, delisting_return=-0.25)["B"]
+    np.testing.assert_allclose(delayed.loc[10:11], [-0.4, -0.25])
+    assert delayed.loc[12:].isna().all()
 
 
 @pytest.mark.parametrize(("n_rows", "known"), [(22, False), (23, True)])

@@ -12,7 +12,7 @@ from sklearn.model_selection import KFold, train_test_split
 from skbatch.datasets import make_panel
 from skbatch.exceptions import PanelError
 from skbatch.panel import forward_returns
-from skbatch.panel.engine import recorded_horizon
+from skbatch.panel.engine import recorded_delay, recorded_horizon, recorded_reach
 
 
 @pytest.fixture(scope="module", params=[1, 2, 8, 300])
@@ -95,20 +95,44 @@ KEPT = {
 }
 
 
+@pytest.mark.parametrize("delay", [0, 2])
 @pytest.mark.parametrize("change", MOVED.values(), ids=MOVED)
-def test_labels_moved_in_time_are_refused(prices, horizon, change):
-    y = change(forward_returns(prices, horizon))
+def test_labels_moved_in_time_are_refused(prices, horizon, delay, change):
+    y = change(forward_returns(prices, horizon, delay))
     if y.attrs:
         with pytest.raises(PanelError, match="look further ahead"):
             recorded_horizon(y)
 
 
+@pytest.mark.parametrize("delay", [0, 2])
 @pytest.mark.parametrize("change", KEPT.values(), ids=KEPT)
-def test_labels_that_end_where_they_did_keep_their_horizon(prices, horizon, change):
-    y = change(forward_returns(prices, horizon))
-    found = recorded_horizon(y)
-    assert found == horizon
-    assert type(found) is int
+def test_labels_that_end_where_they_did_keep_their_horizon(
+    prices, horizon, delay, change
+):
+    y = change(forward_returns(prices, horizon, delay))
+    found = recorded_horizon(y), recorded_delay(y), recorded_reach(y)
+    assert found == (horizon, delay, horizon + delay)
+    assert [type(number) for number in found] == [int, int, int]
+
+
+def test_a_delay_that_was_changed_is_refused(prices):
+    y = forward_returns(prices, (1, 5), delay=2)
+    # Lost with the record of the frame, it is still with that of the horizon.
+    del y.attrs["delay"]
+    assert (recorded_delay(y), recorded_reach(y)) == (2, 7)
+    for delay in (0, 1, 3, -2, None):
+        y.attrs["delay"] = delay
+        with pytest.raises(ValueError, match="at least 0, and 2 for these labels"):
+            recorded_delay(y)
+
+
+@pytest.mark.parametrize("delay", [-1, 0.5, "1", None, True])
+def test_a_delay_of_other_labels_is_a_number_of_rows(delay):
+    y = pd.DataFrame({"A": [0.1, 0.2]})
+    assert recorded_delay(y) == recorded_delay(y.to_numpy()) == recorded_reach(y) == 0
+    y.attrs["delay"] = delay
+    with pytest.raises(ValueError, match=r"an int of at least 0\. Got"):
+        recorded_delay(y)
 
 
 @pytest.mark.parametrize("change", ["shift up", "sum of five", "days into weeks"])

@@ -48,6 +48,20 @@ def fields(prices):
     return panel.mask(rng.random(panel.shape) < 0.02)
 
 
+class Forgetting:
+    """Drops the labels that end later as if they had no delay."""
+
+    def fit(self, X, y):
+        if isinstance(y, pd.DataFrame) and y.columns.nlevels == 1:
+            y = y.copy()
+            y.attrs = {"horizon": int(y.attrs["horizon"])}
+        return super().fit(X, y)
+
+
+class ForgettingMean(Forgetting, HistoricalMeanForecaster):
+    pass
+
+
 def small_trees(**kwargs):
     return BatchXGBoostForecaster(
         n_estimators=8,
@@ -113,13 +127,19 @@ class TestExtractor:
 
 
 class TestPipeline:
-    @pytest.mark.parametrize("horizon", [1, 5])
+    @pytest.mark.parametrize(("horizon", "delay"), [(1, 0), (5, 0), (2, 3)])
     @pytest.mark.parametrize("name", FORECASTERS)
-    def test_passes(self, name, horizon, prices):
+    def test_passes(self, name, horizon, delay, prices):
         model = make_pipeline(
             SharedFeatureExtractor(windows=WINDOWS), FORECASTERS[name]
         )
-        check_no_lookahead(model, prices, horizon=horizon, n_cuts=1)
+        check_no_lookahead(model, prices, horizon=horizon, delay=delay, n_cuts=1)
+
+    def test_delays_of_several_horizons_pass(self, prices):
+        model = make_pipeline(
+            SharedFeatureExtractor(windows=WINDOWS), FORECASTERS["linear"]
+        )
+        check_no_lookahead(model, prices, horizon=(1, 5), delay=2, n_cuts=1)
 
     @pytest.mark.parametrize("name", ["mean", "linear", "trees", "trees vector"])
     def test_several_horizons_pass(self, name, prices):
@@ -145,6 +165,19 @@ class TestPipeline:
         with pytest.raises(LookAheadError, match="labels of the last `horizon` rows"):
             check_no_lookahead(model, prices, horizon=5)
 
+    @pytest.mark.parametrize("name", ["mean", "linear", "trees"])
+    def test_a_purge_of_the_horizon_alone_is_caught(self, name, prices):
+        """A forecaster that forgets the delay trains on labels that end too late."""
+
+        class Hasty(Forgetting, type(FORECASTERS[name])):
+            pass
+
+        hasty = Hasty(**FORECASTERS[name].get_params(deep=False))
+        model = make_pipeline(SharedFeatureExtractor(windows=WINDOWS), hasty)
+        check_no_lookahead(model, prices, horizon=5, n_cuts=1)
+        with pytest.raises(LookAheadError, match="of as many more as their `delay`"):
+            check_no_lookahead(model, prices, horizon=5, delay=1)
+
     def test_step_before_the_extractor_is_caught(self, prices):
         centred = FunctionTransformer(lambda X: X.rolling(3, center=True).mean())
         model = make_pipeline(
@@ -164,6 +197,7 @@ class TestSearch:
         )
         search = GridSearchCV(model, self.GRID, cv=TimeSeriesSplit(2), scoring=scoring)
         check_no_lookahead(search, prices, horizon=5, n_cuts=2)
+        check_no_lookahead(search, prices, horizon=4, delay=2, n_cuts=1)
 
     def test_of_a_leaking_pipeline_is_caught(self, prices):
         functions = {"mine": lambda panel: panel.shift(-1) / panel}
@@ -179,6 +213,11 @@ class TestSearch:
 @pytest.mark.parametrize("name", FORECASTERS)
 def test_forecasters_keep_their_promises(name):
     check_batch_forecaster(FORECASTERS[name])
+
+
+def test_a_promise_holds_for_delayed_labels_too():
+    with pytest.raises(AssertionError, match=r"last 5 rows were huge and y.attrs\['de"):
+        check_batch_forecaster(ForgettingMean())
 
 
 @pytest.mark.parametrize("horizon", [1, 4])
