@@ -61,6 +61,15 @@ class ForecastResult:
     uncalibrated: dict[Any, str] = field(default_factory=dict)
     delay: int = 0
 
+    @property
+    def interval(self) -> pd.DataFrame:
+        """Columns ``lower`` and ``upper`` of the system's first coverage."""
+        bounds = self.uncertainty.iloc[:, :2].set_axis(["lower", "upper"], axis=1)
+        bounds.attrs["coverage"] = self.uncertainty.attrs.get("coverage")
+        if not isinstance(self.horizon, tuple):
+            bounds.attrs["horizon"] = self.horizon
+        return bounds
+
     def to_frame(self) -> pd.DataFrame:
         """Put forecasts, uncertainty and provenance side by side.
 
