@@ -114,6 +114,9 @@ def _with_signals(
     """Put the signals of a long table beside its prices."""
     if len(wide.columns.unique(0)) == 1:
         wide = pd.concat({"Close": wide.droplevel(0, axis=1)}, axis=1)
+    # Beside names that are unknown, neither letters nor prices are sure to be fields.
+    held = hold_fields(wide.columns.unique(0))
+    wide = wide.rename(columns={n: f for n, f in held.items() if f}, level=0)
     parts = {}
     for name, column in signals.items():
         values = column.astype(object) if is_text(column.dtype) else column

@@ -185,7 +185,10 @@ def test_long(through, ticker):
 
 def test_long_with_fields_and_more(through):
     table = make_long(make_ohlcv()).assign(sector="x", weight=1.0)
-    assert_same(through(table), make_ohlcv())
+    panel = through(table)
+    prices = make_ohlcv()
+    assert_same(panel[list(prices.columns.unique("field"))], prices)
+    assert list(panel.columns.unique("field"))[5:] == ["sector", "weight"]
 
 
 def test_long_with_adjusted_closes(through):
