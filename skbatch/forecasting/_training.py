@@ -56,10 +56,11 @@ FitModel = Callable[[Rows, Rows | None, Callable[[], None]], Any]
 
 
 class Labels(NamedTuple):
-    """What models are judged by and what they learn, `(n_dates, n_labels)`; delay."""
+    """What models are judged by, learn and weight, `(n_dates, n_labels)`; delay."""
 
     scaled: np.ndarray
     learned: np.ndarray
+    weights: np.ndarray | None = None
     delay: int = 0
 
 
@@ -122,12 +123,15 @@ class PanelModel:
         The trained models.
     failures : dict of str to str
         Label name → why its own model could not be trained.
+    takes_categories : bool
+        Whether numbers of categories are inputs.
     """
 
     strategy: Strategy
     transform: LabelTransform
     models: list[TaskModel] = field(default_factory=list)
     failures: dict[str, str] = field(default_factory=dict)
+    takes_categories: bool = True
 
     def predict(self, features: FeatureBlocks) -> np.ndarray:
         """Forecast expected returns `(n_dates, n_labels)`, NaN without a volatility."""
@@ -143,15 +147,17 @@ class PanelModel:
 
     def for_others(self, frame: OtherFrame) -> PanelModel:
         """Give a pooled model the tickers of another frame."""
-        layout, n_own = frame.layout, len(frame.features.columns.features)
-        uses_shared = self.models[0].task.columns.shape[1] > n_own
+        layout, features = frame.layout, frame.features
+        own = _own_inputs(features, layout, self.takes_categories)
+        uses_shared = self.models[0].task.columns.shape[1] > own.shape[1]
         order = np.arange(len(layout.horizons))
-        tasks = _list_tasks(self.strategy, uses_shared, frame.features, layout, order)
+        tasks = _list_tasks(self.strategy, uses_shared, own, features, layout, order)
         models = [
             replace(fitted, task=task)
             for fitted, task in zip(self.models, tasks, strict=True)
         ]
-        return PanelModel(self.strategy, _carried(self.transform, frame), models)
+        transform = _carried(self.transform, frame)
+        return replace(self, transform=transform, models=models, failures={})
 
 
 def _carried(transform: LabelTransform, frame: OtherFrame) -> LabelTransform:
@@ -170,6 +176,7 @@ def fit_panel_model(
     layout: LabelLayout,
     fit_model: FitModel,
     n_steps: int = 0,
+    weights: np.ndarray | None = None,
 ) -> tuple[PanelModel, Tail]:
     """Train the models of an estimator's `strategy` on its `target`.
 
@@ -179,14 +186,17 @@ def fit_panel_model(
     if strategy != "pooled":
         # Every model reads other columns, so they are computed for all of them.
         features = features.load()
+    weights = target.label_weights(labels, features, layout, weights)
     order = content_order(labels)
     tail = _open_tail(target, labels, layout)
-    transform, learned = target.transform_labels(labels, features, layout)
+    transform, learned = target.transform_labels(labels, features, layout, weights)
     fitted = PanelModel(strategy, transform)
     learned = learned if strategy == "pooled" else labels
-    known = Labels(labels, learned, layout.delay)
+    known = Labels(labels, learned, weights, layout.delay)
     uses_shared = estimator.market_features
-    tasks = _list_tasks(strategy, uses_shared, features, layout, order)
+    fitted.takes_categories = estimator.takes_categories
+    own = _own_inputs(features, layout, fitted.takes_categories)
+    tasks = _list_tasks(strategy, uses_shared, own, features, layout, order)
     with Progress(estimator, len(tasks)) as report:
         for task in tasks:
             with report.task(task.name, n_steps) as step:
@@ -241,16 +251,27 @@ def content_order(labels: np.ndarray) -> np.ndarray:
     return np.lexsort((*values[::-1], first))
 
 
+def _own_inputs(
+    features: FeatureBlocks, layout: LabelLayout, takes_categories: bool
+) -> np.ndarray:
+    """Look up the inputs of each label's own ticker, `(n_labels, n_inputs)`."""
+    own = features.series_columns(layout.tickers)
+    left_out = () if takes_categories else features.columns.categories
+    if not left_out or not own.shape[1]:
+        return own
+    return own[:, [name not in left_out for name in features.columns.features]]
+
+
 def _list_tasks(
     strategy: Strategy,
     uses_shared: bool,
+    own: np.ndarray,
     features: FeatureBlocks,
     layout: LabelLayout,
     order: np.ndarray,
 ) -> list[Task]:
     """List the models that a strategy trains, their labels in the given order."""
     horizons = np.asarray(layout.horizons)
-    own = features.series_columns(layout.tickers)
     shared = features.columns.shared_positions
     # Shared columns always are inputs when there are no others.
     uses_shared = uses_shared or not own.shape[1]
@@ -301,7 +322,12 @@ def _fit_task(
     forecast = np.empty(0) if found is None else predict_rows(model, found.X)
     n_known = int(known[: train[-1] + 1].sum())
     shrinkage = target.shrinkage(
-        validation.y, forecast, validation.dates, task.horizon, n_known
+        validation.y,
+        forecast,
+        validation.dates,
+        task.horizon,
+        n_known,
+        validation.weight,
     )
     trained = np.atleast_1d(np.isfinite(rows.y).any(axis=0))
     return TaskModel(task, model, shrinkage, trained), validation, forecast
@@ -326,12 +352,19 @@ def _stack(
     n_train = int(np.searchsorted(numbers, len(parts[0])))
     if labels.learned is not labels.scaled:
         y[:n_train] = labels.learned[rows[:n_train], task.outputs[series[:n_train], 0]]
+    weights: list[np.ndarray | None] = [None, None]
+    if labels.weights is not None:
+        weight = labels.weights[rows[:, None], task.outputs[series]].reshape(y.shape)
+        # So that a number of rows, such as of a leaf, means what it means without.
+        weight = weight / weight[:n_train][np.isfinite(y[:n_train])].mean()
+        weights = [weight[:n_train], weight[n_train:]]
     X = features.stack(task.columns, rows, series, n_train, keep=keep)
     names = input_names(task, features.names)
-    return tuple(
-        Rows(store, y[part], rows[part], series[part], names)
-        for store, part in zip(X, (slice(n_train), slice(n_train, None)), strict=True)
-    )  # type: ignore[return-value]
+    train, late = slice(n_train), slice(n_train, None)
+    return (
+        Rows(X[0], y[train], rows[train], series[train], names, weights[0]),
+        Rows(X[1], y[late], rows[late], series[late], names, weights[1]),
+    )
 
 
 def input_names(task: Task, names: np.ndarray | None) -> tuple[str, ...] | None:

@@ -320,7 +320,8 @@ class WalkForwardResult(SkillBreakdownMixin):
             Follow this benchmark instead.
         **options
             Other arguments of :func:`~skbatch.model_selection.backtest`, such as
-            ``weights`` and ``costs``.
+            ``weights`` and ``costs``. `delay` is that of the forecasts by default, and
+            1 where that is 0.
 
         Returns
         -------
@@ -338,7 +339,8 @@ class WalkForwardResult(SkillBreakdownMixin):
         forecasts = self.of_horizon(tables[name], horizon).copy()
         forecasts.attrs["horizon"] = horizon
         prices = self.closes if self.prices is None else self.prices
-        return backtest(forecasts, prices, **{"name": name, **options})
+        options = {"name": name, "delay": max(self.delay, 1), **options}
+        return backtest(forecasts, prices, **options)
 
     def decay(self, horizon: int | None = None, n_windows: int = 6) -> pd.DataFrame:
         """Test the rank IC with the returns of later windows, one after another.
