@@ -82,8 +82,7 @@ class SystemUncertaintyMixin:
             Once, naming tickers that only a model without uncertainty serves.
         """
         check_is_fitted(self)
-        panel, found = self._judged(X)
-        quarantined = reasons_of(found)
+        panel, aside = self._screened_rows(X)
         labels = self.tickers_.label_columns
         bounds = [pd.DataFrame(np.nan, panel.index, labels) for _ in range(2)]
         for member, features in self._calibrated(panel):
@@ -91,9 +90,7 @@ class SystemUncertaintyMixin:
             for bound, table in zip(bounds, values, strict=True):
                 bound.loc[table.index, list(table.columns)] = table.to_numpy()
         for bound in bounds:
-            # Only the last row is judged as today's.
-            use = labels.get_level_values(-1).isin(list(quarantined))
-            bound.iloc[-1, np.flatnonzero(use)] = np.nan
+            bound[aside] = np.nan
             bound.attrs["coverage"] = float(coverage)
             if not isinstance(self.horizon_, tuple):
                 bound.attrs["horizon"] = self.horizon_
@@ -194,6 +191,16 @@ class SystemUncertaintyMixin:
             return tickers.recent.iloc[[-1]], tickers.findings
         rows = tickers.check(X, self.fitted_.extractor)
         return rows.panel, tickers.screen_new(rows)
+
+    def _screened_rows(self, X: Any) -> tuple[pd.DataFrame, np.ndarray]:
+        """Check rows, and find what is set aside at each, `(n_dates, n_labels)`."""
+        tickers = self.tickers_
+        if X is None:
+            names = tickers.label_columns.get_level_values(-1)
+            aside = names.isin(list(tickers.quarantined))[None, :]
+            return tickers.recent.iloc[[-1]], aside
+        rows = tickers.check(X, self.fitted_.extractor)
+        return rows.panel, tickers.set_aside(rows)
 
     def _calibrated(
         self, panel: pd.DataFrame, *, last: bool = False
