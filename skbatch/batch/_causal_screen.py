@@ -21,11 +21,11 @@ def set_aside(prices: InspectedPanel, rules: ScreeningRules, n_rows: int) -> np.
     """
     closes = panel_fields(prices.panel)["close"]
     known = np.isfinite(closes)
-    rows = np.arange(len(closes))[:, None]
-    n_known = known.cumsum(axis=0)
+    rows = np.arange(len(closes), dtype=np.int32)[:, None]
+    n_known = known.cumsum(axis=0, dtype=np.int32)
     invalid = _invalid(prices, rules, rows)
     aside = (
-        (n_known < max(1, rules.min_history))
+        (n_known < rules.min_history)
         | (rows - _latest(known) > rules.max_stale)
         | invalid
         | _constant(closes, n_known, rules)
@@ -43,8 +43,8 @@ def set_aside(prices: InspectedPanel, rules: ScreeningRules, n_rows: int) -> np.
 
 def _latest(marked: np.ndarray) -> np.ndarray:
     """Row of the latest mark up to each row; -1 before the first."""
-    rows = np.arange(len(marked))[:, None]
-    return np.maximum.accumulate(np.where(marked, rows, -1), axis=0)
+    rows = np.arange(len(marked), dtype=np.int32)[:, None]
+    return np.maximum.accumulate(np.where(marked, rows, np.int32(-1)), axis=0)
 
 
 def _recent(marked: np.ndarray, rules: ScreeningRules, rows: np.ndarray) -> np.ndarray:
@@ -59,10 +59,12 @@ def _invalid(
     """Find tickers with recent, or many, prices that can be none."""
     mask, values = prices.invalid.to_numpy(), prices.values.to_numpy()
     tickers, columns = pd.Index(panel_tickers(prices.panel)), prices.values.columns
+    if not mask.any():
+        return np.zeros((len(values), len(tickers)), dtype=bool)
     places = tickers.get_indexer(columns.get_level_values(-1))
     wrong, given = np.zeros((2, len(values), len(tickers)), dtype=int)
     fields = field_names(columns)
-    for field in set(fields) - {"Volume"} if mask.any() else ():
+    for field in set(fields) - {"Volume"}:
         use = np.flatnonzero(fields == field)
         wrong[:, places[use]] += mask[:, use]
         given[:, places[use]] += ~np.isnan(values[:, use])
