@@ -190,9 +190,9 @@ def test_a_system_trains_one_booster_and_forecasts_from_new_rows_alone(
     with count() as work:
         system.fit(prices.iloc[:-1])
     assert work["boosters"] == work["matrices"] == 1
-    # The volatilities of all rows, the features of the rows that are trained on, and
-    # those of the last row, for who serves it.
-    assert work["extractions"] == 3
+    # The volatilities of all rows, the features of the rows that are trained on, the
+    # volatilities and returns of the tail, and the last row, for who serves it.
+    assert work["extractions"] == 4
     # Training rows and tail, which trees and ridge share, and the last row.
     assert work["stacks"] == 3
     with count() as work:
@@ -211,7 +211,7 @@ def test_a_pooled_model_is_one_whatever_the_size_of_batches(count, prices, size)
     with count() as work:
         system.fit(prices)
     assert work["boosters"] == work["matrices"] == 1
-    assert work["extractions"] == 3
+    assert work["extractions"] == 4
 
 
 # Copies -------------------------------------------------------------------------------

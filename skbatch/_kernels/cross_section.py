@@ -15,6 +15,8 @@ from scipy.special import ndtri
 __all__ = [
     "by_group",
     "centred_rank",
+    "clipped_score",
+    "gap_from_mean",
     "row_deviation",
     "row_mean",
     "row_sum",
@@ -78,6 +80,20 @@ def centred_rank(values: np.ndarray) -> np.ndarray:
     return ranks
 
 
+@np.errstate(all="ignore")
+def gap_from_mean(values: np.ndarray) -> np.ndarray:
+    """Subtract the mean of the finite values of each date."""
+    return values - row_mean(values)[:, None]
+
+
+@np.errstate(all="ignore")
+def clipped_score(values: np.ndarray) -> np.ndarray:
+    """Standardise the finite values of each date, no further than 3 from their mean."""
+    gaps, deviation = gap_from_mean(values), row_deviation(values)[:, None]
+    scores = np.clip(gaps / deviation, -3.0, 3.0)
+    return np.where(deviation == 0.0, 0.0 * gaps, scores)
+
+
 def normal_scores(values: np.ndarray) -> np.ndarray:
     """Turn the ranks of the finite values of each date into normal quantiles."""
     ranks = bottleneck.nanrankdata(values, axis=1)
@@ -90,10 +106,18 @@ def by_group(
     values: np.ndarray,
     groups: np.ndarray,
 ) -> np.ndarray:
-    """Compute a cross-sectional statistic within each group of tickers."""
+    """Compute a cross-sectional statistic within groups of tickers, or of cells."""
     out = np.full(values.shape, np.nan)
     for group in np.unique(groups[groups >= 0]):
-        members = np.flatnonzero(groups == group)
-        result = statistic(np.ascontiguousarray(values[:, members]))
-        out[:, members] = result if result.ndim == 2 else result[:, None]
+        inside = groups == group
+        columns = np.flatnonzero(inside if inside.ndim == 1 else inside.any(axis=0))
+        part = np.ascontiguousarray(values[:, columns])
+        if inside.ndim == 2:
+            part = np.where(inside[:, columns], part, np.nan)
+        result = statistic(part)
+        if result.ndim == 1:
+            result = np.broadcast_to(result[:, None], part.shape)
+        if inside.ndim == 2:
+            result = np.where(inside[:, columns], result, out[:, columns])
+        out[:, columns] = result
     return out

@@ -23,6 +23,7 @@ __all__ = ["PARTS", "run_identity"]
 PARTS = ("features", "forecaster", "error_handler")
 # Parameters of this package's classes on which forecasts do not depend.
 _HOW_TO_RUN = {"n_jobs", "engine", "checkpoint_dir", "memory_budget", "cache_size"}
+_HOW_TO_RUN |= {"coverage"}
 _READS_FILES = re.compile(r"read_\w+|open|load|loadtxt|genfromtxt|getenv|environ")
 _LIBRARIES = ("site-packages", "dist-packages", sys.base_prefix)
 

@@ -38,6 +38,14 @@ class ForecastResult:
         :func:`~skbatch.panel.periods_per_year`; NaN if they do not tell.
     stale : dict of str to str
         Ticker → since when its prices have ended, or stand still.
+    uncertainty : DataFrame of shape (n_tickers, 4)
+        How sure the forecasts are: ``lower`` and ``upper``, between which the return
+        over the horizon should be with the system's `coverage`; ``volatility``, its
+        expected standard deviation over the horizon; ``p_positive``, the chance of a
+        gain. Several coverages have ``lower_80``, ``upper_80`` and so on. NaN where
+        that is not known.
+    uncalibrated : dict
+        Label of a forecast without uncertainty → why.
     delay : int, default=0
         Rows from the date to the close at which the expected returns start.
     """
@@ -49,20 +57,26 @@ class ForecastResult:
     performance: BatchPerformanceMonitor
     periods_per_year: float = float("nan")
     stale: dict[str, str] = field(default_factory=dict)
+    uncertainty: pd.DataFrame = field(default_factory=pd.DataFrame)
+    uncalibrated: dict[Any, str] = field(default_factory=dict)
     delay: int = 0
 
     def to_frame(self) -> pd.DataFrame:
-        """Put forecasts and provenance side by side.
+        """Put forecasts, uncertainty and provenance side by side.
 
         Returns
         -------
-        DataFrame of shape (n_tickers, 4)
-            Columns ``expected_return``, ``model``, ``batch`` and ``reason``; ``attrs``
-            hold ``horizon`` and ``delay``.
+        DataFrame of shape (n_tickers, 8)
+            Columns ``expected_return``, ``lower``, ``upper``, ``volatility``,
+            ``p_positive``, ``model``, ``batch`` and ``reason``, which also states why
+            a forecast has no interval; ``attrs`` hold ``horizon`` and ``delay``.
         """
-        table = pd.concat(
-            [self.expected_returns.rename("expected_return"), self.provenance], axis=1
-        )
+        returns = self.expected_returns.rename("expected_return")
+        table = pd.concat([returns, self.uncertainty, self.provenance], axis=1)
+        added = pd.Series(self.uncalibrated, dtype=object).reindex(table.index)
+        lacking = added.notna()
+        reasons = table.loc[lacking, "reason"] + "; no interval: " + added[lacking]
+        table.loc[lacking, "reason"] = reasons.str.removeprefix("; ")
         table.attrs = {"horizon": self.horizon, "delay": self.delay}
         return table
 

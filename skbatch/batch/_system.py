@@ -26,6 +26,7 @@ from skbatch._sklearn import (
 from skbatch.batch._batch_task import Event, Member
 from skbatch.batch._errors import BatchErrorHandler
 from skbatch.batch._fit_batches import fit_batches
+from skbatch.batch._forecast_uncertainty import ForecastUncertainty
 from skbatch.batch._memory import MemoryEstimate, estimate_memory
 from skbatch.batch._monitor import BatchPerformanceMonitor
 from skbatch.batch._panel_features import stream_of
@@ -111,7 +112,11 @@ class BatchForecastingSystem(
         client is active. Features, trainings and batches are tasks there, and
         `n_jobs` does not matter.
     random_state : int, default=0
-        Seed of the random assignment of tickers that `groups` cannot place.
+        Seed of the random assignment of tickers that `groups` cannot place, and of
+        scenarios.
+    coverage : float or sequence of float, default=0.9
+        Share of the returns, between 0 and 1, that the intervals of :meth:`forecast`
+        should hold. It changes no fit.
 
     Attributes
     ----------
@@ -177,6 +182,7 @@ class BatchForecastingSystem(
         "checkpoint_dir": [str, os.PathLike, None],
         "engine": [StrOptions({"local", "dask"})],
         "random_state": ["random_state"],
+        "coverage": [Interval(Real, 0, 1, closed="neither"), "array-like"],
     }
 
     def __init__(
@@ -195,6 +201,7 @@ class BatchForecastingSystem(
         checkpoint_dir: str | os.PathLike[str] | None = None,
         engine: Literal["local", "dask"] = "local",
         random_state: Any = 0,
+        coverage: float | Sequence[float] = 0.9,
     ) -> None:
         self.horizon = horizon
         self.delay = delay
@@ -209,6 +216,7 @@ class BatchForecastingSystem(
         self.checkpoint_dir = checkpoint_dir
         self.engine = engine
         self.random_state = random_state
+        self.coverage = coverage
 
     def _default_parts(self) -> dict[str, Callable[[], Any]]:
         return {
@@ -272,6 +280,7 @@ class BatchForecastingSystem(
             Once, if the first choice does not serve some tickers.
         """
         self._validate_params()
+        self._coverages()
         check_batch_forecaster_type(self._part("forecaster"), "forecaster")
         monitor = BatchPerformanceMonitor()
         handler = clone(self._part("error_handler"))
@@ -344,10 +353,11 @@ class BatchForecastingSystem(
         Returns
         -------
         ForecastResult
-            Expected returns, provenance and performance. Tickers whose new prices
-            cannot be used get NaN and the reason.
+            Expected returns, their uncertainty, provenance and performance. Tickers
+            whose new prices cannot be used get NaN and the reason.
         """
         check_is_fitted(self)
+        coverages = self._coverages()
         tickers, performance = self.tickers_, copy.deepcopy(self.performance_)
         with performance.stage("forecast"):
             panel, found = self._judged(X)
@@ -357,12 +367,15 @@ class BatchForecastingSystem(
                 tickers.warn_of_rows(panel)
             provenance = self._provenance(quarantined)
             returns = pd.Series(np.nan, tickers.label_index, name="expected_return")
+            uncertainty = ForecastUncertainty(tickers.label_index, coverages)
             names = tickers.label_columns.get_level_values(-1)
             for member, features in self._served(panel, last=True):
                 use = names.isin(member.tickers)
                 returns[use] = provenance.fill_row(member, features)
+                uncertainty.fill(member, features, returns)
             returns[names.isin(list(quarantined))] = np.nan
             provenance.withdraw(quarantined)
+            uncertainty.withdraw(returns)
         return ForecastResult(
             panel.index[-1],
             self.horizon_,
@@ -371,6 +384,8 @@ class BatchForecastingSystem(
             performance,
             tickers.periods_per_year,
             stale,
+            uncertainty.table,
+            uncertainty.uncalibrated,
             self.delay_,
         )
 

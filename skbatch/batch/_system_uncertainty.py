@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,6 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from skbatch._messages import format_tickers, warn_user
-from skbatch.batch._batch_task import Member
 from skbatch.batch._screen import reasons_of
 from skbatch.batch._system_tickers import SystemTickers
 from skbatch.exceptions import FallbackWarning
@@ -20,8 +19,12 @@ from skbatch.forecasting.engine import (
     FeatureBlocks,
     JointScenarios,
     UncertaintyMixin,
+    calibrated_part,
+    calibrates_itself,
+    check_coverage,
     check_n_bins,
     check_n_samples,
+    check_quantiles,
     rank_table,
 )
 
@@ -29,33 +32,35 @@ __all__ = ["SystemUncertaintyMixin"]
 
 
 def _is_calibrated(system: Any) -> bool:
-    """Whether the forecaster of a system knows how sure it is; else say what to do."""
+    """Return whether the forecaster of a system can be calibrated, or raise."""
     forecaster = system._part("forecaster")
-    if isinstance(forecaster, UncertaintyMixin):
+    if calibrates_itself(forecaster):
         return True
     raise AttributeError(
-        "`forecaster` must be calibrated to tell its uncertainty. Got "
+        "`forecaster` must be calibrated for its uncertainty. Got "
         f"{type(forecaster).__name__}. Pass ConformalForecaster("
         f"{type(forecaster).__name__}())."
     )
 
 
 class SystemUncertaintyMixin:
-    """Intervals, joint scenarios and chances of ranks of all tickers of a system.
+    """Intervals, quantiles, joint scenarios and chances of ranks of a system.
 
-    The methods are there when `forecaster` is a
+    The methods are there when `forecaster` is one of this package, or in a
     :class:`~skbatch.ConformalForecaster`.
     """
 
     tickers_: SystemTickers
     fitted_: Any
     horizon_: int | tuple[int, ...]
+    coverage: Any
+    random_state: Any
     _part: Any
     _served: Any
 
     @available_if(_is_calibrated)
     def predict_interval(
-        self, X: Any = None, coverage: float = 0.9
+        self, X: Any = None, coverage: float | None = None
     ) -> PredictionInterval:
         """Bound the return of every ticker at every date of `X`.
 
@@ -64,39 +69,67 @@ class SystemUncertaintyMixin:
         X : DataFrame or array-like of shape (n_dates, n_tickers), default=None
             Panel with the columns of `fit`, as for `predict`. None is the last fitted
             date.
-        coverage : float, default=0.9
+        coverage : float, default=None
             Share of the returns, between 0 and 1, that the intervals should hold. As
-            many are to fall below as above.
+            many are to fall below as above. None means the system's, the first if it
+            has several.
 
         Returns
         -------
         PredictionInterval
             ``lower, upper``, two tables like that of `predict`, simple returns over
             the horizon. ``attrs`` of a DataFrame hold their ``coverage``, and the
-            ``horizon`` if there is one. NaN where there is no forecast, or only one of
-            a simpler model, which is not calibrated.
+            ``horizon`` if there is one. NaN where there is no forecast, no volatility
+            to scale by, or a model that is not calibrated.
 
         Warns
         -----
         FallbackWarning
             Once, naming tickers that only a model without uncertainty serves.
         """
-        check_is_fitted(self)
-        panel, aside = self._screened_rows(X)
-        labels = self.tickers_.label_columns
-        bounds = [pd.DataFrame(np.nan, panel.index, labels) for _ in range(2)]
-        for member, features in self._calibrated(panel):
-            values = member.forecaster.predict_interval(features, coverage)
-            for bound, table in zip(bounds, values, strict=True):
-                bound.loc[table.index, list(table.columns)] = table.to_numpy()
+        coverage = self._coverages()[0] if coverage is None else coverage
+        check_coverage(coverage)
+        tail = (1.0 - float(coverage)) / 2.0
+        bounds = self._quantiles(X, [tail, 1.0 - tail])
         for bound in bounds:
-            bound[aside] = np.nan
             bound.attrs["coverage"] = float(coverage)
             if not isinstance(self.horizon_, tuple):
                 bound.attrs["horizon"] = self.horizon_
         if X is not None and not isinstance(X, pd.DataFrame):
             return PredictionInterval(*(bound.to_numpy() for bound in bounds))
         return PredictionInterval(*bounds)
+
+    @available_if(_is_calibrated)
+    def predict_quantiles(
+        self, X: Any = None, quantiles: Sequence[float] | float = (0.05, 0.5, 0.95)
+    ) -> Any:
+        """Forecast quantiles of the return of every ticker at every date of `X`.
+
+        Parameters
+        ----------
+        X : DataFrame or array-like of shape (n_dates, n_tickers), default=None
+            As for `predict_interval`.
+        quantiles : float or sequence of float, default=(0.05, 0.5, 0.95)
+            Levels between 0 and 1.
+
+        Returns
+        -------
+        DataFrame or ndarray
+            For each level a table like that of `predict`: as a DataFrame with the
+            level before the other levels of the columns, so that ``result[0.05]`` is
+            the table of one, or as an array `(n_quantiles, n_dates, …)` if `X` was one.
+
+        Warns
+        -----
+        FallbackWarning
+            Once, naming tickers that only a model without uncertainty serves.
+        """
+        levels = check_quantiles(quantiles)
+        tables = self._quantiles(X, levels)
+        if X is not None and not isinstance(X, pd.DataFrame):
+            return np.stack(tables)
+        found = dict(zip(levels, tables, strict=True))
+        return pd.concat(found, axis=1, names=["quantile"])
 
     @available_if(_is_calibrated)
     def predict_scenarios(
@@ -112,7 +145,7 @@ class SystemUncertaintyMixin:
         n_samples : int, default=1000
             Number of scenarios.
         random_state : int, RandomState or None, default=None
-            Seed; None takes the one of the forecaster.
+            Seed; None takes the one of the system.
 
         Returns
         -------
@@ -132,10 +165,10 @@ class SystemUncertaintyMixin:
         quarantined = reasons_of(found)
         if X is not None:
             self.tickers_.warn_of_rows(panel)
-        joint, state = JointScenarios(), random_state
-        for member, features in self._calibrated(panel, last=True):
-            joint.add(member.forecaster, features)
-            state = member.forecaster.random_state if state is None else state
+        joint = JointScenarios()
+        for forecaster, features in self._calibrated(panel, last=True):
+            joint.add(forecaster, features)
+        state = self.random_state if random_state is None else random_state
         labels = self.tickers_.label_columns
         if not joint.parts:
             index = pd.RangeIndex(n_samples, name="sample")
@@ -166,7 +199,7 @@ class SystemUncertaintyMixin:
         n_samples : int, default=2000
             Number of scenarios.
         random_state : int, RandomState or None, default=None
-            Seed; None takes the one of the forecaster.
+            Seed; None takes the one of the system.
 
         Returns
         -------
@@ -202,20 +235,47 @@ class SystemUncertaintyMixin:
         rows = tickers.check(X, self.fitted_.extractor)
         return rows.panel, tickers.set_aside(rows)
 
+    def _coverages(self) -> list[float]:
+        """List the shares that intervals should hold."""
+        coverages = np.ravel(np.asarray(self.coverage, dtype=object)).tolist()
+        for coverage in coverages:
+            check_coverage(coverage)
+        if not coverages or len(set(coverages)) < len(coverages):
+            raise ValueError(
+                "coverage must be a share between 0 and 1, or several different ones. "
+                f"Got {self.coverage!r}. Pass 0.9 or [0.5, 0.9]."
+            )
+        return [float(coverage) for coverage in coverages]
+
+    def _quantiles(self, X: Any, levels: Any) -> list[pd.DataFrame]:
+        """Tabulate quantiles at every date, level by level."""
+        check_is_fitted(self)
+        panel, aside = self._screened_rows(X)
+        labels = self.tickers_.label_columns
+        tables = [pd.DataFrame(np.nan, panel.index, labels) for _ in levels]
+        for forecaster, features in self._calibrated(panel):
+            values = forecaster.predict_quantiles(features, levels)
+            for level, table in zip(levels, tables, strict=True):
+                part = values[level]
+                table.loc[part.index, list(part.columns)] = part.to_numpy()
+        return [table.mask(aside) for table in tables]
+
     def _calibrated(
         self, panel: pd.DataFrame, *, last: bool = False
-    ) -> Iterator[tuple[Member, FeatureBlocks]]:
-        """Give members that know how sure they are, and name the others' tickers."""
+    ) -> Iterator[tuple[UncertaintyMixin, FeatureBlocks]]:
+        """Go through the calibrated forecasters, and warn of the tickers of others."""
         lacking: dict[str, None] = {}
         for member, features in self._served(panel, last=last):
-            if isinstance(member.forecaster, UncertaintyMixin):
-                yield member, features
+            forecaster = calibrated_part(member.forecaster)
+            if forecaster is not None:
+                yield forecaster, features
             else:
                 lacking.update(dict.fromkeys(member.tickers))
         if lacking:
             warn_user(
                 f"{len(lacking)} of {len(self.tickers_.tickers)} tickers are served "
                 f"by a model that is not calibrated: {format_tickers(lacking)}. They "
-                "have a forecast, but no uncertainty. See provenance_ for reasons.",
+                "have a forecast, but no uncertainty. See provenance_ for reasons; a "
+                "ConformalForecaster calibrates any model.",
                 FallbackWarning,
             )

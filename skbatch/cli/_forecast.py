@@ -108,6 +108,7 @@ def forecast(
     prices: options.Prices,
     horizon: options.Horizons = None,
     delay: options.Delay = None,
+    coverage: options.Coverages = None,
     tickers: options.Tickers = None,
     output: options.Output = None,
     raw: options.Raw = False,
@@ -134,6 +135,7 @@ def forecast(
 ) -> None:
     """Forecast the tickers of a file of prices."""
     settings = _settings(horizon, delay, preset, memory_budget, checkpoint_dir, n_jobs)
+    shares = _one_or_all(coverage)
     if verbose:
         log_to_stderr()
     with shown_to_users() as stages:
@@ -141,13 +143,13 @@ def forecast(
             check_output(output, prices, as_json=json)
         source = Source(prices, field, date, ticker, value)
         if model is None:
-            system = make_system(config, settings, stages)
+            system = make_system(config, {**settings, "coverage": shares}, stages)
             panel = fit_system(source.read, system, stages)
             result = forecast_with(system, panel, None, stages)
         else:
             holdout = 0
             _refuse_settings(config=config, **settings)
-            result = _forecast_by_model(model, source, stages)
+            result = _forecast_by_model(model, source, shares, stages)
         if tickers:
             result.forecasts = check_tickers(tickers, result.forecasts)
         if verbose:
@@ -183,8 +185,8 @@ def _settings(
     }
 
 
-def _one_or_all(horizons: list[int] | None) -> int | list[int] | None:
-    return horizons[0] if horizons and len(horizons) == 1 else horizons or None
+def _one_or_all(values: list[Any] | None) -> Any:
+    return values[0] if values and len(values) == 1 else values or None
 
 
 def _refuse_settings(**settings: Any) -> None:
@@ -200,12 +202,16 @@ def _refuse_settings(**settings: Any) -> None:
         )
 
 
-def _forecast_by_model(model: Path, source: Source, stages: Stages) -> Result:
+def _forecast_by_model(
+    model: Path, source: Source, coverage: Any, stages: Stages
+) -> Result:
     """Forecast from the last row of a file by a model that was fitted before."""
     from skbatch.cli._model import load, refuse_gaps, rows_after
 
     with stages.stage("start"):
         system = load(model)
+        if coverage is not None:
+            system.set_params(coverage=coverage)
     panel = read_prices(source.read, stages)
     with refuse_gaps():
         return forecast_with(system, panel, rows_after(system, panel), stages)

@@ -109,5 +109,5 @@ def _tabulate(result: Any) -> pd.DataFrame:
     if "horizon" not in table:
         table["horizon"] = result.horizon
     table["date"], table["delay"] = result.date, result.delay
-    names = ["ticker", "date", "horizon", "delay", "expected_return"]
-    return table[[*names, "model", "batch", "reason"]]
+    first = ["ticker", "date", "horizon", "delay"]
+    return table[first + [name for name in table if name not in first]]

@@ -34,6 +34,15 @@ Delay = Annotated[
         show_default="0",
     ),
 ]
+Coverages = Annotated[
+    list[float] | None,
+    typer.Option(
+        "--coverage",
+        help="Share of the returns that the intervals should hold. "
+        "Several: --coverage 0.5 --coverage 0.9.",
+        show_default="0.9",
+    ),
+]
 Holdout = Annotated[
     int,
     typer.Option(

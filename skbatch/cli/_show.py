@@ -94,19 +94,28 @@ def _forecast_table(forecasts: pd.DataFrame) -> Table:
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
     table.add_column("ticker", no_wrap=True)
     table.add_column("expected return", justify="right", no_wrap=True)
-    table.add_column("model", no_wrap=True)
-    table.add_column("reason", overflow="fold")
+    names = list(map(str, forecasts))
+    bounds = [name for name in names if name.startswith(("lower", "upper"))][:2]
+    for name in (*bounds, "gain"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("model", overflow="fold")
     for part in (known, unknown):
         cut = len(forecasts) > MAX_ROWS and len(part) > 2 * CUT_ROWS
         for number, row in enumerate(part.to_dict("records")):
             if not cut or number < CUT_ROWS or number >= len(part) - CUT_ROWS:
-                value = row["expected_return"]
-                percent = f"{100 * value:+.3f} %" if part is known else "NaN"
-                reason = row["reason"] or "primary model"
-                table.add_row(row["ticker"], percent, row["model"], reason)
+                shown = [_percent(row["expected_return"], "+.3f") or "NaN"]
+                shown += [_percent(row[name], "+.1f") for name in bounds]
+                shown += [_percent(row["p_positive"], ".0f")]
+                why = f" ({row['reason']})" if row["reason"] else ""
+                table.add_row(row["ticker"], *shown, f"{row['model']}{why}")
             elif number == CUT_ROWS:
                 table.add_row(f"... {len(part) - 2 * CUT_ROWS} more")
     return table
+
+
+def _percent(value: float, form: str) -> str:
+    """Show a share or return in percent; nothing where it is missing."""
+    return f"{100 * value:{form}} %" if value == value else ""
 
 
 def timing_table(seconds: dict[str, float]) -> Table:

@@ -108,6 +108,15 @@ def _table(value: Any) -> bool:
     )
 
 
+def _names(value: Any) -> bool:
+    """Whether a value is a list of different names."""
+    return (
+        isinstance(value, tuple)
+        and all(isinstance(name, str) and name for name in value)
+        and len(set(value)) == len(value)
+    )
+
+
 def _matching(text: str, pattern: str) -> Rule:
     whole = re.compile(pattern, re.IGNORECASE | re.ASCII).fullmatch
     return Rule(text, lambda v: isinstance(v, str) and whole(v) is not None)
@@ -124,6 +133,18 @@ RULES: dict[str, list[Rule]] = {
     "horizon": [
         constraint_rule(Interval(Integral, 1, None, closed="left")),
         Rule("a list of different ones", lambda v: v != () and _distinct(v, 1)),
+    ],
+    "coverage": [
+        constraint_rule(_SHARE := Interval(Real, 0, 1, closed="neither")),
+        Rule(
+            "a list of different ones",
+            lambda v: (
+                isinstance(v, tuple)
+                and v != ()
+                and len(set(v)) == len(v)
+                and all(constraint_rule(_SHARE).holds(share) for share in v)
+            ),
+        ),
     ],
     "batch.memory_budget": [
         Rule("a number of bytes", lambda v: _is_integer(v, 1)),
@@ -161,7 +182,26 @@ RULES: dict[str, list[Rule]] = {
     "features.windows": [
         Rule("a list of different integers of at least 2", lambda v: _distinct(v, 2))
     ],
-    "features.groups": [Rule("a table of ticker = group", _table)],
+    "features.groups": [
+        Rule("a table of ticker = group", _table),
+        Rule("a list of signals", _names),
+        Rule(
+            "a table of name = table of ticker = group",
+            lambda v: isinstance(v, dict) and v != {} and all(map(_table, v.values())),
+        ),
+    ],
+    "features.signals": [
+        Rule("a list of signals", _names),
+        Rule(
+            "a table of signal = list of features",
+            lambda v: isinstance(v, dict) and all(map(_names, v.values())),
+        ),
+    ],
+    "features.cross_section": [
+        _matching(
+            "rank, zscore, or a grouping with _ and one of these", r".*(rank|zscore)"
+        )
+    ],
     "features.lookback": [_COUNT],
     "features.cache_size": [_COUNT],
     "performance.n_jobs": [_WORKERS],

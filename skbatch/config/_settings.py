@@ -65,7 +65,7 @@ def _paths(owner: type, section: str, **moved: str) -> dict[str, str]:
     }
 
 
-_ABOVE = {name: name for name in ("horizon", "delay", "preset")}
+_ABOVE = {name: name for name in ("horizon", "delay", "preset", "coverage")}
 _ABOVE |= {name: f"performance.{name}" for name in ("n_jobs", "engine")}
 _SYSTEM = _paths(BatchForecastingSystem, "batch")
 _TREES = {"device": "performance.device", "n_jobs": "performance.threads"}

@@ -14,14 +14,19 @@ from skbatch.panel.engine import SEPARATOR
 
 __all__ = [
     "call_function",
+    "check_dates",
     "check_functions",
+    "check_lookback",
     "check_market_data",
+    "check_name",
     "check_number",
-    "group_numbers",
+    "function_kinds",
     "join_market_data",
+    "warn_short",
     "warn_stale",
 ]
 
+_TRIAL_ROWS = 256  # on which functions are tried in `fit`
 # Market series may be late by so many of their usual steps, and days.
 _LATE_STEPS = 5
 _LATE_DAYS = 5
@@ -40,6 +45,19 @@ def check_number(value: Any, name: str, unit: str, least: int = 0) -> None:
             f"`{name}` must be a number of {unit}, {least} or more. Got {value!r}. "
             "Pass an integer."
         )
+
+
+def check_lookback(lookback: Any, needed: int) -> int:
+    """Check the look-back against what the features need."""
+    if lookback is None:
+        return needed
+    check_number(lookback, "lookback", "rows")
+    if lookback < needed:
+        raise ValueError(
+            "`lookback` must be at least what the built-in features need, "
+            f"{needed}. Got {lookback}. Raise it, or pass None."
+        )
+    return int(lookback)
 
 
 def check_functions(functions: Any) -> dict[str, Function]:
@@ -100,6 +118,20 @@ def call_function(
         ) from error
 
 
+def function_kinds(
+    functions: Mapping[str, Function],
+    panel: pd.DataFrame,
+    tickers: tuple[str, ...],
+    lookback: int,
+) -> dict[str, int]:
+    """Call each function on the last rows, to see what it returns."""
+    rows = panel.iloc[-max(_TRIAL_ROWS, lookback) :]
+    return {
+        name: call_function(name, function, rows, tickers).ndim
+        for name, function in functions.items()
+    }
+
+
 def _arrange_tickers(
     name: str, result: pd.DataFrame, tickers: tuple[str, ...]
 ) -> pd.DataFrame:
@@ -127,18 +159,7 @@ def check_market_data(market_data: Any, index: pd.Index) -> pd.DataFrame | None:
         )
     for name in market_data.columns:
         check_name(name, "market_data")
-    dates = market_data.index
-    if not (dates.is_monotonic_increasing and dates.is_unique) or dates.hasnans:
-        raise ValueError(
-            "`market_data` must have increasing, unique dates. Got an index that is "
-            "not. Use `.sort_index()`, and keep one row per date."
-        )
-    if index_kind(dates) != index_kind(index):
-        raise ValueError(
-            "`market_data` must have an index of the panel's kind. Got "
-            f"{index_kind(dates)}, the panel has {index_kind(index)}. Convert one of "
-            "them."
-        )
+    check_dates(market_data, index, "market_data")
     try:
         return market_data.astype(np.float64).ffill()
     except (TypeError, ValueError) as error:
@@ -146,6 +167,22 @@ def check_market_data(market_data: Any, index: pd.Index) -> pd.DataFrame | None:
             f"`market_data` must hold numbers. Got values that are none ({error}). "
             "Convert or drop them."
         ) from error
+
+
+def check_dates(table: pd.DataFrame, index: pd.Index, argument: str) -> None:
+    """Raise unless a table can be joined to a panel's rows as of their dates."""
+    dates = table.index
+    if not (dates.is_monotonic_increasing and dates.is_unique) or dates.hasnans:
+        raise ValueError(
+            f"`{argument}` must have increasing, unique dates. Got an index that is "
+            "not. Use `.sort_index()`, and keep one row per date."
+        )
+    if index_kind(dates) != index_kind(index):
+        raise ValueError(
+            f"`{argument}` must have an index of the panel's kind. Got "
+            f"{index_kind(dates)}, the panel has {index_kind(index)}. Convert one of "
+            "them."
+        )
 
 
 def warn_stale(market_data: Any, last: Any) -> None:
@@ -190,28 +227,13 @@ def join_market_data(market_data: pd.DataFrame, index: pd.Index) -> np.ndarray:
     return market_data.reindex(index, method="ffill").to_numpy()
 
 
-def group_numbers(groups: Any, tickers: tuple[str, ...]) -> np.ndarray | None:
-    """Find the number of each ticker's group, −1 for none."""
-    if groups is None:
-        return None
-    if not isinstance(groups, (Mapping, pd.Series)):
-        raise ValueError(
-            "`groups` must be a dict or Series of ticker → group. Got "
-            f'{type(groups).__name__}. Pass such as {{"AAPL": "tech"}}.'
+def warn_short(n_rows: int, longest_window: int, lookback: int) -> None:
+    """Warn of a panel that is shorter than the longest window."""
+    if n_rows < longest_window:
+        warn_user(
+            f"`X` must have {longest_window} rows for the longest window, and "
+            f"{lookback + 1} rows for the full set of features. Got {n_rows}, so "
+            "features with longer windows are NaN. Pass a longer history, or shorter "
+            "`windows`.",
+            PanelWarning,
         )
-    if isinstance(groups, pd.Series) and not groups.index.is_unique:
-        twice = groups.index[groups.index.duplicated()]
-        raise ValueError(
-            "`groups` must hold every ticker once. Got duplicates of "
-            f"{format_tickers(twice)}. Drop them with "
-            "`groups[~groups.index.duplicated()]`."
-        )
-    names = pd.Series([groups.get(ticker) for ticker in tickers], dtype=object)
-    numbers, _ = pd.factorize(names)
-    if (numbers < 0).all():
-        raise ValueError(
-            "`groups` must name a group for some of the panel's tickers. Got groups of "
-            f"{format_tickers(groups.keys())}, the panel has {format_tickers(tickers)}."
-            " Use the panel's tickers as keys."
-        )
-    return numbers

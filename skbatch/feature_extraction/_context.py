@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -141,14 +142,49 @@ class TickerBlock(_Context):
 class RowBlock:
     """Some of the wanted rows, with the features of all tickers."""
 
-    def __init__(self, universe: Universe, rows: slice) -> None:
-        self.groups = universe.groups
+    def __init__(self, universe: Universe, rows: slice, grouping: str = "") -> None:
         self._universe = universe
         self._rows = rows
+        self._grouping = grouping
+        self._signals: dict[str, np.ndarray] = {}
 
     def feature(self, function: SeriesFunction, window: int) -> np.ndarray:
         """Find a ticker feature, `(n_rows, n_tickers)` of float32."""
         return self._universe.feature(function, window)[self._rows]
+
+    def grouped(self, name: str) -> RowBlock:
+        """Return the same rows with the groups of a grouping."""
+        return RowBlock(self._universe, self._rows, name)
+
+    @property
+    def codes(self) -> np.ndarray:
+        """Numbers of the groups, of tickers or of dates and tickers; negative: none."""
+        codes = self._universe.groups[self._grouping]
+        return codes if codes.ndim == 1 else codes[self._places]
+
+    def signal(self, name: str) -> np.ndarray:
+        """Take a signal of the tickers that have a price, `(n_rows, n_tickers)`."""
+        if name not in self._signals:
+            values = self._universe.signals[name][self._places]
+            self._signals[name] = np.where(self._missing, np.nan, values)
+        return self._signals[name]
+
+    def signal_before(self, name: str, n_rows: int) -> np.ndarray:
+        """Take a signal some rows before, NaN where there is no row."""
+        places = self._places - n_rows
+        values = self._universe.signals[name][np.maximum(places, 0)]
+        values[places < 0] = np.nan
+        return values
+
+    @cached_property
+    def _places(self) -> np.ndarray:
+        """Find the rows in the universe."""
+        return np.arange(len(self._universe.close))[self._universe.rows][self._rows]
+
+    @cached_property
+    def _missing(self) -> np.ndarray:
+        """Mark the tickers without a price."""
+        return np.isnan(self._universe.close[self._places])
 
 
 class Universe(_Context):
@@ -158,15 +194,17 @@ class Universe(_Context):
         self,
         fields: dict[str, np.ndarray],  # each (n_dates, n_tickers)
         dates: pd.DatetimeIndex | None = None,
-        groups: np.ndarray | None = None,  # (n_tickers,), negative for none
+        groups: Mapping[str, np.ndarray] | None = None,  # codes by grouping
         rows: np.ndarray | None = None,  # wanted ones; None for all
+        signals: Mapping[str, np.ndarray] | None = None,  # each (n_dates, n_tickers)
     ) -> None:
         super().__init__(
             {name: np.ascontiguousarray(values) for name, values in fields.items()},
             ALL_ROWS if rows is None else _as_slice(rows),
         )
         self.dates = dates
-        self.groups = groups
+        self.groups = groups or {}
+        self.signals = signals or {}
         self.common: list[Presence] = []
         self._features: dict[Feature, np.ndarray] = {}
 
@@ -208,7 +246,11 @@ class Universe(_Context):
             done[feature].add(series)
         return done
 
-    def compare(self, wanted: Mapping[Feature, np.ndarray]) -> None:
+    def grouped(self, name: str) -> RowBlock:
+        """Return all wanted rows with the groups of a grouping."""
+        return RowBlock(self, ALL_ROWS, name)
+
+    def compare(self, wanted: Mapping[Any, np.ndarray]) -> None:
         """Write features that compare tickers into arrays `(n_wanted, n_tickers)`."""
 
         def compare_rows(rows: slice) -> None:
@@ -236,8 +278,11 @@ class Universe(_Context):
         # The features that the first row asks for are there when threads ask for them.
         first = slice(0, 1)
         function(first)
-        height = max(1, _BLOCK_CELLS // self.close.shape[1])
-        for_each(function, _places(self.n_wanted, height))
+        for_each(function, self.row_places())
+
+    def row_places(self) -> list[slice]:
+        """Cut the wanted rows into blocks."""
+        return _places(self.n_wanted, max(1, _BLOCK_CELLS // self.close.shape[1]))
 
     def by_date(self, statistic: Callable[[Any], np.ndarray]) -> np.ndarray:
         """Compute a statistic of all dates that reads the row before at most."""

@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
+import joblib
 import numpy as np
 import pandas as pd
 
+from skbatch._kernels.threads import for_each
 from skbatch.exceptions import PanelError
 from skbatch.feature_extraction._additions import (
     Function,
     call_function,
     join_market_data,
 )
+from skbatch.feature_extraction._comparisons import compare, read_comparison
 from skbatch.feature_extraction._context import Universe, store
 from skbatch.feature_extraction._feature_plan import FeaturePlan
+from skbatch.feature_extraction._frame_cache import table_key
+from skbatch.feature_extraction._groupings import Codes
 from skbatch.feature_extraction._rolling import ALL_ROWS
-from skbatch.panel.engine import panel_fields
+from skbatch.panel.engine import panel_fields, panel_signals
 
 __all__ = ["FeatureSource", "call", "fill_market", "make_universe"]
 
@@ -34,7 +40,15 @@ class FeatureSource:
     # from row to row depend on where a panel starts.
     called: dict[str, np.ndarray]
     market_data: pd.DataFrame | None = None  # filled forward
-    groups: np.ndarray | None = None  # number of each ticker's, negative for none
+    groups: Codes = field(default_factory=dict)  # in all rows of the panel
+
+    def key(self) -> str:
+        """Identify what features are computed from, but for the user's functions."""
+        plan, market_data = self.plan, self.market_data
+        names = plan.ticker_names, plan.market_names, plan.signals, plan.cross_section
+        series = None if market_data is None else table_key(market_data)
+        key = table_key(self.panel), self.rows, names, self.groups, series
+        return str(joblib.hash(key))
 
     def compute(self, part: slice = ALL_ROWS) -> np.ndarray:
         """Compute all columns of the plan, `(n_rows, n_columns)` of float32."""
@@ -47,21 +61,43 @@ class FeatureSource:
         plan, rows = self.plan, self.rows[part]
         # No more rows are read than the features look back on.
         start = max(0, int(rows[0]) - plan.lookback)
-        panel = self.panel.iloc[start : int(rows[-1]) + 1]
-        universe = make_universe(panel, self.groups, rows - start)
+        whole = slice(start, int(rows[-1]) + 1)
+        panel = self.panel.iloc[whole]
+        groups = {
+            name: codes[whole] if codes.ndim == 2 else codes
+            for name, codes in self.groups.items()
+        }
+        universe = make_universe(panel, groups, rows - start)
         out = np.empty((len(rows), plan.n_columns), dtype=np.float32)
         by_name, shared = self._columns(out)
         _fill_built_in(plan, universe, by_name)
         fill_market(plan, universe, self.market_data, panel.index, shared)
+        # Last, as others are computed from the tickers' own features.
+        self._compare(by_name, slice(0, len(plan.own_features)), part)
         return out
 
     def fill_called(self, out: np.ndarray, part: slice = ALL_ROWS) -> None:
         """Write the columns of the user's functions."""
         plan, (by_name, shared) = self.plan, self._columns(out)
-        for number, name in enumerate(plan.ticker_functions, len(plan.ticker_features)):
+        first = len(plan.own_features)
+        for number, name in enumerate(plan.ticker_functions, first):
             by_name[:, number] = self.called[name][part]
+        self._compare(by_name, slice(first, None), part)
         for number, name in enumerate(plan.market_functions, len(plan.market_features)):
             shared[:, number] = self.called[name][part]
+
+    def _compare(self, by_name: np.ndarray, features: slice, part: slice) -> None:
+        """Compare features across the tickers of each date, if that is wanted."""
+        plan = self.plan
+        if plan.cross_section is None:
+            return
+        grouping, statistic = read_comparison(plan.cross_section, plan.groupings)
+        codes = self.groups[grouping] if grouping else None
+        if codes is not None and codes.ndim == 2:
+            codes = codes[self.rows[part]]
+        numbers = np.arange(len(plan.ticker_names))[features]
+        numbers = numbers[plan.compared[features]]
+        for_each(lambda number: compare(by_name[:, number], statistic, codes), numbers)
 
     def _columns(self, out: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """View what each ticker has, by name and ticker, and what all share."""
@@ -88,11 +124,12 @@ def fill_market(
 
 
 def make_universe(
-    panel: pd.DataFrame, groups: np.ndarray | None, rows: np.ndarray | None
+    panel: pd.DataFrame, groups: Codes, rows: np.ndarray | None
 ) -> Universe:
     """Gather what built-in features are computed from."""
     dates = panel.index if isinstance(panel.index, pd.DatetimeIndex) else None
-    return Universe(panel_fields(panel), dates, groups, rows)
+    signals = {name: table.to_numpy() for name, table in panel_signals(panel).items()}
+    return Universe(panel_fields(panel), dates, groups, rows, signals)
 
 
 def _fill_built_in(plan: FeaturePlan, universe: Universe, by_name: np.ndarray) -> None:
@@ -101,7 +138,11 @@ def _fill_built_in(plan: FeaturePlan, universe: Universe, by_name: np.ndarray) -
     own = {f: out for f, out in places.items() if f.entry.scope == "ticker"}
     universe.compute(own)
     universe.keep(own)
-    others = {f: out for f, out in places.items() if f.entry.scope == "cross_section"}
+    others: dict[Any, np.ndarray] = {
+        f: out for f, out in places.items() if f.entry.scope == "cross_section"
+    }
+    for number, feature in enumerate(plan.signals, len(plan.ticker_features)):
+        others[feature] = by_name[:, number]
     universe.compare(others)
 
 

@@ -2,35 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-import joblib
 import numpy as np
 import pandas as pd
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from skbatch._messages import warn_user
-from skbatch.exceptions import PanelWarning
 from skbatch.feature_extraction._additions import (
     Function,
-    call_function,
     check_functions,
+    check_lookback,
     check_market_data,
     check_number,
-    group_numbers,
+    function_kinds,
+    warn_short,
     warn_stale,
 )
+from skbatch.feature_extraction._comparisons import check_cross_section
 from skbatch.feature_extraction._engine import FeatureSource, call
 from skbatch.feature_extraction._feature_plan import (
     FeaturePlan,
     available_needs,
+    check_windows,
     make_plan,
 )
-from skbatch.feature_extraction._frame_cache import FEATURE_CACHE, table_key
+from skbatch.feature_extraction._frame_cache import FEATURE_CACHE
+from skbatch.feature_extraction._groupings import (
+    Grouping,
+    fixed_codes,
+    group_codes,
+)
 from skbatch.feature_extraction._history import History
 from skbatch.feature_extraction._row_blocks import check_rows, cut_rows
+from skbatch.feature_extraction._signals import (
+    choose_signals,
+    encode_signals,
+    learn_categories,
+)
 from skbatch.panel import check_panel
 from skbatch.panel.engine import (
     CheckedPanel,
@@ -42,8 +52,6 @@ from skbatch.panel.engine import (
 __all__ = ["SharedFeatureExtractor"]
 
 Panel = pd.DataFrame | CheckedPanel | np.ndarray | Sequence[Sequence[float]]
-
-_TRIAL_ROWS = 256  # on which functions are tried in `fit`
 
 
 class SharedFeatureExtractor(TransformerMixin, BaseEstimator):
@@ -78,10 +86,29 @@ class SharedFeatureExtractor(TransformerMixin, BaseEstimator):
         panel takes the latest value at or before it, as column ``market__NAME``. To
         transform rows later than these series, set newer ones with `set_params`; a
         warning says when they end long before the panel.
-    groups : dict or Series, default=None
+    groups : dict, Series, DataFrame, str or list of str, default=None
         Ticker → group, such as the sector, for features relative to the group's mean
-        and ranks within it, the ticker itself among them. Those of a ticker without a
-        group are NaN.
+        and ranks within it, the ticker itself among them; or a table of groups, dates
+        × tickers, of which each row takes the latest at or before it; or the name of
+        a signal that holds the group. Several of them by name, such as
+        ``{"sector": {...}, "country": "country"}``, or a list of signals, give
+        features of each, named after it: ``sector_log_return_5`` instead of
+        ``group_log_return_5``. Features of a ticker without a group are NaN.
+    signals : dict or list of str, default=None
+        Signals, the panel's fields beside prices and volume, and their features:
+        ``"value"``; ``"change_63"``, that over 63 rows; ``"rank"``, ``"zscore"`` or
+        ``"gap"``, the place, clipped z-score, or difference from the mean, among all
+        tickers of the date; ``"sector_rank"`` and the like, within a grouping of
+        `groups`; ``"category"``, the code of a category. None takes value, rank, and
+        change over the middle one of `windows` of all signals, the value of those that
+        are bool, and the category of those that are text or categories; so does a list
+        for those named. A missing value stays missing.
+    cross_section : str, default=None
+        ``"rank"`` or ``"zscore"`` (of at most 3), among all tickers of the date, or
+        ``"sector_rank"`` and the like, within a grouping of `groups`, replaces the
+        tickers' features by what they are beside the others', but for ``volatility``,
+        ``beta`` and ``idiosyncratic_volatility``, by which labels are scaled, and what
+        compares tickers already. None leaves them as they are.
     lookback : int, default=None
         How many rows before its own a feature may read, and how many fitted rows are
         therefore kept. None takes what the built-in features need; raise it for
@@ -102,8 +129,11 @@ class SharedFeatureExtractor(TransformerMixin, BaseEstimator):
         The kept rows: `index` of all fitted rows, and their `tail`.
     functions_ : dict of str to callable
         The functions.
-    groups_ : ndarray of shape (n_tickers,) or None
-        Number of each ticker's group, −1 for none.
+    groups_ : dict of str to ndarray of shape (n_tickers,)
+        By grouping that holds for all dates, number of each ticker's group, −1 for
+        none.
+    categories_ : dict of str to tuple
+        By signal, the categories in the order of their codes, 0, 1, … Others are NaN.
     n_features_in_ : int
         Number of columns of the panel.
     feature_names_in_ : ndarray of shape (n_features,)
@@ -147,7 +177,9 @@ class SharedFeatureExtractor(TransformerMixin, BaseEstimator):
         windows: Sequence[int] = (5, 10, 21, 63, 126, 252),
         functions: Mapping[str, Function] | None = None,
         market_data: pd.DataFrame | pd.Series | None = None,
-        groups: Mapping[str, Hashable] | pd.Series | None = None,
+        groups: Grouping | None = None,
+        signals: Mapping[str, Sequence[str]] | Sequence[str] | None = None,
+        cross_section: str | None = None,
         lookback: int | None = None,
         cache_size: int = 2**30,
     ) -> None:
@@ -156,6 +188,8 @@ class SharedFeatureExtractor(TransformerMixin, BaseEstimator):
         self.functions = functions
         self.market_data = market_data
         self.groups = groups
+        self.signals = signals
+        self.cross_section = cross_section
         self.lookback = lookback
         self.cache_size = cache_size
 
@@ -360,6 +394,7 @@ class SharedFeatureExtractor(TransformerMixin, BaseEstimator):
         """Check rows to transform, and find their place beside the fitted ones."""
         panel = _checked(X, warn_all_nan=False)
         self._check_columns(panel, X, reset=False)
+        panel = encode_signals(panel, self.categories_)
         index = panel.index
         if not isinstance(X, (pd.DataFrame, CheckedPanel)):
             panel = self.history_.place(panel)
@@ -369,60 +404,42 @@ class SharedFeatureExtractor(TransformerMixin, BaseEstimator):
         """Choose the features of a panel, keep its last rows, and return it checked."""
         panel = _checked(X, warn_all_nan=True)
         check_number(self.cache_size, "cache_size", "bytes")
-        if self.lookback is not None:
-            check_number(self.lookback, "lookback", "rows")
         tickers = tuple(panel_tickers(panel))
         functions = check_functions(self.functions)
-        groups = group_numbers(self.groups, tickers)
+        groups, categories = fixed_codes(self.groups, tickers), learn_categories(panel)
+        table, panel = panel, encode_signals(panel, categories)
+        groupings = list(group_codes(self.groups, groups, panel))
+        check_cross_section(self.cross_section, groupings)
+        windows = check_windows(self.windows)
         market_data = check_market_data(self.market_data, panel.index)
         plan = make_plan(
             self.families,
-            self.windows,
-            available_needs(panel, groups),
+            windows,
+            available_needs(panel, bool(groupings)),
             tickers,
-            self._function_kinds(functions, panel, tickers),
+            function_kinds(functions, panel, tickers, self.lookback or 0),
             () if market_data is None else market_data.columns,
+            choose_signals(self.signals, table, categories, windows, groupings),
+            self.cross_section,
+            groupings,
         )
-        lookback = self._check_lookback(plan)
+        lookback = check_lookback(self.lookback, plan.lookback)
         history = History.of(panel, lookback)
         history.warn_holes()
-        _warn_short(len(panel), plan.longest_window, lookback)
+        warn_short(len(panel), plan.longest_window, lookback)
         # Nothing below fails: a fit that does leaves what was fitted before.
         self._check_columns(panel, X, reset=True)
         self.functions_, self.groups_, self.plan_ = functions, groups, plan
+        self.categories_ = categories
         self.lookback_, self.history_ = lookback, history
         return panel
-
-    def _function_kinds(
-        self,
-        functions: Mapping[str, Function],
-        panel: pd.DataFrame,
-        tickers: tuple[str, ...],
-    ) -> dict[str, int]:
-        """Call each function on the last rows, to see what it returns."""
-        rows = panel.iloc[-max(_TRIAL_ROWS, self.lookback or 0) :]
-        return {
-            name: call_function(name, function, rows, tickers).ndim
-            for name, function in functions.items()
-        }
-
-    def _check_lookback(self, plan: FeaturePlan) -> int:
-        """Check the look-back against what the features need."""
-        if self.lookback is None:
-            return plan.lookback
-        if self.lookback < plan.lookback:
-            raise ValueError(
-                "`lookback` must be at least what the built-in features need, "
-                f"{plan.lookback}. Got {self.lookback}. Raise it, or pass None."
-            )
-        return int(self.lookback)
 
     def _extract(self, panel: pd.DataFrame, rows: np.ndarray) -> np.ndarray:
         """Compute the features of some rows of a panel, or look them up."""
         market_data = self._market_data(panel.index)
 
         source = self._source(self.plan_, panel, rows, market_data)
-        key = self._key(panel, rows, market_data) if self.cache_size else None
+        key = source.key() if self.cache_size else None
         values = FEATURE_CACHE.get_or_compute(
             key, self.cache_size, source.compute_built_in
         )
@@ -451,15 +468,9 @@ class SharedFeatureExtractor(TransformerMixin, BaseEstimator):
     ) -> FeatureSource:
         """Gather what the features of some rows of a panel are computed from."""
         called = call(self.functions_, panel, plan, rows)
-        return FeatureSource(plan, panel, rows, called, market_data, self.groups_)
-
-    def _key(
-        self, panel: pd.DataFrame, rows: np.ndarray, market_data: pd.DataFrame | None
-    ) -> str:
-        """Identify what features are computed from, but for the user's functions."""
-        names = self.plan_.ticker_names, self.plan_.market_names
-        series = None if market_data is None else table_key(market_data)
-        return str(joblib.hash((table_key(panel), rows, names, self.groups_, series)))
+        groups = group_codes(self.groups, self.groups_, panel)
+        plan.check_groupings(groups)
+        return FeatureSource(plan, panel, rows, called, market_data, groups)
 
     def _wrap(self, values: np.ndarray, X: Panel) -> pd.DataFrame | np.ndarray:
         """Put features into the container of the panel."""
@@ -481,15 +492,3 @@ def _checked(X: Panel, warn_all_nan: bool) -> pd.DataFrame:
     if isinstance(X, CheckedPanel):
         return X.frame
     return check_panel(X, warn_all_nan=warn_all_nan)
-
-
-def _warn_short(n_rows: int, longest_window: int, lookback: int) -> None:
-    """Warn of a panel that is shorter than the longest window."""
-    if n_rows < longest_window:
-        warn_user(
-            f"`X` must have {longest_window} rows for the longest window, and "
-            f"{lookback + 1} rows for the full set of features. Got {n_rows}, so "
-            "features with longer windows are NaN. Pass a longer history, or shorter "
-            "`windows`.",
-            PanelWarning,
-        )

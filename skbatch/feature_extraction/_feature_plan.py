@@ -18,7 +18,11 @@ from skbatch.feature_extraction._registry import (
     catalogue,
     families,
 )
-from skbatch.panel.engine import MARKET, join_column
+from skbatch.feature_extraction._signals import SignalFeature
+from skbatch.panel.engine import FIELDS, MARKET, join_column
+
+# Scales by which labels are divided, so that they are never compared across tickers.
+_RAW = {"volatility", "beta", "idiosyncratic_volatility"}
 
 __all__ = ["FeaturePlan", "available_needs", "check_windows", "make_plan"]
 
@@ -29,20 +33,39 @@ class FeaturePlan:
 
     tickers: tuple[str, ...]
     ticker_features: tuple[Feature, ...]
+    signals: tuple[SignalFeature, ...]
     ticker_functions: tuple[str, ...]  # names of those with a value for each ticker
     market_features: tuple[Feature, ...]
     market_functions: tuple[str, ...]  # names of those with a value shared by all
     market_data: tuple[str, ...]  # names of the user's series
+    cross_section: str | None = None  # how the tickers' features are compared
+    groupings: tuple[str, ...] = ()
 
     @property
-    def features(self) -> tuple[Feature, ...]:
-        """All built-in features."""
-        return self.ticker_features + self.market_features
+    def features(self) -> tuple[Feature | SignalFeature, ...]:
+        """All features but those of the user's functions and series."""
+        return self.ticker_features + self.signals + self.market_features
+
+    @property
+    def own_features(self) -> tuple[Feature | SignalFeature, ...]:
+        """Features of each ticker, without those of the user's functions."""
+        return self.ticker_features + self.signals
+
+    @property
+    def compared(self) -> np.ndarray:
+        """Mark the ticker features that `cross_section` compares across tickers."""
+        own = [
+            feature.entry.scope == "ticker"
+            and feature.entry.function.__name__ not in _RAW
+            for feature in self.ticker_features
+        ]
+        signals = [feature.kind in ("value", "change") for feature in self.signals]
+        return np.array([*own, *signals, *(True for _ in self.ticker_functions)])
 
     @cached_property
     def ticker_names(self) -> list[str]:
         """Names of what each ticker has."""
-        names = [feature.name for feature in self.ticker_features]
+        names = [feature.name for feature in self.own_features]
         return names + list(self.ticker_functions)
 
     @cached_property
@@ -64,7 +87,8 @@ class FeaturePlan:
     @property
     def longest_window(self) -> int:
         """The longest window of the features."""
-        return max((feature.window or 0 for feature in self.features), default=0)
+        built_in = self.ticker_features + self.market_features
+        return max((feature.window or 0 for feature in built_in), default=0)
 
     def part(self, names: Iterable[str]) -> FeaturePlan:
         """Choose some ticker features by name, without what all tickers share."""
@@ -78,11 +102,22 @@ class FeaturePlan:
         return FeaturePlan(
             self.tickers,
             tuple(f for f in self.ticker_features if f.name in chosen),
+            tuple(f for f in self.signals if f.name in chosen),
             tuple(name for name in self.ticker_functions if name in chosen),
             (),
             (),
             (),
+            self.cross_section,
+            self.groupings,
         )
+
+    def check_groupings(self, groups: Iterable[str]) -> None:
+        """Raise unless groupings are those of the fit."""
+        if tuple(groups) != self.groupings:
+            raise ValueError(
+                f"`groups` must be those seen in `fit`. Got {list(groups)}, fitted on "
+                f"{list(self.groupings)}. Fit again."
+            )
 
     def columns(self, tickers: Sequence[str] | None = None) -> np.ndarray:
         """Name the columns: feature by feature, then what all tickers share."""
@@ -103,14 +138,14 @@ class FeaturePlan:
         return {name: v for name, v in self.__dict__.items() if name != "index"}
 
 
-def available_needs(panel: pd.DataFrame, groups: np.ndarray | None) -> frozenset[str]:
+def available_needs(panel: pd.DataFrame, has_groups: bool) -> frozenset[str]:
     """List what features may need and the panel has."""
     has_fields = panel.columns.nlevels > 1
-    fields = panel.columns.unique("field") if has_fields else ["close"]
-    available = {field.lower() for field in fields}
+    fields = panel.columns.unique("field") if has_fields else ["Close"]
+    available = {field.lower() for field in fields if field in FIELDS}
     if isinstance(panel.index, pd.DatetimeIndex):
         available.add("dates")
-    if groups is not None:
+    if has_groups:
         available.add("groups")
     return frozenset(available)
 
@@ -168,6 +203,9 @@ def make_plan(
     tickers: Sequence[str],
     functions: Mapping[str, int],
     market_data: Iterable[str],
+    signals: tuple[SignalFeature, ...] = (),
+    cross_section: str | None = None,
+    groupings: Sequence[str] = ("group",),
 ) -> FeaturePlan:
     """Choose the features of the families that the panel allows, and name them."""
     names = check_families(families, available)
@@ -176,15 +214,19 @@ def make_plan(
         feature
         for entry in catalogue()
         if entry.family in names and entry.needs <= available
-        for feature in entry.features(windows)
+        for grouping in (groupings if entry.needs_groups else ["group"])
+        for feature in entry.features(windows, grouping)
     ]
     plan = FeaturePlan(
         tickers=tuple(tickers),
         ticker_features=tuple(f for f in features if f.entry.scope != "market"),
+        signals=signals,
         ticker_functions=tuple(name for name, ndim in functions.items() if ndim == 2),
         market_features=tuple(f for f in features if f.entry.scope == "market"),
         market_functions=tuple(name for name, ndim in functions.items() if ndim == 1),
         market_data=tuple(market_data),
+        cross_section=cross_section,
+        groupings=tuple(groupings),
     )
     _check_names(plan)
     return plan
@@ -201,7 +243,8 @@ def _check_names(plan: FeaturePlan) -> None:
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
             raise ValueError(
-                "Names in `functions` and `market_data` must differ from each other "
-                f"and from the built-in features. Got {format_tickers(twice)} twice. "
+                "Names of signals and in `functions`, `groups` and `market_data` must "
+                "give features names that differ from each other and from those of "
+                f"the built-in features. Got {format_tickers(twice)} twice. "
                 "Rename them."
             )

@@ -24,11 +24,14 @@ class Feature:
 
     entry: Entry
     window: int | None
+    grouping: str = "group"  # whose groups a feature with groups is relative to
 
     @property
     def name(self) -> str:
         """Name of the feature, without the ticker."""
         name = self.entry.function.__name__
+        if self.grouping != "group":
+            name = f"{self.grouping}{name.removeprefix('group')}"
         return name if self.window is None else f"{name}_{self.window}"
 
     @property
@@ -39,10 +42,13 @@ class Feature:
     def __reduce__(self) -> tuple[Any, ...]:
         # By name: functions of the catalogue may move, and their rules may change.
         is_market = self.entry.scope == "market"
-        return _load_feature, (is_market, self.entry.function.__name__, self.window)
+        name = self.entry.function.__name__
+        return _load_feature, (is_market, name, self.window, self.grouping)
 
     def compute(self, context: Any) -> np.ndarray:
         """Compute the values in a context that fits the entry's scope."""
+        if self.entry.needs_groups:
+            context = context.grouped(self.grouping)
         if self.window is None:
             return self.entry.function(context)
         return self.entry.function(context, self.window)
@@ -65,15 +71,22 @@ class Entry:
     needs: frozenset[str]  # fields ("close", "high", …), "dates" or "groups"
     lookback: Callable[[int], int]  # window → how many rows before its own it reads
 
-    def features(self, windows: Iterable[int]) -> Iterator[Feature]:
+    @property
+    def needs_groups(self) -> bool:
+        """Whether tickers are compared within groups."""
+        return "groups" in self.needs
+
+    def features(
+        self, windows: Iterable[int], grouping: str = "group"
+    ) -> Iterator[Feature]:
         """List the features that this entry makes of the user's windows."""
         if self.windows is None and not self.also:
-            yield Feature(self, None)
+            yield Feature(self, None, grouping)
             return
         low, high = self.windows or (1, 0)
         chosen = {w for w in windows if low <= w and (high is None or w <= high)}
         for window in sorted(chosen.union(self.also)):
-            yield Feature(self, window)
+            yield Feature(self, window, grouping)
 
 
 def feature(
@@ -106,11 +119,13 @@ def entry_of(function: Callable[..., np.ndarray]) -> Entry:
     return _ENTRIES[function]
 
 
-def _load_feature(is_market: bool, name: str, window: int | None) -> Feature:
+def _load_feature(
+    is_market: bool, name: str, window: int | None, grouping: str
+) -> Feature:
     """Find a pickled feature in the catalogue."""
     for entry in catalogue():
         if (entry.scope == "market") == is_market and entry.function.__name__ == name:
-            return Feature(entry, window)
+            return Feature(entry, window, grouping)
     raise ValueError(
         f"A saved extractor must use features of the catalogue. Got {name!r}, which "
         "this version of skbatch does not have. Fit the extractor again."

@@ -15,6 +15,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from skbatch._sklearn import Interval, StrOptions, all_or_nothing
 from skbatch.exceptions import PanelError
+from skbatch.forecasting._calibration import Calibration, Tail, calibrate
 from skbatch.forecasting._children import defined_here
 from skbatch.forecasting._feature_table import FeatureBlocks, FeatureTable
 from skbatch.forecasting._label_layout import (
@@ -26,6 +27,7 @@ from skbatch.forecasting._label_layout import (
 from skbatch.forecasting._other_frame import OtherFrame
 from skbatch.forecasting._provenance import Provenance, Reason, own_provenance
 from skbatch.forecasting._training import PanelModel
+from skbatch.forecasting._uncertainty import UncertaintyMixin
 
 __all__ = [
     "BaseBatchForecaster",
@@ -143,7 +145,11 @@ class BatchForecasterMixin(RegressorMixin):
 
 
 class BaseBatchForecaster(
-    CallbackSupportMixin, BatchForecasterMixin, BaseEstimator, metaclass=ABCMeta
+    CallbackSupportMixin,
+    UncertaintyMixin,
+    BatchForecasterMixin,
+    BaseEstimator,
+    metaclass=ABCMeta,
 ):
     """Base class of batch forecasters.
 
@@ -157,6 +163,9 @@ class BaseBatchForecaster(
         Tickers and horizons of the label columns.
     horizon_ : int or tuple of int
         Horizon of the labels, in rows.
+    calibration_ : Calibration or None
+        How far returns strayed from forecasts of the latest dates; None where these
+        are too few, or a subclass does not give such forecasts.
     panel_columns_ : PanelColumns
         Which feature column belongs to which ticker.
     n_features_in_ : int
@@ -169,12 +178,17 @@ class BaseBatchForecaster(
         "horizon": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
     }
     horizon: Any
+    calibration_: Calibration | None
 
     @abstractmethod
     def _fit_table(
         self, features: FeatureBlocks, labels: np.ndarray, layout: LabelLayout
-    ) -> None:
-        """Train on features and labels `(n_dates, n_labels)`, NaN where unknown."""
+    ) -> Tail | None:
+        """Train on features and labels `(n_dates, n_labels)`, NaN where unknown.
+
+        Forecasts of the latest dates, by what did not train on them, may be given back
+        for the uncertainty.
+        """
 
     @abstractmethod
     def _predict_table(self, features: FeatureTable) -> np.ndarray:
@@ -215,8 +229,16 @@ class BaseBatchForecaster(
         self.horizon_ = self.layout_.horizon
         if not defined_here(self, "_fit_table"):
             features = features.load()
-        self._fit_table(features, labels, self.layout_)
+        tail = self._fit_table(features, labels, self.layout_)
+        tail = tail if self.calibrates_itself else None
+        self.calibration_ = calibrate(tail, features, self.layout_)
         return self
+
+    @property
+    def calibrates_itself(self) -> bool:
+        """Whether `fit` measures how far returns stray from the forecasts."""
+        # A subclass may forecast other returns than those of the tail.
+        return defined_here(self, "_fit_table", "_predict_table", "predict")
 
     def predict(self, X: Any) -> Any:
         """Forecast the expected return of every ticker at every date of `X`.

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -15,7 +14,6 @@ from skbatch._kernels.conformal import (
     adapted_levels,
     corrected_levels,
     independent_dates,
-    shrunken_deviation,
 )
 from skbatch._kernels.scenarios import (
     Dependence,
@@ -25,18 +23,21 @@ from skbatch._kernels.scenarios import (
     rank_bin_shares,
     select_dependence,
 )
-from skbatch._kernels.target import winsorised
+from skbatch.exceptions import PanelError
 from skbatch.forecasting._feature_table import FeatureBlocks, FeatureTable
 from skbatch.forecasting._label_layout import LabelLayout
-from skbatch.forecasting._return_target import LabelScale
+from skbatch.forecasting._residual_scale import ResidualScale, label_keys
+from skbatch.forecasting._return_target import LabelScale, volatility_names
 
 __all__ = [
     "N_MOVES",
     "Calibration",
-    "ResidualScale",
+    "Tail",
     "are_simple_returns",
+    "calibrate",
     "deviations_of",
     "draw_blocks",
+    "joined",
     "rank_probabilities",
     "recent_moves",
 ]
@@ -49,6 +50,8 @@ SIMULATION_WEIGHT = 0.8
 NORMAL_GRID = np.linspace(-4.0, 4.0, 1601)
 NORMAL_WEIGHTS = np.exp(-0.5 * NORMAL_GRID**2)
 NORMAL_WEIGHTS /= NORMAL_WEIGHTS.sum()
+# Step of the adaptive correction.
+ADAPTATION = 0.01
 # Features that are the return of a single row, and how many rows of it count.
 ONE_ROW_RETURNS = ("log_return_1", "return_1")
 N_MOVES = 252
@@ -58,66 +61,27 @@ MAX_CELLS = 2**21
 LEAST_GROWTH = 1e-6
 
 
-@dataclass
-class ResidualScale:
-    """The unit that residuals are measured in: each label's own recent volatility.
+@dataclass(frozen=True)
+class Tail:
+    """The latest dates with known labels, forecast by a model that knew none of them.
 
     Attributes
     ----------
-    label_scale : LabelScale
-        Names the volatility features; empty where there are none.
-    deviation : dict
-        (horizon, ticker) → the residuals' own deviation, used without such features.
+    start : int
+        Row number of its first date.
+    labels, forecasts : ndarray of shape (n_dates, n_labels)
+        Returns, and what was forecast; NaN is missing.
+    bounded : bool
+        Whether all labels, of the tail and before, can be simple returns.
+    scale : str or None, default="auto"
+        Volatility feature of the residuals, as of a :class:`ReturnTarget`.
     """
 
-    label_scale: LabelScale
-    deviation: dict[tuple[int, str], float]
-
-    def matrix(self, features: FeatureBlocks, layout: LabelLayout) -> np.ndarray:
-        """Spread of each label `(n_dates, n_labels)`; NaN where unknown."""
-        names = self.label_scale.features
-        if not names:
-            # A ticker that was not fitted strays as the others do.
-            typical = {
-                horizon: _median(
-                    [v for (key, _), v in self.deviation.items() if key == horizon]
-                )
-                for horizon in set(layout.horizons)
-            }
-            known = [
-                self.deviation.get(key, typical[key[0]]) for key in label_keys(layout)
-            ]
-            return np.broadcast_to(known, (features.n_dates, len(known)))
-        spread = np.empty((features.n_dates, len(layout.tickers)))
-        for dates, table in features.tables(features=names):
-            spread[dates] = self._of_table(table, layout)
-        return spread
-
-    def _of_table(self, table: FeatureTable, layout: LabelLayout) -> np.ndarray:
-        """Average the volatilities of a table over their windows."""
-        scale = replace(self.label_scale, tickers=layout.tickers)
-        total = np.zeros((table.n_dates, len(layout.tickers)))
-        weights = np.zeros_like(total)
-        for name in scale.features:
-            one = replace(scale, features=[name]).matrix(table)
-            values = np.log(one.astype(np.float64))
-            finite = np.isfinite(values)
-            weight = _window(name)
-            total += np.where(finite, weight * values, 0.0)
-            weights += weight * finite
-        mean = np.where(weights > 0, total / np.maximum(weights, 1.0), np.nan)
-        return np.exp(mean) * np.sqrt(np.asarray(layout.horizons, dtype=np.float64))
-
-    def learn(self, residuals: np.ndarray, layout: LabelLayout) -> None:
-        """Measure the residuals' own deviation, where no feature tells it."""
-        if self.label_scale.features:
-            return
-        horizons = np.asarray(layout.horizons)
-        deviation = np.full(len(horizons), np.nan)
-        for horizon in np.unique(horizons):
-            use = horizons == horizon
-            deviation[use] = shrunken_deviation(winsorised(residuals[:, use]))
-        self.deviation = dict(zip(label_keys(layout), deviation.tolist(), strict=True))
+    start: int
+    labels: np.ndarray
+    forecasts: np.ndarray
+    bounded: bool
+    scale: str | None = "auto"
 
 
 @dataclass
@@ -130,6 +94,8 @@ class Calibration:
         Deviations from the forecasts in units of the labels' scale; NaN is missing.
     layout : LabelLayout
         Of the columns of `scores`.
+    scale : ResidualScale
+        Their unit.
     step : float
         Step size of the adaptive correction.
     moves : DataFrame of shape (n_rows, n_labels) or None
@@ -138,6 +104,10 @@ class Calibration:
     bounded : bool, default=False
         Whether labels are simple returns, never below -100 %; see
         :func:`deviations_of`.
+    index : Index or None
+        Dates of `scores`; None for arrays.
+    start : int, default=0
+        Row number of the first of them in `fit`.
 
     Attributes
     ----------
@@ -152,9 +122,12 @@ class Calibration:
 
     scores: np.ndarray
     layout: LabelLayout
+    scale: ResidualScale
     step: float
     moves: pd.DataFrame | None = None
     bounded: bool = False
+    index: pd.Index | None = None
+    start: int = 0
 
     def __post_init__(self) -> None:
         horizons = np.asarray(self.layout.horizons)
@@ -176,15 +149,49 @@ class Calibration:
     def quantiles(self, levels: np.ndarray, layout: LabelLayout) -> np.ndarray:
         """Scores at quantile levels `(n_levels, n_labels)`, NaN for a lost horizon."""
         table = np.full((len(levels), len(layout.horizons)), np.nan)
-        for number, horizon in enumerate(layout.horizons):
-            if horizon in self.pooled:
-                corrected = corrected_levels(levels, self.n_independent[horizon])
-                adapted = np.interp(corrected, LEVELS, self.levels[horizon])
-                # With these plotting positions, and n independent scores, the moved
-                # levels cover what they should on average.
-                pooled = self.pooled[horizon]
-                table[:, number] = np.quantile(pooled, adapted, method="hazen")
+        for horizon, use in _by_horizon(layout):
+            table[:, use] = self._quantiles(levels, horizon)[:, None]
         return table
+
+    def _quantiles(
+        self, levels: np.ndarray, horizon: int, *, corrected: bool = True
+    ) -> np.ndarray:
+        """Scores of a horizon at quantile levels."""
+        if horizon not in self.pooled:
+            return np.full(len(levels), np.nan)
+        if corrected:
+            levels = corrected_levels(levels, self.n_independent[horizon])
+        adapted = np.interp(levels, LEVELS, self.levels[horizon])
+        # With these plotting positions, and n independent scores, the moved levels
+        # cover what they should on average.
+        return np.quantile(self.pooled[horizon], adapted, method="hazen")
+
+    def quantile_returns(
+        self,
+        levels: np.ndarray,
+        forecasts: np.ndarray,
+        scale: np.ndarray,
+        layout: LabelLayout,
+    ) -> np.ndarray:
+        """Quantiles of returns `(n_levels, n_dates, n_labels)`."""
+        deviations = self.quantiles(levels, layout)[:, None, :] * scale
+        return self.returns(forecasts, deviations)
+
+    def spread(
+        self, forecasts: np.ndarray, scale: np.ndarray, layout: LabelLayout
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Volatility, and chance of a gain, of each label of a date `(1, n_labels)`."""
+        levels = ndtr(NORMAL_GRID)
+        # How likely a gain is, intervals show; what the few dates of a tail leave open
+        # of far quantiles is no part of the volatility.
+        volatility, gain = np.full((2, scale.shape[1]), np.nan)
+        zero = deviations_of(np.zeros_like(forecasts), forecasts, self.bounded)
+        for horizon, use in _by_horizon(layout):
+            values = self._quantiles(levels, horizon, corrected=False)
+            _, volatility[use] = self._moments(values, forecasts[:, use], scale[:, use])
+            values = self._quantiles(levels, horizon)
+            gain[use] = 1.0 - np.interp(zero[0, use] / scale[0, use], values, levels)
+        return volatility, np.where(np.isfinite(volatility), gain, np.nan)
 
     def scenarios(
         self, layout: LabelLayout, n_samples: int, rng: np.random.Generator
@@ -226,17 +233,16 @@ class Calibration:
         if self.bounded:
             growth = np.full(forecasts.shape, np.nan)
             for use, values in self._inverses(layout):
-                growth[:, use] = 1.0 + self._means(
-                    values, forecasts[:, use], scale[:, use]
-                )
+                mean, _ = self._moments(values, forecasts[:, use], scale[:, use])
+                growth[:, use] = 1.0 + mean
             scores += 1.0
             scores *= np.maximum(1.0 + forecasts, 0.0) / growth
             scores -= 1.0
 
-    def _means(
+    def _moments(
         self, values: np.ndarray, forecasts: np.ndarray, scale: np.ndarray
-    ) -> np.ndarray:
-        """Average the returns at the scores of the normal grid, for each label."""
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Mean and deviation of the returns at the scores of the normal grid."""
         width = max(1, MAX_CELLS // len(values))
         parts = []
         for start in range(0, scale.shape[1], width):
@@ -244,17 +250,99 @@ class Calibration:
             returns = self.returns(
                 forecasts[:, use], np.multiply.outer(values, scale[0, use])
             )
-            parts.append(NORMAL_WEIGHTS @ returns)
-        return np.concatenate(parts)
+            mean = NORMAL_WEIGHTS @ returns
+            parts.append((mean, np.sqrt(NORMAL_WEIGHTS @ (returns - mean) ** 2)))
+        means, deviations = zip(*parts, strict=True)
+        return np.concatenate(means), np.concatenate(deviations)
 
     def _inverses(self, layout: LabelLayout) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Tabulate the centred scores of each horizon, with the labels that have it."""
-        for horizon in set(layout.horizons):
-            use = np.flatnonzero(np.asarray(layout.horizons) == horizon)
+        for horizon, use in _by_horizon(layout):
             if horizon in self.pooled:
                 yield use, _centred_inverse(self.pooled[horizon])
             else:
                 yield use, np.full(len(NORMAL_GRID), np.nan)
+
+
+def calibrate(
+    tail: Tail | None,
+    features: FeatureBlocks,
+    layout: LabelLayout,
+    step: float = ADAPTATION,
+) -> Calibration | None:
+    """Measure how far returns strayed from the forecasts of a tail, if they can be."""
+    if tail is None or not np.isfinite(tail.forecasts).any():
+        return None
+    deviations = deviations_of(tail.labels, tail.forecasts, tail.bounded)
+    late, first = _late_rows(features, tail)
+    rows = late.rows(tail.start - first, tail.start - first + len(tail.labels))
+    try:
+        scale, unit = _unit(tail.scale, deviations, rows, layout)
+    except PanelError:
+        # Standardised features, which whoever scales labels by them has refused.
+        scale, unit = _unit(None, deviations, rows, layout)
+    scores = deviations / unit
+    if not np.isfinite(scores).any():
+        return None
+    return Calibration(
+        np.where(np.isfinite(scores), scores, np.nan).astype(np.float32),
+        layout,
+        scale,
+        step,
+        recent_moves(late, layout),
+        tail.bounded,
+        rows.index,
+        tail.start,
+    )
+
+
+def _late_rows(features: FeatureBlocks, tail: Tail) -> tuple[FeatureBlocks, int]:
+    """Read what is needed of the latest dates once for all models that are fitted."""
+    first = max(0, min(tail.start, features.n_dates - N_MOVES))
+    names = [*volatility_names(features.columns.features), *ONE_ROW_RETURNS]
+    if tail.scale not in (None, "auto"):
+        names.append(str(tail.scale))
+    names = [name for name in features.columns.features if name in names]
+    if isinstance(features, FeatureTable) or not names:
+        return features.rows(first, features.n_dates), first
+    kept = features.__dict__.setdefault("_late", {})
+    if first not in kept:
+        rows = features.rows(first, features.n_dates)
+        tables = [table for _, table in rows.tables(features=names)]
+        values = np.concatenate([table.values for table in tables])
+        kept[first] = replace(tables[0], values=values, index=rows.index)
+    return kept[first], first
+
+
+def joined(parts: Sequence[Calibration]) -> Calibration:
+    """Join the scores of models of which the later serve what the earlier cannot."""
+    first = parts[0]
+    features = first.scale.label_scale.features
+    parts = [part for part in parts if part.scale.label_scale.features == features]
+    start = min(part.start for part in parts)
+    stop = max(part.start + len(part.scores) for part in parts)
+    scores = np.full((stop - start, first.scores.shape[1]), np.nan, np.float32)
+    deviation: dict[tuple[int, str], float] = {}
+    for part in parts:
+        own = scores[part.start - start :][: len(part.scores)]
+        np.copyto(own, part.scores, where=np.isnan(own))
+        known = {k: v for k, v in part.scale.deviation.items() if np.isfinite(v)}
+        deviation = {**known, **deviation}
+    longest = max(parts, key=lambda part: len(part.scores))
+    index = longest.index if len(longest.scores) == len(scores) else first.index
+    if index is not None and len(index) != len(scores):
+        index = None
+    scale = replace(first.scale, deviation=deviation)
+    return replace(first, scores=scores, scale=scale, index=index, start=start)
+
+
+def _unit(
+    name: str | None, deviations: np.ndarray, rows: FeatureBlocks, layout: LabelLayout
+) -> tuple[ResidualScale, np.ndarray]:
+    """Choose the unit of the deviations of a tail."""
+    scale = ResidualScale(LabelScale.choose(name, rows, deviations, layout), {})
+    scale.learn(deviations, layout)
+    return scale, scale.matrix(rows, layout)
 
 
 def draw_blocks(
@@ -308,21 +396,10 @@ def deviations_of(
     return np.where(labels < forecasts, np.log(growth / expected), labels - forecasts)
 
 
-def label_keys(layout: LabelLayout) -> list[tuple[int, str]]:
-    """Name each label by horizon and ticker."""
-    return list(zip(layout.horizons, layout.names, strict=True))
-
-
-def _median(values: list[float]) -> float:
-    """Median of the finite values; NaN without any."""
-    finite = [value for value in values if np.isfinite(value)]
-    return float(np.median(finite)) if finite else float("nan")
-
-
-def _window(name: str) -> float:
-    """Weight of a volatility: its window, as a longer one has less noise."""
-    match = re.fullmatch(r"volatility_(\d+)", name)
-    return float(match.group(1)) if match else 1.0
+def _by_horizon(layout: LabelLayout) -> Iterator[tuple[int, np.ndarray]]:
+    """Go through the horizons, with the numbers of their labels."""
+    for horizon in dict.fromkeys(layout.horizons):
+        yield horizon, np.flatnonzero(np.asarray(layout.horizons) == horizon)
 
 
 def _centred_inverse(pooled: np.ndarray) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from numbers import Integral, Real
 from typing import Any, ClassVar, Literal
 
@@ -18,8 +19,9 @@ from skbatch.forecasting._base import BatchForecasterMixin
 from skbatch.forecasting._calibration import (
     N_MOVES,
     Calibration,
-    ResidualScale,
+    Tail,
     are_simple_returns,
+    calibrate,
     deviations_of,
     recent_moves,
 )
@@ -33,19 +35,13 @@ from skbatch.forecasting._fallback import warn_of_fallback
 from skbatch.forecasting._feature_table import FeatureBlocks
 from skbatch.forecasting._horizons import horizon_parameters
 from skbatch.forecasting._label_layout import (
-    LabelLayout,
     check_features,
     check_labels,
     drop_unknown,
 )
-from skbatch.forecasting._other_frame import (
-    OtherFrame,
-    forecast_others,
-    has_other_tickers,
-)
+from skbatch.forecasting._other_frame import OtherFrame, forecast_others
 from skbatch.forecasting._provenance import Provenance, forecast_with_provenance
-from skbatch.forecasting._return_target import LabelScale
-from skbatch.forecasting._uncertainty import UncertaintyMixin
+from skbatch.forecasting._uncertainty import UncertaintyMixin, calibrated_part
 
 __all__ = ["ConformalForecaster"]
 
@@ -93,11 +89,7 @@ class ConformalForecaster(
     estimator_ : estimator
         The fitted forecaster that forecasts come from.
     calibration_ : Calibration
-        Scores of the tail, and their distribution.
-    calibration_index_ : Index or None
-        Dates of the calibration tail; None for arrays.
-    scale_ : ResidualScale
-        The unit of the scores.
+        Scores of the tail, their dates (``index``) and their distribution.
     horizon_ : int or tuple of int
         Horizon of the labels, in rows.
     layout_, panel_columns_, n_features_in_, feature_names_in_
@@ -165,6 +157,7 @@ class ConformalForecaster(
         "random_state": ["random_state"],
     }
     _forecaster_parameters: ClassVar[tuple[str, ...]] = ("estimator",)
+    calibration_: Calibration
 
     def __init__(
         self,
@@ -216,25 +209,22 @@ class ConformalForecaster(
         horizon: Any = given.pop() if len(given) == 1 else "auto"
         labels, self.layout_ = check_labels(y, features, horizon)
         self.horizon_ = self.layout_.horizon
-        self.scale_ = ResidualScale(
-            LabelScale.choose(self.scale, features, labels, self.layout_), {}
-        )
         start, stop = self._tail(labels)
         with Progress(self, n_tasks=1 + self.refit) as progress:
             model = self._fit_child("calibration", features, y, labels, start, progress)
-            tail = features.rows(start, stop)
-            forecasts = run_model(model, tail, self.layout_)
+            forecasts = run_model(model, features.rows(start, stop), self.layout_)
             bounded = are_simple_returns(labels)
-            residuals = deviations_of(labels[start:stop], forecasts, bounded)
-            self.scale_.learn(residuals, self.layout_)
-            scores = residuals / self.scale_.matrix(tail, self.layout_)
-            moves = recent_moves(features, self.layout_)
-            self._calibrate(scores, tail.index, moves, bounded)
+            tail = Tail(start, labels[start:stop], forecasts, bounded, self.scale)
+            self._calibrate(tail, features)
             if self.refit:
                 model = self._fit_child(
                     "all rows", features, y, labels, len(labels), progress
                 )
         self.estimator_ = model
+        inner = calibrated_part(model)
+        if inner is not None:
+            # Kept once.
+            inner.calibration_ = self.calibration_
         if not reads_blocks(X):
             warn_of_fallback(self)
         return self
@@ -269,7 +259,8 @@ class ConformalForecaster(
         """
         check_is_fitted(self)
         features = check_features(self, X, reset=False)
-        index, before = features.index, self.calibration_index_
+        old = self.calibration_
+        index, before = features.index, old.index
         if index is not None and before is not None and not index[0] > before[-1]:
             raise PanelError(
                 "X must begin after the calibration tail. Got rows from "
@@ -294,20 +285,20 @@ class ConformalForecaster(
         known = np.flatnonzero(np.isfinite(labels).any(axis=1))
         tail = features.rows(0, known[-1] + 1)
         forecasts = run_model(self.estimator_, tail, self.layout_)
-        bounded = self.calibration_.bounded
-        residuals = deviations_of(labels[: tail.n_dates], forecasts, bounded)
-        scores = residuals / self.scale_.matrix(tail, self.layout_)
-        size = len(self.calibration_.scores)
-        scores = np.concatenate([self.calibration_.scores, scores])[-size:]
+        residuals = deviations_of(labels[: tail.n_dates], forecasts, old.bounded)
+        scores = residuals / old.scale.matrix(tail, self.layout_)
+        scores = np.where(np.isfinite(scores), scores, np.nan).astype(np.float32)
+        size = len(old.scores)
+        scores = np.concatenate([old.scores, scores])[-size:]
         if tail.index is not None and before is not None:
             tail_index = before.append(tail.index)[-size:]
         else:
             tail_index = None
         moves = recent_moves(features, self.layout_)
-        if moves is not None and self.calibration_.moves is not None:
-            moves = pd.concat([self.calibration_.moves, moves])
+        if moves is not None and old.moves is not None:
+            moves = pd.concat([old.moves, moves])
             moves = moves[~moves.index.duplicated(keep="last")].tail(N_MOVES)
-        self._calibrate(scores, tail_index, moves, bounded)
+        self.calibration_ = replace(old, scores=scores, moves=moves, index=tail_index)
         return self
 
     def predict(self, X: Any) -> Any:
@@ -323,7 +314,7 @@ class ConformalForecaster(
         DataFrame, Series or ndarray, as `y` was
             Expected simple returns over the horizon; NaN where there is no forecast.
         """
-        forecasts, features, layout = self._forecast(X)
+        forecasts, features, layout = self._expected(X)
         return layout.wrap(forecasts, features.index)
 
     def predict_with_provenance(self, X: Any) -> tuple[Any, Provenance]:
@@ -390,34 +381,20 @@ class ConformalForecaster(
         with progress.estimator_task(f"fit on {name}", model):
             return model.fit(as_input(model, rows), target)
 
-    def _calibrate(
-        self,
-        scores: np.ndarray,
-        index: pd.Index | None,
-        moves: pd.DataFrame | None,
-        bounded: bool,
-    ) -> None:
+    def _calibrate(self, tail: Tail, features: FeatureBlocks) -> None:
         """Keep the scores of a calibration tail and what follows from them."""
-        if not np.isfinite(scores).any():
+        found = calibrate(tail, features, self.layout_, float(self.adaptation))
+        if found is None:
             raise PanelError(
                 "The calibration tail must hold finite residuals. Got none in "
-                f"{len(scores)} rows: forecasts or volatilities are missing there. "
-                "Pass more rows, or another calibration_size."
+                f"{len(tail.labels)} rows: forecasts or volatilities are missing "
+                "there. Pass more rows, or another calibration_size."
             )
-        scores = np.where(np.isfinite(scores), scores, np.nan).astype(np.float32)
-        step = float(self.adaptation)
-        self.calibration_ = Calibration(scores, self.layout_, step, moves, bounded)
-        self.calibration_index_ = index
+        self.calibration_ = found
 
-    def _forecast(self, X: Any) -> tuple[np.ndarray, FeatureBlocks, LabelLayout]:
-        """Forecast the tickers of `X`, whether or not they were seen in fit."""
-        check_is_fitted(self)
-        if has_other_tickers(X, self.panel_columns_):
-            frame = OtherFrame.read(X, self)
-            return self._forecast_others(frame), frame.features, frame.layout
-        features = check_features(self, X, reset=False)
-        forecasts = run_model(self.estimator_, features, self.layout_)
-        return forecasts, features, self.layout_
+    def _forecast_known(self, features: FeatureBlocks) -> np.ndarray:
+        """Forecast the fitted tickers, as the forecaster inside does."""
+        return run_model(self.estimator_, features, self.layout_)
 
     def _forecast_others(self, frame: OtherFrame) -> np.ndarray:
         """Forecast a frame of other tickers, as the forecaster inside does."""

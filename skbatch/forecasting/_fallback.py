@@ -18,6 +18,7 @@ from skbatch._progress import Progress
 from skbatch._sklearn import HasMethods, Interval, all_or_nothing
 from skbatch.exceptions import FallbackWarning, ModelFitError
 from skbatch.forecasting._base import BatchForecasterMixin
+from skbatch.forecasting._calibration import Calibration, joined
 from skbatch.forecasting._children import (
     as_input,
     check_batch_forecaster_type,
@@ -31,6 +32,11 @@ from skbatch.forecasting._linear import BatchLinearForecaster
 from skbatch.forecasting._mean import HistoricalMeanForecaster
 from skbatch.forecasting._other_frame import OtherFrame, forecast_others
 from skbatch.forecasting._provenance import NO_MODEL, Provenance, Reason
+from skbatch.forecasting._uncertainty import (
+    UncertaintyMixin,
+    calibrated_part,
+    calibrates_itself,
+)
 
 __all__ = ["FallbackForecaster"]
 
@@ -38,7 +44,11 @@ ROLES = ("primary", "fallback", "mean")
 
 
 class FallbackForecaster(
-    CallbackSupportMixin, BatchForecasterMixin, MetaEstimatorMixin, BaseEstimator
+    CallbackSupportMixin,
+    UncertaintyMixin,
+    BatchForecasterMixin,
+    MetaEstimatorMixin,
+    BaseEstimator,
 ):
     """Forecast with a primary model, ticker by ticker with the next best if needed.
 
@@ -72,6 +82,9 @@ class FallbackForecaster(
         failed.
     n_known_ : ndarray of shape (n_labels,)
         Number of known labels of each ticker.
+    calibration_ : Calibration or None
+        How far returns strayed from forecasts of the latest dates, each by the first
+        model that could make it; None where the primary model has no such forecasts.
     horizon_ : int or tuple of int
         Horizon of the labels, in rows.
     layout_, panel_columns_, n_features_in_, feature_names_in_
@@ -165,6 +178,7 @@ class FallbackForecaster(
                 self._fit_one(role, model, features, known, progress)
                 for role, model in models.items()
             )
+        self.calibration_ = self._joined_calibration()
         self.provenance_ = self._serve(features.last())[1].at()
         if not reads_blocks(X):
             warn_of_fallback(self)
@@ -174,6 +188,11 @@ class FallbackForecaster(
     def splits_by_ticker(self) -> bool:
         """Whether tickers may be fitted in batches, with models of their own."""
         return getattr(self.estimator, "splits_by_ticker", True)
+
+    @property
+    def calibrates_itself(self) -> bool:
+        """Whether `fit` measures how far returns stray from the forecasts."""
+        return calibrates_itself(self.estimator)
 
     def predict(self, X: Any) -> Any:
         """Forecast every ticker at every date, each with the best model that can.
@@ -225,6 +244,19 @@ class FallbackForecaster(
             except ModelFitError as error:
                 self.failures_[role] = describe_error(error)
                 return None
+
+    def _joined_calibration(self) -> Calibration | None:
+        """Join the calibrations of the models, unless the primary one has none."""
+        models = (self.estimator_, self.fallback_, self.mean_)
+        parts = [calibrated_part(model) for model in models if model is not None]
+        if not parts or parts[0] is None:
+            return None
+        known = [(part, part.calibration_) for part in parts if part is not None]
+        calibration = joined([found for _, found in known if found is not None])
+        for part, _ in known:
+            # Kept once: what is measured here holds for each of them.
+            part.calibration_ = calibration
+        return calibration
 
     def _fallback_estimator(self) -> Any:
         """Return the fallback, or the default one."""

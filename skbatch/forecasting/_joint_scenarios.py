@@ -26,7 +26,6 @@ class _Part(NamedTuple):
     scale: np.ndarray
     layout: LabelLayout
     calibration: Calibration
-    tail: pd.Index | None
 
     @property
     def labels(self) -> list[Any]:
@@ -56,9 +55,11 @@ class JointScenarios:
         X : DataFrame of shape (n_dates, n_columns)
             Its feature frame.
         """
-        tail = getattr(forecaster, "calibration_index_", None)
-        last = forecaster._forecast_last(X)
-        self.parts.append(_Part(*last, forecaster.calibration_, tail))
+        forecasts, features, layout = forecaster._forecast_last(X)
+        calibration = forecaster.calibration_
+        assert calibration is not None
+        scale = calibration.scale.matrix(features, layout)
+        self.parts.append(_Part(forecasts, scale, layout, calibration))
 
     def draw(self, n_samples: int, random_state: Any) -> pd.DataFrame:
         """Draw scenarios of all tickers.
@@ -106,6 +107,7 @@ class JointScenarios:
 
 def _scores(part: _Part) -> pd.DataFrame:
     """Return the scores of a calibration tail with their dates, or counted from now."""
-    scores = part.calibration.scores
-    index = pd.RangeIndex(-len(scores), 0) if part.tail is None else part.tail
+    scores, index = part.calibration.scores, part.calibration.index
+    if index is None:
+        index = pd.RangeIndex(-len(scores), 0)
     return pd.DataFrame(scores, index)

@@ -11,8 +11,10 @@ from skbatch._kernels.target import winsorised
 from skbatch._progress import Progress
 from skbatch._sklearn import Interval
 from skbatch.forecasting._base import BaseBatchForecaster
+from skbatch.forecasting._calibration import Tail, are_simple_returns
 from skbatch.forecasting._feature_table import FeatureBlocks, FeatureTable
 from skbatch.forecasting._label_layout import LabelLayout
+from skbatch.forecasting._return_target import split_tail
 
 __all__ = ["HistoricalMeanForecaster"]
 
@@ -75,14 +77,30 @@ class HistoricalMeanForecaster(BaseBatchForecaster):
 
     def _fit_table(
         self, features: FeatureBlocks, labels: np.ndarray, layout: LabelLayout
-    ) -> None:
+    ) -> Tail | None:
         with Progress(self, n_tasks=1) as progress, progress.task("mean"):
-            labels = winsorised(labels)
-            known = np.isfinite(labels)
-            self.n_known_ = known.sum(axis=0)
-            total = np.where(known, labels, 0.0).sum(axis=0)
-            mean = total / np.maximum(self.n_known_, 1)
-            self.mean_ = np.where(self.n_known_ >= self.min_labels, mean, np.nan)
+            self.mean_, self.n_known_ = self._means(labels)
+            return self._tail(labels, max(layout.horizons))
+
+    def _means(self, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Average the labels of each ticker, and count them."""
+        labels = winsorised(labels)
+        known = np.isfinite(labels)
+        n_known = known.sum(axis=0)
+        mean = np.where(known, labels, 0.0).sum(axis=0) / np.maximum(n_known, 1)
+        return np.where(n_known >= self.min_labels, mean, np.nan), n_known
+
+    def _tail(self, labels: np.ndarray, horizon: int) -> Tail | None:
+        """Forecast the latest dates by the means of the labels before them."""
+        known = np.isfinite(labels).any(axis=1)
+        early, late = split_tail(known, horizon, "auto", 1)
+        if not len(late):
+            return None
+        start, stop = int(late[0]), int(late[-1]) + 1
+        mean, _ = self._means(labels[: early[-1] + 1])
+        forecasts = np.tile(mean, (stop - start, 1))
+        bounded = are_simple_returns(labels)
+        return Tail(start, labels[start:stop], forecasts, bounded)
 
     def _predict_table(self, features: FeatureTable) -> np.ndarray:
         return np.repeat(self.mean_[None, :], features.n_dates, axis=0)

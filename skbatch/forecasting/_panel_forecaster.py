@@ -11,6 +11,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from skbatch._sklearn import DefaultPartsMixin
 from skbatch.forecasting._base import BaseBatchForecaster
+from skbatch.forecasting._calibration import Tail
 from skbatch.forecasting._feature_table import FeatureBlocks, FeatureTable, Rows
 from skbatch.forecasting._label_layout import LabelLayout
 from skbatch.forecasting._return_target import ReturnTarget
@@ -68,8 +69,8 @@ class PanelForecaster(DefaultPartsMixin, BaseBatchForecaster):
 
     def _fit_table(
         self, features: FeatureBlocks, labels: np.ndarray, layout: LabelLayout
-    ) -> None:
-        self._fit_models(features, labels, layout)
+    ) -> Tail:
+        return self._fit_models(features, labels, layout)
 
     def _fit_models(
         self,
@@ -77,12 +78,13 @@ class PanelForecaster(DefaultPartsMixin, BaseBatchForecaster):
         labels: np.ndarray,
         layout: LabelLayout,
         n_steps: int = 0,
-    ) -> None:
+    ) -> Tail:
         """Train the models, of which each counts so many steps."""
-        self.model_ = fit_panel_model(
+        self.model_, tail = fit_panel_model(
             self, features, labels, layout, self._fit_model, n_steps
         )
         self.failures_ = self.model_.failures
+        return tail
 
     def _predict_table(self, features: FeatureTable) -> np.ndarray:
         return self.model_.predict(features)

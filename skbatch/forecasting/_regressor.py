@@ -14,6 +14,7 @@ from skbatch._kernels.threads import inner_threads
 from skbatch._messages import describe_error
 from skbatch._sklearn import HasMethods, StrOptions
 from skbatch.exceptions import ModelFitError
+from skbatch.forecasting._calibration import Tail
 from skbatch.forecasting._feature_table import FeatureBlocks, Rows
 from skbatch.forecasting._label_layout import LabelLayout
 from skbatch.forecasting._panel_forecaster import PanelForecaster
@@ -145,14 +146,14 @@ class BatchRegressorForecaster(MetaEstimatorMixin, PanelForecaster):
 
     def _fit_table(
         self, features: FeatureBlocks, labels: np.ndarray, layout: LabelLayout
-    ) -> None:
+    ) -> Tail:
         if hasattr(self.regressor, "fit_batch"):
             raise ValueError(
                 "`regressor` must be a regressor of one target. Got "
                 f"{type(self.regressor).__name__}, which is a batch forecaster itself. "
                 "Use it as it is."
             )
-        self._fit_models(features, labels, layout)
+        return self._fit_models(features, labels, layout)
 
     def _fit_model(
         self, rows: Rows, validation: Rows | None, step: Callable[[], None]

@@ -12,10 +12,16 @@ import numpy as np
 from skbatch._progress import Progress
 from skbatch._sklearn import StrOptions
 from skbatch.exceptions import ModelFitError
+from skbatch.forecasting._calibration import Tail, are_simple_returns
 from skbatch.forecasting._feature_table import FeatureBlocks, FeatureTable, Rows
 from skbatch.forecasting._label_layout import LabelLayout
 from skbatch.forecasting._other_frame import OtherFrame
-from skbatch.forecasting._return_target import LabelScale, LabelTransform, ReturnTarget
+from skbatch.forecasting._return_target import (
+    LabelScale,
+    LabelTransform,
+    ReturnTarget,
+    tail_rows,
+)
 from skbatch.forecasting._row_store import RowStore, with_gaps
 from skbatch.panel import split_column
 from skbatch.panel.engine import MARKET
@@ -161,12 +167,16 @@ def fit_panel_model(
     layout: LabelLayout,
     fit_model: FitModel,
     n_steps: int = 0,
-) -> PanelModel:
-    """Train the models of an estimator's `strategy` on its `target`."""
+) -> tuple[PanelModel, Tail]:
+    """Train the models of an estimator's `strategy` on its `target`.
+
+    Beside them stand the forecasts of the latest dates, which they did not train on.
+    """
     strategy, target = estimator.strategy, estimator._part("target")
     if strategy != "pooled":
         # Every model reads other columns, so they are computed for all of them.
         features = features.load()
+    tail = _open_tail(target, labels)
     transform, learned = target.transform_labels(labels, features, layout)
     fitted = PanelModel(strategy, transform)
     learned = learned if strategy == "pooled" else labels
@@ -176,10 +186,11 @@ def fit_panel_model(
         for task in tasks:
             with report.task(task.name, n_steps) as step:
                 try:
-                    model = _fit_task(
+                    model, validation, forecast = _fit_task(
                         task, target, strategy, features, known, fit_model, step
                     )
                     fitted.models.append(model)
+                    _fill_tail(tail, model, validation, forecast)
                 except ModelFitError as error:
                     if strategy != "per_ticker":
                         raise
@@ -189,7 +200,32 @@ def fit_panel_model(
             f"strategy='per_ticker' must fit a model for one of {len(tasks)} "
             f"labels. Got none: {next(iter(fitted.failures.values()))}"
         )
-    return fitted
+    rows = features.rows(tail.start, tail.start + len(tail.labels))
+    unit = transform.scale.matrix(features)[tail.start :][: len(tail.labels)]
+    returns = transform.returns(tail.forecasts, unit, rows)
+    return fitted, replace(tail, forecasts=returns)
+
+
+def _open_tail(target: ReturnTarget, labels: np.ndarray) -> Tail:
+    """Keep the labels of the latest dates, which are transformed in place."""
+    dates = np.flatnonzero(np.isfinite(labels).any(axis=1))
+    first, stop = int(dates[0]), int(dates[-1]) + 1
+    start = stop - min(tail_rows(stop - first, target.validation_size), stop - first)
+    kept = labels[start:stop].copy()
+    nothing = np.full(kept.shape, np.nan)
+    return Tail(start, kept, nothing, are_simple_returns(labels), target.scale)
+
+
+def _fill_tail(tail: Tail, fitted: TaskModel, rows: Rows, forecast: np.ndarray) -> None:
+    """Enter the relative forecasts of one model."""
+    # A ticker of its own model that ended early has a tail before that of the others.
+    late = rows.dates >= tail.start
+    if not len(forecast) or not late.any():
+        return
+    forecast = forecast.reshape(len(rows.dates), -1)[late] * fitted.shrinkage
+    forecast[:, ~fitted.trained] = np.nan
+    outputs = fitted.task.outputs[rows.series[late]]
+    tail.forecasts[rows.dates[late, None] - tail.start, outputs] = forecast
 
 
 def _list_tasks(
@@ -233,8 +269,8 @@ def _fit_task(
     labels: Labels,
     fit_model: FitModel,
     step: Callable[[], None],
-) -> TaskModel:
-    """Train one model, and find its shrinkage on the tail."""
+) -> tuple[TaskModel, Rows, np.ndarray]:
+    """Train one model, find its shrinkage on the tail, and give that with forecasts."""
     known = np.isfinite(labels.scaled[:, task.outputs.ravel()]).any(axis=1)
     train, tail = target.split(known, task.horizon, labels.delay)
     if len(train) < 2:
@@ -251,7 +287,7 @@ def _fit_task(
     forecast = np.empty(0) if found is None else predict_rows(model, found.X)
     shrinkage = target.shrinkage(validation.y, forecast, validation.dates, task.horizon)
     trained = np.atleast_1d(np.isfinite(rows.y).any(axis=0))
-    return TaskModel(task, model, shrinkage, trained)
+    return TaskModel(task, model, shrinkage, trained), validation, forecast
 
 
 def _stack(
@@ -276,7 +312,7 @@ def _stack(
     X = features.stack(task.columns, rows, series, n_train, keep=keep)
     names = input_names(task, features.names)
     return tuple(
-        Rows(store, y[part], rows[part], names)
+        Rows(store, y[part], rows[part], series[part], names)
         for store, part in zip(X, (slice(n_train), slice(n_train, None)), strict=True)
     )  # type: ignore[return-value]
 

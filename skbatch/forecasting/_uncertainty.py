@@ -2,31 +2,37 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from collections.abc import Sequence
 from numbers import Integral, Real
 from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
+from sklearn.pipeline import Pipeline
 from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted
 
-from skbatch.exceptions import PanelError
-from skbatch.forecasting._calibration import (
-    Calibration,
-    ResidualScale,
-    rank_probabilities,
-)
+from skbatch._messages import warn_user
+from skbatch.exceptions import FallbackWarning, PanelError
+from skbatch.forecasting._calibration import Calibration, rank_probabilities
+from skbatch.forecasting._children import run_model
 from skbatch.forecasting._feature_table import FeatureBlocks
-from skbatch.forecasting._label_layout import LabelLayout
+from skbatch.forecasting._label_layout import LabelLayout, check_features
+from skbatch.forecasting._other_frame import OtherFrame, has_other_tickers
+from skbatch.panel.engine import PanelColumns
 
 __all__ = [
     "PredictionInterval",
     "UncertaintyMixin",
+    "calibrated_part",
+    "calibrates_itself",
+    "check_coverage",
     "check_n_bins",
     "check_n_samples",
+    "check_quantiles",
     "generator_of",
     "rank_table",
+    "summarise",
 ]
 
 
@@ -44,15 +50,17 @@ class PredictionInterval(NamedTuple):
 
 
 class UncertaintyMixin:
-    """What a forecaster can say once its residuals are calibrated."""
+    """Intervals, quantiles, scenarios and chances of ranks of a forecaster."""
 
-    calibration_: Calibration
-    scale_: ResidualScale
-    random_state: Any
+    calibration_: Calibration | None
+    layout_: LabelLayout
+    panel_columns_: PanelColumns
+    _forecast_others: Any
 
-    @abstractmethod
-    def _forecast(self, X: Any) -> tuple[np.ndarray, FeatureBlocks, LabelLayout]:
-        """Forecast the tickers of `X`, `(n_dates, n_labels)`."""
+    @property
+    def calibrates_itself(self) -> bool:
+        """Whether `fit` measures how far returns stray from the forecasts."""
+        return True
 
     def predict_interval(self, X: Any, coverage: float = 0.9) -> PredictionInterval:
         """Bound the return of every ticker at every date of `X`.
@@ -70,12 +78,13 @@ class UncertaintyMixin:
         PredictionInterval
             ``lower, upper``, two tables like that of `predict`. NaN where there is no
             forecast, or no volatility to scale by.
+
+        Warns
+        -----
+        FallbackWarning
+            If nothing could be calibrated; all bounds are NaN then.
         """
-        if not isinstance(coverage, Real) or not 0 < coverage < 1:
-            raise ValueError(
-                f"coverage must be between 0 and 1. Got {coverage!r}. Pass 0.9 for "
-                "intervals that hold nine returns of ten."
-            )
+        check_coverage(coverage)
         tail = (1.0 - float(coverage)) / 2.0
         bounds, features, layout = self._quantiles(X, np.array([tail, 1.0 - tail]))
         lower, upper = (layout.wrap(bound, features.index) for bound in bounds)
@@ -98,19 +107,7 @@ class UncertaintyMixin:
             level before the other levels of the columns, so that ``result[0.05]`` is
             the table of one, or as an array `(n_quantiles, n_dates, …)` if `y` was one.
         """
-        try:
-            levels = np.atleast_1d(np.asarray(quantiles, dtype=np.float64))
-        except (TypeError, ValueError):
-            levels = np.empty(0)
-        if (
-            levels.ndim != 1
-            or not len(levels)
-            or not ((levels > 0) & (levels < 1)).all()
-        ):
-            raise ValueError(
-                "quantiles must be levels between 0 and 1. Got "
-                f"{quantiles!r}. Pass for example [0.05, 0.5, 0.95]."
-            )
+        levels = check_quantiles(quantiles)
         values, features, layout = self._quantiles(X, levels)
         tables = [layout.wrap(table, features.index) for table in values]
         if layout.kind == "array":
@@ -139,7 +136,7 @@ class UncertaintyMixin:
         n_samples : int, default=1000
             Number of scenarios.
         random_state : int, RandomState or None, default=None
-            Seed; None takes the one of the forecaster.
+            Seed; None takes the forecaster's `random_state`, or 0 if it has none.
 
         Returns
         -------
@@ -175,7 +172,7 @@ class UncertaintyMixin:
         n_samples : int, default=2000
             Number of scenarios.
         random_state : int, RandomState or None, default=None
-            Seed; None takes the one of the forecaster.
+            Seed; None takes the forecaster's `random_state`, or 0 if it has none.
 
         Returns
         -------
@@ -190,8 +187,8 @@ class UncertaintyMixin:
         assert index is not None
         return rank_table(scenarios, layout.horizons, index, n_bins)
 
-    def _forecast_last(self, X: Any) -> tuple[np.ndarray, np.ndarray, LabelLayout]:
-        """Forecast and unit of the scores of each label `(1, n_labels)`."""
+    def _forecast_last(self, X: Any) -> tuple[np.ndarray, FeatureBlocks, LabelLayout]:
+        """Forecast the last date of `X`, `(1, n_labels)`."""
         if not isinstance(X, FeatureBlocks) and len(X) == 0:
             raise PanelError(
                 "X must have a row, the date to forecast from. Got none. Pass at least "
@@ -202,30 +199,128 @@ class UncertaintyMixin:
             last = X.last()
         else:
             last = X.iloc[[-1]] if isinstance(X, pd.DataFrame) else np.asarray(X)[-1:]
-        forecasts, features, layout = self._forecast(last)
-        return forecasts, self.scale_.matrix(features, layout), layout
+        return self._expected(last)
+
+    def _expected(self, X: Any) -> tuple[np.ndarray, FeatureBlocks, LabelLayout]:
+        """Forecast the tickers of `X`, whether or not they were seen in `fit`."""
+        check_is_fitted(self)
+        if has_other_tickers(X, self.panel_columns_):
+            frame = OtherFrame.read(X, self)
+            return self._forecast_others(frame), frame.features, frame.layout
+        features = check_features(self, X, reset=False)
+        return self._forecast_known(features), features, self.layout_
+
+    def _forecast_known(self, features: FeatureBlocks) -> np.ndarray:
+        """Forecast the fitted tickers, `(n_dates, n_labels)`."""
+        return run_model(self, features, self.layout_)
 
     def _quantiles(
         self, X: Any, levels: np.ndarray
     ) -> tuple[np.ndarray, FeatureBlocks, LabelLayout]:
         """Quantiles of returns `(n_levels, n_dates, n_labels)`."""
-        forecasts, features, layout = self._forecast(X)
-        scale = self.scale_.matrix(features, layout)
-        scores = self.calibration_.quantiles(levels, layout)
-        deviations = scores[:, None, :] * scale
-        return self.calibration_.returns(forecasts, deviations), features, layout
+        forecasts, features, layout = self._expected(X)
+        if self.calibration_ is None:
+            _warn_of_no_calibration(self)
+            return np.full((len(levels), *forecasts.shape), np.nan), features, layout
+        scale = self.calibration_.scale.matrix(features, layout)
+        returns = self.calibration_.quantile_returns(levels, forecasts, scale, layout)
+        return returns, features, layout
 
     def _scenarios(
         self, X: Any, n_samples: int, random_state: Any
     ) -> tuple[np.ndarray, LabelLayout]:
         """Draw returns `(n_samples, n_labels)` for the last date."""
         check_n_samples(n_samples)
-        forecasts, scale, layout = self._forecast_last(X)
-        state = self.random_state if random_state is None else random_state
-        rng = generator_of(state)
-        scenarios = self.calibration_.scenarios(layout, int(n_samples), rng)
-        self.calibration_.scenario_returns(scenarios, forecasts, scale, layout)
+        forecasts, features, layout = self._forecast_last(X)
+        calibration = self.calibration_
+        if calibration is None:
+            _warn_of_no_calibration(self)
+            return np.full((int(n_samples), forecasts.shape[1]), np.nan), layout
+        if random_state is None:
+            random_state = getattr(self, "random_state", 0)
+        rng = generator_of(random_state)
+        scenarios = calibration.scenarios(layout, int(n_samples), rng)
+        scale = calibration.scale.matrix(features, layout)
+        calibration.scenario_returns(scenarios, forecasts, scale, layout)
         return scenarios, layout
+
+
+def calibrates_itself(model: Any) -> bool:
+    """Return whether a forecaster, or the one that a search tunes, is calibrated."""
+    model = model.estimator if hasattr(model, "cv") else model
+    return getattr(model, "calibrates_itself", False)
+
+
+def calibrated_part(model: Any) -> Any:
+    """Return the calibrated forecaster that a fitted model is or has chosen, if any."""
+    model = getattr(model, "best_estimator_", model)
+    if isinstance(model, Pipeline):
+        # Its intervals need the features of its last step.
+        return None
+    calibration = getattr(model, "calibration_", None)
+    return model if isinstance(calibration, Calibration) else None
+
+
+def summarise(
+    model: Any,
+    features: FeatureBlocks,
+    forecasts: pd.Series,
+    coverages: Sequence[float],
+) -> pd.DataFrame | None:
+    """Tabulate how sure a calibrated model is of its forecasts of one date.
+
+    Parameters
+    ----------
+    model : estimator
+        Fitted.
+    features : FeatureBlocks of shape (1, n_columns)
+        Features of the date.
+    forecasts : Series of shape (n_labels,)
+        What the model has forecast, by label.
+    coverages : sequence of float
+        Shares of returns that the intervals should hold.
+
+    Returns
+    -------
+    DataFrame of shape (n_labels, 2 + 2 * n_coverages), or None
+        ``lower`` and ``upper`` of each coverage in turn, ``volatility``,
+        ``p_positive``, by label. None if the model is not calibrated.
+    """
+    model = calibrated_part(model)
+    if model is None:
+        return None
+    calibration, layout = model.calibration_, model.layout_
+    labels = list(layout.columns)
+    expected = forecasts[labels].to_numpy(np.float64)[None, :]
+    scale = calibration.scale.matrix(features, layout)
+    tails = (1.0 - np.asarray(coverages, dtype=np.float64)) / 2.0
+    levels = np.column_stack([tails, 1.0 - tails]).ravel()
+    bounds = calibration.quantile_returns(levels, expected, scale, layout)[:, 0]
+    spread = calibration.spread(expected, scale, layout)
+    return pd.DataFrame(np.column_stack([*bounds, *spread]), layout.columns)
+
+
+def check_coverage(coverage: Any) -> None:
+    """Raise unless intervals can hold such a share of returns."""
+    if not isinstance(coverage, Real) or not 0 < float(coverage) < 1:
+        raise ValueError(
+            f"coverage must be between 0 and 1. Got {coverage!r}. Pass 0.9 for "
+            "intervals that hold nine returns of ten."
+        )
+
+
+def check_quantiles(quantiles: Any) -> np.ndarray:
+    """Return levels of quantiles as an array, if they are levels."""
+    try:
+        levels = np.atleast_1d(np.asarray(quantiles, dtype=np.float64))
+    except (TypeError, ValueError):
+        levels = np.empty(0)
+    if levels.ndim != 1 or not len(levels) or not ((levels > 0) & (levels < 1)).all():
+        raise ValueError(
+            "quantiles must be levels between 0 and 1. Got "
+            f"{quantiles!r}. Pass for example [0.05, 0.5, 0.95]."
+        )
+    return levels
 
 
 def check_n_bins(n_bins: Any) -> None:
@@ -266,3 +361,14 @@ def rank_table(
             table[use] = rank_probabilities(scenarios[:, use], int(n_bins))
     index = labels.rename("ticker") if labels.nlevels == 1 else labels
     return pd.DataFrame(table, index, pd.RangeIndex(1, n_bins + 1, name="bin"))
+
+
+def _warn_of_no_calibration(model: Any) -> None:
+    """Warn that a model cannot judge its forecasts, and name what can."""
+    name = type(model).__name__
+    warn_user(
+        f"{name} must be calibrated for its uncertainty. Got no forecasts of dates "
+        "that it did not train on: too few rows for a validation tail, or a model of "
+        f"your own. Pass more rows, or ConformalForecaster({name}(...)).",
+        FallbackWarning,
+    )

@@ -33,6 +33,7 @@ from skbatch.forecasting._booster_params import (
     translated,
     with_numbers,
 )
+from skbatch.forecasting._calibration import Tail
 from skbatch.forecasting._feature_table import FeatureBlocks, Rows
 from skbatch.forecasting._forked import check_training_process
 from skbatch.forecasting._label_layout import LabelLayout
@@ -204,7 +205,7 @@ class BatchXGBoostForecaster(PanelForecaster):
 
     def _fit_table(
         self, features: FeatureBlocks, labels: np.ndarray, layout: LabelLayout
-    ) -> None:
+    ) -> Tail:
         if not re.fullmatch(r"cpu|(cuda|gpu)(:\d+)?", self.device):
             raise ValueError(
                 "device must be 'cpu', 'cuda', or 'cuda' and a number. Got "
@@ -214,7 +215,7 @@ class BatchXGBoostForecaster(PanelForecaster):
         check_params(self.xgb_params, self.strategy)
         self._seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         n_steps = 0 if self.strategy == "per_ticker" else self.n_estimators
-        self._fit_models(features, labels, layout, n_steps)
+        tail = self._fit_models(features, labels, layout, n_steps)
         if self.device != "cpu" and self.model_.models[0].model.device == "cpu":
             warn_user(
                 f"device={self.device!r} must find a GPU that XGBoost can use. Got "
@@ -222,6 +223,7 @@ class BatchXGBoostForecaster(PanelForecaster):
                 "XGBoost with CUDA and its driver.",
                 FallbackWarning,
             )
+        return tail
 
     def _fit_model(
         self, rows: Rows, validation: Rows | None, step: Callable[[], None]

@@ -41,9 +41,14 @@ from skbatch.forecasting._row_store import RowStore, Storage
 from skbatch.forecasting._training import target_of
 from skbatch.forecasting._uncertainty import (
     UncertaintyMixin,
+    calibrated_part,
+    calibrates_itself,
+    check_coverage,
     check_n_bins,
     check_n_samples,
+    check_quantiles,
     rank_table,
+    summarise,
 )
 
 __all__ = [
@@ -63,9 +68,13 @@ __all__ = [
     "UncertaintyMixin",
     "Universe",
     "as_input",
+    "calibrated_part",
+    "calibrates_itself",
     "check_batch_forecaster_type",
+    "check_coverage",
     "check_n_bins",
     "check_n_samples",
+    "check_quantiles",
     "first_choice",
     "fitted_provenance",
     "forecast_with_provenance",
@@ -75,6 +84,7 @@ __all__ = [
     "loss_gradient",
     "rank_table",
     "run_model",
+    "summarise",
     "tail_rows",
     "target_of",
     "thinning",

@@ -22,10 +22,12 @@ from skbatch.panel._fields import panel_fields, panel_tickers
 from skbatch.panel._inspected import InspectedPanel, inspect_panel
 from skbatch.panel._reach import recorded_delay, recorded_horizon, recorded_reach
 from skbatch.panel._signal_fields import panel_signals
+from skbatch.panel._spellings import FIELDS
 from skbatch.panel._tables import adopt_table
 
 __all__ = [
     "CATEGORY",
+    "FIELDS",
     "MARKET",
     "SEPARATOR",
     "WEEKDAYS_PER_YEAR",

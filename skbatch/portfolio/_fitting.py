@@ -23,7 +23,7 @@ from skbatch.exceptions import (
 )
 from skbatch.forecasting.engine import (
     NO_MODEL,
-    UncertaintyMixin,
+    calibrated_part,
     first_choice,
     fitted_provenance,
 )
@@ -82,12 +82,15 @@ def draw_scenarios(
     """Draw joint returns over the horizon; None if the model is not calibrated."""
     model = getattr(model, "best_estimator_", model)
     if isinstance(model, Pipeline):
-        if not isinstance(model[-1], UncertaintyMixin):
+        if calibrated_part(model[-1]) is None:
             return None
         X = model[:-1].transform(last)
         scenarios = model[-1].predict_scenarios(X, n, random_state)
     elif hasattr(model, "predict_scenarios"):
-        scenarios = model.predict_scenarios(None, n, random_state)
+        with silence_warnings(FallbackWarning):
+            scenarios = model.predict_scenarios(None, n, random_state)
+        if scenarios.isna().all(axis=None):
+            return None
     else:
         return None
     return scenarios[list(tickers)]

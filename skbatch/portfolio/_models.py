@@ -24,7 +24,7 @@ from skbatch.forecasting import (
 )
 from skbatch.forecasting.engine import (
     BatchForecasterMixin,
-    UncertaintyMixin,
+    calibrates_itself,
     horizon_parameters,
 )
 
@@ -190,17 +190,17 @@ def _calibrated(model: Any) -> Any:
     if isinstance(model, BatchForecastingSystem):
         part = model.forecaster
         part = default_forecaster(model.preset) if part is None else part
-        if not isinstance(part, UncertaintyMixin):
+        if not calibrates_itself(part):
             model.set_params(forecaster=ConformalForecaster(part))
     elif isinstance(model, Pipeline):
         name, part = model.steps[-1]
-        if not isinstance(part, UncertaintyMixin):
+        if not calibrates_itself(part):
             model.set_params(**{name: ConformalForecaster(part)})
     else:
         # The grid of a search names the parameters of what it has.
         inner = model.estimator
         part = inner[-1] if isinstance(inner, Pipeline) else inner.forecaster
-        if not isinstance(part, UncertaintyMixin):
+        if not calibrates_itself(part):
             raise ValueError(
                 "`coverage` must be None for a search whose forecaster gives no "
                 f"intervals. Got a {type(model).__name__} of {type(part).__name__}. "

@@ -399,7 +399,8 @@ def test_forecasters_without_provenance_are_named(make_system, prices):
         "forecast not finite",
     ]
     assert "7 of 8 expected returns" in repr(result)
-    assert list(result.to_frame()) == ["expected_return", "model", "batch", "reason"]
+    expected = "expected_return lower upper volatility p_positive model batch reason"
+    assert list(result.to_frame()) == expected.split()
 
 
 # What a reviewer found ----------------------------------------------------------------

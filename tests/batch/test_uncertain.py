@@ -6,10 +6,23 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy.stats import spearmanr
+from sklearn.base import BaseEstimator
 
-from skbatch import BatchLinearForecaster, ConformalForecaster
+from skbatch import (
+    BatchLinearForecaster,
+    ConformalForecaster,
+    SharedFeatureExtractor,
+)
 from skbatch.exceptions import FallbackWarning, PanelError
+from skbatch.forecasting.engine import BatchForecasterMixin
 
+UNCERTAINTY = ["lower", "upper", "volatility", "p_positive"]
+METHODS = (
+    "predict_interval",
+    "predict_quantiles",
+    "predict_scenarios",
+    "predict_rank_proba",
+)
 LINEAR = ConformalForecaster(BatchLinearForecaster("per_ticker"))
 
 
@@ -132,25 +145,116 @@ def test_a_portfolio_without_a_healthy_ticker(make_system, prices, fit_quietly):
     assert system.predict_interval()[0].isna().all(axis=None)
 
 
-def test_tickers_of_a_simpler_model_are_named(
+def test_tickers_of_a_simpler_model_have_intervals_too(
     make_system, prices, make_faulty, fit_quietly
 ):
     forecaster = ConformalForecaster(make_faulty("model", ["B"]))
     system = fit_quietly(make_system(forecaster=forecaster), prices)
+    lower, upper = system.predict_interval()
+    assert (lower < upper).all(axis=None)
+    assert system.predict_scenarios(n_samples=3).notna().all(axis=None)
+
+
+class Own(BatchLinearForecaster):
+    """A forecaster of the user's, whose forecasts of a tail nobody has checked."""
+
+    def predict(self, X):
+        return super().predict(X) + 0.01
+
+
+class Mine(BatchForecasterMixin, BaseEstimator):
+    """A forecaster that is nobody's subclass."""
+
+    def fit(self, X, y):
+        self.model_ = BatchLinearForecaster().fit(X, y)
+        return self
+
+    def predict(self, X):
+        return self.model_.predict(X)
+
+
+@pytest.mark.parametrize("model", [Own(), Mine()])
+def test_a_forecaster_that_is_not_calibrated_says_what_to_do(
+    make_system, prices, model
+):
+    system = make_system(forecaster=model).fit(prices)
+    result, name = system.forecast(), type(model).__name__
+    assert result.expected_returns.notna().all()
+    table = result.to_frame()
+    assert table[UNCERTAINTY].isna().all(axis=None)
+    why = f"no interval: {name} is not calibrated, see ConformalForecaster"
+    assert set(table["reason"]) == {why}
+    assert set(result.provenance["reason"]) == {""}
+    for method in METHODS:
+        assert not hasattr(system, method)
+        with pytest.raises(AttributeError) as caught:
+            getattr(system, method)
+        assert f"Pass ConformalForecaster({name}" in str(caught.value.__cause__)
+
+
+def test_tickers_of_a_model_that_could_not_be_calibrated_are_named(make_system, prices):
+    features = SharedFeatureExtractor(["returns", "volatility"], windows=[5, 10])
+    system = make_system(21, features=features).fit(prices.iloc[:100])
+    table = system.forecast().to_frame()
+    assert table["expected_return"].notna().all()
+    assert table[UNCERTAINTY].isna().all(axis=None)
+    assert table["reason"].str.startswith("no interval").all()
     for method in (system.predict_interval, system.predict_scenarios):
-        with pytest.warns(FallbackWarning, match=r"1 of 8 .* not calibrated: B\."):
+        with pytest.warns(FallbackWarning, match=r"8 of 8 .* not calibrated: A, B"):
             table = method()
         table = table[0] if isinstance(table, tuple) else table
-        assert table.columns[table.isna().any()].tolist() == ["B"]
+        assert table.isna().all(axis=None)
 
 
-def test_an_uncalibrated_system_says_what_to_do(make_system, prices):
-    system = make_system().fit(prices)
-    for name in ("predict_interval", "predict_scenarios", "predict_rank_proba"):
-        assert not hasattr(system, name)
-        with pytest.raises(AttributeError) as caught:
-            getattr(system, name)
-        assert "Pass ConformalForecaster(BatchLine" in str(caught.value.__cause__)
+# Every forecast -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("horizon", [5, (1, 5)])
+def test_a_default_system_says_how_sure_it_is(make_system, prices, horizon):
+    system = make_system(horizon, forecaster=None).fit(prices[:-5])
+    table = system.forecast(prices[-5:]).to_frame()
+    lower, upper = system.predict_interval(prices[-5:])
+    np.testing.assert_array_equal(table["lower"], lower.iloc[-1])
+    np.testing.assert_array_equal(table["upper"], upper.iloc[-1])
+    assert (table["lower"] < table["expected_return"]).all()
+    assert (table["expected_return"] < table["upper"]).all()
+    assert table["volatility"].between(0.001, 0.3).all()
+    assert table["p_positive"].between(0.3, 0.7).all()
+    # The chance of a gain is where the quantiles cross zero.
+    for label, chance in table["p_positive"].items():
+        crossing = system.predict_quantiles(prices[-5:], [1 - chance]).iloc[-1, :]
+        assert crossing.droplevel("quantile")[label] == pytest.approx(0, abs=1e-4)
+    draws = system.predict_scenarios(prices[-5:], 4000)
+    assert (draws.std() / table["volatility"].to_numpy()).between(0.85, 1.15).all()
+    chances = system.predict_rank_proba(prices[-5:], 2, n_samples=100)
+    assert chances.sum(axis=1).round(9).eq(1).all()
+
+
+def test_several_coverages_stand_side_by_side(make_system, prices):
+    system = make_system(coverage=[0.5, 0.975]).fit(prices)
+    table = system.forecast().to_frame()
+    for coverage, mark in ((0.5, "50"), (0.975, "97.5")):
+        bounds = system.predict_interval(coverage=coverage)
+        for bound, name in zip(bounds, ("lower", "upper"), strict=True):
+            np.testing.assert_array_equal(bound.iloc[0], table[f"{name}_{mark}"])
+    assert system.predict_interval().lower.attrs["coverage"] == 0.5
+    assert (table["lower_97.5"] < table["lower_50"]).all()
+
+
+@pytest.mark.parametrize("coverage", [0.0, 1.0, [], [0.9, 0.9], "a lot", [0.5, 2]])
+def test_a_coverage_is_a_share(make_system, prices, coverage):
+    with pytest.raises(ValueError, match="coverage"):
+        make_system(coverage=coverage).fit(prices)
+
+
+def test_a_quarantined_ticker_has_nothing(make_system, prices, fit_quietly):
+    dead = prices.copy()
+    dead.loc[dead.index[-60:], "C"] = np.nan
+    table = fit_quietly(make_system(), dead).forecast().to_frame()
+    numbers = table.select_dtypes("number")
+    assert numbers.loc["C"].isna().all()
+    assert numbers.drop("C").notna().all(axis=None)
+    assert "no interval" not in table.loc["C", "reason"]
 
 
 @pytest.mark.parametrize(

@@ -26,8 +26,20 @@ from skbatch import (
 from skbatch.cli._output import without_formulas
 from skbatch.datasets import make_panel
 
-COLUMNS = ["ticker", "date", "horizon", "delay", "expected_return"]
-COLUMNS += ["model", "batch", "reason"]
+COLUMNS = [
+    "ticker",
+    "date",
+    "horizon",
+    "delay",
+    "expected_return",
+    "lower",
+    "upper",
+    "volatility",
+    "p_positive",
+    "model",
+    "batch",
+    "reason",
+]
 # Variables that make rich believe in a terminal.
 NO_COLOR = dict.fromkeys(["FORCE_COLOR", "PY_COLORS", "GITHUB_ACTIONS", "COLUMNS"])
 PIPE = {name: value for name, value in os.environ.items() if name not in NO_COLOR}
@@ -152,7 +164,7 @@ def test_tickers_without_a_price_are_listed_with_their_reason(prices, tmp_path):
     result = run("forecast", path, "--output", output, "--holdout", 0)
 
     assert result.exit_code == 0
-    assert f"\nB,{prices.index[-1].date()},5,,none," in output.read_text()
+    assert f"\nB,{prices.index[-1].date()},5,0,,,,,,none," in output.read_text()
     missing = read_forecasts(output).set_index("ticker").loc["B"]
     assert "at this date" in missing["reason"]
     rows = table_rows(result.stdout)

@@ -33,6 +33,7 @@ KINDS = {
 BATCH, FEATURES, PERFORMANCE = ("batch",), ("features",), ("performance",)
 # Section, its choices, an estimator whose parameters it has, and those that it has not
 # because a file cannot hold them, the system sets them, or they are elsewhere.
+ABOVE = {"delay", "preset", "coverage", "n_jobs", "engine"}
 OWNERS = [
     (("model",), {"kind": "xgboost"}, BatchXGBoostForecaster(), {"n_jobs", "device"}),
     (("model",), {"kind": "linear"}, BatchLinearForecaster(), set()),
@@ -42,7 +43,7 @@ OWNERS = [
     (("fallback", "target"), {}, ReturnTarget(), {"benchmark"}),
     (("fallback",), {}, BatchErrorHandler(), set()),
     (("fallback",), {}, FallbackForecaster(BatchLinearForecaster()), {"estimator"}),
-    (("batch",), {}, BatchForecastingSystem(), {"preset", "n_jobs", "engine", "delay"}),
+    (("batch",), {}, BatchForecastingSystem(), ABOVE),
     (("features",), {}, SharedFeatureExtractor(), {"functions", "market_data"}),
 ]
 PARTS = {"horizon", "target", "fallback", "features", "forecaster", "error_handler"}
@@ -59,8 +60,8 @@ def test_every_parameter_is_a_setting_with_its_default(section, choice, owner, o
 
 def test_the_other_settings_have_the_defaults_of_their_parameters():
     config, system = BatchForecastingConfig(), BatchForecastingSystem()
-    assert (config.horizon, config.preset) == (system.horizon, system.preset)
-    assert config.delay == system.delay
+    for name in ("horizon", "delay", "preset", "coverage"):
+        assert getattr(config, name) == getattr(system, name)
     assert config.performance.n_jobs == system.n_jobs
     assert config.performance.engine == system.engine
     assert config.performance.threads == BatchXGBoostForecaster().n_jobs

@@ -387,7 +387,8 @@ def test_declared_look_back_is_enough(feature, make_ohlcv):
 
 def last_values(feature, panel):
     """Compute the last row as the engine does, before it is rounded to float32."""
-    universe = Universe(panel_fields(panel), panel.index, np.array([0, 1, 0, 1]))
+    groups = {"group": np.array([0, 1, 0, 1])}
+    universe = Universe(panel_fields(panel), panel.index, groups)
     is_own = feature.entry.scope == "ticker"
     context = TickerBlock(universe, slice(0, 4)) if is_own else universe
     with np.errstate(all="ignore"):

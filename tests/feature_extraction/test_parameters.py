@@ -298,7 +298,7 @@ class TestGroups:
     @pytest.mark.parametrize(
         ("bad", "match"),
         [
-            (["x"] * 8, "must be a dict or Series"),
+            (7, "must be a dict or Series"),
             ({"AAPL": "tech"}, "some of the panel's tickers. Got groups of AAPL"),
             ({}, "some of the panel's tickers"),
             (pd.Series(["x", "y"], index=["T0", "T0"]), "every ticker once"),

@@ -25,10 +25,13 @@ from skbatch.datasets import make_panel
 from skbatch.exceptions import FallbackWarning, ModelFitError, PanelError
 from skbatch.forecasting._calibration import Calibration
 from skbatch.forecasting._label_layout import LabelLayout
+from skbatch.forecasting._residual_scale import ResidualScale
+from skbatch.forecasting._return_target import LabelScale
 from skbatch.metrics import interval_coverage
 
 NAN = np.nan
 MEAN = HistoricalMeanForecaster()
+NO_SCALE = ResidualScale(LabelScale([], (), np.empty(0)), {})
 
 
 def make_world(n_dates, n_tickers=20, *, draw, truth=1.0, horizon=1, seed=0):
@@ -139,7 +142,7 @@ def test_volatility_is_the_mean_of_the_windows_known():
     short["T0__volatility_21"] = NAN
     X = pd.concat([X, short], axis=1)
     model = ConformalForecaster(MEAN).fit(X, y)
-    found = model.scale_.matrix(model_features(model, X), model.layout_)
+    found = model.calibration_.scale.matrix(model_features(model, X), model.layout_)
     long = X.iloc[:, :5].to_numpy()
     # Weights of 63 and 21: 2 to the power of 21 / 84.
     np.testing.assert_allclose(found[:, 1:], 2**0.25 * long[:, 1:], rtol=1e-5)
@@ -161,7 +164,8 @@ def test_few_scores_cover_on_average(coverage):
     held = []
     for _ in range(1000):
         scores = random.standard_normal((19, 1)).astype(np.float32)
-        low, high = Calibration(scores, layout, 0.0).quantiles(levels, layout)[:, 0]
+        calibration = Calibration(scores, layout, NO_SCALE, 0.0)
+        low, high = calibration.quantiles(levels, layout)[:, 0]
         held.append(stats.norm.cdf(high) - stats.norm.cdf(low))
     assert np.mean(held) == pytest.approx(coverage, abs=0.012)
 
@@ -183,15 +187,15 @@ def test_updates_follow_without_a_fit():
     X, y = make_world(1000, draw=normal, truth=growth)
     model = ConformalForecaster(MEAN).fit(X[:600], y[:600])
     before = interval_coverage(y[850:], *model.predict_interval(X[850:]))
-    later = slice(X.index.get_loc(model.calibration_index_[-1]) + 1, 850)
+    later = slice(X.index.get_loc(model.calibration_.index[-1]) + 1, 850)
     forecasts, size = model.predict(X), len(model.calibration_.scores)
     assert model.update(X[later], y[later]) is model
     after = interval_coverage(y[850:], *model.predict_interval(X[850:]))
     assert before < 0.75
     assert after > 0.83
     pd.testing.assert_frame_equal(model.predict(X), forecasts)
-    assert len(model.calibration_index_) == len(model.calibration_.scores) == size
-    assert model.calibration_index_[-1] == X.index[848]
+    assert len(model.calibration_.index) == len(model.calibration_.scores) == size
+    assert model.calibration_.index[-1] == X.index[848]
     with pytest.raises(PanelError, match=r"X must begin after the calibration tail"):
         model.update(X[800:], y[800:])
     with pytest.raises(PanelError, match=r"y must have the columns seen in fit"):
@@ -225,7 +229,7 @@ def test_the_checked_forecaster_knows_nothing_of_the_tail(make_frames, refit):
     model.fit(X, y)
     # Known up to row 194: the tail is 135 … 194, and the first forecaster sees the
     # labels of rows 0 … 129, which end by row 134.
-    assert model.calibration_index_.equals(X.index[135:195])
+    assert model.calibration_.index.equals(X.index[135:195])
     first = BatchLinearForecaster().fit(X[:135], y[:135])
     residuals = deviations(y, first.predict(X))[135:195]
     scale = X[[f"{ticker}__volatility_63" for ticker in y]][135:195].to_numpy()

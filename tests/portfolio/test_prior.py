@@ -24,6 +24,7 @@ from skbatch import (
 )
 from skbatch.datasets import make_panel
 from skbatch.exceptions import PortfolioError, PortfolioWarning
+from skbatch.forecasting import ReturnTarget
 from skbatch.portfolio import ForecastMu, ForecastPrior
 
 TICKERS = list("ABCDE")
@@ -44,7 +45,9 @@ def features():
 
 
 def plain_system(horizon=5):
-    forecaster = BatchLinearForecaster("per_ticker")
+    # Without a tail, there is nothing to calibrate scenarios with.
+    target = ReturnTarget(validation_size=0)
+    forecaster = BatchLinearForecaster("per_ticker", target=target)
     return BatchForecastingSystem(horizon, features=features(), forecaster=forecaster)
 
 

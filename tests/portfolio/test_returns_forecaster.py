@@ -136,12 +136,20 @@ def test_individual_is_one_ticker_at_a_time(prices, forecaster):
     assert set(expected.provenance["batch"]) == {"individual"}
 
 
+class Own(BatchLinearForecaster):
+    """A forecaster whose forecasts of a tail nobody has checked."""
+
+    def predict(self, X):
+        return 2 * super().predict(X)
+
+
 CALIBRATED = {
     "system": system(),
     "pipeline": pipeline(),
     "forecaster": BatchLinearForecaster(),
     "default": BatchForecastingSystem(5, features=features(), preset="speed"),
-    "search": search(
+    "search": search(),
+    "conformal search": search(
         pipeline(ConformalForecaster(BatchLinearForecaster())),
         conformalforecaster__estimator__alpha=[1.0, 2.0],
     ),
@@ -166,7 +174,7 @@ def test_intervals_of_any_forecaster(prices, name, method):
 
 
 def test_intervals_are_those_of_the_pipeline(prices):
-    model = pipeline(ConformalForecaster(BatchLinearForecaster()))
+    model = pipeline()
     model.fit(prices, forward_returns(prices, 5))
     X = model[:-1].transform(prices.iloc[[-1]])
     lower, upper = model[-1].predict_interval(X, 0.7)
@@ -243,7 +251,7 @@ def test_workers_are_those_of_the_forecaster(prices, monkeypatch):
         (system([1, 5]), {}, ValueError, "one horizon"),
         (system(), {"horizon": 0}, ValueError, "int of at least 1"),
         (system(), {"max_workers": 0}, ValueError, "`max_workers` must be"),
-        (search(), {"coverage": 0.9}, ValueError, "before the search"),
+        (search(pipeline(Own())), {"coverage": 0.9}, ValueError, "before the search"),
     ],
 )
 def test_wrong_arguments(prices, forecaster, options, error, message):

@@ -8,7 +8,6 @@ import pytest
 from skbatch import (
     BatchForecastingConfig,
     BatchLinearForecaster,
-    ConformalForecaster,
     FallbackForecaster,
     HistoricalMeanForecaster,
     SharedFeatureExtractor,
@@ -81,7 +80,7 @@ def test_intervals_are_those_of_the_system(prices, method, fits):
     if method != "mean":
         model = FallbackForecaster(model, HistoricalMeanForecaster())
     system = BatchForecastingConfig(**config, horizon=3).to_system()
-    system.set_params(forecaster=ConformalForecaster(model))
+    system.set_params(forecaster=model)
     if method == "mean":
         system.set_params(features=SharedFeatureExtractor("returns", windows=[2]))
     by_hand = []

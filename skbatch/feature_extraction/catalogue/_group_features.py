@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from skbatch._kernels.cross_section import by_group, centred_rank, row_mean
-from skbatch.feature_extraction._context import SeriesFunction, Universe
+from skbatch._kernels.cross_section import by_group, centred_rank, gap_from_mean
+from skbatch.feature_extraction._context import RowBlock, SeriesFunction
 from skbatch.feature_extraction._registry import feature
 from skbatch.feature_extraction.catalogue._returns_features import log_return, momentum
 from skbatch.feature_extraction.catalogue._volatility_features import volatility
@@ -15,21 +15,18 @@ _NEEDS = ("close", "groups")
 _QUARTER, _YEAR = (42, 125), (189, None)
 
 
-def _gap(universe: Universe, base: SeriesFunction, window: int) -> np.ndarray:
+def _gap(dates: RowBlock, base: SeriesFunction, window: int) -> np.ndarray:
     """Subtract the group's mean."""
-    assert universe.groups is not None
-    values = universe.feature(base, window)
-    return values - by_group(row_mean, values, universe.groups)
+    return by_group(gap_from_mean, dates.feature(base, window), dates.codes)
 
 
-def _rank(universe: Universe, base: SeriesFunction, window: int) -> np.ndarray:
+def _rank(dates: RowBlock, base: SeriesFunction, window: int) -> np.ndarray:
     """Rank within the group."""
-    assert universe.groups is not None
-    return by_group(centred_rank, universe.feature(base, window), universe.groups)
+    return by_group(centred_rank, dates.feature(base, window), dates.codes)
 
 
 @feature("group", scope="cross_section", windows=(5, 63), needs=_NEEDS)
-def group_log_return(universe: Universe, window: int) -> np.ndarray:
+def group_log_return(dates: RowBlock, window: int) -> np.ndarray:
     r"""Log return over the window less the mean of the ticker's group.
 
     .. math:: x_i - \frac{1}{n_g} \sum_{j \in g(i)} x_j
@@ -40,32 +37,32 @@ def group_log_return(universe: Universe, window: int) -> np.ndarray:
     reversal. Management Science, 60(3), 658–674.
     https://doi.org/10.1287/mnsc.2013.1766
     """
-    return _gap(universe, log_return, window)
+    return _gap(dates, log_return, window)
 
 
 @feature("group", scope="cross_section", windows=_YEAR, needs=_NEEDS)
-def group_momentum(universe: Universe, window: int) -> np.ndarray:
+def group_momentum(dates: RowBlock, window: int) -> np.ndarray:
     """``momentum`` less the mean of the ticker's group; see ``group_log_return``."""
-    return _gap(universe, momentum, window)
+    return _gap(dates, momentum, window)
 
 
 @feature("group", scope="cross_section", windows=_QUARTER, needs=_NEEDS)
-def group_volatility(universe: Universe, window: int) -> np.ndarray:
+def group_volatility(dates: RowBlock, window: int) -> np.ndarray:
     """``volatility`` less the mean of the ticker's group; see ``group_log_return``."""
-    return _gap(universe, volatility, window)
+    return _gap(dates, volatility, window)
 
 
 @feature("group", scope="cross_section", windows=(5, 21), needs=_NEEDS)
-def group_rank_log_return(universe: Universe, window: int) -> np.ndarray:
+def group_rank_log_return(dates: RowBlock, window: int) -> np.ndarray:
     r"""Centred percentile rank of ``log_return`` within the ticker's group.
 
     .. math:: \frac{\mathrm{rank} - 1}{n_g - 1} - \frac12
     """
-    return _rank(universe, log_return, window)
+    return _rank(dates, log_return, window)
 
 
 @feature("group", scope="cross_section", windows=_YEAR, needs=_NEEDS)
-def group_rank_momentum(universe: Universe, window: int) -> np.ndarray:
+def group_rank_momentum(dates: RowBlock, window: int) -> np.ndarray:
     """Centred percentile rank of ``momentum`` within the ticker's group.
 
     For the formula see ``group_rank_log_return``.
@@ -75,4 +72,4 @@ def group_rank_momentum(universe: Universe, window: int) -> np.ndarray:
     Moskowitz, T. J. and Grinblatt, M. (1999). Do industries explain momentum? The
     Journal of Finance, 54(4), 1249–1290. https://doi.org/10.1111/0022-1082.00146
     """
-    return _rank(universe, momentum, window)
+    return _rank(dates, momentum, window)

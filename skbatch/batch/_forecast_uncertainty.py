@@ -1,0 +1,55 @@
+"""How sure the forecasts of one date are, ticker by ticker."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from skbatch.batch._batch_task import Member
+from skbatch.forecasting.engine import FeatureBlocks, summarise
+
+__all__ = ["ForecastUncertainty"]
+
+
+class ForecastUncertainty:
+    """A table of bounds, volatility and chance of a gain, filled member by member."""
+
+    def __init__(self, labels: pd.Index, coverages: Sequence[float]) -> None:
+        self.coverages = coverages
+        self.table = pd.DataFrame(np.nan, labels, _columns(coverages))
+        self.uncalibrated: dict[object, str] = {}
+
+    def fill(self, member: Member, features: FeatureBlocks, returns: pd.Series) -> None:
+        """Enter the uncertainty of the forecasts that a member has made of a date."""
+        labels = self.table.index
+        use = labels.get_level_values(-1).isin(member.tickers) & returns.notna()
+        if not use.any():
+            return
+        found = summarise(member.forecaster, features, returns, self.coverages)
+        if found is None:
+            name = type(member.forecaster).__name__
+            why = f"{name} is not calibrated, see ConformalForecaster"
+            self.uncalibrated |= dict.fromkeys(labels[use], why)
+            return
+        rows = labels[use]
+        self.table.loc[rows] = found.loc[list(rows)].to_numpy()
+        lacking = rows[self.table.loc[rows].isna().any(axis=1)]
+        why = "no volatility is known at this date"
+        self.uncalibrated |= dict.fromkeys(lacking, why)
+
+    def withdraw(self, returns: pd.Series) -> None:
+        """Take back what was entered of tickers without a forecast."""
+        lost = returns.index[returns.isna()]
+        self.table.loc[lost] = np.nan
+        for label in lost:
+            self.uncalibrated.pop(label, None)
+
+
+def _columns(coverages: Sequence[float]) -> list[str]:
+    """Name the bounds, by their coverage in percent where there are several."""
+    marks = [f"_{100 * share:.6g}" for share in coverages]
+    marks = [""] if len(marks) == 1 else marks
+    bounds = [f"{bound}{mark}" for mark in marks for bound in ("lower", "upper")]
+    return [*bounds, "volatility", "p_positive"]

@@ -1,0 +1,128 @@
+"""Groupings of tickers: fixed ones, tables of dates × tickers, and signals."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from skbatch._messages import format_tickers
+from skbatch.feature_extraction._additions import check_dates, check_name
+from skbatch.panel.engine import panel_signals, panel_tickers
+
+__all__ = ["Codes", "Grouping", "fixed_codes", "group_codes", "name_groupings"]
+
+GROUP = "group"  # what a grouping without a name is called
+
+_One = Mapping[str, Hashable] | pd.Series | pd.DataFrame | str
+Grouping = _One | Sequence[str] | Mapping[str, _One]
+
+# By grouping, each group's number, negative for none: of each ticker, or of each date
+# and ticker.
+Codes = dict[str, np.ndarray]
+
+
+def name_groupings(groups: Any) -> dict[str, Any]:
+    """Name each grouping that the user gave."""
+    if groups is None:
+        return {}
+    if isinstance(groups, str):
+        return {groups: groups}
+    if isinstance(groups, (list, tuple)) and all(isinstance(g, str) for g in groups):
+        return {name: name for name in groups}
+    if isinstance(groups, (pd.Series, pd.DataFrame)):
+        return {GROUP: groups}
+    if not isinstance(groups, Mapping):
+        raise ValueError(
+            "`groups` must be a dict or Series of ticker → group, a table of dates × "
+            "tickers, the name of a signal, or a dict of such by name. Got "
+            f'{type(groups).__name__}. Pass such as {{"AAPL": "tech"}}.'
+        )
+    tables = (Mapping, pd.Series, pd.DataFrame)
+    if not any(isinstance(value, tables) for value in groups.values()):
+        return {GROUP: groups}
+    for name in groups:
+        check_name(name, "groups")
+    return dict(groups)
+
+
+def fixed_codes(groups: Any, tickers: tuple[str, ...]) -> Codes:
+    """Find the codes of the groupings that hold for all dates."""
+    return {
+        name: _number(source, tickers)
+        for name, source in name_groupings(groups).items()
+        if isinstance(source, (Mapping, pd.Series))
+    }
+
+
+def group_codes(groups: Any, fixed: Codes, panel: pd.DataFrame) -> Codes:
+    """Find the codes of all groupings beside the rows of an encoded panel."""
+    codes: Codes = {}
+    for name, source in name_groupings(groups).items():
+        if name in fixed:
+            codes[name] = fixed[name]
+        elif isinstance(source, pd.DataFrame):
+            codes[name] = _number_table(name, source, panel)
+        else:
+            codes[name] = _number_signal(source, panel)
+    return codes
+
+
+def _number(groups: Any, tickers: tuple[str, ...]) -> np.ndarray:
+    """Find the number of each ticker's group, −1 for none."""
+    if isinstance(groups, pd.Series) and not groups.index.is_unique:
+        twice = groups.index[groups.index.duplicated()]
+        raise ValueError(
+            "`groups` must hold every ticker once. Got duplicates of "
+            f"{format_tickers(twice)}. Drop them with "
+            "`groups[~groups.index.duplicated()]`."
+        )
+    names = pd.Series([groups.get(ticker) for ticker in tickers], dtype=object)
+    numbers, _ = pd.factorize(names)
+    if (numbers < 0).all():
+        _raise_strange(groups.keys(), tickers)
+    return numbers
+
+
+def _raise_strange(keys: Any, tickers: tuple[str, ...]) -> None:
+    raise ValueError(
+        "`groups` must name a group for some of the panel's tickers. Got groups of "
+        f"{format_tickers(keys)}, the panel has {format_tickers(tickers)}."
+        " Use the panel's tickers as keys."
+    )
+
+
+def _number_table(name: str, table: pd.DataFrame, panel: pd.DataFrame) -> np.ndarray:
+    """Take each ticker's latest group at or before each date."""
+    check_dates(table, panel.index, "groups")
+    tickers = panel_tickers(panel)
+    if not table.columns.is_unique:
+        raise ValueError(
+            f"`groups` must hold every ticker once. Got duplicates in {name!r}. Drop "
+            "them with `table.loc[:, ~table.columns.duplicated()]`."
+        )
+    if table.columns.isin(tickers).sum() == 0:
+        _raise_strange(table.columns, tuple(tickers))
+    numbers, _ = pd.factorize(table.astype(object).to_numpy().ravel())
+    codes = pd.DataFrame(numbers.reshape(table.shape), table.index, table.columns)
+    codes = codes.where(codes >= 0).ffill().reindex(columns=tickers)
+    known = codes.reindex(panel.index, method="ffill")
+    return known.fillna(-1).to_numpy().astype(np.intp)
+
+
+def _number_signal(name: Any, panel: pd.DataFrame) -> np.ndarray:
+    """Find codes of the values of a signal."""
+    signals = panel_signals(panel)
+    if not isinstance(name, str) or name not in signals:
+        raise ValueError(
+            "`groups` must be a dict or Series of ticker → group, a table of dates × "
+            f"tickers, or the name of a signal. Got {name!r}, the panel has "
+            f"{format_tickers(signals) or 'no signals'}. Correct the name."
+        )
+    values = signals[name].to_numpy()
+    numbers = np.full(values.shape, -1, dtype=np.intp)
+    known = np.isfinite(values)
+    numbers[known] = np.unique(values[known], return_inverse=True)[1].ravel()
+    return numbers

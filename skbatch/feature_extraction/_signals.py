@@ -1,0 +1,205 @@
+"""Features from signals, the fields of a panel that are neither prices nor volume."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from skbatch._kernels.cross_section import by_group
+from skbatch._messages import count, format_tickers, warn_user
+from skbatch.exceptions import PanelWarning
+from skbatch.feature_extraction._additions import check_name
+from skbatch.feature_extraction._comparisons import COMPARISONS, split_comparison
+from skbatch.feature_extraction._context import RowBlock
+from skbatch.panel.engine import CATEGORY, panel_signals
+
+__all__ = [
+    "SignalFeature",
+    "choose_signals",
+    "encode_signals",
+    "learn_categories",
+]
+
+_CHANGE = re.compile(r"change_(\d+)")
+_VALUE, _CODE = "value", CATEGORY[1:]
+
+Categories = dict[str, tuple[Any, ...]]
+
+
+@dataclass(frozen=True)
+class SignalFeature:
+    """One feature made of a signal."""
+
+    signal: str
+    kind: str  # value, category, change, or the name of a comparison
+    window: int = 0  # of a change
+    grouping: str = ""  # within which the tickers are compared
+
+    @property
+    def name(self) -> str:
+        """Name of the feature, without the ticker."""
+        words = [self.signal, self.grouping, self.kind, str(self.window or "")]
+        if self.kind == _VALUE:
+            words = [self.signal]
+        return "_".join(filter(None, words))
+
+    @property
+    def lookback(self) -> int:
+        """How many rows before its own the feature reads."""
+        return self.window
+
+    def compute(self, block: RowBlock) -> np.ndarray:
+        """Compute the values of all tickers in some rows; NaN without a price."""
+        values = block.signal(self.signal)
+        if self.kind in (_VALUE, _CODE):
+            return values
+        if self.window:
+            return values - block.signal_before(self.signal, self.window)
+        statistic = COMPARISONS[self.kind]
+        if not self.grouping:
+            return statistic(values)
+        return by_group(statistic, values, block.grouped(self.grouping).codes)
+
+
+def learn_categories(panel: pd.DataFrame) -> Categories:
+    """List the categories of each signal that has some, in the order of their dates."""
+    # A category that comes later does not change the codes of those before it. Those
+    # of one date are in the order of the signal's own categories.
+    found: Categories = {}
+    for name, table in panel_signals(panel).items():
+        dtype = table.dtypes.iloc[0]
+        if isinstance(dtype, pd.CategoricalDtype):
+            codes = np.column_stack([table[ticker].cat.codes for ticker in table])
+            known, first = np.unique(codes.ravel(), return_index=True)
+            rows = first // codes.shape[1]
+            order = np.lexsort((known, rows))
+            values = dtype.categories
+            found[name] = tuple(values[i] for i in known[order] if i >= 0)
+    return found
+
+
+def encode_signals(panel: pd.DataFrame, categories: Categories) -> pd.DataFrame:
+    """Turn bools to 0 and 1, and categories to their numbers; NaN if not known."""
+    if (panel.dtypes == np.float64).all():
+        return panel
+    fields = panel.columns.get_level_values("field")
+    signals = panel_signals(panel)
+    parts = [panel.loc[:, ~fields.isin(list(signals))].to_numpy()]
+    unseen: list[str] = []
+    for name, table in signals.items():
+        dtype = table.dtypes.iloc[0]
+        if isinstance(dtype, pd.CategoricalDtype):
+            values, strange = _encode(table, dtype, categories.get(name, ()))
+            unseen += [f"{name} {value!r}" for value in strange]
+        else:
+            values = table.to_numpy(dtype=np.float64)
+        given = panel.columns[fields == name].get_level_values("ticker")
+        parts.append(values[:, table.columns.get_indexer(given)])
+    if unseen:
+        warn_user(
+            "Categories must be among those seen in `fit`. Got "
+            f"{format_tickers(unseen)}, which {'is' if len(unseen) == 1 else 'are'} "
+            f"taken as missing. Fit again on rows with {count(len(unseen), 'category')}"
+            ".",
+            PanelWarning,
+        )
+    values = np.concatenate(parts, axis=1)
+    return pd.DataFrame(values, panel.index, panel.columns, copy=False)
+
+
+def _encode(
+    table: pd.DataFrame, dtype: pd.CategoricalDtype, known: Sequence[Any]
+) -> tuple[np.ndarray, list[Any]]:
+    """Find the codes of a signal's categories, and list those without one."""
+    codes = np.column_stack([table[ticker].cat.codes for ticker in table])
+    places = {value: float(place) for place, value in enumerate(known)}
+    numbers = np.array([places.get(v, np.nan) for v in dtype.categories] + [np.nan])
+    used = np.unique(codes[codes >= 0])
+    strange = [dtype.categories[i] for i in used if np.isnan(numbers[i])]
+    return numbers[codes], strange  # a missing one has the code −1, the last
+
+
+def choose_signals(
+    signals: Any,
+    panel: pd.DataFrame,
+    categories: Collection[str],
+    windows: Sequence[int],
+    groupings: Collection[str],
+    without: Collection[Any] = (),
+) -> tuple[SignalFeature, ...]:
+    """List the features of the signals that the user chose, or of all by default."""
+    tables = panel_signals(panel)
+    if signals is None:
+        signals = [name for name in tables if name not in without]
+    if isinstance(signals, str) or not isinstance(signals, Iterable):
+        raise ValueError(
+            "`signals` must be a dict of signal → list of features, or a list of "
+            f'signals. Got {signals!r}. Pass such as {{"earnings_yield": ["rank"]}}.'
+        )
+    kinds = signals if isinstance(signals, Mapping) else dict.fromkeys(signals)
+    unknown = [name for name in kinds if name not in tables]
+    if unknown:
+        raise ValueError(
+            "`signals` must be fields of the panel beside prices and volume. Got "
+            f"{format_tickers(map(repr, unknown))}, the panel has "
+            f"{format_tickers(tables) or 'none'}. Correct the names, or join them with "
+            "`join_signals`."
+        )
+    chosen: list[SignalFeature] = []
+    for name, kind in kinds.items():
+        check_name(name, "signals")
+        if kind is None:
+            kind = _default_kinds(tables[name], name in categories, windows)
+        words = [kind] if isinstance(kind, str) else kind
+        chosen += [_parse(name, w, name in categories, groupings) for w in words]
+    return tuple(dict.fromkeys(chosen))
+
+
+def _default_kinds(
+    table: pd.DataFrame, is_category: bool, windows: Sequence[int]
+) -> list[str]:
+    """Choose a category's code, or the value, its rank, and its change."""
+    if is_category:
+        return [_CODE]
+    if table.dtypes.iloc[0] == np.bool_:
+        return [_VALUE]
+    changes = [f"change_{windows[len(windows) // 2]}"] if windows else []
+    return [_VALUE, "rank", *changes]
+
+
+def _parse(
+    signal: str, kind: Any, is_category: bool, groupings: Collection[str]
+) -> SignalFeature:
+    """Read what a feature is called."""
+    text = kind if isinstance(kind, str) else ""
+    if is_category or text == _CODE:
+        if not (is_category and text == _CODE):
+            raise ValueError(
+                f"`signals[{signal!r}]` must be among category for categories, and not "
+                f"for numbers. Got {kind!r}. Pass codes as text or categories."
+            )
+        return SignalFeature(signal, _CODE)
+    change, comparison = _CHANGE.fullmatch(text), split_comparison(text, groupings)
+    if text == _VALUE and not signal.endswith(CATEGORY):
+        return SignalFeature(signal, _VALUE)
+    if change and int(change[1]):
+        return SignalFeature(signal, "change", int(change[1]))
+    if comparison:
+        return SignalFeature(signal, comparison[1], grouping=comparison[0])
+    if text == _VALUE:
+        raise ValueError(
+            f"Signals must not be called {CATEGORY!r} at the end, as codes of "
+            f"categories are. Got numbers in {signal!r}. Rename it, or convert it with "
+            '`astype("category")`.'
+        )
+    within = [f"{group}_rank" for group in groupings]
+    raise ValueError(
+        f"`signals[{signal!r}]` must be among value, change_N with N rows, "
+        f"{', '.join([*COMPARISONS, *within])}. Got {kind!r}. Correct it, or name "
+        "the grouping in `groups`."
+    )
