@@ -80,7 +80,7 @@ plt.show()
 # the market rose as the model's mean said, and the order of the tickers was wrong. The
 # two scores ask different questions.
 
-print(walk.by_year().round(4).to_string())
+print(walk.skill_by("year").round(4).to_string())
 
 # %%
 # A report to hand on

@@ -52,7 +52,7 @@ def strategies(month):
         )
 
     sharpe = ObjectiveFunction.MAXIMIZE_RATIO
-    system = BatchForecastingSystem(month, preset="speed")  # fitted 49 times
+    system = BatchForecastingSystem(month)  # fitted 49 times
     return {
         "equal weight": EqualWeighted(),
         "minimum risk": optimal(ObjectiveFunction.MINIMIZE_RISK),

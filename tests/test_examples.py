@@ -28,6 +28,7 @@ NAMES = [
     "plot_08_custom_forecaster",
     "plot_09_portfolio",
     "plot_10_dask",
+    "plot_11_signals",
 ]
 
 
@@ -242,7 +243,7 @@ def test_plot_05_walk_forward(run):
     card = walk.scorecard.drop(index="zero")
     assert (card["rank_ic_t"].abs() < card["critical_t"]).all()
     assert (card["r2_zero_t"].dropna() < 2).all()
-    years = walk.by_year()
+    years = walk.skill_by("year")
     assert years["r2_zero"].idxmax() == years["rank_ic"].idxmin()
     assert (years["rank_ic_t"].abs() < 2).all()
     assert 0.01 < abs(own["rank_ic"] / own["rank_ic_t"]) < 0.03
@@ -369,3 +370,16 @@ def test_plot_10_dask(run):
     assert names["seconds"]["cluster"] > names["seconds"]["one machine"]
     with pytest.raises(ValueError, match="No clients found"):
         distributed.default_client()
+
+
+@pytest.mark.slow
+def test_plot_11_signals(run):
+    names = run("plot_11_signals")
+    panel, fridays = names["panel"]["score"], names["fridays"]
+    age = pd.Series(panel.index, panel.index) - pd.Timedelta("28D")
+    for date in panel.index[[-200, -100, -1]]:
+        known = fridays.loc[age[date] : date].ffill().iloc[-1]
+        pd.testing.assert_series_equal(panel.loc[date], known, check_names=False)
+    ic = names["table"]["rank IC"]
+    assert ic["prices only"] < ic["prices and score"] < ic["the score itself"] < 0.1
+    assert names["extractor"].plan_.ticker_names[-1] == "score_change_63"

@@ -69,7 +69,7 @@ VARIANTS: dict[str, Any] = {
     "depth 2": XGB(max_depth=2),
     "depth 6": XGB(max_depth=6),
     "256 bins": XGB(max_bin=256),
-    "leaf of 1": XGB(min_child_weight=1),
+    "leaf of 1": XGB(xgb_params={"min_child_weight": 1}),
     "all rows and columns": XGB(subsample=1.0, colsample_bytree=1.0),
     "thinned by the horizon": XGB(),  # `thin` is set to the horizon below
     "not thinned": XGB(target=ReturnTarget(thin=1)),

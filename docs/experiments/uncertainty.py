@@ -1,14 +1,15 @@
-"""Measure calibrated uncertainty on a real panel: coverage, and chances of ranks.
+"""Measure the uncertainty of forecasts on a real panel: coverage, volatility, ranks.
 
 Usage::
 
     python docs/experiments/uncertainty.py coverage PRICES.parquet --output TABLE.md
+    python docs/experiments/uncertainty.py volatility PRICES.parquet --output TABLE.md
     python docs/experiments/uncertainty.py ranks PRICES.parquet --output TABLE.md
 
-``coverage`` walks forward, refits on a schedule, and counts how often the 90 % interval
-holds the return, overall, by year and by decile of volatility. ``ranks`` scores the
-chances of return quintiles at the end of every month on random subsets of 100 stocks.
-The first half of the years is for choosing, the second half held out.
+``coverage`` refits a system at the start of each year and counts how often the 90 %
+interval holds the return, overall, by year and by decile of volatility. ``volatility``
+scores the expected volatility beside its rivals. ``ranks`` scores the chances of return
+quintiles at the end of every month on random subsets of 100 stocks.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from __future__ import annotations
 import argparse
 import warnings
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,16 +27,16 @@ import xgboost as xgb
 from forecaster_defaults import spikes
 
 from skbatch import (
+    BatchForecastingSystem,
     BatchLinearForecaster,
-    BatchXGBoostForecaster,
     ConformalForecaster,
-    HistoricalMeanForecaster,
     SharedFeatureExtractor,
     forward_returns,
     read_panel,
 )
 from skbatch._kernels.scenarios import bin_weights, rank_bin_shares
 from skbatch.exceptions import SkbatchWarning
+from skbatch.forecasting._label_layout import check_features
 from skbatch.metrics import (
     interval_coverage,
     interval_width,
@@ -44,19 +46,9 @@ from skbatch.metrics import (
 from skbatch.panel.engine import PanelColumns
 
 LINEAR = BatchLinearForecaster()
-# Forecaster, rows between refits, rows between updates (0 for none).
-COVERAGE: dict[str, tuple[Any, int, int]] = {
-    "default": (ConformalForecaster(LINEAR), 63, 0),
-    "no adaptation": (ConformalForecaster(LINEAR, adaptation=0.0), 63, 0),
-    "adaptation 0.05": (ConformalForecaster(LINEAR, adaptation=0.05), 63, 0),
-    "no refit on all rows": (ConformalForecaster(LINEAR, refit=False), 63, 0),
-    "one volatility": (ConformalForecaster(LINEAR, scale="volatility_63"), 63, 0),
-    "no volatility": (ConformalForecaster(LINEAR, scale=None), 63, 0),
-    "historical mean": (ConformalForecaster(HistoricalMeanForecaster()), 63, 0),
-    "50 trees": (ConformalForecaster(BatchXGBoostForecaster(n_estimators=50)), 63, 0),
-    "refit yearly": (ConformalForecaster(LINEAR), 252, 0),
-    "refit yearly, updated": (ConformalForecaster(LINEAR), 252, 21),
-}
+# What the system follows, and the same from the fit at the start of the year alone.
+COVERAGE = ["followed", "as fitted"]
+VOLATILITY = ["expected", "mean of windows", "63 rows", "EWMA(.94)"]
 
 
 def years_of(index: pd.DatetimeIndex) -> tuple[list[int], list[int]]:
@@ -65,64 +57,123 @@ def years_of(index: pd.DatetimeIndex) -> tuple[list[int], list[int]]:
     return years[: len(years) // 2], years[len(years) // 2 :]
 
 
-def walk(
-    estimator: Any, X: pd.DataFrame, y: pd.DataFrame, every: int, update: int
-) -> tuple[pd.DataFrame, ...]:
-    """Refit every so many rows and forecast those that follow; all out of sample."""
-    first = int(np.flatnonzero(X.index.year == years_of(X.index)[0][0])[0])
-    parts: list[tuple[pd.DataFrame, ...]] = []
-    step = update or every
-    for start in range(first, len(X), step):
-        if (start - first) % every == 0:
-            model = estimator.fit(X[:start], y[:start])
-        elif update:
-            after = X.index.get_loc(model.calibration_index_[-1]) + 1
-            model.update(X[after:start], y[after:start])
-        rows = X[start : start + step]
-        parts.append(model.predict_interval(rows, coverage=0.9))
-    return tuple(pd.concat(tables) for tables in zip(*parts, strict=True))
+def fitted_years(
+    prices: pd.DataFrame, horizon: int, families: list[str]
+) -> Iterator[tuple[BatchForecastingSystem, pd.DataFrame]]:
+    """Refit a system at the start of each year, with the rows of that year."""
+    for year in sorted(set(prices.index.year))[2:]:
+        past, new = (
+            prices[prices.index.year < year],
+            prices[prices.index.year == year],
+        )
+        system = BatchForecastingSystem(
+            horizon, features=SharedFeatureExtractor(families), forecaster=LINEAR
+        )
+        yield system.fit(past), new
+
+
+def bounds_of(
+    prices: pd.DataFrame, horizon: int, families: list[str]
+) -> dict[str, list[pd.DataFrame]]:
+    """Bound the returns of each year by the fit of its start."""
+    parts: dict[str, list[Any]] = {name: [] for name in COVERAGE}
+    for system, new in fitted_years(prices, horizon, families):
+        parts["followed"].append(system.predict_interval(new))
+        (member,) = system.fitted_.members
+        X = system.fitted_.extractor.transform(new[list(member.tickers)])
+        parts["as fitted"].append(member.forecaster.predict_interval(X))
+    return {
+        name: [pd.concat(tables)[prices.columns] for tables in zip(*found, strict=True)]
+        for name, found in parts.items()
+    }
+
+
+def known_labels(prices: pd.DataFrame, horizon: int) -> pd.DataFrame:
+    """Label the dates, without what begins or ends at a wrong price."""
+    wrong = spikes(prices)
+    y = forward_returns(prices, horizon)
+    return y.mask(wrong | wrong.shift(-horizon, fill_value=False))
 
 
 def coverage_rows(
-    prices: pd.DataFrame, X: pd.DataFrame, horizons: list[int], names: list[str]
+    prices: pd.DataFrame, horizons: list[int], families: list[str]
 ) -> Iterator[dict[str, Any]]:
-    """Count how often intervals hold, a row per variant, horizon and half."""
-    wrong = spikes(prices)
-    columns = [f"{ticker}__volatility_63" for ticker in prices.columns]
-    volatility = X[columns].set_axis(prices.columns, axis=1)
+    """Count how often intervals hold, a row per way and horizon."""
+    moves = np.log(prices).diff()
+    volatility = moves.rolling(63, min_periods=21).std()
     decile = np.ceil(volatility.rank(axis=1, pct=True) * 10)
     for horizon in horizons:
-        y = forward_returns(prices, horizon)
-        scored = y.mask(wrong | wrong.shift(-horizon, fill_value=False))
-        for name in names:
-            lower, upper = walk(COVERAGE[name][0], X, y, *COVERAGE[name][1:])
-            for years in years_of(X.index):
-                use = lower.index[lower.index.year.isin(years)]
-                actual, low, high = (t.loc[use] for t in (scored, lower, upper))
-                held = (actual >= low) & (actual <= high)
-                held = held.where(actual.notna() & low.notna()).astype(float)
-                groups = decile.loc[use].to_numpy()
-                cells = held.to_numpy()
-                by_decile = [
-                    100 * np.nanmean(cells[groups == number]) for number in range(1, 11)
-                ]
-                by_year = [
-                    100 * np.nanmean(held[held.index.year == year].to_numpy())
-                    for year in years
-                ]
-                yield {
-                    "horizon": horizon,
-                    "variant": name,
-                    "years": f"{years[0]}–{years[-1]}",
-                    "coverage %": f"{100 * interval_coverage(actual, low, high):.1f}",
-                    "by year": " ".join(f"{value:.1f}" for value in by_year),
-                    "by volatility decile": " ".join(f"{v:.0f}" for v in by_decile),
-                    "width %": f"{100 * interval_width(low, high):.2f}",
-                    "pinball 5 % + 95 %, bp": "{:.2f}".format(
-                        1e4 * pinball_loss(actual, low, 0.05)
-                        + 1e4 * pinball_loss(actual, high, 0.95)
-                    ),
-                }
+        labels = known_labels(prices, horizon)
+        for name, (lower, upper) in bounds_of(prices, horizon, families).items():
+            actual, groups = labels.loc[lower.index], decile.loc[lower.index]
+            held = ((actual >= lower) & (actual <= upper)).astype(float)
+            held = held.where(actual.notna() & lower.notna())
+            cells = held.to_numpy()
+            by_decile = [
+                100 * np.nanmean(cells[groups.to_numpy() == number])
+                for number in range(1, 11)
+            ]
+            by_year = 100 * held.groupby(held.index.year).mean().mean(axis=1)
+            loss = pinball_loss(actual, lower, 0.05) + pinball_loss(actual, upper, 0.95)
+            yield {
+                "horizon": horizon,
+                "way": name,
+                "coverage %": f"{100 * interval_coverage(actual, lower, upper):.1f}",
+                "by year": " ".join(f"{value:.1f}" for value in by_year),
+                "by volatility decile": " ".join(f"{v:.0f}" for v in by_decile),
+                "width %": f"{100 * interval_width(lower, upper):.2f}",
+                "pinball 5 % + 95 %, bp": f"{1e4 * loss:.2f}",
+            }
+
+
+def volatility_rows(
+    prices: pd.DataFrame, horizons: list[int], families: list[str]
+) -> Iterator[dict[str, Any]]:
+    """Score expected variances by the squared moves of the rows that follow."""
+    moves = np.log(prices.mask(spikes(prices))).diff()
+    squares = moves**2
+    for horizon in horizons:
+        realised = squares.rolling(horizon).mean().shift(-horizon)
+        realised = realised.where(realised > 1e-10)
+        parts = []
+        for system, new in fitted_years(prices, horizon, families):
+            (member,) = system.fitted_.members
+            X = system.fitted_.extractor.transform(new[list(member.tickers)])
+            scale = member.forecaster.calibration_.scale
+            plain = replace(scale, regressions={})
+            features = check_features(member.forecaster, X, reset=False)
+            layout = member.forecaster.layout_
+            found = [
+                layout.wrap(one.matrix(features, layout), X.index) / np.sqrt(horizon)
+                for one in (scale, plain)
+            ]
+            parts.append([table.reindex(columns=prices.columns) for table in found])
+        expected, mean = (pd.concat(tables) for tables in zip(*parts, strict=True))
+        rivals = {
+            "expected": expected**2,
+            "mean of windows": mean**2,
+            "63 rows": moves.rolling(63, min_periods=21).var(),
+            "EWMA(.94)": squares.ewm(alpha=0.06, min_periods=20).mean(),
+        }
+        known = realised.loc[expected.index]
+        rivals = {name: rivals[name].loc[known.index] for name in VOLATILITY}
+        use = known.notna()
+        for variance in rivals.values():
+            use &= variance > 0
+        truth = known.to_numpy()[use]
+        base: tuple[float, float] | None = None
+        for name in reversed(VOLATILITY):
+            ratio = truth / rivals[name].to_numpy()[use]
+            qlike = float(np.mean(ratio - np.log(ratio) - 1))
+            error = float(np.mean((np.sqrt(truth) * (1 - ratio**-0.5)) ** 2))
+            base = base or (qlike, error)
+            yield {
+                "horizon": horizon,
+                "volatility": name,
+                "QLIKE": f"{qlike:.4f}",
+                "of EWMA's": f"{qlike / base[0]:.3f}",
+                "MSE of EWMA's": f"{error / base[1]:.3f}",
+            }
 
 
 class Rivals:
@@ -198,16 +249,6 @@ def frequencies(draws: np.ndarray) -> np.ndarray:
     return rank_bin_shares(draws, bin_weights(draws.shape[1], 5)) / len(draws)
 
 
-def whole_dates(model: Any, X: pd.DataFrame, columns: np.ndarray) -> np.ndarray:
-    """Resample the residuals of whole dates of the calibration tail."""
-    _, features, layout = model._forecast(X)
-    scale = model.scale_.matrix(features, layout)
-    scores = model.calibration_.scores[:, columns].astype(np.float64)
-    scores = np.nan_to_num(scores - np.nanmean(scores, axis=0))
-    rows = np.random.default_rng(0).integers(0, len(scores), 2000)
-    return frequencies(scores[rows] * scale + 1e-12 * np.arange(len(columns)))
-
-
 def rank_scores(
     prices: pd.DataFrame, X: pd.DataFrame, horizon: int, n_subsets: int
 ) -> pd.DataFrame:
@@ -238,20 +279,16 @@ def rank_scores(
             places = [columns.tickers.index(ticker) for ticker in names]
             use = [*columns.positions[places].ravel(), *columns.shared_positions]
             last = X.iloc[[row], np.sort(use)]
-            order = PanelColumns.parse(last.columns).tickers
-            labels = [prices.columns.get_loc(ticker) for ticker in order]
             own = model.predict_rank_proba(last).loc[names].to_numpy()
             simulated = (own - 0.04) / 0.8
             gaussian = rivals.gaussian(row, chosen, row)
             learned = rivals.classified(row, chosen)
-            dates = pd.DataFrame(whole_dates(model, last, np.array(labels)), order)
             chances = {
                 "uniform": np.full((100, 5), 0.2),
                 "volatility table": rivals.table(row, chosen),
                 "Gaussian, 200 days": gaussian,
                 "ConformalForecaster": own,
                 "its simulation alone": simulated,
-                "whole dates": dates.loc[names].to_numpy(),
                 "classification": learned,
                 "simulation + classification": (simulated + learned) / 2,
                 "Gaussian + uniform": 0.8 * gaussian + 0.04,
@@ -296,24 +333,30 @@ def to_markdown(rows: list[dict[str, Any]]) -> str:
 def main() -> None:
     """Run an experiment from the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("what", choices=["coverage", "ranks"])
+    parser.add_argument("what", choices=["coverage", "volatility", "ranks"])
     parser.add_argument("prices", type=Path, help="panel of daily prices")
     parser.add_argument("--horizons", type=int, nargs="+", default=[5, 20])
-    parser.add_argument("--variants", nargs="+", default=list(COVERAGE))
     parser.add_argument("--families", nargs="+", default=["returns", "volatility"])
+    parser.add_argument("--stocks", type=int, help="draw so many of the columns")
     parser.add_argument("--subsets", type=int, default=3)
     parser.add_argument("--output", type=Path, help="Markdown file to write")
     arguments = parser.parse_args()
     prices = read_panel(arguments.prices, field="Close")
+    if arguments.stocks:
+        prices = prices.sample(arguments.stocks, axis=1, random_state=0)
     rows: list[dict[str, Any]] = []
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", SkbatchWarning)
-        X = SharedFeatureExtractor(families=arguments.families).fit_transform(prices)
-        if arguments.what == "coverage":
-            found = coverage_rows(prices, X, arguments.horizons, arguments.variants)
-        else:
+        if arguments.what == "ranks":
+            extractor = SharedFeatureExtractor(families=arguments.families)
+            X = extractor.fit_transform(prices)
             horizon = arguments.horizons[-1]
             found = rank_rows(rank_scores(prices, X, horizon, arguments.subsets))
+        else:
+            measure = {"coverage": coverage_rows, "volatility": volatility_rows}
+            found = measure[arguments.what](
+                prices, arguments.horizons, arguments.families
+            )
         for row in found:
             rows.append(row)
             print(to_markdown([row]).splitlines()[-1], flush=True)

@@ -10,6 +10,7 @@ __all__ = [
     "corrected_levels",
     "independent_dates",
     "shrunken_deviation",
+    "sorted_quantiles",
 ]
 
 # Levels that the adaptive correction follows; others are interpolated.
@@ -20,14 +21,15 @@ def corrected_levels(levels: np.ndarray, n_independent: float) -> np.ndarray:
     """Move levels outwards by what a finite calibration set calls for."""
     # For the central interval of coverage c this is the level c(1 + 1/n) of split
     # conformal prediction, without which n scores cover too little. Where that exceeds
-    # 1, the theory's interval is infinite; here it ends at the largest score seen.
+    # 1, the theory's interval is infinite; here no level goes further outwards than to
+    # half of the chance that it leaves.
     # Lei, J., G'Sell, M., Rinaldo, A., Tibshirani, R. J. and Wasserman, L. (2018).
     # Distribution-free predictive inference for regression. Journal of the American
     # Statistical Association, 113(523), 1094–1111.
     # https://doi.org/10.1080/01621459.2017.1307116
-    return np.clip(
-        0.5 + (np.asarray(levels) - 0.5) * (1.0 + 1.0 / n_independent), 0.0, 1.0
-    )
+    levels = np.asarray(levels)
+    moved = 0.5 + (levels - 0.5) * (1.0 + 1.0 / n_independent)
+    return np.clip(moved, 0.5 * levels, 0.5 + 0.5 * levels)
 
 
 def independent_dates(n_dates: int, horizon: int) -> float:
@@ -41,7 +43,13 @@ def independent_dates(n_dates: int, horizon: int) -> float:
     return n_dates * 3.0 * horizon / (2.0 * horizon**2 + 1.0)
 
 
-def adapted_levels(scores: np.ndarray, pooled: np.ndarray, step: float) -> np.ndarray:
+def adapted_levels(
+    scores: np.ndarray,
+    pooled: np.ndarray,
+    step: float,
+    start: np.ndarray = LEVELS,
+    n_independent: float = np.inf,
+) -> np.ndarray:
     """Run adaptive conformal inference over the dates, for all :data:`LEVELS`."""
     # With the share e_t(a) of the tickers whose score at date t is at most the pooled
     # quantile of level a, every level moves by γ (q - e_t(a_t)) from a_0 = q: levels
@@ -53,16 +61,28 @@ def adapted_levels(scores: np.ndarray, pooled: np.ndarray, step: float) -> np.nd
     # probability curves without crossing. Econometrica, 78(3), 1093–1125.
     # https://doi.org/10.3982/ECTA7880
     target = LEVELS[1:-1]
-    level = target.copy()
+    level = start[1:-1].copy()
     if step > 0:
         for row in scores:
             row = np.sort(row[np.isfinite(row)])
             if not len(row):
                 continue
             places = np.searchsorted(pooled, row, side="right") / len(pooled)
-            share = np.searchsorted(places, level, side="right") / len(row)
+            # Dates of the pool itself are met by its plain quantiles, later ones by
+            # those that were given out.
+            given = corrected_levels(level, n_independent)
+            share = np.searchsorted(places, given, side="right") / len(row)
             level = np.clip(level + step * (target - share), 0.0, 1.0)
     return np.concatenate([[0.0], np.sort(level), [1.0]])
+
+
+def sorted_quantiles(values: np.ndarray, levels: np.ndarray) -> np.ndarray:
+    """Quantiles of sorted values, at the plotting positions of Hazen."""
+    places = np.clip(len(values) * levels - 0.5, 0.0, len(values) - 1.0)
+    below = places.astype(np.intp)
+    above = np.minimum(below + 1, len(values) - 1)
+    share = places - below
+    return (1.0 - share) * values[below] + share * values[above]
 
 
 def shrunken_deviation(residuals: np.ndarray, prior_size: float = 10.0) -> np.ndarray:

@@ -14,12 +14,15 @@ __all__ = [
     "long_run_variance",
     "quantile_means",
     "rank_weights",
+    "stationary_bootstrap_means",
     "weighted_returns",
 ]
 
 # Below this spread, relative to the largest value, only rounding errors differ.
 NEARLY_CONSTANT = 1e-13
 MIN_PAIRS = 3
+# Cells of resampled series that are held at once.
+RESAMPLED_CELLS = 2**19
 
 
 def bandwidth(n_dates: int, horizon: int) -> int:
@@ -53,6 +56,35 @@ def critical_value(n_dates: int, lags: int) -> float:
     # 1130–1164. https://doi.org/10.1017/S0266466605050565
     share = min(1.0, (lags + 1) / n_dates)
     return 1.96 + 2.9694 * share + 0.4160 * share**2 - 0.5324 * share**3
+
+
+def stationary_bootstrap_means(
+    values: np.ndarray, block: float, n_resamples: int, random: np.random.Generator
+) -> np.ndarray:
+    """Draw means of a series whose blocks of random length are resampled."""
+    # Politis, D. N. and Romano, J. P. (1994). The stationary bootstrap. Journal of the
+    # American Statistical Association, 89(428), 1303–1313.
+    # https://doi.org/10.1080/01621459.1994.10476870
+    n_dates = len(values)
+    known = np.isfinite(values)
+    total, place = np.where(known, values, 0.0), np.arange(n_dates)
+    means = np.full(n_resamples, np.nan)
+    size = max(1, RESAMPLED_CELLS // n_dates)
+    for start in range(0, n_resamples, size):
+        shape = (min(size, n_resamples - start), n_dates)
+        begins = random.random(shape) < 1.0 / block
+        begins[:, 0] = True
+        first = np.maximum.accumulate(np.where(begins, place, 0), axis=1)
+        origin = np.take_along_axis(random.integers(n_dates, size=shape), first, axis=1)
+        drawn = (origin + place - first) % n_dates
+        count = known[drawn].sum(axis=1)
+        means[start : start + size] = np.divide(
+            total[drawn].sum(axis=1),
+            count,
+            out=np.full(len(count), np.nan),
+            where=count > 0,
+        )
+    return means
 
 
 def quantile_means(

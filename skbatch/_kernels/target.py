@@ -5,6 +5,8 @@ from __future__ import annotations
 import bottleneck as bn
 import numpy as np
 
+from skbatch._kernels.cross_section import row_mean
+
 __all__ = [
     "common_return",
     "market_share",
@@ -18,10 +20,7 @@ __all__ = [
 
 def common_return(labels: np.ndarray, min_tickers: int = 2) -> np.ndarray:
     """Equal-weighted mean of the finite labels of each date."""
-    finite = np.isfinite(labels)
-    count = finite.sum(axis=1)
-    total = np.where(finite, labels, 0.0).sum(axis=1)
-    return np.where(count >= min_tickers, total / np.maximum(count, 1), np.nan)
+    return row_mean(labels, min_tickers)
 
 
 def standard_deviation(labels: np.ndarray) -> np.ndarray:
@@ -65,18 +64,27 @@ def shrunken_mean(values: np.ndarray, horizon: int) -> tuple[float, float]:
 
 
 def shrinkage_slope(
-    realised: np.ndarray, forecast: np.ndarray, dates: np.ndarray, overlap: float = 1.0
+    realised: np.ndarray,
+    forecast: np.ndarray,
+    dates: np.ndarray,
+    overlap: float,
+    prior: float,
+    deviation: float,
 ) -> float:
     """Find the factor that forecasts deserve, from how they did on past dates."""
-    # The slope b of realised values on forecasts through the origin, clipped to [0, 1],
-    # times t^2 / (1 + t^2), as for shrunken_mean. With a_d = sum_i y f, q_d = sum_i f^2
-    # of a date and n dates, b = sum a_d / sum q_d, and its t-statistic is clustered by
-    # date: t = b sum q_d / sqrt(k n / (n-1) sum (a_d - b q_d)^2) with the overlap k.
+    # The slope b of realised values on forecasts through the origin, averaged with the
+    # one that was expected before, each in proportion to its precision. Where they
+    # differ by more than three standard errors of b, the latter loses its own.
+    # With a_d = sum_i y f and q_d = sum_i f^2 of n dates, b = sum a_d / sum q_d, and
+    # its squared standard error, clustered by date, is with the overlap k
+    # k n / (n - k) sum (a_d - b q_d)^2 / (sum q_d)^2.
     # Mincer, J. and Zarnowitz, V. (1969). The evaluation of economic forecasts. In
     # Economic Forecasts and Expectations, NBER, 3–46.
     # Cameron, A. C. and Miller, D. L. (2015). A practitioner's guide to cluster-robust
     # inference. Journal of Human Resources, 50(2), 317–372.
     # https://doi.org/10.3368/jhr.50.2.317
+    # Theil, H. and Goldberger, A. S. (1961). On pure and mixed statistical estimation
+    # in economics. International Economic Review, 2(1), 65–78.
     use = np.isfinite(realised) & np.isfinite(forecast)
     actual = np.where(use, realised, 0.0).reshape(len(dates), -1)
     predicted = np.where(use, forecast, 0.0).astype(np.float64).reshape(len(dates), -1)
@@ -84,13 +92,14 @@ def shrinkage_slope(
     products = np.bincount(codes, (actual * predicted).sum(axis=1))
     squares = np.bincount(codes, (predicted**2).sum(axis=1))
     n_dates, total = len(squares), float(squares.sum())
-    if n_dates < 2 or total == 0.0:
-        return 0.0
+    if n_dates <= overlap or total == 0.0:
+        return prior
     slope = float(products.sum()) / total
     errors = products - slope * squares
-    variance = overlap * n_dates / (n_dates - 1) * float(errors @ errors) / total**2
-    weight = slope**2 / (slope**2 + variance) if slope else 0.0
-    return float(np.clip(slope, 0.0, 1.0)) * weight
+    error = overlap * n_dates / (n_dates - overlap) * float(errors @ errors) / total**2
+    spread = max(deviation**2, (slope - prior) ** 2 - 9.0 * error)
+    weight = spread / (spread + error)
+    return weight * slope + (1.0 - weight) * prior
 
 
 def winsorised(labels: np.ndarray, sizes: float = 10.0) -> np.ndarray:

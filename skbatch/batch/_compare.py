@@ -16,8 +16,8 @@ from sklearn.pipeline import make_pipeline
 
 from skbatch._kernels.scores import finite_mean
 from skbatch._messages import describe_error, format_tickers, silence_warnings
+from skbatch.batch._default_parts import default_features, default_forecaster
 from skbatch.batch._errors import MODEL_FAILURES
-from skbatch.batch._presets import default_features, default_forecaster
 from skbatch.batch._usage import Usage, format_bytes, measure
 from skbatch.exceptions import SkbatchWarning
 from skbatch.metrics import out_of_sample_r2, rank_information_coefficient

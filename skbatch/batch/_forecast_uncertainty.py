@@ -8,9 +8,14 @@ import numpy as np
 import pandas as pd
 
 from skbatch.batch._batch_task import Member
-from skbatch.forecasting.engine import FeatureBlocks, summarise
+from skbatch.forecasting.engine import (
+    FeatureBlocks,
+    Outlook,
+    calibrated_part,
+    outlook_of,
+)
 
-__all__ = ["ForecastUncertainty"]
+__all__ = ["ForecastUncertainty", "member_outlook"]
 
 
 class ForecastUncertainty:
@@ -21,23 +26,21 @@ class ForecastUncertainty:
         self.table = pd.DataFrame(np.nan, labels, _columns(coverages))
         self.uncalibrated: dict[object, str] = {}
 
-    def fill(self, member: Member, features: FeatureBlocks, returns: pd.Series) -> None:
-        """Enter the uncertainty of the forecasts that a member has made of a date."""
+    def fill(self, member: Member, returns: pd.Series, outlook: Outlook | None) -> None:
+        """Enter how sure a member is of what it has forecast."""
         labels = self.table.index
         use = labels.get_level_values(-1).isin(member.tickers) & returns.notna()
-        if not use.any():
-            return
-        found = summarise(member.forecaster, features, returns, self.coverages)
-        if found is None:
+        rows = labels[use]
+        if outlook is None:
             name = type(member.forecaster).__name__
             why = f"{name} is not calibrated, see ConformalForecaster"
-            self.uncalibrated |= dict.fromkeys(labels[use], why)
-            return
-        rows = labels[use]
-        self.table.loc[rows] = found.loc[list(rows)].to_numpy()
-        lacking = rows[self.table.loc[rows].isna().any(axis=1)]
-        why = "no volatility is known at this date"
-        self.uncalibrated |= dict.fromkeys(lacking, why)
+            self.uncalibrated |= dict.fromkeys(rows, why)
+        elif len(rows):
+            found = outlook.summary(self.coverages).loc[list(rows)]
+            self.table.loc[rows] = found.to_numpy()
+            lacking = rows[found.isna().any(axis=1)]
+            why = "no volatility is known at this date"
+            self.uncalibrated |= dict.fromkeys(lacking, why)
 
     def withdraw(self, returns: pd.Series) -> None:
         """Take back what was entered of tickers without a forecast."""
@@ -45,6 +48,20 @@ class ForecastUncertainty:
         self.table.loc[lost] = np.nan
         for label in lost:
             self.uncalibrated.pop(label, None)
+
+
+def member_outlook(
+    member: Member, features: FeatureBlocks, returns: pd.Series | None = None
+) -> Outlook | None:
+    """Find how sure a member is at some dates; None if it is not calibrated."""
+    forecaster = calibrated_part(member.forecaster)
+    if forecaster is None:
+        return None
+    forecasts = None
+    if returns is not None:
+        labels = list(forecaster.layout_.columns)
+        forecasts = returns[labels].to_numpy(np.float64)[None, :]
+    return outlook_of(forecaster, features, forecasts)
 
 
 def _columns(coverages: Sequence[float]) -> list[str]:

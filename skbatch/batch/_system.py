@@ -6,7 +6,7 @@ import copy
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from numbers import Integral, Real
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import pandas as pd
@@ -24,15 +24,16 @@ from skbatch._sklearn import (
     all_or_nothing,
 )
 from skbatch.batch._batch_task import Event, Member
+from skbatch.batch._default_parts import default_features, default_forecaster
 from skbatch.batch._errors import BatchErrorHandler
 from skbatch.batch._fit_batches import fit_batches
-from skbatch.batch._forecast_uncertainty import ForecastUncertainty
+from skbatch.batch._forecast_uncertainty import ForecastUncertainty, member_outlook
 from skbatch.batch._memory import MemoryEstimate, estimate_memory
 from skbatch.batch._monitor import BatchPerformanceMonitor
 from skbatch.batch._panel_features import stream_of
-from skbatch.batch._presets import default_features, default_forecaster
 from skbatch.batch._result import ForecastResult
 from skbatch.batch._screen import reasons_of, stale_of
+from skbatch.batch._system_explanation import SystemExplanationMixin
 from skbatch.batch._system_tickers import SystemTickers
 from skbatch.batch._system_uncertainty import SystemUncertaintyMixin
 from skbatch.batch._ticker_provenance import (
@@ -61,6 +62,7 @@ __all__ = ["BatchForecastingSystem"]
 class BatchForecastingSystem(
     CallbackSupportMixin,
     SystemUncertaintyMixin,
+    SystemExplanationMixin,
     BatchForecasterMixin,
     DefaultPartsMixin,
 ):
@@ -79,10 +81,8 @@ class BatchForecastingSystem(
         Rows from a date to the close at which its forecast is traded; returns are
         from that close on. 0 trades at the close that the forecast is made from, 1 at
         the next one.
-    preset : {"speed", "accuracy"} or None, default=None
-        Which settings `features` and `forecaster` have where they are None.
     features : SharedFeatureExtractor, default=None
-        Makes the features; None means the preset's, else the defaults.
+        Makes the features; None means the defaults.
     forecaster : estimator, default=None
         Batch forecaster, fitted on each batch; None means a
         :class:`~skbatch.FallbackForecaster` of :class:`~skbatch.BatchXGBoostForecaster`
@@ -166,7 +166,6 @@ class BatchForecastingSystem(
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "horizon": [Interval(Integral, 1, None, closed="left"), "array-like"],
         "delay": [Interval(Integral, 0, None, closed="left")],
-        "preset": [StrOptions({"speed", "accuracy"}), None],
         "features": [HasMethods(["fit", "transform_blocks"]), None],
         "forecaster": [HasMethods(["fit", "predict"]), None],
         "error_handler": [HasMethods(["screen", "fit_task", "next_tasks"]), None],
@@ -190,7 +189,6 @@ class BatchForecastingSystem(
         horizon: int | Sequence[int] = 5,
         *,
         delay: int = 0,
-        preset: Literal["speed", "accuracy"] | None = None,
         features: Any = None,
         forecaster: Any = None,
         error_handler: Any = None,
@@ -205,7 +203,6 @@ class BatchForecastingSystem(
     ) -> None:
         self.horizon = horizon
         self.delay = delay
-        self.preset = preset
         self.features = features
         self.forecaster = forecaster
         self.error_handler = error_handler
@@ -221,27 +218,9 @@ class BatchForecastingSystem(
     def _default_parts(self) -> dict[str, Callable[[], Any]]:
         return {
             "features": default_features,
-            "forecaster": lambda: default_forecaster(self.preset),
+            "forecaster": default_forecaster,
             "error_handler": BatchErrorHandler,
         }
-
-    def set_params(self, **params: Any) -> Self:
-        """Set parameters; one of a part that is None makes the part first.
-
-        Parameters
-        ----------
-        **params
-            Parameters by name, nested ones as ``part__name``.
-
-        Returns
-        -------
-        self : BatchForecastingSystem
-            The system.
-        """
-        if "preset" in params:
-            # Before parts are made: their defaults depend on it.
-            self.preset = params["preset"]
-        return super().set_params(**params)
 
     @all_or_nothing
     @with_callbacks
@@ -369,10 +348,16 @@ class BatchForecastingSystem(
             returns = pd.Series(np.nan, tickers.label_index, name="expected_return")
             uncertainty = ForecastUncertainty(tickers.label_index, coverages)
             names = tickers.label_columns.get_level_values(-1)
+            realised = self._realised(panel)
             for member, features in self._served(panel, last=True):
                 use = names.isin(member.tickers)
                 returns[use] = provenance.fill_row(member, features)
-                uncertainty.fill(member, features, returns)
+                if realised is None and returns[use].notna().any():
+                    outlook = member_outlook(member, features, returns)
+                    uncertainty.fill(member, returns, outlook)
+            if realised is not None:
+                for member, outlook in self._outlooks(panel, realised):
+                    uncertainty.fill(member, returns, outlook)
             returns[names.isin(list(quarantined))] = np.nan
             provenance.withdraw(quarantined)
             uncertainty.withdraw(returns)

@@ -11,15 +11,15 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from skbatch._messages import format_tickers, warn_user
+from skbatch.batch._batch_task import Member
+from skbatch.batch._forecast_uncertainty import member_outlook
 from skbatch.batch._screen import reasons_of
 from skbatch.batch._system_tickers import SystemTickers
 from skbatch.exceptions import FallbackWarning
 from skbatch.forecasting import PredictionInterval
 from skbatch.forecasting.engine import (
-    FeatureBlocks,
     JointScenarios,
-    UncertaintyMixin,
-    calibrated_part,
+    Outlook,
     calibrates_itself,
     check_coverage,
     check_n_bins,
@@ -27,6 +27,8 @@ from skbatch.forecasting.engine import (
     check_quantiles,
     rank_table,
 )
+from skbatch.panel import forward_returns
+from skbatch.panel.engine import CheckedPanel
 
 __all__ = ["SystemUncertaintyMixin"]
 
@@ -53,6 +55,7 @@ class SystemUncertaintyMixin:
     tickers_: SystemTickers
     fitted_: Any
     horizon_: int | tuple[int, ...]
+    delay_: int
     coverage: Any
     random_state: Any
     _part: Any
@@ -166,8 +169,8 @@ class SystemUncertaintyMixin:
         if X is not None:
             self.tickers_.warn_of_rows(panel)
         joint = JointScenarios()
-        for forecaster, features in self._calibrated(panel, last=True):
-            joint.add(forecaster, features)
+        for outlook in self._calibrated(panel, last=True):
+            joint.add(outlook)
         state = self.random_state if random_state is None else random_state
         labels = self.tickers_.label_columns
         if not joint.parts:
@@ -253,24 +256,56 @@ class SystemUncertaintyMixin:
         panel, aside = self._screened_rows(X)
         labels = self.tickers_.label_columns
         tables = [pd.DataFrame(np.nan, panel.index, labels) for _ in levels]
-        for forecaster, features in self._calibrated(panel):
-            values = forecaster.predict_quantiles(features, levels)
-            for level, table in zip(levels, tables, strict=True):
-                part = values[level]
-                table.loc[part.index, list(part.columns)] = part.to_numpy()
+        for outlook in self._calibrated(panel):
+            columns = list(outlook.labels)
+            for values, table in zip(outlook.quantiles(levels), tables, strict=True):
+                table.loc[:, columns] = values
         return [table.mask(aside) for table in tables]
+
+    def _realised(self, panel: pd.DataFrame) -> pd.DataFrame | None:
+        """Compute the returns that followed new dates, if the last row knows some."""
+        horizons = sorted(set(np.ravel(self.horizon_).tolist()))
+        known: Any = [h for h in horizons if h + self.delay_ < len(panel)]
+        if not known or panel.index[0] <= self.tickers_.recent.index[-1]:
+            return None
+        if not isinstance(self.horizon_, tuple):
+            known = self.horizon_
+        labels = forward_returns(CheckedPanel(panel), known, self.delay_)
+        return labels.reindex(columns=self.tickers_.label_columns)
+
+    def _outlooks(
+        self, panel: pd.DataFrame, realised: pd.DataFrame | None, *, last: bool = False
+    ) -> list[tuple[Member, Outlook | None]]:
+        """Find how sure each member is, at all dates or at the last one.
+
+        The returns realised after dates that follow the fitted ones count from the date
+        on which they were known.
+        """
+        last = last and realised is None
+        parts: dict[int, list[Outlook | None]] = {}
+        members = {id(member): member for member in self.fitted_.members}
+        for member, features in self._served(panel, last=last):
+            outlook = member_outlook(member, features)
+            parts.setdefault(id(member), []).append(outlook)
+        found = []
+        for key, blocks in parts.items():
+            known = [block for block in blocks if block is not None]
+            joined = Outlook.joined(known) if known else None
+            if joined is not None and realised is not None:
+                joined.follow(realised[list(joined.labels)].to_numpy())
+            found.append((members[key], joined))
+        return found
 
     def _calibrated(
         self, panel: pd.DataFrame, *, last: bool = False
-    ) -> Iterator[tuple[UncertaintyMixin, FeatureBlocks]]:
-        """Go through the calibrated forecasters, and warn of the tickers of others."""
-        lacking: dict[str, None] = {}
-        for member, features in self._served(panel, last=last):
-            forecaster = calibrated_part(member.forecaster)
-            if forecaster is not None:
-                yield forecaster, features
+    ) -> Iterator[Outlook]:
+        """Go through what members expect, warning of those that are not calibrated."""
+        lacking: list[str] = []
+        for member, outlook in self._outlooks(panel, self._realised(panel), last=last):
+            if outlook is not None:
+                yield outlook
             else:
-                lacking.update(dict.fromkeys(member.tickers))
+                lacking += member.tickers
         if lacking:
             warn_user(
                 f"{len(lacking)} of {len(self.tickers_.tickers)} tickers are served "

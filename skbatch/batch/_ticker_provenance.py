@@ -23,7 +23,7 @@ from skbatch.forecasting.engine import (
     run_model,
 )
 
-__all__ = ["TickerProvenance", "predict_member", "warn_of_fit"]
+__all__ = ["TickerProvenance", "labels_of_member", "predict_member", "warn_of_fit"]
 
 COLUMNS = ["model", "batch", "reason"]
 

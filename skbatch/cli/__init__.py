@@ -11,7 +11,14 @@ from typing import Annotated
 import typer
 
 from skbatch import __version__
-from skbatch.cli import _config, _forecast
+from skbatch.cli import (
+    _config,
+    _evaluate,
+    _explain,
+    _forecast,
+    _leak_check,
+    _weights,
+)
 
 __all__ = ["app"]
 
@@ -24,6 +31,10 @@ app = typer.Typer(
 app.command()(_forecast.demo)
 app.command()(_forecast.forecast)
 app.command()(_forecast.fit)
+app.command()(_evaluate.evaluate)
+app.command()(_explain.explain)
+app.command()(_weights.weights)
+app.command()(_leak_check.check)
 app.add_typer(_config.app, name="config")
 
 

@@ -25,9 +25,6 @@ def init(
     path: Annotated[
         Path, typer.Argument(metavar="PATH", help="TOML file to write.")
     ] = FILE,
-    preset: Annotated[
-        str | None, typer.Option(help="Settings to start from: speed or accuracy.")
-    ] = None,
     force: Annotated[
         bool, typer.Option("--force", help="Overwrite a file that exists.")
     ] = False,
@@ -36,7 +33,7 @@ def init(
     with errors_to_users():
         from skbatch.config.engine import settings_template
 
-        text = settings_template(preset)
+        text = settings_template()
         if path.exists() and not force:
             raise UserError(
                 f"PATH must be a new file. Got '{path}', which exists. Choose another "

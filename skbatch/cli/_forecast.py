@@ -73,7 +73,6 @@ def fit(
     ticker: options.Ticker = None,
     value: options.Value = None,
     config: options.Config = None,
-    preset: options.Preset = None,
     memory_budget: options.MemoryBudget = None,
     checkpoint_dir: options.CheckpointDir = None,
     n_jobs: options.Jobs = None,
@@ -81,7 +80,7 @@ def fit(
     verbose: options.Verbose = False,
 ) -> None:
     """Fit a model on a file of prices, for the forecasts of later days."""
-    settings = _settings(horizon, delay, preset, memory_budget, checkpoint_dir, n_jobs)
+    settings = _settings(horizon, delay, memory_budget, checkpoint_dir, n_jobs)
     if verbose:
         log_to_stderr()
     with shown_to_users() as stages:
@@ -126,7 +125,6 @@ def forecast(
     value: options.Value = None,
     holdout: options.Holdout = 252,
     config: options.Config = None,
-    preset: options.Preset = None,
     memory_budget: options.MemoryBudget = None,
     checkpoint_dir: options.CheckpointDir = None,
     n_jobs: options.Jobs = None,
@@ -134,7 +132,7 @@ def forecast(
     verbose: options.Verbose = False,
 ) -> None:
     """Forecast the tickers of a file of prices."""
-    settings = _settings(horizon, delay, preset, memory_budget, checkpoint_dir, n_jobs)
+    settings = _settings(horizon, delay, memory_budget, checkpoint_dir, n_jobs)
     shares = _one_or_all(coverage)
     if verbose:
         log_to_stderr()
@@ -170,7 +168,6 @@ def forecast(
 def _settings(
     horizon: list[int] | None,
     delay: int | None,
-    preset: Any,
     memory_budget: str | None,
     checkpoint_dir: Path | None,
     n_jobs: int | None,
@@ -179,7 +176,6 @@ def _settings(
     return {
         "horizon": _one_or_all(horizon),
         "delay": delay,
-        "preset": preset,
         "batch": given(memory_budget=memory_budget, checkpoint_dir=checkpoint_dir),
         "performance": given(n_jobs=n_jobs),
     }

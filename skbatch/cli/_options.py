@@ -62,7 +62,6 @@ Config = Annotated[
     Path | None,
     typer.Option(help="TOML file of settings; see `skbatch config init`."),
 ]
-Preset = Annotated[str | None, typer.Option(help="Settings for speed or accuracy.")]
 MemoryBudget = Annotated[
     str | None,
     typer.Option(help="Keep the memory below this, such as 4GiB, or 0.5 of it."),

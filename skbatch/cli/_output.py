@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = [
+    "as_text",
     "check_output",
     "check_tickers",
     "is_stdout",
@@ -107,7 +108,7 @@ def without_formulas(forecasts: pd.DataFrame) -> pd.DataFrame:
     """Change the cells that a spreadsheet would run or a terminal obey, and say so."""
     changed = forecasts.copy()
     for name in ("ticker", "batch", "reason"):
-        changed[name] = changed[name].map(_as_text)
+        changed[name] = changed[name].map(as_text)
     tickers = forecasts["ticker"][forecasts["ticker"] != changed["ticker"]].unique()
     if len(tickers):
         print_error(
@@ -130,7 +131,7 @@ def write(content: bytes, output: Path, option: str) -> None:
         raise UserError(f"`{option}` must be writable. Got {error}.") from error
 
 
-def _as_text(cell: object) -> str:
+def as_text(cell: object) -> str:
     """Make a cell that a spreadsheet shows and does not run."""
     text = printable(cell).replace("\n", r"\n")
     return f"'{text}" if text.startswith(_FORMULA_STARTS) else text

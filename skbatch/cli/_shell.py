@@ -20,6 +20,7 @@ from skbatch._messages import printable
 from skbatch.exceptions import CheckpointError, ConfigError, PanelError, SkbatchWarning
 
 __all__ = [
+    "NOT_OK",
     "Stages",
     "UserError",
     "errors_to_users",
@@ -30,6 +31,8 @@ __all__ = [
 ]
 
 PIPE_WIDTH = 100
+# Exit code where everything ran, and the answer is no; 2 is what the user can mend.
+NOT_OK = 3
 
 
 class UserError(Exception):

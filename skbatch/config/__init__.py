@@ -1,4 +1,4 @@
-"""Settings of a batch forecasting system: files, environment and presets."""
+"""Settings of a batch forecasting system: files and the environment."""
 
 from skbatch.config._batch_forecasting_config import BatchForecastingConfig
 from skbatch.exceptions import ConfigError

@@ -2,43 +2,35 @@
 
 from __future__ import annotations
 
+import inspect
 import os
-from collections.abc import Mapping
-from types import MappingProxyType, SimpleNamespace
-from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, Self
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, NoReturn, Self
 
-from skbatch.batch import BatchErrorHandler, BatchForecastingSystem
-from skbatch.batch.engine import PRESETS
-from skbatch.config._read_settings import (
+from skbatch.batch import BatchForecastingSystem
+from skbatch.config._layers import (
     Values,
     check,
     complete,
-    config_error,
     flatten,
+    join_problems,
     plain,
-    read,
-    without_effect,
+    read_layers,
 )
-from skbatch.config._rules import toml_key, toml_value
-from skbatch.config._settings import KINDS, PARTS, SECTIONS, SETTINGS
+from skbatch.config._settings import (
+    CHOICES,
+    KINDS,
+    SETTINGS,
+    parameter_paths,
+    system_parts,
+    toml_key,
+    toml_value,
+)
 from skbatch.exceptions import ConfigError
-from skbatch.feature_extraction import SharedFeatureExtractor
-from skbatch.forecasting import (
-    BatchLinearForecaster,
-    FallbackForecaster,
-    ReturnTarget,
-)
+from skbatch.forecasting import FallbackForecaster
 
 __all__ = ["BatchForecastingConfig"]
-
-# What a part is where a system, or a part of it, has none of its own.
-_DEFAULT_PARTS = {
-    "features": SharedFeatureExtractor,
-    "forecaster": FallbackForecaster,
-    "error_handler": BatchErrorHandler,
-    "fallback": BatchLinearForecaster,
-    "target": ReturnTarget,
-}
 
 
 class _Section(SimpleNamespace):
@@ -58,20 +50,15 @@ class _Section(SimpleNamespace):
 class BatchForecastingConfig(_Section):
     """All settings of a batch forecasting system.
 
-    A setting that is not given has the preset's value, and without one the default.
-    Configurations cannot be changed; :meth:`replace` makes a changed copy.
+    A setting that is not given has its default. Configurations cannot be
+    changed; :meth:`replace` makes a changed copy.
 
     Parameters
     ----------
     **settings
-        ``horizon``, ``delay`` and ``preset``, and a dict for each of the sections
-        ``batch``, ``features``, ``model``, ``fallback`` and ``performance``.
+        ``horizon`` and ``delay``, and a dict for each of the sections ``batch``,
+        ``features``, ``model``, ``fallback`` and ``performance``.
         :ref:`guide-configuration` lists all of them.
-
-    Attributes
-    ----------
-    presets : mapping
-        Preset → section → key → value.
 
     Raises
     ------
@@ -81,11 +68,11 @@ class BatchForecastingConfig(_Section):
     Examples
     --------
     >>> from skbatch import BatchForecastingConfig
-    >>> config = BatchForecastingConfig(preset="speed", model={"max_depth": 3})
-    >>> config.model.max_depth, config.model.n_estimators
-    (3, 100)
+    >>> config = BatchForecastingConfig(horizon=21, model={"max_depth": 3})
+    >>> config.model.max_depth, config.model.max_bin
+    (3, 32)
     >>> print(config.to_toml())
-    preset = "speed"
+    horizon = 21
     <BLANKLINE>
     [model]
     max_depth = 3
@@ -97,39 +84,30 @@ class BatchForecastingConfig(_Section):
     Got 3. Did you mean `model.max_depth`?
     """
 
-    presets: ClassVar[Mapping[str, Any]] = MappingProxyType(
-        {name: {"model": values} for name, values in PRESETS.items()}
-    )
-
     def __init__(self, **settings: Any) -> None:
         self._fill(flatten(settings))
 
     def _fill(self, given: Values) -> Self:
         check(given)
-        super().__init__(**_sections(_nested(complete(given)[0])), _given=given)
+        super().__init__(**_nest(complete(given), _Section), _given=given)
         return self
-
-    @classmethod
-    def _of(cls, given: Values) -> Self:
-        """Make a configuration of settings by path."""
-        return cls.__new__(cls)._fill(given)
 
     def __eq__(self, other: object) -> bool:
         return type(other) is type(self) and other.to_dict() == self.to_dict()
 
     def __repr__(self) -> str:
-        given = (f"{key}={value!r}" for key, value in _nested(self._given).items())
+        given = (f"{key}={value!r}" for key, value in _nest(self._given).items())
         return f"{type(self).__name__}({', '.join(given)})"
 
     def to_dict(self) -> dict[str, Any]:
-        """Return all settings, those of presets and defaults included.
+        """Return all settings, defaults included.
 
         Returns
         -------
         dict
             Settings by key, those of a section as a dict.
         """
-        return _nested(complete(self._given)[0])
+        return _nest(complete(self._given))
 
     def replace(self, **changes: Any) -> Self:
         """Make a copy with some settings changed.
@@ -158,7 +136,8 @@ class BatchForecastingConfig(_Section):
         >>> config.horizon, config.model.max_depth, config.model.max_bin
         (1, 3, 32)
         """
-        return self._of({**self._given, **flatten(changes)})
+        given = self._given | flatten(changes)
+        return type(self).__new__(type(self))._fill(given)
 
     @classmethod
     def from_file(
@@ -170,7 +149,7 @@ class BatchForecastingConfig(_Section):
         """Read a TOML file and the environment.
 
         Arguments win over environment variables, these over the file, the file over
-        the preset, and that over the defaults.
+        the defaults.
 
         Parameters
         ----------
@@ -190,8 +169,7 @@ class BatchForecastingConfig(_Section):
         Raises
         ------
         ConfigError
-            Listing every wrong key, type and value, with the line of the file or the
-            variable.
+            Listing every wrong key, type and value, with its file or variable.
         OSError
             If the file cannot be read.
 
@@ -206,7 +184,7 @@ class BatchForecastingConfig(_Section):
         >>> BatchForecastingConfig.from_file(env=False, horizon=[1, 5]).horizon
         (1, 5)
         """
-        return cls._of(read(path, env, overrides)[0])
+        return cls.__new__(cls)._fill(read_layers(path, env, overrides)[0])
 
     @classmethod
     def from_system(cls, system: BatchForecastingSystem) -> Self:
@@ -220,7 +198,7 @@ class BatchForecastingConfig(_Section):
         Returns
         -------
         BatchForecastingConfig
-            The settings that are neither the preset's nor the defaults.
+            The settings that are not the defaults.
 
         Raises
         ------
@@ -233,26 +211,26 @@ class BatchForecastingConfig(_Section):
                 "`system` must be a BatchForecastingSystem. Got a "
                 f"{type(system).__name__}. Pass the system, not a part of it."
             )
-        params = _all_params(system)
-        own = _choices(params)
-        base, _ = complete(own)
-        names = _param_names(own)
-        values = flatten(
-            _nested({p: params[n] for n, p in names.items() if n in params})
-        )
-        own |= {p: v for p, v in values.items() if v != base[p]}
-        config = cls._of(own)
-        wanted, got = map(_comparable, (params, _all_params(config.to_system())))
-        lost = {n: value for n, value in wanted.items() if got.get(n, ...) != value}
+        params = system.get_params()
+        model = params.get("forecaster__estimator", params["forecaster"])
+        simpler = params.get("forecaster__fallback")
+        choices: Values = {
+            "model.kind": _kind(model, "xgboost"),
+            "fallback.enabled": type(params["forecaster"]) not in KINDS.values(),
+            "fallback.model": _kind(simpler, "linear"),
+        }
         rule = "must be left at its default. Got {}. Make this part in Python."
-        problems = [
-            f"`{name}` {rule.format(getattr(value, '__name__', value))}"
-            for name, value in lost.items()
-            if not any(name.startswith(f"{outer}__") for outer in lost)
-        ]
-        if problems:
-            raise config_error(problems)
-        return config
+        if foreign := _foreign(system, choices):
+            raise join_problems(
+                [f"`{name}` {rule.format(value)}" for name, value in foreign.items()]
+            )
+        base = complete(choices)
+        given = {p: v for p, v in choices.items() if v != SETTINGS[p].default}
+        for name, path in parameter_paths(choices).items():
+            value = plain(params.get(name, base[path]))
+            if value != base[path]:
+                given[path] = value
+        return cls.__new__(cls)._fill(given)
 
     def to_toml(self) -> str:
         """Write what was set as a TOML document.
@@ -266,60 +244,14 @@ class BatchForecastingConfig(_Section):
         blocks: dict[str, str] = {"": ""}
         for path in sorted(self._given, key=list(SETTINGS).index):
             section, _, key = path.rpartition(".")
-            lines, value = (
-                {key: SETTINGS[path].text(self._given[path])},
-                self._given[path],
-            )
+            value = self._given[path]
+            lines = {key: SETTINGS[path].null if value is None else value}
             if isinstance(value, dict):
-                section, lines = path, {k: toml_value(v) for k, v in value.items()}
-            text = blocks.setdefault(section, f"[{section}]\n")
-            blocks[section] = text + "".join(
-                f"{toml_key(k)} = {v}\n" for k, v in lines.items()
-            )
+                section, lines = path, value
+            block = blocks.setdefault(section, f"[{section}]\n")
+            written = (f"{toml_key(k)} = {toml_value(v)}\n" for k, v in lines.items())
+            blocks[section] = block + "".join(written)
         return "\n".join(filter(None, blocks.values()))
-
-    def to_params(self) -> dict[str, Any]:
-        """Turn the settings into parameters of a system.
-
-        Returns
-        -------
-        dict
-            Parameters of :class:`~skbatch.BatchForecastingSystem`. A part is None where
-            all of its settings are the preset's or the defaults.
-
-        Raises
-        ------
-        ConfigError
-            If `batch.enabled` is false: a system is a batch.
-
-        Examples
-        --------
-        >>> from skbatch import BatchForecastingConfig
-        >>> params = BatchForecastingConfig(model={"kind": "mean"}).to_params()
-        >>> params["horizon"], params["features"]
-        (5, None)
-        >>> params["forecaster"].estimator
-        HistoricalMeanForecaster()
-        """
-        if not self.batch.enabled:
-            raise ConfigError(
-                "`batch.enabled` must be true for a BatchForecastingSystem. Got false. "
-                "Forecast one ticker at a time with robust_forecast_returns(tickers, "
-                "prices, config=...), or remove the setting."
-            )
-        system = BatchForecastingSystem(preset=self.preset)
-        values, _ = complete(self._given)
-        kinds = "model.kind", "fallback.enabled", "fallback.model"
-        if any(values[path] != SETTINGS[path].default for path in kinds):
-            forecaster: Any = KINDS[self.model.kind]()
-            if self.fallback.enabled:
-                simpler = KINDS[self.fallback.model]()
-                forecaster = FallbackForecaster(forecaster, simpler)
-            system.set_params(forecaster=forecaster)
-        held = system.get_params()
-        wanted = {name: values[path] for name, path in _param_names(values).items()}
-        system.set_params(**{n: v for n, v in wanted.items() if held[n] != v})
-        return dict(system.get_params(deep=False))
 
     def to_system(self) -> BatchForecastingSystem:
         """Make a system with these settings.
@@ -327,95 +259,75 @@ class BatchForecastingConfig(_Section):
         Returns
         -------
         BatchForecastingSystem
-            An unfitted system.
+            An unfitted system. A part is None where all of its settings are the
+            the defaults.
 
         Raises
         ------
         ConfigError
             If `batch.enabled` is false: a system is a batch.
         """
-        return BatchForecastingSystem(**self.to_params())
-
-
-def _sections(nested: Mapping[str, Any], path: str = "") -> dict[str, Any]:
-    """Make sections of tables, but not of settings that are tables."""
-    return {
-        key: _Section(**_sections(value, f"{path}{key}."))
-        if f"{path}{key}" in SECTIONS
-        else value
-        for key, value in nested.items()
-    }
-
-
-def _nested(values: Values) -> dict[str, Any]:
-    """Put settings into the tables that they belong to."""
-    nested: dict[str, Any] = {}
-    for path, value in values.items():
-        *sections, key = path.split(".")
-        table = nested
-        for section in sections:
-            table = table.setdefault(section, {})
-        table[key] = value
-    return nested
-
-
-def _param_names(values: Values) -> dict[str, str]:
-    """Map the parameters of a system that are set by settings to these."""
-    idle = without_effect(values)
-    names: dict[str, str] = {}
-    for part in PARTS:
-        prefix = part.prefix
-        if values.get("fallback.enabled") is False:
-            prefix = prefix.replace("forecaster__estimator__", "forecaster__")
-        paths = part.paths.items()
-        names |= {f"{prefix}{name}": path for name, path in paths if path not in idle}
-    return names
-
-
-def _all_params(system: BatchForecastingSystem) -> dict[str, Any]:
-    """List the parameters of a system and its parts, also where they are defaults."""
-    params = dict(system.get_params())
-    if params.get("forecaster__fallback", ...) is None:
-        simpler = BatchLinearForecaster().get_params()
-        params |= {f"forecaster__fallback__{name}": simpler[name] for name in simpler}
-    return params
-
-
-def _choices(params: Mapping[str, Any]) -> Values:
-    """Find which kinds of parts a system has."""
-    forecaster, simpler = params["forecaster"], params.get("forecaster__fallback")
-    model = params.get("forecaster__estimator", forecaster)
-    found = {
-        "preset": params["preset"],
-        "fallback.enabled": type(forecaster) not in KINDS.values(),
-        "model.kind": _kind(model),
-        "fallback.model": _kind(simpler),
-    }
-    settings = ((path, SETTINGS[path]) for path in found)
-    return {
-        p: found[p]
-        for p, s in settings
-        if s.accepts(found[p]) and found[p] != s.default
-    }
-
-
-def _kind(model: Any) -> str | None:
-    return next((kind for kind, owner in KINDS.items() if type(model) is owner), None)
-
-
-def _comparable(params: Mapping[str, Any]) -> dict[str, Any]:
-    """Bring parameters into a form that can be compared, parts as their classes."""
-    found: dict[str, Any] = {}
-    for name, value in params.items():
-        key = name.rpartition("__")[2]
-        if key in _DEFAULT_PARTS:
-            found[name] = _DEFAULT_PARTS[key] if value is None else type(value)
-        elif key == "functions":
-            found[name] = value or None
-        else:
-            value = plain(value)
-            simple = value is None or isinstance(
-                value, str | int | float | tuple | dict
+        if not self.batch.enabled:
+            raise ConfigError(
+                "`batch.enabled` must be true for a BatchForecastingSystem. Got false. "
+                "Forecast one ticker at a time with robust_forecast_returns(tickers, "
+                "prices, config=...), or remove the setting."
             )
-            found[name] = value if simple else type(value)
+        system = BatchForecastingSystem()
+        values = complete(self._given)
+        forecaster = _forecaster(values)
+        if forecaster is not None:
+            system.set_params(forecaster=forecaster)
+        held = system.get_params()
+        wanted = {name: values[path] for name, path in parameter_paths(values).items()}
+        return system.set_params(**{n: v for n, v in wanted.items() if held[n] != v})
+
+
+def _forecaster(values: Values) -> Any:
+    """Make a forecaster, unless the system's own is of the kinds that are chosen."""
+    if all(setting.chosen(values) == setting.default for setting in CHOICES.values()):
+        return None
+    model = KINDS[values["model.kind"]]()
+    if not values["fallback.enabled"]:
+        return model
+    return FallbackForecaster(model, KINDS[values["fallback.model"]]())
+
+
+def _nest(values: Values, make: Callable[..., Any] = dict, above: str = "") -> Any:
+    """Put settings into the sections that they belong to."""
+    own: dict[str, Any] = {}
+    for path, value in values.items():
+        if path.startswith(above):
+            key, _, rest = path.removeprefix(above).partition(".")
+            if not rest:
+                own[key] = value
+            elif key not in own:
+                own[key] = make(**_nest(values, make, f"{above}{key}."))
+    return own
+
+
+def _kind(model: Any, default: str) -> str:
+    return next((kind for kind in KINDS if type(model) is KINDS[kind]), default)
+
+
+def _foreign(system: BatchForecastingSystem, choices: Values) -> dict[str, Any]:
+    """Find the parts and parameters that no file can express."""
+    params, parts = system.get_params(), system_parts(choices)
+    params[""] = system
+    settings = parameter_paths(choices)
+    found: dict[str, Any] = {}
+    for prefix, (owner, _) in parts.items():
+        part = params.get(prefix.removesuffix("__"))
+        if any(prefix.startswith(f"{outer}__") for outer in found):
+            continue
+        if part is not None and type(part) is not owner:
+            found[prefix.removesuffix("__")] = type(part).__name__
+        elif part is not None:
+            for name, parameter in inspect.signature(owner).parameters.items():
+                path, value = f"{prefix}{name}", getattr(part, name)
+                default = parameter.default
+                same = value is default or (isinstance(value, str) and value == default)
+                if not (same or path in settings or f"{path}__" in parts):
+                    simple = isinstance(value, str | int | float)
+                    found[path] = value if simple else type(value).__name__
     return found

@@ -295,6 +295,56 @@ class BaseBatchForecaster(
         )
         return self.layout_.wrap(forecasts, features.index), provenance
 
+    def explain(self, X: Any) -> pd.DataFrame:
+        """Split the forecasts of the last date of `X` into what they consist of.
+
+        Parameters
+        ----------
+        X : DataFrame or array-like of shape (n_dates, n_columns)
+            Feature frame with the columns seen in `fit`; only its last row matters.
+
+        Returns
+        -------
+        DataFrame of shape (n_labels, n_parts)
+            Indexed by ticker, or by (horizon, ticker). A column for each feature, by
+            its name without the ticker, with its contribution to the expected return;
+            then what is no feature's: ``model average``, ``shrinkage`` and ``market
+            expectation``, or ``historical mean``. Rows sum to the forecasts, and are
+            NaN where there is none.
+
+        Raises
+        ------
+        TypeError
+            If the model is neither of trees nor linear.
+        ValueError
+            If it is of trees with several outputs (``strategy="vector"``).
+
+        Notes
+        -----
+        Contributions of trees are the SHAP values of XGBoost [1]_, those of a linear
+        model its coefficients times the standardised inputs. Shrinkage is what is
+        taken off the sum of both and the model's average.
+
+        References
+        ----------
+        .. [1] Lundberg, S. M., Erion, G., Chen, H. et al. (2020). From local
+           explanations to global understanding with explainable AI for trees. Nature
+           Machine Intelligence, 2, 56–67. https://doi.org/10.1038/s42256-019-0138-9
+        """
+        check_is_fitted(self)
+        table = check_features(self, X, reset=False).last()
+        parts = self._explain_table(table)
+        parts[~np.isfinite(self._forecast(table)[0][0])] = np.nan
+        return parts
+
+    def _explain_table(self, table: FeatureTable) -> pd.DataFrame:
+        """Split the forecasts of one row into parts, `(n_labels, n_parts)`."""
+        raise TypeError(
+            "The forecaster must be of trees or linear to be explained. Got "
+            f"{type(self).__name__}. Use BatchXGBoostForecaster or "
+            "BatchLinearForecaster."
+        )
+
     def _forecast(self, features: FeatureBlocks) -> tuple[np.ndarray, np.ndarray]:
         """Forecast, and find where tickers have features, `(n_dates, n_labels)`."""
         shape = features.n_dates, len(self.layout_.tickers)

@@ -75,6 +75,24 @@ class BoosterModel:
                 )
             return self.booster.inplace_predict(X, predict_type="margin")
 
+    def contributions(self, X: np.ndarray) -> np.ndarray:
+        """Split forecasts `(n_rows,)` into those of inputs, `(n_rows, n_inputs)`."""
+        learner = json.loads(self.booster.save_config())["learner"]
+        if int(learner["learner_model_param"]["num_target"]) > 1:
+            raise ValueError(
+                "`strategy` must be 'pooled' or 'per_ticker' for trees to be explained."
+                " Got 'vector', for which XGBoost has no contributions. Fit with "
+                "strategy='pooled'."
+            )
+        params = {"nthread": prediction_threads(self.n_jobs), "device": self.device}
+        with self.lock:
+            self.booster.set_param(params)
+            rows = xgb.DMatrix(without_gaps(X.copy()))
+            found = self.booster.predict(
+                rows, pred_contribs=True, validate_features=False
+            )
+        return found[:, :-1]
+
     def importances(self) -> np.ndarray:
         """Sum the gains of the splits on each input."""
         with self.lock:

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from copy import copy
 from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from scipy.special import ndtr
 
-from skbatch._kernels.conformal import (
-    LEVELS,
-    adapted_levels,
-    corrected_levels,
-    independent_dates,
-)
 from skbatch._kernels.scenarios import (
     Dependence,
     bin_weights,
@@ -26,8 +23,14 @@ from skbatch._kernels.scenarios import (
 from skbatch.exceptions import PanelError
 from skbatch.forecasting._feature_table import FeatureBlocks, FeatureTable
 from skbatch.forecasting._label_layout import LabelLayout
-from skbatch.forecasting._residual_scale import ResidualScale, label_keys
+from skbatch.forecasting._residual_scale import (
+    ResidualScale,
+    label_keys,
+    scale_features,
+)
 from skbatch.forecasting._return_target import LabelScale, volatility_names
+from skbatch.forecasting._score_distribution import ScoreDistribution
+from skbatch.panel.engine import PanelColumns
 
 __all__ = [
     "N_MOVES",
@@ -51,10 +54,12 @@ NORMAL_GRID = np.linspace(-4.0, 4.0, 1601)
 NORMAL_WEIGHTS = np.exp(-0.5 * NORMAL_GRID**2)
 NORMAL_WEIGHTS /= NORMAL_WEIGHTS.sum()
 # Step of the adaptive correction.
-ADAPTATION = 0.01
+ADAPTATION = 0.005
 # Features that are the return of a single row, and how many rows of it count.
 ONE_ROW_RETURNS = ("log_return_1", "return_1")
 N_MOVES = 252
+# Rows before a tail of which expected volatility is learned.
+EARLY_ROWS = 1260
 # Cells that are drawn at a time.
 MAX_CELLS = 2**21
 # A total loss counts as the loss of all but this share, whose logarithm is finite.
@@ -71,6 +76,10 @@ class Tail:
         Row number of its first date.
     labels, forecasts : ndarray of shape (n_dates, n_labels)
         Returns, and what was forecast; NaN is missing.
+    early : ndarray, dtype intp
+        Row numbers of some dates before, whose labels end before the tail.
+    early_labels : ndarray of shape (n_early, n_labels)
+        Their labels.
     bounded : bool
         Whether all labels, of the tail and before, can be simple returns.
     scale : str or None, default="auto"
@@ -80,8 +89,35 @@ class Tail:
     start: int
     labels: np.ndarray
     forecasts: np.ndarray
+    early: np.ndarray
+    early_labels: np.ndarray
     bounded: bool
     scale: str | None = "auto"
+
+    @classmethod
+    def of(
+        cls,
+        labels: np.ndarray,
+        start: int,
+        stop: int,
+        layout: LabelLayout,
+        scale: str | None = "auto",
+    ) -> Tail:
+        """Copy what is needed of all labels; the forecasts are yet to be made."""
+        end = max(0, start - max(layout.reaches))
+        # Counted back from the end, as far as markets are alike.
+        early = np.arange(end - 1, max(-1, end - 1 - EARLY_ROWS), -_early_step(layout))
+        early = np.sort(early)
+        nothing = np.full((stop - start, labels.shape[1]), np.nan)
+        return cls(
+            start,
+            labels[start:stop].copy(),
+            nothing,
+            early,
+            labels[early],
+            are_simple_returns(labels),
+            scale,
+        )
 
 
 @dataclass
@@ -108,16 +144,6 @@ class Calibration:
         Dates of `scores`; None for arrays.
     start : int, default=0
         Row number of the first of them in `fit`.
-
-    Attributes
-    ----------
-    pooled : dict
-        Horizon → its finite scores, sorted.
-    levels : dict
-        Horizon → the adapted level for each of
-        :data:`~skbatch._kernels.conformal.LEVELS`.
-    n_independent : dict
-        Horizon → how many independent dates the tail is worth.
     """
 
     scores: np.ndarray
@@ -129,53 +155,51 @@ class Calibration:
     index: pd.Index | None = None
     start: int = 0
 
-    def __post_init__(self) -> None:
-        horizons = np.asarray(self.layout.horizons)
-        self.pooled: dict[int, np.ndarray] = {}
-        self.levels: dict[int, np.ndarray] = {}
-        self.n_independent: dict[int, float] = {}
-        for horizon in map(int, np.unique(horizons)):
-            scores = self.scores[:, horizons == horizon]
-            finite = np.isfinite(scores)
-            pooled = np.sort(scores[finite])
-            if len(pooled):
-                self.pooled[horizon] = pooled
-                self.levels[horizon] = adapted_levels(scores, pooled, self.step)
-                n_dates = int(finite.any(axis=1).sum())
-                self.n_independent[horizon] = independent_dates(n_dates, horizon)
+    @cached_property
+    def known(self) -> dict[int, ScoreDistribution]:
+        """Distribution of the scores of each horizon that has some."""
+        found = {
+            horizon: ScoreDistribution.of(self.scores[:, use], horizon, self.step)
+            for horizon, use in _by_horizon(self.layout)
+        }
+        return {horizon: one for horizon, one in found.items() if one is not None}
+
+    @cached_property
+    def dependence(self) -> Dependence:
+        """How the labels move together."""
         together = self.scores if self.moves is None else self.moves.to_numpy()
-        self.dependence: Dependence = dependence(together)
+        return dependence(together)
+
+    def __getstate__(self) -> dict[str, Any]:
+        # What follows from the scores is computed again.
+        derived = ("known", "dependence")
+        return {k: v for k, v in self.__dict__.items() if k not in derived}
+
+    def followed(self, scores: np.ndarray) -> Iterator[Calibration]:
+        """Go on through the dates after the tail, with scores as they become known."""
+        paths = {
+            horizon: self.known[horizon].followed(
+                self.scores[:, use],
+                scores[:, use],
+                horizon,
+                self.layout.delay,
+                self.step,
+            )
+            for horizon, use in _by_horizon(self.layout)
+            if horizon in self.known
+        }
+        for _ in range(len(scores)):
+            now = copy(self)
+            now.known = {horizon: next(path) for horizon, path in paths.items()}
+            yield now
 
     def quantiles(self, levels: np.ndarray, layout: LabelLayout) -> np.ndarray:
         """Scores at quantile levels `(n_levels, n_labels)`, NaN for a lost horizon."""
         table = np.full((len(levels), len(layout.horizons)), np.nan)
         for horizon, use in _by_horizon(layout):
-            table[:, use] = self._quantiles(levels, horizon)[:, None]
+            if horizon in self.known:
+                table[:, use] = self.known[horizon].quantiles(levels)[:, None]
         return table
-
-    def _quantiles(
-        self, levels: np.ndarray, horizon: int, *, corrected: bool = True
-    ) -> np.ndarray:
-        """Scores of a horizon at quantile levels."""
-        if horizon not in self.pooled:
-            return np.full(len(levels), np.nan)
-        if corrected:
-            levels = corrected_levels(levels, self.n_independent[horizon])
-        adapted = np.interp(levels, LEVELS, self.levels[horizon])
-        # With these plotting positions, and n independent scores, the moved levels
-        # cover what they should on average.
-        return np.quantile(self.pooled[horizon], adapted, method="hazen")
-
-    def quantile_returns(
-        self,
-        levels: np.ndarray,
-        forecasts: np.ndarray,
-        scale: np.ndarray,
-        layout: LabelLayout,
-    ) -> np.ndarray:
-        """Quantiles of returns `(n_levels, n_dates, n_labels)`."""
-        deviations = self.quantiles(levels, layout)[:, None, :] * scale
-        return self.returns(forecasts, deviations)
 
     def spread(
         self, forecasts: np.ndarray, scale: np.ndarray, layout: LabelLayout
@@ -187,9 +211,12 @@ class Calibration:
         volatility, gain = np.full((2, scale.shape[1]), np.nan)
         zero = deviations_of(np.zeros_like(forecasts), forecasts, self.bounded)
         for horizon, use in _by_horizon(layout):
-            values = self._quantiles(levels, horizon, corrected=False)
+            if horizon not in self.known:
+                continue
+            known = self.known[horizon]
+            values = known.quantiles(levels, corrected=False)
             _, volatility[use] = self._moments(values, forecasts[:, use], scale[:, use])
-            values = self._quantiles(levels, horizon)
+            values = known.quantiles(levels)
             gain[use] = 1.0 - np.interp(zero[0, use] / scale[0, use], values, levels)
         return volatility, np.where(np.isfinite(volatility), gain, np.nan)
 
@@ -258,8 +285,8 @@ class Calibration:
     def _inverses(self, layout: LabelLayout) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Tabulate the centred scores of each horizon, with the labels that have it."""
         for horizon, use in _by_horizon(layout):
-            if horizon in self.pooled:
-                yield use, _centred_inverse(self.pooled[horizon])
+            if horizon in self.known:
+                yield use, _centred_inverse(self.known[horizon])
             else:
                 yield use, np.full(len(NORMAL_GRID), np.nan)
 
@@ -274,14 +301,18 @@ def calibrate(
     if tail is None or not np.isfinite(tail.forecasts).any():
         return None
     deviations = deviations_of(tail.labels, tail.forecasts, tail.bounded)
-    late, first = _late_rows(features, tail)
+    early, late, first = _read(features, tail)
     rows = late.rows(tail.start - first, tail.start - first + len(tail.labels))
+    zero = np.zeros(tail.early_labels.shape)
+    moves = deviations_of(tail.early_labels, zero, tail.bounded)
     try:
-        scale, unit = _unit(tail.scale, deviations, rows, layout)
+        scale = _scale_of(tail.scale, rows, layout, deviations)
+        scale.learn(early, layout, moves, _early_step(layout))
+        scores = deviations / scale.matrix(rows, layout)
     except PanelError:
         # Standardised features, which whoever scales labels by them has refused.
-        scale, unit = _unit(None, deviations, rows, layout)
-    scores = deviations / unit
+        scale = _scale_of(None, rows, layout, deviations)
+        scores = deviations / scale.matrix(rows, layout)
     if not np.isfinite(scores).any():
         return None
     return Calibration(
@@ -296,22 +327,65 @@ def calibrate(
     )
 
 
-def _late_rows(features: FeatureBlocks, tail: Tail) -> tuple[FeatureBlocks, int]:
-    """Read what is needed of the latest dates once for all models that are fitted."""
+def _scale_of(
+    name: str | None, rows: FeatureBlocks, layout: LabelLayout, deviations: np.ndarray
+) -> ResidualScale:
+    """Choose the features that measure the volatility, or the deviations' own size."""
+    chosen = LabelScale.choose(name, rows, deviations, layout)
+    names = scale_features(rows.columns.features, chosen.features)
+    scale = ResidualScale(replace(chosen, features=names))
+    scale.measure(deviations, layout)
+    return scale
+
+
+def _early_step(layout: LabelLayout) -> int:
+    """Rows between the dates on which expected volatility is learned."""
+    return max(5, min(layout.horizons) // 2)
+
+
+def _read(
+    features: FeatureBlocks, tail: Tail
+) -> tuple[FeatureBlocks, FeatureBlocks, int]:
+    """Read what is needed of early and late dates once for all models of a fit."""
     first = max(0, min(tail.start, features.n_dates - N_MOVES))
-    names = [*volatility_names(features.columns.features), *ONE_ROW_RETURNS]
-    if tail.scale not in (None, "auto"):
-        names.append(str(tail.scale))
-    names = [name for name in features.columns.features if name in names]
-    if isinstance(features, FeatureTable) or not names:
-        return features.rows(first, features.n_dates), first
-    kept = features.__dict__.setdefault("_late", {})
-    if first not in kept:
-        rows = features.rows(first, features.n_dates)
-        tables = [table for _, table in rows.tables(features=names)]
-        values = np.concatenate([table.values for table in tables])
-        kept[first] = replace(tables[0], values=values, index=rows.index)
-    return kept[first], first
+    chosen = volatility_names(features.columns.features)
+    wanted = {*scale_features(features.columns.features, chosen), *chosen}
+    wanted |= {*ONE_ROW_RETURNS, str(tail.scale)}
+    names = [name for name in features.columns.features if name in wanted]
+    if not names:
+        return features.rows(0, 0), features.rows(first, features.n_dates), first
+    dates = np.append(tail.early, np.arange(first, features.n_dates))
+    kept = features.__dict__.setdefault("_read_once", {})
+    key = (dates.tobytes(), tuple(names))
+    if key not in kept:
+        dates, places = np.unique(dates, return_inverse=True)
+        kept[key] = _selected(features, dates, names), places
+    table, places = kept[key]
+    n_early = len(tail.early)
+    return _rows_of(table, places[:n_early]), _rows_of(table, places[n_early:]), first
+
+
+def _selected(
+    features: FeatureBlocks, dates: np.ndarray, names: Sequence[str]
+) -> FeatureTable:
+    """Take some dates and ticker features."""
+    parts = []
+    for block, table in features.tables(dates, names):
+        numbers = [table.columns.features.index(name) for name in names]
+        own = table.columns.positions[:, numbers]
+        kept = np.unique(own[own >= 0])
+        rows = np.flatnonzero(np.isin(block, dates))
+        parts.append(table.values[np.ix_(rows, kept)])
+        assert table.names is not None
+        columns = table.names[kept]
+    index = None if features.index is None else features.index[dates]
+    parsed = PanelColumns.parse(columns)
+    return FeatureTable(np.concatenate(parts), parsed, index, columns)
+
+
+def _rows_of(table: FeatureTable, rows: np.ndarray) -> FeatureTable:
+    index = None if table.index is None else table.index[rows]
+    return replace(table, values=table.values[rows], index=index)
 
 
 def joined(parts: Sequence[Calibration]) -> Calibration:
@@ -334,15 +408,6 @@ def joined(parts: Sequence[Calibration]) -> Calibration:
         index = None
     scale = replace(first.scale, deviation=deviation)
     return replace(first, scores=scores, scale=scale, index=index, start=start)
-
-
-def _unit(
-    name: str | None, deviations: np.ndarray, rows: FeatureBlocks, layout: LabelLayout
-) -> tuple[ResidualScale, np.ndarray]:
-    """Choose the unit of the deviations of a tail."""
-    scale = ResidualScale(LabelScale.choose(name, rows, deviations, layout), {})
-    scale.learn(deviations, layout)
-    return scale, scale.matrix(rows, layout)
 
 
 def draw_blocks(
@@ -402,7 +467,7 @@ def _by_horizon(layout: LabelLayout) -> Iterator[tuple[int, np.ndarray]]:
         yield horizon, np.flatnonzero(np.asarray(layout.horizons) == horizon)
 
 
-def _centred_inverse(pooled: np.ndarray) -> np.ndarray:
-    """Tabulate the pooled quantiles at normal scores, less their mean."""
-    values = np.quantile(pooled, ndtr(NORMAL_GRID))
+def _centred_inverse(known: ScoreDistribution) -> np.ndarray:
+    """Tabulate the scores at normal ones, less their mean."""
+    values = known.quantiles(ndtr(NORMAL_GRID), corrected=False)
     return values - NORMAL_WEIGHTS @ values

@@ -20,7 +20,6 @@ from skbatch.forecasting._calibration import (
     N_MOVES,
     Calibration,
     Tail,
-    are_simple_returns,
     calibrate,
     deviations_of,
     recent_moves,
@@ -31,6 +30,7 @@ from skbatch.forecasting._children import (
     reads_blocks,
     run_model,
 )
+from skbatch.forecasting._contributions import explained_by
 from skbatch.forecasting._fallback import warn_of_fallback
 from skbatch.forecasting._feature_table import FeatureBlocks
 from skbatch.forecasting._horizons import horizon_parameters
@@ -75,7 +75,7 @@ class ConformalForecaster(
         the windows as weights. None, and
         ``"auto"`` without such features, take the standard deviation of the ticker's
         own residuals, which does not move with the market.
-    adaptation : float, default=0.01
+    adaptation : float, default=0.005
         Step size of the adaptive correction [2]_: how fast quantiles move when
         returns have left them more, or less, often than they should. 0 disables.
     refit : bool, default=True
@@ -165,7 +165,7 @@ class ConformalForecaster(
         *,
         calibration_size: float | Literal["auto"] = "auto",
         scale: str | None = "auto",
-        adaptation: float = 0.01,
+        adaptation: float = 0.005,
         refit: bool = True,
         random_state: Any = 0,
     ) -> None:
@@ -213,9 +213,8 @@ class ConformalForecaster(
         with Progress(self, n_tasks=1 + self.refit) as progress:
             model = self._fit_child("calibration", features, y, labels, start, progress)
             forecasts = run_model(model, features.rows(start, stop), self.layout_)
-            bounded = are_simple_returns(labels)
-            tail = Tail(start, labels[start:stop], forecasts, bounded, self.scale)
-            self._calibrate(tail, features)
+            tail = Tail.of(labels, start, stop, self.layout_, self.scale)
+            self._calibrate(replace(tail, forecasts=forecasts), features)
             if self.refit:
                 model = self._fit_child(
                     "all rows", features, y, labels, len(labels), progress
@@ -335,6 +334,23 @@ class ConformalForecaster(
         check_is_fitted(self)
         features = check_features(self, X, reset=False)
         return forecast_with_provenance(self.estimator_, features, self.layout_)
+
+    def explain(self, X: Any) -> pd.DataFrame:
+        """Split the forecasts of the last date of `X` into what they consist of.
+
+        Parameters
+        ----------
+        X : DataFrame or array-like of shape (n_dates, n_columns)
+            Feature frame with the columns seen in `fit`; only its last row matters.
+
+        Returns
+        -------
+        DataFrame of shape (n_labels, n_parts)
+            As from :meth:`skbatch.forecasting.BaseBatchForecaster.explain`.
+        """
+        check_is_fitted(self)
+        table = check_features(self, X, reset=False).last()
+        return explained_by(self.estimator_, table, self.layout_)
 
     def _tail(self, labels: np.ndarray) -> tuple[int, int]:
         """Find the first row of the calibration tail, and the one after its last."""

@@ -25,6 +25,11 @@ from skbatch.forecasting._children import (
     reads_blocks,
     run_model,
 )
+from skbatch.forecasting._contributions import (
+    explained_by,
+    joined_parts,
+    label_index,
+)
 from skbatch.forecasting._feature_table import FeatureBlocks
 from skbatch.forecasting._horizons import horizon_parameters
 from skbatch.forecasting._label_layout import check_features, check_labels
@@ -228,6 +233,37 @@ class FallbackForecaster(
         features = check_features(self, X, reset=False)
         forecasts, provenance = self._serve(features)
         return self.layout_.wrap(forecasts, features.index), provenance
+
+    def explain(self, X: Any) -> pd.DataFrame:
+        """Split the forecasts of the last date of `X` into what they consist of.
+
+        Parameters
+        ----------
+        X : DataFrame or array-like of shape (n_dates, n_columns)
+            Feature frame with the columns seen in `fit`; only its last row matters.
+
+        Returns
+        -------
+        DataFrame of shape (n_labels, n_parts)
+            As from :meth:`skbatch.forecasting.BaseBatchForecaster.explain`, each ticker
+            by the model that serves it: what another model has contributes 0.
+
+        Raises
+        ------
+        TypeError
+            If a model that serves a ticker cannot be explained.
+        """
+        check_is_fitted(self)
+        table = check_features(self, X, reset=False).last()
+        served_by = self._serve(table)[1].served_by[0]
+        index = label_index(self.layout_)
+        models = (self.estimator_, self.fallback_, self.mean_)
+        parts = [
+            explained_by(models[place], table, self.layout_)[served_by == place]
+            for place in np.unique(served_by)
+            if place < len(models)
+        ]
+        return joined_parts(parts, index)
 
     def _fit_one(
         self, role: str, model: Any, features: FeatureBlocks, y: Any, progress: Progress

@@ -370,7 +370,7 @@ class FeatureStream(FeatureBlocks):
             return self._loaded.rows(start, stop)
         part = self.__class__.__new__(self.__class__)
         part.__dict__.update(self.__dict__)
-        for kept in ("_kept", "_scales", "_late"):
+        for kept in ("_kept", "_scales", "_read_once"):
             part.__dict__.pop(kept, None)
         part.index = self.index[start:stop]
         part._start = self._start + start
@@ -400,7 +400,7 @@ class FeatureStream(FeatureBlocks):
 
     def __getstate__(self) -> dict[str, Any]:
         # What has been computed is computed again where it is needed.
-        dropped = {"_kept": None, "_scales": None, "_late": None, "_loaded": None}
+        dropped = {"_kept": None, "_scales": None, "_read_once": None, "_loaded": None}
         state = {k: v for k, v in self.__dict__.items() if k not in dropped}
         return {**state, "_loaded": None}
 

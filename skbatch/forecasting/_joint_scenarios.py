@@ -2,36 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from skbatch._kernels.scenarios import Dependence, dependence
-from skbatch.forecasting._calibration import Calibration, draw_blocks
-from skbatch.forecasting._label_layout import LabelLayout
-from skbatch.forecasting._uncertainty import (
-    UncertaintyMixin,
-    check_n_samples,
-    generator_of,
-)
+from skbatch.forecasting._calibration import draw_blocks
+from skbatch.forecasting._outlook import Outlook
+from skbatch.forecasting._uncertainty import check_n_samples, generator_of
 
 __all__ = ["JointScenarios"]
-
-
-class _Part(NamedTuple):
-    """What one forecaster says of the last date."""
-
-    forecasts: np.ndarray
-    scale: np.ndarray
-    layout: LabelLayout
-    calibration: Calibration
-
-    @property
-    def labels(self) -> list[Any]:
-        """Tickers, or (horizon, ticker)."""
-        columns = self.layout.columns
-        return list(self.layout.names if columns is None else columns)
 
 
 class JointScenarios:
@@ -43,23 +24,11 @@ class JointScenarios:
     """
 
     def __init__(self) -> None:
-        self.parts: list[_Part] = []
+        self.parts: list[Outlook] = []
 
-    def add(self, forecaster: UncertaintyMixin, X: Any) -> None:
-        """Take the forecast of a calibrated forecaster at the last date of `X`.
-
-        Parameters
-        ----------
-        forecaster : UncertaintyMixin
-            Fitted.
-        X : DataFrame of shape (n_dates, n_columns)
-            Its feature frame.
-        """
-        forecasts, features, layout = forecaster._forecast_last(X)
-        calibration = forecaster.calibration_
-        assert calibration is not None
-        scale = calibration.scale.matrix(features, layout)
-        self.parts.append(_Part(forecasts, scale, layout, calibration))
+    def add(self, outlook: Outlook) -> None:
+        """Take what a forecaster expects at the last date of an outlook."""
+        self.parts.append(outlook.last())
 
     def draw(self, n_samples: int, random_state: Any) -> pd.DataFrame:
         """Draw scenarios of all tickers.
@@ -105,7 +74,7 @@ class JointScenarios:
         return dependence(pd.concat(moves, axis=1).sort_index().to_numpy())
 
 
-def _scores(part: _Part) -> pd.DataFrame:
+def _scores(part: Outlook) -> pd.DataFrame:
     """Return the scores of a calibration tail with their dates, or counted from now."""
     scores, index = part.calibration.scores, part.calibration.index
     if index is None:

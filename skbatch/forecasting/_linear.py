@@ -18,6 +18,7 @@ from skbatch._kernels.ridge import (
     path_errors,
     ridge_path,
     solved_path,
+    standardise,
 )
 from skbatch._sklearn import Interval, StrOptions
 from skbatch.exceptions import ModelFitError
@@ -43,6 +44,11 @@ class RidgeModel:
     def predict(self, X: np.ndarray) -> np.ndarray:
         """Forecast `(n_rows,)`, or `(n_rows, n_outputs)` for several outputs."""
         return linear_forecast(X, self.mean, self.deviation, self.coef)
+
+    def contributions(self, X: np.ndarray) -> np.ndarray:
+        """Split forecasts into those of inputs, `(n_rows, n_inputs, n_outputs)`."""
+        scores = standardise(X, self.mean, self.deviation)
+        return scores[:, :, None] * self.coef.reshape(1, len(self.coef), -1)
 
     def importances(self) -> np.ndarray:
         """Sum the absolute coefficients of each standardised input."""

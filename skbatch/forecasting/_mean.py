@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from numbers import Integral
 from typing import Any, ClassVar, Literal
 
 import numpy as np
+import pandas as pd
 
 from skbatch._kernels.target import winsorised
 from skbatch._progress import Progress
 from skbatch._sklearn import Interval
 from skbatch.forecasting._base import BaseBatchForecaster
-from skbatch.forecasting._calibration import Tail, are_simple_returns
+from skbatch.forecasting._calibration import Tail
+from skbatch.forecasting._contributions import MEAN, label_index
 from skbatch.forecasting._feature_table import FeatureBlocks, FeatureTable
 from skbatch.forecasting._label_layout import LabelLayout
 from skbatch.forecasting._return_target import split_tail
@@ -80,7 +83,7 @@ class HistoricalMeanForecaster(BaseBatchForecaster):
     ) -> Tail | None:
         with Progress(self, n_tasks=1) as progress, progress.task("mean"):
             self.mean_, self.n_known_ = self._means(labels)
-            return self._tail(labels, max(layout.horizons))
+            return self._tail(labels, layout)
 
     def _means(self, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Average the labels of each ticker, and count them."""
@@ -90,17 +93,18 @@ class HistoricalMeanForecaster(BaseBatchForecaster):
         mean = np.where(known, labels, 0.0).sum(axis=0) / np.maximum(n_known, 1)
         return np.where(n_known >= self.min_labels, mean, np.nan), n_known
 
-    def _tail(self, labels: np.ndarray, horizon: int) -> Tail | None:
+    def _tail(self, labels: np.ndarray, layout: LabelLayout) -> Tail | None:
         """Forecast the latest dates by the means of the labels before them."""
         known = np.isfinite(labels).any(axis=1)
-        early, late = split_tail(known, horizon, "auto", 1)
+        early, late = split_tail(known, max(layout.horizons), "auto", 1)
         if not len(late):
             return None
-        start, stop = int(late[0]), int(late[-1]) + 1
+        tail = Tail.of(labels, int(late[0]), int(late[-1]) + 1, layout)
         mean, _ = self._means(labels[: early[-1] + 1])
-        forecasts = np.tile(mean, (stop - start, 1))
-        bounded = are_simple_returns(labels)
-        return Tail(start, labels[start:stop], forecasts, bounded)
+        return replace(tail, forecasts=np.tile(mean, (len(tail.labels), 1)))
 
     def _predict_table(self, features: FeatureTable) -> np.ndarray:
         return np.repeat(self.mean_[None, :], features.n_dates, axis=0)
+
+    def _explain_table(self, table: FeatureTable) -> pd.DataFrame:
+        return pd.DataFrame({MEAN: self.mean_}, label_index(self.layout_))

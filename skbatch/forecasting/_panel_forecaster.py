@@ -12,6 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 from skbatch._sklearn import DefaultPartsMixin
 from skbatch.forecasting._base import BaseBatchForecaster
 from skbatch.forecasting._calibration import Tail
+from skbatch.forecasting._contributions import explain_panel_model
 from skbatch.forecasting._feature_table import FeatureBlocks, FeatureTable, Rows
 from skbatch.forecasting._label_layout import LabelLayout
 from skbatch.forecasting._return_target import ReturnTarget
@@ -88,3 +89,6 @@ class PanelForecaster(DefaultPartsMixin, BaseBatchForecaster):
 
     def _predict_table(self, features: FeatureTable) -> np.ndarray:
         return self.model_.predict(features)
+
+    def _explain_table(self, table: FeatureTable) -> pd.DataFrame:
+        return explain_panel_model(self.model_, table)

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from skbatch._kernels.cross_section import normal_scores
+from skbatch._kernels.cross_section import normal_scores, row_mean
 from skbatch.forecasting._common_return import Levels, blocks
 from skbatch.forecasting._feature_table import FeatureBlocks
 from skbatch.forecasting._label_layout import LabelLayout
@@ -51,9 +51,8 @@ def _exposure(beta: np.ndarray, known: np.ndarray, layout: LabelLayout) -> np.nd
     horizons = np.asarray(layout.horizons)
     for horizon in np.unique(horizons):
         use = horizons == horizon
-        total = np.where(known[:, use], shrunken[:, use], 0.0).sum(axis=1)
-        count = known[:, use].sum(axis=1)
-        mean = np.where(total > 0, total / np.maximum(count, 1), 1.0)
+        mean = row_mean(np.where(known[:, use], shrunken[:, use], np.nan))
+        mean = np.where(mean > 0, mean, 1.0)
         shrunken[:, use] /= mean[:, None]
     return shrunken
 

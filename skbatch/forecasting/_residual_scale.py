@@ -3,22 +3,62 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from skbatch._kernels.conformal import shrunken_deviation
+from skbatch._kernels.conformal import independent_dates, shrunken_deviation
 from skbatch._kernels.target import winsorised
+from skbatch._kernels.volatility import fit_log_volatility
 from skbatch.forecasting._feature_table import FeatureBlocks, FeatureTable
 from skbatch.forecasting._label_layout import LabelLayout
 from skbatch.forecasting._return_target import LabelScale
 
-__all__ = ["ResidualScale", "label_keys"]
+__all__ = ["ResidualScale", "label_keys", "scale_features"]
+
+_VOLATILITY = re.compile(r"volatility_(\d+)")
+_RANGE = re.compile(r"parkinson_volatility_\d+")
+# How many independent dates the weights by window are worth beside what is learned.
+PRIOR_DATES = 20.0
+# Deviations from their mean beyond which inputs move a volatility no further.
+MAX_INPUT = 3.0
+
+
+@dataclass(frozen=True)
+class VolatilityRegression:
+    """How far the volatilities of single windows move the mean of all, in logs."""
+
+    constant: float
+    coefficients: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+
+    @classmethod
+    def fit(
+        cls, base: np.ndarray, inputs: np.ndarray, squares: np.ndarray, ridge: float
+    ) -> VolatilityRegression:
+        """Fit it on rows with a known return."""
+        mean, deviation = inputs.mean(axis=0), inputs.std(axis=0)
+        # Nothing is known of tickers that are far calmer or wilder than these.
+        low, high = mean - MAX_INPUT * deviation, mean + MAX_INPUT * deviation
+        centred = np.clip(inputs, low, high) - mean
+        coef = fit_log_volatility(base, centred, squares, ridge)
+        constant = float(coef[0] - coef[1:] @ mean)
+        return cls(constant, coef[1:], low, high)
+
+    def move(self, inputs: np.ndarray) -> np.ndarray:
+        """Compute by how much the log volatility differs from the mean."""
+        clipped = np.clip(inputs, self.low, self.high)
+        return self.constant + clipped @ self.coefficients
 
 
 @dataclass
 class ResidualScale:
-    """The unit that residuals are measured in: each label's own recent volatility.
+    r"""The unit that residuals are measured in: each label's expected volatility.
+
+    The geometric mean of the volatilities of all windows, with the windows as weights,
+    is moved by a regression on the volatilities of single windows, pooled over tickers.
 
     Attributes
     ----------
@@ -26,10 +66,19 @@ class ResidualScale:
         Names the volatility features; empty where there are none.
     deviation : dict
         (horizon, ticker) → the residuals' own deviation, used without such features.
+    regressions : dict of int to VolatilityRegression
+        Horizon → what the single windows add; empty where there is one volatility.
+
+    References
+    ----------
+    .. [1] Corsi, F. (2009). A simple approximate long-memory model of realized
+       volatility. Journal of Financial Econometrics, 7(2), 174–196.
+       https://doi.org/10.1093/jjfinec/nbp001
     """
 
     label_scale: LabelScale
-    deviation: dict[tuple[int, str], float]
+    deviation: dict[tuple[int, str], float] = field(default_factory=dict)
+    regressions: dict[int, VolatilityRegression] = field(default_factory=dict)
 
     def matrix(self, features: FeatureBlocks, layout: LabelLayout) -> np.ndarray:
         """Spread of each label `(n_dates, n_labels)`; NaN where unknown."""
@@ -49,24 +98,45 @@ class ResidualScale:
         spread = np.empty((features.n_dates, len(layout.tickers)))
         for dates, table in features.tables(features=names):
             spread[dates] = self._of_table(table, layout)
-        return spread
+        return spread * np.sqrt(np.asarray(layout.horizons, dtype=np.float64))
 
-    def _of_table(self, table: FeatureTable, layout: LabelLayout) -> np.ndarray:
-        """Average the volatilities of a table over their windows."""
-        scale = replace(self.label_scale, tickers=layout.tickers)
-        total = np.zeros((table.n_dates, len(layout.tickers)))
-        weights = np.zeros_like(total)
-        for name in scale.features:
-            one = replace(scale, features=[name]).matrix(table)
-            values = np.log(one.astype(np.float64))
-            finite = np.isfinite(values)
-            weight = _window(name)
-            total += np.where(finite, weight * values, 0.0)
-            weights += weight * finite
-        mean = np.where(weights > 0, total / np.maximum(weights, 1.0), np.nan)
-        return np.exp(mean) * np.sqrt(np.asarray(layout.horizons, dtype=np.float64))
+    def learn(
+        self,
+        features: FeatureBlocks,
+        layout: LabelLayout,
+        deviations: np.ndarray,
+        horizon_step: int,
+    ) -> None:
+        """Fit the regression on dates that are so many rows apart."""
+        if len(self.label_scale.features) < 2 or not len(deviations):
+            return
+        for dates, table in features.tables(features=self.label_scale.features):
+            base, inputs = self._inputs(table, layout)
+            for horizon in set(layout.horizons):
+                use = np.asarray(layout.horizons) == horizon
+                part = deviations[dates][:, use] / np.sqrt(horizon)
+                self._learn(horizon, base[:, use], inputs[:, use], part, horizon_step)
 
-    def learn(self, residuals: np.ndarray, layout: LabelLayout) -> None:
+    def _learn(
+        self,
+        horizon: int,
+        base: np.ndarray,
+        inputs: np.ndarray,
+        deviations: np.ndarray,
+        step: int,
+    ) -> None:
+        # Prices that stood still tell of no volatility.
+        known = np.isfinite(deviations) & np.isfinite(base) & (deviations != 0)
+        if not known.any():
+            return
+        n_dates = int(known.any(axis=1).sum())
+        independent = min(n_dates, independent_dates(n_dates * step, horizon))
+        ridge = PRIOR_DATES * known.sum() / independent
+        self.regressions[horizon] = VolatilityRegression.fit(
+            base[known], inputs[known], deviations[known] ** 2, ridge
+        )
+
+    def measure(self, residuals: np.ndarray, layout: LabelLayout) -> None:
         """Measure the residuals' own deviation, where no feature tells it."""
         if self.label_scale.features:
             return
@@ -76,6 +146,45 @@ class ResidualScale:
             use = horizons == horizon
             deviation[use] = shrunken_deviation(winsorised(residuals[:, use]))
         self.deviation = dict(zip(label_keys(layout), deviation.tolist(), strict=True))
+
+    def _of_table(self, table: FeatureTable, layout: LabelLayout) -> np.ndarray:
+        """Volatility per row `(n_dates, n_labels)` of a table."""
+        base, inputs = self._inputs(table, layout)
+        for horizon, regression in self.regressions.items():
+            use = np.flatnonzero(np.asarray(layout.horizons) == horizon)
+            base[:, use] += regression.move(inputs[:, use])
+        return np.exp(base)
+
+    def _inputs(
+        self, table: FeatureTable, layout: LabelLayout
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Mean log volatility, and what single ones differ from it by."""
+        scale = replace(self.label_scale, tickers=layout.tickers)
+        logs = np.stack(
+            [
+                np.log(replace(scale, features=[name]).matrix(table))
+                for name in scale.features
+            ],
+            axis=-1,
+        ).astype(np.float64)
+        weight = np.array([_window(name) for name in scale.features])
+        finite = np.isfinite(logs)
+        total = (finite * weight).sum(axis=-1)
+        base = np.where(finite, logs, 0.0) @ weight
+        base = np.where(total > 0, base / np.maximum(total, 1e-9), np.nan)
+        # A volatility that is not known yet moves nothing. That of the longest window
+        # follows from the mean and the others.
+        longest = int(np.argmax(weight))
+        inputs = np.where(finite, logs - base[..., None], 0.0)
+        inputs[..., longest] = np.nan_to_num(base)
+        return base, inputs
+
+
+def scale_features(names: Sequence[str], chosen: Sequence[str]) -> list[str]:
+    """List the volatilities chosen to scale labels, with those from highs and lows."""
+    if len(chosen) < 2:
+        return list(chosen)
+    return [*chosen, *(name for name in names if _RANGE.fullmatch(name))]
 
 
 def label_keys(layout: LabelLayout) -> list[tuple[int, str]]:
@@ -91,5 +200,8 @@ def _median(values: list[float]) -> float:
 
 def _window(name: str) -> float:
     """Weight of a volatility: its window, as a longer one has less noise."""
-    match = re.fullmatch(r"volatility_(\d+)", name)
+    if _RANGE.fullmatch(name):
+        # Its level is another one: it only moves the mean of the others.
+        return 0.0
+    match = _VOLATILITY.fullmatch(name)
     return float(match.group(1)) if match else 1.0

@@ -46,6 +46,11 @@ __all__ = [
 # Shrinkage never goes below this, so that tickers stay ranked where the tail of the
 # training window happened to reward nothing.
 MIN_SHRINKAGE = 0.1
+# What is expected of the slope before a tail has been seen: it rises with the labels
+# from the first to the second, by half of that at so many labels. Models of one ticker
+# and short histories deserved nothing, pooled ones of years .2 to .4, on all panels and
+# horizons of docs/experiments, where one tail alone misled.
+PRIOR_SLOPES, HALF_LABELS, PRIOR_DEVIATION = (0.1, 0.3), 20_000, 0.1
 # Fewer steps of the thinning than this say nothing about a slope or a number of trees.
 MIN_TAIL_STEPS = 5
 # "auto" tails: two years of trading days are enough, and older models cost more.
@@ -66,12 +71,14 @@ class ReturnTarget(BaseEstimator):
         Learn returns relative to the mean over tickers of the date, and add the
         shrunken historical mean back. False learns them relative to that historical
         mean alone, as is done for plain arrays and for a single ticker anyway.
-    label : {"scaled", "rank"}, default="scaled"
-        What pooled models learn: ``"scaled"`` returns, or the ``"rank"`` that returns
-        beyond beta, in units of idiosyncratic volatility, have on their date, as a
-        normal score. Shrinkage and penalties are chosen by scaled returns in either
-        case, and forecasts are expected returns. Models of single tickers, and dates
-        with fewer than five labels, always have scaled returns.
+    label : {"rank", "scaled"}, default="rank"
+        What pooled models learn: the ``"rank"`` that returns beyond beta, in units of
+        idiosyncratic volatility, have on their date, as a normal score, or ``"scaled"``
+        returns. Shrinkage and penalties are chosen by scaled returns in either case,
+        and forecasts are expected returns. Without a beta, a ticker counts as average;
+        without idiosyncratic volatility, its own serves. Models of single tickers,
+        plain arrays, dates with fewer than five labels, and ``relative=False`` always
+        have scaled returns.
     scale : str or None, default="auto"
         Ticker feature by which labels are scaled: its volatility per row. ``"auto"``
         takes the ``volatility_*`` feature with the window nearest to 63 by ratio, and
@@ -103,12 +110,20 @@ class ReturnTarget(BaseEstimator):
     With label :math:`r_{t,i}` over h rows and the ticker's volatility per row
     :math:`\sigma_{t,i}`, the label is winsorised at :math:`\pm 5\sigma_{t,i}\sqrt{h}`.
     With its mean :math:`m_t` over tickers that trade on the same days of the week, the
-    model f learns
-    :math:`z_{t,i} = (r_{t,i} - m_t) / (\sigma_{t,i}\sqrt{h})`, winsorised at
-    :math:`\pm 5`. The forecast is
+    scaled return is :math:`z_{t,i} = (r_{t,i} - m_t) / (\sigma_{t,i}\sqrt{h})`,
+    winsorised at :math:`\pm 5`. The model f learns z, or the normal score of the rank
+    on its date of
+    :math:`(r_{t,i} - m_t\,\beta_{t,i}/\bar\beta_t) / \psi_{t,i}`. There
+    :math:`\beta_{t,i}` is .33 + .67 times the feature ``beta_252`` within [-1, 4] [3]_,
+    :math:`\bar\beta_t` its mean over the tickers of the date, and :math:`\psi_{t,i}`
+    the feature ``idiosyncratic_volatility_63``, or others of these names with the
+    nearest windows. The forecast is
     :math:`c\,w \bar m + s\,\sigma_{t,i}\sqrt{h}\,f(x_{t,i})`. The shrinkage s is the
-    slope of realised on forecast z in the tail [1]_, clipped to [0, 1], times
-    :math:`t^2/(1+t^2)` with its t-statistic, and at least 0.1. The weight w is that of
+    slope of realised on forecast z in the tail [1]_, averaged with the slope that is
+    expected from n training labels, :math:`0.1 + 0.2\,n/(n + 20000)`, in proportion to
+    their precisions, where the latter's standard error is 0.1, or more where the tail
+    is at odds with it by more than three standard errors [4]_. It is kept within
+    [0.1, 1]. The weight w is that of
     a shrunken mean [2]_. The share c is :math:`\min(1, 2\sigma_{t,i}/\tilde\sigma_t)`
     with the median volatility :math:`\tilde\sigma_t` of the date, and 1 where labels
     are not scaled by a feature.
@@ -119,6 +134,10 @@ class ReturnTarget(BaseEstimator):
        In Economic Forecasts and Expectations, NBER, 3–46.
     .. [2] Thompson, J. R. (1968). Some shrinkage techniques for estimating the mean.
        Journal of the American Statistical Association, 63(321), 113–122.
+    .. [3] Blume, M. E. (1975). Betas and their regression tendencies. Journal of
+       Finance, 30(3), 785–795.
+    .. [4] Theil, H. and Goldberger, A. S. (1961). On pure and mixed statistical
+       estimation in economics. International Economic Review, 2(1), 65–78.
 
     Examples
     --------
@@ -131,7 +150,7 @@ class ReturnTarget(BaseEstimator):
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "relative": ["boolean"],
-        "label": [StrOptions({"scaled", "rank"})],
+        "label": [StrOptions({"rank", "scaled"})],
         "scale": [str, None],
         "market_weight": [Interval(Real, 0, 1, closed="both"), _AUTO],
         "thin": [Interval(Integral, 1, None, closed="left"), _AUTO],
@@ -147,7 +166,7 @@ class ReturnTarget(BaseEstimator):
         self,
         relative: bool = True,
         *,
-        label: Literal["scaled", "rank"] = "scaled",
+        label: Literal["rank", "scaled"] = "rank",
         scale: str | None = "auto",
         market_weight: float | Literal["auto"] = "auto",
         thin: int | Literal["auto"] = "auto",
@@ -307,7 +326,12 @@ class ReturnTarget(BaseEstimator):
         return split_tail(known, horizon + delay, self.validation_size, thin)
 
     def shrinkage(
-        self, labels: np.ndarray, forecast: np.ndarray, dates: np.ndarray, horizon: int
+        self,
+        labels: np.ndarray,
+        forecast: np.ndarray,
+        dates: np.ndarray,
+        horizon: int,
+        n_known: int,
     ) -> float:
         """Find the factor of a model's forecasts by those of a tail.
 
@@ -319,6 +343,9 @@ class ReturnTarget(BaseEstimator):
             Date number of each row.
         horizon : int
             Rows that a label's return spans.
+        n_known : int
+            Number of rows (date, series) with a known label up to the last date that
+            trains.
 
         Returns
         -------
@@ -326,8 +353,12 @@ class ReturnTarget(BaseEstimator):
             Between 0.1 and 1.
         """
         if len(labels):
-            found = shrinkage_slope(labels, forecast, dates, horizon)
-            return max(found, MIN_SHRINKAGE)
+            low, high = PRIOR_SLOPES
+            prior = low + (high - low) * n_known / (n_known + HALF_LABELS)
+            found = shrinkage_slope(
+                labels, forecast, dates, horizon, prior, PRIOR_DEVIATION
+            )
+            return min(max(found, MIN_SHRINKAGE), 1.0)
         # Too little history to judge the model by.
         return MIN_SHRINKAGE if self.validation_size != 0 else 1.0
 

@@ -12,7 +12,7 @@ import numpy as np
 from skbatch._progress import Progress
 from skbatch._sklearn import StrOptions
 from skbatch.exceptions import ModelFitError
-from skbatch.forecasting._calibration import Tail, are_simple_returns
+from skbatch.forecasting._calibration import Tail
 from skbatch.forecasting._feature_table import FeatureBlocks, FeatureTable, Rows
 from skbatch.forecasting._label_layout import LabelLayout
 from skbatch.forecasting._other_frame import OtherFrame
@@ -39,6 +39,8 @@ __all__ = [
     "target_of",
 ]
 
+# Labels that are equal on so many dates are as good as the same.
+MAX_ORDER_ROWS = 64
 # Stack or read at most this many cells at once (4 MiB of float32).
 MAX_CELLS = 2**20
 
@@ -143,7 +145,8 @@ class PanelModel:
         """Give a pooled model the tickers of another frame."""
         layout, n_own = frame.layout, len(frame.features.columns.features)
         uses_shared = self.models[0].task.columns.shape[1] > n_own
-        tasks = _list_tasks(self.strategy, uses_shared, frame.features, layout)
+        order = np.arange(len(layout.horizons))
+        tasks = _list_tasks(self.strategy, uses_shared, frame.features, layout, order)
         models = [
             replace(fitted, task=task)
             for fitted, task in zip(self.models, tasks, strict=True)
@@ -176,12 +179,14 @@ def fit_panel_model(
     if strategy != "pooled":
         # Every model reads other columns, so they are computed for all of them.
         features = features.load()
-    tail = _open_tail(target, labels)
+    order = content_order(labels)
+    tail = _open_tail(target, labels, layout)
     transform, learned = target.transform_labels(labels, features, layout)
     fitted = PanelModel(strategy, transform)
     learned = learned if strategy == "pooled" else labels
     known = Labels(labels, learned, layout.delay)
-    tasks = _list_tasks(strategy, estimator.market_features, features, layout)
+    uses_shared = estimator.market_features
+    tasks = _list_tasks(strategy, uses_shared, features, layout, order)
     with Progress(estimator, len(tasks)) as report:
         for task in tasks:
             with report.task(task.name, n_steps) as step:
@@ -206,14 +211,12 @@ def fit_panel_model(
     return fitted, replace(tail, forecasts=returns)
 
 
-def _open_tail(target: ReturnTarget, labels: np.ndarray) -> Tail:
-    """Keep the labels of the latest dates, which are transformed in place."""
+def _open_tail(target: ReturnTarget, labels: np.ndarray, layout: LabelLayout) -> Tail:
+    """Keep the labels of the latest dates, as labels are transformed in place."""
     dates = np.flatnonzero(np.isfinite(labels).any(axis=1))
     first, stop = int(dates[0]), int(dates[-1]) + 1
     start = stop - min(tail_rows(stop - first, target.validation_size), stop - first)
-    kept = labels[start:stop].copy()
-    nothing = np.full(kept.shape, np.nan)
-    return Tail(start, kept, nothing, are_simple_returns(labels), target.scale)
+    return Tail.of(labels, start, stop, layout, target.scale)
 
 
 def _fill_tail(tail: Tail, fitted: TaskModel, rows: Rows, forecast: np.ndarray) -> None:
@@ -228,18 +231,29 @@ def _fill_tail(tail: Tail, fitted: TaskModel, rows: Rows, forecast: np.ndarray) 
     tail.forecasts[rows.dates[late, None] - tail.start, outputs] = forecast
 
 
+def content_order(labels: np.ndarray) -> np.ndarray:
+    """Order labels `(n_dates, n_labels)` by their first values, not by their names."""
+    # XGBoost draws samples of rows by their place. Neither names nor the order of the
+    # tickers in the tables may decide it, nor a day that is added at the end.
+    first = np.isfinite(labels).argmax(axis=0)
+    rows = np.minimum(first + np.arange(MAX_ORDER_ROWS)[:, None], len(labels) - 1)
+    values = labels[rows, np.arange(labels.shape[1])]
+    return np.lexsort((*values[::-1], first))
+
+
 def _list_tasks(
-    strategy: Strategy, uses_shared: bool, features: FeatureBlocks, layout: LabelLayout
+    strategy: Strategy,
+    uses_shared: bool,
+    features: FeatureBlocks,
+    layout: LabelLayout,
+    order: np.ndarray,
 ) -> list[Task]:
-    """List the models that a strategy trains."""
+    """List the models that a strategy trains, their labels in the given order."""
     horizons = np.asarray(layout.horizons)
     own = features.series_columns(layout.tickers)
     shared = features.columns.shared_positions
     # Shared columns always are inputs when there are no others.
     uses_shared = uses_shared or not own.shape[1]
-    # XGBoost draws samples of rows and columns by their place, so the order of
-    # the tickers in the tables must not be the order in training.
-    order = np.lexsort((horizons, np.asarray(layout.names, dtype=str)))
     if strategy == "vector":
         used = list(dict.fromkeys(own[order][own[order] >= 0].tolist()))
         inputs = np.array(used, dtype=np.intp)
@@ -271,8 +285,8 @@ def _fit_task(
     step: Callable[[], None],
 ) -> tuple[TaskModel, Rows, np.ndarray]:
     """Train one model, find its shrinkage on the tail, and give that with forecasts."""
-    known = np.isfinite(labels.scaled[:, task.outputs.ravel()]).any(axis=1)
-    train, tail = target.split(known, task.horizon, labels.delay)
+    known = np.isfinite(labels.scaled[:, task.outputs]).any(axis=2)
+    train, tail = target.split(known.any(axis=1), task.horizon, labels.delay)
     if len(train) < 2:
         raise ModelFitError(
             f"{task.name} must have 2 dates with a usable label. Got {len(train)} "
@@ -285,7 +299,10 @@ def _fit_task(
     found = validation if len(tail) else None
     model = fit_model(rows, found, step)
     forecast = np.empty(0) if found is None else predict_rows(model, found.X)
-    shrinkage = target.shrinkage(validation.y, forecast, validation.dates, task.horizon)
+    n_known = int(known[: train[-1] + 1].sum())
+    shrinkage = target.shrinkage(
+        validation.y, forecast, validation.dates, task.horizon, n_known
+    )
     trained = np.atleast_1d(np.isfinite(rows.y).any(axis=0))
     return TaskModel(task, model, shrinkage, trained), validation, forecast
 

@@ -19,6 +19,7 @@ from skbatch.forecasting._children import run_model
 from skbatch.forecasting._feature_table import FeatureBlocks
 from skbatch.forecasting._label_layout import LabelLayout, check_features
 from skbatch.forecasting._other_frame import OtherFrame, has_other_tickers
+from skbatch.forecasting._outlook import Outlook
 from skbatch.panel.engine import PanelColumns
 
 __all__ = [
@@ -31,8 +32,8 @@ __all__ = [
     "check_n_samples",
     "check_quantiles",
     "generator_of",
+    "outlook_of",
     "rank_table",
-    "summarise",
 ]
 
 
@@ -86,9 +87,7 @@ class UncertaintyMixin:
         """
         check_coverage(coverage)
         tail = (1.0 - float(coverage)) / 2.0
-        bounds, features, layout = self._quantiles(X, np.array([tail, 1.0 - tail]))
-        lower, upper = (layout.wrap(bound, features.index) for bound in bounds)
-        return PredictionInterval(lower, upper)
+        return PredictionInterval(*self._quantiles(X, np.array([tail, 1.0 - tail])))
 
     def predict_quantiles(self, X: Any, quantiles: Sequence[float] | float) -> Any:
         """Forecast quantiles of the return of every ticker at every date of `X`.
@@ -108,9 +107,8 @@ class UncertaintyMixin:
             the table of one, or as an array `(n_quantiles, n_dates, …)` if `y` was one.
         """
         levels = check_quantiles(quantiles)
-        values, features, layout = self._quantiles(X, levels)
-        tables = [layout.wrap(table, features.index) for table in values]
-        if layout.kind == "array":
+        tables = self._quantiles(X, levels)
+        if not isinstance(tables[0], pd.DataFrame | pd.Series):
             return np.stack(tables)
         return pd.concat(
             dict(zip(levels, tables, strict=True)), axis=1, names=["quantile"]
@@ -187,20 +185,6 @@ class UncertaintyMixin:
         assert index is not None
         return rank_table(scenarios, layout.horizons, index, n_bins)
 
-    def _forecast_last(self, X: Any) -> tuple[np.ndarray, FeatureBlocks, LabelLayout]:
-        """Forecast the last date of `X`, `(1, n_labels)`."""
-        if not isinstance(X, FeatureBlocks) and len(X) == 0:
-            raise PanelError(
-                "X must have a row, the date to forecast from. Got none. Pass at least "
-                "the last date."
-            )
-        last: Any
-        if isinstance(X, FeatureBlocks):
-            last = X.last()
-        else:
-            last = X.iloc[[-1]] if isinstance(X, pd.DataFrame) else np.asarray(X)[-1:]
-        return self._expected(last)
-
     def _expected(self, X: Any) -> tuple[np.ndarray, FeatureBlocks, LabelLayout]:
         """Forecast the tickers of `X`, whether or not they were seen in `fit`."""
         check_is_fitted(self)
@@ -214,35 +198,74 @@ class UncertaintyMixin:
         """Forecast the fitted tickers, `(n_dates, n_labels)`."""
         return run_model(self, features, self.layout_)
 
-    def _quantiles(
-        self, X: Any, levels: np.ndarray
-    ) -> tuple[np.ndarray, FeatureBlocks, LabelLayout]:
-        """Quantiles of returns `(n_levels, n_dates, n_labels)`."""
+    def _quantiles(self, X: Any, levels: np.ndarray) -> list[Any]:
+        """Tables of quantiles of returns."""
         forecasts, features, layout = self._expected(X)
+        values = np.full((len(levels), *forecasts.shape), np.nan)
         if self.calibration_ is None:
             _warn_of_no_calibration(self)
-            return np.full((len(levels), *forecasts.shape), np.nan), features, layout
-        scale = self.calibration_.scale.matrix(features, layout)
-        returns = self.calibration_.quantile_returns(levels, forecasts, scale, layout)
-        return returns, features, layout
+        else:
+            values = outlook_of(self, features, forecasts, layout).quantiles(levels)
+        return [layout.wrap(table, features.index) for table in values]
 
     def _scenarios(
         self, X: Any, n_samples: int, random_state: Any
     ) -> tuple[np.ndarray, LabelLayout]:
         """Draw returns `(n_samples, n_labels)` for the last date."""
         check_n_samples(n_samples)
-        forecasts, features, layout = self._forecast_last(X)
-        calibration = self.calibration_
-        if calibration is None:
+        forecasts, features, layout = self._expected(last_row(X))
+        if self.calibration_ is None:
             _warn_of_no_calibration(self)
             return np.full((int(n_samples), forecasts.shape[1]), np.nan), layout
         if random_state is None:
             random_state = getattr(self, "random_state", 0)
         rng = generator_of(random_state)
-        scenarios = calibration.scenarios(layout, int(n_samples), rng)
-        scale = calibration.scale.matrix(features, layout)
-        calibration.scenario_returns(scenarios, forecasts, scale, layout)
-        return scenarios, layout
+        outlook = outlook_of(self, features, forecasts, layout)
+        return outlook.scenarios(int(n_samples), rng), layout
+
+
+def outlook_of(
+    model: Any,
+    features: FeatureBlocks,
+    forecasts: np.ndarray | None = None,
+    layout: LabelLayout | None = None,
+) -> Outlook:
+    """Find what a calibrated forecaster expects at the dates of some features.
+
+    Parameters
+    ----------
+    model : UncertaintyMixin
+        Calibrated.
+    features : FeatureBlocks of shape (n_dates, n_columns)
+        Its features.
+    forecasts : ndarray of shape (n_dates, n_labels), optional
+        What it forecasts, if that is known.
+    layout : LabelLayout, optional
+        Of the forecasts; None is that of `fit`.
+
+    Returns
+    -------
+    Outlook
+        Forecasts, their volatility and calibration.
+    """
+    layout = model.layout_ if layout is None else layout
+    if forecasts is None:
+        forecasts = run_model(model, features, layout)
+    calibration = model.calibration_
+    scale = calibration.scale.matrix(features, layout)
+    return Outlook(forecasts, scale, layout, features.index, calibration)
+
+
+def last_row(X: Any) -> Any:
+    """Take the last date of features, of which there must be one."""
+    if isinstance(X, FeatureBlocks):
+        return X.last()
+    if len(X) == 0:
+        raise PanelError(
+            "X must have a row, the date to forecast from. Got none. Pass at least "
+            "the last date."
+        )
+    return X.iloc[[-1]] if isinstance(X, pd.DataFrame) else np.asarray(X)[-1:]
 
 
 def calibrates_itself(model: Any) -> bool:
@@ -259,45 +282,6 @@ def calibrated_part(model: Any) -> Any:
         return None
     calibration = getattr(model, "calibration_", None)
     return model if isinstance(calibration, Calibration) else None
-
-
-def summarise(
-    model: Any,
-    features: FeatureBlocks,
-    forecasts: pd.Series,
-    coverages: Sequence[float],
-) -> pd.DataFrame | None:
-    """Tabulate how sure a calibrated model is of its forecasts of one date.
-
-    Parameters
-    ----------
-    model : estimator
-        Fitted.
-    features : FeatureBlocks of shape (1, n_columns)
-        Features of the date.
-    forecasts : Series of shape (n_labels,)
-        What the model has forecast, by label.
-    coverages : sequence of float
-        Shares of returns that the intervals should hold.
-
-    Returns
-    -------
-    DataFrame of shape (n_labels, 2 + 2 * n_coverages), or None
-        ``lower`` and ``upper`` of each coverage in turn, ``volatility``,
-        ``p_positive``, by label. None if the model is not calibrated.
-    """
-    model = calibrated_part(model)
-    if model is None:
-        return None
-    calibration, layout = model.calibration_, model.layout_
-    labels = list(layout.columns)
-    expected = forecasts[labels].to_numpy(np.float64)[None, :]
-    scale = calibration.scale.matrix(features, layout)
-    tails = (1.0 - np.asarray(coverages, dtype=np.float64)) / 2.0
-    levels = np.column_stack([tails, 1.0 - tails]).ravel()
-    bounds = calibration.quantile_returns(levels, expected, scale, layout)[:, 0]
-    spread = calibration.spread(expected, scale, layout)
-    return pd.DataFrame(np.column_stack([*bounds, *spread]), layout.columns)
 
 
 def check_coverage(coverage: Any) -> None:

@@ -46,8 +46,8 @@ __all__ = ["BatchXGBoostForecaster"]
 class BatchXGBoostForecaster(PanelForecaster):
     """Forecast the returns of all tickers with gradient boosted trees.
 
-    By default one model learns from all (date, ticker) rows together, what a
-    ticker's volatility-scaled return will be relative to the others'. The shrinkage
+    By default one model learns from all (date, ticker) rows together, how a ticker's
+    return beyond beta will rank among the others'. The shrinkage
     of its forecasts and, with early stopping, its number of trees are found on the
     latest training dates, from which the training rows are purged by the horizon.
 
@@ -61,19 +61,19 @@ class BatchXGBoostForecaster(PanelForecaster):
         ``"per_ticker"``: one model each, the slow baseline.
     horizon : int or "auto", default="auto"
         Rows that a label looks ahead. ``"auto"`` reads ``y.attrs["horizon"]``.
-    n_estimators : int, default=300
+    n_estimators : int, default=150
         Largest number of trees.
-    learning_rate : float, default=0.03
+    learning_rate : float, default=0.05
         Weight of each tree.
     max_depth : int, default=4
         Depth of the trees.
-    subsample : float, default=0.8
+    subsample : float, default=0.3
         Share of rows drawn for each tree.
-    colsample_bytree : float, default=0.5
+    colsample_bytree : float, default=0.3
         Share of inputs drawn for each tree.
     reg_lambda : float, default=10.0
         Penalty on the squared leaf values.
-    max_bin : int, default=64
+    max_bin : int, default=32
         Histogram bins of each input. They are cut from 65,536 rows, drawn by
         `random_state`, where at least twice as many train.
     early_stopping_rounds : int or None, default=None
@@ -165,13 +165,13 @@ class BatchXGBoostForecaster(PanelForecaster):
         strategy: Literal["pooled", "vector", "per_ticker"] = "pooled",
         *,
         horizon: int | Literal["auto"] = "auto",
-        n_estimators: int = 300,
-        learning_rate: float = 0.03,
+        n_estimators: int = 150,
+        learning_rate: float = 0.05,
         max_depth: int = 4,
-        subsample: float = 0.8,
-        colsample_bytree: float = 0.5,
+        subsample: float = 0.3,
+        colsample_bytree: float = 0.3,
         reg_lambda: float = 10.0,
-        max_bin: int = 64,
+        max_bin: int = 32,
         early_stopping_rounds: int | None = None,
         target: ReturnTarget | None = None,
         market_features: bool = True,

@@ -14,6 +14,11 @@ from skbatch.forecasting._common_return import (
     forward_common_return,
     universe_common_return,
 )
+from skbatch.forecasting._contributions import (
+    NO_FEATURES,
+    explained_by,
+    joined_parts,
+)
 from skbatch.forecasting._feature_table import (
     FeatureBlocks,
     FeatureStream,
@@ -23,6 +28,7 @@ from skbatch.forecasting._feature_table import (
 from skbatch.forecasting._horizons import horizon_parameters
 from skbatch.forecasting._joint_scenarios import JointScenarios
 from skbatch.forecasting._label_layout import LabelLayout, layout_of
+from skbatch.forecasting._outlook import Outlook
 from skbatch.forecasting._provenance import (
     NO_MODEL,
     Provenance,
@@ -47,11 +53,12 @@ from skbatch.forecasting._uncertainty import (
     check_n_bins,
     check_n_samples,
     check_quantiles,
+    outlook_of,
     rank_table,
-    summarise,
 )
 
 __all__ = [
+    "NO_FEATURES",
     "NO_MODEL",
     "BatchForecasterMixin",
     "FeatureBlocks",
@@ -60,6 +67,7 @@ __all__ = [
     "JointScenarios",
     "LabelLayout",
     "LabelScale",
+    "Outlook",
     "Provenance",
     "Reason",
     "ReturnTarget",
@@ -75,16 +83,18 @@ __all__ = [
     "check_n_bins",
     "check_n_samples",
     "check_quantiles",
+    "explained_by",
     "first_choice",
     "fitted_provenance",
     "forecast_with_provenance",
     "forward_common_return",
     "horizon_parameters",
+    "joined_parts",
     "layout_of",
     "loss_gradient",
+    "outlook_of",
     "rank_table",
     "run_model",
-    "summarise",
     "tail_rows",
     "target_of",
     "thinning",

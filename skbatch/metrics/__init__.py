@@ -22,6 +22,11 @@ from skbatch.metrics._intervals import (
     interval_width,
     pinball_loss,
 )
+from skbatch.metrics._multiple_testing import (
+    deflated_sharpe_ratio,
+    holm_adjusted,
+    probability_of_backtest_overfitting,
+)
 from skbatch.metrics._plot._forecast_fan import ForecastFanDisplay
 from skbatch.metrics._plot._information_coefficient import InformationCoefficientDisplay
 from skbatch.metrics._plot._interval_calibration import IntervalCalibrationDisplay
@@ -41,7 +46,9 @@ __all__ = [
     "QuantileReturnsDisplay",
     "coverage",
     "crps_by_sample",
+    "deflated_sharpe_ratio",
     "directional_accuracy",
+    "holm_adjusted",
     "information_coefficient",
     "information_coefficient_series",
     "interval_coverage",
@@ -50,6 +57,7 @@ __all__ = [
     "mean_inference",
     "out_of_sample_r2",
     "pinball_loss",
+    "probability_of_backtest_overfitting",
     "quantile_returns",
     "rank_bins",
     "rank_information_coefficient",

@@ -11,16 +11,15 @@ from sklearn.base import BaseEstimator
 from sklearn.pipeline import Pipeline
 
 from skbatch.feature_extraction import list_features
-from skbatch.forecasting import (
-    FallbackForecaster,
-)
+from skbatch.forecasting import ConformalForecaster, FallbackForecaster
+from skbatch.forecasting.engine import NO_FEATURES
 from skbatch.metrics.plotting import GOOD, GREY, INK, new_axes, tidy
 from skbatch.panel.engine import MARKET
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["FeatureImportanceDisplay", "feature_importances"]
+__all__ = ["FeatureImportanceDisplay", "feature_families", "feature_importances"]
 
 OTHER = "your own"
 
@@ -34,7 +33,8 @@ def feature_importances(estimator: BaseEstimator) -> pd.DataFrame:
         Fitted forecaster with ``feature_importances_``, such as
         :class:`~skbatch.BatchXGBoostForecaster` or
         :class:`~skbatch.BatchLinearForecaster`, a :class:`~skbatch.FallbackForecaster`
-        around one, or a pipeline or search that ends in one.
+        around one, a pipeline or search that ends in one, or a
+        :class:`~skbatch.BatchForecastingSystem` of such models.
 
     Returns
     -------
@@ -69,11 +69,14 @@ def feature_importances(estimator: BaseEstimator) -> pd.DataFrame:
     >>> feature_importances(model)["family"].to_dict()
     {'momentum_63': 'returns', 'f': 'your own'}
     """
-    shares = _forecaster(estimator).feature_importances_
+    parts = [model.feature_importances_ for model in _forecasters(estimator)]
+    shares = pd.concat(parts).groupby(level=0, sort=False).sum() / len(parts)
     if not shares.any():
         # Trees without a single split, or coefficients that are all zero.
         return pd.DataFrame(columns=["family", "importance"])
-    table = pd.DataFrame({"family": _families(shares.index), "importance": shares})
+    table = pd.DataFrame(
+        {"family": feature_families(shares.index), "importance": shares}
+    )
     table = table.sort_values("importance", ascending=False, kind="stable")
     return table.rename_axis("feature")
 
@@ -199,29 +202,31 @@ class FeatureImportanceDisplay:
         return self
 
 
-def _forecaster(estimator: BaseEstimator) -> Any:
-    """Find the model inside pipelines, searches and fallbacks."""
+def _forecasters(estimator: BaseEstimator) -> list[Any]:
+    """Find the models inside systems, pipelines, searches and other forecasters."""
     model = estimator
     while True:
         if isinstance(model, Pipeline):
             model = model[-1]
         elif hasattr(model, "best_estimator_"):
             model = model.best_estimator_
-        elif isinstance(model, FallbackForecaster):
+        elif isinstance(model, FallbackForecaster | ConformalForecaster):
             model = getattr(model, "estimator_", None)
         else:
             break
+    if hasattr(model, "forecasters_"):
+        return [found for part in model.forecasters_ for found in _forecasters(part)]
     if not hasattr(model, "feature_importances_"):
         raise TypeError(
             "`estimator` must end in a fitted forecaster with `feature_importances_`. "
             f"Got {type(estimator).__name__} with {type(model).__name__}. Fit it, or "
             "pass the forecaster inside."
         )
-    return model
+    return [model]
 
 
-def _families(features: pd.Index) -> list[str]:
-    """Look the family of each feature up in the catalogue."""
+def feature_families(features: pd.Index) -> list[str]:
+    """Look up the family of each feature; other parts are a family of their own."""
     windows = {int(n) for name in features for n in re.findall(r"_(\d+)$", name)}
     table = list_features(sorted(window for window in windows if window >= 2))
     shared = table["shared"].astype(bool)
@@ -230,6 +235,8 @@ def _families(features: pd.Index) -> list[str]:
     return [
         market.get(name.removeprefix(prefix), "market data")
         if name.startswith(prefix)
+        else name
+        if name in NO_FEATURES
         else own.get(name, OTHER)
         for name in features
     ]

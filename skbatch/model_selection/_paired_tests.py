@@ -2,15 +2,51 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pandas as pd
 
 from skbatch.metrics import (
+    holm_adjusted,
     mean_inference,
     quantile_returns,
     rank_information_coefficient_series,
 )
 
-__all__ = ["PairedScores", "mean_differences"]
+if TYPE_CHECKING:
+    from skbatch.model_selection._walk_forward_result import WalkForwardResult
+
+__all__ = ["DERIVED", "EQUAL_WEIGHT", "ZERO", "compare"]
+
+ZERO = "zero"
+EQUAL_WEIGHT = "equal weight"
+# Benchmarks that a walk has without being given them, and that order no tickers.
+DERIVED = (EQUAL_WEIGHT, ZERO)
+
+
+def compare(result: WalkForwardResult, horizon: int, n_resamples: int) -> pd.DataFrame:
+    """Test the forecasts of one horizon against each benchmark."""
+    scores = PairedScores(
+        result.of_horizon(result.returns, horizon),
+        result.of_horizon(result.forecasts, horizon),
+        result.n_quantiles,
+    )
+    tables = {
+        name: mean_differences(
+            scores.less(
+                result.of_horizon(table, horizon),
+                has_order=name not in DERIVED,
+                has_size=name not in result.ranking_rules,
+            ),
+            horizon,
+            n_resamples,
+        )
+        for name, table in result.named_forecasts()
+        if name != result.name
+    }
+    table = pd.concat(tables, names=["benchmark", "score"])
+    n_tests = int(table["p_value"].notna().sum()) * result.n_trials
+    return table.assign(p_holm=holm_adjusted(table["p_value"], n_tests))
 
 
 class PairedScores:
@@ -49,11 +85,13 @@ class PairedScores:
         return pd.DataFrame({"rank_ic": ic, "squared_error": 0.0, "spread": spread})
 
 
-def mean_differences(differences: pd.DataFrame, horizon: int) -> pd.DataFrame:
+def mean_differences(
+    differences: pd.DataFrame, horizon: int, n_resamples: int
+) -> pd.DataFrame:
     """Test the mean of each column."""
     rows = {}
     for score, series in differences.items():
-        result = mean_inference(series, horizon=horizon)
+        result = mean_inference(series, horizon=horizon, n_resamples=n_resamples)
         lower, upper = result.confidence_interval
         rows[score] = {
             "difference": result.mean,

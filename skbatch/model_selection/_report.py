@@ -158,7 +158,7 @@ def _paired_tests(result: WalkForwardResult, horizon: int) -> str:
 
 def _years(result: WalkForwardResult, horizon: int) -> str:
     """Tabulate the scores of each year."""
-    years = result.by_year(horizon)
+    years = result.skill_by("year", horizon)
     if not len(years):
         return ""
     rows = [

@@ -20,7 +20,7 @@ from skbatch.metrics import (
 )
 from skbatch.metrics.alignment import Table
 
-__all__ = ["SCORES", "decay_table", "delay_scores", "score_card", "score_years"]
+__all__ = ["SCORES", "decay_table", "delay_scores", "score_card"]
 
 # Name → what it is, for tables that are read by people.
 SCORES = {
@@ -101,20 +101,6 @@ def score_card(
         "critical_t": rank_ic.critical_value,
     }
     return card if has_size else card | dict.fromkeys(SIZE_SCORES, float("nan"))
-
-
-def score_years(
-    returns: pd.DataFrame, forecasts: pd.DataFrame, horizon: int, n_quantiles: int
-) -> pd.DataFrame:
-    """Score each calendar year; a table without rows where the index has no dates."""
-    names = ["rank_ic", "rank_ic_t", "r2_zero", "hit_rate", "spread", "n_dates"]
-    if not isinstance(returns.index, pd.DatetimeIndex | pd.PeriodIndex):
-        return pd.DataFrame(columns=names, index=pd.Index([], name="year"))
-    rows = {
-        year: score_card(part, forecasts.loc[part.index], None, horizon, n_quantiles)
-        for year, part in returns.groupby(returns.index.year)
-    }
-    return pd.DataFrame.from_dict(rows, orient="index")[names].rename_axis("year")
 
 
 def decay_table(

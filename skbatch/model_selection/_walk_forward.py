@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
@@ -15,6 +16,7 @@ from sklearn.pipeline import Pipeline, make_pipeline
 
 from skbatch._messages import check_int, date_text, warn_user
 from skbatch.forecasting import BatchLinearForecaster, HistoricalMeanForecaster
+from skbatch.model_selection._paired_tests import DERIVED
 from skbatch.model_selection._ranking_rules import RANKING_RULES
 from skbatch.model_selection._refit import (
     NO_MODEL,
@@ -29,9 +31,9 @@ from skbatch.model_selection._shared_features import (
     find_extractor,
     share_features,
 )
+from skbatch.model_selection._trial_ledger import TrialLedger
 from skbatch.model_selection._walk_forward_result import (
     HISTORICAL_MEAN,
-    ZERO,
     WalkForwardResult,
 )
 from skbatch.panel import check_panel, forward_returns
@@ -63,6 +65,7 @@ def walk_forward(
     benchmarks: Mapping[str, Benchmark] | None = None,
     n_quantiles: int = 5,
     name: str | None = None,
+    n_trials: int | TrialLedger = 1,
     n_jobs: int | None = None,
     callbacks: Sequence[Any] = (),
 ) -> WalkForwardResult:
@@ -110,12 +113,17 @@ def walk_forward(
         21 rows of weekdays). None takes ``{"historical mean":
         HistoricalMeanForecaster(), "linear model": BatchLinearForecaster(),
         "reversal": "reversal", "momentum": "momentum"}``. Forecasting zero is always
-        a benchmark. Without ``"historical mean"``, there is no R² against it.
+        a benchmark, and with ``"historical mean"`` so is its average over tickers,
+        called equal weight. Without it, there is no R² against the mean.
     n_quantiles : int, default=5
         Bins of forecasts, of which the highest and the lowest make the spread.
     name : str, default=None
         What the forecaster is called in tables; None takes the name of its class,
         the last one of a pipeline.
+    n_trials : int or TrialLedger, default=1
+        Number of forecasters or settings that were tried on these prices before this
+        one was chosen, itself included: tests are adjusted for it. A
+        :class:`~skbatch.model_selection.TrialLedger` counts them, and keeps the result.
     n_jobs : int, default=None
         Refits that run at the same time, as in joblib.
     callbacks : sequence of callbacks, default=()
@@ -204,6 +212,8 @@ def walk_forward(
     ['historical mean', 'linear model', 'reversal', 'momentum']
     """
     check_int(n_quantiles, "n_quantiles", 2, "Pass 5 for quintiles.")
+    if not isinstance(n_trials, TrialLedger):
+        check_int(n_trials, "n_trials", 1, "Count this one, too.")
     prices = adopt_table(prices)
     panel = check_panel(prices)
     _check_estimator(estimator)
@@ -236,7 +246,11 @@ def walk_forward(
     walk = _WalkForward(n_jobs).set_callbacks(*callbacks)
     walk.fit(models, source, folds)
     _warn(walk.results_)
-    return _collect(name, walk.results_, rivals, source, folds, n_quantiles)
+    result = _collect(name, walk.results_, rivals, source, folds)
+    if isinstance(n_trials, TrialLedger):
+        n_trials.add(result)
+        n_trials = len(n_trials)
+    return replace(result, n_quantiles=n_quantiles, n_trials=n_trials)
 
 
 class _WalkForward(CallbackSupportMixin, BaseEstimator):
@@ -342,12 +356,12 @@ def _check_benchmarks(
     for name, model in benchmarks.items():
         is_rule = isinstance(model, str) and model in RANKING_RULES
         good = is_rule or (hasattr(model, "fit") and hasattr(model, "predict"))
-        if not isinstance(name, str) or name in ("", ZERO) or not good:
+        if not isinstance(name, str) or name in ("", *DERIVED) or not good:
             raise ValueError(
                 "`benchmarks` must map names to forecasters of feature frames. Got "
                 f"{name!r}: {type(model).__name__}. The name must be text, other than "
-                f"'{ZERO}', and the forecaster have `fit` and `predict`, or be one of "
-                f"{', '.join(map(repr, RANKING_RULES))}."
+                f"{' and '.join(map(repr, DERIVED))}, and the forecaster have `fit` "
+                f"and `predict`, or be one of {', '.join(map(repr, RANKING_RULES))}."
             )
     return dict(benchmarks)
 
@@ -359,7 +373,7 @@ def _check_name(
     if name is None:
         final = estimator.steps[-1][1] if isinstance(estimator, Pipeline) else estimator
         name = type(final).__name__
-    if not isinstance(name, str) or not name or name in (*rivals, ZERO):
+    if not isinstance(name, str) or not name or name in (*rivals, *DERIVED):
         raise ValueError(
             f"`name` must be text, and that of no benchmark. Got {name!r}. Choose "
             "another."
@@ -387,14 +401,17 @@ def _collect(
     rivals: Mapping[str, Benchmark],
     source: Source,
     folds: list[Fold],
-    n_quantiles: int,
 ) -> WalkForwardResult:
     """Put the refits together."""
     own = results[""]
     panel, index = source.panel, source.panel.index
-    closes = pd.DataFrame(
-        panel_fields(panel)["close"], index, pd.Index(panel_tickers(panel))
-    )
+    fields, tickers = panel_fields(panel), pd.Index(panel_tickers(panel))
+    kept = {
+        name: pd.DataFrame(fields[name], index, tickers)
+        for name in ("close", "volume")
+        if name in fields
+    }
+    closes = kept["close"]
     provenance = pd.concat([forecast.provenance for forecast in own])
     forecasts = pd.concat([forecast.forecasts for forecast in own])
     rules = {rival: rule for rival, rule in rivals.items() if isinstance(rule, str)}
@@ -410,12 +427,12 @@ def _collect(
             for rival in rivals
         },
         closes=closes.iloc[folds[0].test_start :],
+        prices=pd.concat(kept, axis=1) if len(kept) > 1 else closes,
         provenance=provenance,
         refits=_table_of_refits(own, folds, index),
         reasons=_table_of_reasons(own, folds, index),
         first_choice=tuple(dict.fromkeys(n for f in own for n in f.first_choice)),
         estimator=own[-1].estimator,
-        n_quantiles=n_quantiles,
         ranking_rules=tuple(rules),
         attrs={
             "n_rows": len(panel),

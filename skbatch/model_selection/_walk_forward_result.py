@@ -16,26 +16,20 @@ from sklearn.base import BaseEstimator
 from skbatch._messages import check_int
 from skbatch._writing import write_whole
 from skbatch.metrics import quantile_returns, rank_information_coefficient_series
-from skbatch.model_selection._paired_tests import (
-    PairedScores,
-    mean_differences,
-)
-from skbatch.model_selection._scorecard import (
-    decay_table,
-    delay_scores,
-    score_card,
-    score_years,
-)
+from skbatch.model_selection._backtest import backtest
+from skbatch.model_selection._backtest_result import BacktestResult
+from skbatch.model_selection._paired_tests import DERIVED, EQUAL_WEIGHT, ZERO, compare
+from skbatch.model_selection._scorecard import decay_table, delay_scores, score_card
+from skbatch.model_selection._skill_breakdown import SkillBreakdownMixin
 from skbatch.model_selection._verdict import describe
 
-__all__ = ["HISTORICAL_MEAN", "ZERO", "WalkForwardResult"]
+__all__ = ["HISTORICAL_MEAN", "WalkForwardResult"]
 
-ZERO = "zero"
 HISTORICAL_MEAN = "historical mean"
 
 
 @dataclass(frozen=True, eq=False)
-class WalkForwardResult:
+class WalkForwardResult(SkillBreakdownMixin):
     """Out-of-sample forecasts of a walk forward, with their scores.
 
     Parameters
@@ -70,6 +64,11 @@ class WalkForwardResult:
         Bins of the quantile returns.
     ranking_rules : tuple of str, default=()
         Names of the benchmarks that only rank tickers.
+    prices : DataFrame, default=None
+        Closes of the whole panel, and volumes if it has them; None takes `closes`.
+    n_trials : int, default=1
+        Number of forecasters that were tried before this one was chosen, itself
+        included.
     attrs : dict
         Number of rows and tickers of the panel, and whether features were shared.
     delay : int, default=0
@@ -95,6 +94,8 @@ class WalkForwardResult:
     estimator: BaseEstimator | None = None
     n_quantiles: int = 5
     ranking_rules: tuple[str, ...] = ()
+    prices: pd.DataFrame | None = None
+    n_trials: int = 1
     attrs: dict[str, Any] = field(default_factory=dict)
     delay: int = 0
 
@@ -176,7 +177,9 @@ class WalkForwardResult:
         """
         yield self.name, self.forecasts
         yield from self.benchmarks.items()
-        yield ZERO, _zeros(self)
+        if HISTORICAL_MEAN in self.benchmarks:
+            yield EQUAL_WEIGHT, _alike(self.benchmarks[HISTORICAL_MEAN], self)
+        yield ZERO, pd.DataFrame(0.0, self.forecasts.index, self.forecasts.columns)
 
     def of_horizon(
         self, table: pd.DataFrame, horizon: int | None = None
@@ -228,66 +231,57 @@ class WalkForwardResult:
                     returns, self.of_horizon(table, horizon)
                 )
                 for name, table in self.named_forecasts()
-                if name != ZERO
+                if name not in DERIVED
             }
         )
 
-    def paired_tests(self, horizon: int | None = None) -> pd.DataFrame:
+    def paired_tests(
+        self, horizon: int | None = None, *, n_resamples: int = 0
+    ) -> pd.DataFrame:
         """Test whether forecasts are better than those of each benchmark.
 
         Parameters
         ----------
         horizon : int, default=None
             One of `horizons`; None is the first.
+        n_resamples : int, default=0
+            Resamples of the stationary block bootstrap, such as 2,000; 0 tests by
+            Newey–West standard errors.
 
         Returns
         -------
-        DataFrame of shape (3 * n_benchmarks, 7)
+        DataFrame of shape (3 * n_benchmarks, 8)
             Indexed by (benchmark, score), with scores rank_ic, squared_error and
             spread. Columns are the mean difference over dates, positive where the
-            forecasts are better; its Newey–West t_statistic and the value critical_t
-            beyond which that is significant; the bounds lower and upper of its 95 %
-            confidence interval; p_value; and n_dates.
+            forecasts are better; its t_statistic and the value critical_t beyond which
+            that is significant; the bounds lower and upper of its 95 % confidence
+            interval; p_value; n_dates; and p_holm, the p-value adjusted for all tests
+            of the table times `n_trials`.
 
         See Also
         --------
         skbatch.metrics.mean_inference : The test, with formula and references.
+        skbatch.metrics.holm_adjusted : The adjustment.
 
         Notes
         -----
         Both are scored on the tickers and dates that both forecast. The difference in
         squared error is the benchmark's less the forecasts' (Diebold–Mariano), NaN for
-        benchmarks that only rank tickers. Zero has no order: its rank IC and spread
-        count as 0. P-values are of one comparison each, and not corrected for several.
+        benchmarks that only rank tickers. Zero has no order, and neither has equal
+        weight, which forecasts for all tickers the average of their historical means:
+        their rank IC and spread count as 0.
         """
         horizon = self.horizons[0] if horizon is None else horizon
         self.of_horizon(self.forecasts, horizon)  # refuses unknown horizons
-        return self._paired_tests[horizon].copy()
+        key = horizon, n_resamples
+        if key not in self._tested:
+            self._tested[key] = compare(self, *key)
+        return self._tested[key].copy()
 
     @cached_property
-    def _paired_tests(self) -> dict[int, pd.DataFrame]:
-        """The tests of each horizon, which summary and report both need."""
-        return {horizon: self._test_benchmarks(horizon) for horizon in self.horizons}
-
-    def _test_benchmarks(self, horizon: int) -> pd.DataFrame:
-        scores = PairedScores(
-            self.of_horizon(self.returns, horizon),
-            self.of_horizon(self.forecasts, horizon),
-            self.n_quantiles,
-        )
-        tables = {
-            name: mean_differences(
-                scores.less(
-                    self.of_horizon(table, horizon),
-                    has_order=name != ZERO,
-                    has_size=name not in self.ranking_rules,
-                ),
-                horizon,
-            )
-            for name, table in self.named_forecasts()
-            if name != self.name
-        }
-        return pd.concat(tables, names=["benchmark", "score"])
+    def _tested(self) -> dict[tuple[int, int], pd.DataFrame]:
+        """Tests that have been computed, which summary and report both need."""
+        return {}
 
     def quantile_returns(self, horizon: int | None = None) -> pd.DataFrame:
         """Compute the mean return of each bin of the forecasts on each date.
@@ -307,6 +301,39 @@ class WalkForwardResult:
             self.of_horizon(self.forecasts, horizon),
             self.n_quantiles,
         )
+
+    def backtest(
+        self, horizon: int | None = None, *, benchmark: str = "", **options: Any
+    ) -> BacktestResult:
+        """Backtest a portfolio that follows the forecasts.
+
+        Parameters
+        ----------
+        horizon : int, default=None
+            One of `horizons`, and the rows between trades; None is the first.
+        benchmark : str, default=""
+            Follow this benchmark instead.
+        **options
+            Other arguments of :func:`~skbatch.model_selection.backtest`, such as
+            ``weights`` and ``costs``.
+
+        Returns
+        -------
+        BacktestResult
+            Returns before and after costs, and what is measured of them.
+        """
+        horizon = self.horizons[0] if horizon is None else horizon
+        name = benchmark or self.name
+        tables = dict(self.named_forecasts())
+        if name not in tables:
+            raise ValueError(
+                f"`benchmark` must be one of {', '.join(tables)}. Got {name!r}. Walk "
+                "forward with it."
+            )
+        forecasts = self.of_horizon(tables[name], horizon).copy()
+        forecasts.attrs["horizon"] = horizon
+        prices = self.closes if self.prices is None else self.prices
+        return backtest(forecasts, prices, **{"name": name, **options})
 
     def decay(self, horizon: int | None = None, n_windows: int = 6) -> pd.DataFrame:
         """Test the rank IC with the returns of later windows, one after another.
@@ -384,28 +411,6 @@ class WalkForwardResult:
         table = pd.DataFrame.from_dict(scores, orient="index")
         table.index = pd.MultiIndex.from_tuples(scores, names=["forecaster", "delay"])
         return table.astype({"n_dates": int})
-
-    def by_year(self, horizon: int | None = None) -> pd.DataFrame:
-        """Score the forecasts of each calendar year.
-
-        Parameters
-        ----------
-        horizon : int, default=None
-            One of `horizons`; None is the first.
-
-        Returns
-        -------
-        DataFrame of shape (n_years, 6)
-            Columns rank_ic, rank_ic_t, r2_zero, hit_rate, spread and n_dates; no rows
-            where the panel has no dates.
-        """
-        horizon = self.horizons[0] if horizon is None else horizon
-        return score_years(
-            self.of_horizon(self.returns, horizon),
-            self.of_horizon(self.forecasts, horizon),
-            horizon,
-            self.n_quantiles,
-        )
 
     def to_frame(self) -> pd.DataFrame:
         """Put everything into one long table.
@@ -487,6 +492,14 @@ class WalkForwardResult:
         )
 
 
-def _zeros(result: WalkForwardResult) -> pd.DataFrame:
-    """Forecast zero for every ticker on every date."""
-    return pd.DataFrame(0.0, result.forecasts.index, result.forecasts.columns)
+def _alike(mean: pd.DataFrame, result: WalkForwardResult) -> pd.DataFrame:
+    """Forecast for all tickers what they returned on average."""
+    same = pd.DataFrame(np.nan, mean.index, mean.columns)
+    for horizon in result.horizons:
+        table = result.of_horizon(mean, horizon)
+        use = np.ones(mean.shape[1], bool)
+        if mean.columns.nlevels > 1:
+            use = mean.columns.get_level_values(0) == horizon
+        average = np.asarray(table.mean(axis=1))[:, None]
+        same.iloc[:, use] = np.where(table.notna(), average, np.nan)
+    return same

@@ -189,7 +189,7 @@ def _calibrated(model: Any) -> Any:
     """Put the forecaster of a model into one that gives intervals."""
     if isinstance(model, BatchForecastingSystem):
         part = model.forecaster
-        part = default_forecaster(model.preset) if part is None else part
+        part = default_forecaster() if part is None else part
         if not calibrates_itself(part):
             model.set_params(forecaster=ConformalForecaster(part))
     elif isinstance(model, Pipeline):
@@ -220,7 +220,9 @@ def _check_method(method: str) -> None:
 
 def _system_params(method: str, config: BatchForecastingConfig) -> dict[str, Any]:
     """Turn method and settings into parameters of a system."""
-    params = config.replace(batch={"enabled": True}).to_params()
+    params = dict(
+        config.replace(batch={"enabled": True}).to_system().get_params(deep=False)
+    )
     if config.model.kind != method and method == "linear":
         params["forecaster"] = FallbackForecaster(
             BatchLinearForecaster(), HistoricalMeanForecaster()

@@ -91,8 +91,12 @@ def test_the_weight_has_no_unit_and_falls_with_the_overlap(values, horizon, fact
     assert shrunken_mean(values, horizon + 1)[1] <= weight
 
 
-@given(st.integers(0, 2**32 - 1), st.floats(-0.5, 1.5), st.floats(1, 5))
-def test_slope_is_least_squares_weighted_by_its_clustered_t(seed, slope, overlap):
+@given(
+    st.integers(0, 2**32 - 1), st.floats(-0.5, 1.5), st.floats(1, 5), st.floats(0, 1)
+)
+def test_slope_is_least_squares_averaged_with_what_was_expected(
+    seed, slope, overlap, prior
+):
     random = np.random.default_rng(seed)
     dates = np.repeat(np.arange(10), 3)
     forecast = random.standard_normal((30, 2)).astype(np.float32)
@@ -116,23 +120,33 @@ def test_slope_is_least_squares_weighted_by_its_clustered_t(seed, slope, overlap
         for date in range(10)
     }
     squares = np.sum(forecast[both].astype(float) ** 2)
-    error = np.sqrt(overlap * 10 / 9 * sum(s**2 for s in score.values())) / squares
-    t = fitted / error
-    expected = min(max(fitted, 0.0), 1.0) * t**2 / (1 + t**2)
-    found = shrinkage_slope(realised, forecast, dates, overlap)
+    factor = overlap * 10 / (10 - overlap)
+    error = np.sqrt(factor * sum(s**2 for s in score.values())) / squares
+    # Two measurements of one slope, each with its standard error, in least squares.
+    own = 0.2
+    if (fitted - prior) ** 2 > own**2 + 9 * error**2:
+        own = np.sqrt((fitted - prior) ** 2 - 9 * error**2)
+    design = np.array([[1 / error], [1 / own]])
+    measured = np.array([fitted / error, prior / own])
+    expected = np.linalg.lstsq(design, measured, rcond=None)[0][0]
+    found = shrinkage_slope(realised, forecast, dates, overlap, prior, 0.2)
     assert found == pytest.approx(expected, abs=1e-12)
 
 
 def test_a_perfect_forecast_is_trusted_and_a_single_date_is_not():
     forecast = np.array([1.0, -2.0, 3.0])
-    assert shrinkage_slope(forecast, forecast, np.array([0, 1, 2])) == 1.0
-    assert shrinkage_slope(forecast, forecast, np.array([4, 4, 4])) == 0.0
+    given = 1.0, 0.3, 0.1  # overlap, prior and its standard deviation
+    assert shrinkage_slope(forecast, forecast, np.array([0, 1, 2]), *given) == 1.0
+    assert shrinkage_slope(forecast, forecast, np.array([4, 4, 4]), *given) == 0.3
+    # Nor are three dates that share a label.
+    three = np.array([0, 1, 2])
+    assert shrinkage_slope(forecast, forecast, three, 3.0, 0.3, 0.1) == 0.3
 
 
-def test_forecasts_without_any_pair_or_size_deserve_no_trust():
-    two = np.array([0, 1])
-    assert shrinkage_slope(np.array([NAN, 1.0]), np.array([1.0, NAN]), two) == 0.0
-    assert shrinkage_slope(np.array([1.0, 2.0]), np.array([0.0, 0.0]), two) == 0.0
+def test_forecasts_without_any_pair_or_size_leave_what_was_expected():
+    given = np.array([0, 1]), 1.0, 0.3, 0.1
+    assert shrinkage_slope(np.array([NAN, 1.0]), np.array([1.0, NAN]), *given) == 0.3
+    assert shrinkage_slope(np.array([1.0, 2.0]), np.array([0.0, 0.0]), *given) == 0.3
 
 
 def test_only_tickers_of_less_than_half_the_median_volatility_take_less():

@@ -257,18 +257,8 @@ def test_default_parts_have_parameters(prices):
         system.set_params(forecaster__depth=2)
 
 
-def test_a_preset_makes_the_default_parts():
-    fast = BatchForecastingSystem(preset="speed").get_params()
-    slow = BatchForecastingSystem(preset="accuracy").get_params()
-    name = "forecaster__estimator__n_estimators"
-    assert fast[name] < BatchXGBoostForecaster().n_estimators < slow[name]
-    system = BatchForecastingSystem()
-    system.set_params(preset="speed", forecaster__estimator__max_depth=2)
-    assert system.get_params()[name] == fast[name]
-
-
 def test_clones_are_equal_and_unfitted(make_system, prices):
-    for system in (BatchForecastingSystem(preset="speed"), make_system().fit(prices)):
+    for system in (BatchForecastingSystem(), make_system().fit(prices)):
         copy = clone(system)
         assert not hasattr(copy, "fitted_")
         assert repr(copy) == repr(system)
@@ -356,7 +346,6 @@ def test_a_saved_system_forecasts_the_same_elsewhere(make_system, prices, tmp_pa
     ("params", "message"),
     [
         ({"horizon": 0}, "horizon"),
-        ({"preset": "fast"}, "preset"),
         ({"forecaster": "xgboost"}, "forecaster"),
         ({"features": 3}, "features"),
         ({"max_batch_size": 0}, "max_batch_size"),

@@ -9,12 +9,15 @@ from scipy.stats import spearmanr
 from sklearn.base import BaseEstimator
 
 from skbatch import (
+    BatchForecastingSystem,
     BatchLinearForecaster,
     ConformalForecaster,
     SharedFeatureExtractor,
+    forward_returns,
 )
 from skbatch.exceptions import FallbackWarning, PanelError
 from skbatch.forecasting.engine import BatchForecasterMixin
+from skbatch.metrics import interval_coverage
 
 UNCERTAINTY = ["lower", "upper", "volatility", "p_positive"]
 METHODS = (
@@ -206,6 +209,67 @@ def test_tickers_of_a_model_that_could_not_be_calibrated_are_named(make_system, 
         assert table.isna().all(axis=None)
 
 
+# Returns that become known ------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def wilder():
+    """Prices whose moves grow threefold in the last 120 rows, and features that lag."""
+    rng = np.random.default_rng(0)
+    moves = 0.01 * rng.standard_normal((520, 8)) + 0.005 * rng.standard_normal((520, 1))
+    moves[400:] *= 3.0
+    index = pd.bdate_range("2018-01-01", periods=520)
+    return pd.DataFrame(100 * np.exp(moves.cumsum(axis=0)), index, list("ABCDEFGH"))
+
+
+def long_memory(forecaster=None):
+    """A system whose volatility is of the last 252 rows, so that it follows slowly."""
+    features = SharedFeatureExtractor(["volatility"], windows=[252])
+    forecaster = BatchLinearForecaster() if forecaster is None else forecaster
+    return BatchForecastingSystem(2, features=features, forecaster=forecaster)
+
+
+def test_intervals_follow_returns_that_have_become_known(wilder):
+    system = long_memory().fit(wilder[:400])
+    y = forward_returns(wilder, 2)[400:]
+    lower, upper = system.predict_interval(wilder[400:])
+    followed = interval_coverage(y[30:], lower[30:], upper[30:])
+    (member,) = system.fitted_.members
+    X = system.fitted_.extractor.transform(wilder[400:])
+    lower, upper = member.forecaster.predict_interval(X)
+    static = interval_coverage(y[30:], lower[30:], upper[30:])
+    assert static < 0.84
+    assert abs(followed - 0.9) < abs(static - 0.9) / 2
+
+
+def test_what_is_known_at_a_date_does_not_depend_on_how_rows_are_passed(wilder):
+    """The bounds of a date are those of a call that ends there, bit by bit."""
+    system = long_memory().set_params(coverage=0.8).fit(wilder[:400])
+    new = wilder[400:]
+    whole = system.predict_interval(new)
+    for stop in (1, 2, 3, 30, 50):
+        for bound, expected in zip(
+            system.predict_interval(new[:stop]), whole, strict=True
+        ):
+            pd.testing.assert_frame_equal(bound, expected[:stop], check_exact=True)
+        table = system.forecast(new[:stop]).uncertainty
+        np.testing.assert_array_equal(table["lower"], whole.lower.iloc[stop - 1])
+    again = pickle.loads(pickle.dumps(system)).predict_interval(new).lower
+    pd.testing.assert_frame_equal(again, whole.lower, check_exact=True)
+
+
+def test_scenarios_follow_too(wilder):
+    system = long_memory().fit(wilder[:400])
+    (member,) = system.fitted_.members
+    X = system.fitted_.extractor.transform(wilder[400:])
+    wide = system.predict_scenarios(wilder[400:], 4000).quantile(0.95)
+    narrow = member.forecaster.predict_scenarios(X, 4000).quantile(0.95)
+    bounds = system.predict_interval(wilder[400:]).upper.iloc[-1]
+    static = member.forecaster.predict_interval(X).upper.iloc[-1]
+    assert (bounds / static).min() > 1.1
+    np.testing.assert_allclose(wide / narrow, bounds / static, rtol=0.1)
+
+
 # Every forecast -----------------------------------------------------------------------
 
 
@@ -222,8 +286,10 @@ def test_a_default_system_says_how_sure_it_is(make_system, prices, horizon):
     assert table["p_positive"].between(0.3, 0.7).all()
     # The chance of a gain is where the quantiles cross zero.
     for label, chance in table["p_positive"].items():
-        crossing = system.predict_quantiles(prices[-5:], [1 - chance]).iloc[-1, :]
-        assert crossing.droplevel("quantile")[label] == pytest.approx(0, abs=1e-4)
+        around = [0.998 - chance, 1.002 - chance]
+        quantiles = system.predict_quantiles(prices[-5:], around)
+        low, high = (quantiles[level][label].iloc[-1] for level in around)
+        assert low < 0 < high
     draws = system.predict_scenarios(prices[-5:], 4000)
     assert (draws.std() / table["volatility"].to_numpy()).between(0.85, 1.15).all()
     chances = system.predict_rank_proba(prices[-5:], 2, n_samples=100)

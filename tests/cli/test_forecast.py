@@ -507,7 +507,6 @@ def test_time_and_memory_are_written_and_batches_told(prices, tmp_path):
         (("--memory-budget", "1MiB"), "`memory_budget` must be at least"),
         (("--memory-budget", "0.00001"), "`memory_budget` must be at least"),
         (("--memory-budget", "lots"), "memory_budget"),
-        (("--preset", "fast"), "speed"),
         (("--config", "nowhere.toml"), "nowhere.toml"),
     ],
 )

@@ -138,7 +138,6 @@ def test_input_that_would_mislead_is_refused(change, reason, prices, model, tmp_
     "options",
     [
         ("--horizon", 5),
-        ("--preset", "speed"),
         ("--config", "a.toml"),
         ("--memory-budget", "1GiB"),
         ("--n-jobs", 2),
@@ -241,7 +240,7 @@ def test_spreadsheets_hold_numbers_and_no_formulas(prices, tmp_path):
     openpyxl = pytest.importorskip("openpyxl")
     prices.rename(columns={"T001": "=1+1"}).to_csv(tmp_path / "p.csv")
     output = tmp_path / "out.xlsx"
-    options = "--preset", "speed", "--holdout", 0, "--output", output
+    options = "--holdout", 0, "--output", output
     assert run("forecast", tmp_path / "p.csv", *options).exit_code == 0
     sheet = openpyxl.load_workbook(io.BytesIO(output.read_bytes())).active
     rows = list(sheet.iter_rows(values_only=True))

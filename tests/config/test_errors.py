@@ -53,7 +53,8 @@ def test_the_keys_of_a_section_are_named_when_none_is_near():
 
 def test_sections_name_the_whole_path():
     assert message(BatchForecastingConfig, model={"max_depth": 0}) == (
-        "`model.max_depth` must be an integer of at least 1. Got 0. The default is 4."
+        "`model.max_depth` must be an int in the range [1, inf). Got 0. "
+        "The default is 4."
     )
 
 

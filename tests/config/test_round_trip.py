@@ -116,14 +116,7 @@ def configs(draw):
         own = LINEAR if fallback["model"] == "linear" else {"mean_min_labels": COUNT}
         fallback |= draw(some({"min_labels": COUNT, **own}))
     return BatchForecastingConfig(
-        **draw(
-            some(
-                {
-                    "horizon": HORIZON,
-                    "preset": st.sampled_from([*BatchForecastingConfig.presets, None]),
-                }
-            )
-        ),
+        **draw(some({"horizon": HORIZON})),
         batch=draw(some(BATCH)),
         features=draw(some(FEATURES)),
         model=model,
@@ -176,18 +169,15 @@ def parameters(system):
 
 def test_what_is_read_from_a_system_is_short():
     system = BatchForecastingSystem(
-        preset="speed",
         features=SharedFeatureExtractor(windows=[5, 21]),
         forecaster=FallbackForecaster(
-            BatchXGBoostForecaster(n_estimators=300, max_bin=32)
+            BatchXGBoostForecaster(n_estimators=300, max_depth=4)
         ),
         error_handler=BatchErrorHandler(),
     )
     config = BatchForecastingConfig.from_system(system)
-    # 300 trees are the default, but not the preset's.
     assert config.to_toml() == (
-        'preset = "speed"\n\n[features]\nwindows = [5, 21]\n\n[model]\n'
-        "n_estimators = 300\n"
+        "[features]\nwindows = [5, 21]\n\n[model]\nn_estimators = 300\n"
     )
     assert BatchForecastingConfig.from_system(BatchForecastingSystem()).to_toml() == ""
 
@@ -230,7 +220,7 @@ FRAME = pd.DataFrame({"vix": [1.0, 2.0]})
         ({"forecaster": BatchLinearForecaster(horizon=5)}, "forecaster__horizon"),
         (
             {"forecaster": BatchLinearForecaster(target=ReturnTarget(scale="none"))},
-            "forecaster__target__scale",
+            "model.target.scale",
         ),
         ({"forecaster": FallbackForecaster(Foreign())}, "forecaster__estimator"),
         (
@@ -279,14 +269,8 @@ def test_only_systems_are_read():
         BatchForecastingConfig.from_system(BatchLinearForecaster())
 
 
-def test_no_functions_are_as_good_as_none():
-    features = SharedFeatureExtractor(functions={})
-    system = BatchForecastingSystem(features=features)
-    assert BatchForecastingConfig.from_system(system) == BatchForecastingConfig()
-
-
 def test_a_system_reads_its_settings_from_a_file(file):
-    file.write_text('horizon = 3\npreset = "speed"\n[model]\nkind = "linear"\n')
+    file.write_text('horizon = 3\n[model]\nkind = "linear"\n')
     system = BatchForecastingConfig.from_file(file).to_system()
-    assert (system.horizon, system.preset) == (3, "speed")
+    assert system.horizon == 3
     assert type(system.forecaster.estimator) is BatchLinearForecaster

@@ -1,12 +1,8 @@
 import re
 
-import pytest
-
-from skbatch.config import BatchForecastingConfig, ConfigError
+from skbatch.config import BatchForecastingConfig
 from skbatch.config.engine import SETTINGS, settings_template
 
-PRESETS = BatchForecastingConfig.presets
-NAMES = [None, *PRESETS]
 # What a setting needs to have an effect.
 NEEDS = {
     "model.alpha": '[model]\nkind = "linear"\n',
@@ -25,41 +21,34 @@ def commented_settings(text):
             yield f"{section}{match[1]}", match[2]
 
 
-@pytest.mark.parametrize("preset", NAMES)
-def test_the_template_has_every_setting_in_its_section(preset):
-    paths = [path for path, _ in commented_settings(settings_template(preset))]
+def test_the_template_has_every_setting_in_its_section():
+    paths = [path for path, _ in commented_settings(settings_template())]
     assert paths == list(SETTINGS)
 
 
-@pytest.mark.parametrize("preset", NAMES)
-def test_the_template_changes_nothing_but_the_preset(preset, tmp_path):
+def test_the_template_changes_nothing(tmp_path):
     file = tmp_path / "skbatch.toml"
-    file.write_text(settings_template(preset), encoding="utf-8")
+    file.write_text(settings_template(), encoding="utf-8")
     config = BatchForecastingConfig.from_file(file, env=False)
-    assert config == BatchForecastingConfig(preset=preset)
+    assert config == BatchForecastingConfig()
 
 
-@pytest.mark.parametrize("preset", NAMES)
-def test_every_line_can_be_uncommented_and_shows_what_is_in_effect(preset, tmp_path):
+def test_every_line_can_be_uncommented_and_shows_what_is_in_effect(tmp_path):
     file = tmp_path / "skbatch.toml"
-    for path, value in commented_settings(settings_template(preset)):
-        head = f'preset = "{preset}"\n' if preset else ""
+    for path, value in commented_settings(settings_template()):
         section, _, key = path.rpartition(".")
         table = NEEDS.get(path, f"[{section}]\n" if section else "")
-        text = f"{head}{table}{key} = {value}\n"
-        if path == "preset":
-            text = f"{key} = {value}\n"
+        text = f"{table}{key} = {value}\n"
         file.write_text(text, encoding="utf-8")
         read = BatchForecastingConfig.from_file(file, env=False).to_dict()
-        plain = BatchForecastingConfig(preset=preset).to_dict()
+        plain = BatchForecastingConfig().to_dict()
         for key in path.split("."):
             read, plain = read[key], plain[key]
         assert read == plain, path
 
 
-@pytest.mark.parametrize("preset", NAMES)
-def test_every_setting_is_described(preset):
-    text = settings_template(preset)
+def test_every_setting_is_described():
+    text = settings_template()
     prose = " ".join(re.findall(r"^# (.*)$", text, re.MULTILINE))
     for path, field in SETTINGS.items():
         words = re.sub(r"[^ ]*[`:][^ ]*", "", field.description).split()
@@ -67,15 +56,7 @@ def test_every_setting_is_described(preset):
 
 
 def test_lines_are_no_longer_than_those_of_the_code():
-    assert max(map(len, settings_template("speed").splitlines())) <= 88
-
-
-def test_presets_show_the_default_that_they_replace():
-    text = settings_template("speed")
-    trees = PRESETS["speed"]["model"]["n_estimators"]
-    default = BatchForecastingConfig().model.n_estimators
-    assert f"Without a preset {default}.\n#n_estimators = {trees}\n" in text
-    assert '\npreset = "speed"\n' in text
+    assert max(map(len, settings_template().splitlines())) <= 88
 
 
 def test_settings_say_for_which_models_they_are():
@@ -83,10 +64,3 @@ def test_settings_say_for_which_models_they_are():
     assert 'For model.kind = "xgboost".\n#max_depth = 4' in text
     assert 'For model.kind = "xgboost" or "linear".\n#relative = true' in text
     assert 'For fallback.model = "mean".\n#mean_min_labels' in text
-
-
-def test_unknown_presets_are_refused():
-    with pytest.raises(
-        ConfigError, match=r"`preset` must be \"accuracy\" or \"speed\""
-    ):
-        settings_template("fast")

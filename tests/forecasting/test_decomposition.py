@@ -178,6 +178,7 @@ def small_xgboost(strategy="pooled", **params):
         learning_rate=0.3,
         subsample=1.0,
         colsample_bytree=1.0,
+        max_bin=64,
         xgb_params={"min_child_weight": 1.0},
         n_jobs=1,
         **params,
@@ -236,8 +237,11 @@ def test_penalty_and_shrinkage_are_found_on_the_purged_tail(make_frames, market_
         )
     ]
     # Labels span three rows: three dates share one.
-    variance = 3 * 30 / 29 * np.sum(np.square(errors)) / np.sum(predicted**2) ** 2
-    slope *= slope**2 / (slope**2 + variance)
+    variance = 3 * 30 / 27 * np.sum(np.square(errors)) / np.sum(predicted**2) ** 2
+    n_known = len(slow.rows([date for date in slow.dates if date <= train[-1]])[1])
+    prior = 0.1 + 0.2 * n_known / (n_known + 20_000)
+    assert abs(slope - prior) < 3 * np.sqrt(variance)
+    slope = np.average([slope, prior], weights=[1 / variance, 1 / 0.1**2])
     assert 0.1 < slope < 1
     model = BatchLinearForecaster(
         target=ReturnTarget(thin=thin, validation_size=30, market_weight=market_weight)

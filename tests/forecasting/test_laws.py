@@ -10,6 +10,8 @@ from sklearn.base import clone
 from skbatch import BatchLinearForecaster, BatchXGBoostForecaster
 from skbatch.exceptions import ModelFitError, PanelError
 from skbatch.forecasting import HistoricalMeanForecaster, ReturnTarget
+from skbatch.panel import split_column
+from skbatch.panel.engine import join_column
 
 # The same examples every time: a sum in another order may tip a split of a tree.
 few = settings(max_examples=12, deadline=None, derandomize=True)
@@ -86,16 +88,24 @@ def test_tickers_in_another_order_have_the_same_linear_forecasts(
 
 
 @few
-@given(seeds, strategies, st.permutations(range(4)))
-def test_nor_have_they_others_from_trees(make_frames, seed, strategy, order):
-    X, y = make_frames(60, 4, missing=0.05, seed=seed)
-    expected = xgboost(strategy=strategy).fit(X, y).predict(X)
+@given(seeds, strategies, st.permutations(range(6)), st.sampled_from([xgboost, linear]))
+def test_neither_names_nor_order_of_tickers_change_a_bit(
+    make_frames, seed, strategy, order, make
+):
+    X, y = make_frames(60, 6, missing=0.05, seed=seed, market=True)
+    y.iloc[:9, 3] = NAN
+    expected = make(strategy=strategy).fit(X, y).predict(X)
+    new = {ticker: f"{9 - number}{ticker[::-1]}" for number, ticker in enumerate(y)}
     columns = y.columns[list(order)]
-    names = dict.fromkeys(c.rpartition("__")[2] for c in X)
-    moved = X[[f"{ticker}__{name}" for name in names for ticker in columns]]
-    # Rows and inputs are drawn by their place, which the order must not decide.
-    forecasts = xgboost(strategy=strategy).fit(moved, y[columns]).predict(moved)
-    pd.testing.assert_frame_equal(forecasts[y.columns], expected, rtol=1e-4, atol=1e-8)
+    moved, labels = X["market__return"].to_frame(), y[columns].rename(columns=new)
+    for feature in dict.fromkeys(split_column(c)[1] for c in X if c[0] == "T"):
+        for ticker in columns:
+            name = join_column(new[ticker], feature)
+            moved[name] = X[join_column(ticker, feature)]
+    labels.attrs = y.attrs
+    forecasts = make(strategy=strategy).fit(moved, labels).predict(moved)
+    found = forecasts[[new[ticker] for ticker in y]].to_numpy()
+    np.testing.assert_array_equal(found, expected.to_numpy())
 
 
 @few

@@ -38,6 +38,10 @@ def table(X, feature, tickers):
     return X[names].astype(float).set_axis(tickers, axis=1)
 
 
+def unit_of(X, y):
+    return table(X, "volatility_63", list(y))
+
+
 def ranked_slowly(X, y):
     """Normal scores, date by date and ticker by ticker, as the docstring says."""
     beta, own, volatility = (table(X, feature, list(y)) for feature in OWN)
@@ -90,21 +94,25 @@ def test_shrinkage_is_found_on_scaled_returns(frames):
     hints.columns = [f"{ticker}__hint" for ticker in y]
     X = pd.concat([X, hints.astype(np.float32)], axis=1)
     target = ReturnTarget(label="rank", market_weight=0.0, validation_size=150)
-    model = BatchXGBoostForecaster(n_estimators=20, target=target).fit(X, y)
+    model = BatchXGBoostForecaster(learning_rate=0.2, target=target).fit(X, y)
     shrinkage = model.model_.models[0].shrinkage
     last = len(X) - HORIZON  # rows with a known label
     tail = slice(last - 150, last)
-    unit = table(X, "volatility_63", list(y))[tail].to_numpy() * np.sqrt(HORIZON)
+    unit = unit_of(X, y)[tail].to_numpy() * np.sqrt(HORIZON)
     forecast = model.predict(X)[tail].to_numpy() / unit / shrinkage
     bound = 5 * unit
     returns = np.clip(y[tail].to_numpy(), -bound, bound)
     scaled = (returns - returns.mean(axis=1, keepdims=True)) / unit
     dates = np.repeat(np.arange(150), y.shape[1])
+    # Labels of the rows that train, every third, up to those that reach the tail.
+    end = np.arange(0, last - 150 - HORIZON + 1, 3)[-1] + 1
+    n_known = y[:end].where(unit_of(X, y)[:end].notna()).count().sum()
+    prior = 0.1 + 0.2 * n_known / (n_known + 20_000)
     slope = shrinkage_slope(
-        scaled.clip(-5, 5).ravel(), forecast.ravel(), dates, HORIZON
+        scaled.clip(-5, 5).ravel(), forecast.ravel(), dates, HORIZON, prior, 0.1
     )
-    assert shrinkage == pytest.approx(max(slope, 0.1), rel=1e-3)
-    assert shrinkage > 0.1
+    assert shrinkage == pytest.approx(slope, rel=1e-3)
+    assert 0.2 < shrinkage < 1
 
 
 @pytest.mark.parametrize("strategy", ["per_ticker", "vector"])

@@ -1,6 +1,7 @@
 """Rules that rank by past prices, and tests against all benchmarks, by slow loops."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -85,7 +86,10 @@ def slow_differences(result, benchmark, horizon):
     returns = result.of_horizon(result.returns, horizon).to_numpy()
     own = result.of_horizon(result.forecasts, horizon).to_numpy()
     rival = own * 0
-    if benchmark != "zero":
+    if benchmark == "equal weight":
+        mean = result.of_horizon(result.benchmarks["historical mean"], horizon)
+        rival = mean.to_numpy() * 0 + np.nanmean(mean, axis=1)[:, None]
+    elif benchmark != "zero":
         rival = result.of_horizon(result.benchmarks[benchmark], horizon).to_numpy()
     rows = []
     for r, f, g in zip(returns, own, rival, strict=True):
@@ -103,7 +107,7 @@ def slow_differences(result, benchmark, horizon):
             low, high = np.quantile(by, [0.2, 0.8])
             return r[by >= high - 1e-15].mean() - r[by <= low + 1e-15].mean()
 
-        order = benchmark != "zero"
+        order = benchmark not in ("zero", "equal weight")
         row["rank_ic"] = spearmanr(r, f).statistic
         row["rank_ic"] -= spearmanr(r, g).statistic if order else 0.0
         row["spread"] = spread(f) - (spread(g) if order else 0.0)
@@ -126,7 +130,9 @@ def slow_test(series, horizon):
 
 
 @pytest.mark.parametrize("horizon", [1, 3])
-@pytest.mark.parametrize("benchmark", ["zero", "historical mean", "momentum"])
+@pytest.mark.parametrize(
+    "benchmark", ["zero", "historical mean", "equal weight", "momentum"]
+)
 def test_differences_are_those_of_a_slow_loop(long_result, benchmark, horizon):
     result, _ = long_result
     tests = result.paired_tests(horizon)
@@ -173,3 +179,30 @@ def test_a_planted_signal_beats_the_rules(quiet_walk):
     tests = result.paired_tests().xs("rank_ic", level="score")
     assert tests.loc["zero", "p_value"] < 0.01
     assert tests.loc["zero", "lower"] > 0
+
+
+def test_p_values_are_adjusted_for_all_tests_and_trials(result):
+    tests = result.paired_tests()
+    known = tests["p_value"].dropna()
+    assert tests["p_holm"].isna().equals(tests["p_value"].isna())
+    assert tests["p_holm"].min() == pytest.approx(min(1, known.min() * len(known)))
+    tried = replace(result, n_trials=7).paired_tests()
+    expected = min(1, known.min() * len(known) * 7)
+    assert tried["p_holm"].min() == pytest.approx(expected)
+
+
+def test_the_number_of_trials_is_kept(walk, linear_model):
+    assert walk(linear_model, n_trials=12, benchmarks={}).n_trials == 12
+    with pytest.raises(ValueError, match="`n_trials` must be an int of at least 1"):
+        walk(linear_model, n_trials=0)
+
+
+def test_differences_can_be_resampled(result):
+    ours, other = result.paired_tests(n_resamples=199), result.paired_tests()
+    pd.testing.assert_series_equal(ours["difference"], other["difference"])
+    differences = result.rank_ic()["FallbackForecaster"]
+    expected = mean_inference(differences, horizon=HORIZON, n_resamples=199)
+    test = ours.loc[("zero", "rank_ic")]
+    assert test["p_value"] == expected.p_value
+    assert test["lower"] == expected.confidence_interval[0]
+    assert test["t_statistic"] != other.loc[("zero", "rank_ic"), "t_statistic"]

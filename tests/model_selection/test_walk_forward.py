@@ -323,7 +323,7 @@ def test_the_last_model_can_go_on(result, prices):
             None,
             {"benchmarks": {"zero": HistoricalMeanForecaster()}},
             ValueError,
-            "The name must be text, other than 'zero'",
+            "other than 'equal weight' and 'zero'",
         ),
         (None, {"name": "zero"}, ValueError, "`name` must be text, and that of no be"),
         (None, {"name": ""}, ValueError, "Got ''. Choose another"),

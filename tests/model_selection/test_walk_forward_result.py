@@ -145,8 +145,8 @@ def test_returns_that_begin_or_end_without_a_price_are_unknown(
 
 def test_rank_ic_of_each_date_has_the_mean_of_the_scorecard(result):
     series = result.rank_ic()
-    assert list(series) == list(result.scorecard.index.drop("zero"))
-    expected = result.scorecard["rank_ic"].drop("zero")
+    assert list(series) == list(result.scorecard.index.drop(["equal weight", "zero"]))
+    expected = result.scorecard["rank_ic"].drop(["equal weight", "zero"])
     pd.testing.assert_series_equal(series.mean(), expected, check_names=False)
 
 
@@ -179,7 +179,7 @@ def test_a_planted_signal_is_found_and_its_decay(quiet_walk, linear_model):
 
 
 def test_years_are_scored_apart(result):
-    years = result.by_year()
+    years = result.skill_by("year")
     assert years.index.tolist() == sorted(set(result.forecasts.index.year))
     year = years.index[-1]
     mask = result.forecasts.index.year == year
@@ -188,7 +188,9 @@ def test_years_are_scored_apart(result):
 
 
 def test_numbered_rows_have_no_years(quiet_walk, prices, mean_model):
-    assert len(quiet_walk(mean_model, prices.reset_index(drop=True)).by_year()) == 0
+    assert (
+        len(quiet_walk(mean_model, prices.reset_index(drop=True)).skill_by("year")) == 0
+    )
 
 
 def test_to_frame_is_long(result):

@@ -147,7 +147,7 @@ CALIBRATED = {
     "system": system(),
     "pipeline": pipeline(),
     "forecaster": BatchLinearForecaster(),
-    "default": BatchForecastingSystem(5, features=features(), preset="speed"),
+    "default": BatchForecastingSystem(5, features=features()),
     "search": search(),
     "conformal search": search(
         pipeline(ConformalForecaster(BatchLinearForecaster())),

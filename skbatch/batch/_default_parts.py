@@ -1,0 +1,22 @@
+"""The parts that a system has by default."""
+
+from __future__ import annotations
+
+from skbatch.feature_extraction import SharedFeatureExtractor
+from skbatch.forecasting import (
+    BatchLinearForecaster,
+    BatchXGBoostForecaster,
+    FallbackForecaster,
+)
+
+__all__ = ["default_features", "default_forecaster"]
+
+
+def default_features() -> SharedFeatureExtractor:
+    """Make the extractor of a system whose `features` are None."""
+    return SharedFeatureExtractor()
+
+
+def default_forecaster() -> FallbackForecaster:
+    """Make the forecaster of a system whose `forecaster` is None."""
+    return FallbackForecaster(BatchXGBoostForecaster(), BatchLinearForecaster())

@@ -1,0 +1,172 @@
+"""``skbatch evaluate``: how good past forecasts would have been."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import RenderableType
+
+from skbatch.cli import _options as options
+from skbatch.cli._content import check_report, make_table, print_as_json, records
+from skbatch.cli._job import Source, given, make_system, read_prices
+from skbatch.cli._shell import Stages, UserError, make_console, shown_to_users
+from skbatch.cli._show import panel_line, timing_table
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from skbatch.model_selection import WalkForwardResult
+
+__all__ = ["evaluate"]
+
+# Column of the scorecard → its title, and how its numbers are written.
+SCORES = {
+    "rank_ic": ("rank IC", "{:+.3f}"),
+    "rank_ic_t": ("t", "{:+.1f}"),
+    "r2_zero": ("R²", "{:+.2%}"),
+    "spread": ("spread", "{:+.2%}"),
+}
+LEGEND = (
+    "rank IC: mean rank correlation of forecasts with returns, t its Newey–West "
+    "t-statistic. R²: squared error saved against forecasting zero. spread: return of "
+    "the fifth of tickers with the highest forecasts less that of the lowest fifth. "
+    "All over the horizon, before costs."
+)
+
+
+def evaluate(
+    prices: options.Prices,
+    horizon: options.Horizons = None,
+    report: Annotated[
+        Path | None,
+        typer.Option(help="HTML file for the whole report, with plots."),
+    ] = None,
+    json: options.Json = False,
+    refit: Annotated[
+        int, typer.Option(min=1, help="Rows between refits; 63 is a quarter.")
+    ] = 63,
+    train: Annotated[
+        int, typer.Option(min=2, help="Rows to train on before the first forecast.")
+    ] = 504,
+    trials: Annotated[
+        int,
+        typer.Option(
+            min=1,
+            help="How many settings you have tried on these prices, these included. "
+            "The more, the stricter the tests.",
+        ),
+    ] = 1,
+    field: options.Field = None,
+    date: options.Date = None,
+    ticker: options.Ticker = None,
+    value: options.Value = None,
+    config: options.Config = None,
+    memory_budget: options.MemoryBudget = None,
+    n_jobs: options.Jobs = None,
+) -> None:
+    """Test how good past forecasts would have been, beside simple benchmarks.
+
+    Goes through the file as time did: trains on the rows so far, forecasts the rows
+    that follow, and trains again every quarter.
+    """
+    settings = {
+        "horizon": horizon[0] if horizon and len(horizon) == 1 else horizon or None,
+        "batch": given(memory_budget=memory_budget),
+        "performance": given(n_jobs=n_jobs),
+    }
+    with shown_to_users() as stages:
+        if report is not None:
+            check_report(report, prices)
+        system = make_system(config, settings, stages)
+        panel = read_prices(Source(prices, field, date, ticker, value).read, stages)
+        schedule = {"refit_every": refit, "min_train": train, "n_trials": trials}
+        result = _walk(system, panel, schedule, stages)
+        with stages.stage("score"):
+            summary = result.summary()
+        if report is not None:
+            with stages.stage("report"):
+                _write(result, report)
+    if json:
+        print_as_json(_content(result, summary, stages))
+        return
+    console = make_console()
+    for part in (
+        summary,
+        *_tables(result),
+        LEGEND,
+        panel_line(panel),
+        timing_table(stages.seconds),
+    ):
+        console.print(part)
+        console.line()
+    if report is not None:
+        console.print(f"Written to {report}", soft_wrap=True)
+
+
+def _walk(
+    system: Any, panel: pd.DataFrame, schedule: dict[str, Any], stages: Stages
+) -> WalkForwardResult:
+    """Walk forward, or report what the file is too short for."""
+    from skbatch.model_selection import walk_forward
+
+    try:
+        with stages.stage("evaluate"):
+            return walk_forward(
+                system,
+                panel,
+                horizon=system.horizon,
+                callbacks=[stages],
+                name="skbatch",
+                **schedule,
+            )
+    except ValueError as error:
+        raise UserError(str(error)) from error
+
+
+def _write(result: WalkForwardResult, report: Path) -> None:
+    try:
+        result.to_html(report)
+    except OSError as error:
+        raise UserError(f"`--report` must be writable. Got {error}.") from error
+
+
+def _tables(result: WalkForwardResult) -> list[RenderableType]:
+    """Lay out the scores of each horizon, the forecasts first."""
+    parts: list[RenderableType] = []
+    for horizon in result.horizons:
+        if len(result.horizons) > 1:
+            parts.append(f"Horizon of {horizon} rows")
+        table = make_table(
+            "forecast by", *(title for title, _ in SCORES.values()), numbers=len(SCORES)
+        )
+        for name, scores in result.cards(horizon).iterrows():
+            cells = (
+                form.format(scores[key]) if scores[key] == scores[key] else ""
+                for key, (_, form) in SCORES.items()
+            )
+            table.add_row(str(name), *cells)
+        parts.append(table)
+    return parts
+
+
+def _content(result: WalkForwardResult, summary: str, stages: Stages) -> dict[str, Any]:
+    """Collect what a script may ask for."""
+    dates = result.forecasts.index
+    return {
+        "name": result.name,
+        "dates": {"count": len(dates), "first": dates[0], "last": dates[-1]},
+        "tickers": result.closes.shape[1],
+        "refits": len(result.refits),
+        "summary": summary,
+        "horizons": [
+            {
+                "horizon": horizon,
+                "scores": records(result.cards(horizon).rename_axis("forecaster")),
+                "tests": records(result.paired_tests(horizon)),
+            }
+            for horizon in result.horizons
+        ],
+        "seconds": stages.seconds,
+    }

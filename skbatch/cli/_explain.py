@@ -1,0 +1,135 @@
+"""``skbatch explain``: where a forecast comes from."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from skbatch._messages import date_text
+from skbatch.cli import _options as options
+from skbatch.cli._content import make_table, print_as_json, records
+from skbatch.cli._job import Source, fit_system, given, make_system
+from skbatch.cli._output import check_tickers
+from skbatch.cli._shell import UserError, make_console, shown_to_users
+from skbatch.cli._show import panel_line
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["explain"]
+
+# What is no feature → what it is, for a reader.
+NAMES = {
+    "model average": "model average: where every ticker starts",
+    "shrinkage": "shrinkage: what past errors took off",
+    "market expectation": "market expectation: the same for all tickers",
+    "historical mean": "historical mean: no model could forecast",
+}
+
+
+def explain(
+    prices: options.Prices,
+    ticker: Annotated[
+        str, typer.Argument(metavar="TICKER", help="Such as AAPL.", show_default=False)
+    ],
+    top: Annotated[int, typer.Option(min=1, help="How many features to list.")] = 10,
+    json: options.Json = False,
+    horizon: options.Horizons = None,
+    field: options.Field = None,
+    date: options.Date = None,
+    ticker_column: Annotated[
+        str | None, typer.Option(help="Column of the tickers in a long file.")
+    ] = None,
+    value: options.Value = None,
+    config: options.Config = None,
+    memory_budget: options.MemoryBudget = None,
+    n_jobs: options.Jobs = None,
+) -> None:
+    """Show where the forecast of one ticker comes from, feature by feature.
+
+    The model learns from all tickers of the file. What each feature, and each family
+    of features, contributes adds up to the expected return.
+    """
+    settings = {
+        "horizon": horizon[0] if horizon and len(horizon) == 1 else horizon or None,
+        "batch": given(memory_budget=memory_budget),
+        "performance": given(n_jobs=n_jobs),
+    }
+    with shown_to_users() as stages:
+        system = make_system(config, settings, stages)
+        read = Source(prices, field, date, ticker_column, value).read
+        panel = fit_system(read, system, stages)
+        result = system.forecast()
+        provenance = result.provenance.reset_index()
+        check_tickers([ticker], provenance)
+        served = provenance[provenance["ticker"] == ticker].iloc[0]
+        with stages.stage("explain"):
+            try:
+                explanation = system.explain()
+            except (TypeError, ValueError) as error:
+                raise UserError(str(error)) from error
+    horizons = explanation.horizons
+    parts = {n: explanation.of_ticker(ticker, n) for n in horizons}
+    if json:
+        print_as_json(
+            {
+                "ticker": ticker,
+                "date": explanation.date,
+                "model": served["model"],
+                "reason": served["reason"],
+                "horizons": [
+                    {
+                        "horizon": n,
+                        "expected_return": table["contribution"].sum(skipna=False),
+                        "parts": records(table),
+                    }
+                    for n, table in parts.items()
+                ],
+            }
+        )
+        return
+    console = make_console()
+    for n, table in parts.items():
+        for part in _shown(ticker, n, table, served, top, explanation.date, panel):
+            console.print(part)
+            console.line()
+    console.print(panel_line(panel))
+
+
+def _shown(
+    ticker: str,
+    horizon: int,
+    table: pd.DataFrame,
+    served: pd.Series,
+    top: int,
+    date: Any,
+    panel: pd.DataFrame,
+) -> list[Any]:
+    """Lay out one horizon: the forecast, its families, and its largest features."""
+    from skbatch.panel.engine import describe_rows
+
+    total = table["contribution"].sum(skipna=False)
+    rows = describe_rows(horizon, panel.index)
+    title = f"{ticker} from {date_text(date)} over the next {rows}: "
+    if total != total:
+        return [f"{title}no forecast. {served['reason']}"]
+    is_feature = (table["family"] != table.index).to_numpy()
+    features, others = table[is_feature], table[~is_feature]
+    families = make_table("family of features", "contribution", numbers=1)
+    sums = features.groupby("family")["contribution"].sum()
+    for family, number in sums.sort_values(key=abs, ascending=False).items():
+        families.add_row(str(family), f"{number:+.3%}")
+    for name, number in others["contribution"].items():
+        families.add_row(NAMES.get(str(name), str(name)), f"{number:+.3%}")
+    families.add_row("expected return", f"{total:+.3%}")
+    largest = make_table("feature", "family", "contribution", numbers=1)
+    for name, row in features.head(top).iterrows():
+        largest.add_row(str(name), row["family"], f"{row['contribution']:+.3%}")
+    model = f"by {served['model']}"
+    if served["reason"]:
+        model += f" ({served['reason']})"
+    parts = [f"{title}{total:+.3%}, {model}", families]
+    if largest.row_count:
+        parts += [f"The {largest.row_count} features that matter most", largest]
+    return parts

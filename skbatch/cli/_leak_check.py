@@ -1,0 +1,118 @@
+"""``skbatch check``: whether a pipeline of the user's own looks ahead."""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from skbatch._messages import count
+from skbatch.cli import _options as options
+from skbatch.cli._content import print_as_json
+from skbatch.cli._job import Source, read_prices
+from skbatch.cli._shell import NOT_OK, UserError, make_console, shown_to_users
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["check"]
+
+
+def check(
+    pipeline: Annotated[
+        str,
+        typer.Argument(
+            metavar="MODULE:NAME",
+            help="A scikit-learn pipeline, or a function that makes it, such as "
+            "my_models:pipeline for `pipeline` in my_models.py.",
+            show_default=False,
+        ),
+    ],
+    prices: options.Prices,
+    horizon: Annotated[
+        int, typer.Option(min=1, help="Rows that its labels look ahead.")
+    ] = 5,
+    rows: Annotated[
+        int, typer.Option(min=50, help="How many of the last rows to use.")
+    ] = 500,
+    columns: Annotated[
+        int, typer.Option(min=2, help="How many of the first tickers to use.")
+    ] = 10,
+    cuts: Annotated[
+        int, typer.Option(min=1, help="How many dates to test; each takes some fits.")
+    ] = 3,
+    json: options.Json = False,
+    field: options.Field = None,
+    date: options.Date = None,
+    ticker: options.Ticker = None,
+    value: options.Value = None,
+) -> None:
+    """Check that no forecast of a pipeline depends on prices after its date.
+
+    Replaces prices after random dates by garbage: forecasts up to these dates must
+    stay the same. The exit code is 3 if they do not.
+    """
+    with shown_to_users() as stages:
+        estimator = _load(pipeline)
+        panel = read_prices(Source(prices, field, date, ticker, value).read, stages)
+        panel = _part(panel, rows, columns)
+        with stages.stage("check"):
+            finding = _find(estimator, panel, horizon, cuts)
+    size = f"{count(len(panel), 'row')}, {count(cuts, 'date')} tested"
+    if json:
+        print_as_json({"ok": not finding, "finding": finding, "checked": size})
+    else:
+        found = finding or "OK: nothing depends on later prices."
+        make_console().print(f"{found} ({size})")
+    if finding:
+        raise typer.Exit(NOT_OK)
+
+
+def _load(name: str) -> Any:
+    """Import an estimator, or the function that makes it."""
+    module, _, attribute = name.partition(":")
+    if not module or not attribute:
+        raise UserError(
+            f"MODULE:NAME must have a colon. Got '{name}'. Write such as "
+            "my_models:pipeline."
+        )
+    sys.path.insert(0, str(Path.cwd()))
+    try:
+        found = getattr(import_module(module.removesuffix(".py")), attribute)
+        made = found() if callable(found) and not hasattr(found, "fit") else found
+        return made() if isinstance(made, type) else made
+    except Exception as error:  # whatever the user's module does
+        kind = type(error).__name__
+        raise UserError(
+            f"MODULE:NAME must be importable. Got {kind}: {error}. Run it in the "
+            "folder of the module, and check the name."
+        ) from error
+    finally:
+        sys.path.pop(0)
+
+
+def _part(panel: pd.DataFrame, rows: int, columns: int) -> pd.DataFrame:
+    """Take the last rows of the first tickers."""
+    from skbatch.panel.engine import panel_tickers
+
+    tickers = panel_tickers(panel)[:columns]
+    if panel.columns.nlevels > 1:
+        chosen = panel.columns.get_level_values(-1).isin(tickers)
+        return panel.loc[:, chosen].tail(rows)
+    return panel[tickers].tail(rows)
+
+
+def _find(estimator: Any, panel: pd.DataFrame, horizon: int, cuts: int) -> str:
+    """Describe what looks ahead, if anything does."""
+    from skbatch.testing import check_no_lookahead
+
+    try:
+        check_no_lookahead(estimator, panel, horizon=horizon, n_cuts=cuts)
+    except AssertionError as error:
+        return str(error)
+    except (ValueError, TypeError) as error:
+        raise UserError(str(error)) from error
+    return ""

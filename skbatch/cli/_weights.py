@@ -1,0 +1,315 @@
+"""``skbatch weights``: forecasts, checked, and the portfolio made of them."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from skbatch._messages import count, format_tickers
+from skbatch.cli import _options as options
+from skbatch.cli._content import make_table, print_as_json, records
+from skbatch.cli._holdings import read_holdings
+from skbatch.cli._job import Source, fit_system, given, make_system
+from skbatch.cli._output import as_text, check_output, is_stdout, write
+from skbatch.cli._shell import NOT_OK, UserError, make_console, shown_to_users
+from skbatch.cli._show import timing_table
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from skbatch.portfolio import PreflightReport
+
+__all__ = ["weights"]
+
+RISK_ROWS = 504
+# Basis points of what is traded, where there are holdings to trade from.
+COST = 10.0
+
+
+class Optimizer(StrEnum):
+    """How weights are found."""
+
+    MEAN_RISK = "mean-risk"
+    MAX_SHARPE = "max-sharpe"
+    MIN_RISK = "min-risk"
+    EQUAL = "equal"
+
+
+def weights(
+    prices: options.Prices,
+    optimizer: Annotated[
+        Optimizer,
+        typer.Option(
+            help="mean-risk: expected return less a penalty for risk; max-sharpe: most "
+            "expected return per risk; min-risk: least risk, whatever the forecasts; "
+            "equal: the same weight for every ticker with a forecast."
+        ),
+    ] = Optimizer.MEAN_RISK,
+    max_weight: Annotated[
+        float, typer.Option(min=0.0, max=1.0, help="Largest weight of a ticker.")
+    ] = 0.1,
+    risk_aversion: Annotated[
+        float, typer.Option(min=0.0, help="Penalty for risk of mean-risk.")
+    ] = 5.0,
+    current: Annotated[
+        Path | None,
+        typer.Option(
+            help="CSV or Excel file of what you hold: a column ticker, and one of "
+            "weight, value or shares. mean-risk then weighs trades against their cost."
+        ),
+    ] = None,
+    cost: Annotated[
+        float,
+        typer.Option(min=0.0, help="Cost of trading, in basis points, for mean-risk."),
+    ] = COST,
+    output: Annotated[
+        Path | None,
+        typer.Option(help="CSV file for the weights; - writes it to stdout."),
+    ] = None,
+    json: options.Json = False,
+    horizon: Annotated[
+        int | None,
+        typer.Option(min=1, help="Rows to look ahead.", show_default="5"),
+    ] = None,
+    field: options.Field = None,
+    date: options.Date = None,
+    ticker: options.Ticker = None,
+    value: options.Value = None,
+    config: options.Config = None,
+    memory_budget: options.MemoryBudget = None,
+    n_jobs: options.Jobs = None,
+) -> None:
+    """Make a long-only portfolio of the forecasts, after checking them.
+
+    Risk is measured in the last 504 rows. If a check fails that an optimizer could
+    not survive, there are no weights, and the exit code is 3.
+    """
+    settings = {
+        "horizon": horizon,
+        "batch": given(memory_budget=memory_budget),
+        "performance": given(n_jobs=n_jobs),
+    }
+    with shown_to_users() as stages:
+        _check_optimizer(optimizer)
+        if output is not None:
+            check_output(output, prices, as_json=json)
+        system = make_system(config, settings, stages)
+        if not isinstance(system.horizon, int):
+            raise UserError(
+                "`--horizon` must be one number of rows for a portfolio. Got "
+                f"{system.horizon} from the settings. Pass it."
+            )
+        panel = fit_system(
+            Source(prices, field, date, ticker, value).read, system, stages
+        )
+        with stages.stage("optimize"):
+            job = Portfolio(system, panel, optimizer, current)
+            table = job.solve(max_weight, risk_aversion, cost / 1e4)
+        if output is not None and table is not None:
+            text = table.rename(as_text).to_csv(lineterminator="\n")
+            write(text.encode(), output, "--output")
+    if json:
+        print_as_json(job.content(table) | {"seconds": stages.seconds})
+    else:
+        console = make_console(stderr=is_stdout(output))
+        for part in (*job.shown(table), timing_table(stages.seconds)):
+            console.print(part)
+            console.line()
+        if output is not None and table is not None and not is_stdout(output):
+            console.print(f"Written to {output}", soft_wrap=True)
+    if table is None:
+        raise typer.Exit(NOT_OK)
+
+
+def _check_optimizer(optimizer: Optimizer) -> None:
+    if optimizer is not Optimizer.EQUAL and find_spec("pypfopt") is None:
+        raise UserError(
+            "`--optimizer` must be equal without PyPortfolioOpt. Got "
+            f"{optimizer}. Install it with: pip install 'skbatch[portfolio]'"
+        )
+
+
+class Portfolio:
+    """Forecasts and risk of a panel, and what becomes of them."""
+
+    def __init__(
+        self,
+        system: Any,
+        panel: pd.DataFrame,
+        optimizer: Optimizer,
+        current: Path | None,
+    ) -> None:
+        import pandas as pd
+
+        from skbatch.panel import periods_per_year
+        from skbatch.panel.engine import panel_fields, panel_tickers
+        from skbatch.portfolio import ExpectedReturns, preflight
+
+        closes = panel_fields(panel)["close"]
+        self.closes = pd.DataFrame(closes, panel.index, panel_tickers(panel))
+        self.horizon, self.optimizer, self.current = system.horizon, optimizer, None
+        if current is not None:
+            self.current = read_holdings(current, self.closes.ffill().iloc[-1])
+        self.year = periods_per_year(panel.index)
+        result = system.forecast()
+        self.expected = ExpectedReturns.of(result, annualize=False, prices=panel)
+        self.covariance, self.left_out = _covariance(self.closes, self.expected)
+        self.preflight: PreflightReport = preflight(
+            {t: self.expected[t] for t in self.covariance.columns}
+            if self.left_out
+            else self.expected,
+            self.covariance * self.horizon,
+            prices=self.closes,
+            risk_free_rate=0.0 if optimizer is Optimizer.MAX_SHARPE else None,
+            returns_periods=self.horizon,
+            covariance_periods=self.horizon,
+        )
+
+    def solve(
+        self, max_weight: float, risk_aversion: float, cost: float
+    ) -> pd.DataFrame | None:
+        """Find the weights, unless a check failed."""
+        import pandas as pd
+
+        n_tickers = len(self.covariance)
+        if n_tickers * max_weight < 1:
+            raise UserError(
+                f"`--max-weight` must be at least 1/{n_tickers} for {n_tickers} "
+                f"tickers. Got {max_weight}. Raise it."
+            )
+        if not self.preflight.ok:
+            return None
+        tickers = self.covariance.columns
+        if self.optimizer is Optimizer.EQUAL:
+            found = pd.Series(1 / n_tickers, tickers)
+        else:
+            found = self._optimize(max_weight, risk_aversion, cost)
+        table = pd.DataFrame({"weight": found}).rename_axis("ticker")
+        if self.current is not None:
+            table = table.reindex(table.index.union(self.current.index, sort=False))
+            table["current"] = self.current
+            table = table.fillna(0.0).rename_axis("ticker")
+            table["trade"] = table["weight"] - table["current"]
+        table["expected_return"] = pd.Series(dict(self.expected))
+        return table.sort_values("weight", ascending=False, kind="stable")
+
+    def _optimize(self, max_weight: float, aversion: float, cost: float) -> pd.Series:
+        import pandas as pd
+        from pypfopt import EfficientFrontier, objective_functions
+        from pypfopt.exceptions import OptimizationError
+
+        tickers = self.covariance.columns
+        mu = pd.Series(dict(self.expected)).reindex(tickers)
+        frontier = EfficientFrontier(
+            mu, self.covariance * self.horizon, weight_bounds=(0, max_weight)
+        )
+        try:
+            if self.optimizer is Optimizer.MIN_RISK:
+                frontier.min_volatility()
+            elif self.optimizer is Optimizer.MAX_SHARPE:
+                frontier.max_sharpe(risk_free_rate=0.0)
+            else:
+                if self.current is not None:
+                    held = self.current.reindex(tickers).fillna(0.0).to_numpy()
+                    frontier.add_objective(
+                        objective_functions.transaction_cost, w_prev=held, k=cost
+                    )
+                frontier.max_quadratic_utility(risk_aversion=aversion)
+        except (OptimizationError, ValueError) as error:
+            raise UserError(
+                f"`--optimizer` must find weights. Got: {error} Try min-risk or equal."
+            ) from error
+        return pd.Series(frontier.clean_weights(cutoff=1e-4, rounding=6))
+
+    def facts(self, table: pd.DataFrame) -> dict[str, float | int]:
+        """Measure a portfolio."""
+        chosen = table["weight"].reindex(self.covariance.columns).fillna(0.0)
+        variance = float(chosen.to_numpy() @ self.covariance.to_numpy() @ chosen)
+        found: dict[str, float | int] = {
+            "positions": int((chosen > 0).sum()),
+            "expected_return": float(
+                (table["weight"] * table["expected_return"]).sum()
+            ),
+            "annual_volatility": (variance * self.year) ** 0.5,
+        }
+        if "trade" in table:
+            found["turnover"] = float(table["trade"].abs().sum() / 2)
+        return found
+
+    def shown(self, table: pd.DataFrame | None) -> list[Any]:
+        """Lay out the checks that found something, the weights and the facts."""
+        from skbatch.panel.engine import describe_rows
+
+        checks = make_table("check", "found")
+        for name, row in self.preflight.checks.iterrows():
+            if not row["ok"]:
+                checks.add_row(str(name), f"{row['severity']}: {row['detail']}")
+        parts: list[Any] = [self.preflight.verdict]
+        parts += [checks] if checks.row_count else []
+        if self.left_out:
+            parts.append(
+                f"Left out, as prices are missing in the last {RISK_ROWS} rows: "
+                f"{format_tickers(self.left_out)}."
+            )
+        if table is None:
+            return parts
+        facts = self.facts(table)
+        rows = describe_rows(self.horizon, self.closes.index)
+        text = (
+            f"{count(facts['positions'], 'position')}. Expected return over {rows}: "
+            f"{facts['expected_return']:+.2%}, before costs. Volatility: "
+            f"{facts['annual_volatility']:.1%} a year."
+        )
+        if "turnover" in facts:
+            text += f" Turnover from the current holdings: {facts['turnover']:.1%}."
+        return [*parts, self._weights(table), text]
+
+    def _weights(self, table: pd.DataFrame) -> Any:
+        titles = ["weight", *(["current", "trade"] if "trade" in table else [])]
+        shown = make_table("ticker", *titles, "expected", numbers=len(titles) + 1)
+        for name, row in table.iterrows():
+            if row[titles].abs().max() > 0:
+                known = row["expected_return"] == row["expected_return"]
+                forecast = f"{row['expected_return']:+.2%}" if known else ""
+                cells = [f"{row['weight']:.2%}"]
+                if "trade" in table:
+                    cells += [f"{row['current']:.2%}", f"{row['trade']:+.2%}"]
+                shown.add_row(str(name), *cells, forecast)
+        return shown
+
+    def content(self, table: pd.DataFrame | None) -> dict[str, Any]:
+        """Collect what a script may ask for."""
+        return {
+            "date": self.closes.index[-1],
+            "horizon": self.horizon,
+            "optimizer": self.optimizer.value,
+            "preflight": records(self.preflight.checks),
+            "left_out": self.left_out,
+            "weights": [] if table is None else records(table),
+            "facts": {} if table is None else self.facts(table),
+        }
+
+
+def _covariance(closes: pd.DataFrame, expected: Any) -> tuple[pd.DataFrame, list[str]]:
+    """Estimate the covariance of the returns of one row, by Ledoit and Wolf.
+
+    Of tickers with a forecast and all prices; also name those with a forecast alone.
+    """
+    import pandas as pd
+    from sklearn.covariance import LedoitWolf
+
+    wanted = [ticker for ticker in closes if expected[ticker] == expected[ticker]]
+    recent = closes[wanted].tail(RISK_ROWS + 1).pct_change(fill_method=None).iloc[1:]
+    whole = recent.dropna(axis=1)
+    if whole.shape[1] < 2 or len(whole) < 2:
+        raise UserError(
+            "PRICES must have two tickers with a forecast and all prices in the last "
+            f"{RISK_ROWS} rows. Got {whole.shape[1]}. Download what is missing."
+        )
+    estimated = LedoitWolf().fit(whole.to_numpy()).covariance_
+    left_out = [str(ticker) for ticker in wanted if ticker not in whole]
+    return pd.DataFrame(estimated, whole.columns, whole.columns), left_out

@@ -1,0 +1,112 @@
+"""What a calibrated forecaster expects at some dates, and how sure it is of that."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import pandas as pd
+
+from skbatch.forecasting._calibration import Calibration, deviations_of
+from skbatch.forecasting._label_layout import LabelLayout
+
+__all__ = ["Outlook"]
+
+
+@dataclass
+class Outlook:
+    """Forecasts of some dates, their volatility, and what was known of errors then.
+
+    Attributes
+    ----------
+    forecasts, scale : ndarray of shape (n_dates, n_labels)
+        Expected returns, and the unit of the scores.
+    layout : LabelLayout
+        Of their columns.
+    index : Index or None
+        Dates.
+    calibration : Calibration
+        Of the forecaster.
+    followed : list of Calibration
+        That of each date, where scores have become known since; empty if none have.
+    """
+
+    forecasts: np.ndarray
+    scale: np.ndarray
+    layout: LabelLayout
+    index: pd.Index | None
+    calibration: Calibration
+    followed: list[Calibration] = field(default_factory=list)
+
+    @property
+    def labels(self) -> pd.Index:
+        """Tickers, or (horizon, ticker)."""
+        columns = self.layout.columns
+        return pd.Index(self.layout.names) if columns is None else columns
+
+    @classmethod
+    def joined(cls, parts: Sequence[Outlook]) -> Outlook:
+        """Put blocks of dates one after the other."""
+        first = parts[0]
+        if len(parts) == 1:
+            return first
+        forecasts = np.concatenate([part.forecasts for part in parts])
+        scale = np.concatenate([part.scale for part in parts])
+        dates = [part.index for part in parts if part.index is not None]
+        index = dates[0].append(dates[1:]) if dates else None
+        return replace(first, forecasts=forecasts, scale=scale, index=index)
+
+    def follow(self, returns: np.ndarray) -> None:
+        """Learn from the returns `(n_dates, n_labels)` that followed each date.
+
+        At a date, only those that it knew count. The dates follow the fitted ones.
+        """
+        calibration = self.calibration
+        scores = deviations_of(returns, self.forecasts, calibration.bounded)
+        scores /= self.scale
+        scores[~np.isfinite(scores)] = np.nan
+        self.followed = list(calibration.followed(scores.astype(np.float32)))
+
+    def last(self) -> Outlook:
+        """Take the last date."""
+        index = None if self.index is None else self.index[-1:]
+        calibration = self.followed[-1] if self.followed else self.calibration
+        last = self.forecasts[-1:], self.scale[-1:]
+        return Outlook(*last, self.layout, index, calibration)
+
+    def quantiles(self, levels: np.ndarray) -> np.ndarray:
+        """Quantiles of returns `(n_levels, n_dates, n_labels)`."""
+        calibrations = self.followed or [self.calibration]
+        scores = np.stack([c.quantiles(levels, self.layout) for c in calibrations], 1)
+        return self.calibration.returns(self.forecasts, scores * self.scale)
+
+    def summary(self, coverages: Sequence[float]) -> pd.DataFrame:
+        """Tabulate the last date.
+
+        Parameters
+        ----------
+        coverages : sequence of float
+            Shares of returns that the intervals should hold.
+
+        Returns
+        -------
+        DataFrame of shape (n_labels, 2 + 2 * n_coverages)
+            Lower and upper bound of each coverage in turn, volatility, and the chance
+            of a gain, by label.
+        """
+        last = self.last()
+        tails = (1.0 - np.asarray(coverages, dtype=np.float64)) / 2.0
+        levels = np.column_stack([tails, 1.0 - tails]).ravel()
+        bounds = last.quantiles(levels)[:, 0]
+        spread = last.calibration.spread(last.forecasts, last.scale, last.layout)
+        return pd.DataFrame(np.column_stack([*bounds, *spread]), self.labels)
+
+    def scenarios(self, n_samples: int, rng: np.random.Generator) -> np.ndarray:
+        """Draw returns `(n_samples, n_labels)` that follow the last date."""
+        last = self.last()
+        drawn = last.calibration.scenarios(last.layout, n_samples, rng)
+        last.calibration.scenario_returns(
+            drawn, last.forecasts, last.scale, last.layout
+        )
+        return drawn

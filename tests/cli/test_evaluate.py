@@ -1,0 +1,76 @@
+import json
+
+import pandas as pd
+import pytest
+
+from skbatch import BatchForecastingConfig, walk_forward
+
+SCHEDULE = ("--train", 150, "--refit", 85)
+
+
+@pytest.fixture(scope="module")
+def expected(eight_tickers, tmp_path_factory):
+    system = BatchForecastingConfig(
+        horizon=3,
+        features={"families": ["returns", "volatility"], "windows": [5, 21]},
+        model={"kind": "linear"},
+        fallback={"enabled": False},
+    ).to_system()
+    return walk_forward(
+        system, eight_tickers, horizon=3, min_train=150, refit_every=85, name="skbatch"
+    )
+
+
+def test_scores_and_tests_are_those_of_walk_forward(
+    run, eight_tickers_csv, quick, expected
+):
+    result = run("evaluate", eight_tickers_csv, "--config", quick, "--json", *SCHEDULE)
+    assert (result.exit_code, result.stderr) == (0, "")
+    content = json.loads(result.stdout)
+    assert content["refits"] == len(expected.refits) == 2
+    assert content["dates"]["count"] == len(expected.forecasts) == 170
+    (horizon,) = content["horizons"]
+    scores = pd.DataFrame(horizon["scores"]).set_index("forecaster").astype(float)
+    pd.testing.assert_frame_equal(
+        scores, expected.scorecard.astype(float), check_names=False
+    )
+    tests = pd.DataFrame(horizon["tests"]).set_index(["benchmark", "score"])
+    pd.testing.assert_frame_equal(
+        tests.astype(float), expected.paired_tests().astype(float), check_names=False
+    )
+    assert content["summary"] == expected.summary()
+
+
+def test_the_report_and_a_table_are_made(
+    run, eight_tickers_csv, quick, expected, tmp_path
+):
+    report = tmp_path / "report.html"
+    result = run(
+        *("evaluate", eight_tickers_csv, "--config", quick, "--report", report),
+        *SCHEDULE,
+    )
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert "</html>" in report.read_text(encoding="utf-8")
+    rank_ic = expected.scorecard.loc["skbatch", "rank_ic"]
+    assert result.stdout.splitlines()[-1] == f"Written to {report}"
+    table = result.stdout[result.stdout.index("forecast by") :].split("\n\n")[0]
+    assert table.splitlines()[2].split()[:2] == ["skbatch", f"{rank_ic:+.3f}"]
+    assert max(map(len, table.splitlines())) <= 60
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--report", "report.pdf"), "`--report` must end in .html"),
+        (("--report", "nowhere/report.html"), "must be in an existing folder"),
+        (("--train", 400), "min_train"),
+    ],
+)
+def test_what_cannot_be_evaluated_is_refused_in_one_line(
+    arguments, message, run, eight_tickers_csv, quick
+):
+    result = run("evaluate", eight_tickers_csv, "--config", quick, *arguments)
+    assert (result.exit_code, result.stdout) == (2, "")
+    (line,) = result.stderr.splitlines()
+    assert line.startswith("error: ")
+    assert message in line

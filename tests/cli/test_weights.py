@@ -1,0 +1,167 @@
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.optimize import minimize
+from sklearn.covariance import LedoitWolf
+
+pytest.importorskip("pypfopt")
+
+
+@pytest.fixture
+def weigh(run, eight_tickers_csv, quick):
+    """Make weights: content of the JSON, and weights by ticker."""
+
+    def weigh(*arguments):
+        result = run(
+            "weights", eight_tickers_csv, "--config", quick, "--json", *arguments
+        )
+        assert result.exit_code == 0, result.stderr
+        content = json.loads(result.stdout)
+        return content, pd.DataFrame(content["weights"]).set_index("ticker")
+
+    return weigh
+
+
+@pytest.fixture(scope="module")
+def covariance(eight_tickers):
+    returns = eight_tickers.pct_change().iloc[1:]
+    return LedoitWolf().fit(returns.to_numpy()).covariance_
+
+
+def test_least_risk_is_that_of_another_solver(weigh, eight_tickers, covariance):
+    content, table = weigh("--optimizer", "min-risk", "--max-weight", 0.3)
+    n_tickers = len(covariance)
+    best = minimize(
+        lambda w: 1e4 * w @ covariance @ w,
+        np.full(n_tickers, 1 / n_tickers),
+        bounds=[(0, 0.3)] * n_tickers,
+        constraints={"type": "eq", "fun": lambda w: w.sum() - 1},
+        tol=1e-12,
+    )
+    got = table["weight"].reindex(eight_tickers.columns)
+    np.testing.assert_allclose(got, best.x, atol=2e-3)
+    assert content["facts"]["annual_volatility"] == pytest.approx(
+        np.sqrt(252 * got @ covariance @ got), rel=0.02
+    )
+
+
+@pytest.mark.parametrize("optimizer", ["mean-risk", "min-risk", "equal"])
+def test_weights_are_a_portfolio_within_bounds(optimizer, weigh):
+    _, table = weigh("--optimizer", optimizer, "--max-weight", 0.25)
+    assert table["weight"].sum() == pytest.approx(1, abs=1e-5)
+    assert table["weight"].between(0, 0.25 + 1e-5).all()
+
+
+def test_max_sharpe_is_found_where_something_is_expected_to_rise(run, quick, tmp_path):
+    noise = np.random.default_rng(1).normal(0.002, 0.01, (300, 4))
+    dates = pd.bdate_range("2020-01-01", periods=300, name="date")
+    rising = pd.DataFrame(100 * np.exp(noise.cumsum(axis=0)), dates, list("ABCD"))
+    rising.to_csv(tmp_path / "rising.csv")
+    options = ("--optimizer", "max-sharpe", "--max-weight", 1, "--config", quick)
+    result = run("weights", tmp_path / "rising.csv", "--json", *options)
+    assert result.exit_code == 0, result.stderr
+    table = pd.DataFrame(json.loads(result.stdout)["weights"]).set_index("ticker")
+    table = table.reindex(rising.columns)
+    covariance = LedoitWolf().fit(rising.pct_change().iloc[1:].to_numpy()).covariance_
+
+    def ratio(w):
+        return w @ table["expected_return"] / np.sqrt(w @ covariance @ w)
+
+    others = np.random.default_rng(0).dirichlet(np.full(4, 0.7), 2000)
+    assert ratio(table["weight"].to_numpy()) >= max(map(ratio, others)) - 1e-6
+
+
+def test_mean_risk_maximises_its_utility(weigh, eight_tickers, covariance):
+    _, table = weigh("--max-weight", 0.5, "--risk-aversion", 2)
+    table = table.reindex(eight_tickers.columns)
+
+    def utility(w):
+        return w @ table["expected_return"] - 2 / 2 * 3 * w @ covariance @ w
+
+    best = utility(table["weight"].to_numpy())
+    random = np.random.default_rng(0).dirichlet(np.full(8, 0.5), 2000)
+    others = random[random.max(axis=1) <= 0.5]
+    assert len(others) > 500
+    assert best >= max(map(utility, others)) - 1e-9
+
+
+def test_holdings_in_shares_are_worth_their_last_close(weigh, eight_tickers, tmp_path):
+    shares = pd.Series({eight_tickers.columns[0]: 10, eight_tickers.columns[3]: 5})
+    shares.rename_axis("Ticker").rename("Shares").to_csv(tmp_path / "held.csv")
+    content, table = weigh("--optimizer", "equal", "--max-weight", 1, "--current",
+                           tmp_path / "held.csv")  # fmt: skip
+    worth = shares * eight_tickers.iloc[-1][shares.index]
+    held = (worth / worth.sum()).reindex(table.index).fillna(0)
+    np.testing.assert_allclose(table["current"], held, atol=1e-12)
+    np.testing.assert_allclose(table["trade"], 1 / 8 - held, atol=1e-12)
+    assert content["facts"]["turnover"] == pytest.approx(np.abs(1 / 8 - held).sum() / 2)
+
+
+def test_high_costs_keep_the_holdings(weigh, eight_tickers, tmp_path):
+    held = (
+        pd.Series(0.125, eight_tickers.columns).rename_axis("symbol").rename("weight")
+    )
+    held.to_csv(tmp_path / "held.csv")
+    options = ("--current", tmp_path / "held.csv", "--max-weight", 0.5, "--cost")
+    assert weigh(*options, 1000)[0]["facts"]["turnover"] < 0.01
+    assert weigh(*options, 0)[0]["facts"]["turnover"] > 0.05
+
+
+def test_holdings_without_prices_are_sold(weigh, tmp_path):
+    (tmp_path / "held.csv").write_text("ticker,value\nGONE,100\n")
+    _, table = weigh("--optimizer", "equal", "--max-weight", 1, "--current",
+                     tmp_path / "held.csv")  # fmt: skip
+    assert table.loc["GONE", ["weight", "current", "trade"]].tolist() == [0, 1, -1]
+
+
+def test_no_weights_are_made_where_a_check_fails(run, quick, tmp_path):
+    noise = np.random.default_rng(0).normal(-0.01, 0.005, (300, 4))
+    dates = pd.bdate_range("2020-01-01", periods=300, name="date")
+    falling = pd.DataFrame(100 * np.exp(noise.cumsum(axis=0)), dates, list("ABCD"))
+    falling.to_csv(tmp_path / "falling.csv")
+    options = ("--optimizer", "max-sharpe", "--max-weight", 1, "--config", quick)
+    result = run("weights", tmp_path / "falling.csv", *options)
+    assert result.exit_code == 3
+    assert "risk-free rate" in result.stdout
+    assert "position" not in result.stdout
+    content = json.loads(
+        run("weights", tmp_path / "falling.csv", "--json", *options).stdout
+    )
+    assert content["weights"] == []
+
+
+@pytest.mark.parametrize(
+    ("holdings", "message"),
+    [
+        ("name,weight\nA,1\n", "must have a column ticker"),
+        ("ticker,weight\nA,1\nA,1\n", "each ticker once"),
+        ("ticker,weight\nA,-1\n", "number of at least 0"),
+        ("ticker,shares\nGONE,1\n", "weight or value for tickers without prices"),
+    ],
+)
+def test_holdings_that_cannot_be_read_are_refused(
+    holdings, message, run, eight_tickers_csv, quick, tmp_path
+):
+    (tmp_path / "held.csv").write_text(holdings)
+    options = ("--config", quick, "--current", tmp_path / "held.csv")
+    result = run("weights", eight_tickers_csv, *options)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert message in result.stderr
+
+
+def test_bounds_that_leave_money_over_are_refused(run, eight_tickers_csv, quick):
+    result = run("weights", eight_tickers_csv, "--config", quick, "--max-weight", 0.1)
+    assert result.exit_code == 2
+    assert "must be at least 1/8 for 8 tickers" in result.stderr
+
+
+def test_weights_are_written(run, eight_tickers_csv, quick, tmp_path):
+    options = ("--config", quick, "--max-weight", 0.5, "--output")
+    result = run("weights", eight_tickers_csv, *options, tmp_path / "weights.csv")
+    assert result.exit_code == 0
+    written = pd.read_csv(tmp_path / "weights.csv", index_col="ticker")
+    assert written["weight"].sum() == pytest.approx(1, abs=1e-5)
+    result = run("weights", eight_tickers_csv, *options, "-")
+    assert result.stdout == (tmp_path / "weights.csv").read_text()
