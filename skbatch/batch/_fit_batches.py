@@ -102,7 +102,12 @@ def _fit(
             extractor.set_output(transform="default")
         extractor.fit(CheckedPanel(panel))
         plan = plan_memory(system, panel, extractor)
-        labels = forward_returns(CheckedPanel(panel), system.horizon, system.delay)
+        labels = forward_returns(
+            CheckedPanel(panel),
+            system.horizon,
+            system.delay,
+            universe=getattr(extractor, "universe", None),
+        )
         stream = stream_of(
             extractor, panel, target.scale, labels, plan.storage, plan.block_rows
         )

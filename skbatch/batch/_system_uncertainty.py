@@ -25,6 +25,7 @@ from skbatch.forecasting.engine import (
     check_n_bins,
     check_n_samples,
     check_quantiles,
+    generator_of,
     rank_table,
 )
 from skbatch.panel import forward_returns
@@ -162,25 +163,19 @@ class SystemUncertaintyMixin:
         FallbackWarning
             Once, naming tickers that only a model without uncertainty serves.
         """
-        check_is_fitted(self)
         check_n_samples(n_samples)
-        panel, found = self._judged(X)
-        quarantined = reasons_of(found)
-        if X is not None:
-            self.tickers_.warn_of_rows(panel)
-        joint = JointScenarios()
-        for outlook in self._calibrated(panel, last=True):
-            joint.add(outlook)
-        state = self.random_state if random_state is None else random_state
+        joint, quarantined = self._joint(X)
         labels = self.tickers_.label_columns
-        if not joint.parts:
-            index = pd.RangeIndex(n_samples, name="sample")
-            return pd.DataFrame(np.nan, index, labels)
-        scenarios = joint.draw(n_samples, state)
-        table = pd.DataFrame(np.nan, scenarios.index, labels)
-        table.loc[:, list(scenarios.columns)] = scenarios.to_numpy()
-        table.loc[:, labels.get_level_values(-1).isin(list(quarantined))] = np.nan
-        return table
+        index = pd.RangeIndex(int(n_samples), name="sample")
+        table = np.full((int(n_samples), len(labels)), np.nan)
+        if joint.parts:
+            places = labels.get_indexer(joint.labels)
+            stop = 0
+            for block in joint.blocks(int(n_samples), self._generator(random_state)):
+                start, stop = stop, stop + len(block)
+                table[start:stop, places] = block
+        table[:, labels.get_level_values(-1).isin(quarantined)] = np.nan
+        return pd.DataFrame(table, index, labels, copy=False)
 
     @available_if(_is_calibrated)
     def predict_rank_proba(
@@ -188,7 +183,7 @@ class SystemUncertaintyMixin:
         X: Any = None,
         n_bins: int = 5,
         *,
-        n_samples: int = 2000,
+        n_samples: int = 10_000,
         random_state: Any = None,
     ) -> pd.DataFrame:
         """Give each ticker's chances to end in each quantile of the cross-section.
@@ -199,7 +194,7 @@ class SystemUncertaintyMixin:
             As for `predict_scenarios`.
         n_bins : int, default=5
             Number of bins, from the lowest to the highest returns; 5 for quintiles.
-        n_samples : int, default=2000
+        n_samples : int, default=10000
             Number of scenarios.
         random_state : int, RandomState or None, default=None
             Seed; None takes the one of the system.
@@ -213,12 +208,34 @@ class SystemUncertaintyMixin:
             the system.
         """
         check_n_bins(n_bins)
-        scenarios = self.predict_scenarios(X, n_samples, random_state)
-        labels = scenarios.columns
-        horizons: list[Any] = [self.horizon_] * len(labels)
-        if labels.nlevels > 1:
-            horizons = list(labels.get_level_values(0))
-        return rank_table(scenarios.to_numpy(), horizons, labels, n_bins)
+        check_n_samples(n_samples)
+        joint, quarantined = self._joint(X)
+        labels = self.tickers_.label_index
+        if not joint.parts:
+            return rank_table([], joint.horizons, labels, int(n_bins))
+        lost = joint.labels.get_level_values(-1).isin(quarantined)
+
+        def allowed() -> Iterator[np.ndarray]:
+            # What has no forecast takes no place in the ranks.
+            for block in joint.blocks(int(n_samples), self._generator(random_state)):
+                block[:, lost] = np.nan
+                yield block
+
+        found = rank_table(allowed(), joint.horizons, joint.labels, int(n_bins))
+        return found.reindex(labels)
+
+    def _joint(self, X: Any) -> tuple[JointScenarios, list[str]]:
+        """Find what scenarios of the last date are drawn from, and who has none."""
+        check_is_fitted(self)
+        panel, found = self._judged(X)
+        if X is not None:
+            self.tickers_.warn_of_rows(panel)
+        outlooks = list(self._calibrated(panel, last=True))
+        return JointScenarios(outlooks), list(reasons_of(found))
+
+    def _generator(self, random_state: Any) -> np.random.Generator:
+        """Make a generator; without a seed, of the system's own."""
+        return generator_of(self.random_state if random_state is None else random_state)
 
     def _judged(self, X: Any) -> tuple[pd.DataFrame, pd.DataFrame]:
         """Check and screen rows; None is the last fitted one."""

@@ -136,7 +136,8 @@ def warn_of_fit(
             BatchWarning,
         )
     served = provenance[provenance["batch"] != ""]
-    others = served.index.get_level_values(-1)[served["reason"] != ""].unique()
+    meant = ("", str(Reason("not_member")))
+    others = served.index.get_level_values(-1)[~served["reason"].isin(meant)].unique()
     if len(others):
         warn_user(
             f"{len(others)} of {n_tickers} tickers are not served by the first choice: "

@@ -10,7 +10,8 @@ import pandas as pd
 
 from skbatch._messages import date_text, format_tickers, warn_user
 from skbatch.exceptions import PanelError, PanelWarning
-from skbatch.panel.engine import SEPARATOR
+from skbatch.panel import check_panel
+from skbatch.panel.engine import SEPARATOR, CheckedPanel, find_members
 
 __all__ = [
     "call_function",
@@ -20,6 +21,9 @@ __all__ = [
     "check_market_data",
     "check_name",
     "check_number",
+    "check_universe",
+    "checked_panel",
+    "fitted_market_data",
     "function_kinds",
     "join_market_data",
     "warn_short",
@@ -185,16 +189,16 @@ def check_dates(table: pd.DataFrame, index: pd.Index, argument: str) -> None:
         )
 
 
-def warn_stale(market_data: Any, last: Any) -> None:
+def warn_stale(table: Any, last: Any, argument: str = "market_data") -> None:
     """Warn of series that end long before a panel's last row."""
-    table = pd.DataFrame(market_data)
+    table = pd.DataFrame(table)
     known = {name: table.index[table[name].notna()] for name in table.columns}
     stale = [name for name, dates in known.items() if _is_late(dates, last)]
     if not stale:
         return
     end = min(known[name][-1] for name in stale)
     warn_user(
-        f"`market_data` must reach the last row of `X`, {date_text(last)}. Got values "
+        f"`{argument}` must reach the last row of `X`, {date_text(last)}. Got values "
         f"up to {date_text(end)} for {format_tickers(stale)}, which are used for all "
         "later rows. Set newer ones with `set_params`.",
         PanelWarning,
@@ -237,3 +241,37 @@ def warn_short(n_rows: int, longest_window: int, lookback: int) -> None:
             "`windows`.",
             PanelWarning,
         )
+
+
+def fitted_market_data(
+    market_data: Any, index: pd.Index, fitted: tuple[str, ...]
+) -> pd.DataFrame | None:
+    """Check market series that should be those of the fit beside a panel's rows."""
+    table = check_market_data(market_data, index)
+    names = () if table is None else tuple(table.columns)
+    if names != fitted:
+        raise ValueError(
+            "`market_data` must have the columns seen in `fit`. Got "
+            f"{list(names)}, fitted on {list(fitted)}. Fit again."
+        )
+    if table is not None:
+        warn_stale(market_data, index[-1])
+    return table
+
+
+def check_universe(universe: Any, panel: pd.DataFrame) -> np.ndarray | None:
+    """Find the members of the user's universe at each date of a panel."""
+    if universe is None:
+        return None
+    members = find_members(panel, universe)
+    if isinstance(universe, pd.DataFrame):
+        rows = pd.Series(1.0, universe.index, name="all tickers")
+        warn_stale(rows, panel.index[-1], "universe")
+    return members
+
+
+def checked_panel(X: Any, warn_all_nan: bool) -> pd.DataFrame:
+    """Check a panel unless it is already."""
+    if isinstance(X, CheckedPanel):
+        return X.frame
+    return check_panel(X, warn_all_nan=warn_all_nan)

@@ -32,9 +32,15 @@ class _Context:
 
     # A series has all rows, as others look back on it; a feature has the wanted ones.
 
-    def __init__(self, fields: dict[str, np.ndarray], rows: Rows = ALL_ROWS) -> None:
+    def __init__(
+        self,
+        fields: dict[str, np.ndarray],
+        rows: Rows = ALL_ROWS,
+        members: np.ndarray | None = None,
+    ) -> None:
         self.fields = fields
         self.rows = rows
+        self.members = members
         self._series: dict[tuple[Any, ...], Any] = {}
         self._rolling: dict[SeriesFunction, Rolling] = {}
         self._presences: list[Presence] = []
@@ -98,6 +104,8 @@ class TickerBlock(_Context):
         self._presences.extend(universe.common)
         self._asked: set[tuple[Any, ...]] = set()
         missing = np.isnan(self.close[self.rows])
+        if universe.members is not None:
+            missing |= ~universe.members[self.rows][:, columns]
         self._missing = missing if missing.any() else None
 
     def get(self, series: SeriesFunction, *arguments: int) -> Any:
@@ -163,7 +171,7 @@ class RowBlock:
         return codes if codes.ndim == 1 else codes[self._places]
 
     def signal(self, name: str) -> np.ndarray:
-        """Take a signal of the tickers that have a price, `(n_rows, n_tickers)`."""
+        """Take a signal of the members that have a price, `(n_rows, n_tickers)`."""
         if name not in self._signals:
             values = self._universe.signals[name][self._places]
             self._signals[name] = np.where(self._missing, np.nan, values)
@@ -183,8 +191,11 @@ class RowBlock:
 
     @cached_property
     def _missing(self) -> np.ndarray:
-        """Mark the tickers without a price."""
-        return np.isnan(self._universe.close[self._places])
+        """Mark the tickers without a price, and those outside the universe."""
+        missing = np.isnan(self._universe.close[self._places])
+        if self._universe.members is not None:
+            missing |= ~self._universe.members[self._places]
+        return missing
 
 
 class Universe(_Context):
@@ -197,10 +208,12 @@ class Universe(_Context):
         groups: Mapping[str, np.ndarray] | None = None,  # codes by grouping
         rows: np.ndarray | None = None,  # wanted ones; None for all
         signals: Mapping[str, np.ndarray] | None = None,  # each (n_dates, n_tickers)
+        members: np.ndarray | None = None,  # (n_dates, n_tickers); None for all
     ) -> None:
         super().__init__(
             {name: np.ascontiguousarray(values) for name, values in fields.items()},
             ALL_ROWS if rows is None else _as_slice(rows),
+            members,
         )
         self.dates = dates
         self.groups = groups or {}
@@ -284,8 +297,13 @@ class Universe(_Context):
         """Cut the wanted rows into blocks."""
         return _places(self.n_wanted, max(1, _BLOCK_CELLS // self.close.shape[1]))
 
-    def by_date(self, statistic: Callable[[Any], np.ndarray]) -> np.ndarray:
-        """Compute a statistic of all dates that reads the row before at most."""
+    def by_date(
+        self, series: SeriesFunction, statistic: Callable[[np.ndarray], np.ndarray]
+    ) -> np.ndarray:
+        """Compute a statistic of the members' values at all dates.
+
+        The series reads the row before at most.
+        """
         n_dates, n_tickers = self.close.shape
         out = np.empty(n_dates)
 
@@ -294,7 +312,10 @@ class Universe(_Context):
             part = slice(rows.start - before, rows.stop)
             context = _Context({name: v[part] for name, v in self.fields.items()})
             with np.errstate(all="ignore"):
-                out[rows] = statistic(context)[before:]
+                values = context.get(series)[before:]
+                if self.members is not None:
+                    values = np.where(self.members[rows], values, np.nan)
+                out[rows] = statistic(values)
 
         height = max(1, _BLOCK_CELLS // n_tickers)
         for_each(compute_rows, _places(n_dates, height))

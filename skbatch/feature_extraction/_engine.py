@@ -41,6 +41,7 @@ class FeatureSource:
     called: dict[str, np.ndarray]
     market_data: pd.DataFrame | None = None  # filled forward
     groups: Codes = field(default_factory=dict)  # in all rows of the panel
+    members: np.ndarray | None = None  # of the universe, in all rows of the panel
 
     def key(self) -> str:
         """Identify what features are computed from, but for the user's functions."""
@@ -48,7 +49,7 @@ class FeatureSource:
         names = plan.ticker_names, plan.market_names, plan.signals, plan.cross_section
         series = None if market_data is None else table_key(market_data)
         key = table_key(self.panel), self.rows, names, self.groups, series
-        return str(joblib.hash(key))
+        return str(joblib.hash((*key, self.members)))
 
     def compute(self, part: slice = ALL_ROWS) -> np.ndarray:
         """Compute all columns of the plan, `(n_rows, n_columns)` of float32."""
@@ -67,7 +68,8 @@ class FeatureSource:
             name: codes[whole] if codes.ndim == 2 else codes
             for name, codes in self.groups.items()
         }
-        universe = make_universe(panel, groups, rows - start)
+        members = None if self.members is None else self.members[whole]
+        universe = make_universe(panel, groups, rows - start, members)
         out = np.empty((len(rows), plan.n_columns), dtype=np.float32)
         by_name, shared = self._columns(out)
         _fill_built_in(plan, universe, by_name)
@@ -82,6 +84,12 @@ class FeatureSource:
         first = len(plan.own_features)
         for number, name in enumerate(plan.ticker_functions, first):
             by_name[:, number] = self.called[name][part]
+        if plan.has_universe:
+            by_name[:, -1] = 1.0
+        if self.members is not None:
+            outside = ~self.members[self.rows[part]]
+            for number in range(first, len(plan.ticker_names)):
+                np.copyto(by_name[:, number], np.nan, where=outside)
         self._compare(by_name, slice(first, None), part)
         for number, name in enumerate(plan.market_functions, len(plan.market_features)):
             shared[:, number] = self.called[name][part]
@@ -124,12 +132,15 @@ def fill_market(
 
 
 def make_universe(
-    panel: pd.DataFrame, groups: Codes, rows: np.ndarray | None
+    panel: pd.DataFrame,
+    groups: Codes,
+    rows: np.ndarray | None,
+    members: np.ndarray | None = None,
 ) -> Universe:
     """Gather what built-in features are computed from."""
     dates = panel.index if isinstance(panel.index, pd.DatetimeIndex) else None
     signals = {name: table.to_numpy() for name, table in panel_signals(panel).items()}
-    return Universe(panel_fields(panel), dates, groups, rows, signals)
+    return Universe(panel_fields(panel), dates, groups, rows, signals, members)
 
 
 def _fill_built_in(plan: FeaturePlan, universe: Universe, by_name: np.ndarray) -> None:

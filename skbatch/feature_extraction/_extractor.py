@@ -16,9 +16,11 @@ from skbatch.feature_extraction._additions import (
     check_lookback,
     check_market_data,
     check_number,
+    check_universe,
+    checked_panel,
+    fitted_market_data,
     function_kinds,
     warn_short,
-    warn_stale,
 )
 from skbatch.feature_extraction._comparisons import check_cross_section
 from skbatch.feature_extraction._engine import FeatureSource, call
@@ -41,9 +43,9 @@ from skbatch.feature_extraction._signals import (
     encode_signals,
     learn_categories,
 )
-from skbatch.panel import check_panel
 from skbatch.panel.engine import (
     CheckedPanel,
+    Universe,
     adopt_table,
     join_column,
     panel_tickers,
@@ -109,10 +111,17 @@ class SharedFeatureExtractor(TransformerMixin, BaseEstimator):
         tickers' features by what they are beside the others', but for ``volatility``,
         ``beta`` and ``idiosyncratic_volatility``, by which labels are scaled, and what
         compares tickers already. None leaves them as they are.
+    universe : str, DataFrame or callable, default=None
+        Who belongs at each date: a signal that is true, or 1, for members; a table of
+        bool, dates × tickers, of which each row takes the latest at or before it; or a
+        function of the panel, such as :func:`~skbatch.panel.liquid` makes, that gives
+        one. Others have no features, so that they are neither trained on nor forecast,
+        and take no part in the market, ranks and groups. Members look back on all
+        their own prices. ``TICKER__in_universe``, no input of models, marks them.
     lookback : int, default=None
         How many rows before its own a feature may read, and how many fitted rows are
         therefore kept. None takes what the built-in features need; raise it for
-        functions that read more.
+        functions, `universe` among them, that read more.
     cache_size : int, default=2**30
         Limit in bytes of the cache of built-in features that all extractors of the
         process share; 0 bypasses it. Frames of which fewer than four fit into it are
@@ -180,6 +189,7 @@ class SharedFeatureExtractor(TransformerMixin, BaseEstimator):
         groups: Grouping | None = None,
         signals: Mapping[str, Sequence[str]] | Sequence[str] | None = None,
         cross_section: str | None = None,
+        universe: Universe | None = None,
         lookback: int | None = None,
         cache_size: int = 2**30,
     ) -> None:
@@ -190,6 +200,7 @@ class SharedFeatureExtractor(TransformerMixin, BaseEstimator):
         self.groups = groups
         self.signals = signals
         self.cross_section = cross_section
+        self.universe = universe
         self.lookback = lookback
         self.cache_size = cache_size
 
@@ -338,7 +349,11 @@ class SharedFeatureExtractor(TransformerMixin, BaseEstimator):
         plan = self.plan_ if features is None else self.plan_.part(features)
         blocks = cut_rows(wanted, block_rows, plan.n_columns)
         panel, positions = self.history_.prepend(panel)
-        market_data = self._market_data(panel.index) if features is None else None
+        market_data = (
+            fitted_market_data(self.market_data, panel.index, self.plan_.market_data)
+            if features is None
+            else None
+        )
         source = self._source(plan, panel, positions[wanted], market_data)
         columns = plan.index.view()
 
@@ -392,7 +407,7 @@ class SharedFeatureExtractor(TransformerMixin, BaseEstimator):
 
     def _locate(self, X: Panel) -> tuple[pd.DataFrame, pd.Index]:
         """Check rows to transform, and find their place beside the fitted ones."""
-        panel = _checked(X, warn_all_nan=False)
+        panel = checked_panel(X, warn_all_nan=False)
         self._check_columns(panel, X, reset=False)
         panel = encode_signals(panel, self.categories_)
         index = panel.index
@@ -402,7 +417,7 @@ class SharedFeatureExtractor(TransformerMixin, BaseEstimator):
 
     def _fit(self, X: Panel) -> pd.DataFrame:
         """Choose the features of a panel, keep its last rows, and return it checked."""
-        panel = _checked(X, warn_all_nan=True)
+        panel = checked_panel(X, warn_all_nan=True)
         check_number(self.cache_size, "cache_size", "bytes")
         tickers = tuple(panel_tickers(panel))
         functions = check_functions(self.functions)
@@ -419,11 +434,15 @@ class SharedFeatureExtractor(TransformerMixin, BaseEstimator):
             tickers,
             function_kinds(functions, panel, tickers, self.lookback or 0),
             () if market_data is None else market_data.columns,
-            choose_signals(self.signals, table, categories, windows, groupings),
+            choose_signals(
+                self.signals, table, categories, windows, groupings, self.universe
+            ),
             self.cross_section,
             groupings,
+            check_universe(self.universe, panel) is not None,
         )
-        lookback = check_lookback(self.lookback, plan.lookback)
+        needed = plan.lookback + getattr(self.universe, "lookback", 0)
+        lookback = check_lookback(self.lookback, needed)
         history = History.of(panel, lookback)
         history.warn_holes()
         warn_short(len(panel), plan.longest_window, lookback)
@@ -436,8 +455,8 @@ class SharedFeatureExtractor(TransformerMixin, BaseEstimator):
 
     def _extract(self, panel: pd.DataFrame, rows: np.ndarray) -> np.ndarray:
         """Compute the features of some rows of a panel, or look them up."""
-        market_data = self._market_data(panel.index)
-
+        fitted = self.plan_.market_data
+        market_data = fitted_market_data(self.market_data, panel.index, fitted)
         source = self._source(self.plan_, panel, rows, market_data)
         key = source.key() if self.cache_size else None
         values = FEATURE_CACHE.get_or_compute(
@@ -445,19 +464,6 @@ class SharedFeatureExtractor(TransformerMixin, BaseEstimator):
         )
         source.fill_called(values)
         return values
-
-    def _market_data(self, index: pd.Index) -> pd.DataFrame | None:
-        """Check the user's market series beside the rows of a panel."""
-        market_data = check_market_data(self.market_data, index)
-        names = () if market_data is None else tuple(market_data.columns)
-        if names != self.plan_.market_data:
-            raise ValueError(
-                "`market_data` must have the columns seen in `fit`. Got "
-                f"{list(names)}, fitted on {list(self.plan_.market_data)}. Fit again."
-            )
-        if market_data is not None:
-            warn_stale(self.market_data, index[-1])
-        return market_data
 
     def _source(
         self,
@@ -470,7 +476,8 @@ class SharedFeatureExtractor(TransformerMixin, BaseEstimator):
         called = call(self.functions_, panel, plan, rows)
         groups = group_codes(self.groups, self.groups_, panel)
         plan.check_groupings(groups)
-        return FeatureSource(plan, panel, rows, called, market_data, groups)
+        members = check_universe(self.universe, panel)
+        return FeatureSource(plan, panel, rows, called, market_data, groups, members)
 
     def _wrap(self, values: np.ndarray, X: Panel) -> pd.DataFrame | np.ndarray:
         """Put features into the container of the panel."""
@@ -485,10 +492,3 @@ class SharedFeatureExtractor(TransformerMixin, BaseEstimator):
         tags.input_tags.allow_nan = True
         tags.transformer_tags.preserves_dtype = ["float32"]
         return tags
-
-
-def _checked(X: Panel, warn_all_nan: bool) -> pd.DataFrame:
-    """Check a panel unless it is already."""
-    if isinstance(X, CheckedPanel):
-        return X.frame
-    return check_panel(X, warn_all_nan=warn_all_nan)

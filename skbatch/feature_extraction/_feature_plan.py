@@ -19,7 +19,7 @@ from skbatch.feature_extraction._registry import (
     families,
 )
 from skbatch.feature_extraction._signals import SignalFeature
-from skbatch.panel.engine import FIELDS, MARKET, join_column
+from skbatch.panel.engine import FIELDS, IN_UNIVERSE, MARKET, join_column
 
 # Scales by which labels are divided, so that they are never compared across tickers.
 _RAW = {"volatility", "beta", "idiosyncratic_volatility"}
@@ -40,6 +40,7 @@ class FeaturePlan:
     market_data: tuple[str, ...]  # names of the user's series
     cross_section: str | None = None  # how the tickers' features are compared
     groupings: tuple[str, ...] = ()
+    has_universe: bool = False  # and with it a column that marks members
 
     @property
     def features(self) -> tuple[Feature | SignalFeature, ...]:
@@ -60,13 +61,18 @@ class FeaturePlan:
             for feature in self.ticker_features
         ]
         signals = [feature.kind in ("value", "change") for feature in self.signals]
-        return np.array([*own, *signals, *(True for _ in self.ticker_functions)])
+        functions = [True for _ in self.ticker_functions]
+        return np.array([*own, *signals, *functions, *(False for _ in self._mark)])
 
     @cached_property
     def ticker_names(self) -> list[str]:
         """Names of what each ticker has."""
         names = [feature.name for feature in self.own_features]
-        return names + list(self.ticker_functions)
+        return [*names, *self.ticker_functions, *self._mark]
+
+    @property
+    def _mark(self) -> list[str]:
+        return [IN_UNIVERSE] if self.has_universe else []
 
     @cached_property
     def market_names(self) -> list[str]:
@@ -109,6 +115,7 @@ class FeaturePlan:
             (),
             self.cross_section,
             self.groupings,
+            self.has_universe and IN_UNIVERSE in chosen,
         )
 
     def check_groupings(self, groups: Iterable[str]) -> None:
@@ -206,6 +213,7 @@ def make_plan(
     signals: tuple[SignalFeature, ...] = (),
     cross_section: str | None = None,
     groupings: Sequence[str] = ("group",),
+    has_universe: bool = False,
 ) -> FeaturePlan:
     """Choose the features of the families that the panel allows, and name them."""
     names = check_families(families, available)
@@ -227,6 +235,7 @@ def make_plan(
         market_data=tuple(market_data),
         cross_section=cross_section,
         groupings=tuple(groupings),
+        has_universe=has_universe,
     )
     _check_names(plan)
     return plan

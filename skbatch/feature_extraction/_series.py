@@ -46,11 +46,11 @@ def simple_return(context: TickerBlock | Universe) -> np.ndarray:
 
 def market_return(universe: Universe) -> np.ndarray:
     """Average the finite simple returns of each date, equally weighted."""
-    return universe.by_date(_mean_clipped_return)
+    return universe.by_date(simple_return, _clipped_mean)
 
 
-def _mean_clipped_return(dates: TickerBlock) -> np.ndarray:
-    return row_mean(np.clip(dates.get(simple_return), -MAX_RETURN, MAX_RETURN))
+def _clipped_mean(returns: np.ndarray) -> np.ndarray:
+    return row_mean(np.clip(returns, -MAX_RETURN, MAX_RETURN))
 
 
 def market_log_return(universe: Universe) -> np.ndarray:

@@ -130,12 +130,13 @@ def choose_signals(
     categories: Collection[str],
     windows: Sequence[int],
     groupings: Collection[str],
-    without: Collection[Any] = (),
+    universe: Any = None,
 ) -> tuple[SignalFeature, ...]:
     """List the features of the signals that the user chose, or of all by default."""
     tables = panel_signals(panel)
     if signals is None:
-        signals = [name for name in tables if name not in without]
+        field = universe if isinstance(universe, str) else None
+        signals = [name for name in tables if name != field]
     if isinstance(signals, str) or not isinstance(signals, Iterable):
         raise ValueError(
             "`signals` must be a dict of signal → list of features, or a list of "

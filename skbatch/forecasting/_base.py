@@ -277,7 +277,7 @@ class BaseBatchForecaster(
         """
         check_is_fitted(self)
         features = check_features(self, X, reset=False)
-        forecasts, observed = self._forecast(features)
+        forecasts, absent = self._forecast(features)
         failed = getattr(self, "failures_", {})
         failures = [
             Reason("fit_failed", details=(("error", failed[name]),))
@@ -288,7 +288,7 @@ class BaseBatchForecaster(
         provenance = own_provenance(
             type(self).__name__,
             forecasts,
-            observed,
+            absent,
             failures,
             self.layout_,
             features.index,
@@ -346,16 +346,14 @@ class BaseBatchForecaster(
         )
 
     def _forecast(self, features: FeatureBlocks) -> tuple[np.ndarray, np.ndarray]:
-        """Forecast, and find where tickers have features, `(n_dates, n_labels)`."""
+        """Forecast, and find where tickers are absent, `(n_dates, n_labels)`."""
         shape = features.n_dates, len(self.layout_.tickers)
-        forecasts, observed = np.empty(shape), np.ones(shape, dtype=bool)
+        forecasts, absent = np.empty(shape), np.empty(shape, dtype=np.intp)
         for dates, table in features.tables():
-            own = table.series_columns(self.layout_.tickers)
             forecasts[dates] = self._predict_table(table)
-            if own.shape[1]:
-                observed[dates] = table.observed_here(own)
-        forecasts[~observed] = np.nan
-        return forecasts, observed
+            absent[dates] = table.absence(self.layout_.tickers)
+        forecasts[absent > 0] = np.nan
+        return forecasts, absent
 
     def _forecast_others(self, frame: OtherFrame) -> np.ndarray:
         """Forecast a frame of other tickers: new ones by a pooled model, else NaN."""

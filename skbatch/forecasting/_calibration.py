@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from copy import copy
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -14,18 +14,13 @@ from scipy.special import ndtr
 
 from skbatch._kernels.scenarios import (
     Dependence,
-    bin_weights,
     dependence,
-    draw_normal,
-    rank_bin_shares,
-    select_dependence,
 )
 from skbatch.exceptions import PanelError
 from skbatch.forecasting._feature_table import FeatureBlocks, FeatureTable
 from skbatch.forecasting._label_layout import LabelLayout
 from skbatch.forecasting._residual_scale import (
     ResidualScale,
-    label_keys,
     scale_features,
 )
 from skbatch.forecasting._return_target import LabelScale, volatility_names
@@ -39,16 +34,10 @@ __all__ = [
     "are_simple_returns",
     "calibrate",
     "deviations_of",
-    "draw_blocks",
     "joined",
-    "rank_probabilities",
     "recent_moves",
 ]
 
-# Weight of the one-factor correlations, and of the simulation beside equal chances; see
-# docs/experiments/uncertainty.md.
-CORRELATION_SHRINKAGE = 0.2
-SIMULATION_WEIGHT = 0.8
 # Normal scores at which the inverse of a pooled distribution is tabulated.
 NORMAL_GRID = np.linspace(-4.0, 4.0, 1601)
 NORMAL_WEIGHTS = np.exp(-0.5 * NORMAL_GRID**2)
@@ -177,13 +166,10 @@ class Calibration:
 
     def followed(self, scores: np.ndarray) -> Iterator[Calibration]:
         """Go on through the dates after the tail, with scores as they become known."""
+        delay = self.layout.delay
         paths = {
             horizon: self.known[horizon].followed(
-                self.scores[:, use],
-                scores[:, use],
-                horizon,
-                self.layout.delay,
-                self.step,
+                self.scores[:, use], scores[:, use], horizon, delay, self.step
             )
             for horizon, use in _by_horizon(self.layout)
             if horizon in self.known
@@ -220,23 +206,6 @@ class Calibration:
             gain[use] = 1.0 - np.interp(zero[0, use] / scale[0, use], values, levels)
         return volatility, np.where(np.isfinite(volatility), gain, np.nan)
 
-    def scenarios(
-        self, layout: LabelLayout, n_samples: int, rng: np.random.Generator
-    ) -> np.ndarray:
-        """Draw joint scores `(n_samples, n_labels)` of mean zero, block by block."""
-        places = {key: n for n, key in enumerate(label_keys(self.layout))}
-        columns = np.array([places.get(key, -1) for key in label_keys(layout)])
-        given = select_dependence(self.dependence, columns)
-        scores = np.empty((n_samples, len(columns)))
-        self.shape_scores(draw_blocks(given, scores, rng), layout)
-        return scores
-
-    def shape_scores(self, blocks: Iterable[np.ndarray], layout: LabelLayout) -> None:
-        """Turn normal draws `(n_draws, n_labels)` in place into scores of mean zero."""
-        for block in blocks:
-            for use, values in self._inverses(layout):
-                block[:, use] = np.interp(block[:, use], NORMAL_GRID, values)
-
     def returns(self, forecasts: np.ndarray, deviations: np.ndarray) -> np.ndarray:
         """Turn deviations from forecasts into returns, in place."""
         if self.bounded:
@@ -247,24 +216,33 @@ class Calibration:
             np.multiply(deviations, growth, out=deviations, where=below)
         return np.add(deviations, forecasts, out=deviations)
 
-    def scenario_returns(
+    def growth(
+        self, forecasts: np.ndarray, scale: np.ndarray, layout: LabelLayout
+    ) -> np.ndarray:
+        """Average 1 plus the returns of scenarios of a date `(1, n_labels)`."""
+        growth = np.full(forecasts.shape, np.nan)
+        for use, values in self._inverses(layout):
+            mean, _ = self._moments(values, forecasts[:, use], scale[:, use])
+            growth[:, use] = 1.0 + mean
+        return growth
+
+    def shape(
         self,
-        scores: np.ndarray,
+        draws: np.ndarray,
         forecasts: np.ndarray,
         scale: np.ndarray,
         layout: LabelLayout,
+        growth: np.ndarray,
     ) -> None:
-        """Turn scores of scenarios in place into returns whose mean is the forecast."""
-        scores *= scale
-        self.returns(forecasts, scores)
+        """Turn normal draws in place into returns whose mean is the forecast."""
+        for use, values in self._inverses(layout):
+            draws[:, use] = np.interp(draws[:, use], NORMAL_GRID, values)
+        draws *= scale
+        self.returns(forecasts, draws)
         if self.bounded:
-            growth = np.full(forecasts.shape, np.nan)
-            for use, values in self._inverses(layout):
-                mean, _ = self._moments(values, forecasts[:, use], scale[:, use])
-                growth[:, use] = 1.0 + mean
-            scores += 1.0
-            scores *= np.maximum(1.0 + forecasts, 0.0) / growth
-            scores -= 1.0
+            draws += 1.0
+            draws *= np.maximum(1.0 + forecasts, 0.0) / growth
+            draws -= 1.0
 
     def _moments(
         self, values: np.ndarray, forecasts: np.ndarray, scale: np.ndarray
@@ -410,17 +388,6 @@ def joined(parts: Sequence[Calibration]) -> Calibration:
     return replace(first, scores=scores, scale=scale, index=index, start=start)
 
 
-def draw_blocks(
-    given: Dependence, draws: np.ndarray, rng: np.random.Generator
-) -> Iterator[np.ndarray]:
-    """Fill an array `(n_samples, n_labels)` with normal draws, giving each block."""
-    block = max(1, MAX_CELLS // (draws.shape[1] + len(given.rows)))
-    for start in range(0, len(draws), block):
-        part = draws[start : start + block]
-        part[:] = draw_normal(given, len(part), CORRELATION_SHRINKAGE, rng)
-        yield part
-
-
 def recent_moves(features: FeatureBlocks, layout: LabelLayout) -> pd.DataFrame | None:
     """Give the latest one-row returns of each label's ticker, if features have them."""
     names = [name for name in ONE_ROW_RETURNS if name in features.columns.features]
@@ -435,13 +402,6 @@ def recent_moves(features: FeatureBlocks, layout: LabelLayout) -> pd.DataFrame |
         columns = columns[:, table.columns.features.index(names[0])]
         parts.append(np.where(columns >= 0, table.values[:, columns], np.nan))
     return pd.DataFrame(np.concatenate(parts), last.index)
-
-
-def rank_probabilities(samples: np.ndarray, n_bins: int) -> np.ndarray:
-    """Chances of each bin of the cross-section, mixed with equal ones."""
-    weights = bin_weights(samples.shape[1], n_bins)
-    shares = rank_bin_shares(samples, weights) / len(samples)
-    return SIMULATION_WEIGHT * shares + (1.0 - SIMULATION_WEIGHT) / n_bins
 
 
 def are_simple_returns(labels: np.ndarray) -> bool:

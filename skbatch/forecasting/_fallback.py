@@ -30,13 +30,18 @@ from skbatch.forecasting._contributions import (
     joined_parts,
     label_index,
 )
-from skbatch.forecasting._feature_table import FeatureBlocks
+from skbatch.forecasting._feature_table import ABSENT, FeatureBlocks
 from skbatch.forecasting._horizons import horizon_parameters
 from skbatch.forecasting._label_layout import check_features, check_labels
 from skbatch.forecasting._linear import BatchLinearForecaster
 from skbatch.forecasting._mean import HistoricalMeanForecaster
 from skbatch.forecasting._other_frame import OtherFrame, forecast_others
-from skbatch.forecasting._provenance import NO_MODEL, Provenance, Reason
+from skbatch.forecasting._provenance import (
+    ABSENT_REASONS,
+    NO_MODEL,
+    Provenance,
+    Reason,
+)
 from skbatch.forecasting._uncertainty import (
     UncertaintyMixin,
     calibrated_part,
@@ -325,21 +330,22 @@ class FallbackForecaster(
         """Forecast with each model what the ones before it left open."""
         shape = (features.n_dates, len(self.layout_.tickers))
         forecasts, served_by = np.full(shape, np.nan), np.full(shape, len(ROLES))
-        observed = np.ones(shape, dtype=bool)
+        absent = np.empty(shape, dtype=np.intp)
         for dates, table in features.tables():
-            own = table.series_columns(self.layout_.tickers)
-            if own.shape[1]:
-                observed[dates] = table.observed_here(own)
+            absent[dates] = table.absence(self.layout_.tickers)
             values, numbers = self._serve_table(
                 table.n_dates,
                 self.n_known_,
                 partial(run_model, features=table, layout=self.layout_),
             )
             forecasts[dates], served_by[dates] = values, numbers
-        # 0 is no reason, 1 an unobserved ticker; each label has one more per model.
-        numbers = 2 + (served_by - 1) + len(ROLES) * np.arange(shape[1])
-        numbers = np.where(observed, numbers, 1)
-        reasons: list[tuple[Reason, ...]] = [(), (Reason("unobserved"),)]
+        outside = absent == ABSENT.index("not_member")
+        forecasts[outside], served_by[outside] = np.nan, len(ROLES)
+        # First those of absent tickers; each label has one more per model.
+        numbers = served_by - 1 + len(ROLES) * np.arange(shape[1])
+        numbers += len(ABSENT_REASONS)
+        numbers = np.where(absent > 0, absent, numbers)
+        reasons: list[tuple[Reason, ...]] = list(ABSENT_REASONS)
         for label in range(shape[1]):
             why = [self._reason(label, place) for place in range(len(ROLES))]
             reasons += [tuple(why[: place + 1]) for place in range(len(ROLES))]
@@ -406,7 +412,10 @@ def warn_of_fallback(fitted: Any) -> None:
             return
     primary = fitted._names()[0]
     tickers = fitted.provenance_.index.get_level_values(-1)
-    others = tickers[fitted.provenance_["model"] != primary].unique()
+    table, outside = fitted.provenance_, str(Reason("not_member"))
+    others = tickers[
+        (table["model"] != primary) & (table["reason"] != outside)
+    ].unique()
     if len(others):
         warn_user(
             f"{len(others)} of {tickers.nunique()} tickers are not served by "

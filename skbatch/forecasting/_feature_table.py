@@ -12,15 +12,20 @@ import numpy as np
 import pandas as pd
 
 from skbatch.forecasting._row_store import RowStore, Storage
-from skbatch.panel.engine import PanelColumns
+from skbatch.panel.engine import IN_UNIVERSE, PanelColumns
 
 __all__ = [
+    "ABSENT",
     "FeatureBlocks",
     "FeatureStream",
     "FeatureTable",
     "Rows",
     "Universe",
 ]
+
+
+# What absent tickers are: the codes of the reasons, by number; 0 is present.
+ABSENT = ("", "unobserved", "not_member")
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,7 +107,8 @@ class FeatureBlocks(ABC):
     @property
     def n_columns(self) -> int:
         """Number of columns."""
-        n_own = int((self.columns.positions >= 0).sum())
+        own = (self.columns.positions, self.columns.members)
+        n_own = sum(int((numbers >= 0).sum()) for numbers in own)
         return n_own + len(self.columns.shared)
 
     @abstractmethod
@@ -150,6 +156,33 @@ class FeatureBlocks(ABC):
             seen[dates] = table.observed_here(table.series_columns(tickers))
             del table  # before the next block is computed
         return seen
+
+    def members(self, tickers: Sequence[str | None]) -> np.ndarray | None:
+        """Where each ticker belongs to the universe, None without a universe."""
+        if not self.member_columns(tickers).size:
+            return None
+        inside = np.empty((self.n_dates, len(tickers)), dtype=bool)
+        for dates, table in self.tables(features=[IN_UNIVERSE]):
+            inside[dates] = table.members_here(tickers)
+        return inside
+
+    def absence(self, tickers: Sequence[str | None]) -> np.ndarray:
+        """Find where tickers cannot be forecast from features; see `ABSENT`."""
+        absent = np.zeros((self.n_dates, len(tickers)), dtype=np.intp)
+        if self.series_columns(tickers).shape[1]:
+            absent[~self.observed(tickers)] = ABSENT.index("unobserved")
+        members = self.members(tickers)
+        if members is not None:
+            absent[~members] = ABSENT.index("not_member")
+        return absent
+
+    def member_columns(self, tickers: Sequence[str | None]) -> np.ndarray:
+        """Look up the column that marks each label's membership; empty without one."""
+        numbers = dict(zip(self.columns.tickers, self.columns.members, strict=True))
+        found = [numbers.get(ticker, -1) for ticker in tickers if ticker is not None]
+        if len(found) < len(tickers) or min(found, default=-1) < 0:
+            return np.empty(0, dtype=np.intp)
+        return np.array(found, dtype=np.intp)
 
     def series_columns(self, tickers: Sequence[str | None]) -> np.ndarray:
         """Look up each label's own column numbers, `(n_labels, n_features)`."""
@@ -263,6 +296,10 @@ class FeatureTable(FeatureBlocks):
     def load(self) -> FeatureTable:
         """Return the table itself."""
         return self
+
+    def members_here(self, tickers: Sequence[str | None]) -> np.ndarray:
+        """Where each ticker belongs to the universe."""
+        return np.isfinite(self.values[:, self.member_columns(tickers)])
 
     def observed_here(self, own: np.ndarray) -> np.ndarray:
         """Where one of the columns `own` of each label is finite."""

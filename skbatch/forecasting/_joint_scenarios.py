@@ -1,77 +1,121 @@
-"""Joint scenarios of tickers that several calibrated forecasters share."""
+"""Joint scenarios of tickers that one or several calibrated forecasters share."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 import pandas as pd
 
-from skbatch._kernels.scenarios import Dependence, dependence
-from skbatch.forecasting._calibration import draw_blocks
+from skbatch._kernels.scenarios import (
+    Dependence,
+    bin_weights,
+    dependence,
+    draw_normal,
+    rank_bin_shares,
+    select_dependence,
+)
+from skbatch.forecasting._calibration import MAX_CELLS
 from skbatch.forecasting._outlook import Outlook
-from skbatch.forecasting._uncertainty import check_n_samples, generator_of
+from skbatch.forecasting._residual_scale import label_keys
 
-__all__ = ["JointScenarios"]
+__all__ = ["JointScenarios", "rank_table"]
+
+# Weight of the one-factor correlations, and of the simulation beside equal chances; see
+# docs/experiments/uncertainty.md.
+CORRELATION_SHRINKAGE = 0.2
+SIMULATION_WEIGHT = 0.8
 
 
 class JointScenarios:
     """Draw scenarios in which the tickers of different forecasters move together.
 
     Each forecaster gives the spread of its own tickers; how all of them depend on each
-    other is told from the recent returns of all. With one forecaster, the scenarios
-    are those of its method `predict_scenarios`.
+    other is told from the recent returns of all.
+
+    Parameters
+    ----------
+    outlooks : sequence of Outlook
+        What each forecaster expects; the last dates count.
     """
 
-    def __init__(self) -> None:
-        self.parts: list[Outlook] = []
+    def __init__(self, outlooks: Sequence[Outlook]) -> None:
+        self.parts = [outlook.last() for outlook in outlooks]
 
-    def add(self, outlook: Outlook) -> None:
-        """Take what a forecaster expects at the last date of an outlook."""
-        self.parts.append(outlook.last())
+    @property
+    def labels(self) -> pd.Index:
+        """Tickers, or (horizon, ticker)."""
+        return pd.Index([label for part in self.parts for label in part.labels])
 
-    def draw(self, n_samples: int, random_state: Any) -> pd.DataFrame:
-        """Draw scenarios of all tickers.
+    @property
+    def horizons(self) -> list[int]:
+        """Horizon of each label."""
+        return [horizon for part in self.parts for horizon in part.layout.horizons]
 
-        Parameters
-        ----------
-        n_samples : int
-            Number of scenarios.
-        random_state : int, RandomState or None
-            Seed.
+    def blocks(self, n_samples: int, rng: np.random.Generator) -> Iterator[np.ndarray]:
+        """Draw returns `(n_draws, n_labels)`, so many at a time as memory is small."""
+        given, width = self._dependence(), len(self.horizons)
+        known = [(part.forecasts, part.scale, part.layout) for part in self.parts]
+        growths = [
+            part.calibration.growth(*what)
+            for part, what in zip(self.parts, known, strict=True)
+        ]
+        size = max(1, MAX_CELLS // (width + len(given.rows)))
+        for start in range(0, n_samples, size):
+            n_draws = min(size, n_samples - start)
+            block = draw_normal(given, n_draws, CORRELATION_SHRINKAGE, rng)
+            stop = 0
+            for part, what, growth in zip(self.parts, known, growths, strict=True):
+                first, stop = stop, stop + len(part.layout.horizons)
+                # A slice is a view, and shaped in place.
+                part.calibration.shape(block[:, first:stop], *what, growth)
+            yield block
 
-        Returns
-        -------
-        DataFrame of shape (n_samples, n_labels)
-            Simple returns over the horizon; columns as `predict` has them.
-        """
-        check_n_samples(n_samples)
-        labels = [label for part in self.parts for label in part.labels]
-        table = np.empty((int(n_samples), len(labels)))
-        blocks = list(
-            draw_blocks(self._dependence(), table, generator_of(random_state))
-        )
-        stop = 0
-        for part in self.parts:
-            start, stop = stop, stop + len(part.layout.horizons)
-            # A slice is a view: blocks are shaped in place.
-            own = [block[:, start:stop] for block in blocks]
-            part.calibration.shape_scores(own, part.layout)
-            returns = table[:, start:stop]
-            part.calibration.scenario_returns(
-                returns, part.forecasts, part.scale, part.layout
-            )
-        index = pd.RangeIndex(len(table), name="sample")
-        return pd.DataFrame(table, index, pd.Index(labels), copy=False)
+    def draw(self, n_samples: int, rng: np.random.Generator) -> np.ndarray:
+        """Draw returns `(n_samples, n_labels)` over the horizon."""
+        table, stop = np.empty((n_samples, len(self.horizons))), 0
+        for block in self.blocks(n_samples, rng):
+            start, stop = stop, stop + len(block)
+            table[start:stop] = block
+        return table
 
     def _dependence(self) -> Dependence:
         """Estimate how the tickers of all forecasters move together."""
         if len(self.parts) == 1:
-            return self.parts[0].calibration.dependence
+            (part,) = self.parts
+            calibration = part.calibration
+            places = {key: n for n, key in enumerate(label_keys(calibration.layout))}
+            columns = [places.get(key, -1) for key in label_keys(part.layout)]
+            return select_dependence(calibration.dependence, np.array(columns))
         moves = [part.calibration.moves for part in self.parts]
         if any(table is None for table in moves):
             moves = [_scores(part) for part in self.parts]
         return dependence(pd.concat(moves, axis=1).sort_index().to_numpy())
+
+
+def rank_table(
+    blocks: Iterable[np.ndarray],
+    horizons: Sequence[int],
+    labels: pd.Index,
+    n_bins: int,
+) -> pd.DataFrame:
+    """Chances of each bin of the ranks, by label, from blocks of scenarios."""
+    total, n_samples = np.zeros((len(labels), n_bins)), 0
+    known = np.zeros(len(labels), dtype=bool)
+    for block in blocks:
+        known = np.isfinite(block[0])
+        for horizon in set(horizons):
+            use = np.flatnonzero(known & (np.asarray(horizons) == horizon))
+            if len(use):
+                weights = bin_weights(len(use), n_bins)
+                total[use] += rank_bin_shares(block[:, use], weights)
+        n_samples += len(block)
+    # Volatilities and correlations are known with error.
+    table = SIMULATION_WEIGHT * total / max(n_samples, 1)
+    table += (1.0 - SIMULATION_WEIGHT) / n_bins
+    table[~known] = np.nan
+    index = labels.rename("ticker") if labels.nlevels == 1 else labels
+    return pd.DataFrame(table, index, pd.RangeIndex(1, n_bins + 1, name="bin"))
 
 
 def _scores(part: Outlook) -> pd.DataFrame:

@@ -194,6 +194,9 @@ def check_labels(
     check_same_rows(features.index, features.n_dates, y, len(values))
     layout = _label_layout(y, values.shape[1], ndim, features, horizon)
     drop_unknown(values, layout)
+    members = features.members(layout.tickers)
+    if members is not None:
+        values[~members] = np.nan
     if not np.isfinite(values).any():
         delay = f" and delay {layout.delay}" if layout.delay else ""
         raise PanelError(

@@ -62,9 +62,11 @@ class OtherFrame:
         values = np.full(shape, np.nan, dtype=np.float32)
         pairs = [(fitted.shared_positions, given.shared_positions)]
         rows = {ticker: row for row, ticker in enumerate(given.tickers)}
-        for ticker, target in zip(fitted.tickers, fitted.positions, strict=True):
+        for number, ticker in enumerate(fitted.tickers):
             if ticker in rows:
-                pairs.append((target, given.positions[rows[ticker]]))
+                row, own = rows[ticker], fitted.members[[number]]
+                pairs.append((fitted.positions[number], given.positions[row]))
+                pairs.append((own, given.members[[row]]))
         for target, source in pairs:
             both = (target >= 0) & (source >= 0)
             values[:, target[both]] = self.features.values[:, source[both]]
@@ -127,4 +129,5 @@ def _numbered_as(fitted: PanelColumns, columns: PanelColumns) -> PanelColumns:
         tickers=columns.tickers,
         positions=positions,
         shared_positions=np.array([shared[n] for n in fitted.shared], dtype=np.intp),
+        members=columns.members,
     )

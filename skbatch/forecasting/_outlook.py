@@ -101,12 +101,3 @@ class Outlook:
         bounds = last.quantiles(levels)[:, 0]
         spread = last.calibration.spread(last.forecasts, last.scale, last.layout)
         return pd.DataFrame(np.column_stack([*bounds, *spread]), self.labels)
-
-    def scenarios(self, n_samples: int, rng: np.random.Generator) -> np.ndarray:
-        """Draw returns `(n_samples, n_labels)` that follow the last date."""
-        last = self.last()
-        drawn = last.calibration.scenarios(last.layout, n_samples, rng)
-        last.calibration.scenario_returns(
-            drawn, last.forecasts, last.scale, last.layout
-        )
-        return drawn

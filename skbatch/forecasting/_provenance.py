@@ -10,10 +10,11 @@ import numpy as np
 import pandas as pd
 
 from skbatch.forecasting._children import as_input, run_model
-from skbatch.forecasting._feature_table import FeatureBlocks
+from skbatch.forecasting._feature_table import ABSENT, FeatureBlocks
 from skbatch.forecasting._label_layout import LabelLayout
 
 __all__ = [
+    "ABSENT_REASONS",
     "NO_MODEL",
     "Provenance",
     "Reason",
@@ -31,6 +32,7 @@ Code = Literal[
     "no_labels",
     "not_finite",
     "unobserved",
+    "not_member",
     "quarantined",
 ]
 _TEXTS: dict[str, str] = {
@@ -39,6 +41,7 @@ _TEXTS: dict[str, str] = {
     "no_labels": "no return over the horizon is known",
     "not_finite": "forecast not finite",
     "unobserved": "no finite feature of its own at this date",
+    "not_member": "not a member of the universe",
     "quarantined": "quarantined ({rule}): {detail}",
 }
 
@@ -50,7 +53,7 @@ class Reason:
     Attributes
     ----------
     code : {"fit_failed", "few_labels", "no_labels", "not_finite", "unobserved", \
-            "quarantined"}
+            "not_member", "quarantined"}
         What kind of reason it is.
     role : str, default=""
         Which model it is about: ``"primary"``, ``"fallback"``, ``"mean"``, or
@@ -66,6 +69,13 @@ class Reason:
     def __str__(self) -> str:
         text = _TEXTS[self.code].format(**dict(self.details))
         return f"{self.role}: {text}" if self.role else text
+
+
+# Why absent tickers have no forecast, by the numbers of `FeatureBlocks.absence`.
+ABSENT_REASONS: tuple[tuple[Reason, ...], ...] = (
+    (),
+    *((Reason(code),) for code in ABSENT[1:]),  # type: ignore[arg-type]
+)
 
 
 @dataclass(frozen=True)
@@ -142,19 +152,19 @@ class Provenance:
 def own_provenance(
     name: str,
     forecasts: np.ndarray,
-    observed: np.ndarray,
+    absent: np.ndarray,
     failures: Sequence[Reason | None],
     layout: LabelLayout,
     index: pd.Index | None,
 ) -> Provenance:
     """Say where forecasts `(n_dates, n_labels)` of a single model come from."""
     finite = np.isfinite(forecasts)
-    unobserved, not_finite = Reason("unobserved"), Reason("not_finite")
     known = dict.fromkeys(reason for reason in failures if reason is not None)
-    reasons = ((), (unobserved,), (not_finite,), *((reason,) for reason in known))
-    places = {reason: 3 + number for number, reason in enumerate(known)}
-    failed = np.array([2 if r is None else places[r] for r in failures], dtype=np.intp)
-    number = np.where(observed, failed, 1)
+    reasons = (*ABSENT_REASONS, (Reason("not_finite"),), *((r,) for r in known))
+    first = len(ABSENT_REASONS)
+    places = {reason: first + 1 + number for number, reason in enumerate(known)}
+    failed = [first if reason is None else places[reason] for reason in failures]
+    number = np.where(absent > 0, absent, np.array(failed, dtype=np.intp))
     return Provenance(
         (name, NO_MODEL),
         np.where(finite, 0, 1),
@@ -172,13 +182,10 @@ def forecast_with_provenance(
     if hasattr(model, "predict_with_provenance"):
         return model.predict_with_provenance(as_input(model, features))
     forecasts = run_model(model, features, layout)
-    observed = np.ones(forecasts.shape, dtype=bool)
-    if features.series_columns(layout.tickers).shape[1]:
-        observed = features.observed(layout.tickers)
     provenance = own_provenance(
         type(model).__name__,
         forecasts,
-        observed,
+        features.absence(layout.tickers),
         [None] * forecasts.shape[1],
         layout,
         features.index,

@@ -14,9 +14,10 @@ from sklearn.utils.validation import check_is_fitted
 
 from skbatch._messages import warn_user
 from skbatch.exceptions import FallbackWarning, PanelError
-from skbatch.forecasting._calibration import Calibration, rank_probabilities
+from skbatch.forecasting._calibration import Calibration
 from skbatch.forecasting._children import run_model
 from skbatch.forecasting._feature_table import FeatureBlocks
+from skbatch.forecasting._joint_scenarios import JointScenarios, rank_table
 from skbatch.forecasting._label_layout import LabelLayout, check_features
 from skbatch.forecasting._other_frame import OtherFrame, has_other_tickers
 from skbatch.forecasting._outlook import Outlook
@@ -33,7 +34,6 @@ __all__ = [
     "check_quantiles",
     "generator_of",
     "outlook_of",
-    "rank_table",
 ]
 
 
@@ -142,7 +142,12 @@ class UncertaintyMixin:
             Simple returns over the horizon, columns as in `predict`; NaN for a ticker
             without a forecast or volatility.
         """
-        scenarios, layout = self._scenarios(X, n_samples, random_state)
+        check_n_samples(n_samples)
+        joint, layout = self._joint(X)
+        if joint is None:
+            scenarios = np.full((int(n_samples), len(layout.horizons)), np.nan)
+        else:
+            scenarios = joint.draw(int(n_samples), self._generator(random_state))
         if layout.kind == "array":
             return scenarios
         index = pd.RangeIndex(len(scenarios), name="sample")
@@ -153,7 +158,7 @@ class UncertaintyMixin:
         X: Any,
         n_bins: int = 5,
         *,
-        n_samples: int = 2000,
+        n_samples: int = 10_000,
         random_state: Any = None,
     ) -> pd.DataFrame:
         """Give each ticker's chances to end in each quantile of the cross-section.
@@ -167,7 +172,7 @@ class UncertaintyMixin:
             Feature frame; only its last row matters.
         n_bins : int, default=5
             Number of bins, from the lowest to the highest returns; 5 for quintiles.
-        n_samples : int, default=2000
+        n_samples : int, default=10000
             Number of scenarios.
         random_state : int, RandomState or None, default=None
             Seed; None takes the forecaster's `random_state`, or 0 if it has none.
@@ -180,10 +185,14 @@ class UncertaintyMixin:
             others are NaN. With several horizons, each has its own ranks.
         """
         check_n_bins(n_bins)
-        scenarios, layout = self._scenarios(X, n_samples, random_state)
+        check_n_samples(n_samples)
+        joint, layout = self._joint(X)
         index = layout.columns if layout.kind == "frame" else pd.Index(layout.names)
         assert index is not None
-        return rank_table(scenarios, layout.horizons, index, n_bins)
+        blocks: Any = []
+        if joint is not None:
+            blocks = joint.blocks(int(n_samples), self._generator(random_state))
+        return rank_table(blocks, layout.horizons, index, int(n_bins))
 
     def _expected(self, X: Any) -> tuple[np.ndarray, FeatureBlocks, LabelLayout]:
         """Forecast the tickers of `X`, whether or not they were seen in `fit`."""
@@ -208,20 +217,20 @@ class UncertaintyMixin:
             values = outlook_of(self, features, forecasts, layout).quantiles(levels)
         return [layout.wrap(table, features.index) for table in values]
 
-    def _scenarios(
-        self, X: Any, n_samples: int, random_state: Any
-    ) -> tuple[np.ndarray, LabelLayout]:
-        """Draw returns `(n_samples, n_labels)` for the last date."""
-        check_n_samples(n_samples)
+    def _joint(self, X: Any) -> tuple[JointScenarios | None, LabelLayout]:
+        """Find what scenarios of the last date are drawn from, if there is anything."""
         forecasts, features, layout = self._expected(last_row(X))
         if self.calibration_ is None:
             _warn_of_no_calibration(self)
-            return np.full((int(n_samples), forecasts.shape[1]), np.nan), layout
+            return None, layout
+        outlook = outlook_of(self, features, forecasts, layout)
+        return JointScenarios([outlook]), layout
+
+    def _generator(self, random_state: Any) -> np.random.Generator:
+        """Make a generator; without a seed, of the forecaster's own."""
         if random_state is None:
             random_state = getattr(self, "random_state", 0)
-        rng = generator_of(random_state)
-        outlook = outlook_of(self, features, forecasts, layout)
-        return outlook.scenarios(int(n_samples), rng), layout
+        return generator_of(random_state)
 
 
 def outlook_of(
@@ -331,20 +340,6 @@ def generator_of(random_state: Any) -> np.random.Generator:
     return np.random.default_rng(
         int(check_random_state(random_state).randint(2**31 - 1))
     )
-
-
-def rank_table(
-    scenarios: np.ndarray, horizons: Sequence[int], labels: pd.Index, n_bins: int
-) -> pd.DataFrame:
-    """Chances of each bin of the ranks, by label, from scenarios of their returns."""
-    table = np.full((len(labels), int(n_bins)), np.nan)
-    known = np.isfinite(scenarios[0])
-    for horizon in set(horizons):
-        use = np.flatnonzero(known & (np.asarray(horizons) == horizon))
-        if len(use):
-            table[use] = rank_probabilities(scenarios[:, use], int(n_bins))
-    index = labels.rename("ticker") if labels.nlevels == 1 else labels
-    return pd.DataFrame(table, index, pd.RangeIndex(1, n_bins + 1, name="bin"))
 
 
 def _warn_of_no_calibration(model: Any) -> None:

@@ -26,7 +26,7 @@ from skbatch.forecasting._feature_table import (
     Universe,
 )
 from skbatch.forecasting._horizons import horizon_parameters
-from skbatch.forecasting._joint_scenarios import JointScenarios
+from skbatch.forecasting._joint_scenarios import JointScenarios, rank_table
 from skbatch.forecasting._label_layout import LabelLayout, layout_of
 from skbatch.forecasting._outlook import Outlook
 from skbatch.forecasting._provenance import (
@@ -53,8 +53,8 @@ from skbatch.forecasting._uncertainty import (
     check_n_bins,
     check_n_samples,
     check_quantiles,
+    generator_of,
     outlook_of,
-    rank_table,
 )
 
 __all__ = [
@@ -88,6 +88,7 @@ __all__ = [
     "fitted_provenance",
     "forecast_with_provenance",
     "forward_common_return",
+    "generator_of",
     "horizon_parameters",
     "joined_parts",
     "layout_of",

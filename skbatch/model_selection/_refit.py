@@ -21,6 +21,7 @@ from skbatch.metrics.alignment import Table
 from skbatch.model_selection._refit_schedule import Fold
 from skbatch.model_selection._shared_features import extractor_of
 from skbatch.panel import forward_returns
+from skbatch.panel.engine import Universe
 
 __all__ = ["FoldForecast", "Source", "labels_itself", "run_fold"]
 
@@ -36,6 +37,7 @@ class Source:
     horizon: int | Sequence[int]
     delay: int
     features: pd.DataFrame | None
+    universe: Universe | None = None
 
 
 @dataclass
@@ -90,8 +92,12 @@ def _run(
     context: Any,
 ) -> FoldForecast:
     """Fit, forecast and tell where the forecasts come from."""
-    past = source.panel.iloc[fold.train]
-    labels = forward_returns(past, source.horizon, source.delay)
+    labels = forward_returns(
+        source.panel.iloc[fold.train],
+        source.horizon,
+        source.delay,
+        universe=source.universe,
+    )
     dates = source.panel.index[fold.test]
     head, tail, past, following = _inputs(estimator, source, fold)
     begun = time.perf_counter()

@@ -57,7 +57,7 @@ def skill_figures(result: WalkForwardResult, horizon: int) -> str:
             "Each bar is the rank IC with the returns of those rows alone.",
         ),
         _draw(
-            lambda ax: _draw_delays(result.by_delay(horizon).loc[result.name], ax),
+            lambda ax: _draw_delays(result.by_delay(horizon), result.name, ax),
             "Rank IC by execution delay",
             "What is left of the rank IC if forecasts are traded some rows later.",
         ),
@@ -102,9 +102,10 @@ def draw_decay(decay: pd.DataFrame, ax: Axes) -> None:
     tidy(ax, "Decay of the rank IC", note="whiskers: 95 % intervals")
 
 
-def _draw_delays(delays: pd.DataFrame, ax: Axes) -> None:
+def _draw_delays(delays: pd.DataFrame, name: str, ax: Axes) -> None:
     """Draw the rank IC with returns that start later and later."""
-    _draw_rank_ics(delays, [str(delay) for delay in delays.index], ax)
+    own = delays.loc[[name]].droplevel("forecaster")
+    _draw_rank_ics(own, [str(delay) for delay in own.index], ax)
     ax.set_xlabel("rows until the forecast is traded", color=INK)
     tidy(ax, "Rank IC by execution delay", note="whiskers: 95 % intervals")
 

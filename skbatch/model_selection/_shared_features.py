@@ -35,7 +35,8 @@ def share_features(
     """Compute the features of the whole panel, if each fold would get the same."""
     # That cannot be known of subclasses, of functions of the user, which may look
     # ahead or further back than they say, and of panels with holes.
-    if type(extractor) is not SharedFeatureExtractor or extractor.functions:
+    own_code = extractor.functions or callable(extractor.universe)
+    if type(extractor) is not SharedFeatureExtractor or own_code:
         return None
     whole = clone(extractor)
     frame = whole.fit_transform(panel)

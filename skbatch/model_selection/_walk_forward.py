@@ -39,6 +39,7 @@ from skbatch.model_selection._walk_forward_result import (
 from skbatch.panel import check_panel, forward_returns
 from skbatch.panel.engine import (
     adopt_table,
+    find_members,
     panel_fields,
     panel_tickers,
     recorded_horizon,
@@ -242,7 +243,7 @@ def walk_forward(
     used = len(models) > 1 or extractor_of(estimator) is not None
     features = share_features(extractor, panel, folds) if used else None
     given = prices if isinstance(prices, pd.DataFrame) else panel
-    source = Source(given, panel, steps, int(delay), features)
+    source = Source(given, panel, steps, int(delay), features, extractor.universe)
     walk = _WalkForward(n_jobs).set_callbacks(*callbacks)
     walk.fit(models, source, folds)
     _warn(walk.results_)
@@ -412,6 +413,11 @@ def _collect(
         if name in fields
     }
     closes = kept["close"]
+    members = None
+    if source.universe is not None:
+        inside = find_members(panel, source.universe)
+        members = pd.DataFrame(inside, index, closes.columns)
+        members = members.iloc[folds[0].test_start :]
     provenance = pd.concat([forecast.provenance for forecast in own])
     forecasts = pd.concat([forecast.forecasts for forecast in own])
     rules = {rival: rule for rival, rule in rivals.items() if isinstance(rule, str)}
@@ -421,7 +427,7 @@ def _collect(
         delay=source.delay,
         forecasts=forecasts,
         benchmarks={
-            rival: _rank_by(rules[rival], closes, forecasts)
+            rival: _rank_by(rules[rival], closes, forecasts, members)
             if rival in rules
             else pd.concat([forecast.forecasts for forecast in results[rival]])
             for rival in rivals
@@ -434,6 +440,7 @@ def _collect(
         first_choice=tuple(dict.fromkeys(n for f in own for n in f.first_choice)),
         estimator=own[-1].estimator,
         ranking_rules=tuple(rules),
+        members=members,
         attrs={
             "n_rows": len(panel),
             "n_tickers": closes.shape[1],
@@ -442,9 +449,16 @@ def _collect(
     )
 
 
-def _rank_by(rule: str, closes: pd.DataFrame, forecasts: pd.DataFrame) -> pd.DataFrame:
+def _rank_by(
+    rule: str,
+    closes: pd.DataFrame,
+    forecasts: pd.DataFrame,
+    members: pd.DataFrame | None,
+) -> pd.DataFrame:
     """Lay the scores of a rule out like forecasts, the same for all horizons."""
     scores = RANKING_RULES[rule](closes).loc[forecasts.index]
+    if members is not None:
+        scores = scores.where(members)
     tickers = forecasts.columns.get_level_values(-1)
     return scores[tickers].set_axis(forecasts.columns, axis=1)
 

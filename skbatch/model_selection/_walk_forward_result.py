@@ -64,6 +64,9 @@ class WalkForwardResult(SkillBreakdownMixin):
         Bins of the quantile returns.
     ranking_rules : tuple of str, default=()
         Names of the benchmarks that only rank tickers.
+    members : DataFrame of bool of shape (n_dates, n_tickers), default=None
+        Who belongs to the universe; the returns of others are not scored. None takes
+        all.
     prices : DataFrame, default=None
         Closes of the whole panel, and volumes if it has them; None takes `closes`.
     n_trials : int, default=1
@@ -94,6 +97,7 @@ class WalkForwardResult(SkillBreakdownMixin):
     estimator: BaseEstimator | None = None
     n_quantiles: int = 5
     ranking_rules: tuple[str, ...] = ()
+    members: pd.DataFrame | None = None
     prices: pd.DataFrame | None = None
     n_trials: int = 1
     attrs: dict[str, Any] = field(default_factory=dict)
@@ -119,7 +123,8 @@ class WalkForwardResult(SkillBreakdownMixin):
     def _returns_after(self, horizon: int, delay: int) -> pd.DataFrame:
         """Realised returns over a horizon that starts some rows after each forecast."""
         later = self.closes.shift(-delay - horizon) / self.closes.shift(-delay) - 1
-        return later.reindex(self.forecasts.index)
+        later = later.reindex(self.forecasts.index)
+        return later if self.members is None else later.where(self.members)
 
     @cached_property
     def scorecard(self) -> pd.DataFrame:
@@ -403,7 +408,8 @@ class WalkForwardResult(SkillBreakdownMixin):
         scores = {}
         for name, table in self.named_forecasts():
             forecasts = self.of_horizon(table, horizon)
-            for delay, returns in later.items() if name != ZERO else ():
+            ranks = name not in (ZERO, EQUAL_WEIGHT)
+            for delay, returns in later.items() if ranks else ():
                 returns = returns.set_axis(forecasts.columns, axis=1)
                 scores[name, delay] = delay_scores(
                     returns, forecasts, horizon, self.n_quantiles

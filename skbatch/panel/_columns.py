@@ -9,6 +9,7 @@ import numpy as np
 
 __all__ = [
     "CATEGORY",
+    "IN_UNIVERSE",
     "MARKET",
     "SEPARATOR",
     "PanelColumns",
@@ -18,6 +19,7 @@ __all__ = [
 
 SEPARATOR = "__"
 MARKET = "market"
+IN_UNIVERSE = "in_universe"  # 1 for members of the universe, else NaN; no feature
 CATEGORY = "_category"  # with which the names of features end that are categories
 
 
@@ -82,6 +84,8 @@ class PanelColumns:
         Names of the columns shared by all tickers (``market__*``, or without ``__``).
     shared_positions : ndarray of shape (n_shared,), dtype intp
         Their column numbers.
+    members : ndarray of shape (n_tickers,), dtype intp
+        Column number of ``TICKER__in_universe``, which is no feature; -1 without one.
     """
 
     tickers: tuple[str, ...]
@@ -89,6 +93,7 @@ class PanelColumns:
     positions: np.ndarray
     shared: tuple[str, ...]
     shared_positions: np.ndarray
+    members: np.ndarray
 
     @classmethod
     def parse(cls, columns: Iterable[str]) -> PanelColumns:
@@ -108,23 +113,31 @@ class PanelColumns:
         features: dict[str, int] = {}
         cells: list[tuple[int, int, int]] = []
         shared: dict[str, int] = {}
+        marks: list[tuple[int, int]] = []
         for number, column in enumerate(columns):
             ticker, feature = split_column(column)
             if ticker is None or ticker == MARKET:
                 shared[column] = number
                 continue
             row = tickers.setdefault(ticker, len(tickers))
+            if feature == IN_UNIVERSE:
+                marks.append((row, number))
+                continue
             cells.append((row, features.setdefault(feature, len(features)), number))
         positions = np.full((len(tickers), len(features)), -1, dtype=np.intp)
         if cells:
             rows, cols, numbers = np.asarray(cells, dtype=np.intp).T
             positions[rows, cols] = numbers
+        members = np.full(len(tickers), -1, dtype=np.intp)
+        for row, number in marks:
+            members[row] = number
         return cls(
             tickers=tuple(tickers),
             features=tuple(features),
             positions=positions,
             shared=tuple(shared),
             shared_positions=np.asarray(list(shared.values()), dtype=np.intp),
+            members=members,
         )
 
     @property
@@ -150,5 +163,5 @@ class PanelColumns:
         """
         wanted = set(tickers)
         rows = [row for row, ticker in enumerate(self.tickers) if ticker in wanted]
-        own = self.positions[rows].ravel()
+        own = np.append(self.positions[rows].ravel(), self.members[rows])
         return np.sort(np.concatenate([own[own >= 0], self.shared_positions]))

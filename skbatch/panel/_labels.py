@@ -13,12 +13,17 @@ from skbatch.panel._check import check_panel
 from skbatch.panel._checked import CheckedPanel
 from skbatch.panel._fields import panel_fields, panel_tickers
 from skbatch.panel._reach import RecordedHorizon
+from skbatch.panel._universe import Universe, find_members
 
 __all__ = ["forward_returns"]
 
 
 def forward_returns(
-    prices: object, horizon: int | Sequence[int] = 1, delay: int = 0
+    prices: object,
+    horizon: int | Sequence[int] = 1,
+    delay: int = 0,
+    *,
+    universe: Universe | None = None,
 ) -> pd.DataFrame:
     r"""Compute the returns that follow each date: the labels of forecasters.
 
@@ -33,6 +38,9 @@ def forward_returns(
     delay : int, default=0
         Rows from the date to the close at which its forecast is traded: 0 trades at
         the close that the forecast is made from, 1 at the next close.
+    universe : str, DataFrame or callable, default=None
+        Who belongs at each date, as for :class:`~skbatch.SharedFeatureExtractor`. The
+        labels of others are NaN.
 
     Returns
     -------
@@ -83,6 +91,9 @@ def forward_returns(
     horizons = _check_horizons(horizon, int(delay), len(panel))
     closes = panel_fields(panel)["close"]
     returns = [_returns(closes, step, delay) for step in horizons]
+    if universe is not None:
+        members = find_members(panel, universe)
+        returns = [np.where(members, values, np.nan) for values in returns]
     if panel.columns.nlevels == 1:
         tickers = panel.columns
     else:

@@ -13,6 +13,7 @@ from skbatch.panel._check import invalid_values
 from skbatch.panel._checked import CheckedPanel
 from skbatch.panel._columns import (
     CATEGORY,
+    IN_UNIVERSE,
     MARKET,
     SEPARATOR,
     PanelColumns,
@@ -24,18 +25,22 @@ from skbatch.panel._reach import recorded_delay, recorded_horizon, recorded_reac
 from skbatch.panel._signal_fields import panel_signals
 from skbatch.panel._spellings import FIELDS
 from skbatch.panel._tables import adopt_table
+from skbatch.panel._universe import Universe, find_members
 
 __all__ = [
     "CATEGORY",
     "FIELDS",
+    "IN_UNIVERSE",
     "MARKET",
     "SEPARATOR",
     "WEEKDAYS_PER_YEAR",
     "CheckedPanel",
     "InspectedPanel",
     "PanelColumns",
+    "Universe",
     "adopt_table",
     "describe_rows",
+    "find_members",
     "inspect_panel",
     "invalid_values",
     "join_column",

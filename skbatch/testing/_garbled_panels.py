@@ -60,9 +60,10 @@ def garble(
     """Replace all values after a row by garbage."""
     if kind == REMOVED:
         return panel.iloc[: last + 1]
-    values = panel.to_numpy(dtype=np.float64, copy=True)
+    garbled = own_copy(panel)
+    use, values = _numbers(garbled)
     values[last + 1 :] = _GARBAGE[kind](values[last + 1 :], rng)
-    return _like(panel, values)
+    return _with_numbers(_redrawn(garbled, last + 1, rng), use, values)
 
 
 def make_gaps(panel: pd.DataFrame, first: int, last: int, seed: int) -> pd.DataFrame:
@@ -70,18 +71,41 @@ def make_gaps(panel: pd.DataFrame, first: int, last: int, seed: int) -> pd.DataF
     columns = panel.columns.get_level_values(-1)
     tickers = columns.unique()
     gone = np.random.default_rng(seed).permutation(tickers)[: len(tickers) // 2]
-    values = panel.to_numpy(dtype=np.float64, copy=True)
-    values[first : last + 1, columns.isin(gone)] = np.nan
-    return _like(panel, values)
+    use, values = _numbers(panel)
+    values[first : last + 1, columns[use].isin(gone)] = np.nan
+    return _with_numbers(panel, use, values)
 
 
 def own_copy(panel: pd.DataFrame) -> pd.DataFrame:
     """Copy a panel into the memory order that garbled panels have."""
-    return _like(panel, panel.to_numpy(dtype=np.float64, copy=True))
+    return _with_numbers(panel, *_numbers(panel))
 
 
-def _like(panel: pd.DataFrame, values: np.ndarray) -> pd.DataFrame:
-    """Make a panel with the labels of another."""
-    frame = pd.DataFrame(values, panel.index, panel.columns)
+def _numbers(panel: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+    """Find the columns of numbers, neither masks nor categories, and copy them."""
+    use = np.asarray(panel.dtypes == np.float64)
+    part = panel if use.all() else panel.loc[:, use]
+    return use, part.to_numpy(dtype=np.float64, copy=True)
+
+
+def _with_numbers(
+    panel: pd.DataFrame, use: np.ndarray, values: np.ndarray
+) -> pd.DataFrame:
+    """Make a panel with other numbers."""
+    frame = pd.DataFrame(values, panel.index, panel.columns[use])
+    if not use.all():
+        frame = pd.concat([frame, panel.loc[:, ~use]], axis=1)[panel.columns]
     frame.attrs.update(panel.attrs)
     return frame
+
+
+def _redrawn(panel: pd.DataFrame, start: int, rng: np.random.Generator) -> pd.DataFrame:
+    """Replace masks and categories from a row on by those of other rows."""
+    use = np.asarray(panel.dtypes == np.float64)
+    if use.all():
+        return panel
+    others = panel.loc[:, ~use]
+    drawn = others.iloc[rng.integers(len(others), size=len(others) - start)]
+    drawn = drawn.set_axis(others.index[start:], axis=0)
+    others = pd.concat([others.iloc[:start], drawn])
+    return pd.concat([panel.loc[:, use], others], axis=1)[panel.columns]

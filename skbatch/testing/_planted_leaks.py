@@ -81,7 +81,10 @@ class TattlingEstimator(BaseEstimator):
 
     def _tell(self, output: object, X: pd.DataFrame) -> pd.DataFrame:
         table = as_table(output, X.index)
-        secret = X.shift(-1).sum(axis=1).reindex(table.index) + self.secret_
+        secret = (
+            X.shift(-1).sum(axis=1, numeric_only=True).reindex(table.index)
+            + self.secret_
+        )
         return table.assign(peek=secret)
 
 

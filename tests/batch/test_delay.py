@@ -9,6 +9,7 @@ from sklearn.pipeline import make_pipeline
 from skbatch import (
     BatchForecastingSystem,
     BatchLinearForecaster,
+    ConformalForecaster,
     forward_returns,
     walk_forward,
 )
@@ -137,3 +138,17 @@ def test_portfolios_take_the_delay_of_the_system(prices, method):
     )
     assert set(searched) == set(expected)
     assert np.isfinite(list(searched.values())).all()
+
+
+def test_intervals_follow_returns_only_once_they_are_known(prices):
+    system = pooled_system().set_params(
+        forecaster=ConformalForecaster(BatchLinearForecaster(), adaptation=0.5)
+    )
+    system.fit(prices.iloc[:200])
+    new = prices.iloc[200:230]
+    garbled = new.copy()
+    garbled.iloc[21:] *= 3.0
+    bounds = [system.predict_interval(rows) for rows in (new, garbled, new.iloc[:21])]
+    for lower, upper in bounds[1:]:
+        pd.testing.assert_frame_equal(lower.iloc[:21], bounds[0].lower.iloc[:21])
+        pd.testing.assert_frame_equal(upper.iloc[:21], bounds[0].upper.iloc[:21])

@@ -150,9 +150,21 @@ def test_memory_of_a_sample_is_bounded():
     assert peak < output + 90e6
 
 
+def test_ranks_of_many_scenarios_take_little_memory():
+    X, y = make_market(90, 5_000)
+    model = ConformalForecaster(HistoricalMeanForecaster()).fit(X, y)
+    tracemalloc.start()
+    chances = model.predict_rank_proba(X, n_samples=1_000)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    # The scenarios alone would take 40 MB, and 400 MB if there were 10,000.
+    assert peak < 160e6
+    np.testing.assert_allclose(chances.sum(), 1_000)
+
+
 def test_blocks_do_not_show(market, monkeypatch):
     model, X, _ = market
-    monkeypatch.setattr("skbatch.forecasting._calibration.MAX_CELLS", 3000)
+    monkeypatch.setattr("skbatch.forecasting._joint_scenarios.MAX_CELLS", 3000)
     scenarios = model.predict_scenarios(X, 4_000)
     assert not scenarios.duplicated().any()
     np.testing.assert_allclose(

@@ -117,17 +117,17 @@ def test_forecasters_of_others_are_given_no_later_label(X, y):
     assert len(seen) == start
     assert seen.iloc[-REACH:].isna().all(axis=None)
     assert seen.iloc[:-REACH].equals(y.iloc[: start - REACH])
-    assert list(model.calibration_index_) == list(X.index[start : start + 50])
+    assert list(model.calibration_.index) == list(X.index[start : start + 50])
 
 
 def test_an_update_needs_labels_of_the_same_delay(X, y, prices):
     fitted = ConformalForecaster(HistoricalMeanForecaster()).fit(X[:200], y[:200])
-    end = fitted.calibration_index_[-1]
+    end = fitted.calibration_.index[-1]
     later = X.index > end
     with pytest.raises(PanelError, match=r"the delay seen in fit, 3\. Got 0"):
         fitted.update(X[later], forward_returns(prices, HORIZON)[later])
     fitted.update(X[later], y[later])
-    assert fitted.calibration_index_[-1] == X.index[-1 - REACH]
+    assert fitted.calibration_.index[-1] == X.index[-1 - REACH]
 
 
 def test_a_benchmark_is_as_late_as_the_labels(X, y):

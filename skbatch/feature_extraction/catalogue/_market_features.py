@@ -85,7 +85,7 @@ def dispersion(universe: Universe, window: int) -> np.ndarray:
 
 
 def _daily_dispersion(universe: Universe) -> np.ndarray:
-    return universe.by_date(lambda dates: row_deviation(dates.get(simple_return)))
+    return universe.by_date(simple_return, row_deviation)
 
 
 @feature("market", scope="market", windows=(63, 126))
@@ -119,7 +119,7 @@ def average_correlation(universe: Universe, window: int) -> np.ndarray:
 
 
 def _mean_log_return(universe: Universe) -> np.ndarray:
-    return universe.by_date(lambda dates: row_mean(dates.get(log_return_1)))
+    return universe.by_date(log_return_1, row_mean)
 
 
 @feature("market", scope="market", windows=(21, None), lookback=lambda w: w - 1)
