@@ -269,11 +269,11 @@ def test_unknown_horizons_are_refused(result):
 
 
 def slow_delay(result, name, delay, horizon):
-    """Rank IC and spread of forecasts that are traded `delay` rows later, by loop."""
+    """Rank IC of forecasts that are traded `delay` rows later, by loop."""
     forecasts = dict(result.named_forecasts())[name]
-    closes, ics, spreads = result.closes, {}, {}
+    closes, ics = result.closes, {}
     for row, date in enumerate(forecasts.index):
-        ics[date] = spreads[date] = np.nan
+        ics[date] = np.nan
         if row + delay + horizon >= len(closes):
             continue
         bought, sold = closes.iloc[row + delay], closes.iloc[row + delay + horizon]
@@ -294,7 +294,7 @@ def test_delays_are_those_of_a_loop_by_hand(quiet_walk, linear_model, delay):
         if name in ("BatchLinearForecaster", *result.benchmarks)
     ]
     assert list(table.index) == [(name, d) for name in names for d in (0, 1, 2, 5)]
-    for name, d in table.index:
+    for name, d in [(result.name, 0), (result.name, 5), ("reversal", 1)]:
         ics = slow_delay(result, name, d, HORIZON)
         test = mean_inference(ics, horizon=HORIZON)
         row = table.loc[(name, d)]
