@@ -1,4 +1,4 @@
-"""Write the tables that are made from the package: features and settings."""
+"""Write the tables that are made from the package: features, settings, commands."""
 
 from __future__ import annotations
 
@@ -7,10 +7,13 @@ import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from textwrap import indent
+from typing import Any
 
 from numpydoc.docscrape import NumpyDocString
+from typer.main import get_command
 
 import skbatch.feature_extraction  # noqa: F401  (fills the catalogue)
+from skbatch.cli import app
 from skbatch.config.engine import SECTIONS, SETTINGS
 from skbatch.feature_extraction import SharedFeatureExtractor
 from skbatch.feature_extraction._registry import Entry, catalogue
@@ -20,6 +23,7 @@ def write(folder: Path) -> None:
     """Write all tables into a folder, and leave what has not changed."""
     folder.mkdir(exist_ok=True)
     tables = {"features": features(), "configuration": configuration()}
+    tables["commands"] = commands()
     for name, lines in tables.items():
         path, text = folder / f"{name}.inc.rst", "\n".join(lines) + "\n"
         if not path.exists() or path.read_text(encoding="utf-8") != text:
@@ -103,7 +107,44 @@ def _sentence(text: str) -> str:
     return f"{text[0].upper()}{text[1:]}."
 
 
-# ---------------------------------------------------------------- both
+# ---------------------------------------------------------------- commands
+
+
+def commands() -> Iterator[str]:
+    """Write a section for each command: what it does, arguments and options."""
+    for name, command in _commands("skbatch", get_command(app)):
+        yield from (f"``{name}``", "~" * (len(name) + 4), "")
+        yield from (inspect.cleandoc(command.help or ""), "")
+        rows = [_parameter(each) for each in command.params if each.name != "help"]
+        if rows:
+            yield from _table(["argument or option", "what it is"], rows, "30 70")
+
+
+def _commands(name: str, command: Any) -> Iterator[tuple[str, Any]]:
+    """Find all commands, those of groups under the names of both."""
+    for own, inner in sorted(getattr(command, "commands", {}).items()):
+        yield from _commands(f"{name} {own}", inner)
+    if not hasattr(command, "commands"):
+        yield name, command
+
+
+def _parameter(parameter: Any) -> list[str]:
+    """Describe an argument or option, and its default."""
+    if parameter.param_type_name == "argument":
+        shown = parameter.metavar or parameter.name.upper()
+    else:
+        shown = parameter.opts[-1]
+    default = parameter.show_default
+    if not isinstance(default, str):
+        given = None if callable(parameter.default) else parameter.default
+        default = getattr(given, "value", given)
+    text = parameter.help or ""
+    if default not in (None, False, "", []):
+        text += f"\n\nDefault: {default}"
+    return [f"``{shown}``", text]
+
+
+# ---------------------------------------------------------------- all
 
 
 def _table(head: list[str], rows: Iterable[list[str]], widths: str) -> Iterator[str]:

@@ -99,8 +99,8 @@ weights["skfolio, minimum risk"] = dict(zip(returns, least.weights_, strict=True
 # forecasts know.
 #
 # Do not conclude that any of these would have earned more than equal weights (5 % each,
-# dotted): in a backtest with costs, ``portfolio_backtest.py`` among the examples, the
-# portfolios of forecasts did not, on any panel tried.
+# dotted): in backtests with costs, maximum Sharpe ratios of forecasts did not, on any
+# panel tried. ``portfolio_backtest.py`` among the examples has bounded views instead.
 
 table = 100 * pd.DataFrame(weights).reindex(prices.columns)
 fig, axes = plt.subplots(

@@ -9,21 +9,23 @@ import warnings
 
 import numpy as np
 import pandas as pd
-from skfolio.model_selection import WalkForward, cross_val_predict
-from skfolio.moments import EmpiricalMu, LedoitWolf
-from skfolio.optimization import EqualWeighted, MeanRisk, ObjectiveFunction
-from skfolio.pre_selection import SelectComplete
-from skfolio.prior import EmpiricalPrior
-from sklearn import config_context
-from sklearn.pipeline import make_pipeline
+from skfolio.moments import EquilibriumMu, LedoitWolf
+from skfolio.optimization import MeanRisk, ObjectiveFunction
+from skfolio.prior import BlackLitterman, EmpiricalPrior
 
-from skbatch import BatchForecastingSystem, read_panel
+from skbatch import (
+    BatchForecastingSystem,
+    HistoricalMeanForecaster,
+    read_panel,
+    walk_forward,
+)
 from skbatch.datasets import load_sp500_prices
+from skbatch.metrics import mean_inference
 from skbatch.panel import periods_per_year
-from skbatch.portfolio import ForecastMu
 
-COST = 0.001  # of what is traded: 10 basis points
-HELD = {"weight_drift": True}  # nothing is traded within a month
+COST = 10  # basis points of what is traded
+CONFIDENCE = 0.25  # of a forecast as a view, between 0 and 1
+COLUMNS = ["return_net", "volatility", "max_drawdown", "turnover", "cost"]
 
 
 def closes(path=None):
@@ -37,84 +39,94 @@ def closes(path=None):
     return prices.where(np.abs(np.log(prices / typical)) < np.log(8)).ffill(limit=5)
 
 
-def strategies(month):
-    """Make the portfolios: rivals first, forecasts last."""
+def optimizer(objective, month, prior=None, **options):
+    """Make a long-only optimizer that knows what its trades cost."""
+    least = ObjectiveFunction.MINIMIZE_RISK
+    return MeanRisk(
+        objective,
+        prior_estimator=prior or EmpiricalPrior(covariance_estimator=LedoitWolf()),
+        transaction_costs=COST / 1e4 / month,  # paid once for a month of returns
+        # Where nothing is expected to rise, the Sharpe ratio has no maximum.
+        fallback=None if objective == least else optimizer(least, month, prior),
+        **options,
+    )
 
-    def optimal(objective, mu=None):
-        return MeanRisk(
-            objective,
+
+def views(month):
+    """Make forecasts views of Black and Litterman, with bounds and little trade."""
+
+    def weights(forecasts, past, held):
+        past = past.dropna(how="all")
+        known = forecasts.index[forecasts.notna() & past.notna().all()]
+        if not len(known):
+            return pd.Series(0.0, forecasts.index)
+        prior = BlackLitterman(
+            [f"{name} = {float(forecasts[name]) / month!r}" for name in known],
             prior_estimator=EmpiricalPrior(
-                mu_estimator=mu, covariance_estimator=LedoitWolf()
+                mu_estimator=EquilibriumMu(), covariance_estimator=LedoitWolf()
             ),
-            transaction_costs=COST / month,  # paid once for a month of returns
-            # Where nothing is expected to rise, the Sharpe ratio has no maximum.
-            fallback=None if mu is None else optimal(ObjectiveFunction.MINIMIZE_RISK),
+            view_confidences=np.full(len(known), CONFIDENCE),
         )
+        model = optimizer(
+            ObjectiveFunction.MAXIMIZE_UTILITY,
+            month,
+            prior,
+            max_weights=max(0.05, 2 / len(known)),
+            previous_weights=held[known].to_numpy(),
+        )
+        return pd.Series(model.fit(past[known]).weights_, known)
 
-    sharpe = ObjectiveFunction.MAXIMIZE_RATIO
-    system = BatchForecastingSystem(month)  # fitted 49 times
-    return {
-        "equal weight": EqualWeighted(),
-        "minimum risk": optimal(ObjectiveFunction.MINIMIZE_RISK),
-        "max Sharpe, historical mean": optimal(sharpe, EmpiricalMu()),
-        "max Sharpe, forecasts": optimal(sharpe, ForecastMu(system)),
-    }
-
-
-def net_returns(path):
-    """Take what was traded off the return of the first day of each month."""
-    series = []
-    for portfolio in path:
-        gross = portfolio.returns + portfolio.total_cost
-        gross[0] -= COST * portfolio.turnover
-        series.append(pd.Series(gross, portfolio.observations))
-    return pd.concat(series)
+    return weights
 
 
 def backtest(prices):
-    """Refit everything each month on the three years before, and hold it for one."""
+    """Refit each quarter, and rebalance each month on the three years before."""
     year = periods_per_year(prices.index)
     month = round(year / 12)
-    returns = prices.pct_change(fill_method=None).iloc[1:]
-    # Decided at one close, traded at the next.
-    cv = WalkForward(train_size=3 * round(year), test_size=month, purged_size=1)
-    rows, daily = {}, {}
-    for name, optimizer in strategies(month).items():
-        # Only tickers with all prices of the three years; skfolio keeps the weights.
-        model = make_pipeline(SelectComplete(True), optimizer)
-        path = cross_val_predict(model, returns, cv=cv, portfolio_params=HELD)
-        daily[name] = net_returns(path)
-        rows[name] = measure(daily[name], path, year)
-    table = pd.DataFrame(rows).T
-    excess = pd.DataFrame(daily).sub(daily["equal weight"], axis=0)
-    table = table.astype({"fallbacks": int})
-    table["t"] = np.sqrt(len(excess)) * excess.mean() / excess.std()
-    return table, excess.index
-
-
-def measure(net, path, year):
-    """Measure what is left after costs."""
-    wealth = (1 + net).cumprod()
-    turnover = sum(portfolio.turnover for portfolio in path)
-    return {
-        "return": 100 * (wealth.iloc[-1] ** (year / len(net)) - 1),
-        "volatility": 100 * net.std() * np.sqrt(year),
-        "Sharpe": net.mean() / net.std() * np.sqrt(year),
-        "drawdown": 100 * (1 - wealth / wealth.cummax().clip(lower=1)).max(),
-        "turnover": 100 * turnover / len(path),
-        "cost": 100 * COST * turnover * year / len(net),
-        "fallbacks": path.n_fallback_portfolios,
+    walk = walk_forward(
+        BatchForecastingSystem(month),
+        prices,
+        horizon=month,
+        min_train=3 * round(year),
+        refit_every=3 * month,
+        benchmarks={"historical mean": HistoricalMeanForecaster()},
+    )
+    options = {"costs": COST, "lookback": 3 * round(year)}
+    least = optimizer(ObjectiveFunction.MINIMIZE_RISK, month)
+    sharpe = optimizer(ObjectiveFunction.MAXIMIZE_RATIO, month)
+    mean = {"benchmark": "historical mean", **options}
+    found = {
+        "equal weight": walk.backtest(weights="equal", **options),
+        "minimum risk": walk.backtest(weights=least, **options),
+        "max Sharpe, historical mean": walk.backtest(weights=sharpe, **mean),
+        "max Sharpe, forecasts": walk.backtest(weights=sharpe, **options),
+        "Black–Litterman, historical mean": walk.backtest(weights=views(month), **mean),
+        "Black–Litterman, forecasts": walk.backtest(weights=views(month), **options),
     }
+    return compare(found)
+
+
+def compare(found):
+    """Tabulate portfolios, with the test of their difference from the first."""
+    first = next(iter(found.values())).returns["net"]
+    rows = {}
+    for name, portfolio in found.items():
+        measures, net = portfolio.measures, portfolio.returns["net"]
+        rows[name] = {
+            **(100 * measures[COLUMNS]),
+            "sharpe_net": measures["sharpe_net"],
+            "beta": measures["beta"],
+            "t": mean_inference((net - first).to_numpy()).t_statistic,
+        }
+    return pd.DataFrame(rows).T, first.index
 
 
 if __name__ == "__main__":
     warnings.simplefilter("ignore")
-    with config_context(transform_output="pandas"):
-        table, dates = backtest(closes(*sys.argv[1:2]))
+    table, dates = backtest(closes(*sys.argv[1:2]))
     print(
-        f"{dates[0]:%Y-%m-%d} to {dates[-1]:%Y-%m-%d}, after costs of {COST:.1%} of "
-        "what is traded.\nReturn, volatility and cost: % a year; turnover: % a month; "
-        "t: of the mean\ndifference from equal weight; fallbacks: months with minimum "
-        "risk instead.\n"
+        f"{dates[0]:%Y-%m-%d} to {dates[-1]:%Y-%m-%d}, after costs of {COST} basis "
+        "points of what is\ntraded. Return, volatility and cost: % a year; turnover: % "
+        "a month; t: of the mean\ndifference from equal weight.\n"
     )
     print(table.to_string(float_format="{:.2f}".format, na_rep=""))

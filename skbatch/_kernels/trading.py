@@ -42,7 +42,7 @@ def run_account(
     decisions: np.ndarray,
     delay: int,
     ends: np.ndarray,
-    delisting_return: float,
+    last_returns: np.ndarray,
 ) -> Account:
     """Decide at the close of some rows, and trade at the close of `delay` rows later.
 
@@ -59,7 +59,7 @@ def run_account(
     for row in range(n_dates):
         before = wealth
         ratio = np.where(known[row] & np.isfinite(price), closes[row] / price, 1.0)
-        ratio[ends == row - 1] = 1.0 + delisting_return
+        ratio = np.where(ends == row - 1, 1.0 + last_returns, ratio)
         profit = held * (ratio - 1.0)
         held = np.where(ends == row - 1, 0.0, held * ratio)
         price = np.where(known[row], closes[row], price)

@@ -24,6 +24,7 @@ class ForecastUncertainty:
     def __init__(self, labels: pd.Index, coverages: Sequence[float]) -> None:
         self.coverages = coverages
         self.table = pd.DataFrame(np.nan, labels, _columns(coverages))
+        self.table.attrs["coverage"] = coverages[0]
         self.uncalibrated: dict[object, str] = {}
 
     def fill(self, member: Member, returns: pd.Series, outlook: Outlook | None) -> None:

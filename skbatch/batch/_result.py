@@ -48,6 +48,9 @@ class ForecastResult:
         Label of a forecast without uncertainty → why.
     delay : int, default=0
         Rows from the date to the close at which the expected returns start.
+    missing_signals : dict of str to str
+        Ticker → which of the signals it lacks at this date, and since when. It is
+        forecast from the others.
     """
 
     date: Any
@@ -60,6 +63,16 @@ class ForecastResult:
     uncertainty: pd.DataFrame = field(default_factory=pd.DataFrame)
     uncalibrated: dict[Any, str] = field(default_factory=dict)
     delay: int = 0
+    missing_signals: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def interval(self) -> pd.DataFrame:
+        """Columns ``lower`` and ``upper`` of the system's first coverage."""
+        bounds = self.uncertainty.iloc[:, :2].set_axis(["lower", "upper"], axis=1)
+        bounds.attrs["coverage"] = self.uncertainty.attrs.get("coverage")
+        if not isinstance(self.horizon, tuple):
+            bounds.attrs["horizon"] = self.horizon
+        return bounds
 
     def to_frame(self) -> pd.DataFrame:
         """Put forecasts, uncertainty and provenance side by side.
@@ -69,7 +82,8 @@ class ForecastResult:
         DataFrame of shape (n_tickers, 8)
             Columns ``expected_return``, ``lower``, ``upper``, ``volatility``,
             ``p_positive``, ``model``, ``batch`` and ``reason``, which also states why
-            a forecast has no interval; ``attrs`` hold ``horizon`` and ``delay``.
+            a forecast has no interval, and which signals a ticker lacks; ``attrs``
+            hold ``horizon`` and ``delay``.
         """
         returns = self.expected_returns.rename("expected_return")
         table = pd.concat([returns, self.uncertainty, self.provenance], axis=1)
@@ -77,6 +91,10 @@ class ForecastResult:
         lacking = added.notna()
         reasons = table.loc[lacking, "reason"] + "; no interval: " + added[lacking]
         table.loc[lacking, "reason"] = reasons.str.removeprefix("; ")
+        for ticker, missing in self.missing_signals.items():
+            use = table.index.get_level_values(-1) == ticker
+            reasons = table.loc[use, "reason"] + "; " + missing
+            table.loc[use, "reason"] = reasons.str.removeprefix("; ")
         table.attrs = {"horizon": self.horizon, "delay": self.delay}
         return table
 

@@ -372,6 +372,7 @@ class BatchForecastingSystem(
             uncertainty.table,
             uncertainty.uncalibrated,
             self.delay_,
+            tickers.missing_signals(panel, self.fitted_.extractor),
         )
 
     def predict_batch(self, X: Any) -> dict[Any, float]:

@@ -62,4 +62,5 @@ class SystemExplanationMixin:
         table = joined_parts(parts, index)
         quarantined = {**self.tickers_.quarantined, **reasons_of(found)}
         table[index.get_level_values(-1).isin(list(quarantined))] = np.nan
-        return ForecastExplanation.of_parts(table, panel.index[-1], self.horizon_)
+        date, horizon = panel.index[-1], self.horizon_
+        return ForecastExplanation.of_parts(table, date, horizon, self)

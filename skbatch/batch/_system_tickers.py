@@ -147,6 +147,13 @@ class SystemTickers:
         kept = set(extractor.plan_.tickers)
         return panel.loc[:, self.columns.get_level_values(-1).isin(kept)]
 
+    def missing_signals(self, panel: pd.DataFrame, extractor: Any) -> dict[str, str]:
+        """Find the signals that fitted tickers lack at the last row of a panel."""
+        if extractor is None or not extractor.plan_.signals:
+            return {}
+        rows = CheckedPanel(self.healthy(panel, extractor))
+        return dict(extractor.missing_signals(rows))
+
     def screen_new(self, rows: SystemRows) -> pd.DataFrame:
         """Judge new rows beside the last fitted ones; give what was found."""
         handler, prices = self._judge(rows)

@@ -11,7 +11,7 @@ import pandas as pd
 from skbatch._messages import date_text, format_tickers, warn_user
 from skbatch.exceptions import PanelError, PanelWarning
 from skbatch.panel import check_panel
-from skbatch.panel.engine import SEPARATOR, CheckedPanel, find_members
+from skbatch.panel.engine import SEPARATOR, CheckedPanel, find_members, join_column
 
 __all__ = [
     "call_function",
@@ -28,6 +28,7 @@ __all__ = [
     "join_market_data",
     "warn_short",
     "warn_stale",
+    "with_flat_names",
 ]
 
 _TRIAL_ROWS = 256  # on which functions are tried in `fit`
@@ -257,6 +258,14 @@ def fitted_market_data(
     if table is not None:
         warn_stale(market_data, index[-1])
     return table
+
+
+def with_flat_names(panel: pd.DataFrame) -> pd.DataFrame:
+    """Name the columns of a panel with fields ``TICKER__Field``."""
+    if panel.columns.nlevels == 1:
+        return panel
+    flat = [join_column(column[1], column[0]) for column in panel.columns]
+    return panel.set_axis(flat, axis=1)
 
 
 def check_universe(universe: Any, panel: pd.DataFrame) -> np.ndarray | None:

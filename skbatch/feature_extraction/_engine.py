@@ -103,9 +103,9 @@ class FeatureSource:
         codes = self.groups[grouping] if grouping else None
         if codes is not None and codes.ndim == 2:
             codes = codes[self.rows[part]]
-        numbers = np.arange(len(plan.ticker_names))[features]
-        numbers = numbers[plan.compared[features]]
-        for_each(lambda number: compare(by_name[:, number], statistic, codes), numbers)
+        numbers = np.flatnonzero(plan.compared)
+        chosen = numbers[np.isin(numbers, np.arange(by_name.shape[1])[features])]
+        for_each(lambda number: compare(by_name[:, number], statistic, codes), chosen)
 
     def _columns(self, out: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """View what each ticker has, by name and ticker, and what all share."""

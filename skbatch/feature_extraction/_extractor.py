@@ -21,6 +21,7 @@ from skbatch.feature_extraction._additions import (
     fitted_market_data,
     function_kinds,
     warn_short,
+    with_flat_names,
 )
 from skbatch.feature_extraction._comparisons import check_cross_section
 from skbatch.feature_extraction._engine import FeatureSource, call
@@ -42,12 +43,12 @@ from skbatch.feature_extraction._signals import (
     choose_signals,
     encode_signals,
     learn_categories,
+    missing_at_end,
 )
 from skbatch.panel.engine import (
     CheckedPanel,
     Universe,
     adopt_table,
-    join_column,
     panel_tickers,
 )
 
@@ -86,31 +87,28 @@ class SharedFeatureExtractor(TransformerMixin, BaseEstimator):
         Series that are not prices of tickers, such as a volatility index, with an
         index of their own: the date from which each value is known. Each row of the
         panel takes the latest value at or before it, as column ``market__NAME``. To
-        transform rows later than these series, set newer ones with `set_params`; a
-        warning says when they end long before the panel.
+        transform rows later than these series, set newer ones with `set_params`.
     groups : dict, Series, DataFrame, str or list of str, default=None
         Ticker → group, such as the sector, for features relative to the group's mean
-        and ranks within it, the ticker itself among them; or a table of groups, dates
-        × tickers, of which each row takes the latest at or before it; or the name of
-        a signal that holds the group. Several of them by name, such as
-        ``{"sector": {...}, "country": "country"}``, or a list of signals, give
-        features of each, named after it: ``sector_log_return_5`` instead of
+        and ranks within it; or a table of groups, dates × tickers, of which each row
+        takes the latest at or before it; or the name of a signal that holds the group.
+        Several, ``{"sector": {...}, "country": "country"}`` or a list of signals, give
+        features named after each: ``sector_log_return_5`` instead of
         ``group_log_return_5``. Features of a ticker without a group are NaN.
     signals : dict or list of str, default=None
         Signals, the panel's fields beside prices and volume, and their features:
         ``"value"``; ``"change_63"``, that over 63 rows; ``"rank"``, ``"zscore"`` or
         ``"gap"``, the place, clipped z-score, or difference from the mean, among all
         tickers of the date; ``"sector_rank"`` and the like, within a grouping of
-        `groups`; ``"category"``, the code of a category. None takes value, rank, and
-        change over the middle one of `windows` of all signals, the value of those that
-        are bool, and the category of those that are text or categories; so does a list
-        for those named. A missing value stays missing.
+        `groups`; ``"category"``, the code of a category, which is an input of trees
+        only; ``"one_hot"``, a 0 or 1 for each category. None takes value, rank, and
+        change over the middle one of `windows` of all signals, or the value of bools
+        and the category of text; a list does so for those named.
     cross_section : str, default=None
         ``"rank"`` or ``"zscore"`` (of at most 3), among all tickers of the date, or
         ``"sector_rank"`` and the like, within a grouping of `groups`, replaces the
-        tickers' features by what they are beside the others', but for ``volatility``,
-        ``beta`` and ``idiosyncratic_volatility``, by which labels are scaled, and what
-        compares tickers already. None leaves them as they are.
+        tickers' features by what they are beside the others', but for what compares
+        tickers already, and ``volatility``, ``beta`` and ``idiosyncratic_volatility``.
     universe : str, DataFrame or callable, default=None
         Who belongs at each date: a signal that is true, or 1, for members; a table of
         bool, dates × tickers, of which each row takes the latest at or before it; or a
@@ -139,10 +137,9 @@ class SharedFeatureExtractor(TransformerMixin, BaseEstimator):
     functions_ : dict of str to callable
         The functions.
     groups_ : dict of str to ndarray of shape (n_tickers,)
-        By grouping that holds for all dates, number of each ticker's group, −1 for
-        none.
+        By grouping without dates, number of each ticker's group, −1 for none.
     categories_ : dict of str to tuple
-        By signal, the categories in the order of their codes, 0, 1, … Others are NaN.
+        By signal, the categories in the order of their codes, 0, 1, …
     n_features_in_ : int
         Number of columns of the panel.
     feature_names_in_ : ndarray of shape (n_features,)
@@ -152,11 +149,9 @@ class SharedFeatureExtractor(TransformerMixin, BaseEstimator):
     -----
     A windowed feature is NaN unless at least half of its window's rows, and the row
     itself, have a price. Tickers' own features (returns, volatility, trend,
-    oscillators, range, volume) do not depend on any other ticker.
-
-    Blocks of tickers are computed in as many threads as there are cores, or in one
-    inside a joblib worker; the number of threads changes no bit. Functions are called
-    one after the other.
+    oscillators, range, volume) do not depend on any other ticker. They are computed in
+    as many threads as there are cores, or in one inside a joblib worker; the number of
+    threads changes no bit.
 
     Features count rows, so every row of the period is needed: to have features of some
     dates only, pass all rows, and select from the result. Rows that are missing
@@ -302,9 +297,7 @@ class SharedFeatureExtractor(TransformerMixin, BaseEstimator):
         features: Sequence[str] | None = None,
         block_rows: int | None = None,
     ) -> Iterator[pd.DataFrame]:
-        """Compute the features block of rows by block of rows.
-
-        The feature frame never exists whole; the cache is not used.
+        """Compute the features block by block, without a whole frame or the cache.
 
         Parameters
         ----------
@@ -349,11 +342,9 @@ class SharedFeatureExtractor(TransformerMixin, BaseEstimator):
         plan = self.plan_ if features is None else self.plan_.part(features)
         blocks = cut_rows(wanted, block_rows, plan.n_columns)
         panel, positions = self.history_.prepend(panel)
-        market_data = (
-            fitted_market_data(self.market_data, panel.index, self.plan_.market_data)
-            if features is None
-            else None
-        )
+        market_data, names = None, self.plan_.market_data
+        if features is None:
+            market_data = fitted_market_data(self.market_data, panel.index, names)
         source = self._source(plan, panel, positions[wanted], market_data)
         columns = plan.index.view()
 
@@ -365,6 +356,25 @@ class SharedFeatureExtractor(TransformerMixin, BaseEstimator):
                 )
 
         return frames()
+
+    def missing_signals(self, X: Panel) -> dict[str, str]:
+        """Name the signals that tickers with a price lack at the last row.
+
+        Parameters
+        ----------
+        X : DataFrame, CheckedPanel or array-like of shape (n_dates, n_tickers)
+            Panel, as for `transform`.
+
+        Returns
+        -------
+        dict of str to str
+            Ticker → such as ``"no earnings_yield (last known 40 rows ago)"``.
+        """
+        check_is_fitted(self)
+        panel, _ = self._locate(adopt_table(X))
+        tail = self.history_.tail
+        joined = pd.concat([tail[tail.index < panel.index[0]], panel])
+        return missing_at_end(joined, [f.signal for f in self.plan_.signals])
 
     def get_feature_names_out(
         self, input_features: Sequence[str] | np.ndarray | None = None
@@ -397,12 +407,8 @@ class SharedFeatureExtractor(TransformerMixin, BaseEstimator):
 
     def _check_columns(self, panel: pd.DataFrame, X: Panel, reset: bool) -> None:
         """Note the columns of a panel, or compare them, as scikit-learn does."""
-        named: Any = panel
-        if not isinstance(X, (pd.DataFrame, CheckedPanel)):
-            named = panel.to_numpy()
-        elif panel.columns.nlevels > 1:
-            flat = [join_column(name[1], name[0]) for name in panel.columns]
-            named = panel.set_axis(flat, axis=1)
+        is_table = isinstance(X, (pd.DataFrame, CheckedPanel))
+        named: Any = with_flat_names(panel) if is_table else panel.to_numpy()
         validate_data(self, named, reset=reset, skip_check_array=True)
 
     def _locate(self, X: Panel) -> tuple[pd.DataFrame, pd.Index]:

@@ -16,17 +16,18 @@ from skbatch.exceptions import PanelWarning
 from skbatch.feature_extraction._additions import check_name
 from skbatch.feature_extraction._comparisons import COMPARISONS, split_comparison
 from skbatch.feature_extraction._context import RowBlock
-from skbatch.panel.engine import CATEGORY, panel_signals
+from skbatch.panel.engine import CATEGORY, panel_fields, panel_signals, panel_tickers
 
 __all__ = [
     "SignalFeature",
     "choose_signals",
     "encode_signals",
     "learn_categories",
+    "missing_at_end",
 ]
 
 _CHANGE = re.compile(r"change_(\d+)")
-_VALUE, _CODE = "value", CATEGORY[1:]
+_VALUE, _CODE, _ONE = "value", CATEGORY[1:], "one_hot"
 
 Categories = dict[str, tuple[Any, ...]]
 
@@ -39,11 +40,15 @@ class SignalFeature:
     kind: str  # value, category, change, or the name of a comparison
     window: int = 0  # of a change
     grouping: str = ""  # within which the tickers are compared
+    category: str = ""  # whose bearers have 1, others 0
+    code: int = -1  # of that category
 
     @property
     def name(self) -> str:
         """Name of the feature, without the ticker."""
         words = [self.signal, self.grouping, self.kind, str(self.window or "")]
+        if self.kind == _ONE:
+            words = [self.signal, self.category]
         if self.kind == _VALUE:
             words = [self.signal]
         return "_".join(filter(None, words))
@@ -58,6 +63,8 @@ class SignalFeature:
         values = block.signal(self.signal)
         if self.kind in (_VALUE, _CODE):
             return values
+        if self.kind == _ONE:
+            return np.where(np.isnan(values), np.nan, values == self.code)
         if self.window:
             return values - block.signal_before(self.signal, self.window)
         statistic = COMPARISONS[self.kind]
@@ -127,7 +134,7 @@ def _encode(
 def choose_signals(
     signals: Any,
     panel: pd.DataFrame,
-    categories: Collection[str],
+    categories: Categories,
     windows: Sequence[int],
     groupings: Collection[str],
     universe: Any = None,
@@ -156,9 +163,23 @@ def choose_signals(
         check_name(name, "signals")
         if kind is None:
             kind = _default_kinds(tables[name], name in categories, windows)
-        words = [kind] if isinstance(kind, str) else kind
+        words = [kind] if isinstance(kind, str) else list(kind)
+        if name in categories and _ONE in words:
+            chosen += _one_hot(name, categories[name])
+            words.remove(_ONE)
         chosen += [_parse(name, w, name in categories, groupings) for w in words]
     return tuple(dict.fromkeys(chosen))
+
+
+def _one_hot(signal: str, categories: Sequence[Any]) -> list[SignalFeature]:
+    """List a feature for each category, 1 for its bearers and 0 for others."""
+    found = [
+        SignalFeature(signal, _ONE, category=str(value), code=code)
+        for code, value in enumerate(categories)
+    ]
+    for feature in found:
+        check_name(feature.name, "signals")
+    return found
 
 
 def _default_kinds(
@@ -178,11 +199,12 @@ def _parse(
 ) -> SignalFeature:
     """Read what a feature is called."""
     text = kind if isinstance(kind, str) else ""
-    if is_category or text == _CODE:
+    if is_category or text in (_CODE, _ONE):
         if not (is_category and text == _CODE):
             raise ValueError(
-                f"`signals[{signal!r}]` must be among category for categories, and not "
-                f"for numbers. Got {kind!r}. Pass codes as text or categories."
+                f"`signals[{signal!r}]` must be category or one_hot for categories, "
+                f"and neither for numbers. Got {kind!r}. Pass codes as text or "
+                "categories."
             )
         return SignalFeature(signal, _CODE)
     change, comparison = _CHANGE.fullmatch(text), split_comparison(text, groupings)
@@ -204,3 +226,19 @@ def _parse(
         f"{', '.join([*COMPARISONS, *within])}. Got {kind!r}. Correct it, or name "
         "the grouping in `groups`."
     )
+
+
+def missing_at_end(panel: pd.DataFrame, names: Iterable[str]) -> dict[str, str]:
+    """Tell tickers with a price at the last row which signals they lack, since when."""
+    signals, priced = panel_signals(panel), np.isfinite(panel_fields(panel)["close"])
+    texts: dict[str, list[str]] = {}
+    for name in dict.fromkeys(names):
+        known = np.isfinite(signals[name].to_numpy())
+        age = np.argmax(known[::-1], axis=0)  # 0 where it is never known
+        for number in np.flatnonzero(priced[-1] & ~known[-1]):
+            since = f"in the last {count(len(panel), 'row')}"
+            if age[number]:
+                since = f"(last known {count(age[number], 'row')} ago)"
+            text = f"no {name} {since}"
+            texts.setdefault(panel_tickers(panel)[number], []).append(text)
+    return {ticker: ", ".join(found) for ticker, found in texts.items()}

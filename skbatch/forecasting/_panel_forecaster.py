@@ -36,6 +36,8 @@ class PanelForecaster(DefaultPartsMixin, BaseBatchForecaster):
         **BaseBatchForecaster._parameter_constraints,
         **PANEL_CONSTRAINTS,
     }
+    # Whether numbers of categories are inputs, which have no order.
+    takes_categories: ClassVar[bool] = False
     strategy: Any
     target: ReturnTarget | None
     model_: PanelModel

@@ -122,12 +122,15 @@ class PanelModel:
         The trained models.
     failures : dict of str to str
         Label name → why its own model could not be trained.
+    takes_categories : bool
+        Whether numbers of categories are inputs.
     """
 
     strategy: Strategy
     transform: LabelTransform
     models: list[TaskModel] = field(default_factory=list)
     failures: dict[str, str] = field(default_factory=dict)
+    takes_categories: bool = True
 
     def predict(self, features: FeatureBlocks) -> np.ndarray:
         """Forecast expected returns `(n_dates, n_labels)`, NaN without a volatility."""
@@ -143,15 +146,17 @@ class PanelModel:
 
     def for_others(self, frame: OtherFrame) -> PanelModel:
         """Give a pooled model the tickers of another frame."""
-        layout, n_own = frame.layout, len(frame.features.columns.features)
-        uses_shared = self.models[0].task.columns.shape[1] > n_own
+        layout, features = frame.layout, frame.features
+        own = _own_inputs(features, layout, self.takes_categories)
+        uses_shared = self.models[0].task.columns.shape[1] > own.shape[1]
         order = np.arange(len(layout.horizons))
-        tasks = _list_tasks(self.strategy, uses_shared, frame.features, layout, order)
+        tasks = _list_tasks(self.strategy, uses_shared, own, features, layout, order)
         models = [
             replace(fitted, task=task)
             for fitted, task in zip(self.models, tasks, strict=True)
         ]
-        return PanelModel(self.strategy, _carried(self.transform, frame), models)
+        transform = _carried(self.transform, frame)
+        return replace(self, transform=transform, models=models, failures={})
 
 
 def _carried(transform: LabelTransform, frame: OtherFrame) -> LabelTransform:
@@ -186,7 +191,9 @@ def fit_panel_model(
     learned = learned if strategy == "pooled" else labels
     known = Labels(labels, learned, layout.delay)
     uses_shared = estimator.market_features
-    tasks = _list_tasks(strategy, uses_shared, features, layout, order)
+    fitted.takes_categories = estimator.takes_categories
+    own = _own_inputs(features, layout, fitted.takes_categories)
+    tasks = _list_tasks(strategy, uses_shared, own, features, layout, order)
     with Progress(estimator, len(tasks)) as report:
         for task in tasks:
             with report.task(task.name, n_steps) as step:
@@ -241,16 +248,27 @@ def content_order(labels: np.ndarray) -> np.ndarray:
     return np.lexsort((*values[::-1], first))
 
 
+def _own_inputs(
+    features: FeatureBlocks, layout: LabelLayout, takes_categories: bool
+) -> np.ndarray:
+    """Look up the inputs of each label's own ticker, `(n_labels, n_inputs)`."""
+    own = features.series_columns(layout.tickers)
+    left_out = () if takes_categories else features.columns.categories
+    if not left_out or not own.shape[1]:
+        return own
+    return own[:, [name not in left_out for name in features.columns.features]]
+
+
 def _list_tasks(
     strategy: Strategy,
     uses_shared: bool,
+    own: np.ndarray,
     features: FeatureBlocks,
     layout: LabelLayout,
     order: np.ndarray,
 ) -> list[Task]:
     """List the models that a strategy trains, their labels in the given order."""
     horizons = np.asarray(layout.horizons)
-    own = features.series_columns(layout.tickers)
     shared = features.columns.shared_positions
     # Shared columns always are inputs when there are no others.
     uses_shared = uses_shared or not own.shape[1]

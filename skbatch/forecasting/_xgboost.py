@@ -158,6 +158,7 @@ class BatchXGBoostForecaster(PanelForecaster):
         "n_jobs": [Integral, None],
         "random_state": ["random_state"],
     }
+    takes_categories: ClassVar[bool] = True
     _bin_rows: ClassVar[int] = BIN_ROWS
 
     def __init__(

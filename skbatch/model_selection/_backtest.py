@@ -105,7 +105,7 @@ def backtest(
     costs: float | TradingCosts = 10.0,
     n_quantiles: int = 5,
     capital: float = 1e6,
-    delisting_return: float = 0.0,
+    delisting_return: float | pd.Series = 0.0,
     lookback: int = 504,
     name: str = "",
 ) -> BacktestResult:
@@ -145,9 +145,10 @@ def backtest(
         Bins of ``weights="quantile"``.
     capital : float, default=1e6
         Size of the portfolio in the currency of the prices, on which impact depends.
-    delisting_return : float, default=0.0
+    delisting_return : float or Series, default=0.0
         Return of a position after the last price of its ticker, where prices end
-        before the panel does; it becomes cash. −0.3 is usual for stocks that fail.
+        before the panel does; it becomes cash. −0.3 is usual for stocks that fail. A
+        Series gives that of each ticker, 0 for those that it does not name.
     lookback : int, default=504
         Rows of past returns that functions and optimizers are given.
     name : str, default=""
@@ -213,7 +214,7 @@ def backtest(
         decided - first,
         int(delay),
         _last_rows(closes) - first,
-        delisting_return,
+        _last_returns(delisting_return, table.columns),
     )
     if not account.trades:
         raise PanelError(
@@ -293,6 +294,20 @@ def _last_rows(closes: pd.DataFrame) -> np.ndarray:
     known = closes.notna().to_numpy()
     last = len(known) - 1 - known[::-1].argmax(axis=0)
     return np.where(last == len(known) - 1, 2 * len(known), last)
+
+
+def _last_returns(given: float | pd.Series, tickers: pd.Index) -> np.ndarray:
+    """Return of each ticker after its last price."""
+    returns = given
+    if isinstance(given, pd.Series):
+        returns = given.reindex(tickers).fillna(0.0)
+    found = np.broadcast_to(np.asarray(returns, dtype=np.float64), (len(tickers),))
+    if not (np.isfinite(found) & (found >= -1)).all():
+        raise ValueError(
+            "`delisting_return` must be a simple return of at least -1. Got "
+            f"{given!r}. Pass -0.3, for example."
+        )
+    return found
 
 
 def _charges(

@@ -133,7 +133,16 @@ class BacktestDisplay(Display):
         )
         for (row, column), value in np.ndenumerate(values):
             if np.isfinite(value):
-                ax.text(column, row, f"{value:.1f}", ha="center", va="center", size=8)
+                ink = "white" if abs(value) > 0.6 * bound else INK
+                ax.text(
+                    column,
+                    row,
+                    f"{value:.1f}",
+                    ha="center",
+                    va="center",
+                    size=8,
+                    color=ink,
+                )
         ax.set_xticks(range(12), list(MONTHS))
         ax.set_yticks(range(len(table)), [str(year) for year in table.index])
         tidy(ax, "Return of each month after costs, %")

@@ -12,7 +12,7 @@ from sklearn.pipeline import Pipeline
 
 from skbatch._messages import count, date_text, format_tickers
 from skbatch.metrics.plotting import BAD, GOOD, GREY, INK, Display, tidy
-from skbatch.model_selection._feature_importance import feature_families
+from skbatch.model_selection._feature_importance import feature_families, signals_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -30,9 +30,10 @@ class ForecastExplanation:
     ----------
     contributions : DataFrame of shape (n_tickers, n_parts)
         Contribution of each part to the expected return, indexed by ticker, or by
-        (horizon, ticker). Columns are (family, part): the features with their families,
-        then ``model average``, ``shrinkage``, ``market expectation`` and ``historical
-        mean``, as far as the models have them. Rows sum to the forecasts.
+        (horizon, ticker). Columns are (family, part): the features with their families
+        (a signal is one of its own), then ``model average``, ``shrinkage``, ``market
+        expectation`` and ``historical mean``, as far as the models have them. Rows sum
+        to the forecasts.
     date : Timestamp or int
         The last date whose features the forecasts use.
     horizon : int or tuple of int
@@ -103,11 +104,15 @@ class ForecastExplanation:
         if isinstance(parts, cls):
             return parts
         date = X.index[-1] if isinstance(X, pd.DataFrame) else len(X) - 1
-        return cls.of_parts(parts, date, model.layout_.horizon)
+        return cls.of_parts(parts, date, model.layout_.horizon, estimator)
 
     @classmethod
     def of_parts(
-        cls, parts: pd.DataFrame, date: Any, horizon: int | tuple[int, ...]
+        cls,
+        parts: pd.DataFrame,
+        date: Any,
+        horizon: int | tuple[int, ...],
+        estimator: Any = None,
     ) -> ForecastExplanation:
         """Look up the families of parts that a forecaster's `explain` gives.
 
@@ -119,13 +124,16 @@ class ForecastExplanation:
             The date of the forecasts.
         horizon : int or tuple of int
             Rows ahead.
+        estimator : estimator, default=None
+            Fitted pipeline or system whose signals are families of their own.
 
         Returns
         -------
         ForecastExplanation
             The explanation.
         """
-        columns = [feature_families(parts.columns), list(parts.columns)]
+        families = feature_families(parts.columns, signals_of(estimator))
+        columns = [families, list(parts.columns)]
         names = pd.MultiIndex.from_arrays(columns, names=["family", "part"])
         return cls(parts.set_axis(names, axis=1), date, horizon)
 

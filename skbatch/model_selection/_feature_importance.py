@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,7 +20,12 @@ from skbatch.panel.engine import MARKET
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["FeatureImportanceDisplay", "feature_families", "feature_importances"]
+__all__ = [
+    "FeatureImportanceDisplay",
+    "feature_families",
+    "feature_importances",
+    "signals_of",
+]
 
 OTHER = "your own"
 
@@ -75,7 +81,10 @@ def feature_importances(estimator: BaseEstimator) -> pd.DataFrame:
         # Trees without a single split, or coefficients that are all zero.
         return pd.DataFrame(columns=["family", "importance"])
     table = pd.DataFrame(
-        {"family": feature_families(shares.index), "importance": shares}
+        {
+            "family": feature_families(shares.index, signals_of(estimator)),
+            "importance": shares,
+        }
     )
     table = table.sort_values("importance", ascending=False, kind="stable")
     return table.rename_axis("feature")
@@ -225,8 +234,18 @@ def _forecasters(estimator: BaseEstimator) -> list[Any]:
     return [model]
 
 
-def feature_families(features: pd.Index) -> list[str]:
-    """Look up the family of each feature; other parts are a family of their own."""
+def signals_of(estimator: Any) -> dict[str, str]:
+    """Map features made of signals to these, by the extractor inside an estimator."""
+    estimator = getattr(estimator, "best_estimator_", estimator)
+    extractor = getattr(getattr(estimator, "fitted_", None), "extractor", None)
+    if isinstance(estimator, Pipeline):
+        extractor = estimator[0]
+    plan = getattr(extractor, "plan_", None)
+    return {made.name: made.signal for made in getattr(plan, "signals", ())}
+
+
+def feature_families(features: pd.Index, signals: Mapping[str, str]) -> list[str]:
+    """Look up the family of each feature; a signal and other parts are their own."""
     windows = {int(n) for name in features for n in re.findall(r"_(\d+)$", name)}
     table = list_features(sorted(window for window in windows if window >= 2))
     shared = table["shared"].astype(bool)
@@ -237,6 +256,6 @@ def feature_families(features: pd.Index) -> list[str]:
         if name.startswith(prefix)
         else name
         if name in NO_FEATURES
-        else own.get(name, OTHER)
+        else signals.get(name, own.get(name, OTHER))
         for name in features
     ]

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from html import escape
 
-__all__ = ["card", "figure", "page", "section", "table", "tiles"]
+__all__ = ["card", "figure", "grid", "page", "section", "table", "tiles"]
 
 STYLE = """
-:root { color-scheme: light; --ink: #1f2933; --soft: #616e7c; --line: #e4e7eb;
-  --blue: #1f6feb; --wash: #f5f7fa; }
+:root { color-scheme: light dark; --ink: #1f2933; --soft: #616e7c; --line: #e4e7eb;
+  --wash: #f5f7fa; --paper: #fff; --own: #eef4ff; }
+@media (prefers-color-scheme: dark) { :root { --ink: #e4e7eb; --soft: #9aa5b1;
+  --line: #323f4b; --wash: #12161c; --paper: #1b2028; --own: #1c2b45; }
+  figure img { filter: invert(0.9) hue-rotate(180deg); } }
 * { box-sizing: border-box; }
 body { margin: 0; background: var(--wash); color: var(--ink);
   font: 16px/1.55 system-ui, -apple-system, "Segoe UI", Roboto, sans-serif; }
@@ -17,22 +20,23 @@ main { max-width: 1080px; margin: 0 auto; padding: 24px 16px 48px; }
 h1 { font-size: 1.6rem; line-height: 1.25; margin: 0 0 4px; }
 h2 { font-size: 1.2rem; margin: 36px 0 12px; }
 p.lead { color: var(--soft); margin: 0 0 16px; }
-section.card, figure { background: #fff; border: 1px solid var(--line);
+section.card, figure { background: var(--paper); border: 1px solid var(--line);
   border-radius: 10px; padding: 16px; margin: 0 0 16px; }
 ul.verdict { margin: 0; padding-left: 1.1em; } ul.verdict li { margin: 4px 0; }
 .tiles { display: grid; gap: 12px; margin: 0 0 16px;
   grid-template-columns: repeat(auto-fit, minmax(150px, 1fr)); }
-.tile { background: #fff; border: 1px solid var(--line); border-radius: 10px;
+.tile { background: var(--paper); border: 1px solid var(--line); border-radius: 10px;
   padding: 12px 14px; }
 .tile b { display: block; font-size: 1.35rem; line-height: 1.3;
   font-variant-numeric: tabular-nums; }
 .tile span { color: var(--soft); font-size: .84rem; display: block; }
 .grid { display: grid; gap: 16px; margin-bottom: 16px;
-  grid-template-columns: repeat(2, 1fr); }
-.grid figure { margin: 0; }
+  grid-template-columns: repeat(2, minmax(0, 1fr)); align-items: start; }
+.grid figure, .grid .card { margin: 0; }
 figure { padding: 10px; } figure img { width: 100%; height: auto; display: block; }
 figcaption { color: var(--soft); font-size: .86rem; padding: 6px 6px 2px; }
-.scroll { overflow-x: auto; }
+.scroll { overflow-x: auto; } p.note { color: var(--soft); font-size: .86rem;
+  margin: 10px 0 0; } pre { overflow-x: auto; font-size: .8rem; }
 table { border-collapse: collapse; width: 100%; font-size: .9rem;
   font-variant-numeric: tabular-nums; }
 th, td { padding: 6px 10px; text-align: right; white-space: nowrap;
@@ -41,12 +45,12 @@ th:first-child, td:first-child { text-align: left; }
 th.text, td.text { text-align: left; white-space: normal; min-width: 14em; }
 thead th { color: var(--soft); font-weight: 600; vertical-align: bottom;
   white-space: normal; }
-td.own, th.own { background: #eef4ff; color: var(--ink); font-weight: 600; }
+td.own, th.own { background: var(--own); color: var(--ink); font-weight: 600; }
 details summary { cursor: pointer; font-weight: 600; } details p { margin: 8px 0; }
 dl { margin: 8px 0 0; } dt { font-weight: 600; margin-top: 8px; }
 dd { margin: 0; color: var(--soft); }
 footer { color: var(--soft); font-size: .84rem; margin-top: 32px; }
-@media (max-width: 760px) { .grid { grid-template-columns: 1fr; }
+@media (max-width: 760px) { .grid { grid-template-columns: minmax(0, 1fr); }
   main { padding: 16px 10px 32px; } th, td { padding: 6px 7px; }
   th:first-child, td:first-child { white-space: normal; min-width: 7.5em; }
   table { font-size: .82rem; } thead th { overflow-wrap: anywhere; min-width: 6em; }
@@ -92,12 +96,18 @@ def figure(source: str, text: str, caption: str = "") -> str:
     return f'<figure><img alt="{escape(text)}" src="{source}">{below}</figure>'
 
 
+def grid(parts: Iterable[str]) -> str:
+    """Put pictures and tables side by side, where there is room."""
+    return f'<div class="grid">{"".join(parts)}</div>'
+
+
 def table(
     header: Sequence[str],
     rows: Iterable[Sequence[str]],
     *,
     own: int | None = None,
     text: Sequence[int] = (),
+    note: str = "",
 ) -> str:
     """Write a table that scrolls sideways where it is too wide."""
 
@@ -115,4 +125,5 @@ def table(
     return card(
         f'<div class="scroll"><table><thead><tr>{line(header, "th")}</tr></thead>'
         f"<tbody>{body}</tbody></table></div>"
+        + (f'<p class="note">{escape(note)}</p>' if note else "")
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from html import escape
 from importlib.metadata import version
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -13,6 +13,8 @@ import pandas as pd
 from skbatch._messages import date_text, describe_delay
 from skbatch.model_selection._html import card, page, section, table, tiles
 from skbatch.model_selection._report_figures import model_figures, skill_figures
+from skbatch.model_selection._report_portfolio import portfolio_section
+from skbatch.model_selection._report_skill import data_section, skill_sections
 from skbatch.model_selection._scorecard import SCORES
 from skbatch.model_selection._verdict import number, percent, plain, verdict
 from skbatch.panel.engine import describe_rows
@@ -50,7 +52,7 @@ ROWS: dict[str, tuple[str, Callable[[float], str]]] = {
 }
 
 
-def render(result: WalkForwardResult) -> str:
+def render(result: WalkForwardResult, costs: Any = 10.0, groups: Any = None) -> str:
     """Write the report."""
     dates = result.forecasts.index
     span = f"{date_text(dates[0])} to {date_text(dates[-1])}"
@@ -63,9 +65,10 @@ def render(result: WalkForwardResult) -> str:
     ]
     parts.append(_by_horizon(result))
     for horizon in result.horizons:
-        parts += _horizon_parts(result, horizon)
+        parts += _horizon_parts(result, horizon, costs, groups)
     parts += [
         section("Models", model_figures(result), _reasons(result)),
+        data_section(result),
         _refits(result),
         _definitions(result),
     ]
@@ -89,7 +92,9 @@ def _by_horizon(result: WalkForwardResult) -> str:
     return section("By horizon", table(["rows ahead", *map(str, scores)], rows))
 
 
-def _horizon_parts(result: WalkForwardResult, horizon: int) -> list[str]:
+def _horizon_parts(
+    result: WalkForwardResult, horizon: int, costs: Any, groups: Any
+) -> list[str]:
     """Write verdict, scores and pictures of one horizon."""
     rows = describe_rows(horizon, result.forecasts.index)
     suffix = f" at a horizon of {rows}" if len(result.horizons) > 1 else ""
@@ -108,7 +113,9 @@ def _horizon_parts(result: WalkForwardResult, horizon: int) -> list[str]:
         ),
         section(f"Skill over time{suffix}", skill_figures(result, horizon)),
         section(f"Execution delay{suffix}", _delays(result, horizon)),
+        portfolio_section(result, horizon, suffix, costs),
         section(f"Year by year{suffix}", _years(result, horizon)),
+        *skill_sections(result, horizon, suffix, groups),
     ]
 
 
@@ -151,9 +158,15 @@ def _paired_tests(result: WalkForwardResult, horizon: int) -> str:
                     f"{shown[0]} to {shown[1]}",
                     number(test["t_statistic"], 2),
                     plain(test["p_value"], 3),
+                    plain(test["p_holm"], 3),
                 ]
             )
-    return table(["better than", "by", "95 % interval", "t", "p"], rows)
+    header = ["better than", "by", "95 % interval", "t", "p", "p, adjusted"]
+    note = (
+        f"Adjusted by Holm's method for all {len(rows)} comparisons, times "
+        f"{result.n_trials} tried."
+    )
+    return table(header, rows, note=note)
 
 
 def _years(result: WalkForwardResult, horizon: int) -> str:

@@ -13,7 +13,7 @@ import pandas as pd
 from skbatch.metrics import InformationCoefficientDisplay, QuantileReturnsDisplay
 from skbatch.metrics.plotting import INK, bars_with_errors, tidy
 from skbatch.model_selection._feature_importance import FeatureImportanceDisplay
-from skbatch.model_selection._html import figure
+from skbatch.model_selection._html import figure, grid
 from skbatch.model_selection._provenance_display import ProvenanceDisplay
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from skbatch.model_selection._walk_forward_result import WalkForwardResult
 
-__all__ = ["draw_decay", "model_figures", "skill_figures"]
+__all__ = ["draw_decay", "draw_figure", "model_figures", "skill_figures"]
 
 
 def skill_figures(result: WalkForwardResult, horizon: int) -> str:
@@ -34,41 +34,41 @@ def skill_figures(result: WalkForwardResult, horizon: int) -> str:
     )
     bins = {"n_quantiles": result.n_quantiles, "horizon": horizon}
     figures = [
-        _draw(
+        draw_figure(
             ic.plot,
             "Rank IC over time",
             "Dots are single dates, the line a rolling mean.",
         ),
-        _draw(
+        draw_figure(
             lambda ax: ic.plot(ax, kind="cumulative"),
             "Cumulative rank IC",
             "A steady rise is a steady skill.",
         ),
-        _draw(
+        draw_figure(
             lambda ax: QuantileReturnsDisplay.from_predictions(
                 returns, forecasts, ax=ax, **bins
             ),
             "Mean return by quantile of the forecasts",
             "Whiskers: 95 % intervals of a bin's return less that of all tickers.",
         ),
-        _draw(
+        draw_figure(
             lambda ax: draw_decay(result.decay(horizon), ax),
             "Rank IC by rows after the forecast",
             "Each bar is the rank IC with the returns of those rows alone.",
         ),
-        _draw(
+        draw_figure(
             lambda ax: _draw_delays(result.by_delay(horizon), result.name, ax),
             "Rank IC by execution delay",
             "What is left of the rank IC if forecasts are traded some rows later.",
         ),
     ]
-    return f'<div class="grid">{"".join(figures)}</div>'
+    return grid(figures)
 
 
 def model_figures(result: WalkForwardResult) -> str:
     """Draw where forecasts come from, and what the last model rests on."""
     figures = [
-        _draw(
+        draw_figure(
             lambda ax: ProvenanceDisplay.from_result(result, ax=ax),
             "Share of the tickers served by each model over time",
             "Steps are refits, at which tickers are taken up.",
@@ -88,7 +88,7 @@ def model_figures(result: WalkForwardResult) -> str:
             "of a linear model. What it uses, not what helps."
         )
         figures.append(figure(source, "Importance of the features by family", caption))
-    return f'<div class="grid">{"".join(figures)}</div>'
+    return grid(figures)
 
 
 def draw_decay(decay: pd.DataFrame, ax: Axes) -> None:
@@ -122,7 +122,7 @@ def _draw_rank_ics(tests: pd.DataFrame, labels: list[str], ax: Axes) -> None:
     ax.set_ylabel("rank IC", color=INK)
 
 
-def _draw(draw: Callable[[Axes], object], text: str, caption: str) -> str:
+def draw_figure(draw: Callable[[Axes], object], text: str, caption: str) -> str:
     """Draw one figure with its caption."""
     picture, ax = _new_figure()
     draw(ax)
@@ -150,6 +150,6 @@ def _encode(picture: Figure) -> str:
     buffer = io.BytesIO()
     # The same result gives the same file, byte for byte.
     with rc_context({"svg.hashsalt": "skbatch"}):
-        picture.savefig(buffer, format="svg", metadata={"Date": None}, dpi=110)
+        picture.savefig(buffer, format="svg", metadata={"Date": None}, transparent=True)
     text = base64.b64encode(buffer.getvalue()).decode("ascii")
     return f"data:image/svg+xml;base64,{text}"

@@ -19,11 +19,13 @@ from skbatch._kernels.scores import finite_mean
 from skbatch._messages import check_int
 from skbatch.exceptions import PanelError
 from skbatch.metrics import (
+    directional_accuracy,
     mean_inference,
+    out_of_sample_r2,
+    quantile_returns,
     rank_information_coefficient_series,
 )
 from skbatch.model_selection._ranking_rules import RANKING_RULES
-from skbatch.model_selection._scorecard import score_card
 
 __all__ = ["SkillBreakdownMixin"]
 
@@ -95,7 +97,7 @@ class SkillBreakdownMixin:
             # Dates of other parts keep their place, for the lags of the tests.
             own = cells == name
             part = returns.where(own), forecasts.where(own)
-            rows[name] = score_card(*part, None, step, self.n_quantiles)
+            rows[name] = _score_part(*part, step, self.n_quantiles)
         table = pd.DataFrame.from_dict(rows, orient="index")
         table = table.reindex(columns=COLUMNS).astype({"n_dates": int})
         return table.rename_axis(by if isinstance(by, str) else "group")
@@ -190,6 +192,18 @@ class SkillBreakdownMixin:
         table = pd.DataFrame.from_dict(rows, orient="index").rename_axis("factor")
         return table.astype({"n_dates": int})
 
+    @property
+    def has_volumes(self) -> bool:
+        """Whether the panel has volumes, which the size of tickers needs."""
+        return self._history("volume") is not None
+
+    @property
+    def whole_closes(self) -> pd.DataFrame:
+        """Closing prices of the whole panel, `(n_rows, n_tickers)`."""
+        closes = self._history()
+        assert closes is not None
+        return closes
+
     def _of(self, table: pd.DataFrame | None, horizon: int | None) -> pd.DataFrame:
         """Select the tickers of one horizon."""
         found = self.of_horizon(self.forecasts if table is None else table, horizon)
@@ -206,8 +220,7 @@ class SkillBreakdownMixin:
         return prices[field] if field in prices.columns.get_level_values(0) else None
 
     def _moves(self) -> pd.DataFrame:
-        closes = self._history()
-        assert closes is not None
+        closes = self.whole_closes
         filled = closes.ffill()
         return (closes / filled.shift(1)).apply(np.log)
 
@@ -247,13 +260,17 @@ class SkillBreakdownMixin:
         if by == "volatility":
             values = self._moves().rolling(ROWS, min_periods=ROWS // 2).std()
         elif by == "size":
-            closes, volumes = self._history(), self._history("volume")
-            if closes is None or volumes is None:
+            volumes = self._history("volume")
+            if volumes is None:
                 raise PanelError(
                     "`prices` must have volumes for the size of tickers. Got closes "
                     "only. Walk forward over a panel with the field volume."
                 )
-            values = (closes * volumes).rolling(ROWS, min_periods=ROWS // 2).mean()
+            values = (
+                (self.whole_closes * volumes)
+                .rolling(ROWS, min_periods=ROWS // 2)
+                .mean()
+            )
         else:
             raise ValueError(
                 "`by` must be 'year', 'market', 'volatility', 'size', 'ticker', or a "
@@ -267,8 +284,7 @@ class SkillBreakdownMixin:
 
     def _factors(self, forecasts: pd.DataFrame) -> dict[str, pd.DataFrame]:
         """Compute the factors on the dates of the forecasts."""
-        closes, moves = self._history(), self._moves()
-        assert closes is not None
+        closes, moves = self.whole_closes, self._moves()
         market = moves.mean(axis=1).to_numpy()
         beta = rolling_beta(moves.to_numpy(), market, BETA_ROWS)
         tables = {
@@ -281,6 +297,22 @@ class SkillBreakdownMixin:
             name: table.reindex(forecasts.index)[forecasts.columns]
             for name, table in tables.items()
         }
+
+
+def _score_part(
+    returns: pd.DataFrame, forecasts: pd.DataFrame, horizon: int, n_quantiles: int
+) -> dict[str, float]:
+    """Score one part as the scorecard scores all."""
+    test = _test_ic(returns, forecasts, horizon)
+    bins = quantile_returns(returns, forecasts, n_quantiles)
+    return {
+        "rank_ic": test.mean,
+        "rank_ic_t": test.t_statistic,
+        "r2_zero": out_of_sample_r2(returns, forecasts),
+        "hit_rate": directional_accuracy(returns, forecasts),
+        "spread": finite_mean(np.asarray(bins[n_quantiles] - bins[1])),
+        "n_dates": test.n_dates,
+    }
 
 
 def _test_ic(returns: pd.DataFrame, scores: pd.DataFrame, horizon: int) -> Any:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from sklearn.base import BaseEstimator
 from skbatch._messages import check_int
 from skbatch._writing import write_whole
 from skbatch.metrics import quantile_returns, rank_information_coefficient_series
-from skbatch.model_selection._backtest import backtest
+from skbatch.model_selection._backtest import TradingCosts, backtest
 from skbatch.model_selection._backtest_result import BacktestResult
 from skbatch.model_selection._paired_tests import DERIVED, EQUAL_WEIGHT, ZERO, compare
 from skbatch.model_selection._scorecard import decay_table, delay_scores, score_card
@@ -320,7 +321,8 @@ class WalkForwardResult(SkillBreakdownMixin):
             Follow this benchmark instead.
         **options
             Other arguments of :func:`~skbatch.model_selection.backtest`, such as
-            ``weights`` and ``costs``.
+            ``weights`` and ``costs``. `delay` is that of the forecasts by default, and
+            1 where that is 0.
 
         Returns
         -------
@@ -338,7 +340,8 @@ class WalkForwardResult(SkillBreakdownMixin):
         forecasts = self.of_horizon(tables[name], horizon).copy()
         forecasts.attrs["horizon"] = horizon
         prices = self.closes if self.prices is None else self.prices
-        return backtest(forecasts, prices, **{"name": name, **options})
+        options = {"name": name, "delay": max(self.delay, 1), **options}
+        return backtest(forecasts, prices, **options)
 
     def decay(self, horizon: int | None = None, n_windows: int = 6) -> pd.DataFrame:
         """Test the rank IC with the returns of later windows, one after another.
@@ -458,13 +461,23 @@ class WalkForwardResult(SkillBreakdownMixin):
         """
         return describe(self)
 
-    def to_html(self, path: str | os.PathLike[str]) -> Path:
+    def to_html(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        costs: float | TradingCosts = 10.0,
+        groups: Mapping[str, Any] | pd.Series | None = None,
+    ) -> Path:
         """Write a report with plots, whole or not at all: a file that needs no other.
 
         Parameters
         ----------
         path : str or path-like
             Where to write; the folder has to exist.
+        costs : float or TradingCosts, default=10.0
+            Basis points of the value that its portfolios trade, or more in detail.
+        groups : dict or Series, default=None
+            Ticker → group, such as its sector, whose skill is shown on its own.
 
         Returns
         -------
@@ -485,8 +498,13 @@ class WalkForwardResult(SkillBreakdownMixin):
             raise FileNotFoundError(
                 f"`path` must be in an existing folder. Got '{target}'. Make it first."
             )
-        write_whole(target, render(self))
+        write_whole(target, render(self, costs, groups))
         return target
+
+    def _repr_html_(self) -> str:
+        paragraphs = [escape(part) for part in self.summary().split("\n\n")]
+        text = "".join(f"<p>{part}</p>" for part in paragraphs)
+        return text + self.scorecard.T.to_html(float_format="{:.4g}".format)
 
     def __repr__(self) -> str:
         dates = self.forecasts.index

@@ -152,7 +152,7 @@ class ExpectedReturns(dict[str, float]):
             ``lower`` and ``upper`` end of the return over the horizon by ticker, or
             what :meth:`BatchForecastingSystem.predict_interval
             <skbatch.BatchForecastingSystem.predict_interval>` gives, of which the last
-            row is taken.
+            row is taken. None takes the bounds that `result` has.
         prices : DataFrame of shape (n_dates, n_tickers), default=None
             Prices that the forecast was made of, to measure the volatilities that a
             covariance is compared with; rows after its date are not looked at.
@@ -191,7 +191,9 @@ class ExpectedReturns(dict[str, float]):
             periods_per_year=year,
             annualized=False,
             provenance=provenance,
-            interval=None if interval is None else read_interval(interval),
+            interval=_interval_of(result)
+            if interval is None
+            else read_interval(interval),
             stale=result.stale,
             volatility=None if prices is None else _volatility(prices, result.date),
         )
@@ -384,6 +386,17 @@ def _one_horizon(horizon: int | tuple[int, ...]) -> int:
         f"horizon={horizon[0]}, or pass result.expected_returns[{horizon[0]}] as a "
         "Series."
     )
+
+
+def _interval_of(result: ForecastResult) -> pd.DataFrame | None:
+    """Take the bounds that come with forecasts, if there are some."""
+    if result.uncertainty.notna().to_numpy().any():
+        interval = read_interval(result.interval)
+        if interval.index.nlevels > 1:
+            interval = interval.droplevel(0)
+        interval.index = interval.index.map(str)
+        return interval
+    return None
 
 
 def _year_of(result: ForecastResult, annualize: bool) -> float:

@@ -212,8 +212,8 @@ def _read_interval(
     if interval is None:
         raise PortfolioError(
             "There must be intervals for views. Got forecasts without. Make "
-            "them with robust_forecast_returns(..., coverage=0.9), or pass interval="
-            "system.predict_interval() of a system with a ConformalForecaster."
+            "them with robust_forecast_returns(..., coverage=0.9), or of the forecasts "
+            "of a system whose forecaster is calibrated."
         )
     table = read_interval(interval)
     horizon, known = expected.horizon, table.attrs.get("horizon")

@@ -180,3 +180,15 @@ def test_functions_are_compared_too(closes):
 def test_bad_comparisons(closes, bad):
     with pytest.raises(ValueError, match="`cross_section` must be None or among rank"):
         features(closes, cross_section=bad)
+
+
+def test_members_are_compared_with_members_only(closes, groups):
+    members = pd.DataFrame(True, closes.index[:1], closes.columns)
+    members["T7"] = False
+    options = {"groups": groups, "universe": members, "cross_section": "group_rank"}
+    options["functions"] = {"level": lambda panel: panel}
+    actual = features(closes, **options)
+    assert actual.filter(like="T7__").isna().all(axis=None)
+    inside = closes.drop(columns="T7")
+    expected = features(inside, **{**options, "universe": None})
+    np.testing.assert_array_equal(actual[list(expected)], expected)

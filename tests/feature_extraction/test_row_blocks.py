@@ -173,7 +173,7 @@ def test_checked_panels_are_not_checked_again(ohlcv, groups, monkeypatch):
     extractor = full_extractor(groups).fit(ohlcv)
     whole = extractor.transform(ohlcv)
     panel = CheckedPanel(check_panel(ohlcv))
-    monkeypatch.setattr("skbatch.feature_extraction._extractor.check_panel", None)
+    monkeypatch.setattr("skbatch.feature_extraction._additions.check_panel", None)
     frames = extractor.transform_blocks(panel, block_rows=150)
     assert_blocks(frames, whole, np.arange(len(ohlcv)), 150)
 

@@ -243,7 +243,8 @@ def test_signals_survive_a_file(panel, tmp_path):
         ({"earnings": ["change_0"]}, "Got 'change_0'"),
         ({"earnings": ["country_rank"]}, "Got 'country_rank'"),
         ({"earnings": ["category"]}, "Got 'category'"),
-        ({"sector": ["rank"]}, "must be among category"),
+        ({"sector": ["rank"]}, "must be category or one_hot"),
+        ({"earnings": ["one_hot"]}, "neither for numbers"),
         ("earnings", "must be a dict"),
         (7, "must be a dict"),
     ],
@@ -287,3 +288,36 @@ def test_categories_of_a_slice_are_those_that_it_holds(panel):
         panel.drop(columns=["earnings", "flag"], level=0)
     )
     assert set(text.categories_["sector"]) == set(model.categories_["sector"])
+
+
+def test_missing_signals_are_named_with_when_they_were_known(panel):
+    panel = panel.copy()
+    signals = panel.iloc[-60:].copy()
+    panel.loc[panel.index[-8:], ("earnings", "T4")] = np.nan
+    panel.loc[panel.index[-9], ("earnings", "T4")] = 0.5
+    panel.loc[panel.index[-80:], ("earnings", "T5")] = np.nan
+    panel.loc[panel.index[-1], ("Close", ["T4", "T5", "T6"])] = 9.0
+    panel.loc[panel.index[-1], ("earnings", "T6")] = 1.0
+    panel.loc[panel.index[-1], ("sector", slice(None))] = "tech"
+    panel.loc[panel.index[-1], ("Close", "T7")] = np.nan
+    panel.loc[panel.index[-1], ("earnings", "T7")] = np.nan
+    model = SharedFeatureExtractor(**SMALL).fit(panel.iloc[:-5])
+    kept = len(model.history_.tail) + 5
+    missing = model.missing_signals(panel.iloc[-5:])
+    assert missing["T4"] == "no earnings (last known 8 rows ago)"
+    assert missing["T5"] == f"no earnings in the last {kept} rows"
+    assert not {"T6", "T7"} & set(missing)
+    assert (
+        SharedFeatureExtractor(**SMALL, signals=[]).fit(panel).missing_signals(signals)
+        == {}
+    )
+
+
+def test_one_hot_columns_mark_the_bearers_of_a_category(panel):
+    model = SharedFeatureExtractor(**SMALL, signals={"sector": ["one_hot", "category"]})
+    frame = model.fit_transform(panel)
+    known = panel["sector"].notna() & panel["Close"].notna()
+    for name in model.categories_["sector"]:
+        expected = (panel["sector"] == name).astype(float).where(known)
+        np.testing.assert_array_equal(part(frame, f"sector_{name}"), expected)
+    assert "T4__sector_category" in frame

@@ -175,7 +175,7 @@ def test_a_checked_panel_is_not_checked_again(ohlcv, monkeypatch):
     extractor = SharedFeatureExtractor(windows=(5, 21))
     expected = extractor.fit_transform(ohlcv)
     panel = CheckedPanel(check_panel(ohlcv))
-    monkeypatch.setattr("skbatch.feature_extraction._extractor.check_panel", None)
+    monkeypatch.setattr("skbatch.feature_extraction._additions.check_panel", None)
     other = SharedFeatureExtractor(windows=(5, 21))
     pd.testing.assert_frame_equal(other.fit_transform(panel), expected)
     assert list(other.feature_names_in_) == list(extractor.feature_names_in_)

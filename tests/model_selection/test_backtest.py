@@ -1,5 +1,7 @@
 """Backtests against a ledger of shares and cash, closed forms and skfolio."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -312,6 +314,23 @@ def test_a_ruined_portfolio_stays_ruined():
     assert (result.weights.iloc[3:] == 0).all(axis=None)
 
 
+def test_each_ticker_is_delisted_at_its_own_return():
+    closes = pd.DataFrame(1.0, DATES[:6], ["A", "B", "C"])
+    closes.iloc[3:, :2] = np.nan
+    result = backtest(
+        closes * 0 + 1,
+        closes,
+        weights=lambda *_: [0.5, 0.25, 0.25],
+        rebalance_every=99,
+        costs=0,
+        delisting_return=pd.Series({"A": -0.6}),
+    )
+    np.testing.assert_allclose(result.returns["net"], [0, 0, -0.3, 0, 0])
+    assert result.weights.iloc[-1].tolist() == [0, 0, pytest.approx(0.25 / 0.7)]
+    with pytest.raises(ValueError, match="`delisting_return` must be a simple return"):
+        backtest(closes, closes, delisting_return=-30)
+
+
 def test_the_horizon_of_the_forecasts_is_the_time_between_trades(market):
     forecasts = market[2].copy()
     forecasts.attrs["horizon"] = 7
@@ -394,6 +413,8 @@ def test_a_walk_is_backtested_at_its_horizons(quiet_walk, prices):
     pd.testing.assert_frame_equal(result.returns, expected.returns)
     assert result.rebalance_every == 3
     assert result.measures["capacity"] >= 0
+    assert result.delay == 1
+    assert replace(walk, delay=2).backtest(3).delay == 2
     rival = walk.backtest(1, benchmark="reversal")
     expected = backtest(walk.benchmarks["reversal"][1], panel)
     pd.testing.assert_frame_equal(rival.returns, expected.returns)

@@ -169,3 +169,20 @@ def test_importances_of_a_system_are_those_of_its_forecaster(system):
     pd.testing.assert_frame_equal(table, feature_importances(forecaster))
     display = FeatureImportanceDisplay.from_estimator(system, ax=Figure().subplots())
     assert display.families_.sum() == pytest.approx(1)
+
+
+def test_every_signal_is_a_family_of_its_own(prices):
+    closes = prices.drop(columns="T003")
+    random = np.random.default_rng(0)
+    value = pd.DataFrame(random.normal(size=closes.shape), closes.index, closes.columns)
+    panel = pd.concat({"close": closes, "yield": value, "mood": -value}, axis=1)
+    system = BatchForecastingSystem(
+        3, features=make_extractor(), forecaster=BatchLinearForecaster()
+    ).fit(panel)
+    families = system.explain().by_family()
+    assert {"yield", "mood", "returns"} <= set(families)
+    assert "your own" not in families
+    assert {"yield", "mood"} <= set(feature_importances(system)["family"])
+    model = make_model(BatchLinearForecaster()).fit(panel, forward_returns(panel, 3))
+    found = ForecastExplanation.from_estimator(model, panel).by_family()
+    assert {"yield", "mood"} <= set(found)

@@ -4,10 +4,17 @@ import base64
 import re
 import subprocess
 import sys
+from html import unescape
 from html.parser import HTMLParser
+from importlib.metadata import version
 from xml.etree import ElementTree
 
+import pandas as pd
 import pytest
+
+from skbatch.metrics import deflated_sharpe_ratio
+from skbatch.model_selection import TradingCosts
+from skbatch.model_selection._verdict import number
 
 VOID = {"meta", "img", "br", "link", "input"}
 
@@ -57,6 +64,11 @@ def test_its_pictures_are_pictures(html):
         "Cumulative rank IC",
         "Mean return by quantile of the forecasts",
         "Rank IC by rows after the forecast",
+        "Cumulative return of the long–short portfolio",
+        "Cumulative return of each quantile after costs",
+        "Drawdown of the long–short portfolio",
+        "Return of each month",
+        "Mean return by size of the forecast",
         "Share of the tickers served by each model over time",
         "Importance of the features by family",
     ]
@@ -75,6 +87,96 @@ def test_it_holds_the_scores(html, result):
     assert "nan" not in re.sub(r"base64,[^\"]*", "", html)
 
 
+def text_of(html):
+    """Take the markup and the pictures off."""
+    plain = re.sub(r"<[^>]+>", " ", re.sub(r"base64,[^\"]*", "", html))
+    return unescape(re.sub(r"\s+", " ", plain))
+
+
+def test_it_holds_the_portfolios(html, result):
+    text = text_of(html)
+    measures = result.backtest(costs=10).measures
+    equal = result.backtest(weights="equal", costs=10).measures
+    for key, label in (
+        ("sharpe_net", "Sharpe ratio after costs"),
+        ("sharpe_gross", "Sharpe ratio before costs"),
+        ("beta", "Beta to the mean of all tickers"),
+    ):
+        row = text.split(label)[1].split()[:3]
+        assert row[0] == f"{measures[key]:+.2f}"
+        assert row[2] == f"{equal[key]:+.2f}"
+    deflated = deflated_sharpe_ratio(result.backtest(costs=10).returns["net"], 1)
+    assert f"Deflated Sharpe ratio, 1 tried {deflated:.2f}" in text
+    assert "traded 1 rows later" in text
+    assert "Capacity" not in text
+
+
+def test_it_holds_adjusted_p_values_and_parts_of_the_skill(html, result):
+    text = text_of(html)
+    test = result.paired_tests().loc[("reversal", "rank_ic")]
+    shown = text.split("reversal: rank IC")[1].split()[:7]
+    assert shown[-2:] == [f"{test['p_value']:.3f}", f"{test['p_holm']:.3f}"]
+    for by in ("market", "volatility"):
+        for part, row in result.skill_by(by).iterrows():
+            assert f"{by}: {part} {number(row['rank_ic'], 4)}" in text
+    slope = result.calibration().attrs["slopes"].loc["overall", "slope"]
+    assert f"overall {slope:+.2f}" in text
+    factor = result.factor_skill().loc["beta"]
+    beyond = f"{factor['factor_ic']:+.4f} {factor['residual_ic']:+.4f}"
+    assert f"beta {factor['correlation']:+.2f} {beyond}" in text
+
+
+def test_it_holds_what_the_result_rests_on(html, result):
+    text = text_of(html)
+    first = result.prices.index[0]
+    assert f"260 rows from {first:%Y-%m-%d}" in text
+    assert "survivorship bias" in text
+    assert f"xgboost {version('xgboost')}" in text
+    assert "FallbackForecaster(" in text
+    assert "1 tried, this one included" in text
+
+
+def test_it_is_legible_in_the_dark_and_on_a_phone(html):
+    assert "prefers-color-scheme: dark" in html
+    assert "color-scheme: light dark" in html
+    # A colour of paper or ink that is fixed would stay so in the dark.
+    style = html[html.index("<style>") : html.index("@media (max-width")]
+    fixed = re.findall(r"(?:background|color): ?#\w+", style)
+    assert not fixed
+    for table in re.findall(r".{30}<table", html):
+        assert '<div class="scroll">' in table
+
+
+def test_costs_groups_and_names_of_users_are_shown(
+    quiet_walk, prices, linear_model, tmp_path
+):
+    panel = pd.concat({"close": prices, "volume": prices * 0 + 1e6}, axis=1)
+    options = {"n_trials": 20, "refit_every": 110, "name": "<b>mine</b>"}
+    result = quiet_walk(linear_model, panel, **options)
+    costs = TradingCosts(commission=1, half_spread=2, impact=0.5)
+    groups = {name: f"sector {n % 2}" for n, name in enumerate(prices)}
+    path = result.to_html(tmp_path / "r.html", costs=costs, groups=groups)
+    html = path.read_text(encoding="utf-8")
+    assert "<b>mine" not in html
+    assert "&lt;b&gt;mine" in html
+    text = text_of(html)
+    assert "1 basis points of what is traded, half the spread, market impact" in text
+    assert "Deflated Sharpe ratio, 20 tried" in text
+    assert "Capacity" in text
+    assert "group: sector 1" in text
+    assert "size: high" in text
+
+
+def test_a_result_shows_itself_in_notebooks(result):
+    html = result._repr_html_()
+    parser = Balance()
+    parser.feed(html)
+    assert parser.open == []
+    assert "rank IC" in html
+    assert "<table" in html
+    assert f"{result.scorecard['rank_ic'].iloc[0]:.4g}" in html
+
+
 def test_reasons_that_differ_in_numbers_only_are_one(html, result):
     reasons = result.reasons["reason"]
     assert reasons.str.contains(r"\d labels, needs 20").any()
@@ -85,13 +187,6 @@ def test_reasons_that_differ_in_numbers_only_are_one(html, result):
 def test_the_same_result_gives_the_same_file(html, result, tmp_path):
     again = result.to_html(tmp_path / "again.html").read_text(encoding="utf-8")
     assert again == html
-
-
-def test_text_of_users_is_escaped(quiet_walk, mean_model, tmp_path):
-    result = quiet_walk(mean_model, name="<b>mine</b>", refit_every=110)
-    html = result.to_html(tmp_path / "r.html").read_text(encoding="utf-8")
-    assert "<b>mine" not in html
-    assert "&lt;b&gt;mine" in html
 
 
 def test_models_without_importances_and_panels_without_dates(
@@ -137,6 +232,7 @@ def test_a_full_disk_keeps_the_report_that_was_there(result, tmp_path, monkeypat
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("os.fsync", full)
+    monkeypatch.setattr("skbatch.model_selection._report.render", lambda *_: "page")
     with pytest.raises(OSError, match="No space"):
         result.to_html(path)
     assert path.read_text() == "yesterday"

@@ -439,3 +439,24 @@ def test_nothing_to_have_a_view_on():
             interval=make_interval(VALUES, 0.02),
             **DAILY,
         )
+
+
+def test_forecasts_bring_their_own_intervals():
+    prices = make_panel(300, 4, random_state=0)
+    features = SharedFeatureExtractor(["returns", "volatility"], windows=[5, 21])
+    system = BatchForecastingSystem(
+        5, features=features, forecaster=BatchLinearForecaster(), coverage=0.8
+    ).fit(prices)
+    result = system.forecast()
+    expected = ExpectedReturns.of(result, annualize=False)
+    given = ExpectedReturns.of(
+        result, annualize=False, interval=system.predict_interval(coverage=0.8)
+    )
+    pd.testing.assert_frame_equal(expected.interval, given.interval, check_names=False)
+    assert expected.interval.attrs == {"coverage": 0.8, "horizon": 5}
+    covariance = 5 * prices.pct_change().cov()
+    views = [
+        black_litterman_views(one, covariance, covariance_periods=5)
+        for one in (expected, given)
+    ]
+    pd.testing.assert_frame_equal(views[0].to_frame(), views[1].to_frame())
