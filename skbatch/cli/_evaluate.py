@@ -64,7 +64,10 @@ def evaluate(
     value: options.Value = None,
     config: options.Config = None,
     memory_budget: options.MemoryBudget = None,
-    n_jobs: options.Jobs = None,
+    n_jobs: Annotated[
+        int | None,
+        typer.Option(help="Refits to run at the same time; -1 is one for each core."),
+    ] = None,
 ) -> None:
     """Test how good past forecasts would have been, beside simple benchmarks.
 
@@ -74,14 +77,18 @@ def evaluate(
     settings = {
         "horizon": horizon[0] if horizon and len(horizon) == 1 else horizon or None,
         "batch": given(memory_budget=memory_budget),
-        "performance": given(n_jobs=n_jobs),
     }
     with shown_to_users() as stages:
         if report is not None:
             check_report(report, prices)
         system = make_system(config, settings, stages)
         panel = read_prices(Source(prices, field, date, ticker, value).read, stages)
-        schedule = {"refit_every": refit, "min_train": train, "n_trials": trials}
+        schedule = {
+            "refit_every": refit,
+            "min_train": train,
+            "n_trials": trials,
+            "n_jobs": n_jobs,
+        }
         result = _walk(system, panel, schedule, stages)
         with stages.stage("score"):
             summary = result.summary()

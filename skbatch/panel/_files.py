@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from io import StringIO
 from itertools import islice
 from pathlib import Path
+from zipfile import BadZipFile
 
 import pandas as pd
 
@@ -21,7 +22,7 @@ _DECIMAL = re.compile(r"\s*[-+]?\d*[.,]\d*([eE][-+]?\d+)?\s*$")
 
 
 def read_table(path: str | os.PathLike[str], ticker: str | None) -> pd.DataFrame:
-    """Read a CSV or Parquet file; CSV keeps its columns' names, even duplicates."""
+    """Read a file; CSV and Excel keep their columns' names, even duplicates."""
     path = Path(path)
     if not path.exists():
         raise FileNotFoundError(
@@ -31,16 +32,20 @@ def read_table(path: str | os.PathLike[str], ticker: str | None) -> pd.DataFrame
     suffix = path.suffix.lower()
     if suffix in (".parquet", ".pq"):
         return _read_parquet(path)
+    if suffix == ".xlsx":
+        return _read_csv(_excel_as_csv(path), path, ticker)
     if suffix in (".csv", ".tsv", ".txt"):
         try:
-            return _read_csv(path, ticker)
+            # utf-8-sig: spreadsheet programs write a byte order mark before the first
+            # name.
+            return _read_csv(path.read_text(encoding="utf-8-sig"), path, ticker)
         except (pd.errors.ParserError, UnicodeDecodeError) as error:
             raise PanelError(
                 f"{path.name!r} must be a table in UTF-8 text, with as many cells in "
                 f"every row. Got: {error}. Correct the file."
             ) from error
     raise PanelError(
-        "`path_or_frame` must end in .csv, .tsv, .txt, .parquet or .pq. Got "
+        "`path_or_frame` must end in .csv, .tsv, .txt, .parquet, .pq or .xlsx. Got "
         f"{path.name!r}. Convert the file, or read it with pandas and pass the table."
     )
 
@@ -56,10 +61,34 @@ def _read_parquet(path: Path) -> pd.DataFrame:
         ) from error
 
 
-def _read_csv(path: Path, ticker: str | None) -> pd.DataFrame:
-    """Read a CSV file with one row of column names, or yfinance's two or three."""
-    # utf-8-sig: spreadsheet programs write a byte order mark before the first name.
-    text = path.read_text(encoding="utf-8-sig")
+def _excel_as_csv(path: Path) -> str:
+    """Write the only sheet of an Excel file as CSV, whose rules then hold for it."""
+    try:
+        sheets = pd.read_excel(
+            path, header=None, sheet_name=None, dtype=object, keep_default_na=False
+        )
+    except ImportError as error:
+        raise ImportError(
+            "Reading Excel files needs openpyxl. "
+            'Install it with `pip install "skbatch[excel]"`.'
+        ) from error
+    except (ValueError, KeyError, BadZipFile) as error:
+        raise PanelError(
+            f"{path.name!r} must be an Excel file. Got: {error}. Save it "
+            "again as .xlsx."
+        ) from error
+    filled = {name: sheet for name, sheet in sheets.items() if sheet.size}
+    if len(filled) != 1:
+        raise PanelError(
+            f"{path.name!r} must have one sheet with prices. Got {len(filled)}: "
+            f"{', '.join(filled) or 'none'}. Save the sheet of prices by itself."
+        )
+    (sheet,) = filled.values()
+    return sheet.to_csv(index=False, header=False).replace(" 00:00:00", "")
+
+
+def _read_csv(text: str, path: Path, ticker: str | None) -> pd.DataFrame:
+    """Read CSV with one row of column names, or yfinance's two or three."""
     lines = list(islice(text.splitlines(), 4))
     separator = max(",;\t|", key="".join(lines[:1]).count)
     rows = [

@@ -408,9 +408,9 @@ def test_a_file_that_is_not_there(tmp_path):
 
 
 def test_a_file_of_another_kind(tmp_path):
-    path = tmp_path / "prices.xlsx"
+    path = tmp_path / "prices.ods"
     path.write_text("x")
-    with pytest.raises(PanelError, match=r"Got 'prices.xlsx'. Convert the file"):
+    with pytest.raises(PanelError, match=r"Got 'prices.ods'. Convert the file"):
         read_panel(path)
 
 
@@ -442,3 +442,44 @@ def test_a_table_of_returns_is_refused():
     prices.iloc[::10, 0] = 0.0
     with pytest.warns(PanelWarning):
         assert read_panel(prices)["A"].isna().sum() == 5
+
+
+@pytest.mark.parametrize("shape", ["wide", "long", "fields"])
+def test_excel_files_are_read_as_the_same_csv_is(shape, tmp_path):
+    prices = make_closes()
+    table = prices
+    if shape == "long":
+        table = prices.melt(var_name="ticker", value_name="close", ignore_index=False)
+    elif shape == "fields":
+        table = pd.concat({"Close": prices, "Volume": prices * 100}, axis=1)
+        table = table.rename_axis(columns=["Price", "Ticker"])
+    table.to_csv(tmp_path / "prices.csv")
+    cells = pd.read_csv(
+        tmp_path / "prices.csv", header=None, dtype=str, keep_default_na=False
+    )
+    cells = cells.map(_as_cell)
+    cells.to_excel(tmp_path / "prices.xlsx", index=False, header=False)
+    expected = read_panel(tmp_path / "prices.csv")
+    pd.testing.assert_frame_equal(read_panel(tmp_path / "prices.xlsx"), expected)
+
+
+def _as_cell(text):
+    """Make a number or a date of a text, as a spreadsheet has it."""
+    if re.fullmatch(r"\d{4}-\d\d-\d\d", text):
+        return pd.Timestamp(text)
+    return float(text) if re.fullmatch(r"[\d.]+", text) else text
+
+
+def test_excel_files_must_have_one_sheet(tmp_path):
+    prices = make_closes()
+    with pd.ExcelWriter(tmp_path / "two.xlsx") as writer:
+        prices.to_excel(writer, sheet_name="prices")
+        prices.to_excel(writer, sheet_name="returns")
+    with pytest.raises(PanelError, match=r"must have one sheet.*Got 2: prices, ret"):
+        read_panel(tmp_path / "two.xlsx")
+
+
+def test_other_content_is_no_excel_file(tmp_path):
+    (tmp_path / "prices.xlsx").write_text("date,A\n2020-01-01,1\n")
+    with pytest.raises(PanelError, match="must be an Excel file"):
+        read_panel(tmp_path / "prices.xlsx")
