@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from html import escape
@@ -14,13 +14,12 @@ import numpy as np
 import pandas as pd
 from sklearn.base import BaseEstimator
 
-from skbatch._messages import check_int
 from skbatch._writing import write_whole
 from skbatch.metrics import quantile_returns, rank_information_coefficient_series
 from skbatch.model_selection._backtest import TradingCosts, backtest
 from skbatch.model_selection._backtest_result import BacktestResult
 from skbatch.model_selection._paired_tests import DERIVED, EQUAL_WEIGHT, ZERO, compare
-from skbatch.model_selection._scorecard import decay_table, delay_scores, score_card
+from skbatch.model_selection._scorecard import decay_table, score_card
 from skbatch.model_selection._skill_breakdown import SkillBreakdownMixin
 from skbatch.model_selection._verdict import describe
 
@@ -369,57 +368,6 @@ class WalkForwardResult(SkillBreakdownMixin):
         forecasts = self.of_horizon(self.forecasts, horizon)
         closes = self.closes.set_axis(forecasts.columns, axis=1)
         return decay_table(closes, forecasts, horizon, self.delay, n_windows)
-
-    def by_delay(
-        self, horizon: int | None = None, delays: Sequence[int] = (0, 1, 2)
-    ) -> pd.DataFrame:
-        """Test forecasts with returns that start at once, at the next close, and so on.
-
-        Parameters
-        ----------
-        horizon : int, default=None
-            One of `horizons`; None is the first.
-        delays : sequence of int, default=(0, 1, 2)
-            Rows from the date of a forecast to the close at which it is traded.
-
-        Returns
-        -------
-        DataFrame of shape (n_forecasters * n_delays, 8)
-            Indexed by (forecaster, delay): rank_ic and the quantile spread, each with
-            its Newey–West standard error and t-statistic, and critical_t and n_dates of
-            the rank IC.
-
-        Raises
-        ------
-        ValueError
-            If a delay is not an int, or negative.
-
-        See Also
-        --------
-        skbatch.metrics.mean_inference : The test, with formula and references.
-
-        Notes
-        -----
-        The forecasts are the same at every delay, and so are the dates, up to the last
-        ones, whose later returns are not known. What is lost is the price of waiting;
-        models trained on labels with that delay may lose less.
-        """
-        horizon = self.horizons[0] if horizon is None else horizon
-        for delay in delays:
-            check_int(delay, "delays", 0, "Pass numbers of rows, such as (0, 1, 2).")
-        later = {delay: self._returns_after(horizon, delay) for delay in delays}
-        scores = {}
-        for name, table in self.named_forecasts():
-            forecasts = self.of_horizon(table, horizon)
-            ranks = name not in (ZERO, EQUAL_WEIGHT)
-            for delay, returns in later.items() if ranks else ():
-                returns = returns.set_axis(forecasts.columns, axis=1)
-                scores[name, delay] = delay_scores(
-                    returns, forecasts, horizon, self.n_quantiles
-                )
-        table = pd.DataFrame.from_dict(scores, orient="index")
-        table.index = pd.MultiIndex.from_tuples(scores, names=["forecaster", "delay"])
-        return table.astype({"n_dates": int})
 
     def to_frame(self) -> pd.DataFrame:
         """Put everything into one long table.
