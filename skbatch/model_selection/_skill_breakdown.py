@@ -27,6 +27,7 @@ from skbatch.metrics import (
 )
 from skbatch.model_selection._paired_tests import EQUAL_WEIGHT, ZERO
 from skbatch.model_selection._ranking_rules import RANKING_RULES
+from skbatch.model_selection._scorecard import delay_scores
 
 __all__ = ["SkillBreakdownMixin"]
 
