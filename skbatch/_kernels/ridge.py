@@ -40,10 +40,13 @@ class Inputs(Protocol):
         """Read consecutive rows."""
 
 
-def part_moments(X: np.ndarray | Inputs) -> Moments:
+def part_moments(X: np.ndarray | Inputs, weights: np.ndarray | None = None) -> Moments:
     """Count, mean and sum of squared deviations of the finite values of each column."""
-    parts = [_block_moments(X[rows]) for rows in _blocks(X.shape[0], X.shape[1])]
-    return merged_moments(parts or [_block_moments(X[:0])])
+    parts = [
+        _block_moments(X[rows], None if weights is None else weights[rows])
+        for rows in _blocks(X.shape[0], X.shape[1])
+    ]
+    return merged_moments(parts or [_block_moments(X[:0], None)])
 
 
 def merged_moments(parts: Sequence[Moments]) -> Moments:
@@ -53,7 +56,8 @@ def merged_moments(parts: Sequence[Moments]) -> Moments:
     count, mean, spread = (values.copy() for values in parts[0])
     for more, other, deviations in parts[1:]:
         step = other - mean
-        share = more / np.maximum(count + more, 1.0)
+        total = count + more
+        share = more / np.where(total > 0, total, 1.0)
         spread += deviations + step**2 * count * share
         mean += step * share
         count += more
@@ -63,19 +67,25 @@ def merged_moments(parts: Sequence[Moments]) -> Moments:
 def moments(parts: Sequence[Moments]) -> tuple[np.ndarray, np.ndarray]:
     """Mean and standard deviation of the finite values of each column."""
     count, mean, spread = merged_moments(parts)
-    deviation = np.sqrt(spread / np.maximum(count, 1.0))
+    deviation = np.sqrt(spread / np.where(count > 0, count, 1.0))
     # A constant column's deviation is rounding noise of its level.
     deviation[deviation <= 1e-7 * np.abs(mean)] = 0.0
     return mean, deviation
 
 
-def _block_moments(block: np.ndarray) -> Moments:
+def _block_moments(block: np.ndarray, weights: np.ndarray | None) -> Moments:
     """Moments of the rows of one block."""
     count, mean, spread = (np.zeros(block.shape[1]) for _ in range(3))
     for number in range(block.shape[1]):
         column = block[:, number].astype(np.float64)
-        column = column[np.isfinite(column)]
-        if len(column):
+        finite = np.isfinite(column)
+        column = column[finite]
+        if weights is not None and finite.any():
+            weight = weights[finite]
+            count[number] = weight.sum()
+            mean[number] = weight @ column / count[number]
+            spread[number] = weight @ (column - mean[number]) ** 2
+        elif len(column):
             count[number] = len(column)
             mean[number] = column.mean()
             spread[number] = column.var() * len(column)
@@ -98,6 +108,7 @@ def ridge_path(
     mean: np.ndarray,
     deviation: np.ndarray,
     alphas: np.ndarray,
+    weights: np.ndarray | None = None,
 ) -> np.ndarray:
     """Ridge coefficients for several penalties from one factorisation."""
     # The eigenvectors of the smaller of Z'Z and ZZ' serve every penalty and output;
@@ -105,32 +116,44 @@ def ridge_path(
     # Hastie, T., Tibshirani, R. and Friedman, J. (2009). The Elements of Statistical
     # Learning, 2nd ed., section 3.4.1 and exercise 18.4.
     n_rows, n_inputs = X.shape
+    n_weighted = n_rows if weights is None else float(weights.sum())
     if n_inputs <= n_rows:
-        equations = [normal_equations(X, Y, mean, deviation)]
-        return solved_path(equations, n_rows, alphas)
+        equations = [normal_equations(X, Y, weights, mean=mean, deviation=deviation)]
+        return solved_path(equations, n_weighted, alphas)
     scores = standardise(X[:], mean, deviation)
+    if weights is not None:
+        root = np.sqrt(weights)[:, None]
+        scores, Y = scores * root, Y * root
     values, vectors = np.linalg.eigh(scores @ scores.T)
     rotated = vectors.T @ Y
-    penalty = np.asarray(alphas, dtype=np.float64)[:, None, None] * n_rows
+    penalty = np.asarray(alphas, dtype=np.float64)[:, None, None] * n_weighted
     dual = vectors @ (rotated / (np.maximum(values, 0.0)[:, None] + penalty))
     return scores.T @ dual
 
 
 def normal_equations(
-    X: np.ndarray | Inputs, Y: np.ndarray, mean: np.ndarray, deviation: np.ndarray
+    X: np.ndarray | Inputs,
+    Y: np.ndarray,
+    weights: np.ndarray | None = None,
+    *,
+    mean: np.ndarray,
+    deviation: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Sum the products of scores with scores and targets, block by block."""
     gram = np.zeros((X.shape[1], X.shape[1]))
     moment = np.zeros((X.shape[1], Y.shape[1]))
     for rows in _blocks(X.shape[0], X.shape[1]):
         scores = standardise(X[rows], mean, deviation)
-        gram += scores.T @ scores
-        moment += scores.T @ Y[rows]
+        weighted = scores if weights is None else scores * weights[rows, None]
+        gram += weighted.T @ scores
+        moment += weighted.T @ Y[rows]
     return gram, moment
 
 
 def solved_path(
-    equations: Sequence[tuple[np.ndarray, np.ndarray]], n_rows: int, alphas: np.ndarray
+    equations: Sequence[tuple[np.ndarray, np.ndarray]],
+    n_rows: float,
+    alphas: np.ndarray,
 ) -> np.ndarray:
     """Solve the normal equations of parts of the rows together."""
     gram, moment = (np.sum(parts, axis=0) for parts in zip(*equations, strict=True))
@@ -143,6 +166,8 @@ def solved_path(
 def path_errors(
     X: np.ndarray | Inputs,
     Y: np.ndarray,
+    weights: np.ndarray | None = None,
+    *,
     mean: np.ndarray,
     deviation: np.ndarray,
     path: np.ndarray,
@@ -156,7 +181,8 @@ def path_errors(
         scores = standardise(X[rows], mean, deviation)
         for number, coef in enumerate(path):
             miss = (Y[rows] - scores @ coef)[known[rows]]
-            errors[number] += miss @ miss
+            weighted = miss if weights is None else miss * weights[rows][known[rows]]
+            errors[number] += weighted @ miss
     return errors
 
 

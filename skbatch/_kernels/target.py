@@ -18,9 +18,14 @@ __all__ = [
 ]
 
 
-def common_return(labels: np.ndarray, min_tickers: int = 2) -> np.ndarray:
-    """Equal-weighted mean of the finite labels of each date."""
-    return row_mean(labels, min_tickers)
+def common_return(
+    labels: np.ndarray, min_tickers: int = 2, weights: np.ndarray | None = None
+) -> np.ndarray:
+    """Mean of the finite labels of each date, equally weighted by default."""
+    if weights is None:
+        return row_mean(labels, min_tickers)
+    weights = np.where(np.isfinite(labels), weights, np.nan)
+    return row_mean(labels * weights, min_tickers) / row_mean(weights, min_tickers)
 
 
 def standard_deviation(labels: np.ndarray) -> np.ndarray:
@@ -45,22 +50,43 @@ def typical_volatility(volatility: np.ndarray) -> np.ndarray:
     return bn.nanmedian(volatility, axis=1).astype(np.float32)
 
 
-def shrunken_mean(values: np.ndarray, horizon: int) -> tuple[float, float]:
+def shrunken_mean(
+    values: np.ndarray, horizon: int, weights: np.ndarray | None = None
+) -> tuple[float, float]:
     """Mean of overlapping returns, and the weight that its certainty deserves."""
     # The weight minimises the expected squared error of a shrunken mean when the
     # squared true mean is estimated by the squared sample mean.
     # Thompson, J. R. (1968). Some shrinkage techniques for estimating the mean. Journal
     # of the American Statistical Association, 63(321), 113–122.
     finite = values[np.isfinite(values)]
+    if weights is not None and len(finite) > 1:
+        return _weighted_shrunken_mean(finite, horizon, weights[np.isfinite(values)])
     if len(finite) == 0:
         return np.nan, 0.0
     mean = float(finite.mean())
     if len(finite) < 2:
         return mean, 0.0
-    error = float(finite.var(ddof=1)) * horizon / len(finite)
+    return mean, _certainty(mean, float(finite.var(ddof=1)) * horizon / len(finite))
+
+
+def _weighted_shrunken_mean(
+    values: np.ndarray, horizon: int, weights: np.ndarray
+) -> tuple[float, float]:
+    """Weighted mean, as certain as that of Kish's effective number of values."""
+    # Kish, L. (1965). Survey Sampling, section 11.7. Wiley.
+    share = weights / weights.sum()
+    mean, n_effective = float(share @ values), 1.0 / float(share @ share)
+    if n_effective <= 1.0:
+        return mean, 0.0
+    variance = float(share @ (values - mean) ** 2)
+    return mean, _certainty(mean, variance * horizon / (n_effective - 1.0))
+
+
+def _certainty(mean: float, error: float) -> float:
+    """Weight of a mean with a squared standard error."""
     if error == 0.0:
-        return mean, float(mean != 0.0)
-    return mean, mean**2 / (error + mean**2)
+        return float(mean != 0.0)
+    return mean**2 / (error + mean**2)
 
 
 def shrinkage_slope(
@@ -70,6 +96,7 @@ def shrinkage_slope(
     overlap: float,
     prior: float,
     deviation: float,
+    weights: np.ndarray | None = None,
 ) -> float:
     """Find the factor that forecasts deserve, from how they did on past dates."""
     # The slope b of realised values on forecasts through the origin, averaged with the
@@ -89,8 +116,11 @@ def shrinkage_slope(
     actual = np.where(use, realised, 0.0).reshape(len(dates), -1)
     predicted = np.where(use, forecast, 0.0).astype(np.float64).reshape(len(dates), -1)
     _, codes = np.unique(dates, return_inverse=True)
-    products = np.bincount(codes, (actual * predicted).sum(axis=1))
-    squares = np.bincount(codes, (predicted**2).sum(axis=1))
+    weighted = predicted
+    if weights is not None:
+        weighted = predicted * weights.reshape(len(dates), -1)
+    products = np.bincount(codes, (actual * weighted).sum(axis=1))
+    squares = np.bincount(codes, (predicted * weighted).sum(axis=1))
     n_dates, total = len(squares), float(squares.sum())
     if n_dates <= overlap or total == 0.0:
         return prior

@@ -229,12 +229,17 @@ class PlacedRows(RowStore):
         return self.cluster.again(computed, self.parts)
 
     def boost(
-        self, y: np.ndarray, params: Mapping[str, Any], n_estimators: int
+        self,
+        y: np.ndarray,
+        params: Mapping[str, Any],
+        n_estimators: int,
+        weight: np.ndarray | None,
     ) -> xgb.Booster:
         """Train trees on the rows where they are."""
+        weight = np.ones(len(y), np.float32) if weight is None else weight
 
         def trained() -> xgb.Booster:
-            targets = [y[place] for place in self.places]
+            targets = [(y[place], weight[place]) for place in self.places]
             return train_trees(self.cluster, self.parts, targets, params, n_estimators)
 
         return self.cluster.again(trained, self.parts)

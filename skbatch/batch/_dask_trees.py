@@ -53,17 +53,18 @@ for line in sys.stdin:
 
 
 class Part(NamedTuple):
-    """Rows on a worker: their number, inputs (in the graph) and targets."""
+    """Rows on a worker: their number, inputs (in the graph), labels and weights."""
 
     number: int
     X: Any
     y: Any
+    weight: Any
 
 
 def train_trees(
     cluster: Cluster,
     inputs: Sequence[Any],
-    targets: Sequence[np.ndarray],
+    targets: Sequence[tuple[np.ndarray, np.ndarray]],
     params: Mapping[str, Any],
     n_estimators: int,
 ) -> xgb.Booster:
@@ -71,8 +72,8 @@ def train_trees(
     from distributed.comm import get_address_host
 
     parts = [
-        Part(number, X, y)
-        for number, (X, y) in enumerate(zip(inputs, targets, strict=True))
+        Part(number, X, *target)
+        for number, (X, target) in enumerate(zip(inputs, targets, strict=True))
     ]
     reference = _reference(cluster, parts, params["max_bin"])
     host = get_address_host(cluster.client.scheduler.address)
@@ -105,6 +106,7 @@ def _train_placed(
             [part.number for part in own],
             [part.X for part in own],
             [part.y for part in own],
+            [part.weight for part in own],
             *args,
             workers=[worker],
             # Nobody else can take the place of a worker that is gone.
@@ -231,6 +233,7 @@ def _train_part(
     numbers: list[int],
     inputs: list[np.ndarray],
     targets: list[np.ndarray],
+    weights: list[np.ndarray],
     key: str,
     address: dict[str, Any],
     params: dict[str, Any],
@@ -245,12 +248,12 @@ def _train_part(
     params = {**params, "nthread": worker.state.nthreads}
     options = {name: params[name] for name in ("max_bin", "nthread")}
     bins = xgb.QuantileDMatrix(reference, **options)
-    rows = _PartIterator(inputs, targets)
+    rows = _PartIterator(inputs, targets, weights)
     matrix = xgb.QuantileDMatrix(rows, ref=bins, **options)
     objective = None
     if params["subsample"] < 1:
         share = params.pop("subsample")
-        objective = _drawn_loss(targets, numbers, share, params)
+        objective = _drawn_loss(targets, weights, numbers, share, params)
     _running.add((key, worker.address))
     try:
         # Numbers of the same length, since XGBoost sorts them as text.
@@ -267,17 +270,21 @@ class _PartIterator(xgb.DataIter):
     """Hand parts of the rows to XGBoost, one after the other."""
 
     def __init__(
-        self, inputs: Sequence[np.ndarray], targets: Sequence[np.ndarray]
+        self,
+        inputs: Sequence[np.ndarray],
+        targets: Sequence[np.ndarray],
+        weights: Sequence[np.ndarray],
     ) -> None:
         super().__init__()
-        self.inputs, self.targets = inputs, targets
+        self.parts = list(zip(inputs, targets, weights, strict=True))
         self.place = 0
 
     def next(self, input_data: Callable[..., None]) -> bool:
         """Hand over the next part; False after the last one."""
-        if self.place >= len(self.inputs):
+        if self.place >= len(self.parts):
             return False
-        input_data(data=self.inputs[self.place], label=self.targets[self.place])
+        X, y, weight = self.parts[self.place]
+        input_data(data=X, label=y, weight=weight)
         self.place += 1
         return True
 
@@ -288,6 +295,7 @@ class _PartIterator(xgb.DataIter):
 
 def _drawn_loss(
     targets: Sequence[np.ndarray],
+    weights: Sequence[np.ndarray],
     numbers: Sequence[int],
     share: float,
     params: Mapping[str, Any],
@@ -300,8 +308,8 @@ def _drawn_loss(
         forecast: np.ndarray, _: xgb.DMatrix
     ) -> tuple[np.ndarray, np.ndarray]:
         drawn = [
-            draw.random(len(part), np.float32) < share
-            for draw, part in zip(draws, targets, strict=True)
+            (draw.random(len(part), np.float32) < share) * part
+            for draw, part in zip(draws, weights, strict=True)
         ]
         weight = np.concatenate(drawn).astype(np.float32)
         return loss_gradient(forecast - y, weight, params)

@@ -349,14 +349,14 @@ class BatchForecastingSystem(
             uncertainty = ForecastUncertainty(tickers.label_index, coverages)
             names = tickers.label_columns.get_level_values(-1)
             realised = self._realised(panel)
-            for member, features in self._served(panel, last=True):
+            for member, features in self._served(panel, n_last=1):
                 use = names.isin(member.tickers)
                 returns[use] = provenance.fill_row(member, features)
                 if realised is None and returns[use].notna().any():
                     outlook = member_outlook(member, features, returns)
                     uncertainty.fill(member, returns, outlook)
             if realised is not None:
-                for member, outlook in self._outlooks(panel, realised):
+                for member, outlook in self._outlooks(panel, realised, last=True):
                     uncertainty.fill(member, returns, outlook)
             returns[names.isin(list(quarantined))] = np.nan
             provenance.withdraw(quarantined)
@@ -478,9 +478,9 @@ class BatchForecastingSystem(
         return super().score(X, y, sample_weight)
 
     def _served(
-        self, panel: pd.DataFrame, *, last: bool = False
+        self, panel: pd.DataFrame, *, n_last: int | None = None
     ) -> Iterator[tuple[Member, FeatureBlocks]]:
-        """Give each fitted forecaster with its features, in blocks of dates."""
+        """Give each fitted forecaster with features of all or the last dates."""
         fitted = self.fitted_
         if not fitted.members:
             return
@@ -489,7 +489,7 @@ class BatchForecastingSystem(
         alone = len(fitted.members) == 1 and set(fitted.members[0].tickers) == set(
             stream.columns.tickers
         )
-        dates = np.array([len(panel) - 1]) if last else None
+        dates = None if n_last is None else np.arange(len(panel))[-n_last:]
         universe = None if alone else stream.known_of_all()
         for _, table in stream.tables(dates):
             for member in fitted.members:

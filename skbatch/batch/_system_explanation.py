@@ -55,7 +55,7 @@ class SystemExplanationMixin:
         check_is_fitted(self)
         panel, found = self._judged(X)
         index, parts = self.tickers_.label_index, []
-        for member, features in self._served(panel, last=True):
+        for member, features in self._served(panel, n_last=1):
             columns = labels_of_member(member, index)
             layout = layout_of(columns, self.horizon_)
             parts.append(explained_by(member.forecaster, features.last(), layout))

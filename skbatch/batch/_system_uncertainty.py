@@ -22,6 +22,7 @@ from skbatch.forecasting.engine import (
     Outlook,
     calibrates_itself,
     check_coverage,
+    check_coverages,
     check_n_bins,
     check_n_samples,
     check_quantiles,
@@ -257,15 +258,7 @@ class SystemUncertaintyMixin:
 
     def _coverages(self) -> list[float]:
         """List the shares that intervals should hold."""
-        coverages = np.ravel(np.asarray(self.coverage, dtype=object)).tolist()
-        for coverage in coverages:
-            check_coverage(coverage)
-        if not coverages or len(set(coverages)) < len(coverages):
-            raise ValueError(
-                "coverage must be a share between 0 and 1, or several different ones. "
-                f"Got {self.coverage!r}. Pass 0.9 or [0.5, 0.9]."
-            )
-        return [float(coverage) for coverage in coverages]
+        return check_coverages(self.coverage)
 
     def _quantiles(self, X: Any, levels: Any) -> list[pd.DataFrame]:
         """Tabulate quantiles at every date, level by level."""
@@ -281,13 +274,14 @@ class SystemUncertaintyMixin:
 
     def _realised(self, panel: pd.DataFrame) -> pd.DataFrame | None:
         """Compute the returns that followed new dates, if the last row knows some."""
+        new = panel.loc[panel.index > self.tickers_.recent.index[-1]]
         horizons = sorted(set(np.ravel(self.horizon_).tolist()))
-        known: Any = [h for h in horizons if h + self.delay_ < len(panel)]
-        if not known or panel.index[0] <= self.tickers_.recent.index[-1]:
+        known: Any = [h for h in horizons if h + self.delay_ < len(new)]
+        if not known:
             return None
         if not isinstance(self.horizon_, tuple):
             known = self.horizon_
-        labels = forward_returns(CheckedPanel(panel), known, self.delay_)
+        labels = forward_returns(CheckedPanel(new), known, self.delay_)
         return labels.reindex(columns=self.tickers_.label_columns)
 
     def _outlooks(
@@ -295,13 +289,13 @@ class SystemUncertaintyMixin:
     ) -> list[tuple[Member, Outlook | None]]:
         """Find how sure each member is, at all dates or at the last one.
 
-        The returns realised after dates that follow the fitted ones count from the date
-        on which they were known.
+        The returns realised after new dates count from the date on which they were
+        known.
         """
-        last = last and realised is None
+        n_new = 1 if realised is None else len(realised)
         parts: dict[int, list[Outlook | None]] = {}
         members = {id(member): member for member in self.fitted_.members}
-        for member, features in self._served(panel, last=last):
+        for member, features in self._served(panel, n_last=n_new if last else None):
             outlook = member_outlook(member, features)
             parts.setdefault(id(member), []).append(outlook)
         found = []

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,11 +34,6 @@ def check_report(report: Path, prices: Path) -> None:
         raise UserError(
             f"`--report` must not be the file of prices. Got '{report}' for both. "
             "Choose another name."
-        )
-    if find_spec("matplotlib") is None:
-        raise UserError(
-            "`--report` must be left out without matplotlib. Got "
-            f"'{report}'. Install it with: pip install 'skbatch[plot]'"
         )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -39,6 +40,7 @@ LEGEND = (
 def evaluate(
     prices: options.Prices,
     horizon: options.Horizons = None,
+    delay: options.Delay = None,
     report: Annotated[
         Path | None,
         typer.Option(help="HTML file for the whole report, with plots."),
@@ -75,12 +77,14 @@ def evaluate(
     that follow, and trains again every quarter.
     """
     settings = {
+        "delay": delay,
         "horizon": horizon[0] if horizon and len(horizon) == 1 else horizon or None,
         "batch": given(memory_budget=memory_budget),
     }
     with shown_to_users() as stages:
         if report is not None:
             check_report(report, prices)
+            _check_plots(report)
         system = make_system(config, settings, stages)
         panel = read_prices(Source(prices, field, date, ticker, value).read, stages)
         schedule = {
@@ -124,12 +128,21 @@ def _walk(
                 system,
                 panel,
                 horizon=system.horizon,
+                delay=system.delay,
                 callbacks=[stages],
                 name="skbatch",
                 **schedule,
             )
     except ValueError as error:
         raise UserError(str(error)) from error
+
+
+def _check_plots(report: Path) -> None:
+    if find_spec("matplotlib") is None:
+        raise UserError(
+            "`--report` must be left out without matplotlib. Got "
+            f"'{report}'. Install it with: pip install 'skbatch[plot]'"
+        )
 
 
 def _write(result: WalkForwardResult, report: Path) -> None:

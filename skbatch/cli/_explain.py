@@ -36,6 +36,7 @@ def explain(
     top: Annotated[int, typer.Option(min=1, help="How many features to list.")] = 10,
     json: options.Json = False,
     horizon: options.Horizons = None,
+    delay: options.Delay = None,
     field: options.Field = None,
     date: options.Date = None,
     ticker_column: Annotated[
@@ -52,6 +53,7 @@ def explain(
     of features, contributes adds up to the expected return.
     """
     settings = {
+        "delay": delay,
         "horizon": horizon[0] if horizon and len(horizon) == 1 else horizon or None,
         "batch": given(memory_budget=memory_budget),
         "performance": given(n_jobs=n_jobs),

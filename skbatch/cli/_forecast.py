@@ -9,6 +9,7 @@ import typer
 from rich.console import Console
 
 from skbatch.cli import _options as options
+from skbatch.cli._content import check_report
 from skbatch.cli._job import (
     Source,
     fit_system,
@@ -24,6 +25,7 @@ from skbatch.cli._output import (
     write,
     write_forecasts,
 )
+from skbatch.cli._run_report import write_report
 from skbatch.cli._shell import (
     Stages,
     UserError,
@@ -111,6 +113,9 @@ def forecast(
     tickers: options.Tickers = None,
     output: options.Output = None,
     raw: options.Raw = False,
+    report: Annotated[
+        Path | None, typer.Option(help="HTML file with all forecasts.")
+    ] = None,
     json: options.Json = False,
     model: Annotated[
         Path | None,
@@ -139,6 +144,8 @@ def forecast(
     with shown_to_users() as stages:
         if output is not None:
             check_output(output, prices, as_json=json)
+        if report is not None:
+            check_report(report, prices)
         source = Source(prices, field, date, ticker, value)
         if model is None:
             system = make_system(config, {**settings, "coverage": shares}, stages)
@@ -159,10 +166,12 @@ def forecast(
             write(f"{text}\n".encode(), performance, "--performance")
         if holdout:
             _score(result, system, holdout, stages)
+        if report is not None:
+            write_report(result, report)
     console = make_console(stderr=is_stdout(output))
     _show(result, stages, console, as_json=json)
     if not json:
-        _say_written(console, output, performance)
+        _say_written(console, output, performance, report)
 
 
 def _settings(
@@ -207,7 +216,12 @@ def _forecast_by_model(
     with stages.stage("start"):
         system = load(model)
         if coverage is not None:
-            system.set_params(coverage=coverage)
+            from skbatch.forecasting.engine import check_coverages
+
+            try:
+                system.set_params(coverage=check_coverages(coverage))
+            except ValueError as error:
+                raise UserError(f"`--coverage`: {error}") from error
     panel = read_prices(source.read, stages)
     with refuse_gaps():
         return forecast_with(system, panel, rows_after(system, panel), stages)

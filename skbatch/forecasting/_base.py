@@ -23,7 +23,9 @@ from skbatch.forecasting._label_layout import (
     check_features,
     check_labels,
     check_same_rows,
+    layout_of,
 )
+from skbatch.forecasting._label_weights import check_weights, drop_weightless
 from skbatch.forecasting._other_frame import OtherFrame
 from skbatch.forecasting._provenance import Provenance, Reason, own_provenance
 from skbatch.forecasting._training import PanelModel
@@ -38,7 +40,7 @@ __all__ = [
 class BatchForecasterMixin(RegressorMixin):
     """What every batch forecaster can do once it has `fit` and `predict`."""
 
-    def fit_batch(self, X: Any, y: Any) -> Any:
+    def fit_batch(self, X: Any, y: Any, **fit_params: Any) -> Any:
         """Fit on all tickers at once; the same as `fit`.
 
         Parameters
@@ -47,13 +49,15 @@ class BatchForecasterMixin(RegressorMixin):
             Feature frame.
         y : DataFrame of shape (n_dates, n_tickers)
             Labels, simple returns over the horizon.
+        **fit_params
+            What else `fit` takes, such as `sample_weight`.
 
         Returns
         -------
         self : estimator
             The fitted forecaster.
         """
-        return self.fit(X, y)
+        return self.fit(X, y, **fit_params)
 
     def predict_batch(self, X: Any) -> dict[Any, float]:
         """Forecast every ticker at the last date of `X`.
@@ -92,8 +96,9 @@ class BatchForecasterMixin(RegressorMixin):
             Feature frame.
         y : DataFrame of shape (n_dates, n_tickers)
             Labels; columns are matched by name.
-        sample_weight : array-like of shape (n_dates,), default=None
-            Weight of each date.
+        sample_weight : array-like of shape (n_dates,) or (n_dates, n_tickers), \
+default=None
+            Weight of each date, or of each label.
 
         Returns
         -------
@@ -122,12 +127,12 @@ class BatchForecasterMixin(RegressorMixin):
                 "labels of the same tickers and horizons."
             )
         actual = actual.reshape(predicted.shape)
-        weight = np.ones(len(actual)) if sample_weight is None else sample_weight
-        weight = np.asarray(weight, dtype=np.float64).reshape(
-            -1, *[1] * (actual.ndim - 1)
-        )
+        weights: Any = np.ones(actual.shape)
+        if sample_weight is not None:
+            layout = getattr(self, "layout_", None) or layout_of(forecasts.columns, 1)
+            weights = check_weights(sample_weight, len(actual), dates, layout)
         use = np.isfinite(actual) & np.isfinite(predicted)
-        weights = np.broadcast_to(weight, actual.shape)[use]
+        weights = weights.reshape(actual.shape)[use]
         actual, predicted = actual[use], predicted[use]
         if not weights.sum() > 0:
             return float("nan")
@@ -182,12 +187,17 @@ class BaseBatchForecaster(
 
     @abstractmethod
     def _fit_table(
-        self, features: FeatureBlocks, labels: np.ndarray, layout: LabelLayout
+        self,
+        features: FeatureBlocks,
+        labels: np.ndarray,
+        layout: LabelLayout,
+        weights: np.ndarray | None = None,
     ) -> Tail | None:
         """Train on features and labels `(n_dates, n_labels)`, NaN where unknown.
 
-        Forecasts of the latest dates, by what did not train on them, may be given back
-        for the uncertainty.
+        `weights` of that shape are given where labels count differently. Forecasts of
+        the latest dates, by what did not train on them, may be given back for the
+        uncertainty.
         """
 
     @abstractmethod
@@ -196,7 +206,7 @@ class BaseBatchForecaster(
 
     @all_or_nothing
     @with_callbacks
-    def fit(self, X: Any, y: Any) -> Any:
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Any:
         """Fit on all tickers at once.
 
         Parameters
@@ -210,6 +220,12 @@ class BaseBatchForecaster(
             are not known at the last date of `X` and are never trained on. Labels
             without a record of their delay, such as arrays, have none: pass
             ``horizon + delay`` as the horizon of the forecaster.
+        sample_weight : array-like of shape (n_dates,) or (n_dates, n_tickers), \
+default=None
+            How much each date, or each label, counts: in what the model learns, in
+            the common return and its mean, and in the shrinkage. A DataFrame is
+            matched by ticker. A label of weight zero counts as missing; only ratios of
+            the others matter, so that equal weights change nothing.
 
         Returns
         -------
@@ -220,6 +236,8 @@ class BaseBatchForecaster(
         ------
         PanelError
             When rows, dates or tickers of `X` and `y` differ, or no label is finite.
+        ValueError
+            When a weight is negative or not finite, or all are zero.
         ModelFitError
             When the model cannot be fitted although its arguments are valid.
         """
@@ -227,9 +245,14 @@ class BaseBatchForecaster(
         features = check_features(self, X, reset=True)
         labels, self.layout_ = check_labels(y, features, self.horizon)
         self.horizon_ = self.layout_.horizon
+        weights = check_weights(
+            sample_weight, features.n_dates, features.index, self.layout_
+        )
+        weights = drop_weightless(labels, weights)
         if not defined_here(self, "_fit_table"):
             features = features.load()
-        tail = self._fit_table(features, labels, self.layout_)
+        given = () if weights is None else (weights,)
+        tail = self._fit_table(features, labels, self.layout_, *given)
         tail = tail if self.calibrates_itself else None
         self.calibration_ = calibrate(tail, features, self.layout_)
         return self

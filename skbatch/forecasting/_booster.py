@@ -143,10 +143,11 @@ class DeferredInterrupt:
 class SliceIterator(xgb.DataIter):
     """Hand stored rows to XGBoost slice by slice, which quantises each."""
 
-    def __init__(self, X: RowStore, y: np.ndarray) -> None:
+    def __init__(self, X: RowStore, y: np.ndarray, weight: np.ndarray | None) -> None:
         super().__init__()
         self.X = X
         self.y = y
+        self.weight = weight
         self.size = _slice_rows(X)
         self.start = 0
 
@@ -155,7 +156,8 @@ class SliceIterator(xgb.DataIter):
         if self.start >= len(self.X):
             return False
         place = slice(self.start, self.start + self.size)
-        input_data(data=self.X[place], label=self.y[place])
+        weight = None if self.weight is None else self.weight[place]
+        input_data(data=self.X[place], label=self.y[place], weight=weight)
         self.start += self.size
         return True
 
@@ -197,11 +199,13 @@ class StepCallback(TrainingCallback):
 
 
 def masked_loss(
-    y: np.ndarray, params: Mapping[str, Any]
+    y: np.ndarray, params: Mapping[str, Any], weight: np.ndarray | None = None
 ) -> Callable[[np.ndarray, xgb.DMatrix], tuple[np.ndarray, np.ndarray]]:
     """Objective whose gradient and Hessian are zero at missing labels."""
     known = np.isfinite(y)
     labels, mask = np.where(known, y, 0.0), known.astype(np.float32)
+    if weight is not None:
+        mask *= weight.astype(np.float32)
 
     def objective(
         forecast: np.ndarray, _: xgb.DMatrix
@@ -225,15 +229,16 @@ def loss_gradient(
 
 
 def tail_correlation(
-    y: np.ndarray,
+    y: np.ndarray, weight: np.ndarray | None = None
 ) -> Callable[[np.ndarray, xgb.DMatrix], tuple[str, float]]:
     """Uncentred correlation of forecasts and finite labels."""
     known = np.isfinite(y)
-    labels = y[known]
+    root = 1.0 if weight is None else np.sqrt(weight[known])
+    labels = y[known] * root
     norm = float(np.sqrt(labels @ labels))
 
     def metric(forecast: np.ndarray, _: xgb.DMatrix) -> tuple[str, float]:
-        values = forecast.reshape(known.shape)[known].astype(np.float64)
+        values = forecast.reshape(known.shape)[known].astype(np.float64) * root
         length = float(np.sqrt(values @ values)) * norm
         return "correlation", float(values @ labels) / length if length else 0.0
 

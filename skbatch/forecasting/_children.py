@@ -6,6 +6,9 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from sklearn import config_context
+from sklearn.pipeline import Pipeline
+from sklearn.utils.validation import has_fit_parameter
 
 from skbatch.forecasting._feature_table import FeatureBlocks
 from skbatch.forecasting._label_layout import LabelLayout
@@ -14,6 +17,7 @@ __all__ = [
     "as_input",
     "check_batch_forecaster_type",
     "defined_here",
+    "fit_weighted",
     "reads_blocks",
     "run_model",
 ]
@@ -57,6 +61,36 @@ def as_input(model: Any, features: FeatureBlocks) -> Any:
     if defined_here(model, "fit", "predict"):
         return features
     return features.frame()
+
+
+def fit_weighted(model: Any, X: Any, y: Any, weight: Any, name: str) -> Any:
+    """Fit a model, also at the end of a pipeline or search, with weights if any."""
+    if weight is None:
+        return model.fit(X, y)
+    parameter = _weight_parameter(model)
+    if parameter is None:
+        raise ValueError(
+            f"`{name}` must take weights in `fit`. Got {type(model).__name__}, which "
+            "has no `sample_weight`. Leave weights out, or pass another."
+        )
+    # The outer forecaster asked for these weights; those inside need not ask again.
+    with config_context(enable_metadata_routing=False):
+        return model.fit(X, y, **{parameter: weight})
+
+
+def _weight_parameter(model: Any) -> str | None:
+    """Find the name under which `fit` takes weights, None if it takes none."""
+    if isinstance(model, Pipeline):
+        step, last = model.steps[-1]
+        inner = _weight_parameter(last)
+        return inner and f"{step}__{inner}"
+    if has_fit_parameter(model, "sample_weight"):
+        return "sample_weight"
+    # Searches and their like hand on what they are given.
+    for name in ("estimator", "regressor"):
+        if hasattr(getattr(model, name, None), "fit"):
+            return _weight_parameter(getattr(model, name))
+    return None
 
 
 def run_model(model: Any, features: FeatureBlocks, layout: LabelLayout) -> np.ndarray:

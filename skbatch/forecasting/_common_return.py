@@ -165,10 +165,20 @@ def forward_common_return(
     return pd.DataFrame(common, index=labels.index)
 
 
-def mean_label(labels: np.ndarray, columns: np.ndarray, min_tickers: int) -> np.ndarray:
+def mean_label(
+    labels: np.ndarray,
+    columns: np.ndarray,
+    min_tickers: int,
+    weights: np.ndarray | None = None,
+) -> np.ndarray:
     """Average the labels of each date, block by block."""
     parts = [
-        common_return(labels[rows][:, columns], min_tickers) for rows in blocks(labels)
+        common_return(
+            labels[rows][:, columns],
+            min_tickers,
+            None if weights is None else weights[rows][:, columns],
+        )
+        for rows in blocks(labels)
     ]
     return np.concatenate(parts)
 

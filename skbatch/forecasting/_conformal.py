@@ -27,6 +27,7 @@ from skbatch.forecasting._calibration import (
 from skbatch.forecasting._children import (
     as_input,
     check_batch_forecaster_type,
+    fit_weighted,
     reads_blocks,
     run_model,
 )
@@ -39,6 +40,7 @@ from skbatch.forecasting._label_layout import (
     check_labels,
     drop_unknown,
 )
+from skbatch.forecasting._label_weights import check_weights, drop_weightless
 from skbatch.forecasting._other_frame import OtherFrame, forecast_others
 from skbatch.forecasting._provenance import Provenance, forecast_with_provenance
 from skbatch.forecasting._uncertainty import UncertaintyMixin, calibrated_part
@@ -178,7 +180,7 @@ class ConformalForecaster(
 
     @all_or_nothing
     @with_callbacks
-    def fit(self, X: Any, y: Any) -> ConformalForecaster:
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> ConformalForecaster:
         """Fit the forecaster, and calibrate its uncertainty on the latest dates.
 
         Parameters
@@ -188,6 +190,10 @@ class ConformalForecaster(
         y : DataFrame, Series or array-like of shape (n_dates,) or (n_dates, n_labels)
             Labels; those that end after the last row are neither trained nor
             calibrated on.
+        sample_weight : array-like of shape (n_dates,) or (n_dates, n_tickers), \
+default=None
+            How much each date, or each label, counts for the forecaster inside. One of
+            weight zero counts as missing; all others calibrate alike.
 
         Returns
         -------
@@ -209,15 +215,27 @@ class ConformalForecaster(
         horizon: Any = given.pop() if len(given) == 1 else "auto"
         labels, self.layout_ = check_labels(y, features, horizon)
         self.horizon_ = self.layout_.horizon
+        weights = check_weights(
+            sample_weight, features.n_dates, features.index, self.layout_
+        )
+        drop_weightless(labels, weights)
         start, stop = self._tail(labels)
         with Progress(self, n_tasks=1 + self.refit) as progress:
-            model = self._fit_child("calibration", features, y, labels, start, progress)
+            model = self._fit_child(
+                "calibration", features, y, labels, start, progress, sample_weight
+            )
             forecasts = run_model(model, features.rows(start, stop), self.layout_)
             tail = Tail.of(labels, start, stop, self.layout_, self.scale)
             self._calibrate(replace(tail, forecasts=forecasts), features)
             if self.refit:
                 model = self._fit_child(
-                    "all rows", features, y, labels, len(labels), progress
+                    "all rows",
+                    features,
+                    y,
+                    labels,
+                    len(labels),
+                    progress,
+                    sample_weight,
                 )
         self.estimator_ = model
         inner = calibrated_part(model)
@@ -378,6 +396,7 @@ class ConformalForecaster(
         labels: np.ndarray,
         stop: int,
         progress: Progress,
+        sample_weight: Any,
     ) -> Any:
         """Fit a copy of the forecaster on the rows before `stop`."""
         model = clone(self.estimator)
@@ -395,7 +414,12 @@ class ConformalForecaster(
         whole = stop == features.n_dates
         rows = features if whole else features.rows(0, stop)
         with progress.estimator_task(f"fit on {name}", model):
-            return model.fit(as_input(model, rows), target)
+            if sample_weight is not None:
+                if not isinstance(sample_weight, pd.DataFrame | pd.Series):
+                    sample_weight = np.asarray(sample_weight)
+                sample_weight = getattr(sample_weight, "iloc", sample_weight)[:stop]
+            inputs = as_input(model, rows)
+            return fit_weighted(model, inputs, target, sample_weight, "estimator")
 
     def _calibrate(self, tail: Tail, features: FeatureBlocks) -> None:
         """Keep the scores of a calibration tail and what follows from them."""

@@ -22,6 +22,7 @@ from skbatch.forecasting._calibration import Calibration, joined
 from skbatch.forecasting._children import (
     as_input,
     check_batch_forecaster_type,
+    fit_weighted,
     reads_blocks,
     run_model,
 )
@@ -33,6 +34,7 @@ from skbatch.forecasting._contributions import (
 from skbatch.forecasting._feature_table import ABSENT, FeatureBlocks
 from skbatch.forecasting._horizons import horizon_parameters
 from skbatch.forecasting._label_layout import check_features, check_labels
+from skbatch.forecasting._label_weights import check_weights, drop_weightless
 from skbatch.forecasting._linear import BatchLinearForecaster
 from skbatch.forecasting._mean import HistoricalMeanForecaster
 from skbatch.forecasting._other_frame import OtherFrame, forecast_others
@@ -139,7 +141,7 @@ class FallbackForecaster(
 
     @all_or_nothing
     @with_callbacks
-    def fit(self, X: Any, y: Any) -> FallbackForecaster:
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> FallbackForecaster:
         """Fit the primary model, the fallback and the historical mean.
 
         Parameters
@@ -148,6 +150,10 @@ class FallbackForecaster(
             Feature frame.
         y : DataFrame, Series or array-like of shape (n_dates,) or (n_dates, n_labels)
             Labels; those that end after the last row are never trained on.
+        sample_weight : array-like of shape (n_dates,) or (n_dates, n_tickers), \
+default=None
+            How much each date, or each label, counts, for all forecasters inside; one
+            of weight zero counts as missing.
 
         Returns
         -------
@@ -170,6 +176,10 @@ class FallbackForecaster(
         features = check_features(self, X, reset=True)
         labels, self.layout_ = check_labels(y, features, self._horizon())
         self.horizon_ = self.layout_.horizon
+        weights = check_weights(
+            sample_weight, features.n_dates, features.index, self.layout_
+        )
+        drop_weightless(labels, weights)
         self.n_known_ = np.isfinite(labels).sum(axis=0)
         self.failures_: dict[str, str] = {}
         # The forecasters inside may be anyone's: they never see an unknown label.
@@ -185,7 +195,7 @@ class FallbackForecaster(
             known.attrs = dict(y.attrs)
         with Progress(self, n_tasks=len(models)) as progress:
             self.estimator_, self.fallback_, self.mean_ = (
-                self._fit_one(role, model, features, known, progress)
+                self._fit_one(role, model, features, known, sample_weight, progress)
                 for role, model in models.items()
             )
         self.calibration_ = self._joined_calibration()
@@ -271,7 +281,13 @@ class FallbackForecaster(
         return joined_parts(parts, index)
 
     def _fit_one(
-        self, role: str, model: Any, features: FeatureBlocks, y: Any, progress: Progress
+        self,
+        role: str,
+        model: Any,
+        features: FeatureBlocks,
+        y: Any,
+        sample_weight: Any,
+        progress: Progress,
     ) -> Any:
         """Fit one forecaster; a declared failure is recorded and gives None."""
         model = clone(model)
@@ -281,7 +297,9 @@ class FallbackForecaster(
             model.set_params(**resolved)
         with progress.estimator_task(f"fit {role}", model):
             try:
-                return model.fit(as_input(model, features), y)
+                X = as_input(model, features)
+                name = "estimator" if role == "primary" else role
+                return fit_weighted(model, X, y, sample_weight, name)
             except ModelFitError as error:
                 self.failures_[role] = describe_error(error)
                 return None

@@ -63,8 +63,12 @@ class Rows(NamedTuple):
         What is learned of the labels.
     dates : ndarray of shape (n_rows,), dtype intp
         Date number of each row.
+    series : ndarray of shape (n_rows,), dtype intp
+        Number of each row's series among those of its task.
     names : tuple of str, or None
         Names of the inputs; None for an array.
+    weight : ndarray of the shape of y, or None
+        How much each label counts, 1 on average; None if all count alike.
     """
 
     X: RowStore
@@ -72,6 +76,7 @@ class Rows(NamedTuple):
     dates: np.ndarray
     series: np.ndarray
     names: tuple[str, ...] | None = None
+    weight: np.ndarray | None = None
 
 
 class FeatureBlocks(ABC):
@@ -156,6 +161,16 @@ class FeatureBlocks(ABC):
             seen[dates] = table.observed_here(table.series_columns(tickers))
             del table  # before the next block is computed
         return seen
+
+    def own_feature(self, name: str, tickers: Sequence[str | None]) -> np.ndarray:
+        """Read a feature of each label's ticker, `(n_dates, n_labels)`, NaN without."""
+        out = np.full((self.n_dates, len(tickers)), np.nan, np.float32)
+        for dates, table in self.tables(features=[name]):
+            number = table.columns.features.index(name)
+            columns = table.series_columns(tickers)[:, number]
+            out[dates] = np.where(columns >= 0, table.values[:, columns], np.nan)
+            del table  # before the next block is computed
+        return out
 
     def members(self, tickers: Sequence[str | None]) -> np.ndarray | None:
         """Where each ticker belongs to the universe, None without a universe."""

@@ -135,15 +135,21 @@ class BatchLinearForecaster(PanelForecaster):
     ) -> RidgeModel:
         """Fit all penalties, keep the one that serves the validation tail best."""
         X = with_gaps(rows.X)
-        mean, deviation = moments(X.map(part_moments))
         alphas = self._alphas(tail=validation is not None)
         targets = rows.y.reshape(len(rows.y), -1)
+        known, weights = np.isfinite(targets), _matrix(rows.weight)
+        each = () if weights is None else (np.where(known, weights, 0.0).mean(axis=1),)
+        mean, deviation = moments(X.map(part_moments, *each))
         path = np.full((len(alphas), X.shape[1], targets.shape[1]), np.nan)
         try:
-            for use, outputs in _same_rows(np.isfinite(targets)):
-                known = X if use.all() else with_gaps(X[:][use])
+            for use, outputs in _same_rows(known, weights):
                 path[:, :, outputs] = _path(
-                    known, targets[use][:, outputs], mean, deviation, alphas
+                    X if use.all() else with_gaps(X[:][use]),
+                    targets[use][:, outputs],
+                    mean,
+                    deviation,
+                    alphas,
+                    None if weights is None else weights[use, outputs[0]],
                 )
         except np.linalg.LinAlgError as error:
             raise ModelFitError(f"LinAlgError: {error}") from error
@@ -151,7 +157,10 @@ class BatchLinearForecaster(PanelForecaster):
         if len(alphas) > 1 and validation is not None:
             actual = validation.y.reshape(len(validation.y), -1)
             miss = partial(path_errors, mean=mean, deviation=deviation, path=path)
-            errors = np.sum(with_gaps(validation.X).map(miss, actual), axis=0)
+            aligned = [actual]
+            if validation.weight is not None:
+                aligned.append(validation.weight.reshape(actual.shape))
+            errors = np.sum(with_gaps(validation.X).map(miss, *aligned), axis=0)
         # What serves no ticker leaves the choice as it is without a tail.
         serves = np.isfinite(errors).all()
         best = int(np.argmin(errors if serves else np.abs(alphas - 1.0)))
@@ -171,18 +180,29 @@ def _path(
     mean: np.ndarray,
     deviation: np.ndarray,
     alphas: np.ndarray,
+    weights: np.ndarray | None,
 ) -> np.ndarray:
     """Solve for all penalties, from sums over the parts of the rows if these serve."""
     if X.shape[1] > len(X):
-        return ridge_path(X[:], Y, mean, deviation, alphas)
+        return ridge_path(X[:], Y, mean, deviation, alphas, weights)
     sums = partial(normal_equations, mean=mean, deviation=deviation)
-    return solved_path(X.map(sums, Y), len(X), alphas)
+    if weights is None:
+        return solved_path(X.map(sums, Y), len(X), alphas)
+    return solved_path(X.map(sums, Y, weights), float(weights.sum()), alphas)
 
 
-def _same_rows(known: np.ndarray) -> list[tuple[np.ndarray, list[int]]]:
+def _matrix(weights: np.ndarray | None) -> np.ndarray | None:
+    """Give weights a column for each output."""
+    return None if weights is None else weights.reshape(len(weights), -1)
+
+
+def _same_rows(
+    known: np.ndarray, weights: np.ndarray | None
+) -> list[tuple[np.ndarray, list[int]]]:
     """Group outputs by the rows in which they are known, leaving out empty ones."""
     groups: dict[bytes, list[int]] = {}
     for output, rows in enumerate(known.T):
         if rows.any():
-            groups.setdefault(rows.tobytes(), []).append(output)
+            key = rows if weights is None else np.where(rows, weights[:, output], 0.0)
+            groups.setdefault(key.tobytes(), []).append(output)
     return [(known[:, outputs[0]], outputs) for outputs in groups.values()]

@@ -29,6 +29,8 @@ class HistoricalMeanForecaster(BaseBatchForecaster):
     out-of-sample R² of return forecasts is measured [1]_. Labels of more than ten times
     a ticker's typical size, such as wrong prices make them, enter it as ten times that.
 
+    With `sample_weight` in `fit` it is the weighted mean.
+
     Parameters
     ----------
     horizon : int or "auto", default="auto"
@@ -79,28 +81,43 @@ class HistoricalMeanForecaster(BaseBatchForecaster):
         return tags
 
     def _fit_table(
-        self, features: FeatureBlocks, labels: np.ndarray, layout: LabelLayout
+        self,
+        features: FeatureBlocks,
+        labels: np.ndarray,
+        layout: LabelLayout,
+        weights: np.ndarray | None = None,
     ) -> Tail | None:
         with Progress(self, n_tasks=1) as progress, progress.task("mean"):
-            self.mean_, self.n_known_ = self._means(labels)
-            return self._tail(labels, layout)
+            self.mean_, self.n_known_ = self._means(labels, weights)
+            return self._tail(labels, layout, weights)
 
-    def _means(self, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def _means(
+        self, labels: np.ndarray, weights: np.ndarray | None
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Average the labels of each ticker, and count them."""
         labels = winsorised(labels)
         known = np.isfinite(labels)
         n_known = known.sum(axis=0)
-        mean = np.where(known, labels, 0.0).sum(axis=0) / np.maximum(n_known, 1)
+        values, counts = np.where(known, labels, 0.0), n_known
+        if weights is not None:
+            used = np.where(known, weights, 0.0)
+            values, counts = values * used, used.sum(axis=0)
+        mean = values.sum(axis=0) / np.where(counts > 0, counts, 1)
         return np.where(n_known >= self.min_labels, mean, np.nan), n_known
 
-    def _tail(self, labels: np.ndarray, layout: LabelLayout) -> Tail | None:
+    def _tail(
+        self, labels: np.ndarray, layout: LabelLayout, weights: np.ndarray | None
+    ) -> Tail | None:
         """Forecast the latest dates by the means of the labels before them."""
         known = np.isfinite(labels).any(axis=1)
         early, late = split_tail(known, max(layout.horizons), "auto", 1)
         if not len(late):
             return None
         tail = Tail.of(labels, int(late[0]), int(late[-1]) + 1, layout)
-        mean, _ = self._means(labels[: early[-1] + 1])
+        stop = early[-1] + 1
+        mean, _ = self._means(
+            labels[:stop], None if weights is None else weights[:stop]
+        )
         return replace(tail, forecasts=np.tile(mean, (len(tail.labels), 1)))
 
     def _predict_table(self, features: FeatureTable) -> np.ndarray:

@@ -58,15 +58,16 @@ class Outlook:
         return replace(first, forecasts=forecasts, scale=scale, index=index)
 
     def follow(self, returns: np.ndarray) -> None:
-        """Learn from the returns `(n_dates, n_labels)` that followed each date.
+        """Learn from the returns `(n_new, n_labels)` that followed the last dates.
 
-        At a date, only those that it knew count. The dates follow the fitted ones.
+        At a date, only those that it knew count. These dates follow the fitted ones.
         """
-        calibration = self.calibration
-        scores = deviations_of(returns, self.forecasts, calibration.bounded)
-        scores /= self.scale
+        calibration, n_old = self.calibration, len(self.forecasts) - len(returns)
+        scores = deviations_of(returns, self.forecasts[n_old:], calibration.bounded)
+        scores /= self.scale[n_old:]
         scores[~np.isfinite(scores)] = np.nan
-        self.followed = list(calibration.followed(scores.astype(np.float32)))
+        new = calibration.followed(scores.astype(np.float32))
+        self.followed = [calibration] * n_old + list(new)
 
     def last(self) -> Outlook:
         """Take the last date."""

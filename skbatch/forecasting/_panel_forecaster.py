@@ -71,20 +71,25 @@ class PanelForecaster(DefaultPartsMixin, BaseBatchForecaster):
         raise NotImplementedError
 
     def _fit_table(
-        self, features: FeatureBlocks, labels: np.ndarray, layout: LabelLayout
+        self,
+        features: FeatureBlocks,
+        labels: np.ndarray,
+        layout: LabelLayout,
+        weights: np.ndarray | None = None,
     ) -> Tail:
-        return self._fit_models(features, labels, layout)
+        return self._fit_models(features, labels, layout, weights)
 
     def _fit_models(
         self,
         features: FeatureBlocks,
         labels: np.ndarray,
         layout: LabelLayout,
+        weights: np.ndarray | None,
         n_steps: int = 0,
     ) -> Tail:
         """Train the models, of which each counts so many steps."""
         self.model_, tail = fit_panel_model(
-            self, features, labels, layout, self._fit_model, n_steps
+            self, features, labels, layout, self._fit_model, n_steps, weights
         )
         self.failures_ = self.model_.failures
         return tail

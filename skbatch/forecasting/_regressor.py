@@ -15,6 +15,7 @@ from skbatch._messages import describe_error
 from skbatch._sklearn import HasMethods, StrOptions
 from skbatch.exceptions import ModelFitError
 from skbatch.forecasting._calibration import Tail
+from skbatch.forecasting._children import fit_weighted
 from skbatch.forecasting._feature_table import FeatureBlocks, Rows
 from skbatch.forecasting._label_layout import LabelLayout
 from skbatch.forecasting._panel_forecaster import PanelForecaster
@@ -145,7 +146,11 @@ class BatchRegressorForecaster(MetaEstimatorMixin, PanelForecaster):
         return [fitted.model.regressor for fitted in self.model_.models]
 
     def _fit_table(
-        self, features: FeatureBlocks, labels: np.ndarray, layout: LabelLayout
+        self,
+        features: FeatureBlocks,
+        labels: np.ndarray,
+        layout: LabelLayout,
+        weights: np.ndarray | None = None,
     ) -> Tail:
         if hasattr(self.regressor, "fit_batch"):
             raise ValueError(
@@ -153,7 +158,7 @@ class BatchRegressorForecaster(MetaEstimatorMixin, PanelForecaster):
                 f"{type(self.regressor).__name__}, which is a batch forecaster itself. "
                 "Use it as it is."
             )
-        return self._fit_models(features, labels, layout)
+        return self._fit_models(features, labels, layout, weights)
 
     def _fit_model(
         self, rows: Rows, validation: Rows | None, step: Callable[[], None]
@@ -170,7 +175,7 @@ class BatchRegressorForecaster(MetaEstimatorMixin, PanelForecaster):
         # tickers, decide no tie between two splits of a tree.
         y = rows.y.astype(np.float32).astype(np.float64)
         try:
-            regressor.fit(_named(X, rows.names), y)
+            fit_weighted(regressor, _named(X, rows.names), y, rows.weight, "regressor")
         except (np.linalg.LinAlgError, ArithmeticError) as error:
             raise ModelFitError(describe_error(error)) from error
         except ValueError as error:

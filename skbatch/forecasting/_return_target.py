@@ -30,6 +30,7 @@ from skbatch.forecasting._common_return import (
 )
 from skbatch.forecasting._feature_table import FeatureBlocks, FeatureTable
 from skbatch.forecasting._label_layout import LabelLayout
+from skbatch.forecasting._label_weights import date_weights, drop_weightless
 from skbatch.forecasting._rank_label import nearest_windows, rank_labels
 from skbatch.panel.engine import recorded_delay
 
@@ -37,6 +38,7 @@ __all__ = [
     "LabelScale",
     "LabelTransform",
     "ReturnTarget",
+    "check_feature",
     "split_tail",
     "tail_rows",
     "thinning",
@@ -104,6 +106,13 @@ class ReturnTarget(BaseEstimator):
         the horizon that follows each date, and after the same delay as the labels,
         indexed by date, for several horizons with a column for each. None takes the
         mean over the tickers of the labels.
+    half_life : float or None, default=None
+        Rows after which a label counts half as much as one of the last row of X. None
+        lets all dates count alike.
+    weight : str or None, default=None
+        What labels count in proportion to, beside `half_life` and the `sample_weight`
+        of `fit`: a ticker feature, such as a market capitalisation, or
+        ``"inverse_volatility"``. A label without it, or with zero, is not trained on.
 
     Notes
     -----
@@ -160,6 +169,8 @@ class ReturnTarget(BaseEstimator):
             _AUTO,
         ],
         "benchmark": [pd.DataFrame, pd.Series, None],
+        "half_life": [Interval(Real, 0, None, closed="neither"), None],
+        "weight": [str, None],
     }
 
     def __init__(
@@ -172,6 +183,8 @@ class ReturnTarget(BaseEstimator):
         thin: int | Literal["auto"] = "auto",
         validation_size: float | Literal["auto"] = "auto",
         benchmark: pd.Series | pd.DataFrame | None = None,
+        half_life: float | None = None,
+        weight: str | None = None,
     ) -> None:
         self.relative = relative
         self.label = label
@@ -180,9 +193,76 @@ class ReturnTarget(BaseEstimator):
         self.thin = thin
         self.validation_size = validation_size
         self.benchmark = benchmark
+        self.half_life = half_life
+        self.weight = weight
+
+    def label_weights(
+        self,
+        labels: np.ndarray,
+        features: FeatureBlocks,
+        layout: LabelLayout,
+        weights: np.ndarray | None = None,
+    ) -> np.ndarray | None:
+        """Multiply weights with those that the target gives labels.
+
+        Parameters
+        ----------
+        labels : ndarray of shape (n_dates, n_labels), dtype float64
+            Simple returns, NaN where unknown; those of weight zero become NaN.
+        features : FeatureBlocks
+            The features that the labels belong to.
+        layout : LabelLayout
+            What the columns are.
+        weights : ndarray of shape (n_dates, n_labels), default=None
+            How much each label counts before.
+
+        Returns
+        -------
+        ndarray of shape (n_dates, n_labels), or None
+            How much each label counts; None if all count alike.
+
+        Raises
+        ------
+        ValueError
+            If `weight` is no feature.
+        PanelError
+            If it is negative or infinite, or zero or missing everywhere.
+        """
+        self._validate_params()
+        if self.half_life is None and self.weight is None:
+            return weights
+        found = np.ones(labels.shape) if weights is None else weights
+        if self.half_life is not None:
+            age = np.arange(len(labels) - 1.0, -1.0, -1.0)
+            found = found * 0.5 ** (age / self.half_life)[:, None]
+        if self.weight == "inverse_volatility":
+            scale = LabelScale.choose("auto", features, labels, layout)
+            found = found / scale.matrix(features).astype(np.float64)
+        elif self.weight is not None:
+            found = found * self._weighting_feature(features, layout)
+        return drop_weightless(labels, np.nan_to_num(found))
+
+    def _weighting_feature(
+        self, features: FeatureBlocks, layout: LabelLayout
+    ) -> np.ndarray:
+        """Read the feature that labels count in proportion to."""
+        name = self.weight
+        check_feature("weight", name, ["'inverse_volatility'", "None"], features)
+        values = features.own_feature(str(name), layout.tickers)
+        if (values < 0).any() or np.isinf(values).any():
+            raise PanelError(
+                f"Weights in X, {name!r}, must be finite and not negative. Got "
+                f"{np.nanmin(values):g} to {np.nanmax(values):g}. Choose another "
+                "feature."
+            )
+        return values.astype(np.float64)
 
     def transform_labels(
-        self, labels: np.ndarray, features: FeatureBlocks, layout: LabelLayout
+        self,
+        labels: np.ndarray,
+        features: FeatureBlocks,
+        layout: LabelLayout,
+        weights: np.ndarray | None = None,
     ) -> tuple[LabelTransform, np.ndarray]:
         """Turn labels `(n_dates, n_labels)`, in place, into what models are judged by.
 
@@ -194,6 +274,8 @@ class ReturnTarget(BaseEstimator):
             The features that the labels belong to.
         layout : LabelLayout
             What the columns are.
+        weights : ndarray of shape (n_dates, n_labels), default=None
+            How much each label counts.
 
         Returns
         -------
@@ -217,7 +299,9 @@ class ReturnTarget(BaseEstimator):
         unit = scale.matrix(features)
         if self.scale is not None:
             bound_all(labels, unit, root)
-        level, expectation, weight = self._levels(labels, features, layout, has_own)
+        level, expectation, weight = self._levels(
+            labels, features, layout, has_own, weights
+        )
         for rows in blocks(labels):
             labels[rows] -= level.rows(rows)
             labels[rows] /= unit[rows] * root
@@ -239,6 +323,7 @@ class ReturnTarget(BaseEstimator):
         features: FeatureBlocks,
         layout: LabelLayout,
         has_own: bool,
+        weights: np.ndarray | None,
     ) -> tuple[Levels, np.ndarray, np.ndarray]:
         """Find what labels are relative to, its mean, and the mean's weight."""
         horizons = np.asarray(layout.horizons)
@@ -252,10 +337,12 @@ class ReturnTarget(BaseEstimator):
             if given is not None:
                 common = given
             elif pooled:
-                common = mean_label(labels, columns, 2 if self.relative else 1)
+                least = 2 if self.relative else 1
+                common = mean_label(labels, columns, least, weights)
             else:
                 common = labels[:, columns[0]].copy()
-            mean, certainty = shrunken_mean(common, horizon)
+            of_dates = date_weights(labels, weights, columns)
+            mean, certainty = shrunken_mean(common, horizon, of_dates)
             expectation[columns] = mean
             weight[columns] = (
                 certainty if self.market_weight == "auto" else self.market_weight
@@ -332,6 +419,7 @@ class ReturnTarget(BaseEstimator):
         dates: np.ndarray,
         horizon: int,
         n_known: int,
+        weights: np.ndarray | None = None,
     ) -> float:
         """Find the factor of a model's forecasts by those of a tail.
 
@@ -346,6 +434,8 @@ class ReturnTarget(BaseEstimator):
         n_known : int
             Number of rows (date, series) with a known label up to the last date that
             trains.
+        weights : ndarray of the shape of labels, default=None
+            How much each label counts.
 
         Returns
         -------
@@ -356,7 +446,7 @@ class ReturnTarget(BaseEstimator):
             low, high = PRIOR_SLOPES
             prior = low + (high - low) * n_known / (n_known + HALF_LABELS)
             found = shrinkage_slope(
-                labels, forecast, dates, horizon, prior, PRIOR_DEVIATION
+                labels, forecast, dates, horizon, prior, PRIOR_DEVIATION, weights
             )
             return min(max(found, MIN_SHRINKAGE), 1.0)
         # Too little history to judge the model by.
@@ -426,13 +516,9 @@ class LabelScale:
             chosen: list[str] = []
         elif scale == "auto":
             chosen = volatility_names(names)
-        elif scale in names:
-            chosen = [scale]
         else:
-            raise ValueError(
-                f"scale must be 'auto', None or a ticker feature of X. Got "
-                f"{scale!r}. X has {', '.join(names[:5])}, …."
-            )
+            check_feature("scale", scale, ["'auto'", "None"], features)
+            chosen = [scale]
         root_horizon = np.sqrt(np.asarray(layout.horizons, dtype=np.float64))
         needed = scale is not None and not chosen
         deviation = np.ones(len(root_horizon))
@@ -469,6 +555,18 @@ class LabelScale:
                 )
             scale = np.where(scale > 0, scale, candidate)
         return np.where(scale > 0, scale, np.float32(np.nan))
+
+
+def check_feature(
+    parameter: str, value: Any, others: list[str], features: FeatureBlocks
+) -> None:
+    """Refuse a parameter of the target that is no ticker feature of X."""
+    names = features.columns.features
+    if value not in names:
+        raise ValueError(
+            f"{parameter} must be {', '.join(others)} or a ticker feature of X. Got "
+            f"{value!r}. X has {', '.join(names[:5])}, …."
+        )
 
 
 def _typical(features: FeatureBlocks) -> np.ndarray | None:

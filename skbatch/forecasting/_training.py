@@ -56,10 +56,11 @@ FitModel = Callable[[Rows, Rows | None, Callable[[], None]], Any]
 
 
 class Labels(NamedTuple):
-    """What models are judged by and what they learn, `(n_dates, n_labels)`; delay."""
+    """What models are judged by, learn and weight, `(n_dates, n_labels)`; delay."""
 
     scaled: np.ndarray
     learned: np.ndarray
+    weights: np.ndarray | None = None
     delay: int = 0
 
 
@@ -175,6 +176,7 @@ def fit_panel_model(
     layout: LabelLayout,
     fit_model: FitModel,
     n_steps: int = 0,
+    weights: np.ndarray | None = None,
 ) -> tuple[PanelModel, Tail]:
     """Train the models of an estimator's `strategy` on its `target`.
 
@@ -184,12 +186,13 @@ def fit_panel_model(
     if strategy != "pooled":
         # Every model reads other columns, so they are computed for all of them.
         features = features.load()
+    weights = target.label_weights(labels, features, layout, weights)
     order = content_order(labels)
     tail = _open_tail(target, labels, layout)
-    transform, learned = target.transform_labels(labels, features, layout)
+    transform, learned = target.transform_labels(labels, features, layout, weights)
     fitted = PanelModel(strategy, transform)
     learned = learned if strategy == "pooled" else labels
-    known = Labels(labels, learned, layout.delay)
+    known = Labels(labels, learned, weights, layout.delay)
     uses_shared = estimator.market_features
     fitted.takes_categories = estimator.takes_categories
     own = _own_inputs(features, layout, fitted.takes_categories)
@@ -319,7 +322,12 @@ def _fit_task(
     forecast = np.empty(0) if found is None else predict_rows(model, found.X)
     n_known = int(known[: train[-1] + 1].sum())
     shrinkage = target.shrinkage(
-        validation.y, forecast, validation.dates, task.horizon, n_known
+        validation.y,
+        forecast,
+        validation.dates,
+        task.horizon,
+        n_known,
+        validation.weight,
     )
     trained = np.atleast_1d(np.isfinite(rows.y).any(axis=0))
     return TaskModel(task, model, shrinkage, trained), validation, forecast
@@ -344,12 +352,19 @@ def _stack(
     n_train = int(np.searchsorted(numbers, len(parts[0])))
     if labels.learned is not labels.scaled:
         y[:n_train] = labels.learned[rows[:n_train], task.outputs[series[:n_train], 0]]
+    weights: list[np.ndarray | None] = [None, None]
+    if labels.weights is not None:
+        weight = labels.weights[rows[:, None], task.outputs[series]].reshape(y.shape)
+        # So that a number of rows, such as of a leaf, means what it means without.
+        weight = weight / weight[:n_train][np.isfinite(y[:n_train])].mean()
+        weights = [weight[:n_train], weight[n_train:]]
     X = features.stack(task.columns, rows, series, n_train, keep=keep)
     names = input_names(task, features.names)
-    return tuple(
-        Rows(store, y[part], rows[part], series[part], names)
-        for store, part in zip(X, (slice(n_train), slice(n_train, None)), strict=True)
-    )  # type: ignore[return-value]
+    train, late = slice(n_train), slice(n_train, None)
+    return (
+        Rows(X[0], y[train], rows[train], series[train], names, weights[0]),
+        Rows(X[1], y[late], rows[late], series[late], names, weights[1]),
+    )
 
 
 def input_names(task: Task, names: np.ndarray | None) -> tuple[str, ...] | None:

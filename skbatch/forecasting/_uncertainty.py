@@ -29,6 +29,7 @@ __all__ = [
     "calibrated_part",
     "calibrates_itself",
     "check_coverage",
+    "check_coverages",
     "check_n_bins",
     "check_n_samples",
     "check_quantiles",
@@ -300,6 +301,19 @@ def check_coverage(coverage: Any) -> None:
             f"coverage must be between 0 and 1. Got {coverage!r}. Pass 0.9 for "
             "intervals that hold nine returns of ten."
         )
+
+
+def check_coverages(coverage: Any) -> list[float]:
+    """Return one or several different shares as a list, if they are shares."""
+    coverages = np.ravel(np.asarray(coverage, dtype=object)).tolist()
+    for share in coverages:
+        check_coverage(share)
+    if not coverages or len(set(coverages)) < len(coverages):
+        raise ValueError(
+            "coverage must be a share between 0 and 1, or several different ones. Got "
+            f"{coverage!r}. Pass 0.9 or [0.5, 0.9]."
+        )
+    return [float(share) for share in coverages]
 
 
 def check_quantiles(quantiles: Any) -> np.ndarray:

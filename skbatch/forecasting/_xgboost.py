@@ -205,7 +205,11 @@ class BatchXGBoostForecaster(PanelForecaster):
         return [fitted.model.booster for fitted in self.model_.models]
 
     def _fit_table(
-        self, features: FeatureBlocks, labels: np.ndarray, layout: LabelLayout
+        self,
+        features: FeatureBlocks,
+        labels: np.ndarray,
+        layout: LabelLayout,
+        weights: np.ndarray | None = None,
     ) -> Tail:
         if not re.fullmatch(r"cpu|(cuda|gpu)(:\d+)?", self.device):
             raise ValueError(
@@ -216,7 +220,7 @@ class BatchXGBoostForecaster(PanelForecaster):
         check_params(self.xgb_params, self.strategy)
         self._seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         n_steps = 0 if self.strategy == "per_ticker" else self.n_estimators
-        tail = self._fit_models(features, labels, layout, n_steps)
+        tail = self._fit_models(features, labels, layout, weights, n_steps)
         if self.device != "cpu" and self.model_.models[0].model.device == "cpu":
             warn_user(
                 f"device={self.device!r} must find a GPU that XGBoost can use. Got "
@@ -236,7 +240,7 @@ class BatchXGBoostForecaster(PanelForecaster):
         try:
             if boost is not None and self.early_stopping_rounds is None:
                 params = self._booster_params(rows)
-                booster = boost(rows.y, params, self.n_estimators)
+                booster = boost(rows.y, params, self.n_estimators, rows.weight)
             else:
                 with DeferredInterrupt() as interrupt:
                     steps = StepCallback(step, interrupt)
@@ -257,7 +261,7 @@ class BatchXGBoostForecaster(PanelForecaster):
         if validation is not None and self.early_stopping_rounds is not None:
             tail = self._matrix(validation, reference=train)
             options["evals"] = [(tail, "tail")]
-            options["custom_metric"] = tail_correlation(validation.y)
+            options["custom_metric"] = tail_correlation(validation.y, validation.weight)
             callbacks.append(
                 EarlyStopping(
                     rounds=self.early_stopping_rounds,
@@ -268,7 +272,7 @@ class BatchXGBoostForecaster(PanelForecaster):
             )
         params = self._booster_params(rows)
         if rows.y.ndim == 2:
-            options["obj"] = masked_loss(rows.y, params)
+            options["obj"] = masked_loss(rows.y, params, rows.weight)
         return xgb.train(
             params,
             train,
@@ -287,9 +291,13 @@ class BatchXGBoostForecaster(PanelForecaster):
         if reference is None and len(rows.X) >= 2 * self._bin_rows:
             drawn = draw_rows(rows.X, self._bin_rows, self._seed)
             reference = xgb.QuantileDMatrix(drawn, **options)
+        # Those of vectors are in the objective.
+        weight = rows.weight if rows.y.ndim == 1 else None
         if rows.X.array is not None:
-            return xgb.QuantileDMatrix(rows.X.array, labels, ref=reference, **options)
-        slices = SliceIterator(rows.X, labels)
+            return xgb.QuantileDMatrix(
+                rows.X.array, labels, weight=weight, ref=reference, **options
+            )
+        slices = SliceIterator(rows.X, labels, weight)
         return xgb.QuantileDMatrix(slices, ref=reference, **options)
 
     def _booster_params(self, rows: Rows) -> dict[str, Any]:

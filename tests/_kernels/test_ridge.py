@@ -156,8 +156,12 @@ def test_errors_of_a_path_are_sums_over_known_pairs(monkeypatch):
         )
         for coef in path
     ]
-    np.testing.assert_allclose(path_errors(X, Y, mean, deviation, path), expected)
-    nothing = path_errors(X, np.full_like(Y, NAN), mean, deviation, path)
+    np.testing.assert_allclose(
+        path_errors(X, Y, mean=mean, deviation=deviation, path=path), expected
+    )
+    nothing = path_errors(
+        X, np.full_like(Y, NAN), mean=mean, deviation=deviation, path=path
+    )
     assert np.isnan(nothing).all()
 
 
@@ -177,7 +181,9 @@ def test_parts_of_the_rows_give_what_all_rows_give(cuts, level, seed):
     mean, deviation = moments([part_moments(X[rows]) for rows in parts])
     np.testing.assert_allclose(mean, np.nanmean(X, axis=0), rtol=1e-9, atol=1e-9)
     np.testing.assert_allclose(deviation, np.nanstd(X, axis=0), rtol=1e-7)
-    equations = [normal_equations(X[r], Y[r], mean, deviation) for r in parts]
+    equations = [
+        normal_equations(X[r], Y[r], mean=mean, deviation=deviation) for r in parts
+    ]
     path = solved_path(equations, 60, ALPHAS)
     expected = ridge_path(X, Y, mean, deviation, ALPHAS)
     np.testing.assert_allclose(path, expected, rtol=1e-7, atol=1e-12)

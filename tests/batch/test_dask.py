@@ -12,10 +12,12 @@ import numpy as np
 import pandas as pd
 import pytest
 from sklearn.model_selection import GridSearchCV, TimeSeriesSplit
+from sklearn.tree import DecisionTreeRegressor
 
 from skbatch import (
     BatchForecastingSystem,
     BatchLinearForecaster,
+    BatchRegressorForecaster,
     BatchXGBoostForecaster,
     ConformalForecaster,
     FallbackForecaster,
@@ -65,6 +67,7 @@ def make_system(engine, forecaster, **params):
 
 # Without draws, and with a bin for every value, only the order of sums differs.
 EXACT = {"subsample": 1.0, "colsample_bytree": 1.0, "max_bin": 2**13}
+RECENT = ReturnTarget(half_life=60, weight="inverse_volatility")
 
 
 def trees(**params):
@@ -73,8 +76,13 @@ def trees(**params):
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("client")
-def test_trees_without_draws_are_those_of_one_machine(prices):
-    exact = trees(**EXACT)
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"target": RECENT, "xgb_params": {"objective": "reg:pseudohubererror"}}],
+    ids=["default", "weighted pseudo-Huber"],
+)
+def test_trees_without_draws_are_those_of_one_machine(prices, options):
+    exact = trees(**EXACT, **options)
     forecaster = FallbackForecaster(exact, BatchLinearForecaster())
     local, remote = (
         make_system(engine, forecaster).fit(prices) for engine in ("local", "dask")
@@ -107,6 +115,8 @@ def test_draws_and_bins_matter_no_more_than_another_seed(prices):
     [
         BatchLinearForecaster(),
         BatchLinearForecaster(target=ReturnTarget(scale=None)),
+        BatchLinearForecaster(target=RECENT),
+        BatchRegressorForecaster(DecisionTreeRegressor(max_depth=3, random_state=0)),
         BatchLinearForecaster("per_ticker"),
         trees(strategy="per_ticker"),
         trees(early_stopping_rounds=5),
@@ -117,6 +127,8 @@ def test_draws_and_bins_matter_no_more_than_another_seed(prices):
     ids=[
         "ridge",
         "unscaled",
+        "weighted",
+        "regressor",
         "ridge per ticker",
         "trees per ticker",
         "early stopping",

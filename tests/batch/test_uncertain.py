@@ -258,6 +258,16 @@ def test_what_is_known_at_a_date_does_not_depend_on_how_rows_are_passed(wilder):
     pd.testing.assert_frame_equal(again, whole.lower, check_exact=True)
 
 
+def test_fitted_rows_before_the_new_ones_change_nothing(wilder):
+    """As the command line passes a whole file."""
+    system = long_memory().fit(wilder[:400])
+    new, whole = (system.forecast(rows).uncertainty for rows in (wilder[400:], wilder))
+    pd.testing.assert_frame_equal(whole, new, rtol=1e-5)
+    bounds = system.predict_interval(wilder)
+    follow = system.predict_interval(wilder[400:])
+    pd.testing.assert_frame_equal(bounds.lower[400:], follow.lower, rtol=1e-5)
+
+
 def test_scenarios_follow_too(wilder):
     system = long_memory().fit(wilder[:400])
     (member,) = system.fitted_.members

@@ -1,3 +1,4 @@
+import html
 import json
 import os
 import re
@@ -144,6 +145,20 @@ def test_forecast_writes_what_the_python_api_forecasts(write, prices, tmp_path):
     assert list(rows) == list(by_forecast["ticker"])
     for row in by_forecast.itertuples():
         assert rows[row.ticker].startswith(f"{100 * row.expected_return:+.3f} % ")
+
+
+def test_the_table_has_intervals_and_fits_80_columns(prices, tmp_path):
+    path, _ = write_wide(prices, tmp_path)
+    output = tmp_path / "forecasts.csv"
+    options = "--coverage", 0.8, "--output", output, "--holdout", 0
+    result = run("forecast", path, *options)
+    table = read_forecasts(output).set_index("ticker")
+    rows = table_rows(result.stdout)
+    for ticker, row in table.iterrows():
+        for name in ("lower", "upper"):
+            assert f"{100 * float(row[name]):+.1f} %" in rows[ticker]
+    start = result.stdout.splitlines()
+    assert max(len(line.rstrip()) for line in start if "Forecaster" in line) <= 80
 
 
 def test_output_is_optional(prices, tmp_path):
@@ -666,3 +681,26 @@ skbatch.__main__.main()
     assert done.returncode == {"log": 0, "bug": 1}.get(kind, 2), done.stderr
     assert r"\x1b[31m" in done.stderr
     assert "\x1b" not in done.stderr
+
+
+def test_the_report_has_every_forecast_and_is_safe_to_open(prices, tmp_path):
+    prices = prices.rename(columns={prices.columns[0]: "<b>A</b>"})
+    prices.to_csv(tmp_path / "prices.csv")
+    report = tmp_path / "report.html"
+    options = ("--holdout", 0, "--horizon", 3, "--horizon", 5, "--report", report)
+    result = run("forecast", tmp_path / "prices.csv", *options, "--json")
+    assert (result.exit_code, result.stderr) == (0, "")
+    page = report.read_text(encoding="utf-8")
+    assert "<b>A</b>" not in page
+    tables = page.split("<table>")[1:]
+    rows = json.loads(result.stdout)["forecasts"]
+    for table, horizon in zip(tables, (3, 5), strict=True):
+        shown = re.findall("<tr><td>(.*?)</td><td>(.*?)</td>", table)
+        assert {html.unescape(ticker): number for ticker, number in shown} == {
+            row["ticker"]: f"{row['expected_return']:+.2%}"
+            for row in rows
+            if row["horizon"] == horizon
+        }
+    again = run("forecast", tmp_path / "prices.csv", "--report", "report.txt")
+    assert again.exit_code == 2
+    assert "`--report` must end in .html" in again.stderr

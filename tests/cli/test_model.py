@@ -75,6 +75,20 @@ def test_the_last_fitted_row_is_forecast_without_new_rows(prices, model, tmp_pat
     np.testing.assert_array_equal(table["expected_return"], expected)
 
 
+def test_a_model_gives_intervals_of_any_coverage(prices, model, tmp_path):
+    options = "--coverage", 0.5, "--coverage", 0.8
+    table = forecasts_of(prices, model, tmp_path, *options)
+    system = joblib.load(model).set_params(coverage=[0.5, 0.8])
+    expected = system.forecast(prices[-10:]).uncertainty
+    np.testing.assert_allclose(table[list(expected)], expected, rtol=1e-5)
+    assert (table["lower_80"] < table["lower_50"]).all()
+    for shares in ((2,), (0.9, 0.9)):
+        flags = [part for share in shares for part in ("--coverage", share)]
+        failed = run("forecast", tmp_path / "new.csv", "--model", model, *flags)
+        assert failed.exit_code == 2
+        assert "`--coverage`" in failed.stderr
+
+
 def test_a_history_that_was_adjusted_since_is_read_from_the_file(
     prices, model, tmp_path
 ):
@@ -245,7 +259,7 @@ def test_spreadsheets_hold_numbers_and_no_formulas(prices, tmp_path):
     sheet = openpyxl.load_workbook(io.BytesIO(output.read_bytes())).active
     rows = list(sheet.iter_rows(values_only=True))
     assert rows[2][0] == "'=1+1"
-    assert isinstance(rows[2][3], float)
+    assert all(isinstance(cell, int | float) for cell in rows[2][3:8])
     assert "f" not in {cell.data_type for row in sheet.iter_rows() for cell in row}
 
 

@@ -33,6 +33,8 @@ TARGET = {
     "scale": AUTO | st.none() | TEXT.filter(lambda text: text != "none"),
     "market_weight": SHARE | AUTO,
     "thin": COUNT | AUTO,
+    "half_life": POSITIVE | st.none(),
+    "weight": TEXT.filter(lambda text: text != "none") | st.none(),
     "validation_size": st.integers(0, 9)
     | st.floats(0, 1, exclude_max=True, allow_subnormal=False)
     | AUTO,
