@@ -52,12 +52,22 @@ def optimizer(objective, month, prior=None, **options):
     )
 
 
+def usable(forecasts, past):
+    """List tickers with a forecast and all past prices, for fair comparisons."""
+    return forecasts.index[forecasts.notna() & past.dropna(how="all").notna().all()]
+
+
+def equal(forecasts, past, held):
+    """Hold what the optimizers may hold, equally."""
+    known = usable(forecasts, past)
+    return pd.Series(1 / max(len(known), 1), known)
+
+
 def views(month):
     """Make forecasts views of Black and Litterman, with bounds and little trade."""
 
     def weights(forecasts, past, held):
-        past = past.dropna(how="all")
-        known = forecasts.index[forecasts.notna() & past.notna().all()]
+        known = usable(forecasts, past)
         if not len(known):
             return pd.Series(0.0, forecasts.index)
         prior = BlackLitterman(
@@ -74,7 +84,7 @@ def views(month):
             max_weights=max(0.05, 2 / len(known)),
             previous_weights=held[known].to_numpy(),
         )
-        return pd.Series(model.fit(past[known]).weights_, known)
+        return pd.Series(model.fit(past[known].dropna()).weights_, known)
 
     return weights
 
@@ -96,7 +106,7 @@ def backtest(prices):
     sharpe = optimizer(ObjectiveFunction.MAXIMIZE_RATIO, month)
     mean = {"benchmark": "historical mean", **options}
     found = {
-        "equal weight": walk.backtest(weights="equal", **options),
+        "equal weight": walk.backtest(weights=equal, **options),
         "minimum risk": walk.backtest(weights=least, **options),
         "max Sharpe, historical mean": walk.backtest(weights=sharpe, **mean),
         "max Sharpe, forecasts": walk.backtest(weights=sharpe, **options),

@@ -27,6 +27,7 @@ from skbatch.metrics._multiple_testing import (
     holm_adjusted,
     probability_of_backtest_overfitting,
 )
+from skbatch.metrics._neutral import residual_forecasts
 from skbatch.metrics._plot._forecast_fan import ForecastFanDisplay
 from skbatch.metrics._plot._information_coefficient import InformationCoefficientDisplay
 from skbatch.metrics._plot._interval_calibration import IntervalCalibrationDisplay
@@ -65,4 +66,5 @@ __all__ = [
     "rank_portfolio_returns",
     "rank_turnover",
     "ranked_probability_score",
+    "residual_forecasts",
 ]
