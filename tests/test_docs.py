@@ -107,7 +107,7 @@ def test_the_reference_has_every_public_name_once():
     assert len(names) == len(set(names))
     # Each name is a promise: what only the package itself needs is in no `__all__`.
     # Ten more for backtests, explanations and the count of trials.
-    assert len(names) <= 99
+    assert len(names) <= 101
     shown = {}
     for room, name in names:
         value = getattr(importlib.import_module(room), name)

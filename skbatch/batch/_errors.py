@@ -22,11 +22,12 @@ from skbatch.batch._batch_task import (
     Outcome,
     Task,
 )
-from skbatch.batch._screen import ScreeningRules, screen
+from skbatch.batch._causal_screen import set_aside
+from skbatch.batch._screen import ScreeningRules, reasons_of, screen
 from skbatch.exceptions import ModelFitError
 from skbatch.forecasting import ConformalForecaster, FallbackForecaster
 from skbatch.forecasting.engine import FeatureBlocks, as_input
-from skbatch.panel.engine import recorded_reach
+from skbatch.panel.engine import inspect_panel, panel_tickers, recorded_reach
 
 __all__ = ["MODEL_FAILURES", "NO_LABELS", "BatchErrorHandler"]
 
@@ -144,10 +145,43 @@ class BatchErrorHandler(BaseEstimator):
         PanelError
             If `prices` is malformed.
         """
+        return screen(prices, self._rules())
+
+    def _rules(self) -> ScreeningRules:
         self._validate_params()
         names = [field.name for field in fields(ScreeningRules)]
-        rules = ScreeningRules(**{name: getattr(self, name) for name in names})
-        return screen(prices, rules)
+        return ScreeningRules(**{name: getattr(self, name) for name in names})
+
+    def set_aside(self, prices: Any, n_rows: int) -> np.ndarray:
+        """Find which tickers each of the last rows would be screened out at.
+
+        Parameters
+        ----------
+        prices : DataFrame or array-like of shape (n_dates, n_tickers)
+            Panel of prices, or one with fields; see :func:`~skbatch.check_panel`.
+        n_rows : int
+            Number of rows, the last, that are asked for.
+
+        Returns
+        -------
+        ndarray of bool of shape (n_rows, n_tickers)
+            Whether :meth:`screen` of the rows up to each row quarantines a ticker.
+
+        Raises
+        ------
+        PanelError
+            If `prices` is malformed.
+        """
+        inspected = inspect_panel(prices)
+        if type(self).screen is BatchErrorHandler.screen:
+            return set_aside(inspected, self._rules(), n_rows)
+        # Of rules that are not known, one row is judged after the other.
+        tickers, panel = panel_tickers(inspected.panel), inspected.marked()
+        found = [
+            self.screen(panel.iloc[: len(panel) - left])[1]
+            for left in reversed(range(n_rows))
+        ]
+        return np.array([np.isin(tickers, list(reasons_of(f))) for f in found])
 
     def fit_task(
         self, task: Task, features: FeatureBlocks, labels: pd.DataFrame, forecaster: Any

@@ -19,7 +19,7 @@ from skbatch.panel.engine import (
     panel_tickers,
 )
 
-__all__ = ["ScreeningRules", "reasons_of", "screen", "stale_of"]
+__all__ = ["ScreeningRules", "field_names", "reasons_of", "screen", "stale_of"]
 
 # In the order in which the reason for a quarantine is chosen.
 RULES = ("empty", "short", "stale", "invalid", "constant", "duplicate", "jump")
@@ -275,7 +275,7 @@ def _find_invalid(
     rules: ScreeningRules,
 ) -> Iterator[Finding]:
     """Find prices that are not positive or infinite, before they are dropped."""
-    fields, names = _fields(frame.columns), frame.columns.get_level_values(-1)
+    fields, names = field_names(frame.columns), frame.columns.get_level_values(-1)
     values, mask, is_price = frame.to_numpy(), invalid.to_numpy(), fields != "Volume"
     wrong = np.flatnonzero(mask.any(axis=0) & is_price)
     for name in names[wrong].unique():
@@ -296,7 +296,7 @@ def _find_invalid(
         yield Finding(tickers.index(name), "invalid", action, detail)
 
 
-def _fields(columns: pd.Index) -> np.ndarray:
+def field_names(columns: pd.Index) -> np.ndarray:
     """Name the field of each column."""
     if columns.nlevels == 1:
         return np.full(len(columns), "Close", dtype=object)

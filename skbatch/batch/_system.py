@@ -295,12 +295,13 @@ class BatchForecastingSystem(
         -------
         DataFrame or ndarray of shape (n_dates, n_tickers), as `X` was
             Expected simple returns over the horizon; (horizon, ticker) columns for
-            several horizons. NaN where there is no forecast, in the last row also for
-            tickers whose new prices cannot be used, as in `forecast`.
+            several horizons. NaN where there is no forecast: in each row also for
+            tickers whose prices up to it cannot be used. Each row is what `forecast`
+            says of the rows up to it.
         """
         check_is_fitted(self)
         X = adopt_table(X)
-        panel, found = self._judged(X)
+        panel, aside = self._screened_rows(X)
         labels = self.tickers_.label_columns
         forecasts = pd.DataFrame(np.nan, panel.index, labels)
         failed: dict[str, str] = {}
@@ -309,8 +310,7 @@ class BatchForecastingSystem(
             forecasts.loc[table.index, table.columns] = table
             if error:
                 failed.setdefault(member.batch, error)
-        use = labels.get_level_values(-1).isin(list(reasons_of(found)))
-        forecasts.iloc[-1, np.flatnonzero(use)] = np.nan
+        forecasts = forecasts.mask(aside)
         for batch, error in failed.items():
             warn_user(
                 f"Batch {batch} has no forecasts: {error}. See forecast() for the "

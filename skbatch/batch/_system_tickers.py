@@ -156,11 +156,25 @@ class SystemTickers:
 
     def screen_new(self, rows: SystemRows) -> pd.DataFrame:
         """Judge new rows beside the last fitted ones; give what was found."""
+        handler, prices = self._judge(rows)
+        _, findings = handler.screen(prices)
+        return findings
+
+    def set_aside(self, rows: SystemRows) -> np.ndarray:
+        """Find the labels without a forecast at each row, `(n_dates, n_labels)`."""
+        handler, prices = self._judge(rows)
+        aside = handler.set_aside(prices, len(rows.panel))
+        places = pd.Index(panel_tickers(prices)).get_indexer(
+            self.label_columns.get_level_values(-1)
+        )
+        return aside[:, places]
+
+    def _judge(self, rows: SystemRows) -> tuple[Any, pd.DataFrame]:
+        """Return who judges new rows, and these after the last fitted ones."""
         before = self.recent[self.recent.index < rows.panel.index[0]]
         handler = clone(self.handler).set_params(min_history=2)
         # What the check dropped is what the screening has to see.
-        _, findings = handler.screen(pd.concat([before, rows.marked]))
-        return findings
+        return handler, pd.concat([before, rows.marked])
 
     def warn_of_rows(self, panel: pd.DataFrame) -> None:
         """Warn of rows to forecast from that are old, or end with few prices."""

@@ -246,6 +246,16 @@ class SystemUncertaintyMixin:
         rows = tickers.check(X, self.fitted_.extractor)
         return rows.panel, tickers.screen_new(rows)
 
+    def _screened_rows(self, X: Any) -> tuple[pd.DataFrame, np.ndarray]:
+        """Check rows, and find what is set aside at each, `(n_dates, n_labels)`."""
+        tickers = self.tickers_
+        if X is None:
+            names = tickers.label_columns.get_level_values(-1)
+            aside = names.isin(list(tickers.quarantined))[None, :]
+            return tickers.recent.iloc[[-1]], aside
+        rows = tickers.check(X, self.fitted_.extractor)
+        return rows.panel, tickers.set_aside(rows)
+
     def _coverages(self) -> list[float]:
         """List the shares that intervals should hold."""
         return check_coverages(self.coverage)
@@ -253,18 +263,14 @@ class SystemUncertaintyMixin:
     def _quantiles(self, X: Any, levels: Any) -> list[pd.DataFrame]:
         """Tabulate quantiles at every date, level by level."""
         check_is_fitted(self)
-        panel, found = self._judged(X)
+        panel, aside = self._screened_rows(X)
         labels = self.tickers_.label_columns
         tables = [pd.DataFrame(np.nan, panel.index, labels) for _ in levels]
         for outlook in self._calibrated(panel):
             columns = list(outlook.labels)
             for values, table in zip(outlook.quantiles(levels), tables, strict=True):
                 table.loc[:, columns] = values
-        # Only the last row is judged as today's.
-        use = labels.get_level_values(-1).isin(list(reasons_of(found)))
-        for table in tables:
-            table.iloc[-1, np.flatnonzero(use)] = np.nan
-        return tables
+        return [table.mask(aside) for table in tables]
 
     def _realised(self, panel: pd.DataFrame) -> pd.DataFrame | None:
         """Compute the returns that followed new dates, if the last row knows some."""

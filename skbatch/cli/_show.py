@@ -61,12 +61,13 @@ def report(result: Result, seconds: dict[str, float], console: Console) -> None:
 
 def panel_line(panel: pd.DataFrame) -> str:
     """Describe what was read."""
-    from skbatch.panel.engine import panel_fields, panel_tickers
+    from skbatch.panel.engine import panel_fields, panel_signals, panel_tickers
 
     first, last = (date_text(date) for date in panel.index[[0, -1]])
+    fields = [*panel_fields(panel), *panel_signals(panel)]
     return (
         f"{count(len(panel_tickers(panel)))}, {count(len(panel), 'row')} from {first} "
-        f"to {last}, fields: {', '.join(panel_fields(panel))}"
+        f"to {last}, fields: {', '.join(fields)}"
     )
 
 

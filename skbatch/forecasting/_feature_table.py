@@ -69,6 +69,8 @@ class Rows(NamedTuple):
         Names of the inputs; None for an array.
     weight : ndarray of the shape of y, or None
         How much each label counts, 1 on average; None if all count alike.
+    horizon : int, default=1
+        Rows that a label looks ahead.
     """
 
     X: RowStore
@@ -77,6 +79,7 @@ class Rows(NamedTuple):
     series: np.ndarray
     names: tuple[str, ...] | None = None
     weight: np.ndarray | None = None
+    horizon: int = 1
 
 
 class FeatureBlocks(ABC):

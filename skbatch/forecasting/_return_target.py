@@ -39,6 +39,7 @@ __all__ = [
     "LabelTransform",
     "ReturnTarget",
     "check_feature",
+    "expected_slope",
     "split_tail",
     "tail_rows",
     "thinning",
@@ -443,8 +444,7 @@ class ReturnTarget(BaseEstimator):
             Between 0.1 and 1.
         """
         if len(labels):
-            low, high = PRIOR_SLOPES
-            prior = low + (high - low) * n_known / (n_known + HALF_LABELS)
+            prior = expected_slope(n_known)
             found = shrinkage_slope(
                 labels, forecast, dates, horizon, prior, PRIOR_DEVIATION, weights
             )
@@ -574,6 +574,12 @@ def _typical(features: FeatureBlocks) -> np.ndarray | None:
     if features.universe is None or features.universe.typical is None:
         return None
     return features.universe.typical.reindex(features.index).to_numpy()
+
+
+def expected_slope(n_known: int) -> float:
+    """Slope of labels on forecasts to expect of a model of so many labels."""
+    low, high = PRIOR_SLOPES
+    return low + (high - low) * n_known / (n_known + HALF_LABELS)
 
 
 def volatility_names(names: Iterable[str]) -> list[str]:

@@ -360,10 +360,10 @@ def _stack(
         weights = [weight[:n_train], weight[n_train:]]
     X = features.stack(task.columns, rows, series, n_train, keep=keep)
     names = input_names(task, features.names)
-    train, late = slice(n_train), slice(n_train, None)
+    train, late, horizon = slice(n_train), slice(n_train, None), task.horizon
     return (
-        Rows(X[0], y[train], rows[train], series[train], names, weights[0]),
-        Rows(X[1], y[late], rows[late], series[late], names, weights[1]),
+        Rows(X[0], y[train], rows[train], series[train], names, weights[0], horizon),
+        Rows(X[1], y[late], rows[late], series[late], names, weights[1], horizon),
     )
 
 

@@ -39,6 +39,7 @@ from skbatch.forecasting._forked import check_training_process
 from skbatch.forecasting._label_layout import LabelLayout
 from skbatch.forecasting._panel_forecaster import PanelForecaster
 from skbatch.forecasting._return_target import ReturnTarget
+from skbatch.forecasting._signal_model import BoostedSignals, fit_signal_model
 
 __all__ = ["BatchXGBoostForecaster"]
 
@@ -50,6 +51,10 @@ class BatchXGBoostForecaster(PanelForecaster):
     return beyond beta will rank among the others'. The shrinkage
     of its forecasts and, with early stopping, its number of trees are found on the
     latest training dates, from which the training rows are purged by the horizon.
+
+    In the pooled strategy, signals have a small linear model of their own, on which the
+    trees build, so that weak ones do not drown among the other inputs. Signals are
+    features beside which their rank stands, such as ``yield`` and ``yield_rank``.
 
     Parameters
     ----------
@@ -160,6 +165,7 @@ class BatchXGBoostForecaster(PanelForecaster):
     }
     takes_categories: ClassVar[bool] = True
     _bin_rows: ClassVar[int] = BIN_ROWS
+    _signal_model: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -231,6 +237,18 @@ class BatchXGBoostForecaster(PanelForecaster):
         return tail
 
     def _fit_model(
+        self, rows: Rows, validation: Rows | None, step: Callable[[], None]
+    ) -> BoosterModel | BoostedSignals:
+        """Train one booster, on top of the signals' own model if there are any."""
+        signals = None
+        if self.strategy == "pooled" and self._signal_model:
+            signals = fit_signal_model(rows, validation)
+        if signals is None:
+            return self._fit_booster(rows, validation, step)
+        trees = self._fit_booster(signals.rows, signals.validation, step)
+        return BoostedSignals(trees, signals.model, signals.weight)
+
+    def _fit_booster(
         self, rows: Rows, validation: Rows | None, step: Callable[[], None]
     ) -> BoosterModel:
         """Train one booster; XGBoost's own failures become `ModelFitError`."""

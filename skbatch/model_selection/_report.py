@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from skbatch._messages import date_text
+from skbatch._messages import date_text, describe_delay
 from skbatch.model_selection._html import card, page, section, table, tiles
 from skbatch.model_selection._report_figures import model_figures, skill_figures
 from skbatch.model_selection._report_portfolio import portfolio_section
@@ -60,7 +60,8 @@ def render(result: WalkForwardResult, costs: Any = 10.0, groups: Any = None) -> 
         f"<header><h1>Walk-forward evaluation: {escape(result.name)}</h1>"
         f'<p class="lead">{len(result.closes.columns)} tickers, {len(dates)} '
         f"out-of-sample dates, {span}, {len(result.refits)} refits. Returns are simple "
-        "returns over the horizon, not annualised.</p></header>"
+        f"returns over the horizon{describe_delay(result.delay)}, not annualised.</p>"
+        "</header>"
     ]
     parts.append(_by_horizon(result))
     for horizon in result.horizons:
@@ -111,6 +112,7 @@ def _horizon_parts(
             _paired_tests(result, horizon),
         ),
         section(f"Skill over time{suffix}", skill_figures(result, horizon)),
+        section(f"Execution delay{suffix}", _delays(result, horizon)),
         portfolio_section(result, horizon, suffix, costs),
         section(f"Year by year{suffix}", _years(result, horizon)),
         *skill_sections(result, horizon, suffix, groups),
@@ -177,6 +179,34 @@ def _years(result: WalkForwardResult, horizon: int) -> str:
         for year, scores in years.to_dict("index").items()
     ]
     return table(["year", *(ROWS[str(key)][0] for key in years)], rows)
+
+
+def _delays(result: WalkForwardResult, horizon: int) -> str:
+    """Tabulate the rank IC of forecasts that are traded later."""
+    table_of_delays = result.by_delay(horizon)
+    rows = [
+        [
+            str(name),
+            *(
+                f"{number(ic, 4)} ± {plain(error, 4)}"
+                for ic, error in zip(
+                    scores["rank_ic"], scores["rank_ic_error"], strict=True
+                )
+            ),
+        ]
+        for name, scores in table_of_delays.groupby("forecaster", sort=False)
+    ]
+    delays = table_of_delays.index.unique("delay")
+    heads = [
+        f"{delay} (as evaluated)" if delay == result.delay else str(delay)
+        for delay in delays
+    ]
+    note = (
+        "Mean rank IC and its Newey–West standard error, if the same forecasts are "
+        "traded so many rows after their date. What vanishes within a row may be the "
+        "bounce between bid and ask, which nobody can trade."
+    )
+    return table(["rows until traded", *heads], rows) + card(f"<p>{note}</p>")
 
 
 def _reasons(result: WalkForwardResult) -> str:

@@ -56,6 +56,11 @@ def skill_figures(result: WalkForwardResult, horizon: int) -> str:
             "Rank IC by rows after the forecast",
             "Each bar is the rank IC with the returns of those rows alone.",
         ),
+        draw_figure(
+            lambda ax: _draw_delays(result.by_delay(horizon), result.name, ax),
+            "Rank IC by execution delay",
+            "What is left of the rank IC if forecasts are traded some rows later.",
+        ),
     ]
     return grid(figures)
 
@@ -88,20 +93,33 @@ def model_figures(result: WalkForwardResult) -> str:
 
 def draw_decay(decay: pd.DataFrame, ax: Axes) -> None:
     """Draw the rank IC with the returns of later and later windows."""
-    ic = decay["rank_ic"].to_numpy(dtype=np.float64)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        error = np.abs(ic / decay["rank_ic_t"]) * decay["critical_t"]
-    positions = np.arange(len(decay))
-    whiskers = np.where(np.isfinite(error), error, 0.0)
-    bars_with_errors(ax, positions, np.nan_to_num(ic), whiskers)
     labels = [
         f"{first}–{last}" if first < last else str(first)
         for first, last in zip(decay["first_row"], decay["last_row"], strict=True)
     ]
-    ax.set_xticks(positions, labels)
+    _draw_rank_ics(decay, labels, ax)
     ax.set_xlabel("rows after the forecast", color=INK)
-    ax.set_ylabel("rank IC", color=INK)
     tidy(ax, "Decay of the rank IC", note="whiskers: 95 % intervals")
+
+
+def _draw_delays(delays: pd.DataFrame, name: str, ax: Axes) -> None:
+    """Draw the rank IC with returns that start later and later."""
+    own = delays.loc[[name]].droplevel("forecaster")
+    _draw_rank_ics(own, [str(delay) for delay in own.index], ax)
+    ax.set_xlabel("rows until the forecast is traded", color=INK)
+    tidy(ax, "Rank IC by execution delay", note="whiskers: 95 % intervals")
+
+
+def _draw_rank_ics(tests: pd.DataFrame, labels: list[str], ax: Axes) -> None:
+    """Draw rank ICs with their confidence intervals."""
+    ic = tests["rank_ic"].to_numpy(dtype=np.float64)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        error = np.abs(ic / tests["rank_ic_t"]) * tests["critical_t"]
+    positions = np.arange(len(tests))
+    whiskers = np.where(np.isfinite(error), error, 0.0)
+    bars_with_errors(ax, positions, np.nan_to_num(ic), whiskers)
+    ax.set_xticks(positions, labels)
+    ax.set_ylabel("rank IC", color=INK)
 
 
 def draw_figure(draw: Callable[[Axes], object], text: str, caption: str) -> str:

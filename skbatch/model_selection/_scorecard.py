@@ -20,7 +20,7 @@ from skbatch.metrics import (
 )
 from skbatch.metrics.alignment import Table
 
-__all__ = ["SCORES", "decay_table", "score_card"]
+__all__ = ["SCORES", "decay_table", "delay_scores", "score_card"]
 
 # Name → what it is, for tables that are read by people.
 SCORES = {
@@ -104,12 +104,17 @@ def score_card(
 
 
 def decay_table(
-    closes: pd.DataFrame, forecasts: pd.DataFrame, horizon: int, n_windows: int
+    closes: pd.DataFrame,
+    forecasts: pd.DataFrame,
+    horizon: int,
+    delay: int,
+    n_windows: int,
 ) -> pd.DataFrame:
     """Test the rank IC of forecasts with the returns of later and later windows."""
     rows = []
     for number in range(n_windows):
-        first, last = number * horizon, (number + 1) * horizon
+        first = delay + number * horizon
+        last = first + horizon
         later = closes.shift(-last) / closes.shift(-first) - 1
         result = _test(
             rank_information_coefficient_series(
@@ -128,6 +133,25 @@ def decay_table(
             }
         )
     return pd.DataFrame(rows, index=pd.RangeIndex(1, n_windows + 1, name="window"))
+
+
+def delay_scores(
+    returns: pd.DataFrame, forecasts: pd.DataFrame, horizon: int, n_quantiles: int
+) -> dict[str, float]:
+    """Test rank IC and quantile spread of forecasts with returns that start later."""
+    bins = quantile_returns(returns, forecasts, n_quantiles)
+    rank_ic = _test(rank_information_coefficient_series(returns, forecasts), horizon)
+    spread = _test(bins[n_quantiles] - bins[1], horizon)
+    return {
+        "rank_ic": rank_ic.mean,
+        "rank_ic_error": rank_ic.standard_error,
+        "rank_ic_t": rank_ic.t_statistic,
+        "critical_t": rank_ic.critical_value,
+        "spread": spread.mean,
+        "spread_error": spread.standard_error,
+        "spread_t": spread.t_statistic,
+        "n_dates": rank_ic.n_dates,
+    }
 
 
 def _test(series: Table, horizon: int) -> MeanInference:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -25,7 +25,9 @@ from skbatch.metrics import (
     quantile_returns,
     rank_information_coefficient_series,
 )
+from skbatch.model_selection._paired_tests import EQUAL_WEIGHT, ZERO
 from skbatch.model_selection._ranking_rules import RANKING_RULES
+from skbatch.model_selection._scorecard import delay_scores
 
 __all__ = ["SkillBreakdownMixin"]
 
@@ -46,6 +48,8 @@ class SkillBreakdownMixin:
     prices: pd.DataFrame | None
     n_quantiles: int
     of_horizon: Any
+    named_forecasts: Any
+    _returns_after: Any
 
     def skill_by(
         self, by: str | Mapping[str, Any] | pd.Series, horizon: int | None = None
@@ -101,6 +105,57 @@ class SkillBreakdownMixin:
         table = pd.DataFrame.from_dict(rows, orient="index")
         table = table.reindex(columns=COLUMNS).astype({"n_dates": int})
         return table.rename_axis(by if isinstance(by, str) else "group")
+
+    def by_delay(
+        self, horizon: int | None = None, delays: Sequence[int] = (0, 1, 2)
+    ) -> pd.DataFrame:
+        """Test forecasts with returns that start at once, at the next close, and so on.
+
+        Parameters
+        ----------
+        horizon : int, default=None
+            One of `horizons`; None is the first.
+        delays : sequence of int, default=(0, 1, 2)
+            Rows from the date of a forecast to the close at which it is traded.
+
+        Returns
+        -------
+        DataFrame of shape (n_forecasters * n_delays, 8)
+            Indexed by (forecaster, delay): rank_ic and the quantile spread, each with
+            its Newey–West standard error and t-statistic, and critical_t and n_dates of
+            the rank IC.
+
+        Raises
+        ------
+        ValueError
+            If a delay is not an int, or negative.
+
+        See Also
+        --------
+        skbatch.metrics.mean_inference : The test, with formula and references.
+
+        Notes
+        -----
+        The forecasts are the same at every delay, and so are the dates, up to the last
+        ones, whose later returns are not known. What is lost is the price of waiting;
+        models trained on labels with that delay may lose less.
+        """
+        step = self._step(horizon)
+        for delay in delays:
+            check_int(delay, "delays", 0, "Pass numbers of rows, such as (0, 1, 2).")
+        later = {delay: self._returns_after(step, delay) for delay in delays}
+        scores = {}
+        for name, table in self.named_forecasts():
+            forecasts = self.of_horizon(table, horizon)
+            ranks = name not in (ZERO, EQUAL_WEIGHT)
+            for delay, returns in later.items() if ranks else ():
+                returns = returns.set_axis(forecasts.columns, axis=1)
+                scores[name, delay] = delay_scores(
+                    returns, forecasts, step, self.n_quantiles
+                )
+        table = pd.DataFrame.from_dict(scores, orient="index")
+        table.index = pd.MultiIndex.from_tuples(scores, names=["forecaster", "delay"])
+        return table.astype({"n_dates": int})
 
     def calibration(self, horizon: int | None = None, n_bins: int = 10) -> pd.DataFrame:
         r"""Compare the size of forecasts with that of returns.

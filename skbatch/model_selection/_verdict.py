@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from skbatch._messages import count, date_text
+from skbatch._messages import count, date_text, describe_delay
 
 if TYPE_CHECKING:
     from skbatch.model_selection._walk_forward_result import WalkForwardResult
@@ -26,8 +26,9 @@ def describe(result: WalkForwardResult) -> str:
         f"dates from {date_text(dates[0])} to {date_text(dates[-1])}, with "
         f"{count(len(result.refits), 'refit')}."
     )
+    start = describe_delay(result.delay)
     paragraphs = [
-        f"Over {count(h, 'row')}: {' '.join(verdict(result, h))}"
+        f"Over {count(h, 'row')}{start}: {' '.join(verdict(result, h))}"
         for h in result.horizons
     ]
     return "\n\n".join([opening, *paragraphs])

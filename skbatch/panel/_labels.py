@@ -17,6 +17,9 @@ from skbatch.panel._universe import Universe, find_members
 
 __all__ = ["forward_returns"]
 
+# A ticker without a price in so many last rows is gone, and not only quiet.
+QUIET_ROWS = 10
+
 
 def forward_returns(
     prices: object,
@@ -24,6 +27,7 @@ def forward_returns(
     delay: int = 0,
     *,
     universe: Universe | None = None,
+    delisting_return: float | pd.Series | None = None,
 ) -> pd.DataFrame:
     r"""Compute the returns that follow each date: the labels of forecasters.
 
@@ -41,6 +45,10 @@ def forward_returns(
     universe : str, DataFrame or callable, default=None
         Who belongs at each date, as for :class:`~skbatch.SharedFeatureExtractor`. The
         labels of others are NaN.
+    delisting_return : float or Series, default=None
+        Final return of tickers whose prices end at least ten rows before the panel,
+        such as -0.3, or by ticker: labels that reach beyond the last price end with
+        it. By default, and for tickers that a Series lacks, these are NaN.
 
     Returns
     -------
@@ -59,7 +67,8 @@ def forward_returns(
         If `prices` is malformed, see :func:`check_panel`.
     ValueError
         If `horizon` is not an int, repeated or less than 1, `delay` not an int or
-        negative, or their sum not less than the number of dates.
+        negative, or their sum not less than the number of dates; if
+        `delisting_return` is below -1.
 
     Notes
     -----
@@ -67,6 +76,10 @@ def forward_returns(
     delay :math:`d` is
 
     .. math:: y_t = P_{t+d+h} / P_{t+d} - 1
+
+    That a ticker is gone is known ten rows after its last price. Labels with a
+    `delisting_return` are therefore known as late: split with a gap of ten rows more,
+    or compute them from the rows of each training window, as ``walk_forward`` does.
 
     Examples
     --------
@@ -90,7 +103,10 @@ def forward_returns(
     check_int(delay, "delay", 0, "Pass 1 to trade at the close of the next row.")
     horizons = _check_horizons(horizon, int(delay), len(panel))
     closes = panel_fields(panel)["close"]
-    returns = [_returns(closes, step, delay) for step in horizons]
+    ends = closes
+    if delisting_return is not None:
+        ends = _with_final_values(closes, panel_tickers(panel), delisting_return)
+    returns = [_returns(closes, ends, step, delay) for step in horizons]
     if universe is not None:
         members = find_members(panel, universe)
         returns = [np.where(members, values, np.nan) for values in returns]
@@ -141,10 +157,31 @@ def _check_horizons(
     return tuple(steps)
 
 
-def _returns(closes: np.ndarray, horizon: int, delay: int) -> np.ndarray:
+def _with_final_values(
+    closes: np.ndarray, tickers: list[str], final: float | pd.Series
+) -> np.ndarray:
+    """Continue the closes of tickers that are gone with what was left of them."""
+    known = np.isfinite(closes)
+    last = len(closes) - 1 - known[::-1].argmax(axis=0)
+    is_gone = known.any(axis=0) & (last + QUIET_ROWS < len(closes))
+    given = final.reindex(tickers) if isinstance(final, pd.Series) else final
+    growth = 1 + np.broadcast_to(np.asarray(given, dtype=np.float64), len(tickers))
+    if (growth < 0).any():
+        raise ValueError(
+            "`delisting_return` must be at least -1, a simple return. Got "
+            f"{growth.min() - 1:g}. Pass such as -0.3 for a loss of 30 %."
+        )
+    values = closes[last, np.arange(len(tickers))] * growth
+    beyond = is_gone & (np.arange(len(closes))[:, None] > last)
+    return np.where(beyond, values, closes)
+
+
+def _returns(
+    closes: np.ndarray, ends: np.ndarray, horizon: int, delay: int
+) -> np.ndarray:
     """Compute simple forward returns; NaN where one of the two prices is missing."""
     returns = np.full(closes.shape, np.nan)
     with np.errstate(over="ignore"):
-        growth = closes[delay + horizon :] / closes[delay:-horizon]
+        growth = ends[delay + horizon :] / closes[delay:-horizon]
     returns[: len(growth)] = np.where(np.isfinite(growth), growth - 1, np.nan)
     return returns

@@ -17,8 +17,13 @@ from skbatch.panel._spellings import (
     PRICE,
     canonical_field,
     has_close,
+    is_date_name,
+    is_date_part,
     is_ticker_name,
 )
+
+# Text with more values, or as many as tickers, names these.
+_MOST_CATEGORIES = 64
 
 
 def find_ticker_column(frame: pd.DataFrame, ticker: Hashable | None) -> Hashable | None:
@@ -61,6 +66,7 @@ def pivot_long(
     """Turn a long table, dates in its index, into a panel with tickers as columns."""
     names = [name for name in frame.columns if name != ticker]
     columns = [value] if value is not None else _value_columns(frame[names])
+    signals = [] if value is not None else _signal_columns(frame, ticker, columns)
     if columns[0] not in names:
         raise PanelError(
             f"`value` must be a column of the table. Got {value!r}. The columns are "
@@ -73,6 +79,8 @@ def pivot_long(
     keys = pd.MultiIndex.from_arrays([frame.index, tickers])
     # Not pivot_table, which would average prices. Sorts dates and tickers.
     wide = pd.DataFrame(values.set_axis(keys, axis=0).unstack())  # noqa: PD010
+    if signals:
+        return _with_signals(wide, frame[signals], keys)
     return wide.droplevel(0, axis=1) if len(columns) == 1 else wide
 
 
@@ -98,6 +106,50 @@ def _value_columns(frame: pd.DataFrame) -> list[Hashable]:
         closes = [n for n in fields if held[n] in ("Close", ADJUSTED)]
         pick_one([*closes, *prices], "prices", "value")
     return fields
+
+
+def _with_signals(
+    wide: pd.DataFrame, signals: pd.DataFrame, keys: pd.MultiIndex
+) -> pd.DataFrame:
+    """Put the signals of a long table beside its prices."""
+    if len(wide.columns.unique(0)) == 1:
+        wide = pd.concat({"Close": wide.droplevel(0, axis=1)}, axis=1)
+    # Beside names that are unknown, neither letters nor prices are sure to be fields.
+    held = hold_fields(wide.columns.unique(0))
+    wide = wide.rename(columns={n: f for n, f in held.items() if f}, level=0)
+    parts = {}
+    for name, column in signals.items():
+        values = column.astype(object) if is_text(column.dtype) else column
+        parts[name] = pd.DataFrame(values.set_axis(keys).unstack())  # noqa: PD010
+    return pd.concat([wide, pd.concat(parts, axis=1)], axis=1)
+
+
+def _signal_columns(
+    frame: pd.DataFrame, ticker: Hashable, columns: Sequence[Hashable]
+) -> list[Hashable]:
+    """Find the columns beside prices that are signals: numbers, bools, categories."""
+    most = min(_MOST_CATEGORIES, frame[ticker].nunique() - 1)
+    names = [name for name in frame.columns if name != ticker]
+    held = hold_fields([name for name in names if _may_be_signal(frame[name], most)])
+    return [
+        name
+        for name, field in held.items()
+        if field is None and name not in columns and canonical_field(name) != PRICE
+    ]
+
+
+def _may_be_signal(values: pd.Series, most: int) -> bool:
+    """Return whether a column holds values of tickers, not their dates and names."""
+    name = values.name
+    if is_date_part(name) or is_date_name(name) or is_ticker_name(name, maybe=True):
+        return False
+    if types.is_bool_dtype(values.dtype) or types.is_numeric_dtype(values.dtype):
+        return not types.is_complex_dtype(values.dtype)
+    if not is_text(values.dtype):
+        return False
+    # Names and descriptions of tickers have many values, sectors and ratings have few.
+    found = values.dropna().unique()
+    return 0 < len(found) <= most and not any(map(is_number_text, found))
 
 
 def _holds_numbers(values: pd.Series) -> bool:

@@ -4,6 +4,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from skbatch.portfolio._asset_panel import from_asset_panel, to_asset_panel
     from skbatch.portfolio._expected import ExpectedReturns
     from skbatch.portfolio._mu import ForecastMu
     from skbatch.portfolio._preflight import PreflightReport, preflight
@@ -19,8 +20,10 @@ __all__ = [
     "ForecastPrior",
     "PreflightReport",
     "black_litterman_views",
+    "from_asset_panel",
     "preflight",
     "robust_forecast_returns",
+    "to_asset_panel",
     "to_pypfopt",
     "to_riskfolio",
 ]
@@ -33,8 +36,10 @@ _ROOMS = {
     "ForecastPrior": "_prior",
     "PreflightReport": "_preflight",
     "black_litterman_views": "_views",
+    "from_asset_panel": "_asset_panel",
     "preflight": "_preflight",
     "robust_forecast_returns": "_robust",
+    "to_asset_panel": "_asset_panel",
     "to_pypfopt": "_pypfopt",
     "to_riskfolio": "_riskfolio",
 }

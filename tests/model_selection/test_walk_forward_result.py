@@ -1,11 +1,13 @@
 """Scores of a walk: against the metrics, against slow loops, and by hand."""
 
 import math
+import warnings
 
 import numpy as np
 import pandas as pd
 import pytest
 from scipy.stats import spearmanr
+from sklearn.base import clone
 
 from skbatch import forward_returns
 from skbatch.metrics import (
@@ -262,3 +264,82 @@ def test_missing_forecasts_are_counted(tiny):
 def test_unknown_horizons_are_refused(result):
     with pytest.raises(ValueError, match=r"`horizon` must be one of \(3,\). Got 5"):
         result.of_horizon(result.returns, 5)
+
+
+# Delays -------------------------------------------------------------------------------
+
+
+def slow_delay(result, name, delay, horizon):
+    """Rank IC of forecasts that are traded `delay` rows later, by loop."""
+    forecasts = dict(result.named_forecasts())[name]
+    closes, ics = result.closes, {}
+    for row, date in enumerate(forecasts.index):
+        ics[date] = np.nan
+        if row + delay + horizon >= len(closes):
+            continue
+        bought, sold = closes.iloc[row + delay], closes.iloc[row + delay + horizon]
+        both = pd.DataFrame({"f": forecasts.iloc[row], "r": sold / bought - 1}).dropna()
+        if both["f"].nunique() > 1:
+            ics[date] = spearmanr(both["f"], both["r"]).statistic
+    return pd.Series(ics)
+
+
+@pytest.mark.parametrize("delay", [0, 2])
+def test_delays_are_those_of_a_loop_by_hand(quiet_walk, linear_model, delay):
+    result = quiet_walk(linear_model, delay=delay)
+    table = result.by_delay(delays=(0, 1, 2, 5))
+    assert table.index.names == ["forecaster", "delay"]
+    names = [
+        name
+        for name, _ in result.named_forecasts()
+        if name in ("BatchLinearForecaster", *result.benchmarks)
+    ]
+    assert list(table.index) == [(name, d) for name in names for d in (0, 1, 2, 5)]
+    for name, d in [(result.name, 0), (result.name, 5), ("reversal", 1)]:
+        ics = slow_delay(result, name, d, HORIZON)
+        test = mean_inference(ics, horizon=HORIZON)
+        row = table.loc[(name, d)]
+        expected = (test.mean, test.standard_error, test.t_statistic)
+        np.testing.assert_allclose(
+            row[["rank_ic", "rank_ic_error", "rank_ic_t"]], expected, equal_nan=True
+        )
+        assert row["n_dates"] == test.n_dates
+    # At its own delay, the table is the scorecard.
+    own = table.xs(delay, level="delay")
+    scores = ["rank_ic", "rank_ic_t", "spread", "spread_t", "critical_t", "n_dates"]
+    pd.testing.assert_frame_equal(
+        own[scores], result.scorecard.loc[names, scores], check_names=False
+    )
+    assert result.decay().loc[1, "rank_ic"] == own["rank_ic"].iloc[0]
+    assert result.decay()["first_row"].iloc[0] == delay + 1
+
+
+def test_forecasts_learn_labels_of_the_delay(quiet_walk, linear_model, prices):
+    now, late = (quiet_walk(linear_model, delay=delay) for delay in (0, 2))
+    returns = forward_returns(prices, HORIZON, 2).loc[late.returns.index]
+    pd.testing.assert_frame_equal(late.returns, returns, check_names=False)
+    assert late.returns.attrs == {"horizon": HORIZON, "delay": 2}
+    assert not late.forecasts.equals(now.forecasts)
+    assert "delay=2" in repr(late)
+    assert "delay" not in repr(now)
+    assert "Over 3 rows, starting 2 rows after the forecast: " in late.summary()
+    past = prices.iloc[:150]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # T003 has no prices yet
+        fitted = clone(linear_model).fit(past, forward_returns(past, HORIZON, 2))
+        expected = fitted.predict(prices.iloc[150:190])
+    pd.testing.assert_frame_equal(
+        late.forecasts.iloc[:40], expected, check_freq=False, check_names=False
+    )
+
+
+def test_delays_of_several_horizons(quiet_walk, linear_model):
+    result = quiet_walk(linear_model, horizon=(1, 4))
+    alone = quiet_walk(linear_model, horizon=4)
+    pd.testing.assert_frame_equal(result.by_delay(4), alone.by_delay())
+
+
+@pytest.mark.parametrize("delays", [(-1,), (0, 1.5), (None,)])
+def test_delays_are_numbers_of_rows(result, delays):
+    with pytest.raises(ValueError, match="`delays` must be an int of at least 0"):
+        result.by_delay(delays=delays)

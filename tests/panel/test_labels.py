@@ -148,3 +148,51 @@ def test_an_impossible_price_has_no_return():
 def test_a_ticker_without_prices_gives_empty_labels_silently():
     prices = make_prices().assign(B=np.nan)
     assert forward_returns(prices)["B"].isna().all()
+
+
+def gone(n_rows, last, n_dates=30):
+    """One ticker stays, one ends at a row."""
+    closes = pd.DataFrame({"A": 100 + 5 * np.sin(np.arange(n_dates)), "B": 8.0})
+    closes.loc[last + 1 :, "B"] = np.nan
+    return closes.iloc[:n_rows]
+
+
+def test_labels_beyond_the_last_price_end_with_the_final_return():
+    closes = gone(30, 12)
+    closes.loc[11, "B"] = 10.0
+    labels = forward_returns(closes, [1, 3], delisting_return=-0.25)
+    expected = np.full(30, np.nan)
+    expected[:12] = closes["B"].pct_change().iloc[1:13]
+    expected[12] = -0.25
+    np.testing.assert_allclose(labels[1, "B"], expected)
+    np.testing.assert_allclose(labels.loc[10:12, (3, "B")], [-0.25, -0.4, -0.25])
+    assert labels.loc[13:, (3, "B")].isna().all()
+    plain = forward_returns(closes, [1, 3])
+    pd.testing.assert_series_equal(labels[3, "A"], plain[3, "A"])
+    assert np.isnan(plain.loc[12, (1, "B")])
+    delayed = forward_returns(closes, 2, 1, delisting_return=-0.25)["B"]
+    np.testing.assert_allclose(delayed.loc[10:11], [-0.4, -0.25])
+    assert delayed.loc[12:].isna().all()
+
+
+@pytest.mark.parametrize(("n_rows", "known"), [(22, False), (23, True)])
+def test_who_is_quiet_for_a_few_rows_is_not_gone(n_rows, known):
+    labels = forward_returns(gone(n_rows, 12), delisting_return=-1)
+    assert np.isfinite(labels.loc[12, "B"]) == known
+    gap = (
+        gone(30, 12)
+        .fillna({"B": 8.0})
+        .mask(gone(30, 12).isna() & (np.arange(30) < 29)[:, None])
+    )
+    pd.testing.assert_frame_equal(
+        forward_returns(gap, delisting_return=-1), forward_returns(gap)
+    )
+
+
+def test_final_returns_by_ticker():
+    labels = forward_returns(gone(30, 12), delisting_return=pd.Series({"X": 0.0}))
+    assert np.isnan(labels.loc[12, "B"])
+    labels = forward_returns(gone(30, 12), delisting_return=pd.Series({"B": 0.5}))
+    assert labels.loc[12, "B"] == 0.5
+    with pytest.raises(ValueError, match="must be at least -1"):
+        forward_returns(gone(30, 12), delisting_return=-30)

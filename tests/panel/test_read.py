@@ -185,7 +185,10 @@ def test_long(through, ticker):
 
 def test_long_with_fields_and_more(through):
     table = make_long(make_ohlcv()).assign(sector="x", weight=1.0)
-    assert_same(through(table), make_ohlcv())
+    panel = through(table)
+    prices = make_ohlcv()
+    assert_same(panel[list(prices.columns.unique("field"))], prices)
+    assert list(panel.columns.unique("field"))[5:] == ["sector", "weight"]
 
 
 def test_long_with_adjusted_closes(through):
@@ -442,6 +445,47 @@ def test_a_table_of_returns_is_refused():
     prices.iloc[::10, 0] = 0.0
     with pytest.warns(PanelWarning):
         assert read_panel(prices)["A"].isna().sum() == 5
+
+
+def test_other_columns_of_long_tables_are_signals(tmp_path):
+    table = pd.DataFrame(
+        {
+            "date": ["2024-01-02", "2024-01-02", "2024-01-02", "2024-01-03"],
+            "symbol": ["A", "B", "C", "A"],
+            "close": [1.0, 2.0, 3.0, 4.0],
+            "dividends": 0.5,  # what vendors add is none
+            "earnings_yield": [0.1, -0.2, 0.0, np.nan],
+            "sector": ["oil", "tech", "oil", "oil"],
+            "member": [True, False, True, True],
+            "year": 2024,
+            "firm": ["Aa", "Bb", "Cc", "Aa"],  # names the ticker
+        }
+    )
+    table.to_csv(tmp_path / "long.csv", index=False)
+    for source in (table, tmp_path / "long.csv"):
+        panel = read_panel(source)
+        fields = ["Close", "earnings_yield", "sector", "member"]
+        assert list(panel.columns.unique(0)) == fields
+        yields = [[0.1, -0.2, 0.0], [np.nan] * 3]
+        np.testing.assert_array_equal(panel["earnings_yield"], yields)
+        assert list(panel["sector"]["A"].cat.categories) == ["oil", "tech"]
+        members = [[1, 0, 1], [1, np.nan, np.nan]]
+        np.testing.assert_array_equal(panel["member"].astype(float), members)
+        assert list(read_panel(source, value="close")) == ["A", "B", "C"]
+        assert list(read_panel(source, field="Close")) == ["A", "B", "C"]
+
+
+def test_two_level_files_keep_signals(tmp_path):
+    index = pd.bdate_range("2024-01-01", periods=3, name="Date")
+    closes = pd.DataFrame({"A": [1.0, 2.0, 3.0], "B": 4.0}, index)
+    panel = pd.concat({"Close": closes, "zeta": -closes, "in": closes > 2}, axis=1)
+    panel.to_csv(tmp_path / "panel.csv")
+    panel.to_parquet(tmp_path / "panel.parquet")
+    for name in ("panel.csv", "panel.parquet"):
+        found = read_panel(tmp_path / name)
+        pd.testing.assert_frame_equal(
+            found, check_panel(panel), check_names=False, check_freq=False
+        )
 
 
 @pytest.mark.parametrize("shape", ["wide", "long", "fields"])

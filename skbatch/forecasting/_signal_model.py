@@ -1,0 +1,324 @@
+"""A small model of the user's signals, on which boosted trees build."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from skbatch._kernels.ridge import (
+    Moments,
+    linear_forecast,
+    moments,
+    normal_equations,
+    part_moments,
+    solved_path,
+    standardise,
+)
+from skbatch._kernels.target import shrinkage_slope
+from skbatch.forecasting._feature_table import Rows
+from skbatch.forecasting._return_target import expected_slope
+from skbatch.forecasting._row_store import LOWEST, RowStore
+from skbatch.forecasting._training import predict_rows
+from skbatch.panel.engine import CATEGORY
+
+__all__ = ["BoostedSignals", "SignalModel", "fit_signal_model", "signal_names"]
+
+# Terms of each input: itself, its square, and both times the rank of volatility.
+N_TERMS = 4
+CONTEXT = "rank_volatility_63"
+# This penalty only steadies inputs that are nearly the same, such as a signal and its
+# rank. How much forecasts deserve is found on blocks of dates that did not train them.
+PENALTY = np.array([0.03])
+N_BLOCKS = 6
+PRIOR_DEVIATION = 0.1
+
+Read = Callable[[np.ndarray], np.ndarray]
+# Weight of rows, and the products of their terms with each other and with labels.
+Equations = tuple[float, np.ndarray, np.ndarray]
+
+
+@dataclass
+class SignalModel:
+    """A ridge regression on signals, their squares, and both times volatility's rank.
+
+    Attributes
+    ----------
+    inputs : ndarray of shape (n_signals + 1,) or (n_signals,), dtype intp
+        Numbers of the inputs made of signals; the last one is that of the rank of
+        volatility, if there is one.
+    n_signals : int
+        Number of inputs made of signals.
+    location, scale : ndarray
+        Mean and standard deviation of these inputs.
+    mean, deviation, coef : ndarray of shape (n_terms,)
+        Those of the terms, and their coefficients.
+    """
+
+    inputs: np.ndarray
+    n_signals: int
+    location: np.ndarray = field(init=False)
+    scale: np.ndarray = field(init=False)
+    mean: np.ndarray = field(init=False)
+    deviation: np.ndarray = field(init=False)
+    coef: np.ndarray = field(init=False)
+
+    # Missing inputs may be NaN or the lowest value.
+    takes_lowest = True
+
+    def predict(self, X: np.ndarray) -> np.ndarray:
+        """Forecast `(n_rows,)`."""
+        return linear_forecast(self.terms(X), self.mean, self.deviation, self.coef)
+
+    def contributions(self, X: np.ndarray) -> np.ndarray:
+        """Split forecasts into those of the inputs, `(n_rows, n_signals)`."""
+        parts = standardise(self.terms(X), self.mean, self.deviation) * self.coef
+        return parts.reshape(len(X), N_TERMS, -1).sum(axis=1)
+
+    def importances(self) -> np.ndarray:
+        """Sum the absolute coefficients of the terms of each input."""
+        return np.abs(self.coef).reshape(N_TERMS, -1).sum(axis=0)
+
+    def values(self, X: np.ndarray) -> np.ndarray:
+        """Read the inputs of this model; missing ones are NaN."""
+        values = X[:, self.inputs].astype(np.float64)
+        values[values <= LOWEST] = np.nan
+        return values
+
+    def terms(self, X: np.ndarray) -> np.ndarray:
+        """Make the terms `(n_rows, n_terms)`; those of missing signals are NaN."""
+        values = self.values(X)
+        scores = standardise(values, self.location, self.scale)
+        rank = scores[:, self.n_signals :]
+        scores[np.isnan(values)] = np.nan
+        signals = scores[:, : self.n_signals]
+        squares = np.square(signals)
+        rank = np.nan_to_num(rank) if rank.shape[1] else np.zeros((len(X), 1))
+        return np.hstack([signals, squares, signals * rank, squares * rank])
+
+
+@dataclass
+class BoostedSignals:
+    """Trees on top of a model of signals, which they correct.
+
+    Attributes
+    ----------
+    trees : BoosterModel
+        Trained on what the signals' own model left.
+    signals : SignalModel
+        Its forecasts are multiplied by `weight` and added.
+    weight : float
+        How far they are trusted, relative to those of the trees.
+    """
+
+    trees: Any
+    signals: SignalModel
+    weight: float
+
+    takes_lowest = True
+
+    @property
+    def booster(self) -> Any:
+        """The booster of the trees."""
+        return self.trees.booster
+
+    @property
+    def device(self) -> str:
+        """Where the trees forecast."""
+        return str(self.trees.device)
+
+    @property
+    def numbers(self) -> np.ndarray:
+        """Numbers of the inputs that are made of signals."""
+        return self.signals.inputs[: self.signals.n_signals]
+
+    def predict(self, X: np.ndarray) -> np.ndarray:
+        """Forecast `(n_rows,)`."""
+        # First, as trees replace missing inputs in place.
+        own = self.weight * self.signals.predict(X)
+        return np.asarray(own + self.trees.predict(X))
+
+    def contributions(self, X: np.ndarray) -> np.ndarray:
+        """Split forecasts into those of inputs, `(n_rows, n_inputs)`."""
+        own = self.weight * self.signals.contributions(X)
+        parts = np.array(self.trees.contributions(X), dtype=np.float64)
+        parts = parts.reshape(len(X), -1)
+        parts[:, self.numbers] += own
+        return parts
+
+    def importances(self) -> np.ndarray:
+        """Share of each input in the trees and, times the weight, in the signals."""
+        gains, own = self.trees.importances(), self.signals.importances()
+        shares = gains / (gains.sum() or 1.0)
+        shares[self.numbers] += self.weight * own / (own.sum() or 1.0)
+        return np.asarray(shares)
+
+
+class FittedSignals(NamedTuple):
+    """The signals' own model, its weight, and rows with the labels that it leaves."""
+
+    model: SignalModel
+    weight: float
+    rows: Rows
+    validation: Rows | None
+
+
+def signal_names(names: Sequence[str]) -> list[str]:
+    """List the features that are made of signals: whatever has its rank beside it."""
+    bases = [name for name in names if f"{name}_rank" in names]
+    return [
+        name
+        for name in names
+        if any(name == base or name.startswith(f"{base}_") for base in bases)
+        and not name.endswith(CATEGORY)
+    ]
+
+
+def fit_signal_model(rows: Rows, validation: Rows | None) -> FittedSignals | None:
+    """Fit the signals' own model, if there are any, and take its forecasts off."""
+    names = list(rows.names or ())
+    signals = signal_names(names)
+    if not signals:
+        return None
+    context = [CONTEXT] if CONTEXT in names else []
+    inputs = np.array([names.index(name) for name in signals + context])
+    model = SignalModel(inputs, len(signals))
+    trust = _train(model, rows)
+    left = rows._replace(y=rows.y - predict_rows(model, rows.X))
+    if validation is not None:
+        y, forecast = validation.y, predict_rows(model, validation.X)
+        found = shrinkage_slope(
+            y,
+            forecast,
+            validation.dates,
+            rows.horizon,
+            trust,
+            PRIOR_DEVIATION,
+            validation.weight,
+        )
+        trust = min(max(found, 0.0), 1.0)
+        validation = validation._replace(y=y - trust * forecast)
+    # What trees forecast is multiplied by about so much in the end.
+    weight = trust / expected_slope(len(rows.y) * _step(rows))
+    return FittedSignals(model, weight, left, validation)
+
+
+def _train(model: SignalModel, rows: Rows) -> float:
+    """Fit the coefficients; return what forecasts of other blocks deserved."""
+    n_inputs, n_terms = len(model.inputs), N_TERMS * model.n_signals
+    weights = np.ones(len(rows.y)) if rows.weight is None else rows.weight
+    reading = partial(_read_moments, read=model.values, width=n_inputs)
+    model.location, model.scale = moments(rows.X.map(reading, weights))
+    reading = partial(_read_moments, read=model.terms, width=n_terms)
+    model.mean, model.deviation = moments(rows.X.map(reading, weights))
+    adding = partial(
+        _read_equations,
+        read=model.terms,
+        width=n_terms,
+        mean=model.mean,
+        deviation=model.deviation,
+    )
+    parts = rows.X.map(adding, rows.y[:, None], _number_blocks(rows), weights)
+    blocks = [_added(part) for part in zip(*parts, strict=True)]
+    model.coef = _solved(blocks)
+    # The last one holds the rows between blocks, whose labels reach into the next.
+    return _cross_slope(blocks[:-1])
+
+
+def _cross_slope(blocks: list[Equations]) -> float:
+    """Find the slope of labels on forecasts by the other blocks, if it is certain."""
+    products, squares = [], []
+    for number, (_, gram, moment) in enumerate(blocks):
+        coef = _solved([block for n, block in enumerate(blocks) if n != number])
+        products.append(coef @ moment[:, 0])
+        squares.append(coef @ gram @ coef)
+    total = float(np.sum(squares))
+    if total <= 0.0:
+        return 0.0
+    slope = float(np.sum(products)) / total
+    errors = np.array(products) - slope * np.array(squares)
+    variance = len(blocks) / (len(blocks) - 1) * float(errors @ errors) / total**2
+    # A slope within 1.4 standard errors of zero is none.
+    certainty = max(0.0, 1.0 - 2.0 * variance / slope**2) if slope > 0.0 else 0.0
+    return min(slope, 1.0) * certainty
+
+
+def _solved(blocks: Sequence[Equations]) -> np.ndarray:
+    """Coefficients from the sums over some blocks."""
+    n_rows, gram, moment = _added(blocks)
+    return solved_path([(gram, moment)], max(1.0, n_rows), PENALTY)[0, :, 0]
+
+
+def _added(parts: Sequence[Equations]) -> Equations:
+    """Add the sums over parts of the rows."""
+    counts, grams, products = zip(*parts, strict=True)
+    return sum(counts), np.sum(grams, axis=0), np.sum(products, axis=0)
+
+
+def _number_blocks(rows: Rows) -> np.ndarray:
+    """Return the block of dates of each row; rows between blocks have the last."""
+    first, last = int(rows.dates[0]), int(rows.dates[-1])
+    size = max(1, -(-(last + 1 - first) // N_BLOCKS))
+    numbers, place = np.divmod(rows.dates - first, size)
+    return np.where(place >= size - rows.horizon, N_BLOCKS, numbers)
+
+
+def _step(rows: Rows) -> int:
+    """Rows between one training date and the next."""
+    return int(np.diff(np.unique(rows.dates)).min(initial=rows.horizon))
+
+
+@dataclass
+class _Read:
+    """What is read of stored rows, slice by slice."""
+
+    X: RowStore
+    read: Read
+    width: int
+    place: slice
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return self.place.stop - self.place.start, self.width
+
+    def __getitem__(self, rows: slice) -> np.ndarray:
+        start = self.place.start
+        stop = min(start + rows.stop, self.place.stop)
+        return self.read(self.X[start + rows.start : stop])
+
+
+def _read_moments(
+    X: RowStore, weights: np.ndarray, *, read: Read, width: int
+) -> Moments:
+    return part_moments(_Read(X, read, width, slice(0, len(X))), weights)
+
+
+def _read_equations(
+    X: RowStore,
+    Y: np.ndarray,
+    blocks: np.ndarray,
+    weights: np.ndarray,
+    *,
+    read: Read,
+    width: int,
+    mean: np.ndarray,
+    deviation: np.ndarray,
+) -> list[Equations]:
+    """Sum the products of each block's rows."""
+    sums = []
+    for number in range(N_BLOCKS + 1):
+        rows = np.flatnonzero(blocks == number)
+        parts = [(0.0, np.zeros((width, width)), np.zeros((width, 1)))]
+        for run in np.split(rows, np.flatnonzero(np.diff(rows) > 1) + 1):
+            if len(run):
+                place = slice(int(run[0]), int(run[-1]) + 1)
+                terms = _Read(X, read, width, place)
+                found = normal_equations(
+                    terms, Y[place], weights[place], mean=mean, deviation=deviation
+                )
+                parts.append((float(weights[place].sum()), *found))
+        sums.append(_added(parts))
+    return sums
