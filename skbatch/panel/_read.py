@@ -30,7 +30,7 @@ def read_panel(
     Parameters
     ----------
     path_or_frame : path or DataFrame
-        CSV or Parquet file, or a table (pandas, or anything with ``to_pandas()``),
+        CSV, Parquet or Excel file, or a table (pandas, or what has ``to_pandas()``),
         in one of these shapes:
 
         - wide: one column per ticker;
