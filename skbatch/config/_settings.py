@@ -80,6 +80,7 @@ _CONSTRAINTS: dict[str, list[Any]] = {
     "features.groups": [Mapping],
     "features.signals": [],
     "features.cross_section": [str],
+    "features.universe": [str],
     "features.lookback": [_COUNT],
     "features.cache_size": [_COUNT],
     "performance.n_jobs": _WORKERS,

@@ -425,6 +425,7 @@ class SharedFeatureExtractor(TransformerMixin, BaseEstimator):
         """Choose the features of a panel, keep its last rows, and return it checked."""
         panel = checked_panel(X, warn_all_nan=True)
         check_number(self.cache_size, "cache_size", "bytes")
+        lookback = check_lookback(self.lookback, 0)
         tickers = tuple(panel_tickers(panel))
         functions = check_functions(self.functions)
         groups, categories = fixed_codes(self.groups, tickers), learn_categories(panel)
@@ -438,7 +439,7 @@ class SharedFeatureExtractor(TransformerMixin, BaseEstimator):
             windows,
             available_needs(panel, bool(groupings)),
             tickers,
-            function_kinds(functions, panel, tickers, self.lookback or 0),
+            function_kinds(functions, panel, tickers, lookback),
             () if market_data is None else market_data.columns,
             choose_signals(
                 self.signals, table, categories, windows, groupings, self.universe

@@ -283,7 +283,7 @@ class ForecastExplanationDisplay(Display):
     >>> from skbatch.model_selection import ForecastExplanationDisplay
     >>> parts = pd.Series({"returns": 0.02, "shrinkage": -0.015})
     >>> display = ForecastExplanationDisplay(parts, name="AAPL").plot()
-    >>> [round(bar.get_width(), 3) for bar in display.bars_.patches]
+    >>> [round(float(bar.get_width()), 3) for bar in display.bars_.patches]
     [2.0, -1.5, 0.5]
     """
 

@@ -64,6 +64,7 @@ def test_its_pictures_are_pictures(html):
         "Cumulative rank IC",
         "Mean return by quantile of the forecasts",
         "Rank IC by rows after the forecast",
+        "Rank IC by execution delay",
         "Cumulative return of the long–short portfolio",
         "Cumulative return of each quantile after costs",
         "Drawdown of the long–short portfolio",

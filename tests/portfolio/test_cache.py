@@ -125,8 +125,9 @@ def test_many_write_and_read_at_once(tmp_path):
     with ThreadPoolExecutor(8) as pool:
         found = list(pool.map(use, range(200)))
     assert set(found) <= {None, "x" * 5000}
-    # Each deletes by its own list of the files, so that fewer may be left than fit.
-    assert 1 <= len(list(tmp_path.iterdir())) <= 5
+    # Each deletes by its own list of the files, so that fewer may be left than fit, and
+    # spares what another has used since, so that each of the eight may leave one more.
+    assert 1 <= len(list(tmp_path.iterdir())) <= 5 + 8
     for key in "abcde":
         DiskCache(tmp_path, max_entries=5).put(key, "x")
     assert len(list(tmp_path.iterdir())) == 5

@@ -67,8 +67,9 @@ class Good(RegressorMixin, BaseEstimator):
         return [step] * (1 if np.ndim(y) == 1 else np.shape(y)[1])
 
     def drop_unknown(self, values, y):
+        delay = getattr(y, "attrs", {}).get("delay", 0)
         for column, step in enumerate(self.horizons(y)):
-            values[-step:, column] = np.nan
+            values[-step - delay :, column] = np.nan
         return values
 
     def handle_missing(self, values):
