@@ -96,8 +96,7 @@ class BatchForecasterMixin(RegressorMixin):
             Feature frame.
         y : DataFrame of shape (n_dates, n_tickers)
             Labels; columns are matched by name.
-        sample_weight : array-like of shape (n_dates,) or (n_dates, n_tickers), \
-default=None
+        sample_weight : array-like (n_dates,) or (n_dates, n_tickers), default=None
             Weight of each date, or of each label.
 
         Returns
@@ -220,8 +219,7 @@ class BaseBatchForecaster(
             are not known at the last date of `X` and are never trained on. Labels
             without a record of their delay, such as arrays, have none: pass
             ``horizon + delay`` as the horizon of the forecaster.
-        sample_weight : array-like of shape (n_dates,) or (n_dates, n_tickers), \
-default=None
+        sample_weight : array-like (n_dates,) or (n_dates, n_tickers), default=None
             How much each date, or each label, counts: in what the model learns, in
             the common return and its mean, and in the shrinkage. A DataFrame is
             matched by ticker. A label of weight zero counts as missing; only ratios of

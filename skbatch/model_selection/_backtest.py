@@ -167,6 +167,10 @@ def backtest(
     ValueError
         For an invalid argument.
 
+    See Also
+    --------
+    skbatch.portfolio.robust_forecast_returns : Forecasts for an optimizer today.
+
     Notes
     -----
     With the wealth :math:`W` before a trade, target weights w and positions p, it
@@ -175,10 +179,6 @@ def backtest(
     linear costs c, the impact κ, daily volatility σ and mean daily value traded V of
     the last 63 rows, and the capital C. Cash earns nothing, and short positions cost
     nothing to hold.
-
-    See Also
-    --------
-    skbatch.portfolio.robust_forecast_returns : Forecasts for an optimizer today.
 
     Examples
     --------
