@@ -120,6 +120,7 @@ def test_labels_that_reach_into_the_tail_are_purged(make_frames, strategy, kind)
             n_estimators=6,
             learning_rate=0.8,
             early_stopping_rounds=6,
+            subsample=1.0,  # so that a row of each date is certain to be drawn
             n_jobs=1,
             **options,
         ),
