@@ -69,7 +69,7 @@ print(provenance.loc[["AAPL", "BBY", "GE"]].to_string())
 # %%
 # Forecasts and their source
 # --------------------------
-# The bars differ by less than 0.2 %, while a return over five rows typically strays by
+# The bars differ by less than half a percent, while a return over five rows typically strays by
 # more than 3 %: an order of the tickers, with a wide margin of error. Most of each
 # bar's length is what all have in common, the shrunken mean return of the market.
 # Whether the order is worth anything is not to be seen from forecasts;

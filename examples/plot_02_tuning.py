@@ -87,8 +87,8 @@ print(results.sort_values("rank_ic", ascending=False).round(4).to_string(index=F
 # year that the search has not seen gives one, for one candidate only and once only: a
 # second look at it is one more test.
 #
-# Here the best of the search is within two standard errors of what luck would give, and
-# the year held out within two of zero: the search has found nothing to prefer. Take the
+# Here the best of the search is no better than luck would give, and the year held out
+# within two standard errors of zero: the search has found nothing to prefer. Take the
 # cheapest candidate, or the default.
 
 n_candidates = len(results)

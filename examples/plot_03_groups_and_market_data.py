@@ -89,9 +89,9 @@ print(scores.round(4).to_string())
 # -----------------------
 # In the batch system, ``groups`` keeps sectors in one batch, packed into as few batches
 # as ``max_batch_size`` allows, and each batch has a model of its own, which learns from
-# the rows of two to six tickers instead of twenty. Health care lies below the diagonal
-# as a whole, and retail above it: each model takes the mean of its own tickers for the
-# market. What else is off the diagonal is mostly the noise of models with few rows.
+# the rows of two to six tickers instead of twenty. Each model
+# takes the mean of its own tickers for the market, and what else is off the diagonal is
+# mostly the noise of models with few rows.
 # Batch by groups only if you have reason to believe that they obey different rules.
 
 options = {"features": extractor, "forecaster": trees}

@@ -97,11 +97,10 @@ print(odd.round(4).to_string(max_colwidth=70))
 # Over time
 # ---------
 # Walking forward through the last half year shows when tickers fall out, or come in.
-# Screening happens at each refit, every 21 rows, with the prices known by then: at the
-# last one, GE's jump was to come, and BBY's feed had stood still for only 20 rows. The
-# last row before a refit, and of the walk, is screened as well, so both lack a forecast
-# there. CVX has none on the date of its zero, has them again for 14 rows, and is out
-# from there on: the zero is among the prices that the features look back on.
+# Each date is screened with the prices known by then, as if the forecast were made that
+# day: GE falls out on the date of its jump, BBY once its feed has stood still for 20
+# rows, and CVX on the date of its zero, which stays among the prices that the features
+# look back on.
 
 trees = FallbackForecaster(BatchXGBoostForecaster(n_estimators=30))
 with warnings.catch_warnings(action="ignore"):  # the same as above, at each refit
