@@ -274,7 +274,7 @@ def test_plot_06_intervals_and_ranks(run):
     ends, middle = chances[[1, 5]].min(axis=1), chances[3]
     assert (ends - middle)[["RRC", "AMD"]].min() > 0.1
     assert (ends - middle)[["KO", "JNJ"]].max() < -0.1
-    assert abs(np.mean(names["scores"]) - 0.16) < 2 * names["error"]
+    assert np.mean(names["scores"]) < 0.16  # a little better than equal chances
 
 
 @pytest.mark.slow
