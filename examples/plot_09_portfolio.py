@@ -93,9 +93,9 @@ weights["skfolio, minimum risk"] = dict(zip(returns, least.weights_, strict=True
 # stocks. Minimum risk, without any forecasts, shares about half of it: the
 # covariance decides as much as the forecasts. Bounds spread it.
 #
-# A single row, five years ago, moves about half of the portfolio. Labels of 21 rows
-# overlap, so the model trains on every eleventh date. One row less shifts them all,
-# and both the trees and how far they are trusted change. That is how little such
+# A single row, five years ago, moves a third to a half of the portfolio. Labels of 21
+# rows overlap, so the model trains on every eleventh date. One row less shifts them
+# all, and both the trees and how far they are trusted change. That is how little such
 # forecasts know.
 #
 # Do not conclude that any of these would have earned more than equal weights (5 % each,
