@@ -300,7 +300,7 @@ def _last_returns(given: float | pd.Series, tickers: pd.Index) -> np.ndarray:
     """Return of each ticker after its last price."""
     returns = given
     if isinstance(given, pd.Series):
-        returns = given.reindex(tickers).fillna(0.0)
+        returns = given.reindex(tickers, fill_value=0.0)
     found = np.broadcast_to(np.asarray(returns, dtype=np.float64), (len(tickers),))
     if not (np.isfinite(found) & (found >= -1)).all():
         raise ValueError(

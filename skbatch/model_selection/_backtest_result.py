@@ -79,7 +79,7 @@ class BacktestResult:
 
     @property
     def market(self) -> pd.Series:
-        """Mean return of all tickers with a price, `(n_dates,)`."""
+        """Mean return of all tickers with a price; 0 where there is none."""
         return self.asset_returns.mean(axis=1).fillna(0.0).rename("market")
 
     @property

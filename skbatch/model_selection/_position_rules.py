@@ -139,7 +139,7 @@ def checked_weights(found: Any, tickers: pd.Index, forecasts: np.ndarray) -> np.
                 "`weights` must return weights of the tickers it is given. Got "
                 f"{unknown[0]!r}, too. Index them like the forecasts."
             )
-        found = found.reindex(tickers).fillna(0.0)
+        found = found.reindex(tickers, fill_value=0.0)
     values = np.asarray(found, dtype=np.float64)
     if values.shape != (len(tickers),) or not np.isfinite(values).all():
         raise PanelError(

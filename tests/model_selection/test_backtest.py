@@ -199,7 +199,10 @@ def test_functions_see_what_was_known(market):
     np.testing.assert_allclose(seen[0][2], 0.0)
 
 
-@pytest.mark.parametrize("found", [[1.0], pd.Series({"X": 1.0}), [np.nan] * 10])
+@pytest.mark.parametrize(
+    "found",
+    [[1.0], pd.Series({"X": 1.0}), [np.nan] * 10, pd.Series({"T001": np.nan})],
+)
 def test_what_is_no_weight_is_refused(market, found):
     with pytest.raises(PanelError, match="`weights` must return"):
         backtest(market[2], market[0], weights=lambda *_: found)
@@ -327,8 +330,9 @@ def test_each_ticker_is_delisted_at_its_own_return():
     )
     np.testing.assert_allclose(result.returns["net"], [0, 0, -0.3, 0, 0])
     assert result.weights.iloc[-1].tolist() == [0, 0, pytest.approx(0.25 / 0.7)]
-    with pytest.raises(ValueError, match="`delisting_return` must be a simple return"):
-        backtest(closes, closes, delisting_return=-30)
+    for wrong in (-30, pd.Series({"A": np.nan})):
+        with pytest.raises(ValueError, match="`delisting_return` must be a simple"):
+            backtest(closes, closes, delisting_return=wrong)
 
 
 def test_the_horizon_of_the_forecasts_is_the_time_between_trades(market):
