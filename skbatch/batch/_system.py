@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from numbers import Integral, Real
 from typing import Any, ClassVar, Literal
 
@@ -23,14 +23,13 @@ from skbatch._sklearn import (
     StrOptions,
     all_or_nothing,
 )
-from skbatch.batch._batch_task import Event, Member
+from skbatch.batch._batch_task import Event
 from skbatch.batch._default_parts import default_features, default_forecaster
 from skbatch.batch._errors import BatchErrorHandler
 from skbatch.batch._fit_batches import fit_batches
 from skbatch.batch._forecast_uncertainty import ForecastUncertainty, member_outlook
 from skbatch.batch._memory import MemoryEstimate, estimate_memory
 from skbatch.batch._monitor import BatchPerformanceMonitor
-from skbatch.batch._panel_features import stream_of
 from skbatch.batch._result import ForecastResult
 from skbatch.batch._screen import reasons_of, stale_of
 from skbatch.batch._system_explanation import SystemExplanationMixin
@@ -45,15 +44,12 @@ from skbatch.exceptions import BatchWarning
 from skbatch.forecasting import Reason
 from skbatch.forecasting.engine import (
     BatchForecasterMixin,
-    FeatureBlocks,
     check_batch_forecaster_type,
 )
 from skbatch.panel import check_panel, forward_returns, read_panel
 from skbatch.panel.engine import (
     adopt_table,
     inspect_panel,
-    recorded_delay,
-    recorded_horizon,
 )
 
 __all__ = ["BatchForecastingSystem"]
@@ -268,7 +264,7 @@ class BatchForecastingSystem(
             tickers, panel = SystemTickers.of(
                 inspected, self.horizon, self.delay, handler
             )
-        _check_labels_horizon(y, tickers)
+        tickers.check_labels(y)
         with Progress(self, None) as progress:
             fitted = fit_batches(self, tickers, panel, monitor, progress)
         self.tickers_, self.fitted_, self.performance_ = tickers, fitted, monitor
@@ -477,25 +473,6 @@ class BatchForecastingSystem(
             y = forward_returns(X, self.horizon_, self.delay_)
         return super().score(X, y, sample_weight)
 
-    def _served(
-        self, panel: pd.DataFrame, *, n_last: int | None = None
-    ) -> Iterator[tuple[Member, FeatureBlocks]]:
-        """Give each fitted forecaster with features of all or the last dates."""
-        fitted = self.fitted_
-        if not fitted.members:
-            return
-        panel = self.tickers_.healthy(panel, fitted.extractor)
-        stream = stream_of(fitted.extractor, panel, fitted.scale)
-        alone = len(fitted.members) == 1 and set(fitted.members[0].tickers) == set(
-            stream.columns.tickers
-        )
-        dates = None if n_last is None else np.arange(len(panel))[-n_last:]
-        universe = None if alone else stream.known_of_all()
-        for _, table in stream.tables(dates):
-            for member in fitted.members:
-                part = table if alone else table.select(member.tickers, universe)
-                yield member, part
-
     def _provenance_at_end(self) -> pd.DataFrame:
         """Find who serves each ticker at the last date of `fit`."""
         provenance = self._provenance(self.tickers_.quarantined)
@@ -507,18 +484,3 @@ class BatchForecastingSystem(
 
     def _provenance(self, quarantined: Mapping[str, Reason]) -> TickerProvenance:
         return TickerProvenance(self.tickers_, quarantined, self.fitted_.reasons)
-
-
-def _check_labels_horizon(y: Any, tickers: SystemTickers) -> None:
-    """Refuse labels of another horizon or delay; others are not needed."""
-    given = recorded_horizon(y)
-    for name, own, found in (
-        ("horizon", tickers.horizon, given),
-        ("delay", tickers.delay, None if given is None else recorded_delay(y)),
-    ):
-        if found not in (None, own):
-            raise ValueError(
-                f"`y` must have the {name} of the system, {own}. Got {found}. Pass no "
-                "y, or labels from forward_returns(prices, system.horizon, "
-                "system.delay)."
-            )

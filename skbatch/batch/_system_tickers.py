@@ -107,6 +107,20 @@ class SystemTickers:
         columns = self.label_columns
         return columns.rename("ticker") if columns.nlevels == 1 else columns
 
+    def check_labels(self, y: Any) -> None:
+        """Refuse labels of another horizon or delay; others are not needed."""
+        given = recorded_horizon(y)
+        for name, own, found in (
+            ("horizon", self.horizon, given),
+            ("delay", self.delay, None if given is None else recorded_delay(y)),
+        ):
+            if found not in (None, own):
+                raise ValueError(
+                    f"`y` must have the {name} of the system, {own}. Got {found}. Pass "
+                    "no y, or labels from forward_returns(prices, system.horizon, "
+                    "system.delay)."
+                )
+
     def check(self, X: Any, extractor: Any) -> SystemRows:
         """Check rows for forecasts, and give them their place in time."""
         X = adopt_table(X)

@@ -13,11 +13,13 @@ from sklearn.utils.validation import check_is_fitted
 from skbatch._messages import format_tickers, warn_user
 from skbatch.batch._batch_task import Member
 from skbatch.batch._forecast_uncertainty import member_outlook
+from skbatch.batch._panel_features import stream_of
 from skbatch.batch._screen import reasons_of
 from skbatch.batch._system_tickers import SystemTickers
 from skbatch.exceptions import FallbackWarning
 from skbatch.forecasting import PredictionInterval
 from skbatch.forecasting.engine import (
+    FeatureBlocks,
     JointScenarios,
     Outlook,
     calibrates_itself,
@@ -61,7 +63,6 @@ class SystemUncertaintyMixin:
     coverage: Any
     random_state: Any
     _part: Any
-    _served: Any
 
     @available_if(_is_calibrated)
     def predict_interval(
@@ -283,6 +284,25 @@ class SystemUncertaintyMixin:
             known = self.horizon_
         labels = forward_returns(CheckedPanel(new), known, self.delay_)
         return labels.reindex(columns=self.tickers_.label_columns)
+
+    def _served(
+        self, panel: pd.DataFrame, *, n_last: int | None = None
+    ) -> Iterator[tuple[Member, FeatureBlocks]]:
+        """Give each fitted forecaster with features of all or the last dates."""
+        fitted = self.fitted_
+        if not fitted.members:
+            return
+        panel = self.tickers_.healthy(panel, fitted.extractor)
+        stream = stream_of(fitted.extractor, panel, fitted.scale)
+        alone = len(fitted.members) == 1 and set(fitted.members[0].tickers) == set(
+            stream.columns.tickers
+        )
+        dates = None if n_last is None else np.arange(len(panel))[-n_last:]
+        universe = None if alone else stream.known_of_all()
+        for _, table in stream.tables(dates):
+            for member in fitted.members:
+                part = table if alone else table.select(member.tickers, universe)
+                yield member, part
 
     def _outlooks(
         self, panel: pd.DataFrame, realised: pd.DataFrame | None, *, last: bool = False

@@ -416,10 +416,9 @@ class SharedFeatureExtractor(TransformerMixin, BaseEstimator):
         panel = checked_panel(X, warn_all_nan=False)
         self._check_columns(panel, X, reset=False)
         panel = encode_signals(panel, self.categories_)
-        index = panel.index
-        if not isinstance(X, (pd.DataFrame, CheckedPanel)):
-            panel = self.history_.place(panel)
-        return panel, index
+        if isinstance(X, (pd.DataFrame, CheckedPanel)):
+            return panel, panel.index
+        return self.history_.place(panel), panel.index
 
     def _fit(self, X: Panel) -> pd.DataFrame:
         """Choose the features of a panel, keep its last rows, and return it checked."""

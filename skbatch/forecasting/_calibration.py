@@ -19,11 +19,11 @@ from skbatch._kernels.scenarios import (
 from skbatch.exceptions import PanelError
 from skbatch.forecasting._feature_table import FeatureBlocks, FeatureTable
 from skbatch.forecasting._label_layout import LabelLayout
+from skbatch.forecasting._label_scale import LabelScale, volatility_names
 from skbatch.forecasting._residual_scale import (
     ResidualScale,
     scale_features,
 )
-from skbatch.forecasting._return_target import LabelScale, volatility_names
 from skbatch.forecasting._score_distribution import ScoreDistribution
 from skbatch.panel.engine import PanelColumns
 

@@ -13,7 +13,7 @@ from skbatch._kernels.target import winsorised
 from skbatch._kernels.volatility import fit_log_volatility
 from skbatch.forecasting._feature_table import FeatureBlocks, FeatureTable
 from skbatch.forecasting._label_layout import LabelLayout
-from skbatch.forecasting._return_target import LabelScale
+from skbatch.forecasting._label_scale import LabelScale
 
 __all__ = ["ResidualScale", "label_keys", "scale_features"]
 

@@ -15,13 +15,9 @@ from skbatch.exceptions import ModelFitError
 from skbatch.forecasting._calibration import Tail
 from skbatch.forecasting._feature_table import FeatureBlocks, FeatureTable, Rows
 from skbatch.forecasting._label_layout import LabelLayout
+from skbatch.forecasting._label_scale import LabelScale, LabelTransform
 from skbatch.forecasting._other_frame import OtherFrame
-from skbatch.forecasting._return_target import (
-    LabelScale,
-    LabelTransform,
-    ReturnTarget,
-    tail_rows,
-)
+from skbatch.forecasting._return_target import ReturnTarget, tail_rows
 from skbatch.forecasting._row_store import RowStore, with_gaps
 from skbatch.panel import split_column
 from skbatch.panel.engine import MARKET

@@ -28,6 +28,7 @@ from skbatch.forecasting._feature_table import (
 from skbatch.forecasting._horizons import horizon_parameters
 from skbatch.forecasting._joint_scenarios import JointScenarios, rank_table
 from skbatch.forecasting._label_layout import LabelLayout, layout_of
+from skbatch.forecasting._label_scale import LabelScale
 from skbatch.forecasting._outlook import Outlook
 from skbatch.forecasting._provenance import (
     NO_MODEL,
@@ -37,12 +38,7 @@ from skbatch.forecasting._provenance import (
     fitted_provenance,
     forecast_with_provenance,
 )
-from skbatch.forecasting._return_target import (
-    LabelScale,
-    ReturnTarget,
-    tail_rows,
-    thinning,
-)
+from skbatch.forecasting._return_target import ReturnTarget, tail_rows, thinning
 from skbatch.forecasting._row_store import RowStore, Storage
 from skbatch.forecasting._training import target_of
 from skbatch.forecasting._uncertainty import (

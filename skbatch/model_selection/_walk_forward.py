@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -16,10 +16,10 @@ from sklearn.pipeline import Pipeline, make_pipeline
 
 from skbatch._messages import check_int, date_text, warn_user
 from skbatch.forecasting import BatchLinearForecaster, HistoricalMeanForecaster
+from skbatch.model_selection._collected_walk import Benchmark, collect_walk
 from skbatch.model_selection._paired_tests import DERIVED
 from skbatch.model_selection._ranking_rules import RANKING_RULES
 from skbatch.model_selection._refit import (
-    NO_MODEL,
     FoldForecast,
     Source,
     labels_itself,
@@ -39,9 +39,6 @@ from skbatch.model_selection._walk_forward_result import (
 from skbatch.panel import check_panel, forward_returns
 from skbatch.panel.engine import (
     adopt_table,
-    find_members,
-    panel_fields,
-    panel_tickers,
     recorded_horizon,
     recorded_reach,
 )
@@ -49,8 +46,6 @@ from skbatch.panel.engine import (
 __all__ = ["walk_forward"]
 
 LINEAR_MODEL = "linear model"
-# A forecaster of feature frames, or the name of a rule.
-Benchmark: TypeAlias = BaseEstimator | str
 
 
 def walk_forward(
@@ -247,7 +242,7 @@ def walk_forward(
     walk = _WalkForward(n_jobs).set_callbacks(*callbacks)
     walk.fit(models, source, folds)
     _warn(walk.results_)
-    result = _collect(name, walk.results_, rivals, source, folds)
+    result = collect_walk(name, walk.results_, rivals, source, folds)
     if isinstance(n_trials, TrialLedger):
         n_trials.add(result)
         n_trials = len(n_trials)
@@ -394,112 +389,3 @@ def _warn(results: dict[str, list[FoldForecast]]) -> None:
         if len(refits) > 1:
             text = f"In {len(messages)} of {len(refits)} refits, the first: {text}"
         warn_user(text, kind)
-
-
-def _collect(
-    name: str,
-    results: dict[str, list[FoldForecast]],
-    rivals: Mapping[str, Benchmark],
-    source: Source,
-    folds: list[Fold],
-) -> WalkForwardResult:
-    """Put the refits together."""
-    own = results[""]
-    panel, index = source.panel, source.panel.index
-    fields, tickers = panel_fields(panel), pd.Index(panel_tickers(panel))
-    kept = {
-        name: pd.DataFrame(fields[name], index, tickers)
-        for name in ("close", "volume")
-        if name in fields
-    }
-    closes = kept["close"]
-    members = None
-    if source.universe is not None:
-        inside = find_members(panel, source.universe)
-        members = pd.DataFrame(inside, index, closes.columns)
-        members = members.iloc[folds[0].test_start :]
-    provenance = pd.concat([forecast.provenance for forecast in own])
-    forecasts = pd.concat([forecast.forecasts for forecast in own])
-    rules = {rival: rule for rival, rule in rivals.items() if isinstance(rule, str)}
-    return WalkForwardResult(
-        name=name,
-        horizon=source.horizon,  # type: ignore[arg-type]
-        delay=source.delay,
-        forecasts=forecasts,
-        benchmarks={
-            rival: _rank_by(rules[rival], closes, forecasts, members)
-            if rival in rules
-            else pd.concat([forecast.forecasts for forecast in results[rival]])
-            for rival in rivals
-        },
-        closes=closes.iloc[folds[0].test_start :],
-        prices=pd.concat(kept, axis=1) if len(kept) > 1 else closes,
-        provenance=provenance,
-        refits=_table_of_refits(own, folds, index),
-        reasons=_table_of_reasons(own, folds, index),
-        first_choice=tuple(dict.fromkeys(n for f in own for n in f.first_choice)),
-        estimator=own[-1].estimator,
-        ranking_rules=tuple(rules),
-        members=members,
-        attrs={
-            "n_rows": len(panel),
-            "n_tickers": closes.shape[1],
-            "shared_features": source.features is not None,
-        },
-    )
-
-
-def _rank_by(
-    rule: str,
-    closes: pd.DataFrame,
-    forecasts: pd.DataFrame,
-    members: pd.DataFrame | None,
-) -> pd.DataFrame:
-    """Lay the scores of a rule out like forecasts, the same for all horizons."""
-    scores = RANKING_RULES[rule](closes).loc[forecasts.index]
-    if members is not None:
-        scores = scores.where(members)
-    tickers = forecasts.columns.get_level_values(-1)
-    return scores[tickers].set_axis(forecasts.columns, axis=1)
-
-
-def _table_of_refits(
-    own: list[FoldForecast], folds: list[Fold], index: pd.Index
-) -> pd.DataFrame:
-    """Tabulate windows, times and fallback of each refit."""
-    rows = [
-        {
-            "train_start": index[fold.train_start],
-            "train_end": index[fold.train_stop - 1],
-            "n_train_rows": fold.train_stop - fold.train_start,
-            "test_end": index[fold.test_stop - 1],
-            "n_test_rows": fold.test_stop - fold.test_start,
-            "fit_seconds": forecast.fit_seconds,
-            "predict_seconds": forecast.predict_seconds,
-            "fallback_rate": fallback_rate(forecast.provenance, forecast.first_choice),
-        }
-        for fold, forecast in zip(folds, own, strict=True)
-    ]
-    first = pd.Index([index[fold.test_start] for fold in folds], name="refit")
-    return pd.DataFrame(rows, first)
-
-
-def fallback_rate(provenance: pd.DataFrame, first_choice: Sequence[str]) -> float:
-    """Share of the forecasts that are not of the first choice."""
-    names = provenance.to_numpy()
-    given = names != NO_MODEL
-    others = given & ~np.isin(names.astype(str), first_choice)
-    return float(others.sum() / given.sum()) if given.any() else float("nan")
-
-
-def _table_of_reasons(
-    own: list[FoldForecast], folds: list[Fold], index: pd.Index
-) -> pd.DataFrame:
-    """Stack the reasons of all refits."""
-    tables = {
-        index[fold.test_start]: forecast.reasons
-        for fold, forecast in zip(folds, own, strict=True)
-    }
-    names = ["refit", *own[0].forecasts.columns.names]
-    names = [name or "ticker" for name in names]
-    return pd.concat(tables, names=names)

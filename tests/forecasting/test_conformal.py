@@ -26,8 +26,8 @@ from skbatch.datasets import make_panel
 from skbatch.exceptions import FallbackWarning, ModelFitError, PanelError
 from skbatch.forecasting._calibration import Calibration
 from skbatch.forecasting._label_layout import LabelLayout
+from skbatch.forecasting._label_scale import LabelScale
 from skbatch.forecasting._residual_scale import ResidualScale
-from skbatch.forecasting._return_target import LabelScale
 from skbatch.metrics import interval_coverage
 
 NAN = np.nan

@@ -9,7 +9,7 @@ from skbatch._kernels.target import typical_volatility
 from skbatch.exceptions import PanelError
 from skbatch.forecasting import ReturnTarget
 from skbatch.forecasting._label_layout import check_labels
-from skbatch.forecasting._return_target import volatility_names
+from skbatch.forecasting._label_scale import volatility_names
 from skbatch.forecasting.engine import (
     FeatureTable,
     Universe,
