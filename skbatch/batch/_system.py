@@ -293,7 +293,7 @@ class BatchForecastingSystem(
             Expected simple returns over the horizon; (horizon, ticker) columns for
             several horizons. NaN where there is no forecast: in each row also for
             tickers whose prices up to it cannot be used. Each row is what `forecast`
-            says of the rows up to it.
+            returns for the rows up to it.
         """
         check_is_fitted(self)
         X = adopt_table(X)

@@ -31,7 +31,7 @@ class JointScenarios:
     """Draw scenarios in which the tickers of different forecasters move together.
 
     Each forecaster gives the spread of its own tickers; how all of them depend on each
-    other is told from the recent returns of all.
+    other is estimated from the recent returns of all.
 
     Parameters
     ----------

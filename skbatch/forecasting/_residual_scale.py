@@ -125,7 +125,7 @@ class ResidualScale:
         deviations: np.ndarray,
         step: int,
     ) -> None:
-        # Prices that stood still tell of no volatility.
+        # Prices that stood still show no volatility.
         known = np.isfinite(deviations) & np.isfinite(base) & (deviations != 0)
         if not known.any():
             return
@@ -137,7 +137,7 @@ class ResidualScale:
         )
 
     def measure(self, residuals: np.ndarray, layout: LabelLayout) -> None:
-        """Measure the residuals' own deviation, where no feature tells it."""
+        """Measure the residuals' own deviation, where no feature holds it."""
         if self.label_scale.features:
             return
         horizons = np.asarray(layout.horizons)

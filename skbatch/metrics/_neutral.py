@@ -1,4 +1,4 @@
-"""What forecasts say beyond known exposures."""
+"""The part of forecasts that known exposures do not explain."""
 
 from __future__ import annotations
 
@@ -47,8 +47,8 @@ def residual_forecasts(
     Notes
     -----
     On each date forecasts are regressed on the exposures and an intercept by ordinary
-    least squares, over the tickers that have all of them [1]_. Exposures that say the
-    same share their effect, which does not change the residuals.
+    least squares, over the tickers that have all of them [1]_. Exposures that are
+    collinear share their effect, which does not change the residuals.
 
     References
     ----------

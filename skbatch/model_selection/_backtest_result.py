@@ -84,7 +84,7 @@ class BacktestResult:
 
     @property
     def periods_per_year(self) -> float:
-        """Rows that make a year; NaN if the dates do not tell."""
+        """Rows that make a year; NaN if the dates leave it open."""
         try:
             return periods_per_year(self.returns.index)
         except PanelError:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pandas as pd
 
@@ -104,7 +106,7 @@ def score_card(
 
 
 def decay_table(
-    closes: pd.DataFrame,
+    returns_after: Callable[[int, int], pd.DataFrame],
     forecasts: pd.DataFrame,
     horizon: int,
     delay: int,
@@ -114,18 +116,12 @@ def decay_table(
     rows = []
     for number in range(n_windows):
         first = delay + number * horizon
-        last = first + horizon
-        later = closes.shift(-last) / closes.shift(-first) - 1
-        result = _test(
-            rank_information_coefficient_series(
-                later.reindex(forecasts.index), forecasts
-            ),
-            horizon,
-        )
+        later = returns_after(horizon, first).set_axis(forecasts.columns, axis=1)
+        result = _test(rank_information_coefficient_series(later, forecasts), horizon)
         rows.append(
             {
                 "first_row": first + 1,
-                "last_row": last,
+                "last_row": first + horizon,
                 "rank_ic": result.mean,
                 "rank_ic_t": result.t_statistic,
                 "critical_t": result.critical_value,

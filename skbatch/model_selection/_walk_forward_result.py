@@ -366,8 +366,8 @@ class WalkForwardResult(SkillBreakdownMixin):
         """
         horizon = self.horizons[0] if horizon is None else horizon
         forecasts = self.of_horizon(self.forecasts, horizon)
-        closes = self.closes.set_axis(forecasts.columns, axis=1)
-        return decay_table(closes, forecasts, horizon, self.delay, n_windows)
+        after = self._returns_after
+        return decay_table(after, forecasts, horizon, self.delay, n_windows)
 
     def to_frame(self) -> pd.DataFrame:
         """Put everything into one long table.

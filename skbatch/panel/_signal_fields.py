@@ -166,7 +166,7 @@ def _to_categories(table: pd.DataFrame, name: Hashable) -> pd.DataFrame:
 def _drop_infinite(
     signals: pd.DataFrame, slices: dict[Hashable, slice]
 ) -> tuple[pd.DataFrame, list[str]]:
-    """Replace infinite values by NaN, and say in which signals."""
+    """Replace infinite values by NaN, and report in which signals."""
     wrong = []
     for name, columns in slices.items():
         part = signals.iloc[:, columns]
