@@ -158,6 +158,8 @@ class Portfolio:
         result = system.forecast()
         self.expected = ExpectedReturns.of(result, annualize=False, prices=panel)
         self.covariance, self.left_out = _covariance(self.closes, self.expected)
+        held = [] if self.current is None else list(self.current.index)
+        self.sold_unseen = [str(t) for t in held if t not in self.covariance.columns]
         self.preflight: PreflightReport = preflight(
             {t: self.expected[t] for t in self.covariance.columns}
             if self.left_out
@@ -255,6 +257,12 @@ class Portfolio:
                 f"Left out, as prices are missing in the last {RISK_ROWS} rows: "
                 f"{format_tickers(self.left_out)}."
             )
+        if self.sold_unseen and table is not None:
+            parts.append(
+                "Held, but without a forecast or prices to measure risk by, and "
+                f"therefore sold: {format_tickers(self.sold_unseen)}. Trade these by "
+                "hand if you would rather keep them."
+            )
         if table is None:
             return parts
         facts = self.facts(table)
@@ -289,6 +297,7 @@ class Portfolio:
             "optimizer": self.optimizer.value,
             "preflight": records(self.preflight.checks),
             "left_out": self.left_out,
+            "sold_unseen": self.sold_unseen,
             "weights": [] if table is None else records(table),
             "facts": {} if table is None else self.facts(table),
         }

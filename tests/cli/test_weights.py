@@ -109,11 +109,17 @@ def test_high_costs_keep_the_holdings(weigh, eight_tickers, tmp_path):
     assert weigh(*options, 0)[0]["facts"]["turnover"] > 0.05
 
 
-def test_holdings_without_prices_are_sold(weigh, tmp_path):
+def test_holdings_without_prices_are_sold_and_named(
+    run, weigh, eight_tickers_csv, quick, tmp_path
+):
     (tmp_path / "held.csv").write_text("ticker,value\nGONE,100\n")
-    _, table = weigh("--optimizer", "equal", "--max-weight", 1, "--current",
-                     tmp_path / "held.csv")  # fmt: skip
+    options = ("--optimizer", "equal", "--max-weight", 1)
+    options += ("--current", tmp_path / "held.csv")
+    content, table = weigh(*options)
     assert table.loc["GONE", ["weight", "current", "trade"]].tolist() == [0, 1, -1]
+    assert content["sold_unseen"] == ["GONE"]
+    shown = run("weights", eight_tickers_csv, "--config", quick, *options).stdout
+    assert "therefore sold: GONE" in " ".join(shown.split())
 
 
 def test_no_weights_are_made_where_a_check_fails(run, quick, tmp_path):
