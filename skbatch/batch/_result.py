@@ -51,6 +51,11 @@ class ForecastResult:
     missing_signals : dict of str to str
         Ticker → which of the signals it lacks at this date, and since when. It is
         forecast from the others.
+    relative_to : str, default=""
+        What the returns are relative to that the first choice learned, such as
+        ``"beta × the market"``; see ``relative`` of
+        :class:`~skbatch.forecasting.ReturnTarget`. Expected returns are not: what is
+        expected of it is added back.
     """
 
     date: Any
@@ -64,6 +69,7 @@ class ForecastResult:
     uncalibrated: dict[Any, str] = field(default_factory=dict)
     delay: int = 0
     missing_signals: dict[str, str] = field(default_factory=dict)
+    relative_to: str = ""
 
     @property
     def interval(self) -> pd.DataFrame:
@@ -83,7 +89,7 @@ class ForecastResult:
             Columns ``expected_return``, ``lower``, ``upper``, ``volatility``,
             ``p_positive``, ``model``, ``batch`` and ``reason``, which also states why
             a forecast has no interval, and which signals a ticker lacks; ``attrs``
-            hold ``horizon`` and ``delay``.
+            hold ``horizon``, ``delay`` and ``relative_to``.
         """
         returns = self.expected_returns.rename("expected_return")
         table = pd.concat([returns, self.uncertainty, self.provenance], axis=1)
@@ -96,6 +102,7 @@ class ForecastResult:
             reasons = table.loc[use, "reason"] + "; " + missing
             table.loc[use, "reason"] = reasons.str.removeprefix("; ")
         table.attrs = {"horizon": self.horizon, "delay": self.delay}
+        table.attrs["relative_to"] = self.relative_to
         return table
 
     def __len__(self) -> int:

@@ -45,6 +45,7 @@ from skbatch.forecasting import Reason
 from skbatch.forecasting.engine import (
     BatchForecasterMixin,
     check_batch_forecaster_type,
+    relative_to,
 )
 from skbatch.panel import check_panel, forward_returns, read_panel
 from skbatch.panel.engine import (
@@ -369,6 +370,7 @@ class BatchForecastingSystem(
             uncertainty.uncalibrated,
             self.delay_,
             tickers.missing_signals(panel, self.fitted_.extractor),
+            relative_to(self),
         )
 
     def predict_batch(self, X: Any) -> dict[Any, float]:

@@ -93,6 +93,8 @@ _LISTS = {  # what each item must be, and how many there must be
     "features.groups": (str, 1),
     "features.signals": (str, 0),
     "coverage": (Interval(Real, 0, 1, closed="neither"), 1),
+    "model.target.relative": (str, 1),
+    "fallback.target.relative": (str, 1),
 }
 _PATTERNS = {
     "batch.memory_budget": (

@@ -11,7 +11,14 @@ import pandas as pd
 from skbatch._messages import date_text, format_tickers, warn_user
 from skbatch.exceptions import PanelError, PanelWarning
 from skbatch.panel import check_panel
-from skbatch.panel.engine import SEPARATOR, CheckedPanel, find_members, join_column
+from skbatch.panel.engine import (
+    GROUPING,
+    IN_UNIVERSE,
+    SEPARATOR,
+    CheckedPanel,
+    find_members,
+    join_column,
+)
 
 __all__ = [
     "call_function",
@@ -92,6 +99,11 @@ def check_name(name: Any, argument: str) -> None:
             f"Names in `{argument}` must be non-empty strings without {SEPARATOR!r}, "
             "which separates ticker and feature, and without a leading '_', which "
             f"would be taken for a part of it. Got {name!r}. Rename it."
+        )
+    if name == IN_UNIVERSE or name.endswith(GROUPING):
+        raise ValueError(
+            f"Names in `{argument}` must not be {IN_UNIVERSE!r} or end with "
+            f"{GROUPING!r}, which mark members and groups. Got {name!r}. Rename it."
         )
 
 

@@ -42,6 +42,7 @@ class FeatureSource:
     market_data: pd.DataFrame | None = None  # filled forward
     groups: Codes = field(default_factory=dict)  # in all rows of the panel
     members: np.ndarray | None = None  # of the universe, in all rows of the panel
+    marks: dict[str, np.ndarray] = field(default_factory=dict)  # in the wanted rows
 
     def key(self) -> str:
         """Identify what features are computed from, but for the user's functions."""
@@ -84,8 +85,8 @@ class FeatureSource:
         first = len(plan.own_features)
         for number, name in enumerate(plan.ticker_functions, first):
             by_name[:, number] = self.called[name][part]
-        if plan.has_universe:
-            by_name[:, -1] = 1.0
+        for number, name in enumerate(plan.marks, -len(plan.marks)):
+            by_name[:, number] = self.marks[name][part] if name in self.marks else 1.0
         if self.members is not None:
             outside = ~self.members[self.rows[part]]
             for number in range(first, len(plan.ticker_names)):

@@ -36,6 +36,7 @@ from skbatch.feature_extraction._groupings import (
     Grouping,
     fixed_codes,
     group_codes,
+    group_marks,
 )
 from skbatch.feature_extraction._history import History
 from skbatch.feature_extraction._row_blocks import check_rows, cut_rows
@@ -93,8 +94,8 @@ class SharedFeatureExtractor(TransformerMixin, BaseEstimator):
         and ranks within it; or a table of groups, dates × tickers, of which each row
         takes the latest at or before it; or the name of a signal that holds the group.
         Several, ``{"sector": {...}, "country": "country"}`` or a list of signals, give
-        features named after each: ``sector_log_return_5`` instead of
-        ``group_log_return_5``. Features of a ticker without a group are NaN.
+        features named after each: ``sector_log_return_5``. A ticker without a group has
+        NaN. ``TICKER__sector_grouping``, no input of models, numbers the groups.
     signals : dict or list of str, default=None
         Signals, the panel's fields beside prices and volume, and their features:
         ``"value"``; ``"change_63"``, that over 63 rows; ``"rank"``, ``"zscore"`` or
@@ -416,9 +417,8 @@ class SharedFeatureExtractor(TransformerMixin, BaseEstimator):
         panel = checked_panel(X, warn_all_nan=False)
         self._check_columns(panel, X, reset=False)
         panel = encode_signals(panel, self.categories_)
-        if isinstance(X, (pd.DataFrame, CheckedPanel)):
-            return panel, panel.index
-        return self.history_.place(panel), panel.index
+        is_table = isinstance(X, (pd.DataFrame, CheckedPanel))
+        return panel if is_table else self.history_.place(panel), panel.index
 
     def _fit(self, X: Panel) -> pd.DataFrame:
         """Choose the features of a panel, keep its last rows, and return it checked."""
@@ -455,8 +455,7 @@ class SharedFeatureExtractor(TransformerMixin, BaseEstimator):
         # Nothing below fails: a fit that does leaves what was fitted before.
         self._check_columns(panel, X, reset=True)
         self.functions_, self.groups_, self.plan_ = functions, groups, plan
-        self.categories_ = categories
-        self.lookback_, self.history_ = lookback, history
+        self.categories_, self.lookback_, self.history_ = categories, lookback, history
         return panel
 
     def _extract(self, panel: pd.DataFrame, rows: np.ndarray) -> np.ndarray:
@@ -482,8 +481,9 @@ class SharedFeatureExtractor(TransformerMixin, BaseEstimator):
         called = call(self.functions_, panel, plan, rows)
         groups = group_codes(self.groups, self.groups_, panel)
         plan.check_groupings(groups)
-        members = check_universe(self.universe, panel)
-        return FeatureSource(plan, panel, rows, called, market_data, groups, members)
+        more = groups, check_universe(self.universe, panel)
+        marks = group_marks(self.groups, groups, panel, rows)
+        return FeatureSource(plan, panel, rows, called, market_data, *more, marks)
 
     def _wrap(self, values: np.ndarray, X: Panel) -> pd.DataFrame | np.ndarray:
         """Put features into the container of the panel."""

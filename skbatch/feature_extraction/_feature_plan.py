@@ -19,7 +19,7 @@ from skbatch.feature_extraction._registry import (
     families,
 )
 from skbatch.feature_extraction._signals import SignalFeature
-from skbatch.panel.engine import FIELDS, IN_UNIVERSE, MARKET, join_column
+from skbatch.panel.engine import FIELDS, GROUPING, IN_UNIVERSE, MARKET, join_column
 
 # Scales by which labels are divided, so that they are never compared across tickers.
 _RAW = {"volatility", "beta", "idiosyncratic_volatility"}
@@ -40,7 +40,7 @@ class FeaturePlan:
     market_data: tuple[str, ...]  # names of the user's series
     cross_section: str | None = None  # how the tickers' features are compared
     groupings: tuple[str, ...] = ()
-    has_universe: bool = False  # and with it a column that marks members
+    marks: tuple[str, ...] = ()  # columns of groups and membership, no features
 
     @property
     def features(self) -> tuple[Feature | SignalFeature, ...]:
@@ -62,17 +62,13 @@ class FeaturePlan:
         ]
         signals = [feature.kind in ("value", "change") for feature in self.signals]
         functions = [True for _ in self.ticker_functions]
-        return np.array([*own, *signals, *functions, *(False for _ in self._mark)])
+        return np.array([*own, *signals, *functions, *(False for _ in self.marks)])
 
     @cached_property
     def ticker_names(self) -> list[str]:
         """Names of what each ticker has."""
         names = [feature.name for feature in self.own_features]
-        return [*names, *self.ticker_functions, *self._mark]
-
-    @property
-    def _mark(self) -> list[str]:
-        return [IN_UNIVERSE] if self.has_universe else []
+        return [*names, *self.ticker_functions, *self.marks]
 
     @cached_property
     def market_names(self) -> list[str]:
@@ -115,7 +111,7 @@ class FeaturePlan:
             (),
             self.cross_section,
             self.groupings,
-            self.has_universe and IN_UNIVERSE in chosen,
+            tuple(name for name in self.marks if name in chosen),
         )
 
     def check_groupings(self, groups: Iterable[str]) -> None:
@@ -225,6 +221,7 @@ def make_plan(
         for grouping in (groupings if entry.needs_groups else ["group"])
         for feature in entry.features(windows, grouping)
     ]
+    marks = [f"{name}{GROUPING}" for name in groupings]
     plan = FeaturePlan(
         tickers=tuple(tickers),
         ticker_features=tuple(f for f in features if f.entry.scope != "market"),
@@ -235,7 +232,7 @@ def make_plan(
         market_data=tuple(market_data),
         cross_section=cross_section,
         groupings=tuple(groupings),
-        has_universe=has_universe,
+        marks=(*marks, IN_UNIVERSE) if has_universe else tuple(marks),
     )
     _check_names(plan)
     return plan

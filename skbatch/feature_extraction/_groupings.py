@@ -10,9 +10,9 @@ import pandas as pd
 
 from skbatch._messages import format_tickers
 from skbatch.feature_extraction._additions import check_dates, check_name
-from skbatch.panel.engine import panel_signals, panel_tickers
+from skbatch.panel.engine import GROUPING, panel_signals, panel_tickers
 
-__all__ = ["Codes", "Grouping", "fixed_codes", "group_codes", "name_groupings"]
+__all__ = ["Codes", "Grouping", "fixed_codes", "group_codes", "group_marks"]
 
 GROUP = "group"  # what a grouping without a name is called
 
@@ -70,6 +70,20 @@ def group_codes(groups: Any, fixed: Codes, panel: pd.DataFrame) -> Codes:
     return codes
 
 
+def group_marks(
+    groups: Any, codes: Codes, panel: pd.DataFrame, rows: np.ndarray
+) -> dict[str, np.ndarray]:
+    """List by column the numbers of groups in some rows, `(n_rows, n_tickers)`."""
+    marks = {}
+    for name, source in name_groupings(groups).items():
+        values = np.where(codes[name] >= 0, codes[name], np.nan)
+        if isinstance(source, str):
+            values = panel_signals(panel)[source].to_numpy()
+        values = np.broadcast_to(values, (len(panel), values.shape[-1]))
+        marks[f"{name}{GROUPING}"] = values[rows]
+    return marks
+
+
 def _number(groups: Any, tickers: tuple[str, ...]) -> np.ndarray:
     """Find the number of each ticker's group, −1 for none."""
     if isinstance(groups, pd.Series) and not groups.index.is_unique:
@@ -79,8 +93,11 @@ def _number(groups: Any, tickers: tuple[str, ...]) -> np.ndarray:
             f"{format_tickers(twice)}. Drop them with "
             "`groups[~groups.index.duplicated()]`."
         )
-    names = pd.Series([groups.get(ticker) for ticker in tickers], dtype=object)
-    numbers, _ = pd.factorize(names)
+    # By all groups given, so that numbers do not depend on the other tickers.
+    given = dict(groups.items())
+    codes, _ = pd.factorize(pd.Series(list(given.values()), dtype=object))
+    number = dict(zip(given, codes.tolist(), strict=True))
+    numbers = np.array([number.get(ticker, -1) for ticker in tickers], dtype=np.intp)
     if (numbers < 0).all():
         _raise_strange(groups.keys(), tickers)
     return numbers

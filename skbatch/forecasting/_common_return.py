@@ -9,13 +9,16 @@ import numpy as np
 import pandas as pd
 
 from skbatch._kernels.target import common_return, standard_deviation, winsorised
+from skbatch.exceptions import PanelError
 from skbatch.forecasting._feature_table import FeatureBlocks
 from skbatch.forecasting._label_layout import LabelLayout
 from skbatch.panel.engine import number_calendars, recorded_delay
 
 __all__ = [
+    "BLOCK_CELLS",
     "MAX_SCALED_LABEL",
     "Levels",
+    "benchmark_return",
     "blocks",
     "bound_all",
     "forward_common_return",
@@ -34,13 +37,19 @@ BLOCK_CELLS = 2**20
 
 @dataclass
 class Levels:
-    """What labels are relative to: constants, or returns of the date for some."""
+    """What labels are relative to: constants, or returns of the date for some.
+
+    Where it differs across tickers of a date, `whole` has it, `(n_dates, n_labels)`.
+    """
 
     constant: np.ndarray
     moving: list[tuple[np.ndarray, np.ndarray]]
+    whole: np.ndarray | None = None
 
     def rows(self, rows: slice) -> np.ndarray:
         """Return the level of each label on some dates."""
+        if self.whole is not None:
+            return self.whole[rows]
         n_rows = len(range(*rows.indices(rows.stop)))
         level = np.tile(self.constant, (n_rows, 1))
         for columns, common in self.moving:
@@ -163,6 +172,45 @@ def forward_common_return(
             bound_all(values, volatility, np.sqrt(float(horizon)))
         common[int(horizon)] = common_return(values)
     return pd.DataFrame(common, index=labels.index)
+
+
+def benchmark_return(
+    benchmark: pd.Series | pd.DataFrame,
+    horizon: int,
+    features: FeatureBlocks,
+    layout: LabelLayout,
+) -> np.ndarray:
+    """Look up the forward returns that are given by the user."""
+    if features.index is None:
+        raise PanelError(
+            "benchmark must go with features that have dates. Got an array. Pass a "
+            "feature frame."
+        )
+    if "delay" in benchmark.attrs and recorded_delay(benchmark) != layout.delay:
+        raise PanelError(
+            f"benchmark must have the delay of y, {layout.delay}. Got "
+            f"{recorded_delay(benchmark)}. Make both with forward_returns(prices, "
+            f"horizon, delay={layout.delay})."
+        )
+    if isinstance(benchmark, pd.Series):
+        known = set(layout.horizons)
+        benchmark = pd.DataFrame({h: benchmark for h in known if len(known) == 1})
+    if horizon not in benchmark.columns:
+        raise PanelError(
+            "benchmark must have a column for every horizon of y. Got "
+            f"{list(benchmark.columns)} without {horizon}. Add it."
+        )
+    returns = benchmark[horizon].reindex(features.index)
+    values = returns.to_numpy(np.float64, copy=True)
+    # At the last date, the benchmark's latest returns are not known either.
+    reach = horizon + layout.delay
+    values[max(0, len(values) - reach) :] = np.nan
+    if not np.isfinite(values).any():
+        raise PanelError(
+            "benchmark must have finite returns at dates of X, other than the last "
+            f"{reach}. Got none. Index it by the dates of X."
+        )
+    return values
 
 
 def mean_label(

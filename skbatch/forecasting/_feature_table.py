@@ -115,7 +115,7 @@ class FeatureBlocks(ABC):
     @property
     def n_columns(self) -> int:
         """Number of columns."""
-        own = (self.columns.positions, self.columns.members)
+        own = (self.columns.positions, *self.columns.marks.values())
         n_own = sum(int((numbers >= 0).sum()) for numbers in own)
         return n_own + len(self.columns.shared)
 
@@ -166,11 +166,10 @@ class FeatureBlocks(ABC):
         return seen
 
     def own_feature(self, name: str, tickers: Sequence[str | None]) -> np.ndarray:
-        """Read a feature of each label's ticker, `(n_dates, n_labels)`, NaN without."""
+        """Read a feature or mark of each label's ticker, `(n_dates, n_labels)`."""
         out = np.full((self.n_dates, len(tickers)), np.nan, np.float32)
         for dates, table in self.tables(features=[name]):
-            number = table.columns.features.index(name)
-            columns = table.series_columns(tickers)[:, number]
+            columns = table.columns.of(name, tickers)
             out[dates] = np.where(columns >= 0, table.values[:, columns], np.nan)
             del table  # before the next block is computed
         return out
@@ -196,11 +195,10 @@ class FeatureBlocks(ABC):
 
     def member_columns(self, tickers: Sequence[str | None]) -> np.ndarray:
         """Look up the column that marks each label's membership; empty without one."""
-        numbers = dict(zip(self.columns.tickers, self.columns.members, strict=True))
-        found = [numbers.get(ticker, -1) for ticker in tickers if ticker is not None]
-        if len(found) < len(tickers) or min(found, default=-1) < 0:
+        if IN_UNIVERSE not in self.columns.marks:
             return np.empty(0, dtype=np.intp)
-        return np.array(found, dtype=np.intp)
+        found = self.columns.of(IN_UNIVERSE, tickers)
+        return found if (found >= 0).all() else np.empty(0, dtype=np.intp)
 
     def series_columns(self, tickers: Sequence[str | None]) -> np.ndarray:
         """Look up each label's own column numbers, `(n_labels, n_features)`."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ from skbatch._kernels.target import market_share, standard_deviation, winsorised
 from skbatch.exceptions import PanelError
 from skbatch.forecasting._feature_table import FeatureBlocks, FeatureTable
 from skbatch.forecasting._label_layout import LabelLayout
-from skbatch.forecasting._rank_label import nearest_windows
+from skbatch.forecasting._rank_label import nearest_windows, shrunken_betas
 
 __all__ = ["LabelScale", "LabelTransform", "check_feature", "volatility_names"]
 
@@ -29,12 +29,15 @@ class LabelTransform:
         Finds the volatility of each label.
     expectation, weight : ndarray of shape (n_labels,)
         Mean common return of the training labels, and the weight it is given.
+    betas : list of str
+        Features that hold the betas with which it is multiplied; empty for none.
     """
 
     layout: LabelLayout
     scale: LabelScale
     expectation: np.ndarray
     weight: np.ndarray
+    betas: list[str] = field(default_factory=list)
 
     def returns(
         self, relative: np.ndarray, unit: np.ndarray, features: FeatureBlocks
@@ -44,6 +47,8 @@ class LabelTransform:
         common = self.weight * self.expectation
         if self.scale.features:
             common = common * market_share(unit, _typical(features))
+        if self.betas:
+            common = common * shrunken_betas(self.betas, features, self.layout)
         root = np.sqrt(np.asarray(self.layout.horizons, dtype=np.float64))
         return common + relative * unit * root
 

@@ -87,6 +87,8 @@ class BatchLinearForecaster(PanelForecaster):
         The trained models, their shrinkage, and the common expectation.
     failures_ : dict
         Ticker → reason, where ``strategy="per_ticker"`` could not train a model.
+    relative_to_ : str
+        What the returns are relative to that were learned: see `target`.
     feature_importances_ : Series of shape (n_features,)
         Share of each feature, indexed by name without ticker, in the absolute
         coefficients of the standardised inputs, over all models and outputs.

@@ -64,9 +64,12 @@ class OtherFrame:
         rows = {ticker: row for row, ticker in enumerate(given.tickers)}
         for number, ticker in enumerate(fitted.tickers):
             if ticker in rows:
-                row, own = rows[ticker], fitted.members[[number]]
+                row = rows[ticker]
                 pairs.append((fitted.positions[number], given.positions[row]))
-                pairs.append((own, given.members[[row]]))
+                pairs += [
+                    (fitted.marks[name][[number]], given.marks[name][[row]])
+                    for name in fitted.marks.keys() & given.marks
+                ]
         for target, source in pairs:
             both = (target >= 0) & (source >= 0)
             values[:, target[both]] = self.features.values[:, source[both]]
@@ -129,5 +132,5 @@ def _numbered_as(fitted: PanelColumns, columns: PanelColumns) -> PanelColumns:
         tickers=columns.tickers,
         positions=positions,
         shared_positions=np.array([shared[n] for n in fitted.shared], dtype=np.intp),
-        members=columns.members,
+        marks=columns.marks,
     )

@@ -92,6 +92,7 @@ class PanelForecaster(DefaultPartsMixin, BaseBatchForecaster):
             self, features, labels, layout, self._fit_model, n_steps, weights
         )
         self.failures_ = self.model_.failures
+        self.relative_to_ = self._part("target").relative_to
         return tail
 
     def _predict_table(self, features: FeatureTable) -> np.ndarray:

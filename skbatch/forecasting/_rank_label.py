@@ -12,7 +12,7 @@ from skbatch.forecasting._common_return import Levels, blocks
 from skbatch.forecasting._feature_table import FeatureBlocks
 from skbatch.forecasting._label_layout import LabelLayout
 
-__all__ = ["nearest_windows", "rank_labels"]
+__all__ = ["beta_names", "nearest_windows", "rank_labels", "shrunken_betas"]
 
 # A beta is drawn to the market's, as Blume (1975) does, and absurd ones are cut.
 BETA_WEIGHT, BETA_BOUNDS = 0.67, (-1.0, 4.0)
@@ -27,8 +27,15 @@ def rank_labels(
     features: FeatureBlocks,
     layout: LabelLayout,
 ) -> np.ndarray:
-    """Turn scaled labels into normal scores of returns beyond beta, date by date."""
-    wanted = {"beta": 252, "idiosyncratic_volatility": 63}
+    """Turn scaled labels into normal scores of returns beyond beta, date by date.
+
+    Those relative to something else than the market have no more of it taken off.
+    """
+    names = features.columns.features
+    wanted = [
+        beta_names(features),
+        nearest_windows("idiosyncratic_volatility", 63, names),
+    ]
     beta, own = _ticker_features(wanted, features, layout)
     root = np.sqrt(np.asarray(layout.horizons, dtype=np.float64))
     out = np.empty(scaled.shape, np.float32)
@@ -36,7 +43,7 @@ def rank_labels(
         returns = scaled[rows] * unit[rows] * root
         known = np.isfinite(returns)
         exposure = _exposure(beta[rows], known, layout)
-        for columns, common in levels.moving:
+        for columns, common in levels.moving if levels.whole is None else ():
             excess = exposure[:, columns] - 1.0
             returns[:, columns] -= excess * common[rows, None]
         returns /= np.where(own[rows] > 0, own[rows], unit[rows]) * root
@@ -46,8 +53,7 @@ def rank_labels(
 
 def _exposure(beta: np.ndarray, known: np.ndarray, layout: LabelLayout) -> np.ndarray:
     """Compute betas relative to the mean over the tickers of a date; 1 if unknown."""
-    shrunken = (1.0 - BETA_WEIGHT) + BETA_WEIGHT * np.clip(beta, *BETA_BOUNDS)
-    shrunken = np.where(np.isfinite(shrunken), shrunken, 1.0)
+    shrunken = _shrunken(beta)
     horizons = np.asarray(layout.horizons)
     for horizon in np.unique(horizons):
         use = horizons == horizon
@@ -55,6 +61,23 @@ def _exposure(beta: np.ndarray, known: np.ndarray, layout: LabelLayout) -> np.nd
         mean = np.where(mean > 0, mean, 1.0)
         shrunken[:, use] /= mean[:, None]
     return shrunken
+
+
+def _shrunken(beta: np.ndarray) -> np.ndarray:
+    shrunken = (1.0 - BETA_WEIGHT) + BETA_WEIGHT * np.clip(beta, *BETA_BOUNDS)
+    return np.where(np.isfinite(shrunken), shrunken, 1.0)
+
+
+def beta_names(features: FeatureBlocks) -> list[str]:
+    """List the features that hold a beta, the best one first."""
+    return nearest_windows("beta", 252, features.columns.features)
+
+
+def shrunken_betas(
+    names: list[str], features: FeatureBlocks, layout: LabelLayout
+) -> np.ndarray:
+    """Read the beta of each label's ticker, drawn to the market's; 1 if unknown."""
+    return _shrunken(_ticker_features([names], features, layout)[0])
 
 
 def _scores(returns: np.ndarray, scaled: np.ndarray, layout: LabelLayout) -> np.ndarray:
@@ -70,12 +93,11 @@ def _scores(returns: np.ndarray, scaled: np.ndarray, layout: LabelLayout) -> np.
 
 
 def _ticker_features(
-    wanted: dict[str, int], features: FeatureBlocks, layout: LabelLayout
+    wanted: list[list[str]], features: FeatureBlocks, layout: LabelLayout
 ) -> np.ndarray:
-    """Read features of each label's ticker at the nearest windows, NaN without one."""
+    """Read the first of each list of features of each label's ticker, NaN without."""
     out = np.full((len(wanted), features.n_dates, len(layout.tickers)), np.nan, "f4")
-    known = features.columns.features
-    nearest = [nearest_windows(name, n, known)[:1] for name, n in wanted.items()]
+    nearest = [names[:1] for names in wanted]
     read = [name for names in nearest for name in names]
     for dates, table in features.tables(features=read) if read else ():
         columns = table.series_columns(layout.tickers)

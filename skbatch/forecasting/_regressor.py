@@ -82,6 +82,8 @@ class BatchRegressorForecaster(MetaEstimatorMixin, PanelForecaster):
     regressors_ : list of estimator
         The fitted regressors: one for each horizon (pooled), or for each label column
         that could be learned (per ticker).
+    relative_to_ : str
+        What the returns are relative to that were learned: see `target`.
     feature_importances_ : Series of shape (n_features,)
         Share of each feature, indexed by name without ticker, in the regressor's
         ``feature_importances_`` or absolute ``coef_``, where it has one of these.

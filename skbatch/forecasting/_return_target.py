@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from numbers import Integral, Real
 from typing import Any, ClassVar, Literal
 
@@ -15,6 +16,7 @@ from skbatch.exceptions import PanelError
 from skbatch.forecasting._common_return import (
     MAX_SCALED_LABEL,
     Levels,
+    benchmark_return,
     blocks,
     bound_all,
     label_groups,
@@ -28,8 +30,8 @@ from skbatch.forecasting._label_scale import (
     check_feature,
 )
 from skbatch.forecasting._label_weights import date_weights, drop_weightless
-from skbatch.forecasting._rank_label import rank_labels
-from skbatch.panel.engine import recorded_delay
+from skbatch.forecasting._neutral_label import describe_relative, neutral_levels
+from skbatch.forecasting._rank_label import beta_names, rank_labels
 
 __all__ = [
     "ReturnTarget",
@@ -63,10 +65,16 @@ class ReturnTarget(BaseEstimator):
 
     Parameters
     ----------
-    relative : bool, default=True
-        Learn returns relative to the mean over tickers of the date, and add the
+    relative : bool, "beta", "group" or list of str, default=True
+        Learn returns relative to the mean over tickers of the date, and add its
         shrunken historical mean back. False learns them relative to that historical
         mean alone, as is done for plain arrays and for a single ticker anyway.
+        ``"beta"``: relative to beta times that mean, and beta times its historical
+        mean is added back. ``"group"``: relative to the mean of the ticker's group, by
+        `groups` of the extractor or a signal that is a category. A list names
+        exposures, ticker features or groupings: relative to what a regression of the
+        date's returns on them explains. Either adds the historical mean over all
+        tickers back: groups and exposures are not expected to earn more than others.
     label : {"rank", "scaled"}, default="rank"
         What pooled models learn: the ``"rank"`` that returns beyond beta, in units of
         idiosyncratic volatility, have on their date, as a normal score, or ``"scaled"``
@@ -120,7 +128,11 @@ class ReturnTarget(BaseEstimator):
     :math:`\beta_{t,i}` is .33 + .67 times the feature ``beta_252`` within [-1, 4] [3]_,
     :math:`\bar\beta_t` its mean over the tickers of the date, and :math:`\psi_{t,i}`
     the feature ``idiosyncratic_volatility_63``, or others of these names with the
-    nearest windows. The forecast is
+    nearest windows. With ``relative="beta"``, :math:`m_t\beta_{t,i}` takes the place of
+    the mean in both, and :math:`\beta_{t,i}` multiplies its expectation :math:`\bar m`
+    below. With groups or exposures, it is what these explain of the returns of a date
+    by least squares, and a ticker without one, or alone in its group, is not trained on
+    then. The forecast is
     :math:`c\,w \bar m + s\,\sigma_{t,i}\sqrt{h}\,f(x_{t,i})`. The shrinkage s is the
     slope of realised on forecast z in the tail [1]_, averaged with the slope that is
     expected from n training labels, :math:`0.1 + 0.2\,n/(n + 20000)`, in proportion to
@@ -152,7 +164,7 @@ class ReturnTarget(BaseEstimator):
     """
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
-        "relative": ["boolean"],
+        "relative": ["boolean", StrOptions({"beta", "group"}), list, tuple],
         "label": [StrOptions({"rank", "scaled"})],
         "scale": [str, None],
         "market_weight": [Interval(Real, 0, 1, closed="both"), _AUTO],
@@ -169,7 +181,7 @@ class ReturnTarget(BaseEstimator):
 
     def __init__(
         self,
-        relative: bool = True,
+        relative: bool | Literal["beta", "group"] | Sequence[str] = True,
         *,
         label: Literal["rank", "scaled"] = "rank",
         scale: str | None = "auto",
@@ -189,6 +201,12 @@ class ReturnTarget(BaseEstimator):
         self.benchmark = benchmark
         self.half_life = half_life
         self.weight = weight
+
+    @property
+    def relative_to(self) -> str:
+        """What the returns that models learn are relative to, in words."""
+        market = "the market" if self.benchmark is None else "the benchmark"
+        return describe_relative(self.relative, market)
 
     def label_weights(
         self,
@@ -296,6 +314,9 @@ class ReturnTarget(BaseEstimator):
         level, expectation, weight = self._levels(
             labels, features, layout, has_own, weights
         )
+        level.whole = neutral_levels(
+            self.relative, labels, level, features, layout, weights
+        )
         for rows in blocks(labels):
             labels[rows] -= level.rows(rows)
             labels[rows] /= unit[rows] * root
@@ -306,7 +327,8 @@ class ReturnTarget(BaseEstimator):
         if has_own and not scale.features:
             # A volatility is a feature: whoever has one has been observed.
             labels[~features.observed(layout.tickers)] = np.nan
-        transform = LabelTransform(layout, scale, expectation, weight)
+        betas = beta_names(features) if self.relative == "beta" else []
+        transform = LabelTransform(layout, scale, expectation, weight, betas)
         if self.label == "scaled" or not level.moving or not has_own:
             return transform, labels
         return transform, rank_labels(labels, unit, level, features, layout)
@@ -326,7 +348,7 @@ class ReturnTarget(BaseEstimator):
         for columns, given in label_groups(labels, features, layout, has_own):
             horizon = int(horizons[columns[0]])
             if self.benchmark is not None:
-                given = self._benchmark_return(horizon, features, layout)
+                given = benchmark_return(self.benchmark, horizon, features, layout)
             pooled = given is None and len(columns) > 1
             if given is not None:
                 common = given
@@ -345,43 +367,6 @@ class ReturnTarget(BaseEstimator):
             if self.relative and (pooled or given is not None):
                 levels.moving.append((columns, common))
         return levels, expectation, weight
-
-    def _benchmark_return(
-        self, horizon: int, features: FeatureBlocks, layout: LabelLayout
-    ) -> np.ndarray:
-        """Look up the forward returns that are given by the user."""
-        if features.index is None:
-            raise PanelError(
-                "benchmark must go with features that have dates. Got an array. Pass a "
-                "feature frame."
-            )
-        benchmark = self.benchmark
-        assert benchmark is not None
-        if "delay" in benchmark.attrs and recorded_delay(benchmark) != layout.delay:
-            raise PanelError(
-                f"benchmark must have the delay of y, {layout.delay}. Got "
-                f"{recorded_delay(benchmark)}. Make both with forward_returns(prices, "
-                f"horizon, delay={layout.delay})."
-            )
-        if isinstance(benchmark, pd.Series):
-            known = set(layout.horizons)
-            benchmark = pd.DataFrame({h: benchmark for h in known if len(known) == 1})
-        if horizon not in benchmark.columns:
-            raise PanelError(
-                "benchmark must have a column for every horizon of y. Got "
-                f"{list(benchmark.columns)} without {horizon}. Add it."
-            )
-        returns = benchmark[horizon].reindex(features.index)
-        values = returns.to_numpy(np.float64, copy=True)
-        # At the last date, the benchmark's latest returns are not known either.
-        reach = horizon + layout.delay
-        values[max(0, len(values) - reach) :] = np.nan
-        if not np.isfinite(values).any():
-            raise PanelError(
-                "benchmark must have finite returns at dates of X, other than the last "
-                f"{reach}. Got none. Index it by the dates of X."
-            )
-        return values
 
     def split(
         self, known: np.ndarray, horizon: int, delay: int = 0

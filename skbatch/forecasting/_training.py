@@ -32,6 +32,7 @@ __all__ = [
     "input_name",
     "input_names",
     "predict_rows",
+    "relative_to",
     "target_of",
 ]
 
@@ -162,7 +163,8 @@ def _carried(transform: LabelTransform, frame: OtherFrame) -> LabelTransform:
     constant = frame.typical(np.where(constant > 0, constant, np.nan))
     scale = LabelScale(transform.scale.features, frame.layout.tickers, constant)
     common = frame.typical(transform.weight * transform.expectation)
-    return LabelTransform(frame.layout, scale, common, np.ones(len(common)))
+    weight = np.ones(len(common))
+    return LabelTransform(frame.layout, scale, common, weight, transform.betas)
 
 
 def fit_panel_model(
@@ -423,3 +425,18 @@ def target_of(model: Any) -> ReturnTarget:
             return model.target
         model = getattr(model, "estimator", None)
     return ReturnTarget()
+
+
+def relative_to(model: Any) -> str:
+    """Put into words what a model learns returns relative to; empty if not known."""
+    while model is not None:
+        parts: Any = getattr(model, "_default_parts", dict)()
+        if "target" in parts:
+            return str(model._part("target").relative_to)
+        if "forecaster" in parts:
+            model = model._part("forecaster")
+        elif getattr(model, "steps", None):
+            model = model.steps[-1][1]
+        else:
+            model = getattr(model, "estimator", None)
+    return ""

@@ -122,6 +122,8 @@ class BatchXGBoostForecaster(PanelForecaster):
         (vector), or for each that could be learned (per ticker). Their inputs have
         names; a missing input is -1e30, not NaN, and forecasts are relative and in
         units of volatility, see :class:`~skbatch.forecasting.ReturnTarget`.
+    relative_to_ : str
+        What the returns are relative to that were learned: see `target`.
     feature_importances_ : Series of shape (n_features,)
         Share of each feature, indexed by name without ticker, in the total gain of all
         splits.

@@ -40,7 +40,7 @@ from skbatch.forecasting._provenance import (
 )
 from skbatch.forecasting._return_target import ReturnTarget, tail_rows, thinning
 from skbatch.forecasting._row_store import RowStore, Storage
-from skbatch.forecasting._training import target_of
+from skbatch.forecasting._training import relative_to, target_of
 from skbatch.forecasting._uncertainty import (
     UncertaintyMixin,
     calibrated_part,
@@ -93,6 +93,7 @@ __all__ = [
     "loss_gradient",
     "outlook_of",
     "rank_table",
+    "relative_to",
     "run_model",
     "tail_rows",
     "target_of",

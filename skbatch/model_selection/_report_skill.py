@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from skbatch._messages import date_text
+from skbatch.forecasting.engine import relative_to
 from skbatch.metrics.plotting import GOOD, GREY, INK, tidy
 from skbatch.model_selection._html import card, grid, section, table
 from skbatch.model_selection._report_figures import draw_figure
@@ -122,15 +123,20 @@ def data_section(result: WalkForwardResult) -> str:
         else f"All {n_tickers} tickers have prices to the end: those that failed or "
         "were taken over are missing, and returns are too high (survivorship bias)."
     )
+    relative = relative_to(result.estimator)
     items = {
         "Data": f"{len(closes)} rows from {date_text(closes.index[0])} to "
         f"{date_text(closes.index[-1])}, {n_tickers} tickers, {gaps} of the prices "
         "missing.",
         "Survivors": survivors,
+        "Relative to": f"Models learn returns relative to {relative}; what is expected "
+        "of it is part of the forecasts.",
         "Trials": f"{result.n_trials} tried, this one included, as far as recorded: "
         "adjusted p-values and the deflated Sharpe ratio count them.",
         "Versions": f"Python {platform.python_version()}, {', '.join(_versions())}.",
     }
+    if not relative:
+        del items["Relative to"]
     listed = "".join(
         f"<dt>{escape(name)}</dt><dd>{escape(text)}</dd>"
         for name, text in items.items()

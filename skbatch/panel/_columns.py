@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 
 __all__ = [
     "CATEGORY",
+    "GROUPING",
     "IN_UNIVERSE",
     "MARKET",
     "SEPARATOR",
@@ -21,6 +22,7 @@ SEPARATOR = "__"
 MARKET = "market"
 IN_UNIVERSE = "in_universe"  # 1 for members of the universe, else NaN; no feature
 CATEGORY = "_category"  # with which the names of features end that are categories
+GROUPING = "_grouping"  # with which numbers of groups end, which are no feature
 
 
 def join_column(ticker: str, feature: str) -> str:
@@ -84,8 +86,9 @@ class PanelColumns:
         Names of the columns shared by all tickers (``market__*``, or without ``__``).
     shared_positions : ndarray of shape (n_shared,), dtype intp
         Their column numbers.
-    members : ndarray of shape (n_tickers,), dtype intp
-        Column number of ``TICKER__in_universe``, which is no feature; -1 without one.
+    marks : dict of str to ndarray of shape (n_tickers,), dtype intp
+        By name, column numbers of what is no feature, -1 without one:
+        ``TICKER__in_universe``, and groups such as ``TICKER__sector_grouping``.
     """
 
     tickers: tuple[str, ...]
@@ -93,7 +96,7 @@ class PanelColumns:
     positions: np.ndarray
     shared: tuple[str, ...]
     shared_positions: np.ndarray
-    members: np.ndarray
+    marks: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     @classmethod
     def parse(cls, columns: Iterable[str]) -> PanelColumns:
@@ -113,31 +116,32 @@ class PanelColumns:
         features: dict[str, int] = {}
         cells: list[tuple[int, int, int]] = []
         shared: dict[str, int] = {}
-        marks: list[tuple[int, int]] = []
+        marks: dict[str, dict[int, int]] = {}
         for number, column in enumerate(columns):
             ticker, feature = split_column(column)
             if ticker is None or ticker == MARKET:
                 shared[column] = number
                 continue
             row = tickers.setdefault(ticker, len(tickers))
-            if feature == IN_UNIVERSE:
-                marks.append((row, number))
+            if feature == IN_UNIVERSE or feature.endswith(GROUPING):
+                marks.setdefault(feature, {})[row] = number
                 continue
             cells.append((row, features.setdefault(feature, len(features)), number))
         positions = np.full((len(tickers), len(features)), -1, dtype=np.intp)
         if cells:
             rows, cols, numbers = np.asarray(cells, dtype=np.intp).T
             positions[rows, cols] = numbers
-        members = np.full(len(tickers), -1, dtype=np.intp)
-        for row, number in marks:
-            members[row] = number
+        marked = {
+            name: np.array([own.get(row, -1) for row in range(len(tickers))], np.intp)
+            for name, own in marks.items()
+        }
         return cls(
             tickers=tuple(tickers),
             features=tuple(features),
             positions=positions,
             shared=tuple(shared),
             shared_positions=np.asarray(list(shared.values()), dtype=np.intp),
-            members=members,
+            marks=marked,
         )
 
     @property
@@ -147,6 +151,27 @@ class PanelColumns:
         Their names end with ``_category``, such as ``sector_category``.
         """
         return tuple(name for name in self.features if name.endswith(CATEGORY))
+
+    def of(self, name: str, tickers: Sequence[str | None]) -> np.ndarray:
+        """Look up the columns of a feature or a mark.
+
+        Parameters
+        ----------
+        name : str
+            One of `features` or `marks`.
+        tickers : sequence of (str or None)
+            Whose columns are wanted.
+
+        Returns
+        -------
+        ndarray of shape (n_wanted,), dtype intp
+            Column numbers, -1 where there is none.
+        """
+        own = self.marks.get(name)
+        if own is None:
+            own = self.positions[:, self.features.index(name)]
+        numbers: dict[str | None, int] = dict(zip(self.tickers, own, strict=True))
+        return np.array([numbers.get(ticker, -1) for ticker in tickers], dtype=np.intp)
 
     def kept(self, tickers: Collection[str]) -> np.ndarray:
         """Find the columns of some tickers and the shared ones.
@@ -163,5 +188,6 @@ class PanelColumns:
         """
         wanted = set(tickers)
         rows = [row for row, ticker in enumerate(self.tickers) if ticker in wanted]
-        own = np.append(self.positions[rows].ravel(), self.members[rows])
+        marked = [numbers[rows] for numbers in self.marks.values()]
+        own = np.concatenate([self.positions[rows].ravel(), *marked])
         return np.sort(np.concatenate([own[own >= 0], self.shared_positions]))
