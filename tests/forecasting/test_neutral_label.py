@@ -69,7 +69,7 @@ def level_of_date(kind, returns, exposures):
         inputs = inputs[groups[inputs.index].map(counts) > 1]
     else:
         inputs["intercept"] = 1.0
-    inputs = inputs[inputs.notna().all(axis=1) & returns.notna()]
+    inputs = inputs[inputs.notna().all(axis=1) & returns[inputs.index].notna()]
     if len(inputs) <= np.linalg.matrix_rank(inputs):
         return pd.Series(np.nan, returns.index)
     coef = np.linalg.lstsq(inputs, returns[inputs.index], rcond=None)[0]
