@@ -236,7 +236,7 @@ class UncertaintyMixin:
 
 def outlook_of(
     model: Any,
-    features: FeatureBlocks,
+    X: Any,
     forecasts: np.ndarray | None = None,
     layout: LabelLayout | None = None,
 ) -> Outlook:
@@ -246,7 +246,7 @@ def outlook_of(
     ----------
     model : UncertaintyMixin
         Calibrated.
-    features : FeatureBlocks of shape (n_dates, n_columns)
+    X : DataFrame or FeatureBlocks of shape (n_dates, n_columns)
         Its features.
     forecasts : ndarray of shape (n_dates, n_labels), optional
         What it forecasts, if that is known.
@@ -258,6 +258,8 @@ def outlook_of(
     Outlook
         Forecasts, their volatility and calibration.
     """
+    blocks = isinstance(X, FeatureBlocks)
+    features = X if blocks else check_features(model, X, reset=False)
     layout = model.layout_ if layout is None else layout
     if forecasts is None:
         forecasts = run_model(model, features, layout)

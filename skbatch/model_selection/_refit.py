@@ -18,6 +18,7 @@ from skbatch._messages import collect_warnings, format_tickers
 from skbatch.exceptions import ModelFitError, PanelError
 from skbatch.forecasting.engine import first_choice, fitted_provenance
 from skbatch.metrics.alignment import Table
+from skbatch.model_selection._fold_quantiles import fold_quantiles
 from skbatch.model_selection._refit_schedule import Fold
 from skbatch.model_selection._shared_features import extractor_of
 from skbatch.panel import forward_returns
@@ -39,6 +40,11 @@ class Source:
     features: pd.DataFrame | None
     universe: Universe | None = None
 
+    def labels(self, rows: slice) -> pd.DataFrame:
+        """Compute the returns that are known at the last of some rows."""
+        panel = self.panel.iloc[rows]
+        return forward_returns(panel, self.horizon, self.delay, universe=self.universe)
+
 
 @dataclass
 class FoldForecast:
@@ -50,6 +56,7 @@ class FoldForecast:
     first_choice: tuple[str, ...] = ()
     fit_seconds: float = 0.0
     predict_seconds: float = 0.0
+    quantiles: dict[float, pd.DataFrame] = field(default_factory=dict)
     estimator: BaseEstimator | None = None
     warned: list[tuple[type[Warning], str]] = field(default_factory=list)
 
@@ -71,13 +78,14 @@ def run_fold(
     source: Source,
     fold: Fold,
     *,
+    own: bool,
     keep: bool,
     owner: BaseEstimator,
     context: Any,
 ) -> FoldForecast:
     """Fit a clone on one training window and forecast the rows after it."""
     with collect_warnings() as collected:
-        result = _run(estimator, source, fold, owner, context)
+        result = _run(estimator, source, fold, own, owner, context)
     result.warned = collected
     if not keep:
         result.estimator = None
@@ -88,16 +96,12 @@ def _run(
     estimator: BaseEstimator,
     source: Source,
     fold: Fold,
+    own: bool,
     owner: BaseEstimator,
     context: Any,
 ) -> FoldForecast:
     """Fit, forecast and tell where the forecasts come from."""
-    labels = forward_returns(
-        source.panel.iloc[fold.train],
-        source.horizon,
-        source.delay,
-        universe=source.universe,
-    )
+    labels = source.labels(fold.train)
     dates = source.panel.index[fold.test]
     head, tail, past, following = _inputs(estimator, source, fold)
     begun = time.perf_counter()
@@ -109,6 +113,10 @@ def _run(
     forecasts = _as_table(tail.predict(following), following.index, labels.columns)
     predicted = time.perf_counter()
     provenance = _provenance(tail, following, forecasts).loc[dates]
+    quantiles = {}
+    if own:
+        returns = source.labels(slice(fold.train_stop, fold.test_stop))
+        quantiles = fold_quantiles(tail, following, forecasts, returns)
     whole = tail if head is None else _join(estimator, head, tail)
     return FoldForecast(
         forecasts.loc[dates],
@@ -117,6 +125,7 @@ def _run(
         _first_choice(tail),
         fitted - begun,
         predicted - fitted,
+        {level: table.loc[dates] for level, table in quantiles.items()},
         whole,
     )
 
