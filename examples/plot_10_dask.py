@@ -78,7 +78,7 @@ with (
 # %%
 # The same forecasts
 # ------------------
-# Without draws, the engines agree to rounding. With the default draws they differ about
+# Without draws, the engines agree to rounding. With the default draws they differ
 # about as much as another seed, which is the measure of what such differences mean.
 
 pairs = {
