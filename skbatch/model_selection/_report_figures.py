@@ -13,7 +13,7 @@ import pandas as pd
 from skbatch.metrics import InformationCoefficientDisplay, QuantileReturnsDisplay
 from skbatch.metrics.plotting import INK, bars_with_errors, tidy
 from skbatch.model_selection._feature_importance import FeatureImportanceDisplay
-from skbatch.model_selection._html import figure, grid
+from skbatch._html import figure, grid
 from skbatch.model_selection._provenance_display import ProvenanceDisplay
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ import pandas as pd
 
 from skbatch._messages import date_text
 from skbatch.metrics.plotting import GOOD, GREY, INK, tidy
-from skbatch.model_selection._html import card, grid, section, table
+from skbatch._html import card, grid, section, table
 from skbatch.model_selection._report_figures import draw_figure
 from skbatch.model_selection._verdict import number, percent
 
