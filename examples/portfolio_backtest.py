@@ -1,8 +1,8 @@
 """What forecasts would have been worth in a portfolio that is rebalanced every month.
 
 Run it with ``python examples/portfolio_backtest.py [prices.csv [signal.csv]]`` where
-``skbatch[demo,portfolio]`` is installed. The signal is a table like the prices, of values
-that were known at the close.
+``skbatch[demo,portfolio]`` is installed. The signal is a table like the prices,
+of values that were known at the close.
 """
 
 import sys
