@@ -82,7 +82,7 @@ html_static_path = ["_static"]
 html_css_files = ["skbatch.css"]
 # Pages without others below them have nothing to show there.
 html_sidebars = {
-    page: [] for page in ("getting_started", "migration", "troubleshooting")
+    page: [] for page in ("migration", "troubleshooting")
 }
 html_theme_options = {
     "header_links_before_dropdown": 4,
