@@ -162,13 +162,13 @@ class Setting:
         return toml_value(self.null if value is None else value)
 
     def chosen(self, values: Mapping[str, Any]) -> Any:
-        """Take the value if there is a valid one, else the default."""
+        """Return the value if it is valid, else the default."""
         value = values.get(self.path, self.default)
         return value if self.accepts(value) else self.default
 
 
 def _rules(constraints: list[Any], path: str) -> dict[str, Callable[[Any], bool]]:
-    """Put constraints into words and tests, those that values of files can meet."""
+    """Convert the constraints that values of files can meet to texts and tests."""
     rules: dict[str, Callable[[Any], bool]] = {}
     for constraint in constraints:
         if constraint is str and path in _PATTERNS:
@@ -321,7 +321,7 @@ def idle_settings(values: Mapping[str, Any]) -> dict[str, str]:
 
 
 def make_setting(owner: type, name: str, path: str) -> Setting | None:
-    """Make a setting of a parameter, unless no file can hold what it may be."""
+    """Create a setting of a parameter, unless no file can hold what it may be."""
     own = getattr(owner, "_parameter_constraints", {}).get(name, [])
     rules = _rules(_CONSTRAINTS.get(path, own), path)
     default = inspect.signature(owner).parameters[name].default
@@ -334,7 +334,7 @@ def make_setting(owner: type, name: str, path: str) -> Setting | None:
 
 
 def _all_settings() -> dict[str, Setting]:
-    """Make all settings, section by section."""
+    """Create all settings, section by section."""
     found = dict(CHOICES)
     for kind, simpler in product(KINDS, ("linear", "mean")):
         choices = {"model.kind": kind, "fallback.model": simpler}

@@ -17,7 +17,7 @@ from skbatch._kernels.conformal import (
 
 __all__ = ["ScoreDistribution"]
 
-# Scores of two years; older ones say little of what is to come.
+# Scores of two years; older ones predict little.
 WINDOW = 504
 # Rows after which the pool of scores is made anew.
 REFRESH = 21
@@ -68,7 +68,7 @@ class ScoreDistribution:
         delay: int,
         step: float,
     ) -> Iterator[ScoreDistribution]:
-        """Go on through the dates after a tail, with the scores as they become known.
+        """Continue through the dates after a tail, as the scores become known.
 
         At each date of `scores` these are the ones of dates whose return has ended: at
         least a horizon and the delay before.

@@ -235,7 +235,7 @@ class _Join:
     def _spread(
         self, name: str, values: pd.DataFrame, places: np.ndarray
     ) -> pd.DataFrame:
-        """Put the rows of a table, or the cells of its column, into those of a panel.
+        """Place the rows of a table, or the cells of its column, in those of a panel.
 
         `places` is (n_dates,) for wide tables, (n_dates, n_tickers) for long ones.
         """
@@ -261,7 +261,7 @@ class _Join:
 
 
 def _as_table(table: Any) -> pd.DataFrame:
-    """Make a table of pandas of signals."""
+    """Convert signals to a pandas table."""
     frame = to_pandas(table)
     if not isinstance(frame, pd.DataFrame) or not len(frame):
         raise PanelError(
