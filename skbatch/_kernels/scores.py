@@ -13,7 +13,7 @@ __all__ = [
     "sign_agreement",
 ]
 
-# Two points always lie on a line: their correlation says nothing.
+# Two points always lie on a line: their correlation carries no information.
 MIN_PAIRS = 3
 # Below this spread, relative to the largest value, only rounding errors differ.
 # SciPy warns of nearly constant input at the same place.

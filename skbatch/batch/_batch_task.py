@@ -95,7 +95,7 @@ def run_task(
 
 
 def labels_of(labels: pd.DataFrame, tickers: Sequence[str]) -> pd.DataFrame:
-    """Take the labels of some tickers."""
+    """Select the labels of some tickers."""
     columns = labels.columns.get_level_values(-1)
     if columns.nunique() == len(tickers):
         return labels

@@ -153,7 +153,7 @@ def _resumed(
 
 
 def _groups_of(groups: Any, names: list[str], tickers: SystemTickers) -> Any:
-    """Leave a table out that names quarantined tickers only: it is not at fault."""
+    """Omit a table that names only quarantined tickers: it is not at fault."""
     if groups is None or isinstance(groups, str) or set(names) & set(groups.keys()):
         return groups
     return None if set(tickers.tickers) & set(groups.keys()) else groups

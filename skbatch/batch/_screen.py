@@ -112,27 +112,27 @@ class _Closes:
         return cls(values, known, first, last, n_known, panel.index, tickers, rules)
 
     def at(self, row: int, ticker: int) -> str:
-        """Tell a close and its date."""
+        """Describe a close and its date."""
         return f"{self.values[row, ticker]:g} {_at(self.index, row)}"
 
     def first_of(self, ticker: int) -> str:
-        """Tell a ticker's first close and its date."""
+        """Describe a ticker's first close and its date."""
         return self.at(int(self.first[ticker]), ticker)
 
     def last_of(self, ticker: int) -> str:
-        """Tell a ticker's last close and its date."""
+        """Describe a ticker's last close and its date."""
         return self.at(int(self.last[ticker]), ticker)
 
 
 def _at(index: pd.Index, row: int) -> str:
-    """Tell where a row is, a date without the time if it has none."""
+    """Format the label of a row, a date without the time if it has none."""
     if pd.api.types.is_numeric_dtype(index.dtype):
         return f"at {index[row]}"
     return f"on {date_text(index[row])}"
 
 
 def _ends(told: Sequence[str]) -> str:
-    """Tell the first and the last of what was found."""
+    """Describe the first and the last finding."""
     if len(told) == 1:
         return told[0]
     return f"the first {told[0]}, the last {told[-1]}"
@@ -265,11 +265,11 @@ def reasons_of(findings: pd.DataFrame) -> dict[str, Reason]:
 
 
 def stale_of(findings: pd.DataFrame) -> dict[str, str]:
-    """Say of which tickers the prices ended, or stand still, and since when."""
+    """Describe tickers whose prices ended or are constant, and since when."""
     stale = _first_of_each(findings[findings["rule"].isin(STALE)])
     return {str(ticker): str(detail) for ticker, detail in stale["detail"].items()}
 
 
 def _first_of_each(findings: pd.DataFrame) -> pd.DataFrame:
-    """Take the first finding of each ticker."""
+    """Select the first finding of each ticker."""
     return findings[~findings.index.duplicated()]

@@ -106,7 +106,7 @@ class BatchForecastingConfig(_Section):
         return _nest(complete(self._given))
 
     def replace(self, **changes: Any) -> Self:
-        """Make a copy with some settings changed.
+        """Return a copy with some settings changed.
 
         Parameters
         ----------
@@ -253,7 +253,7 @@ class BatchForecastingConfig(_Section):
         return "\n".join(filter(None, blocks.values()))
 
     def to_system(self) -> BatchForecastingSystem:
-        """Make a system with these settings.
+        """Create a system with these settings.
 
         Returns
         -------
@@ -283,7 +283,7 @@ class BatchForecastingConfig(_Section):
 
 
 def _forecaster(values: Values) -> Any:
-    """Make a forecaster, unless the system's own is of the kinds that are chosen."""
+    """Create a forecaster, unless the system's own is of the kinds that are chosen."""
     if all(setting.chosen(values) == setting.default for setting in CHOICES.values()):
         return None
     model = KINDS[values["model.kind"]]()
@@ -293,7 +293,7 @@ def _forecaster(values: Values) -> Any:
 
 
 def _nest(values: Values, make: Callable[..., Any] = dict, above: str = "") -> Any:
-    """Put settings into the sections that they belong to."""
+    """Assign settings to their sections."""
     own: dict[str, Any] = {}
     for path, value in values.items():
         if path.startswith(above):

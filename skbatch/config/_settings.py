@@ -213,7 +213,7 @@ class Setting:
         return toml_value(self.null if value is None else value)
 
     def chosen(self, values: Mapping[str, Any]) -> Any:
-        """Take the value if there is a valid one, else the default."""
+        """Return the value if it is valid, else the default."""
         value = values.get(self.path, self.default)
         return value if self.accepts(value) else self.default
 
@@ -297,7 +297,7 @@ def idle_settings(values: Mapping[str, Any]) -> dict[str, str]:
 
 
 def make_setting(owner: type, name: str, path: str) -> Setting | None:
-    """Make a setting of a parameter, unless no file can hold what it may be."""
+    """Create a setting of a parameter, unless no file can hold what it may be."""
     own = getattr(owner, "_parameter_constraints", {}).get(name, [])
     more = _MORE.get(path, [])
     default = inspect.signature(owner).parameters[name].default
@@ -311,7 +311,7 @@ def make_setting(owner: type, name: str, path: str) -> Setting | None:
 
 
 def _all_settings() -> dict[str, Setting]:
-    """Make all settings, section by section."""
+    """Create all settings, section by section."""
     found = dict(CHOICES)
     for kind, simpler in product(KINDS, ("linear", "mean")):
         choices = {"model.kind": kind, "fallback.model": simpler}

@@ -1,4 +1,4 @@
-"""What the residuals of a calibration tail say about the spread of returns."""
+"""The spread of returns, estimated from the residuals of a calibration tail."""
 
 from __future__ import annotations
 
@@ -128,7 +128,7 @@ class Calibration:
         return {k: v for k, v in self.__dict__.items() if k not in derived}
 
     def followed(self, scores: np.ndarray) -> Iterator[Calibration]:
-        """Go on through the dates after the tail, with scores as they become known."""
+        """Continue through the dates after the tail, as scores become known."""
         delay = self.layout.delay
         paths = {
             horizon: self.known[horizon].followed(
@@ -309,7 +309,7 @@ def _read(
 def _selected(
     features: FeatureBlocks, dates: np.ndarray, names: Sequence[str]
 ) -> FeatureTable:
-    """Take some dates and ticker features."""
+    """Select some dates and ticker features."""
     parts = []
     for block, table in features.tables(dates, names):
         numbers = [table.columns.features.index(name) for name in names]
@@ -352,7 +352,7 @@ def joined(parts: Sequence[Calibration]) -> Calibration:
 
 
 def recent_moves(features: FeatureBlocks, layout: LabelLayout) -> pd.DataFrame | None:
-    """Give the latest one-row returns of each label's ticker, if features have them."""
+    """Return the latest one-row returns of each label's ticker, if available."""
     names = [name for name in ONE_ROW_RETURNS if name in features.columns.features]
     if not names or features.index is None or len(set(layout.horizons)) > 1:
         return None
@@ -385,7 +385,7 @@ def deviations_of(
 
 
 def _by_horizon(layout: LabelLayout) -> Iterator[tuple[int, np.ndarray]]:
-    """Go through the horizons, with the numbers of their labels."""
+    """Iterate over the horizons, with the numbers of their labels."""
     for horizon in dict.fromkeys(layout.horizons):
         yield horizon, np.flatnonzero(np.asarray(layout.horizons) == horizon)
 

@@ -112,20 +112,20 @@ class FeatureBlocks(ABC):
 
     @abstractmethod
     def rows(self, start: int, stop: int) -> FeatureBlocks:
-        """Take the rows from `start` to before `stop`."""
+        """Select the rows from `start` to before `stop`."""
 
     @abstractmethod
     def select(
         self, tickers: Collection[str], universe: Universe | None = None
     ) -> FeatureBlocks:
-        """Take the columns of some tickers, and those that all share."""
+        """Select the columns of some tickers, and those that all share."""
 
     @abstractmethod
     def load(self) -> FeatureTable:
         """Compute all features at once."""
 
     def frame(self) -> pd.DataFrame | np.ndarray:
-        """Give all features as a forecaster of another package takes them."""
+        """Return all features as a forecaster of another package accepts them."""
         values = self.load().values
         if self.names is None:
             return values
@@ -276,7 +276,7 @@ class FeatureTable(FeatureBlocks):
         yield np.arange(self.n_dates), self
 
     def rows(self, start: int, stop: int) -> FeatureTable:
-        """Take the rows from `start` to before `stop`, without copying them."""
+        """Select the rows from `start` to before `stop`, without copying them."""
         index = None if self.index is None else self.index[start:stop]
         values = self.values[start:stop]
         return FeatureTable(values, self.columns, index, self.names, self.universe)
@@ -284,7 +284,7 @@ class FeatureTable(FeatureBlocks):
     def select(
         self, tickers: Collection[str], universe: Universe | None = None
     ) -> FeatureTable:
-        """Take the columns of some tickers, and those that all share."""
+        """Select the columns of some tickers, and those that all share."""
         assert self.names is not None
         universe = universe or self.universe
         kept = self.columns.kept(tickers)
@@ -402,7 +402,7 @@ class FeatureStream(FeatureBlocks):
             del frame, values
 
     def rows(self, start: int, stop: int) -> FeatureBlocks:
-        """Take the rows from `start` to before `stop`; nothing is computed."""
+        """Select the rows from `start` to before `stop`; nothing is computed."""
         if self._loaded is not None:
             return self._loaded.rows(start, stop)
         part = self.__class__.__new__(self.__class__)
@@ -422,7 +422,7 @@ class FeatureStream(FeatureBlocks):
     def select(
         self, tickers: Collection[str], universe: Universe | None = None
     ) -> FeatureStream:
-        """Take the columns of some tickers, and those that all share."""
+        """Select the columns of some tickers, and those that all share."""
         universe = universe or self.known_of_all()
         kept = self.columns.kept(tickers)
         read = _Selected(self, frozenset(tickers))
@@ -432,7 +432,7 @@ class FeatureStream(FeatureBlocks):
         return part
 
     def holding(self, values: np.ndarray) -> FeatureTable:
-        """Make a table of these columns of features that have been computed."""
+        """Create a table of these columns of features that have been computed."""
         return FeatureTable(values, self.columns, self.index, self.names, self.universe)
 
     def __getstate__(self) -> dict[str, Any]:

@@ -114,7 +114,7 @@ class LabelScale:
 def check_feature(
     parameter: str, value: Any, others: list[str], features: FeatureBlocks
 ) -> None:
-    """Refuse a parameter of the target that is no ticker feature of X."""
+    """Reject a parameter of the target that is no ticker feature of X."""
     names = features.columns.features
     if value not in names:
         raise ValueError(

@@ -61,7 +61,7 @@ def _names_tickers(y: Any) -> bool:
 
 
 def _check_affixes(tickers: Sequence[str], labels: Collection[str]) -> None:
-    """Refuse names that a step has put something before, or behind."""
+    """Reject names to which a step has added a prefix or suffix."""
     for ticker in tickers:
         if ticker in labels or SEPARATOR not in ticker:
             continue
@@ -79,7 +79,7 @@ def _check_affixes(tickers: Sequence[str], labels: Collection[str]) -> None:
 
 
 def _check_shared(shared: Sequence[str], y: Any, features: FeatureBlocks) -> None:
-    """Refuse features of the market only, and tell of others that name no ticker."""
+    """Raise on features of the market only, and describe others that name no ticker."""
     # Without a feature of its own, nobody sees that a ticker stopped trading.
     if any(name.startswith(MARKET + SEPARATOR) for name in shared):
         raise PanelError(

@@ -17,7 +17,7 @@ from skbatch._kernels.conformal import (
 
 __all__ = ["ScoreDistribution"]
 
-# Scores of two years; older ones say little of what is to come.
+# Scores of two years; older ones predict little.
 WINDOW = 504
 # Rows after which the pool of scores is made anew.
 REFRESH = 21

@@ -76,7 +76,7 @@ class SignalModel:
         return values
 
     def terms(self, X: np.ndarray) -> np.ndarray:
-        """Make the terms `(n_rows, n_terms)`; those of missing signals are NaN."""
+        """Create the terms `(n_rows, n_terms)`; those of missing signals are NaN."""
         values = self.values(X)
         scores = standardise(values, self.location, self.scale)
         rank = scores[:, self.n_signals :]

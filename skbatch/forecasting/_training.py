@@ -104,7 +104,7 @@ class PanelModel:
         return forecasts
 
     def for_others(self, frame: OtherFrame) -> PanelModel:
-        """Give a pooled model the tickers of another frame."""
+        """Assign the tickers of another frame to a pooled model."""
         layout, features = frame.layout, frame.features
         own = _own_inputs(features, layout, self.takes_categories)
         uses_shared = self.models[0].task.columns.shape[1] > own.shape[1]
@@ -119,7 +119,7 @@ class PanelModel:
 
 
 def _carried(transform: LabelTransform, frame: OtherFrame) -> LabelTransform:
-    """Take over to other tickers what is known of the typical fitted one."""
+    """Apply what is known of the typical fitted ticker to other tickers."""
     constant = transform.scale.constant
     constant = frame.typical(np.where(constant > 0, constant, np.nan))
     scale = LabelScale(transform.scale.features, frame.layout.tickers, constant)
@@ -369,7 +369,7 @@ def _predict_task(
 
 
 def _date_blocks(n_dates: int, n_cells: int) -> Iterator[slice]:
-    """Cut dates into blocks of at most `MAX_CELLS` stacked cells."""
+    """Split dates into blocks of at most `MAX_CELLS` stacked cells."""
     size = max(1, MAX_CELLS // max(1, n_cells))
     for start in range(0, n_dates, size):
         yield slice(start, min(n_dates, start + size))

@@ -272,7 +272,7 @@ class BatchXGBoostForecaster(PanelForecaster):
     def _train(
         self, rows: Rows, validation: Rows | None, steps: TrainingCallback
     ) -> xgb.Booster:
-        """Train all trees, or until the tail says that it is enough."""
+        """Train all trees, or stop early when the tail no longer improves."""
         callbacks = [steps]
         options: dict[str, Any] = {}
         train = self._matrix(rows)

@@ -55,7 +55,7 @@ class Clock:
         return times, self._visible(times)
 
     def _localise(self, known: pd.DatetimeIndex, what: str) -> pd.DatetimeIndex:
-        """Bring times to the time zone of the panel."""
+        """Convert times to the time zone of the panel."""
         zone: Any = getattr(self.index, "tz", None)
         if known.tz is not None and zone is None:
             raise PanelError(

@@ -259,7 +259,7 @@ class _Join:
 
 
 def _as_table(table: Any) -> pd.DataFrame:
-    """Make a table of pandas of signals."""
+    """Convert signals to a pandas table."""
     frame = to_pandas(table)
     if not isinstance(frame, pd.DataFrame) or not len(frame):
         raise PanelError(
