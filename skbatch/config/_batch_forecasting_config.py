@@ -229,6 +229,8 @@ class BatchForecastingConfig(_Section):
         }
         changed = {path: v for path, v in given.items() if v != base[path]}
         chosen = {path: v for path, v in choices.items() if v != SETTINGS[path].default}
+        # A parameter that is "none" must not become None, which a file calls "none".
+        check(chosen | changed)
         return cls(**_nest(chosen | changed))
 
     def to_toml(self) -> str:

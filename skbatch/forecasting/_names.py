@@ -16,7 +16,7 @@ __all__ = ["check_names"]
 
 
 def check_names(y: Any, tickers: Sequence[str | None], features: FeatureBlocks) -> None:
-    """Refuse features whose names do not identify the tickers of the labels."""
+    """Raise if the names of features do not match the tickers of the labels."""
     columns = features.columns
     labels = {ticker for ticker in tickers if ticker is not None}
     if features.names is None and not columns.tickers and _names_tickers(y):

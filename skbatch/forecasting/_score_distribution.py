@@ -58,7 +58,7 @@ class ScoreDistribution:
         delay: int,
         step: float,
     ) -> Iterator[ScoreDistribution]:
-        """Go on through the dates after a tail, with scores as they become known."""
+        """Continue through the dates after a tail, as the scores become known."""
         # Known at a date are the scores of dates at least a horizon and the delay
         # before.
         now = self

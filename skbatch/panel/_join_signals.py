@@ -235,7 +235,7 @@ class _Join:
     def _spread(
         self, name: str, values: pd.DataFrame, places: np.ndarray
     ) -> pd.DataFrame:
-        """Put the rows of a table, or a column's cells, into those of a panel."""
+        """Place the rows of a table, or a column's cells, in those of a panel."""
         # `places` is (n_dates,) for wide tables, (n_dates, n_tickers) for long ones.
         columns = pd.MultiIndex.from_product([[name], self.tickers], names=COLUMN_NAMES)
         dtype = values.dtypes.iloc[0]
