@@ -52,7 +52,7 @@ class Finding:
 
 def screen(prices: Any, rules: ScreeningRules) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Set tickers aside whose prices cannot be forecast."""
-    # Guides and messages name the rules of `RULES`; BatchErrorHandler sets their limits.
+    # Guides and messages name the `RULES`; BatchErrorHandler sets their limits.
     if not isinstance(prices, InspectedPanel):
         prices = inspect_panel(prices)
     frame, mask, panel = prices.values, prices.invalid, prices.panel
