@@ -53,32 +53,14 @@ class Universe:
 
 
 class Rows(NamedTuple):
-    """Stacked (date, series) rows with a known label.
-
-    Attributes
-    ----------
-    X : RowStore of shape (n_rows, n_inputs)
-        Inputs.
-    y : ndarray of shape (n_rows,) or (n_rows, n_outputs)
-        What is learned of the labels.
-    dates : ndarray of shape (n_rows,), dtype intp
-        Date number of each row.
-    series : ndarray of shape (n_rows,), dtype intp
-        Number of each row's series among those of its task.
-    names : tuple of str, or None
-        Names of the inputs; None for an array.
-    weight : ndarray of the shape of y, or None
-        How much each label counts, 1 on average; None if all count alike.
-    horizon : int, default=1
-        Rows that a label looks ahead.
-    """
+    """Stacked (date, series) rows with a known label."""
 
     X: RowStore
-    y: np.ndarray
+    y: np.ndarray  # (n_rows,) or (n_rows, n_outputs)
     dates: np.ndarray
-    series: np.ndarray
+    series: np.ndarray  # number of each row's series in its task
     names: tuple[str, ...] | None = None
-    weight: np.ndarray | None = None
+    weight: np.ndarray | None = None  # of each label, 1 on average
     horizon: int = 1
 
 
