@@ -11,7 +11,7 @@ import joblib
 import numpy as np
 import pandas as pd
 
-from skbatch.forecasting._row_store import RowStore, Storage
+from skbatch.forecasting._row_store import RowStore, Storage, numbered
 from skbatch.panel.engine import IN_UNIVERSE, PanelColumns
 
 __all__ = [
@@ -71,6 +71,8 @@ class Rows(NamedTuple):
         How much each label counts, 1 on average; None if all count alike.
     horizon : int, default=1
         Rows that a label looks ahead.
+    categories : tuple of int, default=()
+        Numbers of the inputs that are categories.
     """
 
     X: RowStore
@@ -80,6 +82,7 @@ class Rows(NamedTuple):
     names: tuple[str, ...] | None = None
     weight: np.ndarray | None = None
     horizon: int = 1
+    categories: tuple[int, ...] = ()
 
 
 class FeatureBlocks(ABC):
@@ -210,6 +213,13 @@ class FeatureBlocks(ABC):
             return np.empty((len(tickers), 0), dtype=np.intp)
         return self.columns.positions[rows]
 
+    def category_inputs(self, columns: np.ndarray) -> tuple[int, ...]:
+        """Find which inputs, made of columns `(n_series, n_inputs)`, are categories."""
+        if not self.columns.categories:
+            return ()
+        found = np.isin(columns.max(axis=0), self.columns.category_positions)
+        return tuple(np.flatnonzero(found).tolist())
+
     def stack(
         self,
         columns: np.ndarray,
@@ -333,13 +343,18 @@ class FeatureTable(FeatureBlocks):
         series: np.ndarray,
         out: np.ndarray | None = None,
     ) -> np.ndarray:
-        """Stack (date, series) rows into one model input, NaN where one is missing."""
+        """Stack (date, series) rows into one model input, NaN where one is missing.
+
+        Categories are numbered from 1 on, so that a missing one has a number, too: 0.
+        """
         if out is None:
             out = np.empty((len(dates), columns.shape[1]), np.float32, order="F")
         for number, column in enumerate(columns.T):
             out[:, number] = self.values[dates, column[series]]
             if (column < 0).any():
                 out[column[series] < 0, number] = np.nan
+        for number in self.category_inputs(columns):
+            out[:, number] = numbered(out[:, number])
         return out
 
 
