@@ -343,10 +343,7 @@ class FeatureTable(FeatureBlocks):
         series: np.ndarray,
         out: np.ndarray | None = None,
     ) -> np.ndarray:
-        """Stack (date, series) rows into one model input, NaN where one is missing.
-
-        Categories are numbered from 1 on, so that a missing one has a number, too: 0.
-        """
+        """Stack rows into one model input, NaN, or 0 of categories, where missing."""
         if out is None:
             out = np.empty((len(dates), columns.shape[1]), np.float32, order="F")
         for number, column in enumerate(columns.T):
@@ -360,10 +357,7 @@ class FeatureTable(FeatureBlocks):
 
 # Reads features of given rows (None: all) and ticker features (None: all of them, and
 # the shared ones), in blocks of consecutive rows.
-Reader = Callable[
-    [np.ndarray | None, Sequence[str] | None],
-    Iterator[pd.DataFrame],
-]
+Reader = Callable[[np.ndarray | None, Sequence[str] | None], Iterator[pd.DataFrame]]
 
 
 class FeatureStream(FeatureBlocks):

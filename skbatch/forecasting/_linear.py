@@ -83,6 +83,10 @@ class BatchLinearForecaster(PanelForecaster):
     deviations, and missing ones are imputed by the mean. One factorisation serves
     all penalties and, in ``strategy="vector"``, all tickers with the same history.
 
+    Features whose names end with ``_category`` are codes of categories, 0, 1, … or NaN:
+    each category of the training rows has a coefficient, and any other is missing. In
+    the strategy ``"vector"`` they are no inputs.
+
     Parameters
     ----------
     strategy : {"pooled", "vector", "per_ticker"}, default="pooled"

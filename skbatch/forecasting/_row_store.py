@@ -64,16 +64,15 @@ class Storage:
 
 def numbered(codes: np.ndarray) -> np.ndarray:
     """Turn codes of categories, 0, 1, … or NaN, into numbers from 1 on, and 0."""
-    numbers = np.nan_to_num(codes + 1.0, nan=0.0)
-    wrong = (numbers < 0) | (numbers > MAX_CATEGORIES) | (numbers % 1 != 0)
-    wrong |= codes == -1.0
+    fit = (codes >= 0) & (codes < MAX_CATEGORIES) & (codes % 1 == 0)
+    wrong = ~fit & ~np.isnan(codes)
     if wrong.any():
         raise PanelError(
             f"Features whose names end with {CATEGORY!r} must hold codes of categories:"
             f" 0, 1, … below {MAX_CATEGORIES:,}, or NaN. Got {codes[wrong][0]:g}. "
             "Rename the feature if it is a number."
         )
-    return numbers
+    return np.nan_to_num(codes + 1.0, nan=0.0)
 
 
 class RowStore:

@@ -58,6 +58,11 @@ class BatchXGBoostForecaster(PanelForecaster):
     trees build, so that weak ones do not drown among the other inputs. Signals are
     features beside which their rank stands, such as ``yield`` and ``yield_rank``.
 
+    Features whose names end with ``_category`` are codes of categories, 0, 1, … or NaN:
+    trees split them into any two sets, see ``max_cat_to_onehot`` and
+    ``max_cat_threshold`` of XGBoost. A code that no training row has is a missing one.
+    In the strategy ``"vector"`` they are no inputs.
+
     Parameters
     ----------
     strategy : {"pooled", "vector", "per_ticker"}, default="pooled"
@@ -122,8 +127,9 @@ class BatchXGBoostForecaster(PanelForecaster):
     boosters_ : list of xgboost.Booster
         The trained boosters: one for each horizon (pooled), for all label columns
         (vector), or for each that could be learned (per ticker). Their inputs have
-        names; a missing input is -1e30, not NaN, and forecasts are relative and in
-        units of volatility, see :class:`~skbatch.forecasting.ReturnTarget`.
+        names; a missing input is -1e30, not NaN, categories are numbered from 1 on,
+        with 0 for a missing one, and forecasts are relative and in units of volatility,
+        see :class:`~skbatch.forecasting.ReturnTarget`.
     feature_importances_ : Series of shape (n_features,)
         Share of each feature, indexed by name without ticker, in the total gain of all
         splits.
