@@ -140,7 +140,7 @@ def _placed(cluster: Cluster, parts: Sequence[Part]) -> dict[str, list[Part]]:
 
 
 def _reference(cluster: Cluster, parts: Sequence[Part], max_bin: int) -> np.ndarray:
-    """Give rows `(n_bins, n_inputs)` that are quantiles of each input."""
+    """Return rows `(n_bins, n_inputs)` that are quantiles of each input."""
     share = BIN_ROWS / sum(len(part.y) for part in parts)
     futures = [cluster.submit(_bin_rows, part.X, part.number, share) for part in parts]
     X = np.concatenate(cluster.gather(futures))
@@ -199,7 +199,7 @@ def _start_tracker(key: str) -> None:
 
 
 async def _introduce(key: str, n_workers: int, host: str) -> dict[str, Any]:
-    """Ask the process where workers of a training are to meet."""
+    """Ask the tracker where the workers of a training meet."""
 
     def ask() -> str:
         tracker = _trackers[key]
@@ -273,7 +273,7 @@ def _train_part(
 
 
 class _PartIterator(xgb.DataIter):
-    """Hand parts of the rows to XGBoost, one after the other."""
+    """Pass parts of the rows to XGBoost, one after the other."""
 
     def __init__(
         self,
@@ -288,7 +288,7 @@ class _PartIterator(xgb.DataIter):
         self.place = 0
 
     def next(self, input_data: Callable[..., None]) -> bool:
-        """Hand over the next part; False after the last one."""
+        """Pass the next part; False after the last one."""
         if self.place >= len(self.parts):
             return False
         X, y, weight = self.parts[self.place]

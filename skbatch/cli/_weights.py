@@ -83,7 +83,7 @@ def weights(
     memory_budget: options.MemoryBudget = None,
     n_jobs: options.Jobs = None,
 ) -> None:
-    """Make a long-only portfolio of the forecasts, after checking them.
+    """Create a long-only portfolio from the forecasts, after checking them.
 
     Risk is measured in the last 504 rows. If a check fails that an optimizer could
     not survive, there are no weights, and the exit code is 3.

@@ -156,7 +156,7 @@ class SharedFeatureExtractor(TransformerMixin, BaseEstimator):
     Features count rows, so every row of the period is needed: to have features of some
     dates only, pass all rows, and select from the result. Rows that are missing
     between the fitted ones, after them or among those to transform count as missing
-    prices, and a warning says which rows to pass. Where only weekdays are missing on
+    prices, and a warning names the rows to pass. Where only weekdays are missing on
     which no market was closed in the years before, there is a warning, but nothing
     counts as missing, as this may be a new holiday. An array has no dates: if
     its content is that of the fitted array, or of its last rows, it is taken for them,
@@ -486,7 +486,7 @@ class SharedFeatureExtractor(TransformerMixin, BaseEstimator):
         return FeatureSource(plan, panel, rows, called, market_data, groups, members)
 
     def _wrap(self, values: np.ndarray, X: Panel) -> pd.DataFrame | np.ndarray:
-        """Put features into the container of the panel."""
+        """Return features in the container of the panel."""
         if not isinstance(X, (pd.DataFrame, CheckedPanel)):
             return values
         index = X.frame.index if isinstance(X, CheckedPanel) else X.index

@@ -151,7 +151,7 @@ class DeferredInterrupt:
 
 
 class SliceIterator(xgb.DataIter):
-    """Hand stored rows to XGBoost slice by slice, which quantises each."""
+    """Pass stored rows to XGBoost slice by slice, which quantises each."""
 
     def __init__(
         self, X: RowStore, y: np.ndarray, weight: np.ndarray | None, seen: Seen
@@ -165,7 +165,7 @@ class SliceIterator(xgb.DataIter):
         self.start = 0
 
     def next(self, input_data: Callable[..., None]) -> bool:
-        """Hand over the next slice; False after the last one."""
+        """Pass the next slice; False after the last one."""
         if self.start >= len(self.X):
             return False
         place = slice(self.start, self.start + self.size)
@@ -208,7 +208,7 @@ def _slice_rows(X: RowStore) -> int:
 
 
 class StepCallback(TrainingCallback):
-    """Tell a progress bar about each finished boosting round, and stop on Ctrl-C."""
+    """Report each finished boosting round to a progress bar, and stop on Ctrl-C."""
 
     def __init__(self, step: Callable[[], None], interrupt: DeferredInterrupt) -> None:
         super().__init__()

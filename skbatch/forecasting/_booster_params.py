@@ -168,7 +168,7 @@ def _check_names(given: Any, names: Sequence[str] | None, what: str) -> None:
 
 
 def translated(error: xgb.core.XGBoostError) -> Exception:
-    """Tell XGBoost's refusal of a parameter from its failure to train."""
+    """Decide whether XGBoost rejected a parameter or failed to train."""
     message = _first_line(error)
     if "Invalid Parameter" in message:
         return ValueError(

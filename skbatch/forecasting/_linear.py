@@ -220,7 +220,7 @@ def _path(
 
 
 def _matrix(weights: np.ndarray | None) -> np.ndarray | None:
-    """Give weights a column for each output."""
+    """Expand weights to one column per output."""
     return None if weights is None else weights.reshape(len(weights), -1)
 
 

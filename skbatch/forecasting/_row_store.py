@@ -54,7 +54,7 @@ class Storage:
         return True
 
     def release(self, n_bytes: int) -> None:
-        """Give reserved memory back."""
+        """Release reserved memory."""
         self.used -= n_bytes
 
     def file(self) -> Any:
@@ -107,7 +107,7 @@ class RowStore:
 
     @classmethod
     def holding(cls, array: np.ndarray) -> RowStore:
-        """Make a store of inputs that are in memory, without gaps."""
+        """Create a store of inputs that are in memory, without gaps."""
         store = cls.__new__(cls)
         store.shape, store.array = (len(array), array.shape[1]), array
         return store
@@ -128,7 +128,7 @@ class RowStore:
         return max(1, CHUNK_CELLS // max(1, self.shape[1]))
 
     def space(self, start: int, stop: int) -> np.ndarray:
-        """Give an array to fill with some rows, which `put` then stores."""
+        """Return an array to fill with some rows, which `put` then stores."""
         if self.array is not None:
             return self.array[start:stop]
         return np.empty((stop - start, self.shape[1]), np.float32)

@@ -287,7 +287,7 @@ class BatchXGBoostForecaster(PanelForecaster):
         steps: TrainingCallback,
         seen: Seen,
     ) -> xgb.Booster:
-        """Train all trees, or until the tail says that it is enough."""
+        """Train all trees, or stop early when the tail no longer improves."""
         callbacks = [steps]
         options: dict[str, Any] = {}
         train = self._matrix(rows, seen)

@@ -77,7 +77,7 @@ def section(title: str, *parts: str) -> str:
 
 
 def card(markup: str) -> str:
-    """Put markup on a card."""
+    """Wrap markup in a card."""
     return f'<section class="card">{markup}</section>'
 
 
@@ -97,7 +97,7 @@ def figure(source: str, text: str, caption: str = "") -> str:
 
 
 def grid(parts: Iterable[str]) -> str:
-    """Put pictures and tables side by side, where there is room."""
+    """Arrange pictures and tables side by side, where there is room."""
     return f'<div class="grid">{"".join(parts)}</div>'
 
 

@@ -275,7 +275,7 @@ def _refits(result: WalkForwardResult) -> str:
 
 
 def _definitions(result: WalkForwardResult) -> str:
-    """Say what the scores are."""
+    """Describe the scores."""
     items = "".join(
         f"<dt>{escape(ROWS[key][0])}</dt><dd>{escape(text)}</dd>"
         for key, text in SCORES.items()

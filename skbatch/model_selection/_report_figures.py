@@ -130,7 +130,7 @@ def draw_figure(draw: Callable[[Axes], object], text: str, caption: str) -> str:
 
 
 def _new_figure() -> tuple[Figure, Axes]:
-    """Make axes that no window shows."""
+    """Create axes without a window."""
     try:
         from matplotlib.figure import Figure
     except ImportError as error:

@@ -30,7 +30,7 @@ PACKAGES = ("skbatch", "xgboost", "scikit-learn", "numpy", "pandas")
 def skill_sections(
     result: WalkForwardResult, horizon: int, suffix: str, groups: Any
 ) -> list[str]:
-    """Take the skill of one horizon apart, and judge the size of the forecasts."""
+    """Break down the skill of one horizon, and judge the size of the forecasts."""
     kinds: dict[str, Any] = {"market": "market", "volatility": "volatility"}
     if result.has_volumes:
         kinds["size"] = "size"
