@@ -63,7 +63,7 @@ def test_links_lead_somewhere():
 
 
 def test_the_example_prints_what_is_shown():
-    (code,), (_, shown) = blocks("python"), blocks("text")
+    (code, _), (_, shown, _) = blocks("python"), blocks("text")
     with (
         contextlib.redirect_stdout(io.StringIO()) as printed,
         pytest.warns(BatchWarning, match=r"1 of 20 tickers.*BBY"),
@@ -83,6 +83,19 @@ def test_the_example_prints_what_is_shown():
     assert drawn == pytest.approx(
         (100 * returns[list(drawn)]).to_dict(), abs=0.15, nan_ok=True
     )
+
+
+@pytest.mark.slow
+def test_nothing_is_found_where_there_is_nothing():
+    (_, code), (*_, shown) = blocks("python"), blocks("text")
+    with contextlib.redirect_stdout(io.StringIO()) as printed:
+        exec(code, {})
+    numbers, words = numbers_and_words(printed.getvalue())
+    numbers_shown, words_shown = numbers_and_words(shown)
+    assert words == words_shown
+    for nothing, its_error, signal, error in (numbers, numbers_shown):
+        assert abs(nothing) < 2 * its_error
+        assert signal > 2 * error
 
 
 @pytest.mark.slow

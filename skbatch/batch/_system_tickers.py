@@ -41,31 +41,7 @@ class SystemRows:
 
 @dataclass
 class SystemTickers:
-    """What is known of the tickers that a system is fitted on.
-
-    Attributes
-    ----------
-    tickers : list of str
-        All of them, in the order of the panel.
-    columns : Index
-        Columns of the checked panel.
-    label_columns : Index
-        Tickers, or (horizon, ticker).
-    horizon : int or tuple of int
-        Rows ahead.
-    delay : int
-        Rows from a date to the close at which its forecast is traded.
-    findings : DataFrame
-        What was found in their prices; see :meth:`BatchErrorHandler.screen`.
-    quarantined : dict of str to Reason
-        Ticker → why it cannot be forecast.
-    recent : DataFrame
-        Last rows of the checked panel.
-    periods_per_year : float
-        Rows in a year by the dates of the panel; NaN if that is unknown.
-    handler : BatchErrorHandler
-        Who judges.
-    """
+    """What is known of the tickers that a system is fitted on."""
 
     tickers: list[str]
     columns: pd.Index

@@ -34,24 +34,7 @@ class Usage:
 
 
 def format_bytes(size: float) -> str:
-    """Write a number of bytes for people: ``"512 MiB"``, ``"1.5 GiB"``.
-
-    Parameters
-    ----------
-    size : float
-        Bytes.
-
-    Returns
-    -------
-    str
-        In MiB below 1 GiB, else in GiB.
-
-    Examples
-    --------
-    >>> from skbatch.batch._usage import format_bytes
-    >>> format_bytes(3 * 2**29)
-    '1.5 GiB'
-    """
+    """Write a number of bytes for people: ``"512 MiB"``, ``"1.5 GiB"``."""
     mib = size / 2**20
     return f"{mib:.0f} MiB" if mib < 1024 else f"{mib / 1024:.1f} GiB"
 
@@ -68,25 +51,9 @@ def available_memory() -> int:
 
 @contextmanager
 def measure() -> Iterator[Usage]:
-    """Measure the block of a ``with`` statement.
-
-    The memory is looked at every 5 ms by a thread that all measurements of the
-    process share. Measurements may be nested, and run in several threads; time and
-    memory are those of the whole process.
-
-    Yields
-    ------
-    Usage
-        Filled in when the block is left, by an exception, too.
-
-    Examples
-    --------
-    >>> from skbatch.batch._usage import measure
-    >>> with measure() as usage:
-    ...     numbers = bytearray(50_000_000)
-    >>> usage.peak_bytes >= usage.start_bytes > 0 and usage.seconds > 0
-    True
-    """
+    """Measure time and memory of the process within a ``with`` statement."""
+    # A thread that all measurements share looks at the memory every 5 ms. Measurements
+    # may be nested, and run in several threads.
     usage = Usage()
     record = _peak_on_record()
     usage.start_bytes = usage.peak_bytes = rss()

@@ -19,17 +19,7 @@ __all__ = ["LabelScale", "LabelTransform", "check_feature", "volatility_names"]
 
 @dataclass
 class LabelTransform:
-    """How what models forecast becomes returns.
-
-    Attributes
-    ----------
-    layout : LabelLayout
-        Tickers and horizons of the labels.
-    scale : LabelScale
-        Finds the volatility of each label.
-    expectation, weight : ndarray of shape (n_labels,)
-        Mean common return of the training labels, and the weight it is given.
-    """
+    """How what models forecast becomes returns."""
 
     layout: LabelLayout
     scale: LabelScale

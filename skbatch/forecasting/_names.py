@@ -16,28 +16,7 @@ __all__ = ["check_names"]
 
 
 def check_names(y: Any, tickers: Sequence[str | None], features: FeatureBlocks) -> None:
-    """Raise if the names of features do not match the tickers of the labels.
-
-    Parameters
-    ----------
-    y : DataFrame, Series or array-like
-        Labels.
-    tickers : sequence of (str or None)
-        Ticker of each label column.
-    features : FeatureBlocks
-        Features.
-
-    Raises
-    ------
-    PanelError
-        If labels have tickers and features no names, or names of prices, names with a
-        prefix, those of the market only, or of other tickers.
-
-    Warns
-    -----
-    PanelWarning
-        If no feature is named after a ticker: all tickers share all of them.
-    """
+    """Raise if the names of features do not match the tickers of the labels."""
     columns = features.columns
     labels = {ticker for ticker in tickers if ticker is not None}
     if features.names is None and not columns.tickers and _names_tickers(y):

@@ -54,10 +54,7 @@ def arrange_fields(frame: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
 def hold_fields(
     names: Iterable[Hashable], level: int | None = None
 ) -> dict[Hashable, str | None]:
-    """Map names to the fields of a panel, extra, or None for signals.
-
-    Raises where an adjusted close may be among the names and cannot be identified.
-    """
+    """Map names to the fields of a panel, extra, or None for signals."""
     names = list(names)
     doubtful = [name for name in names if may_be_adjusted(name)]
     if doubtful:

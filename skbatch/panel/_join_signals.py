@@ -235,10 +235,8 @@ class _Join:
     def _spread(
         self, name: str, values: pd.DataFrame, places: np.ndarray
     ) -> pd.DataFrame:
-        """Place the rows of a table, or the cells of its column, in those of a panel.
-
-        `places` is (n_dates,) for wide tables, (n_dates, n_tickers) for long ones.
-        """
+        """Place the rows of a table, or a column's cells, in those of a panel."""
+        # `places` is (n_dates,) for wide tables, (n_dates, n_tickers) for long ones.
         columns = pd.MultiIndex.from_product([[name], self.tickers], names=COLUMN_NAMES)
         dtype = values.dtypes.iloc[0]
         is_category = isinstance(dtype, pd.CategoricalDtype)

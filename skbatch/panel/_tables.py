@@ -91,11 +91,9 @@ def arrange_table(
     value: str | None = None,
     needs_dates: bool = False,
 ) -> pd.DataFrame:
-    """Find dates and tickers, and bring a table into a shape that `check_panel` takes.
-
-    Sorts by date. See `read_panel` for the parameters; `needs_dates` refuses row
-    numbers in place of dates.
-    """
+    """Find dates and tickers, and give a table a shape that `check_panel` takes."""
+    # `needs_dates` refuses row numbers in place of dates; the rest is as in
+    # `read_panel`.
     frame = _strip_names(frame)
     is_long = False
     if frame.columns.nlevels == 1:
