@@ -50,7 +50,7 @@ def part_moments(X: np.ndarray | Inputs, weights: np.ndarray | None = None) -> M
 
 
 def merged_moments(parts: Sequence[Moments]) -> Moments:
-    """Put the moments of parts of the rows together."""
+    """Combine the moments of parts of the rows."""
     # Chan, T. F., Golub, G. H. and LeVeque, R. J. (1983). Algorithms for computing the
     # sample variance. The American Statistician, 37(3), 242–247.
     count, mean, spread = (values.copy() for values in parts[0])
@@ -199,7 +199,7 @@ def linear_forecast(
 
 
 def _blocks(n_rows: int, n_inputs: int) -> Iterator[slice]:
-    """Cut rows into blocks that are standardised at once."""
+    """Split rows into blocks that are standardised at once."""
     size = max(1, BLOCK_CELLS // max(1, n_inputs))
     for start in range(0, n_rows, size):
         yield slice(start, start + size)

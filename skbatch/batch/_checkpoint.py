@@ -93,7 +93,7 @@ class Checkpoint:
         return outcome
 
     def give_up(self, name: str, error: Exception) -> Event:
-        """Say once that the run goes on without checkpoints, and write no more."""
+        """Warn once that the run continues without checkpoints, and write no more."""
         self.failed = True
         warn_user(
             "`checkpoint_dir` must be writable. Got "
@@ -123,7 +123,7 @@ class Checkpoint:
         return self.folder / f"batch-{task.batch.number:04d}-{key}.skbatch"
 
     def _locked(self) -> IO[bytes] | None:
-        """Lock the folder, or say who uses it; None where nothing can be locked."""
+        """Lock the folder, or name the process using it; None without locks."""
         try:
             file = (self.folder / "lock").open("a+b")
         except OSError:  # of a folder that cannot be written
@@ -164,7 +164,7 @@ class Checkpoint:
             ) from error
 
     def _compare(self, found: Mapping[str, str]) -> None:
-        """Refuse the checkpoint of another run."""
+        """Reject the checkpoint of another run."""
         names = dict.fromkeys([*self.identity, *found])
         others = [n for n in names if self.identity.get(n) != found.get(n)]
         if others:

@@ -79,7 +79,7 @@ class BatchComparison:
         return pd.Series(batch - single, index=SCORES, name="difference")
 
     def summary(self) -> str:
-        """Tell the comparison in a few sentences.
+        """Summarise the comparison in a few sentences.
 
         Returns
         -------
@@ -264,7 +264,7 @@ def _compare(
     forecasts: dict[str, pd.DataFrame],
     ways: _Ways,
 ) -> BatchComparison:
-    """Put time, memory and scores beside each other."""
+    """Tabulate time, memory and scores."""
     columns = labels.columns
     actual = labels.iloc[-ways.test_size :]
     forecasts = {way: table[columns] for way, table in forecasts.items()}

@@ -87,7 +87,7 @@ class Cluster:
             return self.client.submit(function, *args, pure=False, **options)
 
     def hold(self, value: Any, *, everywhere: bool = False) -> Any:
-        """Hand a value over once; each worker that needs it fetches one copy."""
+        """Send a value once; each worker that needs it fetches one copy."""
         future = self.submit(_identity, value)
         if everywhere:
             self.all_of([future])
@@ -157,7 +157,7 @@ class Cluster:
             time.sleep(0.1)
 
     def workers(self) -> set[str]:
-        """Give the addresses of the workers; none if the scheduler does not answer."""
+        """Return the addresses of the workers; none without an answering scheduler."""
         return self.client.sync(self._workers) or set()
 
     def ask_workers(self, function: Callable[..., Any], *args: Any) -> dict[str, Any]:
@@ -173,7 +173,7 @@ class Cluster:
             self.client.run_on_scheduler(function, *args)
 
     def cancel(self, futures: list[Any]) -> None:
-        """Give up what is not done yet, if there is somebody to tell."""
+        """Cancel unfinished tasks, if the scheduler can still be reached."""
         with suppress(OSError, CancelledError):
             self.client.cancel(futures)
 
@@ -258,7 +258,7 @@ def _no_workers() -> ClusterError:
 
 @contextmanager
 def _large_graphs() -> Iterator[None]:
-    """Send panels in the graph without being told that they are large."""
+    """Send panels in the graph without Dask's warning that they are large."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Sending large graph")
         yield

@@ -13,10 +13,10 @@ __all__ = ["default_features", "default_forecaster"]
 
 
 def default_features() -> SharedFeatureExtractor:
-    """Make the extractor of a system whose `features` are None."""
+    """Create the extractor of a system whose `features` are None."""
     return SharedFeatureExtractor()
 
 
 def default_forecaster() -> FallbackForecaster:
-    """Make the forecaster of a system whose `forecaster` is None."""
+    """Create the forecaster of a system whose `forecaster` is None."""
     return FallbackForecaster(BatchXGBoostForecaster(), BatchLinearForecaster())

@@ -62,7 +62,7 @@ class BatchForecastingSystem(
     BatchForecasterMixin,
     DefaultPartsMixin,
 ):
-    """Forecast every ticker of a portfolio from its prices, or say why not.
+    """Forecast every ticker of a portfolio from its prices, or give the reason why not.
 
     Prices are screened, labels and features made of them, tickers split into batches
     where memory or the user asks for it, a forecaster fitted on each batch, and what
@@ -391,7 +391,7 @@ class BatchForecastingSystem(
     def forecast_batch_returns(
         self, tickers: Sequence[str], data: Any, periods: int = 5
     ) -> dict[str, float]:
-        """Go from prices to a dict of expected returns in one call.
+        """Turn prices into a dict of expected returns in one call.
 
         Parameters
         ----------

@@ -188,7 +188,7 @@ class SystemUncertaintyMixin:
         n_samples: int = 10_000,
         random_state: Any = None,
     ) -> pd.DataFrame:
-        """Give each ticker's chances to end in each quantile of the cross-section.
+        """Return each ticker's probability of ending in each cross-sectional quantile.
 
         Parameters
         ----------
@@ -236,7 +236,7 @@ class SystemUncertaintyMixin:
         return JointScenarios(outlooks), list(reasons_of(found))
 
     def _generator(self, random_state: Any) -> np.random.Generator:
-        """Make a generator; without a seed, of the system's own."""
+        """Create a generator; without a seed, of the system's own."""
         return generator_of(self.random_state if random_state is None else random_state)
 
     def _judged(self, X: Any) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -288,7 +288,7 @@ class SystemUncertaintyMixin:
     def _served(
         self, panel: pd.DataFrame, *, n_last: int | None = None
     ) -> Iterator[tuple[Member, FeatureBlocks]]:
-        """Give each fitted forecaster with features of all or the last dates."""
+        """Return each fitted forecaster with features of all or the last dates."""
         fitted = self.fitted_
         if not fitted.members:
             return
@@ -330,7 +330,7 @@ class SystemUncertaintyMixin:
     def _calibrated(
         self, panel: pd.DataFrame, *, last: bool = False
     ) -> Iterator[Outlook]:
-        """Go through what members expect, warning of those that are not calibrated."""
+        """Iterate over members' outlooks, warning of those without calibration."""
         lacking: list[str] = []
         for member, outlook in self._outlooks(panel, self._realised(panel), last=last):
             if outlook is not None:

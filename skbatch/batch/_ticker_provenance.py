@@ -90,7 +90,7 @@ class TickerProvenance:
 
 
 def labels_of_member(member: Member, labels: pd.Index) -> pd.Index:
-    """Take the labels of a member's tickers, in the order of all labels."""
+    """Select the labels of a member's tickers, in the order of all labels."""
     return labels[labels.get_level_values(-1).isin(member.tickers)]
 
 

@@ -38,7 +38,7 @@ def check_report(report: Path, prices: Path) -> None:
 
 
 def make_table(*titles: str, numbers: int = 0) -> Table:
-    """Make a table whose last columns are numbers; what is too wide is folded."""
+    """Create a table whose last columns are numbers; what is too wide is folded."""
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
     for place, title in enumerate(titles):
         number = place >= len(titles) - numbers

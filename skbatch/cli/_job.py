@@ -44,7 +44,7 @@ class Source:
 
 
 def given(**options: Any) -> dict[str, Any]:
-    """Take the options that were given; numbers and paths as settings have them."""
+    """Select the options that were given; numbers and paths as settings have them."""
     found = {name: value for name, value in options.items() if value not in (None, {})}
     budget = found.get("memory_budget", "")
     if budget.replace(".", "", 1).isdigit():
@@ -56,7 +56,7 @@ def given(**options: Any) -> dict[str, Any]:
 
 
 def make_system(config: Path | None, options: dict[str, Any], stages: Stages) -> Any:
-    """Make the system of a file of settings, the environment and the options."""
+    """Create the system of a file of settings, the environment and the options."""
     with stages.stage("start"):
         from skbatch.config import BatchForecastingConfig
 
@@ -68,7 +68,7 @@ def make_system(config: Path | None, options: dict[str, Any], stages: Stages) ->
 
 
 def read_prices(read: Callable[[], pd.DataFrame], stages: Stages) -> pd.DataFrame:
-    """Read prices, or say what is wrong with the file."""
+    """Read prices, or explain what is wrong with the file."""
     try:
         with stages.stage("read"):
             return read()

@@ -95,7 +95,7 @@ def _load(name: str) -> Any:
 
 
 def _part(panel: pd.DataFrame, rows: int, columns: int) -> pd.DataFrame:
-    """Take the last rows of the first tickers."""
+    """Select the last rows of the first tickers."""
     from skbatch.panel.engine import panel_tickers
 
     tickers = panel_tickers(panel)[:columns]

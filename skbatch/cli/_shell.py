@@ -191,7 +191,7 @@ class _PlainConsole(Console):
 
 
 def make_console(*, stderr: bool = False) -> Console:
-    """Make the console for results, on stdout unless that has the forecasts."""
+    """Create the console for results, on stdout unless that has the forecasts."""
     # A pipe has no width of its own: without one, lines would break anywhere.
     width = None if (sys.stderr if stderr else sys.stdout).isatty() else PIPE_WIDTH
     return _PlainConsole(

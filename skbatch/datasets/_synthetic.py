@@ -30,7 +30,7 @@ def _momentum(scores: np.ndarray) -> np.ndarray:
 
 
 def _extremes(scores: np.ndarray) -> np.ndarray:
-    """Tell the extremes, of either sign, from the middle; variance about one."""
+    """Separate the extremes, of either sign, from the middle; variance about one."""
     extreme = np.abs(scores) > 1
     return (extreme - extreme.mean()) / np.sqrt(_TAIL * (1 - _TAIL))
 
@@ -83,7 +83,7 @@ def make_panel(
     random_state: Random = None,
     return_oracle: bool = False,
 ) -> pd.DataFrame | tuple[pd.DataFrame, pd.DataFrame]:
-    r"""Make prices whose expected next return is a known function of past prices.
+    r"""Generate prices whose expected next return is a known function of past prices.
 
     Parameters
     ----------

@@ -140,7 +140,7 @@ def function_kinds(
 def _arrange_tickers(
     name: str, result: pd.DataFrame, tickers: tuple[str, ...]
 ) -> pd.DataFrame:
-    """Bring the columns of a function's result into the order of the tickers."""
+    """Reorder the columns of a function's result like the tickers."""
     if len(result.columns) != len(tickers) or set(result.columns) != set(tickers):
         raise PanelError(
             f"`functions[{name!r}]` must return one column for each of the "
@@ -228,7 +228,7 @@ def index_kind(index: pd.Index) -> str:
 
 
 def join_market_data(market_data: pd.DataFrame, index: pd.Index) -> np.ndarray:
-    """Take the latest row at or before each date, `(n_dates, n_series)`."""
+    """Select the latest row at or before each date, `(n_dates, n_series)`."""
     return market_data.reindex(index, method="ffill").to_numpy()
 
 

@@ -58,11 +58,11 @@ class _Context:
         return self._series[key]
 
     def now(self, series: SeriesFunction) -> np.ndarray:
-        """Take the wanted rows of a series."""
+        """Select the wanted rows of a series."""
         return self.get(series)[self.rows]
 
     def before(self, series: SeriesFunction, n_rows: int) -> np.ndarray:
-        """Take a series some rows before the wanted ones, NaN where there is none."""
+        """Select a series some rows before the wanted ones, NaN where there is none."""
         return lag(self.get(series), n_rows)[self.rows]
 
     def change(self, series: SeriesFunction, window: int, until: int = 0) -> np.ndarray:
@@ -171,14 +171,14 @@ class RowBlock:
         return codes if codes.ndim == 1 else codes[self._places]
 
     def signal(self, name: str) -> np.ndarray:
-        """Take a signal of the members that have a price, `(n_rows, n_tickers)`."""
+        """Select a signal of the members that have a price, `(n_rows, n_tickers)`."""
         if name not in self._signals:
             values = self._universe.signals[name][self._places]
             self._signals[name] = np.where(self._missing, np.nan, values)
         return self._signals[name]
 
     def signal_before(self, name: str, n_rows: int) -> np.ndarray:
-        """Take a signal some rows before, NaN where there is no row."""
+        """Select a signal some rows before, NaN where there is no row."""
         places = self._places - n_rows
         values = self._universe.signals[name][np.maximum(places, 0)]
         values[places < 0] = np.nan
@@ -294,7 +294,7 @@ class Universe(_Context):
         for_each(function, self.row_places())
 
     def row_places(self) -> list[slice]:
-        """Cut the wanted rows into blocks."""
+        """Split the wanted rows into blocks."""
         return _places(self.n_wanted, max(1, _BLOCK_CELLS // self.close.shape[1]))
 
     def by_date(
@@ -356,7 +356,7 @@ def store(out: np.ndarray, values: np.ndarray) -> None:
 
 
 def _places(number: int, width: int) -> list[slice]:
-    """Cut a number of rows or columns into blocks."""
+    """Split a number of rows or columns into blocks."""
     return [slice(at, min(at + width, number)) for at in range(0, number, width)]
 
 

@@ -100,10 +100,10 @@ class SharedFeatureExtractor(TransformerMixin, BaseEstimator):
         ``"value"``; ``"change_63"``, that over 63 rows; ``"rank"``, ``"zscore"`` or
         ``"gap"``, the place, clipped z-score, or difference from the mean, among all
         tickers of the date; ``"sector_rank"`` and the like, within a grouping of
-        `groups`; ``"category"``, the code of a category, which is an input of trees
-        only; ``"one_hot"``, a 0 or 1 for each category. None takes value, rank, and
-        change over the middle one of `windows` of all signals, or the value of bools
-        and the category of text; a list does so for those named.
+        `groups`; ``"category"``, the code of a category, which has no order for trees
+        and the linear model; ``"one_hot"``, a 0 or 1 for each category. None takes
+        value, rank, and change over the middle one of `windows` of all signals, or the
+        value of bools and the category of text; a list does so for those named.
     cross_section : str, default=None
         ``"rank"`` or ``"zscore"`` (of at most 3), among all tickers of the date, or
         ``"sector_rank"`` and the like, within a grouping of `groups`, replaces the
@@ -156,7 +156,7 @@ class SharedFeatureExtractor(TransformerMixin, BaseEstimator):
     Features count rows, so every row of the period is needed: to have features of some
     dates only, pass all rows, and select from the result. Rows that are missing
     between the fitted ones, after them or among those to transform count as missing
-    prices, and a warning says which rows to pass. Where only weekdays are missing on
+    prices, and a warning names the rows to pass. Where only weekdays are missing on
     which no market was closed in the years before, there is a warning, but nothing
     counts as missing, as this may be a new holiday. An array has no dates: if
     its content is that of the fitted array, or of its last rows, it is taken for them,
@@ -486,7 +486,7 @@ class SharedFeatureExtractor(TransformerMixin, BaseEstimator):
         return FeatureSource(plan, panel, rows, called, market_data, groups, members)
 
     def _wrap(self, values: np.ndarray, X: Panel) -> pd.DataFrame | np.ndarray:
-        """Put features into the container of the panel."""
+        """Return features in the container of the panel."""
         if not isinstance(X, (pd.DataFrame, CheckedPanel)):
             return values
         index = X.frame.index if isinstance(X, CheckedPanel) else X.index

@@ -95,7 +95,7 @@ def _raise_strange(keys: Any, tickers: tuple[str, ...]) -> None:
 
 
 def _number_table(name: str, table: pd.DataFrame, panel: pd.DataFrame) -> np.ndarray:
-    """Take each ticker's latest group at or before each date."""
+    """Select each ticker's latest group at or before each date."""
     check_dates(table, panel.index, "groups")
     tickers = panel_tickers(panel)
     if not table.columns.is_unique:

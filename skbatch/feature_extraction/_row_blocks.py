@@ -46,7 +46,7 @@ def default_block_rows(n_columns: int, rows: np.ndarray) -> int:
 
 
 def cut_rows(rows: np.ndarray, block_rows: int | None, n_columns: int) -> list[slice]:
-    """Cut wanted rows into blocks that cover at most `block_rows` rows each."""
+    """Split wanted rows into blocks that cover at most `block_rows` rows each."""
     if not len(rows):
         return []
     if block_rows is None:

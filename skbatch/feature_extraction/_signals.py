@@ -229,7 +229,7 @@ def _parse(
 
 
 def missing_at_end(panel: pd.DataFrame, names: Iterable[str]) -> dict[str, str]:
-    """Tell tickers with a price at the last row which signals they lack, since when."""
+    """Find the signals that each ticker with a last price lacks, and since when."""
     signals, priced = panel_signals(panel), np.isfinite(panel_fields(panel)["close"])
     texts: dict[str, list[str]] = {}
     for name in dict.fromkeys(names):

@@ -192,12 +192,7 @@ class BaseBatchForecaster(
         layout: LabelLayout,
         weights: np.ndarray | None = None,
     ) -> Tail | None:
-        """Train on features and labels `(n_dates, n_labels)`, NaN where unknown.
-
-        `weights` of that shape are given where labels count differently. Forecasts of
-        the latest dates, by what did not train on them, may be given back for the
-        uncertainty.
-        """
+        """Train on labels `(n_dates, n_labels)`, and perhaps forecast a tail."""
 
     @abstractmethod
     def _predict_table(self, features: FeatureTable) -> np.ndarray:

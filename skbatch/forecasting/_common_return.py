@@ -184,7 +184,7 @@ def mean_label(
 
 
 def blocks(labels: np.ndarray) -> Iterator[slice]:
-    """Cut dates into blocks whose labels are transformed at once."""
+    """Split dates into blocks whose labels are transformed at once."""
     size = max(1, BLOCK_CELLS // max(1, labels.shape[1]))
     for start in range(0, len(labels), size):
         yield slice(start, min(start + size, len(labels)))

@@ -113,7 +113,7 @@ class ConformalForecaster(
     Coverage is an average over tickers and dates; exact guarantees would need
     exchangeable dates, which markets do not offer.
 
-    Methods that say how sure a forecast is, and `predict`, also take feature frames
+    `predict` and the methods for uncertainty also accept feature frames
     of other tickers than those of `fit`. A ticker that is new gets a forecast from a
     forecaster of this package with ``strategy="pooled"``, also inside a
     :class:`FallbackForecaster` or a search, by its features and the common expectation

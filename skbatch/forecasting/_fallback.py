@@ -419,11 +419,9 @@ default=None
 
 
 def warn_of_fallback(fitted: Any) -> None:
-    """Warn once of tickers that the primary model inside a forecaster does not serve.
-
-    Whoever fits on blocks of features has this to do, as only the outermost `fit` is
-    called from a line of the user's.
-    """
+    """Warn once of tickers that a forecaster's primary model does not serve."""
+    # Only the outermost `fit` is called from a line of the user's, so whoever fits on
+    # blocks warns.
     while not isinstance(fitted, FallbackForecaster):
         fitted = getattr(fitted, "estimator_", None)
         if fitted is None:

@@ -11,7 +11,7 @@ import joblib
 import numpy as np
 import pandas as pd
 
-from skbatch.forecasting._row_store import RowStore, Storage
+from skbatch.forecasting._row_store import RowStore, Storage, numbered
 from skbatch.panel.engine import IN_UNIVERSE, PanelColumns
 
 __all__ = [
@@ -53,33 +53,16 @@ class Universe:
 
 
 class Rows(NamedTuple):
-    """Stacked (date, series) rows with a known label.
-
-    Attributes
-    ----------
-    X : RowStore of shape (n_rows, n_inputs)
-        Inputs.
-    y : ndarray of shape (n_rows,) or (n_rows, n_outputs)
-        What is learned of the labels.
-    dates : ndarray of shape (n_rows,), dtype intp
-        Date number of each row.
-    series : ndarray of shape (n_rows,), dtype intp
-        Number of each row's series among those of its task.
-    names : tuple of str, or None
-        Names of the inputs; None for an array.
-    weight : ndarray of the shape of y, or None
-        How much each label counts, 1 on average; None if all count alike.
-    horizon : int, default=1
-        Rows that a label looks ahead.
-    """
+    """Stacked (date, series) rows with a known label."""
 
     X: RowStore
-    y: np.ndarray
+    y: np.ndarray  # (n_rows,) or (n_rows, n_outputs)
     dates: np.ndarray
-    series: np.ndarray
+    series: np.ndarray  # number of each row's series in its task
     names: tuple[str, ...] | None = None
-    weight: np.ndarray | None = None
+    weight: np.ndarray | None = None  # of each label, 1 on average
     horizon: int = 1
+    categories: tuple[int, ...] = ()  # numbers of the inputs that are some
 
 
 class FeatureBlocks(ABC):
@@ -130,20 +113,20 @@ class FeatureBlocks(ABC):
 
     @abstractmethod
     def rows(self, start: int, stop: int) -> FeatureBlocks:
-        """Take the rows from `start` to before `stop`."""
+        """Select the rows from `start` to before `stop`."""
 
     @abstractmethod
     def select(
         self, tickers: Collection[str], universe: Universe | None = None
     ) -> FeatureBlocks:
-        """Take the columns of some tickers, and those that all share."""
+        """Select the columns of some tickers, and those that all share."""
 
     @abstractmethod
     def load(self) -> FeatureTable:
         """Compute all features at once."""
 
     def frame(self) -> pd.DataFrame | np.ndarray:
-        """Give all features as a forecaster of another package takes them."""
+        """Return all features as a forecaster of another package accepts them."""
         values = self.load().values
         if self.names is None:
             return values
@@ -209,6 +192,13 @@ class FeatureBlocks(ABC):
         if len(rows) != len(tickers):
             return np.empty((len(tickers), 0), dtype=np.intp)
         return self.columns.positions[rows]
+
+    def category_inputs(self, columns: np.ndarray) -> tuple[int, ...]:
+        """Find which inputs, made of columns `(n_series, n_inputs)`, are categories."""
+        if not self.columns.categories:
+            return ()
+        found = np.isin(columns.max(axis=0), self.columns.category_positions)
+        return tuple(np.flatnonzero(found).tolist())
 
     def stack(
         self,
@@ -294,7 +284,7 @@ class FeatureTable(FeatureBlocks):
         yield np.arange(self.n_dates), self
 
     def rows(self, start: int, stop: int) -> FeatureTable:
-        """Take the rows from `start` to before `stop`, without copying them."""
+        """Select the rows from `start` to before `stop`, without copying them."""
         index = None if self.index is None else self.index[start:stop]
         values = self.values[start:stop]
         return FeatureTable(values, self.columns, index, self.names, self.universe)
@@ -302,7 +292,7 @@ class FeatureTable(FeatureBlocks):
     def select(
         self, tickers: Collection[str], universe: Universe | None = None
     ) -> FeatureTable:
-        """Take the columns of some tickers, and those that all share."""
+        """Select the columns of some tickers, and those that all share."""
         assert self.names is not None
         universe = universe or self.universe
         kept = self.columns.kept(tickers)
@@ -333,22 +323,21 @@ class FeatureTable(FeatureBlocks):
         series: np.ndarray,
         out: np.ndarray | None = None,
     ) -> np.ndarray:
-        """Stack (date, series) rows into one model input, NaN where one is missing."""
+        """Stack rows into one model input, NaN, or 0 of categories, where missing."""
         if out is None:
             out = np.empty((len(dates), columns.shape[1]), np.float32, order="F")
         for number, column in enumerate(columns.T):
             out[:, number] = self.values[dates, column[series]]
             if (column < 0).any():
                 out[column[series] < 0, number] = np.nan
+        for number in self.category_inputs(columns):
+            out[:, number] = numbered(out[:, number])
         return out
 
 
 # Reads features of given rows (None: all) and ticker features (None: all of them, and
 # the shared ones), in blocks of consecutive rows.
-Reader = Callable[
-    [np.ndarray | None, Sequence[str] | None],
-    Iterator[pd.DataFrame],
-]
+Reader = Callable[[np.ndarray | None, Sequence[str] | None], Iterator[pd.DataFrame]]
 
 
 class FeatureStream(FeatureBlocks):
@@ -420,7 +409,7 @@ class FeatureStream(FeatureBlocks):
             del frame, values
 
     def rows(self, start: int, stop: int) -> FeatureBlocks:
-        """Take the rows from `start` to before `stop`; nothing is computed."""
+        """Select the rows from `start` to before `stop`; nothing is computed."""
         if self._loaded is not None:
             return self._loaded.rows(start, stop)
         part = self.__class__.__new__(self.__class__)
@@ -440,7 +429,7 @@ class FeatureStream(FeatureBlocks):
     def select(
         self, tickers: Collection[str], universe: Universe | None = None
     ) -> FeatureStream:
-        """Take the columns of some tickers, and those that all share."""
+        """Select the columns of some tickers, and those that all share."""
         universe = universe or self.known_of_all()
         kept = self.columns.kept(tickers)
         read = _Selected(self, frozenset(tickers))
@@ -450,7 +439,7 @@ class FeatureStream(FeatureBlocks):
         return part
 
     def holding(self, values: np.ndarray) -> FeatureTable:
-        """Make a table of these columns of features that have been computed."""
+        """Create a table of these columns of features that have been computed."""
         return FeatureTable(values, self.columns, self.index, self.names, self.universe)
 
     def __getstate__(self) -> dict[str, Any]:

@@ -101,7 +101,7 @@ def _column_horizons(columns: pd.MultiIndex) -> tuple[int, ...]:
 
 
 def _disagreement(horizon: int, recorded: object) -> ValueError:
-    """Make the error of a horizon that is not the one of the labels."""
+    """Create the error for a horizon that is not the one of the labels."""
     return ValueError(
         f"horizon must agree with the labels. Got horizon={horizon} and y made for "
         f"{recorded}. Pass horizon='auto', or correct y.attrs['horizon']."

@@ -55,7 +55,7 @@ class LabelLayout:
     delay: int = 0
 
     def wrap(self, values: np.ndarray, index: pd.Index | None) -> Any:
-        """Give forecasts `(n_dates, n_labels)` the container of the labels."""
+        """Return forecasts `(n_dates, n_labels)` in the container of the labels."""
         if self.kind == "frame":
             return pd.DataFrame(values, index=index, columns=self.columns)
         if self.kind == "series":
@@ -214,7 +214,7 @@ def drop_unknown(labels: np.ndarray, layout: LabelLayout) -> None:
 
 
 def _check_dates(index: pd.Index) -> None:
-    """Refuse rows in another order than time: the last are taken for the latest."""
+    """Reject rows in another order than time: the last are taken for the latest."""
     if index.is_monotonic_increasing and index.is_unique:
         return
     raise PanelError(
@@ -228,7 +228,7 @@ def _check_dates(index: pd.Index) -> None:
 def check_same_rows(
     index: pd.Index | None, n_features: int, y: Any, n_labels: int
 ) -> None:
-    """Refuse labels whose rows are not those of the features."""
+    """Reject labels whose rows are not those of the features."""
     if n_labels != n_features:
         raise PanelError(
             "X and y must have the same rows: found input variables with inconsistent "

@@ -19,17 +19,7 @@ __all__ = ["LabelScale", "LabelTransform", "check_feature", "volatility_names"]
 
 @dataclass
 class LabelTransform:
-    """How what models forecast becomes returns.
-
-    Attributes
-    ----------
-    layout : LabelLayout
-        Tickers and horizons of the labels.
-    scale : LabelScale
-        Finds the volatility of each label.
-    expectation, weight : ndarray of shape (n_labels,)
-        Mean common return of the training labels, and the weight it is given.
-    """
+    """How what models forecast becomes returns."""
 
     layout: LabelLayout
     scale: LabelScale
@@ -124,7 +114,7 @@ class LabelScale:
 def check_feature(
     parameter: str, value: Any, others: list[str], features: FeatureBlocks
 ) -> None:
-    """Refuse a parameter of the target that is no ticker feature of X."""
+    """Reject a parameter of the target that is no ticker feature of X."""
     names = features.columns.features
     if value not in names:
         raise ValueError(

@@ -73,7 +73,7 @@ class OtherFrame:
         return FeatureTable(values, fitted, self.features.index, self.names)
 
     def carry(self, values: np.ndarray, new: np.ndarray) -> np.ndarray:
-        """Give tickers their labels `(…, n_labels)` of `fit`, and new ones `new`."""
+        """Assign tickers their labels `(…, n_labels)` of `fit`, and new ones `new`."""
         pairs = zip(self.fitted.horizons, self.fitted.tickers, strict=True)
         places = {key: number for number, key in enumerate(pairs)}
         keys = zip(self.layout.horizons, self.layout.tickers, strict=True)
@@ -81,7 +81,7 @@ class OtherFrame:
         return np.where(numbers >= 0, values[..., numbers], new)
 
     def typical(self, values: np.ndarray) -> np.ndarray:
-        """Give each label's value in `fit`, and new tickers the median at a horizon."""
+        """Return each label's fitted value; new tickers get the horizon's median."""
         horizons = np.asarray(self.fitted.horizons)
         medians = {h: pd.Series(values[horizons == h]).median() for h in set(horizons)}
         return self.carry(values, np.array([medians[h] for h in self.layout.horizons]))

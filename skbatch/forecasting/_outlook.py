@@ -47,7 +47,7 @@ class Outlook:
 
     @classmethod
     def joined(cls, parts: Sequence[Outlook]) -> Outlook:
-        """Put blocks of dates one after the other."""
+        """Concatenate blocks of dates."""
         first = parts[0]
         if len(parts) == 1:
             return first
@@ -70,7 +70,7 @@ class Outlook:
         self.followed = [calibration] * n_old + list(new)
 
     def last(self) -> Outlook:
-        """Take the last date."""
+        """Select the last date."""
         index = None if self.index is None else self.index[-1:]
         calibration = self.followed[-1] if self.followed else self.calibration
         last = self.forecasts[-1:], self.scale[-1:]

@@ -55,27 +55,13 @@ class VolatilityRegression:
 
 @dataclass
 class ResidualScale:
-    r"""The unit that residuals are measured in: each label's expected volatility.
+    """The unit that residuals are measured in: each label's expected volatility."""
 
-    The geometric mean of the volatilities of all windows, with the windows as weights,
-    is moved by a regression on the volatilities of single windows, pooled over tickers.
-
-    Attributes
-    ----------
-    label_scale : LabelScale
-        Names the volatility features; empty where there are none.
-    deviation : dict
-        (horizon, ticker) → the residuals' own deviation, used without such features.
-    regressions : dict of int to VolatilityRegression
-        Horizon → what the single windows add; empty where there is one volatility.
-
-    References
-    ----------
-    .. [1] Corsi, F. (2009). A simple approximate long-memory model of realized
-       volatility. Journal of Financial Econometrics, 7(2), 174–196.
-       https://doi.org/10.1093/jjfinec/nbp001
-    """
-
+    # The geometric mean of the volatilities of all windows, with the windows as
+    # weights, is moved by a regression on those of single windows, pooled over tickers.
+    # Corsi, F. (2009). A simple approximate long-memory model of realized volatility.
+    # Journal of Financial Econometrics, 7(2), 174–196.
+    # https://doi.org/10.1093/jjfinec/nbp001
     label_scale: LabelScale
     deviation: dict[tuple[int, str], float] = field(default_factory=dict)
     regressions: dict[int, VolatilityRegression] = field(default_factory=dict)

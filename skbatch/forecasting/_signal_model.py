@@ -43,22 +43,9 @@ Equations = tuple[float, np.ndarray, np.ndarray]
 
 @dataclass
 class SignalModel:
-    """A ridge regression on signals, their squares, and both times volatility's rank.
+    """Ridge regression on signals, their squares, and both times volatility's rank."""
 
-    Attributes
-    ----------
-    inputs : ndarray of shape (n_signals + 1,) or (n_signals,), dtype intp
-        Numbers of the inputs made of signals; the last one is that of the rank of
-        volatility, if there is one.
-    n_signals : int
-        Number of inputs made of signals.
-    location, scale : ndarray
-        Mean and standard deviation of these inputs.
-    mean, deviation, coef : ndarray of shape (n_terms,)
-        Those of the terms, and their coefficients.
-    """
-
-    inputs: np.ndarray
+    inputs: np.ndarray  # columns of signals, and last of volatility's rank, if any
     n_signals: int
     location: np.ndarray = field(init=False)
     scale: np.ndarray = field(init=False)
@@ -89,7 +76,7 @@ class SignalModel:
         return values
 
     def terms(self, X: np.ndarray) -> np.ndarray:
-        """Make the terms `(n_rows, n_terms)`; those of missing signals are NaN."""
+        """Create the terms `(n_rows, n_terms)`; those of missing signals are NaN."""
         values = self.values(X)
         scores = standardise(values, self.location, self.scale)
         rank = scores[:, self.n_signals :]
@@ -102,17 +89,7 @@ class SignalModel:
 
 @dataclass
 class BoostedSignals:
-    """Trees on top of a model of signals, which they correct.
-
-    Attributes
-    ----------
-    trees : BoosterModel
-        Trained on what the signals' own model left.
-    signals : SignalModel
-        Its forecasts are multiplied by `weight` and added.
-    weight : float
-        How far they are trusted, relative to those of the trees.
-    """
+    """Trees that correct a model of signals."""
 
     trees: Any
     signals: SignalModel

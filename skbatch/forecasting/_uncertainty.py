@@ -162,7 +162,7 @@ class UncertaintyMixin:
         n_samples: int = 10_000,
         random_state: Any = None,
     ) -> pd.DataFrame:
-        """Give each ticker's chances to end in each quantile of the cross-section.
+        """Return each ticker's probability of ending in each cross-sectional quantile.
 
         They are four parts frequencies in scenarios of :meth:`predict_scenarios` and
         one part equal chances, as volatilities and correlations are known with error.
@@ -228,7 +228,7 @@ class UncertaintyMixin:
         return JointScenarios([outlook]), layout
 
     def _generator(self, random_state: Any) -> np.random.Generator:
-        """Make a generator; without a seed, of the forecaster's own."""
+        """Create a generator; without a seed, of the forecaster's own."""
         if random_state is None:
             random_state = getattr(self, "random_state", 0)
         return generator_of(random_state)
@@ -269,7 +269,7 @@ def outlook_of(
 
 
 def last_row(X: Any) -> Any:
-    """Take the last date of features, of which there must be one."""
+    """Select the last date of features, of which there must be one."""
     if isinstance(X, FeatureBlocks):
         return X.last()
     if len(X) == 0:
@@ -352,7 +352,7 @@ def check_n_samples(n_samples: Any) -> None:
 
 
 def generator_of(random_state: Any) -> np.random.Generator:
-    """Make a generator from whatever scikit-learn takes as a seed."""
+    """Create a generator from whatever scikit-learn takes as a seed."""
     return np.random.default_rng(
         int(check_random_state(random_state).randint(2**31 - 1))
     )

@@ -20,7 +20,7 @@ from skbatch.exceptions import PanelError
 
 __all__ = ["MeanInference", "mean_inference"]
 
-# Fewer dates, or fewer returns that do not overlap, tell nothing of their variance.
+# Fewer dates, or fewer returns that do not overlap, are too few for a variance.
 MIN_DATES = 20
 MIN_HORIZONS = 10
 NEARLY_CONSTANT = 1e-12

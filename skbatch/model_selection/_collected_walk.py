@@ -28,7 +28,7 @@ def collect_walk(
     source: Source,
     folds: list[Fold],
 ) -> WalkForwardResult:
-    """Put the refits together."""
+    """Combine the refits."""
     own = results[""]
     panel, index = source.panel, source.panel.index
     fields, tickers = panel_fields(panel), pd.Index(panel_tickers(panel))

@@ -100,7 +100,7 @@ def _run(
     owner: BaseEstimator,
     context: Any,
 ) -> FoldForecast:
-    """Fit, forecast and tell where the forecasts come from."""
+    """Fit, forecast and record where the forecasts come from."""
     labels = source.labels(fold.train)
     dates = source.panel.index[fold.test]
     head, tail, past, following = _inputs(estimator, source, fold)
@@ -143,7 +143,9 @@ def _inputs(
     head = clone(extractor)
     tail = clone(Pipeline(estimator.steps[1:], memory=estimator.memory))
     if source.features is not None:
-        with collect_warnings():  # said when the whole panel was transformed
+        with (
+            collect_warnings()
+        ):  # they were raised when the whole panel was transformed
             head.fit(panel.iloc[: fold.train_stop])
         frame = source.features
         return head, tail, frame.iloc[fold.train], frame.iloc[following]
@@ -170,7 +172,7 @@ def _fit(
 
 
 def _as_table(forecasts: Table, dates: pd.Index, columns: pd.Index) -> pd.DataFrame:
-    """Bring forecasts to the dates and labels they are for."""
+    """Align forecasts with the dates and labels that they are for."""
     if isinstance(forecasts, pd.DataFrame):
         unknown = forecasts.columns.difference(columns)
         if len(unknown) or not forecasts.index.equals(dates):
@@ -260,6 +262,6 @@ def _failed(error: ModelFitError, dates: pd.Index, columns: pd.Index) -> FoldFor
 
 
 def _join(estimator: Pipeline, head: BaseEstimator, tail: Pipeline) -> Pipeline:
-    """Put the fitted steps together again."""
+    """Reassemble the fitted steps."""
     steps = [(estimator.steps[0][0], head), *tail.steps]
     return Pipeline(steps, memory=estimator.memory)

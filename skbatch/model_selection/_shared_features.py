@@ -34,14 +34,14 @@ def share_features(
 ) -> pd.DataFrame | None:
     """Compute the features of the whole panel, if each fold would get the same."""
     # That cannot be known of subclasses, of functions of the user, which may look
-    # ahead or further back than they say, and of panels with holes.
+    # ahead or further back than they declare, and of panels with holes.
     own_code = extractor.functions or callable(extractor.universe)
     if type(extractor) is not SharedFeatureExtractor or own_code:
         return None
     whole = clone(extractor)
     frame = whole.fit_transform(panel)
     with collect_warnings():
-        # What the first fold alone lacks is told when its model is fitted.
+        # What only the first fold lacks is reported when its model is fitted.
         same = (
             isinstance(frame, pd.DataFrame)
             and whole.history_.is_whole(panel.index[:0])

@@ -100,7 +100,7 @@ def _significance(t: float, critical: float) -> str:
 
 
 def _on_costs(card: pd.Series) -> str:
-    """Say what the order of the tickers earned, and what it may cost."""
+    """Describe what the order of the tickers earned, and its break-even cost."""
     if not np.isfinite(card["spread"]):
         return ""
     way = "more" if card["spread"] >= 0 else "less"

@@ -124,7 +124,7 @@ def walk_forward(
         Refits that run at the same time, as in joblib.
     callbacks : sequence of callbacks, default=()
         Callbacks of scikit-learn, such as :class:`sklearn.callback.ProgressBar`, that
-        are told about each refit and handed on to the estimators.
+        are notified of each refit and passed on to the estimators.
 
     Returns
     -------

@@ -375,7 +375,7 @@ class WalkForwardResult(SkillBreakdownMixin):
         return decay_table(after, forecasts, horizon, self.delay, n_windows)
 
     def to_frame(self) -> pd.DataFrame:
-        """Put everything into one long table.
+        """Return everything as one long table.
 
         Returns
         -------
@@ -405,7 +405,7 @@ class WalkForwardResult(SkillBreakdownMixin):
         )
 
     def summary(self) -> str:
-        """Say in a few sentences how good the forecasts were.
+        """Summarise in a few sentences how good the forecasts were.
 
         Returns
         -------

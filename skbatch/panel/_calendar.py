@@ -36,7 +36,7 @@ _STEPS = {
 }
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _SPACED = (52.0, 26.0, 24.0, 12.0, 6.0, 4.0, 2.0, 1.0)
-# Wide enough for months and for holidays, narrow enough to tell 26 from 24.
+# Wide enough for months and for holidays, narrow enough to separate 26 from 24.
 _TOLERANCE = 0.035
 # Longer steps, in days and in those that are usual, are holes.
 _LONGEST_WEEKEND = 5
@@ -52,7 +52,7 @@ _LEAST_ROWS, _CLOSED, _ENOUGH_VALUES = 0.1, 0.2, 60
 
 
 def periods_per_year(index: pd.Index) -> float:
-    """Tell from the dates of a panel how many rows make a year.
+    """Return how many rows of a panel make a year, judged by its dates.
 
     Parameters
     ----------
@@ -64,7 +64,7 @@ def periods_per_year(index: pd.Index) -> float:
     float
         365 for rows on seven days of the week, 302 on six, 252 on five or fewer; 52 for
         weekly rows, 26, 24, 12 for monthly ones, 6, 4 for quarterly ones, 2 or 1.
-        252 for numbers, which do not tell: those who know better pass their own.
+        252 for numbers, which do not show it: pass your own if you know better.
 
     Raises
     ------
@@ -114,7 +114,7 @@ def describe_rows(horizon: Any, spacing: float | pd.Index) -> str:
     horizon : int or tuple of int
         Number of rows.
     spacing : float or Index
-        Rows that make a year, or the dates that tell it.
+        Rows in a year, or the dates to derive it from.
 
     Returns
     -------
@@ -153,7 +153,7 @@ def mixed_calendars(panel: pd.DataFrame) -> str | None:
     str or None
         A warning that names the calendars and some tickers of each, commonest first;
         None if all tickers share one, if the index holds no dates, or if there are
-        several rows a day. See :func:`number_calendars` for what tells them apart.
+        several rows a day. See :func:`number_calendars` for how they are distinguished.
 
     Examples
     --------
@@ -196,12 +196,12 @@ def _carried(closes: np.ndarray) -> np.ndarray:
 
 
 def number_calendars(index: pd.Index, known: np.ndarray) -> np.ndarray:
-    """Tell tickers apart by the days of the week on which they do not trade.
+    """Group tickers by the days of the week on which they do not trade.
 
     Parameters
     ----------
     index : Index
-        Dates; other labels do not tell days apart.
+        Dates; other labels have no weekdays.
     known : ndarray of shape (n_dates, n_tickers), dtype bool
         Where tickers have a value.
 
@@ -302,7 +302,7 @@ def _rate(steps: np.ndarray) -> float:
 
 
 def _unknown(found: str, example: str) -> PanelError:
-    """Make the error of dates that do not tell."""
+    """Create the error for dates that do not show the rows in a year."""
     return PanelError(
         "The dates must tell how many rows make a year. Got "
         f"{found}. Pass `periods_per_year`{', ' * bool(example)}{example}."

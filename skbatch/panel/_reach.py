@@ -52,7 +52,7 @@ class RecordedHorizon(int):
         return type(self), (int(self), self.delay, self.index, self.sample)
 
     def is_kept(self, labels: pd.DataFrame) -> bool:
-        """Tell whether labels still end where they did, as far as that can be seen."""
+        """Return whether labels still end where they did, as far as can be seen."""
         index = labels.index
         if not (index.is_unique and labels.columns.is_unique and len(index)):
             return True
@@ -159,7 +159,7 @@ def _as_list(recorded: Any) -> list[Any]:
 
 
 def _labels_of(y: Any, horizon: int, n_horizons: int) -> Any:
-    """Take the labels of a horizon, with tickers as columns."""
+    """Select the labels of a horizon, with tickers as columns."""
     labels = y.to_frame() if isinstance(y, pd.Series) else y
     if labels.columns.nlevels > 1:
         return (
@@ -170,7 +170,7 @@ def _labels_of(y: Any, horizon: int, n_horizons: int) -> Any:
 
 
 def _kind(index: pd.Index) -> Any:
-    """Tell what can be compared: dates of a time zone, periods, or numbers."""
+    """Return what can be compared: dates of a time zone, periods, or numbers."""
     if isinstance(index, pd.DatetimeIndex):
         return str(index.tz)
     return "number" if pd.api.types.is_numeric_dtype(index.dtype) else index.dtype

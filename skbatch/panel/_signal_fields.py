@@ -26,7 +26,7 @@ _NUMBERS = {"floating", "integer", "mixed-integer-float", "decimal", "boolean"}
 
 
 def check_signals(signals: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
-    """Bring each signal to one type, and drop infinite values."""
+    """Convert each signal to one type, and drop infinite values."""
     slices = field_slices(signals.columns)
     _check_names(list(slices))
     if any(dtype != np.float64 for dtype in signals.dtypes.unique()):
@@ -145,7 +145,7 @@ def _kind(values: pd.Series) -> str:
 
 
 def _to_categories(table: pd.DataFrame, name: Hashable) -> pd.DataFrame:
-    """Give all tickers the same categories, in alphabetical order."""
+    """Assign the same categories to all tickers, in alphabetical order."""
     columns = [table.iloc[:, number] for number in range(table.shape[1])]
     found = {value for column in columns for value in column.dropna().unique()}
     texts = [value for value in found if is_number_text(value)]

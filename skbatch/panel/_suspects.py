@@ -20,9 +20,9 @@ _DECIMAL = re.compile(r"^\d+\.\d+(?:\.\d+)?(?:[eE][-+]?\d+)?$", re.MULTILINE)
 _NUMBER = re.compile(r"^\d+(?:\.\d*)*$", re.MULTILINE)
 # Wrong prices are rare; of returns, about half are negative.
 _MAX_NOT_POSITIVE = 0.2
-_MIN_CELLS = 100  # fewer values do not tell the one from the other
+_MIN_CELLS = 100  # too few values to distinguish the two
 _MIN_ROWS = 30
-_MAX_TICKERS = 32  # more do not tell more
+_MAX_TICKERS = 32  # more add no information
 # Price relatives are near 1, and do not depend on the one before, as prices do.
 _MAX_DISTANCE = 0.2
 _MAX_AUTOCORRELATION = 0.3
@@ -198,7 +198,7 @@ def _are_relatives(closes: np.ndarray) -> bool:
     if not finite.size:
         return False
     deviations = finite - np.nanmedian(finite, axis=0)
-    # A few wild values say nothing of the others.
+    # A few wild values are no evidence about the others.
     typical = np.nanmedian(np.abs(deviations), axis=0)
     deviations = np.clip(deviations, -2 * typical, 2 * typical)
     variance = np.nanmean(deviations**2, axis=0)

@@ -28,7 +28,7 @@ def liquid(
     top: int | None = None,
     by: str = "dollar_volume_63",
 ) -> Liquid:
-    """Make a universe of the tickers that are liquid at each date.
+    """Create a universe of the tickers that are liquid at each date.
 
     Parameters
     ----------
@@ -184,7 +184,7 @@ def find_members(panel: pd.DataFrame, universe: Universe) -> np.ndarray:
 
 
 def _as_of(table: pd.DataFrame, index: pd.Index) -> pd.DataFrame:
-    """Take the latest row at or before each date."""
+    """Select the latest row at or before each date."""
     dates = table.index
     if not (dates.is_monotonic_increasing and dates.is_unique):
         raise PanelError(

@@ -167,7 +167,7 @@ def judge_dispersion(
 
 
 def _weigh(ratio: float, detail: str) -> Finding:
-    """Say what it means for an optimiser."""
+    """Explain the consequence for an optimiser."""
     if not math.isfinite(ratio):
         return Finding(False, f"{detail}: there is nothing to compare.", "warning")
     if ratio < FAINT:
@@ -175,7 +175,7 @@ def _weigh(ratio: float, detail: str) -> Finding:
             f"{detail}, {1 / ratio:.0f} times as far: an optimiser will magnify noise. "
             "Shrink the forecasts, bound the weights, or minimise the risk."
             if ratio > 0
-            else f"{detail}: they do not tell the tickers apart. Minimise the risk."
+            else f"{detail}: they do not rank the tickers. Minimise the risk instead."
         )
         return Finding(False, detail, "warning")
     if ratio > LOUD:

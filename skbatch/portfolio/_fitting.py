@@ -99,7 +99,7 @@ def draw_scenarios(
 def describe_service(
     missing: Mapping[str, str], others: Iterable[str], total: int, fate: str, where: str
 ) -> str:
-    """Say which tickers have no forecast, or not that of the first choice, if any."""
+    """Warn of tickers without a forecast, or without that of the primary model."""
     others, sentences = list(others), []
     if missing:
         verb = "has" if len(missing) == 1 else "have"

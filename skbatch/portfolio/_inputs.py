@@ -49,7 +49,7 @@ def read_expected(result: Any, periods: float | None = None) -> ExpectedReturns:
 
 
 def label_problem(labels: pd.Index) -> str:
-    """Say why labels are no tickers, or nothing."""
+    """Explain why labels are not tickers, or return an empty string."""
     if isinstance(labels, pd.MultiIndex):
         return "several levels of labels (choose one horizon, or one field)"
     others = [label for label in labels if not isinstance(label, str)]
@@ -86,7 +86,7 @@ def _as_series(result: Any) -> pd.Series:
 
 
 def _one_span(known: float | None, given: float | None) -> float:
-    """Decide between what is known and what the caller says."""
+    """Choose between what is known and what the caller passes."""
     known = None if known is None or math.isnan(known) else known
     if known is None and given is None:
         raise UnitsError(
@@ -98,7 +98,7 @@ def _one_span(known: float | None, given: float | None) -> float:
         raise UnitsError(
             f"`returns_periods` must be what the forecasts span, {known:g}. Got "
             f"{given:g}. Leave it out. To convert returns, use in_units() of an "
-            "ExpectedReturns; a Series that was converted by hand still says what it "
-            "was before, until its `.attrs` are cleared: series.attrs.clear()."
+            "ExpectedReturns; a Series converted by hand still records its old units, "
+            "until its `.attrs` are cleared: series.attrs.clear()."
         )
     return float(known if given is None else given)  # type: ignore[arg-type]

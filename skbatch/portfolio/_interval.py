@@ -20,7 +20,7 @@ COVERAGE = 0.9
 
 
 def check_coverage(coverage: Any) -> None:
-    """Refuse what is no share of returns that intervals may hold."""
+    """Raise unless a value is a valid coverage."""
     if not isinstance(coverage, Real) or not 0 < float(coverage) < 1:
         raise ValueError(
             f"`coverage` must be between 0 and 1. Got {coverage!r}. Pass such as 0.9 "
@@ -55,7 +55,7 @@ def interval_deviations(interval: pd.DataFrame, coverage: float) -> pd.Series:
 
 
 def row_deviations(expected: Any) -> pd.Series | None:
-    """Give the standard deviation of a row's return by the intervals, if there are."""
+    """Return the standard deviation of a row's return by the intervals, if any."""
     interval, horizon = expected.interval, expected.horizon
     if interval is None or horizon is None:
         return None

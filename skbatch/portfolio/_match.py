@@ -83,7 +83,7 @@ def _parts(name: str) -> tuple[str, ...]:
 
 
 def _check_distinct(found: Mapping[str, str | None]) -> None:
-    """Refuse to give an optimiser the same asset under two names."""
+    """Raise if an optimiser would get the same asset under two names."""
     names = defaultdict(list)
     for ticker, column in found.items():
         if column is not None:

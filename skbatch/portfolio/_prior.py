@@ -194,7 +194,7 @@ class ForecastPrior(BasePrior):
             )
 
     def _distribution(self, window: Window) -> Any:
-        """Put mean, covariance and scenarios together, all per row."""
+        """Combine mean, covariance and scenarios, all per row."""
         mu, returns = window.per_row, window.returns
         if self.scenarios_ is not None:
             drawn = self.scenarios_.to_numpy(dtype=np.float64)
@@ -251,7 +251,7 @@ def _complete_rows(returns: pd.DataFrame) -> np.ndarray:
 
 
 def _warn_few_rows(returns: pd.DataFrame, complete: np.ndarray) -> None:
-    """Say whose missing returns leave little to estimate a covariance from."""
+    """Warn of tickers with too few returns to estimate a covariance."""
     if complete.mean() < 0.5:
         warn_user(
             f"The covariance is of the {complete.sum()} of {len(returns)} rows in "

@@ -50,7 +50,7 @@ def check_no_lookahead(
 
     At random dates t, everything after t is replaced by garbage: rescaled, reversed,
     shuffled, missing, huge and constant prices, or no rows at all. Whatever the
-    estimator says about dates up to t has to stay the same, bit for bit.
+    estimator outputs for dates up to t must stay the same, bit for bit.
 
     Parameters
     ----------
@@ -259,7 +259,7 @@ def _check_check(
 def _plant(
     estimator: BaseEstimator, label_rows: int, n_later: int
 ) -> Iterator[BaseEstimator]:
-    """Make versions of the estimator that look ahead, the most natural one first."""
+    """Create versions of the estimator that look ahead, the most natural one first."""
     if label_rows:
         yield PeekingEstimator(estimator, label_rows=label_rows)
     else:

@@ -32,7 +32,7 @@ def draw_cuts(index: pd.Index, horizon: int, n_cuts: int, seed: int) -> list[Cut
     n_dates = len(index)
     if not isinstance(n_cuts, Integral) or n_cuts < 1:
         raise ValueError(
-            f"`n_cuts` must be an int of at least 1. Got {n_cuts!r}. Pass 3, say."
+            f"`n_cuts` must be an int of at least 1. Got {n_cuts!r}. Pass 3."
         )
     least = 8 * horizon + 16
     if n_dates < least:

@@ -52,7 +52,7 @@ class Case:
 
 
 def make_case(forecaster: BaseEstimator, *, several_horizons: bool = False) -> Case:
-    """Make features and labels that suit a forecaster's own horizon."""
+    """Create features and labels that suit a forecaster's own horizon."""
     rng = np.random.default_rng(0)
     dates = pd.date_range("2020-01-01", periods=N_DATES, freq="B")
     size = (N_DATES, len(TICKERS))

@@ -256,7 +256,7 @@ def test_several_horizons_are_no_matter_of_labels():
 @pytest.mark.parametrize(
     ("ratio", "ok", "words"),
     [
-        (0.0, False, "do not tell the tickers apart"),
+        (0.0, False, "do not rank the tickers"),
         (0.02, False, "50 times as far: an optimiser will magnify noise"),
         (0.2, True, "a ratio of 0.20"),
         (0.8, False, "claims a correlation of 0.80"),

@@ -237,7 +237,7 @@ class InformationCoefficientDisplay:
         tidy(ax, f"{self.name[0].upper()}{self.name[1:]} over time", note=self._note())
 
     def _note(self) -> str:
-        """Say the mean and how sure it is."""
+        """Describe the mean and its standard error."""
         result = self.inference_
         note = f"mean {result.mean:+.4f}, {result.n_dates} dates"
         return note + significance(result, "Newey–West t")
