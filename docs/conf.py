@@ -81,9 +81,7 @@ html_title = "skbatch"
 html_static_path = ["_static"]
 html_css_files = ["skbatch.css"]
 # Pages without others below them have nothing to show there.
-html_sidebars = {
-    page: [] for page in ("getting_started", "migration", "troubleshooting")
-}
+html_sidebars = {page: [] for page in ("migration", "troubleshooting")}
 html_theme_options = {
     "header_links_before_dropdown": 4,
     "navigation_with_keys": False,

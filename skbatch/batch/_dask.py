@@ -234,13 +234,19 @@ class PlacedRows(RowStore):
         params: Mapping[str, Any],
         n_estimators: int,
         weight: np.ndarray | None,
+        categories: Mapping[int, int],
     ) -> xgb.Booster:
-        """Train trees on the rows where they are."""
+        """Train trees on the rows where they are.
+
+        Inputs that are categories have the number of the highest one.
+        """
         weight = np.ones(len(y), np.float32) if weight is None else weight
 
         def trained() -> xgb.Booster:
             targets = [(y[place], weight[place]) for place in self.places]
-            return train_trees(self.cluster, self.parts, targets, params, n_estimators)
+            return train_trees(
+                self.cluster, self.parts, targets, params, n_estimators, categories
+            )
 
         return self.cluster.again(trained, self.parts)
 

@@ -100,10 +100,10 @@ class SharedFeatureExtractor(TransformerMixin, BaseEstimator):
         ``"value"``; ``"change_63"``, that over 63 rows; ``"rank"``, ``"zscore"`` or
         ``"gap"``, the place, clipped z-score, or difference from the mean, among all
         tickers of the date; ``"sector_rank"`` and the like, within a grouping of
-        `groups`; ``"category"``, the code of a category, which is an input of trees
-        only; ``"one_hot"``, a 0 or 1 for each category. None takes value, rank, and
-        change over the middle one of `windows` of all signals, or the value of bools
-        and the category of text; a list does so for those named.
+        `groups`; ``"category"``, the code of a category, which has no order for trees
+        and the linear model; ``"one_hot"``, a 0 or 1 for each category. None takes
+        value, rank, and change over the middle one of `windows` of all signals, or the
+        value of bools and the category of text; a list does so for those named.
     cross_section : str, default=None
         ``"rank"`` or ``"zscore"`` (of at most 3), among all tickers of the date, or
         ``"sector_rank"`` and the like, within a grouping of `groups`, replaces the

@@ -12,6 +12,7 @@ import xgboost as xgb
 
 from skbatch._messages import format_tickers
 from skbatch.exceptions import ModelFitError
+from skbatch.panel.engine import CATEGORY
 
 __all__ = ["check_params", "leaf_weight", "translated", "with_numbers"]
 
@@ -139,6 +140,12 @@ def with_numbers(
                 "`monotone_constraints` must be -1, 0 or 1. Got "
                 f"{sorted(set(monotone.values()) - {-1, 0, 1})[0]!r}. Pass 1 for "
                 "forecasts that rise with a feature, and -1 for those that fall."
+            )
+        ordered = [n for n, sign in monotone.items() if sign and n.endswith(CATEGORY)]
+        if ordered:
+            raise ValueError(
+                "`monotone_constraints` must be of numbers: categories have no order. "
+                f"Got {format_tickers(ordered)}. Leave it out."
             )
         signs = [str(int(monotone.get(name, 0))) for name in names or ()]
         out[_BY_NAME[0]] = f"({','.join(signs)})"

@@ -11,7 +11,7 @@ import joblib
 import numpy as np
 import pandas as pd
 
-from skbatch.forecasting._row_store import RowStore, Storage
+from skbatch.forecasting._row_store import RowStore, Storage, numbered
 from skbatch.panel.engine import IN_UNIVERSE, PanelColumns
 
 __all__ = [
@@ -62,6 +62,7 @@ class Rows(NamedTuple):
     names: tuple[str, ...] | None = None
     weight: np.ndarray | None = None  # of each label, 1 on average
     horizon: int = 1
+    categories: tuple[int, ...] = ()  # numbers of the inputs that are some
 
 
 class FeatureBlocks(ABC):
@@ -192,6 +193,13 @@ class FeatureBlocks(ABC):
             return np.empty((len(tickers), 0), dtype=np.intp)
         return self.columns.positions[rows]
 
+    def category_inputs(self, columns: np.ndarray) -> tuple[int, ...]:
+        """Find which inputs, made of columns `(n_series, n_inputs)`, are categories."""
+        if not self.columns.categories:
+            return ()
+        found = np.isin(columns.max(axis=0), self.columns.category_positions)
+        return tuple(np.flatnonzero(found).tolist())
+
     def stack(
         self,
         columns: np.ndarray,
@@ -315,22 +323,21 @@ class FeatureTable(FeatureBlocks):
         series: np.ndarray,
         out: np.ndarray | None = None,
     ) -> np.ndarray:
-        """Stack (date, series) rows into one model input, NaN where one is missing."""
+        """Stack rows into one model input, NaN, or 0 of categories, where missing."""
         if out is None:
             out = np.empty((len(dates), columns.shape[1]), np.float32, order="F")
         for number, column in enumerate(columns.T):
             out[:, number] = self.values[dates, column[series]]
             if (column < 0).any():
                 out[column[series] < 0, number] = np.nan
+        for number in self.category_inputs(columns):
+            out[:, number] = numbered(out[:, number])
         return out
 
 
 # Reads features of given rows (None: all) and ticker features (None: all of them, and
 # the shared ones), in blocks of consecutive rows.
-Reader = Callable[
-    [np.ndarray | None, Sequence[str] | None],
-    Iterator[pd.DataFrame],
-]
+Reader = Callable[[np.ndarray | None, Sequence[str] | None], Iterator[pd.DataFrame]]
 
 
 class FeatureStream(FeatureBlocks):

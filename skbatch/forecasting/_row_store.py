@@ -13,12 +13,17 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["LOWEST", "RowStore", "Storage", "with_gaps"]
+from skbatch.exceptions import PanelError
+from skbatch.panel.engine import CATEGORY
+
+__all__ = ["LOWEST", "RowStore", "Storage", "numbered", "with_gaps"]
 
 # What stands for a missing input: below whatever a feature can be. Trees see a missing
 # input as lower than all others. For NaN, XGBoost would keep four bytes for every input
 # instead of one.
 LOWEST = np.float32(-1e30)
+# XGBoost keeps a bin for each category.
+MAX_CATEGORIES = 2**16
 # Cells that are written to a file at once (4 MiB of float32).
 CHUNK_CELLS = 2**20
 
@@ -55,6 +60,19 @@ class Storage:
     def file(self) -> Any:
         """Open a temporary file, which vanishes with its process, however that ends."""
         return tempfile.TemporaryFile(prefix="skbatch-", dir=self.folder)
+
+
+def numbered(codes: np.ndarray) -> np.ndarray:
+    """Turn codes of categories, 0, 1, … or NaN, into numbers from 1 on, and 0."""
+    fit = (codes >= 0) & (codes < MAX_CATEGORIES) & (codes % 1 == 0)
+    wrong = ~fit & ~np.isnan(codes)
+    if wrong.any():
+        raise PanelError(
+            f"Features whose names end with {CATEGORY!r} must hold codes of categories:"
+            f" 0, 1, … below {MAX_CATEGORIES:,}, or NaN. Got {codes[wrong][0]:g}. "
+            "Rename the feature if it is a number."
+        )
+    return np.nan_to_num(codes + 1.0, nan=0.0)
 
 
 class RowStore:

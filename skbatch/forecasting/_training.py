@@ -149,7 +149,9 @@ def fit_panel_model(
     learned = learned if strategy == "pooled" else labels
     known = Labels(labels, learned, weights, layout.delay)
     uses_shared = estimator.market_features
-    fitted.takes_categories = estimator.takes_categories
+    # The category of one ticker among those of all others says little, and XGBoost
+    # before 3.4 has none in trees with vector leaves.
+    fitted.takes_categories = estimator.takes_categories and strategy != "vector"
     own = _own_inputs(features, layout, fitted.takes_categories)
     tasks = _list_tasks(strategy, uses_shared, own, features, layout, order)
     with Progress(estimator, len(tasks)) as report:
@@ -315,10 +317,11 @@ def _stack(
         weights = [weight[:n_train], weight[n_train:]]
     X = features.stack(task.columns, rows, series, n_train, keep=keep)
     names = input_names(task, features.names)
-    train, late, horizon = slice(n_train), slice(n_train, None), task.horizon
+    train, late = slice(n_train), slice(n_train, None)
+    others = task.horizon, features.category_inputs(task.columns)
     return (
-        Rows(X[0], y[train], rows[train], series[train], names, weights[0], horizon),
-        Rows(X[1], y[late], rows[late], series[late], names, weights[1], horizon),
+        Rows(X[0], y[train], rows[train], series[train], names, weights[0], *others),
+        Rows(X[1], y[late], rows[late], series[late], names, weights[1], *others),
     )
 
 

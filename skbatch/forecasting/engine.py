@@ -4,7 +4,7 @@ This module is for the other subpackages. It may change with any release.
 """
 
 from skbatch.forecasting._base import BatchForecasterMixin
-from skbatch.forecasting._booster import loss_gradient
+from skbatch.forecasting._booster import feature_types, loss_gradient
 from skbatch.forecasting._children import (
     as_input,
     check_batch_forecaster_type,
@@ -82,6 +82,7 @@ __all__ = [
     "check_n_samples",
     "check_quantiles",
     "explained_by",
+    "feature_types",
     "first_choice",
     "fitted_provenance",
     "forecast_with_provenance",

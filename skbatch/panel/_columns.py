@@ -148,6 +148,13 @@ class PanelColumns:
         """
         return tuple(name for name in self.features if name.endswith(CATEGORY))
 
+    @property
+    def category_positions(self) -> np.ndarray:
+        """Column numbers of these features, of all tickers."""
+        found = [name.endswith(CATEGORY) for name in self.features]
+        numbers = self.positions[:, found].ravel()
+        return numbers[numbers >= 0]
+
     def kept(self, tickers: Collection[str]) -> np.ndarray:
         """Find the columns of some tickers and the shared ones.
 

@@ -45,7 +45,14 @@ def panel():
     prices.iloc[:380, 1] = np.nan
     prices.iloc[100:130, 2] = np.nan
     features = SharedFeatureExtractor(["returns", "volatility", "market"], [5, 21, 63])
-    return features.fit_transform(prices), forward_returns(prices, [3, 10])
+    X = features.fit_transform(prices)
+    codes = np.random.default_rng(0).integers(-1, 6, prices.shape).astype(np.float32)
+    codes[codes < 0] = np.nan
+    # Most draws of bins lack the highest one.
+    codes[200, :] = 40
+    names = [f"{ticker}__sector_category" for ticker in prices]
+    X = pd.concat([X, pd.DataFrame(codes, X.index, names)], axis=1)
+    return X, forward_returns(prices, [3, 10])
 
 
 def stream_of(X, size, storage=None):
