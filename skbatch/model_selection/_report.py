@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from skbatch._html import card, page, section, table, tiles
 from skbatch._messages import date_text, describe_delay
-from skbatch.model_selection._html import card, page, section, table, tiles
 from skbatch.model_selection._report_figures import model_figures, skill_figures
 from skbatch.model_selection._report_portfolio import portfolio_section
 from skbatch.model_selection._report_skill import data_section, skill_sections

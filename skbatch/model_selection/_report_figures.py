@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from skbatch._html import figure, grid
 from skbatch.metrics import InformationCoefficientDisplay, QuantileReturnsDisplay
 from skbatch.metrics.plotting import INK, bars_with_errors, tidy
 from skbatch.model_selection._feature_importance import FeatureImportanceDisplay
-from skbatch.model_selection._html import figure, grid
 from skbatch.model_selection._provenance_display import ProvenanceDisplay
 
 if TYPE_CHECKING:

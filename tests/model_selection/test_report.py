@@ -108,7 +108,7 @@ def test_it_holds_the_portfolios(html, result):
         assert row[2] == f"{equal[key]:+.2f}"
     deflated = deflated_sharpe_ratio(result.backtest(costs=10).returns["net"], 1)
     assert f"Deflated Sharpe ratio, 1 tried {deflated:.2f}" in text
-    assert "traded 1 rows later" in text
+    assert "traded 1 row later" in text
     assert "Capacity" not in text
 
 

@@ -52,8 +52,9 @@ dd { margin: 0; color: var(--soft); }
 footer { color: var(--soft); font-size: .84rem; margin-top: 32px; }
 @media (max-width: 760px) { .grid { grid-template-columns: minmax(0, 1fr); }
   main { padding: 16px 10px 32px; } th, td { padding: 6px 7px; }
-  th:first-child, td:first-child { white-space: normal; min-width: 7.5em; }
-  table { font-size: .82rem; } thead th { overflow-wrap: anywhere; min-width: 6em; }
+  th:first-child, td:first-child { white-space: normal; min-width: 9em;
+    position: sticky; left: 0; background: var(--paper); }
+  table { font-size: .82rem; } .card:has(table) { padding: 12px 10px; }
   figure { padding: 4px; } h1 { font-size: 1.35rem; } }
 @media print { body { background: #fff; } figure, .card { break-inside: avoid; } }
 """
