@@ -22,6 +22,7 @@ from skbatch.feature_extraction._context import Universe, store
 from skbatch.feature_extraction._feature_plan import FeaturePlan
 from skbatch.feature_extraction._frame_cache import table_key
 from skbatch.feature_extraction._groupings import Codes
+from skbatch.feature_extraction._known_features import known_features
 from skbatch.feature_extraction._rolling import ALL_ROWS
 from skbatch.panel.engine import panel_fields, panel_signals
 
@@ -72,7 +73,7 @@ class FeatureSource:
         universe = make_universe(panel, groups, rows - start, members)
         out = np.empty((len(rows), plan.n_columns), dtype=np.float32)
         by_name, shared = self._columns(out)
-        _fill_built_in(plan, universe, by_name)
+        _fill_built_in(plan, panel, rows - start, universe, by_name)
         fill_market(plan, universe, self.market_data, panel.index, shared)
         # Last, as others are computed from the tickers' own features.
         self._compare(by_name, slice(0, len(plan.own_features)), part)
@@ -143,11 +144,21 @@ def make_universe(
     return Universe(panel_fields(panel), dates, groups, rows, signals, members)
 
 
-def _fill_built_in(plan: FeaturePlan, universe: Universe, by_name: np.ndarray) -> None:
+def _fill_built_in(
+    plan: FeaturePlan,
+    panel: pd.DataFrame,
+    rows: np.ndarray,
+    universe: Universe,
+    by_name: np.ndarray,
+) -> None:
     """Compute the tickers' built-in features: of blocks, then across tickers."""
     places = {feature: by_name[:, i] for i, feature in enumerate(plan.ticker_features)}
     own = {f: out for f, out in places.items() if f.entry.scope == "ticker"}
-    universe.compute(own)
+    known = known_features()
+    left: Mapping[Any, np.ndarray] = own
+    if known is not None:
+        left = known.fill(own, rows, panel, plan.tickers, universe)
+    universe.compute(left)
     universe.keep(own)
     others: dict[Any, np.ndarray] = {
         f: out for f, out in places.items() if f.entry.scope == "cross_section"
