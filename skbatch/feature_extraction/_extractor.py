@@ -466,7 +466,7 @@ class SharedFeatureExtractor(TransformerMixin, BaseEstimator):
         source = self._source(self.plan_, panel, rows, market_data)
         key = source.key() if self.cache_size else None
         values = FEATURE_CACHE.get_or_compute(
-            key, self.cache_size, source.compute_built_in
+            key, self.cache_size, source.shape(), source.compute_built_in
         )
         source.fill_called(values)
         return values

@@ -236,9 +236,11 @@ def walk_forward(
         },
     }
     used = len(models) > 1 or extractor_of(estimator) is not None
-    features = share_features(extractor, panel, folds) if used else None
+    features, whole = share_features(extractor, panel, folds) if used else (None, None)
     given = prices if isinstance(prices, pd.DataFrame) else panel
-    source = Source(given, panel, steps, int(delay), features, extractor.universe)
+    source = Source(
+        given, panel, steps, int(delay), features, whole, extractor.universe
+    )
     walk = _WalkForward(n_jobs).set_callbacks(*callbacks)
     walk.fit(models, source, folds)
     _warn(walk.results_)

@@ -41,7 +41,7 @@ def slow_folds(model, prices, start, every, window, horizon):
 @pytest.fixture
 def no_sharing(monkeypatch):
     """Have every refit compute its own features."""
-    monkeypatch.setattr(module, "share_features", lambda *_: None)
+    monkeypatch.setattr(module, "share_features", lambda *_: (None, None))
 
 
 def assert_same(result, expected):
