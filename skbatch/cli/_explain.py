@@ -69,7 +69,7 @@ def explain(
         panel = fit_system(read, system, stages)
         result = system.forecast()
         provenance = result.provenance.reset_index()
-        check_tickers([ticker], provenance)
+        check_tickers([ticker], provenance, "TICKER")
         served = provenance[provenance["ticker"] == ticker].iloc[0]
         with stages.stage("explain"):
             try:
