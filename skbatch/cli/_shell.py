@@ -34,6 +34,7 @@ __all__ = [
 PIPE_WIDTH = 100
 # How messages for Python name things → what the command line calls them.
 _NAMES = [
+    (r" See (screening|provenance|events)_( for reasons)?\.", ""),
     (r"replace it by `X\.replace.*?`", "leave the cell empty"),
     (r"use `X\.rename.*?`", "name the column Adj Close"),
     (r"use `pd\.concat.*?`.*?\.", "write their field in a row above."),
