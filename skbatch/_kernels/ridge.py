@@ -187,7 +187,11 @@ def linear_forecast(
     """Weight the scores of each row, whatever rows stand beside it."""
     forecast = np.zeros((X.shape[0], *coef.shape[1:]))
     for rows in _blocks(X.shape[0], X.shape[1]):
-        scores = standardise(X[rows], mean, deviation)
+        # In C's order, einsum adds up one row after the other, unlike BLAS.
+        scores = np.ascontiguousarray(standardise(X[rows], mean, deviation))
+        if coef.ndim == 1:
+            forecast[rows] = np.einsum("ij,j->i", scores, coef)
+            continue
         for column, weight in zip(scores.T, coef, strict=True):
             forecast[rows] += np.multiply.outer(column, weight)
     return forecast
