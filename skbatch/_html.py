@@ -37,7 +37,7 @@ figure { padding: 10px; } figure img { width: 100%; height: auto; display: block
 figcaption { color: var(--soft); font-size: .86rem; padding: 6px 6px 2px; }
 .scroll { overflow-x: auto; } p.note { color: var(--soft); font-size: .86rem;
   margin: 10px 0 0; } pre { overflow-x: auto; font-size: .8rem; }
-table { border-collapse: collapse; width: 100%; font-size: .9rem;
+table { border-collapse: separate; border-spacing: 0; width: 100%; font-size: .9rem;
   font-variant-numeric: tabular-nums; }
 th, td { padding: 6px 10px; text-align: right; white-space: nowrap;
   border-bottom: 1px solid var(--line); }
