@@ -31,7 +31,12 @@ NAMES = {
 def explain(
     prices: options.Prices,
     ticker: Annotated[
-        str, typer.Argument(metavar="TICKER", help="Such as AAPL.", show_default=False)
+        str,
+        typer.Argument(
+            metavar="TICKER",
+            help="Ticker of the forecast, such as AAPL.",
+            show_default=False,
+        ),
     ],
     top: Annotated[int, typer.Option(min=1, help="How many features to list.")] = 10,
     json: options.Json = False,
@@ -64,7 +69,7 @@ def explain(
         panel = fit_system(read, system, stages)
         result = system.forecast()
         provenance = result.provenance.reset_index()
-        check_tickers([ticker], provenance)
+        check_tickers([ticker], provenance, "TICKER")
         served = provenance[provenance["ticker"] == ticker].iloc[0]
         with stages.stage("explain"):
             try:

@@ -136,7 +136,7 @@ def draw_bins(bins: list[BacktestResult], ax: Axes) -> None:
 def _note(portfolio: BacktestResult) -> str:
     """Write how the portfolios trade."""
     costs = portfolio.costs
-    parts = [f"{costs.commission:g} basis points of what is traded"]
+    parts = [f"{count(costs.commission, 'basis point')} of what is traded"]
     if np.any(np.asarray(costs.half_spread) > 0):
         parts.append("half the spread")
     if costs.impact:
@@ -151,4 +151,4 @@ def _note(portfolio: BacktestResult) -> str:
 
 def _large(value: float) -> str:
     """Write a sum of money briefly."""
-    return f"{value:.2g}" if np.isfinite(value) else "–"
+    return f"{float(f'{value:.2g}'):,.0f}" if np.isfinite(value) else "–"
