@@ -45,7 +45,7 @@ def pipeline(forecaster=None):
 
 def search(model=None, **grid):
     grid = grid or {"forecaster__alpha": [1.0, 1e6]}
-    return GridSearchCV(model or system(), grid, cv=TimeSeriesSplit(3))
+    return GridSearchCV(model or system(), grid, cv=TimeSeriesSplit(2))
 
 
 def expect(prices, forecaster, **options):
@@ -161,6 +161,8 @@ CALIBRATED = {
 def test_intervals_of_any_forecaster(prices, name, method):
     forecaster = CALIBRATED[name]
     options = {"config": FAST} if name == "forecaster" else {}
+    if method == "individual":  # Each ticker is another search.
+        prices = prices.iloc[:, :2]
     plain = expect(prices, forecaster, method=method, **options)
     sure = expect(prices, forecaster, method=method, coverage=0.8, **options)
     np.testing.assert_allclose(sure.to_series(), plain.to_series(), rtol=1e-6)
@@ -170,7 +172,7 @@ def test_intervals_of_any_forecaster(prices, name, method):
     assert (interval["upper"] > sure.to_series()).all()
     covariance = prices.pct_change().cov() * 5
     views = black_litterman_views(sure, covariance, covariance_periods=5)
-    assert len(views.views) == 4
+    assert len(views.views) == prices.shape[1]
 
 
 def test_intervals_are_those_of_the_pipeline(prices):

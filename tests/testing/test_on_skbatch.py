@@ -90,7 +90,7 @@ FORECASTERS = {
 
 class TestExtractor:
     def test_closes(self, prices):
-        check_no_lookahead(SharedFeatureExtractor(), prices)
+        check_no_lookahead(SharedFeatureExtractor(), prices, n_cuts=2)
 
     def test_fields_groups_and_market_data(self, fields):
         rng = np.random.default_rng(1)
@@ -102,11 +102,11 @@ class TestExtractor:
             market_data=vix,
             groups={ticker: "ab"[i % 2] for i, ticker in enumerate(tickers)},
         )
-        check_no_lookahead(extractor, fields)
+        check_no_lookahead(extractor, fields, n_cuts=2)
 
     def test_without_cache(self, prices):
         extractor = SharedFeatureExtractor(windows=WINDOWS, cache_size=0)
-        check_no_lookahead(extractor, prices)
+        check_no_lookahead(extractor, prices, n_cuts=1)
 
     @pytest.mark.parametrize(
         "function",
@@ -127,7 +127,8 @@ class TestExtractor:
 
 
 class TestPipeline:
-    @pytest.mark.parametrize(("horizon", "delay"), [(1, 0), (5, 0), (2, 3)])
+    # A purge of either alone, or of the longer one, would be too short for the second.
+    @pytest.mark.parametrize(("horizon", "delay"), [(1, 0), (2, 3)])
     @pytest.mark.parametrize("name", FORECASTERS)
     def test_passes(self, name, horizon, delay, prices):
         model = make_pipeline(
@@ -196,7 +197,7 @@ class TestSearch:
             SharedFeatureExtractor(windows=WINDOWS), BatchLinearForecaster()
         )
         search = GridSearchCV(model, self.GRID, cv=TimeSeriesSplit(2), scoring=scoring)
-        check_no_lookahead(search, prices, horizon=5, n_cuts=2)
+        check_no_lookahead(search, prices, horizon=5, n_cuts=1)
         check_no_lookahead(search, prices, horizon=4, delay=2, n_cuts=1)
 
     def test_of_a_leaking_pipeline_is_caught(self, prices):
