@@ -108,8 +108,9 @@ def test_the_demo_ends_as_shown():
     numbers_shown, words_shown = numbers_and_words(blocks("text")[0])
     assert words == words_shown
     # Rank IC, its standard error, and R² in percent: the model's, and the mean's, which
-    # draws nothing.
-    tolerance = [0.02, 0.005, 0.2, 0.02]
+    # draws nothing. Releases of XGBoost draw other rows and inputs, as another seed
+    # does: eight seeds had rank ICs from 0.033 to 0.066.
+    tolerance = [0.03, 0.01, 0.2, 0.02]
     for number, there, abs in zip(numbers, numbers_shown, tolerance, strict=True):
         assert number == pytest.approx(there, abs=abs)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import sys
 import time
 import warnings
@@ -31,6 +32,21 @@ __all__ = [
 ]
 
 PIPE_WIDTH = 100
+# How messages for Python name things → what the command line calls them.
+_NAMES = [
+    (r" See (screening|provenance|events)_( for reasons)?\.", ""),
+    (r"replace it by `X\.replace.*?`", "leave the cell empty"),
+    (r"use `X\.rename.*?`", "name the column Adj Close"),
+    (r"use `pd\.concat.*?`.*?\.", "write their field in a row above."),
+    (r" (?:with|by) `X\.[^`]*`", " in the file"),
+    (r"For the first, use `read_panel.*", "Write a decimal point, and no other marks."),
+    (r"`read_panel\(X, (date)='(.*?)'\)`", r"`--\1 '\2'`"),
+    (r"`(field|date|ticker|value)=(.*?)`", r"`--\1 \2`"),
+    (r"`(field|date|ticker|value|horizon|delay)`", r"`--\1`"),
+    (r"`min_train`", "`--train`"),
+    (r"\bmin_train=", "--train "),
+    (r"`(X|X\.columns|X\.index|prices|path_or_frame)`", "PRICES"),
+]
 # Exit code where everything ran, and the answer is no; 2 is what the user can mend.
 NOT_OK = 3
 
@@ -163,7 +179,11 @@ def _one_line_warnings() -> Iterator[None]:
 
 
 def _one_line(message: object) -> str:
-    return " ".join(str(message).split())
+    """Write a message of the package in a line, in the words of the command line."""
+    text = " ".join(str(message).split())
+    for pattern, name in _NAMES:
+        text = re.sub(pattern, name, text)
+    return text
 
 
 def print_error(text: str) -> None:

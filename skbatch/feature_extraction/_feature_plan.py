@@ -19,10 +19,17 @@ from skbatch.feature_extraction._registry import (
     families,
 )
 from skbatch.feature_extraction._signals import SignalFeature
-from skbatch.panel.engine import FIELDS, IN_UNIVERSE, MARKET, join_column
+from skbatch.panel.engine import (
+    FIELDS,
+    IMPLIED_VOLATILITY,
+    IN_UNIVERSE,
+    MARKET,
+    join_column,
+)
 
 # Scales by which labels are divided, so that they are never compared across tickers.
-_RAW = {"volatility", "beta", "idiosyncratic_volatility"}
+# Nor are volatilities by which the expected volatility is told.
+_RAW = {"volatility", "beta", "idiosyncratic_volatility", "parkinson_volatility"}
 
 __all__ = ["FeaturePlan", "available_needs", "check_windows", "make_plan"]
 
@@ -60,7 +67,11 @@ class FeaturePlan:
             and feature.entry.function.__name__ not in _RAW
             for feature in self.ticker_features
         ]
-        signals = [feature.kind in ("value", "change") for feature in self.signals]
+        signals = [
+            feature.kind in ("value", "change")
+            and not IMPLIED_VOLATILITY.fullmatch(feature.name)
+            for feature in self.signals
+        ]
         functions = [True for _ in self.ticker_functions]
         return np.array([*own, *signals, *functions, *(False for _ in self._mark)])
 

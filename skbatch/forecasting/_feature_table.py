@@ -11,7 +11,7 @@ import joblib
 import numpy as np
 import pandas as pd
 
-from skbatch.forecasting._row_store import RowStore, Storage, numbered
+from skbatch.forecasting._row_store import RowStore, Storage, fill_rows, numbered
 from skbatch.panel.engine import IN_UNIVERSE, PanelColumns
 
 __all__ = [
@@ -326,10 +326,7 @@ class FeatureTable(FeatureBlocks):
         """Stack rows into one model input, NaN, or 0 of categories, where missing."""
         if out is None:
             out = np.empty((len(dates), columns.shape[1]), np.float32, order="F")
-        for number, column in enumerate(columns.T):
-            out[:, number] = self.values[dates, column[series]]
-            if (column < 0).any():
-                out[column[series] < 0, number] = np.nan
+        fill_rows(out, self.values, columns, dates, series)
         for number in self.category_inputs(columns):
             out[:, number] = numbered(out[:, number])
         return out

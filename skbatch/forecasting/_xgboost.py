@@ -79,9 +79,9 @@ class BatchXGBoostForecaster(PanelForecaster):
         Weight of each tree.
     max_depth : int, default=4
         Depth of the trees.
-    subsample : float, default=0.3
+    subsample : float, default=0.8
         Share of rows drawn for each tree.
-    colsample_bytree : float, default=0.3
+    colsample_bytree : float, default=0.5
         Share of inputs drawn for each tree.
     reg_lambda : float, default=10.0
         Penalty on the squared leaf values.
@@ -183,8 +183,8 @@ class BatchXGBoostForecaster(PanelForecaster):
         n_estimators: int = 150,
         learning_rate: float = 0.05,
         max_depth: int = 4,
-        subsample: float = 0.3,
-        colsample_bytree: float = 0.3,
+        subsample: float = 0.8,
+        colsample_bytree: float = 0.5,
         reg_lambda: float = 10.0,
         max_bin: int = 32,
         early_stopping_rounds: int | None = None,

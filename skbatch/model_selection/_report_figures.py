@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from skbatch._html import figure, grid
 from skbatch.metrics import InformationCoefficientDisplay, QuantileReturnsDisplay
 from skbatch.metrics.plotting import INK, bars_with_errors, tidy
 from skbatch.model_selection._feature_importance import FeatureImportanceDisplay
-from skbatch.model_selection._html import figure, grid
 from skbatch.model_selection._provenance_display import ProvenanceDisplay
 
 if TYPE_CHECKING:
@@ -139,7 +139,7 @@ def _new_figure() -> tuple[Figure, Axes]:
             "`pip install 'skbatch[plot]'`."
         ) from error
     # Half a page on a desk, a whole one on a phone: letters are legible on both.
-    picture = Figure(figsize=(6.0, 3.9), layout="constrained")
+    picture = Figure(figsize=(5.2, 3.5), layout="constrained")
     return picture, picture.subplots()
 
 

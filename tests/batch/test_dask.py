@@ -176,6 +176,51 @@ def test_groups_have_the_models_that_they_have_here(prices):
     )
 
 
+@pytest.fixture(scope="module")
+def panel(prices):
+    """Prices with a signal that has gaps, a category, and members that change."""
+    random = np.random.default_rng(0)
+    rank = prices.pct_change(20).rank(axis=1)
+    value = rank + random.standard_normal(prices.shape)
+    names = np.array(["banks", "mines", "tech"])
+    sector = np.tile(names[random.integers(0, 3, prices.shape[1])], (len(prices), 1))
+    fields = {
+        "Close": prices,
+        "value": value.where(random.uniform(size=prices.shape) > 0.2),
+        "sector": pd.DataFrame(sector, prices.index, prices.columns),
+        "member": rank.shift(1) > 3,
+    }
+    return pd.concat(fields, axis=1)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("client")
+@pytest.mark.parametrize(
+    ("forecaster", "exactly"),
+    [
+        (BatchLinearForecaster(), {"rtol": 1e-9}),
+        (trees(**EXACT), {"rtol": 1e-3, "atol": 1e-6}),
+    ],
+    ids=["ridge", "trees"],
+)
+@pytest.mark.parametrize(
+    ("options", "delay"),
+    [({"signals": ["value", "sector"]}, 0), ({"universe": "member"}, 1)],
+    ids=["signals", "universe and delay"],
+)
+def test_signals_universe_and_delay(panel, forecaster, exactly, options, delay):
+    results = []
+    for engine in ("local", "dask"):
+        features = SharedFeatureExtractor(windows=(5, 21, 63), cache_size=0, **options)
+        system = make_system(engine, forecaster).set_params(
+            features=features, delay=delay
+        )
+        results.append(system.fit(panel).predict(panel))
+    local, remote = results
+    assert local.isna().to_numpy().mean() < (0.5 if delay else 0.2)
+    pd.testing.assert_frame_equal(remote, local, **exactly)
+
+
 @pytest.mark.slow
 @pytest.mark.usefixtures("client")
 def test_models_on_workers_use_a_thread_each(prices):

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from contextlib import contextmanager
 
 import joblib
 import numpy as np
@@ -19,7 +20,11 @@ from skbatch import (
     SharedFeatureExtractor,
     forward_returns,
 )
-from skbatch.batch import BatchErrorHandler, BatchForecastingSystem
+from skbatch.batch import (
+    BatchErrorHandler,
+    BatchForecastingSystem,
+    BatchPerformanceMonitor,
+)
 from skbatch.exceptions import (
     BatchWarning,
     FallbackWarning,
@@ -531,6 +536,34 @@ def test_the_performance_of_a_result_stays_its_own(make_system, prices):
     system.forecast()
     pd.testing.assert_frame_equal(first.performance.report(), before)
     assert ("stage", "forecast") in before.index
+
+
+@pytest.mark.parametrize("strategy", ["pooled", "per_ticker"])
+def test_the_stage_of_features_is_that_in_which_they_are_computed(
+    strategy, make_system, prices, monkeypatch
+):
+    stages, seen = [], []
+    measured = BatchPerformanceMonitor.stage
+
+    @contextmanager
+    def stage(self, name, *sizes, **more):
+        stages.append(name)
+        with measured(self, name, *sizes, **more):
+            yield
+        stages.pop()
+
+    def probe(prices):
+        seen.append(list(stages))
+        return prices
+
+    monkeypatch.setattr(BatchPerformanceMonitor, "stage", stage)
+    features = SharedFeatureExtractor(windows=(5, 21), functions={"probe": probe})
+    make_system(features=features, forecaster=BatchLinearForecaster(strategy)).fit(
+        prices
+    )
+    in_fit = [open for open in seen if "fit" in open]
+    assert in_fit
+    assert all(open[-1] == "features" for open in in_fit)
 
 
 def test_a_table_of_quarantined_tickers_does_not_stop_the_rest(make_system, prices):

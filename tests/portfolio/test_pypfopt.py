@@ -177,7 +177,7 @@ def test_what_a_covariance_spans_stays_with_it():
     _, aligned = to_pypfopt(monthly, annual() * 5 / 252, covariance_periods=5)
     again = to_pypfopt(monthly, aligned)[1]
     pd.testing.assert_frame_equal(again, aligned)
-    with pytest.raises(PortfolioError, match=r"covariance says, 5\. Got 252"):
+    with pytest.raises(PortfolioError, match=r"covariance.s own, 5\. Got 252"):
         to_pypfopt(expected(), aligned, covariance_periods=252)
 
 

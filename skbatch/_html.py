@@ -37,7 +37,7 @@ figure { padding: 10px; } figure img { width: 100%; height: auto; display: block
 figcaption { color: var(--soft); font-size: .86rem; padding: 6px 6px 2px; }
 .scroll { overflow-x: auto; } p.note { color: var(--soft); font-size: .86rem;
   margin: 10px 0 0; } pre { overflow-x: auto; font-size: .8rem; }
-table { border-collapse: collapse; width: 100%; font-size: .9rem;
+table { border-collapse: separate; border-spacing: 0; width: 100%; font-size: .9rem;
   font-variant-numeric: tabular-nums; }
 th, td { padding: 6px 10px; text-align: right; white-space: nowrap;
   border-bottom: 1px solid var(--line); }
@@ -52,8 +52,9 @@ dd { margin: 0; color: var(--soft); }
 footer { color: var(--soft); font-size: .84rem; margin-top: 32px; }
 @media (max-width: 760px) { .grid { grid-template-columns: minmax(0, 1fr); }
   main { padding: 16px 10px 32px; } th, td { padding: 6px 7px; }
-  th:first-child, td:first-child { white-space: normal; min-width: 7.5em; }
-  table { font-size: .82rem; } thead th { overflow-wrap: anywhere; min-width: 6em; }
+  th:first-child, td:first-child { white-space: normal; min-width: 9em;
+    position: sticky; left: 0; background: var(--paper); }
+  table { font-size: .82rem; } .card:has(table) { padding: 12px 10px; }
   figure { padding: 4px; } h1 { font-size: 1.35rem; } }
 @media print { body { background: #fff; } figure, .card { break-inside: avoid; } }
 """
