@@ -51,7 +51,9 @@ def test_forecasts_are_those_of_a_pipeline_with_delayed_labels(prices, horizon):
 def test_batches_learn_nothing_that_ends_later(prices, strategy, max_batch_size):
     """Not even the return common to all tickers, which batches are told."""
     system = pooled_system().set_params(
-        forecaster__strategy=strategy, max_batch_size=max_batch_size
+        forecaster__strategy=strategy,
+        max_batch_size=max_batch_size,
+        features__families=["returns", "volatility", "market"],
     )
     few = prices.iloc[:160, :5]
     check_no_lookahead(system, few, horizon=HORIZON, delay=DELAY, n_cuts=1)

@@ -323,7 +323,7 @@ def test_nothing_looks_ahead(prices):
     system = BatchForecastingSystem(
         3,
         forecaster=model,
-        features=SharedFeatureExtractor(windows=(5, 21)),
+        features=SharedFeatureExtractor(["returns", "volatility", "market"], (5, 21)),
         max_batch_size=3,
     )
     check_no_lookahead(system, prices.iloc[:150, :4], horizon=3, n_cuts=2)

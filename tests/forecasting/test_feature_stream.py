@@ -80,8 +80,14 @@ def of_the_frame(panel):
 
 
 @pytest.mark.filterwarnings("ignore::skbatch.exceptions.FallbackWarning")
-@pytest.mark.parametrize("name", FORECASTERS)
-@pytest.mark.parametrize("size", [1, 37, 1000])
+@pytest.mark.parametrize(
+    ("name", "size"),
+    [
+        *((name, size) for name in FORECASTERS for size in (37, 1000)),
+        # Blocks of a row take long, and are put together in one place for all.
+        *((name, 1) for name in ("pooled", "ridge", "mean")),
+    ],
+)
 def test_blocks_of_any_size_give_the_forecasts_of_the_frame(
     panel, of_the_frame, name, size
 ):

@@ -126,6 +126,7 @@ def test_the_horizon_of_the_forecaster_counts(prices, forecaster, options, horiz
 
 @pytest.mark.parametrize("forecaster", [system(), pipeline(), BatchLinearForecaster()])
 def test_individual_is_one_ticker_at_a_time(prices, forecaster):
+    prices = prices.iloc[:, :3]
     options = {"method": "individual", "max_workers": 2}
     if isinstance(forecaster, BatchLinearForecaster):
         options["config"] = FAST
