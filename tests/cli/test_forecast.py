@@ -51,13 +51,6 @@ def prices():
     return make_panel(n_dates=320, n_tickers=5, random_state=0).round(3)
 
 
-@pytest.fixture
-def few_trees(monkeypatch):
-    """Have commands train a smaller model than by default."""
-    monkeypatch.setenv("SKBATCH_MODEL__N_ESTIMATORS", "10")
-    monkeypatch.setitem(PIPE, "SKBATCH_MODEL__N_ESTIMATORS", "10")
-
-
 def run(*arguments):
     """Run a command in this process."""
     return CliRunner(env=NO_COLOR).invoke(cli.app, [str(part) for part in arguments])
@@ -169,7 +162,6 @@ def test_the_table_has_intervals_and_fits_60_columns(prices, tmp_path):
     assert max(len(line.rstrip()) for line in lines if "%   " in line) <= 60
 
 
-@pytest.mark.usefixtures("few_trees")
 def test_output_is_optional(prices, tmp_path):
     path, _ = write_wide(prices, tmp_path)
     result = run("forecast", path, "--holdout", 0)
@@ -178,7 +170,6 @@ def test_output_is_optional(prices, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["wide.csv"]
 
 
-@pytest.mark.usefixtures("few_trees")
 def test_tickers_without_a_price_are_listed_with_their_reason(prices, tmp_path):
     prices = prices.copy()
     prices.iloc[-1, 1] = np.nan
@@ -204,7 +195,6 @@ def test_tickers_without_a_price_are_listed_with_their_reason(prices, tmp_path):
     assert "1 of 5 tickers are not served" in lines[1]
 
 
-@pytest.mark.usefixtures("few_trees")
 def test_a_warning_is_shown_once(prices, tmp_path):
     # Reading, labels and features all look at the panel.
     path, _ = write_wide(prices.assign(T001=np.nan), tmp_path)
@@ -214,7 +204,6 @@ def test_a_warning_is_shown_once(prices, tmp_path):
     assert len(lines) == len(set(lines)) == 2
 
 
-@pytest.mark.usefixtures("few_trees")
 def test_the_second_fit_does_not_warn(prices, tmp_path):
     # Where the second fit ends, the new ticker is too young for the primary model.
     prices = prices.copy()
@@ -225,7 +214,6 @@ def test_the_second_fit_does_not_warn(prices, tmp_path):
     assert "Held out" in result.stdout
 
 
-@pytest.mark.usefixtures("few_trees")
 def test_long_tables_are_cut_in_the_middle(monkeypatch):
     panel = make_panel(n_dates=300, n_tickers=31, random_state=0)
     monkeypatch.setattr(skbatch.datasets, "load_sp500_prices", lambda: panel)
@@ -267,7 +255,6 @@ def test_demo_tells_stages_facts_and_scores_of_rows_not_seen(monkeypatch):
     assert f"historical mean: {100 * drift:+.2f} %)" in text
 
 
-@pytest.mark.usefixtures("few_trees")
 def test_a_short_panel_is_forecast_but_not_scored(prices, tmp_path):
     path, _ = write_wide(prices, tmp_path)
     result = run("forecast", path)
@@ -275,7 +262,6 @@ def test_a_short_panel_is_forecast_but_not_scored(prices, tmp_path):
     assert "Not scored: 252 held-out rows" in result.stdout
 
 
-@pytest.mark.usefixtures("few_trees")
 def test_one_ticker_has_no_rank_ic(tmp_path):
     path, _ = write_wide(make_panel(n_dates=400, n_tickers=1, random_state=0), tmp_path)
     result = run("forecast", path, "--holdout", 60)
@@ -414,7 +400,6 @@ def test_version_and_help_import_nothing_heavy():
     assert output.splitlines()[-1].strip() == "heavy:"
 
 
-@pytest.mark.usefixtures("few_trees")
 def test_a_pipe_gets_plain_text(prices, tmp_path):
     path, _ = write_wide(prices, tmp_path)
     command = [sys.executable, "-m", "skbatch", "forecast", path]
@@ -428,7 +413,6 @@ def test_a_pipe_gets_plain_text(prices, tmp_path):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no pseudo-terminals.")
-@pytest.mark.usefixtures("few_trees")
 def test_a_terminal_gets_a_progress_bar_on_stderr(prices, tmp_path):
     import pty
 
@@ -516,7 +500,6 @@ def test_a_delay_is_learnt_written_and_shown(where, prices, tmp_path, monkeypatc
     np.testing.assert_allclose(table["expected_return"], expected)
 
 
-@pytest.mark.usefixtures("few_trees")
 def test_time_and_memory_are_written_and_batches_told(prices, tmp_path):
     path, _ = write_wide(prices, tmp_path)
     told = tmp_path / "performance.json"
@@ -552,7 +535,6 @@ def test_bad_settings_are_told_in_a_line(prices, tmp_path, options, message):
     assert "Traceback" not in result.output
 
 
-@pytest.mark.usefixtures("few_trees")
 def test_a_run_goes_on_from_its_checkpoints(prices, tmp_path):
     path, _ = write_wide(prices, tmp_path)
     command = "forecast", path, "--holdout", 0, "--checkpoint-dir", tmp_path / "run"
@@ -587,7 +569,6 @@ def test_horizons_of_the_command_win_and_each_is_scored(prices, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["-", "/dev/stdout"])
-@pytest.mark.usefixtures("few_trees")
 def test_forecasts_go_to_stdout_and_all_else_to_stderr(name, prices, tmp_path):
     path, _ = write_wide(prices, tmp_path)
     output = tmp_path / "forecasts.csv"
@@ -600,7 +581,6 @@ def test_forecasts_go_to_stdout_and_all_else_to_stderr(name, prices, tmp_path):
 
 
 @pytest.mark.skipif(os.name != "posix", reason="Windows has no /dev/null.")
-@pytest.mark.usefixtures("few_trees")
 def test_forecasts_go_to_a_device(prices, tmp_path):
     path, _ = write_wide(prices, tmp_path)
     result = run("forecast", path, "--holdout", 0, "--output", "/dev/null")
@@ -611,7 +591,6 @@ FULL = OSError(28, "No space left on device")
 
 
 @pytest.mark.parametrize("option", ["--output", "--performance"])
-@pytest.mark.usefixtures("few_trees")
 def test_a_full_disk_leaves_the_file_of_yesterday(option, prices, tmp_path, request):
     path, _ = write_wide(prices, tmp_path)
     output = tmp_path / "old.csv"
@@ -625,7 +604,6 @@ def test_a_full_disk_leaves_the_file_of_yesterday(option, prices, tmp_path, requ
     assert len(list(tmp_path.iterdir())) == 2
 
 
-@pytest.mark.usefixtures("few_trees")
 def test_forecasts_are_written_before_they_are_scored(prices, tmp_path, monkeypatch):
     def fail(*_):
         raise RuntimeError("a bug")
@@ -640,7 +618,6 @@ def test_forecasts_are_written_before_they_are_scored(prices, tmp_path, monkeypa
 WILD = ["=CMD|'/c calc'!A0", "+1", "-1", "@SUM(1)", "\x1b]0;title\x07\x1b[31mred"]
 
 
-@pytest.mark.usefixtures("few_trees")
 def test_tickers_are_no_formulas_and_no_commands(prices, tmp_path):
     prices = prices.set_axis(WILD, axis=1)
     prices.iloc[5, 4] = -1.0
@@ -707,7 +684,6 @@ skbatch.__main__.main()
     assert "\x1b" not in done.stderr
 
 
-@pytest.mark.usefixtures("few_trees")
 def test_the_report_has_every_forecast_and_is_safe_to_open(prices, tmp_path):
     prices = prices.rename(columns={prices.columns[0]: "<b>A</b>"})
     prices.to_csv(tmp_path / "prices.csv")
