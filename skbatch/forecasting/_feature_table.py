@@ -356,6 +356,8 @@ class FeatureStream(FeatureBlocks):
         What is known of all tickers, where these are some of them.
     make_universe : callable, default=None
         Gathers that where some of the tickers are selected.
+    columns : PanelColumns, default=None
+        Which column belongs to which ticker; None parses the names.
     """
 
     def __init__(
@@ -366,13 +368,14 @@ class FeatureStream(FeatureBlocks):
         storage: Storage | None = None,
         universe: Universe | None = None,
         make_universe: Callable[[], Universe] | None = None,
+        columns: PanelColumns | None = None,
     ) -> None:
         self.read = read
         self.names: np.ndarray = names
         self.storage = Storage() if storage is None else storage
         self.universe = universe
         self.make_universe = make_universe
-        self.columns = PanelColumns.parse(names)
+        self.columns = PanelColumns.parse(names) if columns is None else columns
         self.index: pd.Index = index
         self._n_all, self._start = len(index), 0
         self._loaded: FeatureTable | None = None
