@@ -4,7 +4,7 @@ Prices in, forecasts with their source out
 
 Ten lines go from a table of prices to an expected return of every ticker over the next
 five rows. The rest of this page looks at where each number comes from, and at what
-happens to tickers that the model cannot forecast. """
+happens to tickers that the model cannot forecast."""
 
 # %%
 # The ten lines

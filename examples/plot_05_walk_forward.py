@@ -4,7 +4,7 @@ How good would it have been?
 
 :func:`~skbatch.walk_forward` does in the past what a portfolio job would have done:
 refit, forecast what follows, repeat. This page reads the result in a sensible order,
-which begins with what chance alone would produce. """
+which begins with what chance alone would produce."""
 
 # %%
 # Walk
@@ -35,10 +35,10 @@ print(*map(fill, walk.summary().splitlines()), sep="\n")
 # %%
 # Against the benchmarks
 # ----------------------
-# - ``rank_ic_t`` within ±``critical_t``: the order of the tickers cannot be told from
-#   luck, and nothing that rests on the order (spread, break-even cost) can either.
+# - ``rank_ic_t`` within ±``critical_t``: the order of the tickers is not statistically
+#   significant, and neither is what rests on it (spread, break-even cost).
 # - ``r2_zero`` above 0: closer to the returns than forecasting nothing. With
-#   ``r2_zero_t`` below 2, that can be luck, too.
+#   ``r2_zero_t`` below 2, this is not significant either.
 # - ``r2_mean`` above 0 with ``r2_zero`` below: the historical mean was worse still.
 #
 # Look for a forecaster that leads in all of these by more than chance. There is none
