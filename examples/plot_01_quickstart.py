@@ -2,9 +2,10 @@
 Prices in, forecasts with their source out
 ==========================================
 
-Ten lines go from a table of prices to an expected return of every ticker over the next
-five rows. The rest of this page looks at where each number comes from, and at what
-happens to tickers that the model cannot forecast."""
+Ten lines go from a table of prices to an expected return of every ticker over the
+next five rows. The rest of this page looks at where each number comes from, and at
+what happens to tickers that the model cannot forecast.
+"""
 
 # %%
 # The ten lines
@@ -42,12 +43,16 @@ forecasts = model.predict(prices.iloc[[-1]])  # one new row is enough
 print(forecasts.iloc[:, :5].round(5))
 print(model[-1].provenance_["model"].value_counts())
 
-# %% Forecasts are simple returns over the horizon: 0.004 is 0.4 % in five rows. All
-# tickers are served by the first choice, the trees.  When the model cannot serve a
-# ticker ------------------------------------ Now GE was listed only 60 rows ago, and
-# BBY has had no price for two days. The fit continues, and one warning names both. GE's
-# few labels are not enough for the trees (``min_labels=63``), so the linear model is
-# used for it. A ticker without a price gets NaN, not zero and not yesterday's forecast.
+# %%
+# Forecasts are simple returns over the horizon: 0.004 is 0.4 % in five rows. All
+# tickers are served by the first choice, the trees.
+#
+# When the model cannot serve a ticker
+# ------------------------------------
+# Now GE was listed only 60 rows ago, and BBY has had no price for two days. The fit
+# continues, and one warning names both. GE's few labels are not enough for the trees
+# (``min_labels=63``), so the linear model is used for it. A ticker without a price gets
+# NaN, not zero and not yesterday's forecast.
 
 spoilt = prices.copy()
 spoilt.loc[spoilt.index[:-60], "GE"] = np.nan
@@ -61,11 +66,13 @@ forecasts = model.predict(spoilt.iloc[[-1]]).iloc[0]
 provenance = model[-1].provenance_
 print(provenance.loc[["AAPL", "BBY", "GE"]].to_string())
 
-# %% Forecasts and their source -------------------------- The bars differ by less than
-# half a percent, while a return over five rows typically strays by more than 3 %: an
-# order of the tickers, with a wide margin of error. Most of each bar's length is what
-# all have in common, the shrunken mean return of the market. Forecasts alone do not
-# show whether the order is worth anything: see
+# %%
+# Forecasts and their source
+# --------------------------
+# The bars differ by less than half a percent, while a return over five rows typically
+# strays by more than 3 %: an order of the tickers, with a wide margin of error. Most of
+# each bar's length is what all have in common, the shrunken mean return of the market.
+# Forecasts alone do not show whether the order is worth anything; see
 # :ref:`sphx_glr_auto_examples_plot_05_walk_forward.py`.
 
 ranked = 100 * forecasts.sort_values(na_position="first")

@@ -4,7 +4,8 @@ Dirty data: screening, quarantine, fallback
 
 Price files contain stuck feeds, series that end without notice, zeros, copies and
 unadjusted splits. Here several tickers are spoilt on purpose, each in a different way,
-and one makes the model itself fail. Every ticker ends with a forecast or with a reason.
+and one makes the model itself fail. Every ticker ends with a forecast or
+with a reason.
 """
 
 # %%
@@ -40,7 +41,8 @@ dirty.loc[last[-20] :, "GE"] *= 10  # a consolidation that was not adjusted
 dirty.loc[: last[-61], "AMD"] = np.nan  # listed 60 rows ago
 dirty.loc[last[50:300:7], "WMT"] = np.nan  # gaps
 
-# %% And a model that fails because of one ticker, without naming it, as real ones do:
+# %%
+# And a model that fails because of one ticker without naming it, as real ones do:
 
 
 class FragileForecaster(BatchXGBoostForecaster):
@@ -52,8 +54,11 @@ class FragileForecaster(BatchXGBoostForecaster):
         super()._fit_table(features, labels, layout)
 
 
-# %% Fit --- The fit continues. It warns once of what was set aside and recovered, and
-# once of the tickers that need another model than the first choice.
+# %%
+# Fit
+# ---
+# The fit continues. It warns once of what was set aside and recovered, and once of the
+# tickers that need another model than the first choice.
 
 fragile = FallbackForecaster(
     FragileForecaster(n_estimators=60), BatchLinearForecaster()
@@ -104,8 +109,9 @@ with warnings.catch_warnings(action="ignore"):  # the same as above, at each ref
 source = walk.provenance.loc[:, walk.provenance.eq("none").any()]
 print(source[source.ne(source.shift()).any(axis=1)].to_string())
 
-# %% A high share of the first choice means that the run was healthy; it says nothing
-# about how good the forecasts are.
+# %%
+# A high share of the first choice means that the run was healthy. It says nothing about
+# how good the forecasts are.
 
 ProvenanceDisplay.from_result(walk)
 plt.show()

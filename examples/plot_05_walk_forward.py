@@ -2,9 +2,10 @@
 How good would it have been?
 ============================
 
-:func:`~skbatch.walk_forward` does in the past what a portfolio job would have done:
-refit, forecast what follows, repeat. This page reads the result in a sensible order,
-which begins with what chance alone would produce."""
+:func:`~skbatch.walk_forward` does in the past what a portfolio job would have
+done: refit, forecast what follows, repeat. This page reads the result in a sensible
+order, which begins with what chance alone would produce.
+"""
 
 # %%
 # Walk
@@ -28,7 +29,10 @@ prices = load_sp500_prices().iloc[-1500:]  # six years of 20 real stocks
 model = make_pipeline(SharedFeatureExtractor(), BatchXGBoostForecaster(n_estimators=60))
 walk = walk_forward(model, prices, horizon=5, refit_every=252)
 
-# %% The verdict ----------- ``summary`` states what the numbers support, and no more.
+# %%
+# The verdict
+# -----------
+# ``summary`` states what the numbers support, and no more.
 
 print(*map(fill, walk.summary().splitlines()), sep="\n")
 
@@ -47,10 +51,12 @@ print(*map(fill, walk.summary().splitlines()), sep="\n")
 scores = ["rank_ic", "rank_ic_t", "critical_t", "r2_zero", "r2_zero_t", "r2_mean"]
 print(walk.scorecard[[*scores, "spread_t", "break_even_bps"]].T.round(4).to_string())
 
-# %% Skill over time --------------- Single dates (dots) scatter so widely that only
-# long means are informative. A rolling mean that wanders around zero is what no skill
-# looks like. Five-row returns of neighbouring dates share four rows: the t-statistic
-# allows for that, the eye does not.
+# %%
+# Skill over time
+# ---------------
+# Single dates (dots) scatter so widely that only long means are informative. A rolling
+# mean that wanders around zero is what no skill looks like. Five-row returns of
+# neighbouring dates share four rows: the t-statistic allows for that, the eye does not.
 
 ic = walk.rank_ic()[walk.name]
 InformationCoefficientDisplay(ic, horizon=5).plot()
