@@ -2,7 +2,6 @@
 
 import base64
 import re
-import subprocess
 import sys
 from html import unescape
 from html.parser import HTMLParser
@@ -277,15 +276,6 @@ def test_models_without_importances_and_panels_without_dates(
 def test_its_folder_must_exist(result, tmp_path):
     with pytest.raises(FileNotFoundError, match="must be in an existing folder"):
         result.to_html(tmp_path / "missing" / "r.html")
-
-
-def test_matplotlib_is_only_imported_to_draw():
-    code = (
-        "import sys, skbatch.model_selection, skbatch.metrics;"
-        "print('matplotlib' in sys.modules)"
-    )
-    output = subprocess.check_output([sys.executable, "-c", code], text=True)
-    assert output.strip() == "False"
 
 
 def test_without_matplotlib_it_says_what_to_install(result, tmp_path, monkeypatch):
