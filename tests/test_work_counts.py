@@ -69,6 +69,7 @@ def count(monkeypatch):
     watch(FeatureSource, "compute_built_in", "extractions")
     watch(FeatureTable, "gather", "stacks")
     watch(BoosterModel, "predict", "predictions")
+    watch(FallbackForecaster, "_reason", "reasons")
     monkeypatch.setattr(xgb, "QuantileDMatrix", Matrix)
 
     @contextmanager
@@ -131,6 +132,8 @@ def test_a_fallback_that_is_not_needed_trains_no_second_booster(count, prices):
     with count() as work:
         model.fit(prices, forward_returns(prices, 5))
     assert (work["extractions"], work["boosters"], work["matrices"]) == (1, 1, 1)
+    # Why another model serves a ticker is found where one does.
+    assert "reasons" not in work
     with count() as work:
         model.predict(prices.iloc[[-1]])
     assert work == {"extractions": 1, "stacks": 1, "predictions": 1}

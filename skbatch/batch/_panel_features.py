@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from skbatch._kernels.target import typical_volatility
+from skbatch.feature_extraction.engine import panel_columns
 from skbatch.forecasting.engine import (
     FeatureBlocks,
     FeatureStream,
@@ -70,7 +71,8 @@ def stream_of(
     """Read the features of rows of a checked panel, when they are asked for."""
     reader = PanelReader(extractor, CheckedPanel(panel), block_rows, stage)
     names = extractor.get_feature_names_out()
-    stream = FeatureStream(reader, names, panel.index, storage)
+    columns = panel_columns(extractor)
+    stream = FeatureStream(reader, names, panel.index, storage, columns=columns)
     stream.make_universe = partial(_universe_of, stream, scale, labels)
     return stream
 

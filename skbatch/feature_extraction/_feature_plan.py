@@ -24,6 +24,7 @@ from skbatch.panel.engine import (
     IMPLIED_VOLATILITY,
     IN_UNIVERSE,
     MARKET,
+    PanelColumns,
     join_column,
 )
 
@@ -150,6 +151,25 @@ class FeaturePlan:
     def index(self) -> pd.Index:
         """Names of all columns, made once."""
         return pd.Index(self.columns(self.tickers))
+
+    @property
+    def panel_columns(self) -> PanelColumns:
+        """The structure of the columns, which need not be parsed for it."""
+        n_names = len(self.ticker_names)
+        tickers = self.tickers if n_names else ()
+        n_tickers = len(tickers)
+        numbers = np.arange(n_names * n_tickers).reshape(n_names, n_tickers).T
+        n_features = n_names - len(self._mark)
+        marks = numbers[:, n_features:]
+        shared = [join_column(MARKET, name) for name in self.market_names]
+        return PanelColumns(
+            tickers,
+            tuple(self.ticker_names[:n_features]),
+            np.ascontiguousarray(numbers[:, :n_features]),
+            tuple(shared),
+            numbers.size + np.arange(len(shared)),
+            marks[:, 0] if marks.size else np.full(n_tickers, -1),
+        )
 
     def __getstate__(self) -> dict[str, Any]:
         # Names are made again sooner than they are read from a file.

@@ -323,8 +323,12 @@ default=None
         numbers += len(ABSENT_REASONS)
         numbers = np.where(absent > 0, absent, numbers)
         reasons: list[tuple[Reason, ...]] = list(ABSENT_REASONS)
-        for label in range(shape[1]):
-            why = [self._reason(label, place) for place in range(len(ROLES))]
+        others = (served_by != 0).any(axis=0)
+        for label, name in enumerate(self.layout_.keys):
+            if not others[label]:
+                reasons += [()] * len(ROLES)
+                continue
+            why = [self._reason(label, name, place) for place in range(len(ROLES))]
             reasons += [tuple(why[: place + 1]) for place in range(len(ROLES))]
         return forecasts, Provenance(
             (*self._names(), NO_MODEL),
@@ -361,9 +365,9 @@ default=None
             served_by[taken] = place
         return forecasts, served_by
 
-    def _reason(self, label: int, place: int) -> Reason:
+    def _reason(self, label: int, name: str, place: int) -> Reason:
         """Find why a model does not serve a label."""
-        role, name = ROLES[place], self.layout_.keys[label]
+        role = ROLES[place]
         model = (self.estimator_, self.fallback_, self.mean_)[place]
         error = self.failures_.get(role, getattr(model, "failures_", {}).get(name))
         if error is not None:

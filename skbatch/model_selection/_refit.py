@@ -85,7 +85,9 @@ def run_fold(
     context: Any,
 ) -> FoldForecast:
     """Fit a clone on one training window and forecast the rows after it."""
-    with collect_warnings() as collected, sharing(source.known_features()):
+    # A pipeline is given features, and needs none of its own.
+    known = source.known_features() if extractor_of(estimator) is None else None
+    with collect_warnings() as collected, sharing(known):
         result = _run(estimator, source, fold, owner, context)
     result.warned = collected
     if not keep:

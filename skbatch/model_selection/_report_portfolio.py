@@ -151,4 +151,4 @@ def _note(portfolio: BacktestResult) -> str:
 
 def _large(value: float) -> str:
     """Write a sum of money briefly."""
-    return f"{value:.2g}" if np.isfinite(value) else "–"
+    return f"{float(f'{value:.2g}'):,.0f}" if np.isfinite(value) else "–"

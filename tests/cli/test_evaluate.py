@@ -4,8 +4,17 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from rich.progress import Progress
+from sklearn.pipeline import make_pipeline
 
-from skbatch import BatchForecastingConfig, walk_forward
+from skbatch import (
+    BatchForecastingConfig,
+    BatchLinearForecaster,
+    HistoricalMeanForecaster,
+    SharedFeatureExtractor,
+    walk_forward,
+)
+from skbatch.cli._shell import Stages
 
 SCHEDULE = ("--train", 150, "--refit", 85)
 
@@ -41,6 +50,21 @@ def test_scores_and_tests_are_those_of_walk_forward(
         tests.astype(float), expected.paired_tests().astype(float), check_names=False
     )
     assert content["summary"] == expected.summary()
+
+
+def test_the_bar_counts_every_fit(eight_tickers):
+    stages = Stages(Progress(disable=True), current="evaluate")
+    walk_forward(
+        make_pipeline(SharedFeatureExtractor(["returns"]), BatchLinearForecaster()),
+        eight_tickers,
+        min_train=150,
+        refit_every=85,
+        benchmarks={"mean": HistoricalMeanForecaster()},
+        callbacks=[stages],
+    )
+    (task,) = stages.progress.tasks
+    assert task.description == "evaluate: 4 fits"
+    assert task.completed == task.total == 4
 
 
 def test_the_report_and_a_table_are_made(

@@ -51,7 +51,10 @@ def test_it_is_well_formed(html):
 
 
 def test_it_refers_to_nothing_outside_itself(html):
-    assert not re.findall(r'(?:src|href)="(?!data:)', html)
+    assert not re.findall(r'(?:src|href)="(?!data:|#)', html)
+    links = re.findall('href="#(.*?)"', html)
+    assert links == re.findall('<h2 id="(.*?)"', html)
+    assert len(set(links)) == len(links) > 5
     assert "<script" not in html
     assert "url(" not in html
 

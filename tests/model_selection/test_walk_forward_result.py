@@ -9,7 +9,7 @@ import pytest
 from scipy.stats import spearmanr
 from sklearn.base import clone
 
-from skbatch import forward_returns
+from skbatch import BatchLinearForecaster, forward_returns
 from skbatch.metrics import (
     coverage,
     directional_accuracy,
@@ -246,6 +246,13 @@ def test_summary_says_what_the_scorecard_says(result):
         f"{test['difference']:+.4f} (95 % interval {test['lower']:+.4f} to "
         f"{test['upper']:+.4f}, p = {test['p_value']:.2f})."
     ) in text
+
+
+def test_rivals_that_are_ahead_are_listed_as_in_a_sentence(quiet_walk, mean_model):
+    names = ["one", "two", "three"]
+    better = {name: BatchLinearForecaster() for name in names}
+    text = quiet_walk(mean_model, benchmarks=better, refit_every=110).summary()
+    assert "Of the benchmarks, one, two and three had the better rank IC" in text
 
 
 def test_summary_of_perfect_forecasts_suspects_a_leak(tiny):
