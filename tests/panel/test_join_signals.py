@@ -294,7 +294,7 @@ PROBLEMS = {
     ),
     "duplicates": (
         [("A", "2024-01-03", 1.0), ("B", "2024-01-03", 1), ("A", "2024-01-03", 2.0)],
-        "1 row of `signals` that come again, such as A on 2024-01-03",
+        "1 row of `signals` that are repeated, such as A on 2024-01-03",
     ),
     "before the first price": (
         [("C", "2024-01-02", 1.0), ("C", "2024-01-04", 1.0)],
