@@ -93,7 +93,13 @@ def _fit(
             universe=getattr(extractor, "universe", None),
         )
         stream = stream_of(
-            extractor, panel, target.scale, labels, plan.storage, plan.block_rows
+            extractor,
+            panel,
+            target.scale,
+            labels,
+            plan.storage,
+            plan.block_rows,
+            monitor.stage,
         )
         batches = _split(system, tickers, panel, plan)
         checkpoint, batches = _resumed(checkpoint, batches)

@@ -12,7 +12,7 @@ from skbatch.cli._content import make_table, print_as_json, records
 from skbatch.cli._job import Source, fit_system, given, make_system
 from skbatch.cli._output import check_tickers
 from skbatch.cli._shell import UserError, make_console, shown_to_users
-from skbatch.cli._show import panel_line
+from skbatch.cli._show import model_words, panel_line
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -31,7 +31,12 @@ NAMES = {
 def explain(
     prices: options.Prices,
     ticker: Annotated[
-        str, typer.Argument(metavar="TICKER", help="Such as AAPL.", show_default=False)
+        str,
+        typer.Argument(
+            metavar="TICKER",
+            help="Ticker of the forecast, such as AAPL.",
+            show_default=False,
+        ),
     ],
     top: Annotated[int, typer.Option(min=1, help="How many features to list.")] = 10,
     json: options.Json = False,
@@ -64,7 +69,7 @@ def explain(
         panel = fit_system(read, system, stages)
         result = system.forecast()
         provenance = result.provenance.reset_index()
-        check_tickers([ticker], provenance)
+        check_tickers([ticker], provenance, "TICKER")
         served = provenance[provenance["ticker"] == ticker].iloc[0]
         with stages.stage("explain"):
             try:
@@ -128,7 +133,7 @@ def _shown(
     largest = make_table("feature", "family", "contribution", numbers=1)
     for name, row in features.head(top).iterrows():
         largest.add_row(str(name), row["family"], f"{row['contribution']:+.3%}")
-    model = f"by {served['model']}"
+    model = f"by {model_words(served['model'])}"
     if served["reason"]:
         model += f" ({served['reason']})"
     parts = [f"{title}{total:+.3%}, {model}", families]

@@ -99,7 +99,8 @@ class TickerBlock(_Context):
             },
             universe.rows,
         )
-        self.universe = universe
+        self._universe = universe
+        self.reads_universe = False
         self.columns = columns
         self._presences.extend(universe.common)
         self._asked: set[tuple[Any, ...]] = set()
@@ -107,6 +108,12 @@ class TickerBlock(_Context):
         if universe.members is not None:
             missing |= ~universe.members[self.rows][:, columns]
         self._missing = missing if missing.any() else None
+
+    @property
+    def universe(self) -> Universe:
+        """All tickers, on whose common series some features depend."""
+        self.reads_universe = True
+        return self._universe
 
     def get(self, series: SeriesFunction, *arguments: int) -> Any:
         """Compute a series of this context, once."""
@@ -123,7 +130,7 @@ class TickerBlock(_Context):
         n_known = len(self._presences)
         presence = super().presence(finite)
         if len(self._presences) > n_known:
-            self.universe.share(presence)
+            self._universe.share(presence)
         return presence
 
     def asked(self) -> set[tuple[Any, ...]]:
@@ -258,6 +265,12 @@ class Universe(_Context):
         for series, feature in last.items():
             done[feature].add(series)
         return done
+
+    def reads_universe(self, feature: Feature) -> bool:
+        """Return whether a ticker's values of a feature depend on other tickers."""
+        block = TickerBlock(self, slice(0, 1))
+        block.compute(feature, np.empty((self.n_wanted, 1), dtype=np.float32))
+        return block.reads_universe
 
     def grouped(self, name: str) -> RowBlock:
         """Return all wanted rows with the groups of a grouping."""

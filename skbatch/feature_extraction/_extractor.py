@@ -107,8 +107,8 @@ class SharedFeatureExtractor(TransformerMixin, BaseEstimator):
     cross_section : str, default=None
         ``"rank"`` or ``"zscore"`` (of at most 3), among all tickers of the date, or
         ``"sector_rank"`` and the like, within a grouping of `groups`, replaces the
-        tickers' features by what they are beside the others', but for what compares
-        tickers already, and ``volatility``, ``beta`` and ``idiosyncratic_volatility``.
+        tickers' features by what they are beside the others', but for betas,
+        volatilities by which forecasters scale, and what compares tickers already.
     universe : str, DataFrame or callable, default=None
         Who belongs at each date: a signal that is true, or 1, for members; a table of
         bool, dates × tickers, of which each row takes the latest at or before it; or a
@@ -466,7 +466,7 @@ class SharedFeatureExtractor(TransformerMixin, BaseEstimator):
         source = self._source(self.plan_, panel, rows, market_data)
         key = source.key() if self.cache_size else None
         values = FEATURE_CACHE.get_or_compute(
-            key, self.cache_size, source.compute_built_in
+            key, self.cache_size, source.shape(), source.compute_built_in
         )
         source.fill_called(values)
         return values

@@ -106,9 +106,9 @@ def _number_labels(
     shortest = np.flatnonzero(horizons == horizons.min())
     known = np.isfinite(labels[:, shortest])
     numbers = number_calendars(pd.Index([]) if index is None else index, known)
-    names = [layout.names[column] for column in shortest]
-    number = dict(zip(names, numbers.tolist(), strict=True))
-    return np.array([number.get(name, 0) for name in layout.names])
+    names = layout.names
+    number = {names[n]: m for n, m in zip(shortest, numbers.tolist(), strict=True)}
+    return np.array([number.get(name, 0) for name in names])
 
 
 def universe_common_return(

@@ -11,7 +11,7 @@ import joblib
 import numpy as np
 import pandas as pd
 
-from skbatch.forecasting._row_store import RowStore, Storage, numbered
+from skbatch.forecasting._row_store import RowStore, Storage, fill_rows, numbered
 from skbatch.panel.engine import IN_UNIVERSE, PanelColumns
 
 __all__ = [
@@ -326,10 +326,7 @@ class FeatureTable(FeatureBlocks):
         """Stack rows into one model input, NaN, or 0 of categories, where missing."""
         if out is None:
             out = np.empty((len(dates), columns.shape[1]), np.float32, order="F")
-        for number, column in enumerate(columns.T):
-            out[:, number] = self.values[dates, column[series]]
-            if (column < 0).any():
-                out[column[series] < 0, number] = np.nan
+        fill_rows(out, self.values, columns, dates, series)
         for number in self.category_inputs(columns):
             out[:, number] = numbered(out[:, number])
         return out
@@ -359,6 +356,8 @@ class FeatureStream(FeatureBlocks):
         What is known of all tickers, where these are some of them.
     make_universe : callable, default=None
         Gathers that where some of the tickers are selected.
+    columns : PanelColumns, default=None
+        Which column belongs to which ticker; None parses the names.
     """
 
     def __init__(
@@ -369,13 +368,14 @@ class FeatureStream(FeatureBlocks):
         storage: Storage | None = None,
         universe: Universe | None = None,
         make_universe: Callable[[], Universe] | None = None,
+        columns: PanelColumns | None = None,
     ) -> None:
         self.read = read
         self.names: np.ndarray = names
         self.storage = Storage() if storage is None else storage
         self.universe = universe
         self.make_universe = make_universe
-        self.columns = PanelColumns.parse(names)
+        self.columns = PanelColumns.parse(names) if columns is None else columns
         self.index: pd.Index = index
         self._n_all, self._start = len(index), 0
         self._loaded: FeatureTable | None = None

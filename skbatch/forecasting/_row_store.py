@@ -16,7 +16,7 @@ import numpy as np
 from skbatch.exceptions import PanelError
 from skbatch.panel.engine import CATEGORY
 
-__all__ = ["LOWEST", "RowStore", "Storage", "numbered", "with_gaps"]
+__all__ = ["LOWEST", "RowStore", "Storage", "fill_rows", "numbered", "with_gaps"]
 
 # What stands for a missing input: below whatever a feature can be. Trees see a missing
 # input as lower than all others. For NaN, XGBoost would keep four bytes for every input
@@ -24,6 +24,8 @@ __all__ = ["LOWEST", "RowStore", "Storage", "numbered", "with_gaps"]
 LOWEST = np.float32(-1e30)
 # XGBoost keeps a bin for each category.
 MAX_CATEGORIES = 2**16
+# Rows that are filled at once, with as many places of cells in the cache.
+GATHERED_ROWS = 512
 # Cells that are written to a file at once (4 MiB of float32).
 CHUNK_CELLS = 2**20
 
@@ -73,6 +75,27 @@ def numbered(codes: np.ndarray) -> np.ndarray:
             "Rename the feature if it is a number."
         )
     return np.nan_to_num(codes + 1.0, nan=0.0)
+
+
+def fill_rows(
+    out: np.ndarray,
+    values: np.ndarray,
+    columns: np.ndarray,
+    dates: np.ndarray,
+    series: np.ndarray,
+) -> None:
+    """Fill (date, series) rows with the columns of their series, NaN for column -1."""
+    if values.flags.c_contiguous:
+        # Places in memory, of a few rows at once, are looked up faster than cells.
+        flat, starts = values.reshape(-1), dates * values.shape[1]
+        for first in range(0, len(dates), GATHERED_ROWS):
+            rows = slice(first, first + GATHERED_ROWS)
+            out[rows] = flat.take(starts[rows, None] + columns[series[rows]])
+    else:
+        for number, column in enumerate(columns.T):
+            out[:, number] = values[dates, column[series]]
+    for number in np.flatnonzero((columns < 0).any(axis=0)).tolist():
+        out[columns[series, number] < 0, number] = np.nan
 
 
 class RowStore:

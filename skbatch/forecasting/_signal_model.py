@@ -58,7 +58,8 @@ class SignalModel:
 
     def predict(self, X: np.ndarray) -> np.ndarray:
         """Forecast `(n_rows,)`."""
-        return linear_forecast(self.terms(X), self.mean, self.deviation, self.coef)
+        terms = _Read(X, self.terms, len(self.coef), slice(0, len(X)))
+        return linear_forecast(terms, self.mean, self.deviation, self.coef)
 
     def contributions(self, X: np.ndarray) -> np.ndarray:
         """Split forecasts into those of the inputs, `(n_rows, n_signals)`."""
@@ -77,14 +78,16 @@ class SignalModel:
 
     def terms(self, X: np.ndarray) -> np.ndarray:
         """Create the terms `(n_rows, n_terms)`; those of missing signals are NaN."""
-        values = self.values(X)
+        values, width = self.values(X), self.n_signals
         scores = standardise(values, self.location, self.scale)
-        rank = scores[:, self.n_signals :]
-        scores[np.isnan(values)] = np.nan
-        signals = scores[:, : self.n_signals]
-        squares = np.square(signals)
-        rank = np.nan_to_num(rank) if rank.shape[1] else np.zeros((len(X), 1))
-        return np.hstack([signals, squares, signals * rank, squares * rank])
+        rank = scores[:, width:] if len(self.inputs) > width else 0.0
+        terms = np.empty((len(X), N_TERMS * width))
+        signals, squares = terms[:, :width], terms[:, width : 2 * width]
+        signals[:] = scores[:, :width]
+        np.copyto(signals, np.nan, where=np.isnan(values[:, :width]))
+        np.square(signals, out=squares)
+        np.multiply(terms[:, : 2 * width], rank, out=terms[:, 2 * width :])
+        return terms
 
 
 @dataclass
@@ -186,11 +189,11 @@ def fit_signal_model(rows: Rows, validation: Rows | None) -> FittedSignals | Non
 def _train(model: SignalModel, rows: Rows) -> float:
     """Fit the coefficients; return what forecasts of other blocks deserved."""
     n_inputs, n_terms = len(model.inputs), N_TERMS * model.n_signals
-    weights = np.ones(len(rows.y)) if rows.weight is None else rows.weight
+    weights = () if rows.weight is None else (rows.weight,)
     reading = partial(_read_moments, read=model.values, width=n_inputs)
-    model.location, model.scale = moments(rows.X.map(reading, weights))
+    model.location, model.scale = moments(rows.X.map(reading, *weights))
     reading = partial(_read_moments, read=model.terms, width=n_terms)
-    model.mean, model.deviation = moments(rows.X.map(reading, weights))
+    model.mean, model.deviation = moments(rows.X.map(reading, *weights))
     adding = partial(
         _read_equations,
         read=model.terms,
@@ -198,7 +201,7 @@ def _train(model: SignalModel, rows: Rows) -> float:
         mean=model.mean,
         deviation=model.deviation,
     )
-    parts = rows.X.map(adding, rows.y[:, None], _number_blocks(rows), weights)
+    parts = rows.X.map(adding, rows.y[:, None], _number_blocks(rows), *weights)
     blocks = [_added(part) for part in zip(*parts, strict=True)]
     model.coef = _solved(blocks)
     # The last one holds the rows between blocks, whose labels reach into the next.
@@ -252,7 +255,7 @@ def _step(rows: Rows) -> int:
 class _Read:
     """What is read of stored rows, slice by slice."""
 
-    X: RowStore
+    X: RowStore | np.ndarray
     read: Read
     width: int
     place: slice
@@ -267,18 +270,15 @@ class _Read:
         return self.read(self.X[start + rows.start : stop])
 
 
-def _read_moments(
-    X: RowStore, weights: np.ndarray, *, read: Read, width: int
-) -> Moments:
-    return part_moments(_Read(X, read, width, slice(0, len(X))), weights)
+def _read_moments(X: RowStore, *weights: np.ndarray, read: Read, width: int) -> Moments:
+    return part_moments(_Read(X, read, width, slice(0, len(X))), *weights)
 
 
 def _read_equations(
     X: RowStore,
     Y: np.ndarray,
     blocks: np.ndarray,
-    weights: np.ndarray,
-    *,
+    *weights: np.ndarray,
     read: Read,
     width: int,
     mean: np.ndarray,
@@ -292,10 +292,11 @@ def _read_equations(
         for run in np.split(rows, np.flatnonzero(np.diff(rows) > 1) + 1):
             if len(run):
                 place = slice(int(run[0]), int(run[-1]) + 1)
-                terms = _Read(X, read, width, place)
+                terms, own = _Read(X, read, width, place), [w[place] for w in weights]
                 found = normal_equations(
-                    terms, Y[place], weights[place], mean=mean, deviation=deviation
+                    terms, Y[place], *own, mean=mean, deviation=deviation
                 )
-                parts.append((float(weights[place].sum()), *found))
+                count = float(own[0].sum()) if own else float(len(run))
+                parts.append((count, *found))
         sums.append(_added(parts))
     return sums

@@ -16,6 +16,8 @@ from sklearn.pipeline import Pipeline
 
 from skbatch._messages import collect_warnings, format_tickers
 from skbatch.exceptions import ModelFitError, PanelError
+from skbatch.feature_extraction import SharedFeatureExtractor
+from skbatch.feature_extraction.engine import KnownFeatures, sharing
 from skbatch.forecasting.engine import first_choice, fitted_provenance
 from skbatch.metrics.alignment import Table
 from skbatch.model_selection._refit_schedule import Fold
@@ -37,7 +39,14 @@ class Source:
     horizon: int | Sequence[int]
     delay: int
     features: pd.DataFrame | None
+    extractor: SharedFeatureExtractor | None  # that these are of
     universe: Universe | None = None
+
+    def known_features(self) -> KnownFeatures | None:
+        """Return what estimators that are given prices may take from the features."""
+        if self.features is None or self.extractor is None:
+            return None
+        return KnownFeatures.of(self.extractor.plan_, self.panel, self.features)
 
 
 @dataclass
@@ -76,7 +85,9 @@ def run_fold(
     context: Any,
 ) -> FoldForecast:
     """Fit a clone on one training window and forecast the rows after it."""
-    with collect_warnings() as collected:
+    # A pipeline is given features, and needs none of its own.
+    known = source.known_features() if extractor_of(estimator) is None else None
+    with collect_warnings() as collected, sharing(known):
         result = _run(estimator, source, fold, owner, context)
     result.warned = collected
     if not keep:

@@ -143,12 +143,12 @@ def _paired_tests(result: WalkForwardResult, horizon: int) -> str:
         "squared_error": "squared error saved, basis points²",
         "spread": "quantile spread, %",
     }
-    scales = {"rank_ic": 1.0, "squared_error": 1e8, "spread": 100.0}
+    scales = {"rank_ic": (1.0, 4), "squared_error": (1e8, 1), "spread": (100.0, 3)}
     rows = []
     tests = result.paired_tests(horizon).reset_index()
     for test in tests.to_dict("records"):
         score = str(test["score"])
-        scale, digits = scales[score], 4 if score == "rank_ic" else 3
+        scale, digits = scales[score]
         shown = [number(scale * test[key], digits) for key in ("lower", "upper")]
         if np.isfinite(test["difference"]):
             rows.append(
@@ -206,7 +206,7 @@ def _delays(result: WalkForwardResult, horizon: int) -> str:
         "traded so many rows after their date. What vanishes within a row may be "
         "bid–ask bounce, which cannot be traded."
     )
-    return table(["rows until traded", *heads], rows) + card(f"<p>{note}</p>")
+    return table(["rows until traded", *heads], rows, note=note)
 
 
 def _reasons(result: WalkForwardResult) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
@@ -9,6 +10,7 @@ import numpy as np
 
 __all__ = [
     "CATEGORY",
+    "IMPLIED_VOLATILITY",
     "IN_UNIVERSE",
     "MARKET",
     "SEPARATOR",
@@ -21,6 +23,8 @@ SEPARATOR = "__"
 MARKET = "market"
 IN_UNIVERSE = "in_universe"  # 1 for members of the universe, else NaN; no feature
 CATEGORY = "_category"  # with which the names of features end that are categories
+# Signals of this name, alone or after a word, are volatilities, of any unit.
+IMPLIED_VOLATILITY = re.compile(r"(\w+_)?implied_volatility")
 
 
 def join_column(ticker: str, feature: str) -> str:

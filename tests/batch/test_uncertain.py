@@ -29,7 +29,7 @@ METHODS = (
 LINEAR = ConformalForecaster(BatchLinearForecaster("per_ticker"))
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def parts(make_system, prices):
     """A fitted system, its only forecaster, and the features of some new rows."""
     system = make_system(forecaster=LINEAR).fit(prices.iloc[:-5])

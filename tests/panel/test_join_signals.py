@@ -317,13 +317,13 @@ def test_problems_are_reported_in_one_warning(rows, problem):
     with pytest.warns(PanelWarning, match=re.escape(problem)) as warned:
         found = joined(reports(rows), prices=prices, known="published")
     assert len(warned) == 1
-    if "come again" in problem:
+    if "are repeated" in problem:
         assert found["A"].iloc[-1] == 2.0
 
 
 def test_all_problems_come_together():
     rows = [row for rows, _ in PROBLEMS.values() for row in rows]
-    with pytest.warns(PanelWarning, match="lack.*without.*come again") as warned:
+    with pytest.warns(PanelWarning, match="lack.*without.*are repeated") as warned:
         join_signals(CLOSES, reports(rows), known="published")
     assert len(warned) == 1
 

@@ -152,10 +152,18 @@ class QuantileReturnsDisplay(Display):
         self.bars_ = bars_with_errors(
             ax, positions, 100 * self.means_.to_numpy(), 100 * np.asarray(margins)
         )
-        ax.axhline(
-            100 * common.mean(), color=INK, linestyle=":", linewidth=1.2, label="all"
+        height = 100 * common.mean()
+        ax.axhline(height, color=INK, linestyle=":", linewidth=1.2)
+        ax.annotate(
+            "all",
+            (1, height),
+            (3, 0),
+            xycoords=("axes fraction", "data"),
+            textcoords="offset points",
+            va="center",
+            fontsize=9,
+            color=INK,
         )
-        ax.legend(loc="upper left", frameon=False, fontsize=9)
         labels = [str(position) for position in positions]
         labels[0], labels[-1] = "1\nlowest", f"{positions[-1]}\nhighest"
         ax.set_xticks(positions, labels)
