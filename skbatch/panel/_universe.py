@@ -129,28 +129,8 @@ def _nth_largest(values: np.ndarray, number: int) -> np.ndarray:
 
 
 def find_members(panel: pd.DataFrame, universe: Universe) -> np.ndarray:
-    """Find who belongs to the universe at each date of a panel.
-
-    Parameters
-    ----------
-    panel : DataFrame of shape (n_dates, n_tickers) or (n_dates, n_fields * n_tickers)
-        Panel as :func:`check_panel` returns it.
-    universe : str, DataFrame or callable
-        A signal of the panel that is true, or 1, for members; a table of bool with an
-        index of its own, of which each date takes the latest row at or before it; or
-        a function that makes such a table of the panel.
-
-    Returns
-    -------
-    ndarray of bool of shape (n_dates, n_tickers)
-        What is missing is no member.
-
-    Raises
-    ------
-    PanelError
-        If there is no such field, a table has no ticker of the panel, or values are
-        neither true nor false.
-    """
+    """Find who belongs to the universe at each date of a panel."""
+    # What is missing is no member.
     tickers = panel_tickers(panel)
     if isinstance(universe, str):
         signals = panel_signals(panel)
