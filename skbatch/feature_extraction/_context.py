@@ -313,10 +313,8 @@ class Universe(_Context):
     def by_date(
         self, series: SeriesFunction, statistic: Callable[[np.ndarray], np.ndarray]
     ) -> np.ndarray:
-        """Compute a statistic of the members' values at all dates.
-
-        The series reads the row before at most.
-        """
+        """Compute a statistic of the members' values at all dates."""
+        # The series reads the row before at most.
         n_dates, n_tickers = self.close.shape
         out = np.empty(n_dates)
 

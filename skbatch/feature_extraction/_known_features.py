@@ -22,25 +22,13 @@ _KNOWN: ContextVar[KnownFeatures | None] = ContextVar("known features", default=
 
 @dataclass(frozen=True)
 class KnownFeatures:
-    """Features that depend on no other ticker, at all dates of a panel.
-
-    Attributes
-    ----------
-    index : Index
-        Dates of the panel.
-    fields : dict of str to ndarray of shape (n_dates, n_tickers)
-        What the features were computed from.
-    tickers, features : dict to int
-        Places of the tickers and of the features among the values.
-    values : ndarray of shape (n_dates, n_features, n_tickers), dtype float32
-        The features.
-    """
+    """Features that depend on no other ticker, at all dates of a panel."""
 
     index: pd.Index
     fields: dict[str, np.ndarray]
     tickers: dict[str, int]
     features: dict[Feature, int]
-    values: np.ndarray
+    values: np.ndarray  # (n_dates, n_features, n_tickers)
 
     @classmethod
     def of(
@@ -76,10 +64,8 @@ class KnownFeatures:
         tickers: tuple[str, ...],
         universe: Universe,
     ) -> Mapping[Feature, np.ndarray]:
-        """Write features of some rows, if a panel is a part of the whole one.
-
-        What is left to be computed is returned.
-        """
+        """Write features of some rows, if a panel is a part of the whole one."""
+        # What is left to be computed is returned.
         lookback = max((feature.lookback for feature in wanted), default=0)
         columns = np.array([self.tickers.get(ticker, -1) for ticker in tickers])
         start = int(self.index.get_indexer(panel.index[:1])[0])

@@ -114,10 +114,8 @@ def _number_labels(
 def universe_common_return(
     labels: pd.DataFrame, volatility: np.ndarray | None
 ) -> tuple[pd.DataFrame, dict[str, int] | None]:
-    """Average the labels of each calendar: by horizon, or (horizon, calendar).
-
-    The second result numbers the calendars of the tickers, None if there is only one.
-    """
+    """Average the labels of each calendar: by horizon, or (horizon, calendar)."""
+    # The second result numbers the calendars of the tickers, None if there is only one.
     shortest = labels
     if isinstance(labels.columns, pd.MultiIndex):
         shortest = labels[min(labels.columns.get_level_values(0))]
@@ -142,12 +140,9 @@ def universe_common_return(
 def forward_common_return(
     labels: pd.DataFrame, volatility: np.ndarray | None
 ) -> pd.DataFrame:
-    """Average the winsorised labels of a universe on each date, by horizon.
-
-    NaN in the last rows, of which the return is not known, and on dates with fewer than
-    two tickers. `volatility` is that of each ticker per row; None takes the standard
-    deviation of its labels.
-    """
+    """Average the winsorised labels of a universe on each date, by horizon."""
+    # NaN in the last rows, of which the return is not known, and on dates with fewer
+    # than two tickers.
     if isinstance(labels.columns, pd.MultiIndex):
         level = labels.columns.get_level_values(0)
     else:

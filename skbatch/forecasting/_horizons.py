@@ -45,19 +45,8 @@ def resolve_horizons(
 
 
 def horizon_parameters(model: Any) -> dict[str, Any]:
-    """Read the horizons of a forecaster and of the forecasters inside it.
-
-    Parameters
-    ----------
-    model : estimator
-        A forecaster, or a pipeline or search that ends in one.
-
-    Returns
-    -------
-    dict
-        Parameter name → int or "auto". A parameter of that name in another kind of
-        estimator is not among them.
-    """
+    """Read the horizons of a forecaster and of the forecasters inside it."""
+    # A parameter of that name in another kind of estimator is not among them.
     own = model.get_params(deep=False)
     found = {"horizon": own["horizon"]} if "horizon" in own else {}
     for name, part in _inner_forecasters(model, own).items():

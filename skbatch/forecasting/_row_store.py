@@ -32,17 +32,7 @@ CHUNK_CELLS = 2**20
 
 @dataclass
 class Storage:
-    """Where rows are kept: in memory as long as they fit, then in temporary files.
-
-    Attributes
-    ----------
-    memory_limit : int or None, default=2**24
-        Largest number of bytes that all rows in memory may take; None sets no limit.
-    folder : path or None, default=None
-        Folder of temporary files; None means the system's.
-    used : int
-        Bytes taken in memory so far.
-    """
+    """Where rows are kept: in memory as long as they fit, then in temporary files."""
 
     memory_limit: int | None = 2**24
     folder: str | os.PathLike[str] | None = None
@@ -99,22 +89,11 @@ def fill_rows(
 
 
 class RowStore:
-    """Inputs of stacked (date, series) rows.
+    """Inputs of stacked (date, series) rows."""
 
-    Parameters
-    ----------
-    n_rows, n_inputs : int
-        Shape of the inputs.
-    storage : Storage
-        Whether they are kept in memory or in a file.
-
-    Notes
-    -----
-    Missing inputs are `LOWEST`; see :meth:`chunk` and :func:`with_gaps`. In memory, the
-    order is Fortran's: XGBoost takes it as fast as the other, and each input is filled
-    in one pass.
-    """
-
+    # Missing inputs are `LOWEST`; see `chunk` and `with_gaps`. In memory, the order is
+    # Fortran's: XGBoost takes it as fast as the other, and each input is filled in one
+    # pass.
     def __init__(self, n_rows: int, n_inputs: int, storage: Storage) -> None:
         self.shape = n_rows, n_inputs
         self.array: np.ndarray | None = None
@@ -139,10 +118,8 @@ class RowStore:
         return self.shape[0]
 
     def map(self, function: Callable[..., Any], *aligned: np.ndarray) -> list[Any]:
-        """Compute a function of all rows, or of each part where rows lie in parts.
-
-        It is called with the rows and, where other arrays are given, theirs.
-        """
+        """Compute a function of all rows, or of each part where rows lie in parts."""
+        # It is called with the rows and, where other arrays are given, theirs.
         return [function(self, *aligned)]
 
     @property

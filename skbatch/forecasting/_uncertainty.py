@@ -240,24 +240,7 @@ def outlook_of(
     forecasts: np.ndarray | None = None,
     layout: LabelLayout | None = None,
 ) -> Outlook:
-    """Find what a calibrated forecaster expects at the dates of some features.
-
-    Parameters
-    ----------
-    model : UncertaintyMixin
-        Calibrated.
-    features : FeatureBlocks of shape (n_dates, n_columns)
-        Its features.
-    forecasts : ndarray of shape (n_dates, n_labels), optional
-        What it forecasts, if that is known.
-    layout : LabelLayout, optional
-        Of the forecasts; None is that of `fit`.
-
-    Returns
-    -------
-    Outlook
-        Forecasts, their volatility and calibration.
-    """
+    """Find what a calibrated forecaster expects at the dates of some features."""
     layout = model.layout_ if layout is None else layout
     if forecasts is None:
         forecasts = run_model(model, features, layout)
@@ -299,7 +282,7 @@ def check_coverage(coverage: Any) -> None:
     if not isinstance(coverage, Real) or not 0 < float(coverage) < 1:
         raise ValueError(
             f"coverage must be between 0 and 1. Got {coverage!r}. Pass 0.9 for "
-            "intervals that hold nine returns of ten."
+            "intervals that contain nine returns in ten."
         )
 
 

@@ -32,10 +32,8 @@ def find_extractor(estimator: BaseEstimator) -> SharedFeatureExtractor:
 def share_features(
     extractor: SharedFeatureExtractor, panel: pd.DataFrame, folds: list[Fold]
 ) -> tuple[pd.DataFrame | None, SharedFeatureExtractor | None]:
-    """Compute the features of the whole panel, if each fold would get the same.
-
-    With them comes the extractor that was fitted on the whole panel.
-    """
+    """Compute the features of the whole panel, if each fold would get the same."""
+    # With them comes the extractor that was fitted on the whole panel.
     # That cannot be known of subclasses, of functions of the user, which may look
     # ahead or further back than they declare, and of panels with holes.
     own_code = extractor.functions or callable(extractor.universe)

@@ -231,7 +231,7 @@ def test_costs_groups_and_names_of_users_are_shown(
     assert "<b>mine" not in html
     assert "&lt;b&gt;mine" in html
     text = text_of(html)
-    assert "1 basis point of what is traded, half the spread, market impact" in text
+    assert "1 basis point of the traded value, half the spread, market impact" in text
     assert "Deflated Sharpe ratio, 20 tried" in text
     assert "Capacity" in text
     assert "group: sector 1" in text
