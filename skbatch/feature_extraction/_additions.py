@@ -61,7 +61,7 @@ def check_functions(functions: Any) -> dict[str, Function]:
     if not isinstance(functions, Mapping):
         raise ValueError(
             "`functions` must be a dict of name → function. Got "
-            f'{type(functions).__name__}. Pass such as {{"my_feature": function}}.'
+            f'{type(functions).__name__}. For example, pass {{"my_feature": function}}.'
         )
     for name, function in functions.items():
         check_name(name, "functions")
@@ -107,7 +107,7 @@ def call_function(
         return result.to_numpy(dtype=np.float64, na_value=np.nan)
     except (TypeError, ValueError) as error:
         raise PanelError(
-            f"`functions[{name!r}]` must return numbers. Got values that are none "
+            f"`functions[{name!r}]` must return numbers. Got values that are not "
             f"({error}). Convert them."
         ) from error
 
@@ -158,7 +158,7 @@ def check_market_data(market_data: Any, index: pd.Index) -> pd.DataFrame | None:
         return market_data.astype(np.float64).ffill()
     except (TypeError, ValueError) as error:
         raise ValueError(
-            f"`market_data` must hold numbers. Got values that are none ({error}). "
+            f"`market_data` must hold numbers. Got values that are not ({error}). "
             "Convert or drop them."
         ) from error
 

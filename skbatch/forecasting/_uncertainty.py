@@ -280,7 +280,7 @@ def check_coverage(coverage: Any) -> None:
     if not isinstance(coverage, Real) or not 0 < float(coverage) < 1:
         raise ValueError(
             f"coverage must be between 0 and 1. Got {coverage!r}. Pass 0.9 for "
-            "intervals that hold nine returns of ten."
+            "intervals that contain nine returns in ten."
         )
 
 

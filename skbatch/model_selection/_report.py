@@ -74,7 +74,7 @@ def render(result: WalkForwardResult, costs: Any = 10.0, groups: Any = None) -> 
     ]
     parts.append(
         f"<footer>Made by skbatch {version('skbatch')}. Out-of-sample scores of one "
-        "period are no promise for the next.</footer>"
+        "period do not guarantee those of the next.</footer>"
     )
     return page(f"{result.name}, {span}", parts)
 
@@ -203,14 +203,14 @@ def _delays(result: WalkForwardResult, horizon: int) -> str:
     ]
     note = (
         "Mean rank IC and its Newey–West standard error, if the same forecasts are "
-        "traded so many rows after their date. What vanishes within a row may be the "
-        "bounce between bid and ask, which nobody can trade."
+        "traded so many rows after their date. What vanishes within a row may be "
+        "bid–ask bounce, which cannot be traded."
     )
     return table(["rows until traded", *heads], rows, note=note)
 
 
 def _reasons(result: WalkForwardResult) -> str:
-    """Tabulate why tickers were not served by the first choice."""
+    """Tabulate why tickers were not served by the primary model."""
     if not len(result.reasons):
         return ""
     reasons = result.reasons.reset_index()
@@ -264,7 +264,7 @@ def _refits(result: WalkForwardResult) -> str:
         "Features were computed once for the whole panel, as each refit's own are the "
         "same."
         if result.attrs.get("shared_features")
-        else "Features were computed anew at each refit."
+        else "Features were recomputed at each refit."
     )
     return section(
         "Refits",

@@ -185,7 +185,8 @@ class ForecastPrior(BasePrior):
         if given is not None and not isinstance(given, BaseCovariance):
             raise TypeError(
                 "`covariance_estimator` must be an estimator of skfolio.moments. Got "
-                f"{type(given).__name__}. Pass such as skfolio.moments.LedoitWolf()."
+                f"{type(given).__name__}. For example, pass "
+                "skfolio.moments.LedoitWolf()."
             )
 
     def _distribution(self, window: Window) -> Any:

@@ -329,6 +329,7 @@ def test_nothing_looks_ahead(prices):
     check_no_lookahead(system, prices.iloc[:150, :4], horizon=3, n_cuts=2)
 
 
+@pytest.mark.slow
 def test_a_saved_system_forecasts_the_same_elsewhere(make_system, prices, tmp_path):
     system = make_system(forecaster=trees(), max_batch_size=3).fit(prices)
     joblib.dump(system, tmp_path / "system.joblib")

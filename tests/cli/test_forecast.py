@@ -412,6 +412,7 @@ def test_a_pipe_gets_plain_text(prices, tmp_path):
     assert 80 < max(map(len, text.splitlines())) <= 100
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no pseudo-terminals.")
 def test_a_terminal_gets_a_progress_bar_on_stderr(prices, tmp_path):
     import pty
