@@ -85,7 +85,9 @@ def languages(page):
 def documented():
     """List what the reference documents, by the names that pages refer to it with."""
     room = ""
-    for line in (DOCS / "api.rst").read_text(encoding="utf-8").splitlines():
+    pages = sorted((DOCS / "api").glob("*.rst"))
+    text = "\n".join(page.read_text(encoding="utf-8") for page in pages)
+    for line in text.splitlines():
         if match := re.fullmatch(r"\.\. currentmodule:: (\S+)", line):
             room = match[1]
         elif match := re.fullmatch(r"   (\w+)|\.\. py:data:: (\w+)", line):

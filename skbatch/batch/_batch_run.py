@@ -165,8 +165,7 @@ class BatchRun:
         """Prepare each task when a worker is free for it."""
         parts = self._features(list(tasks.values()))
         for place, task in tasks.items():
-            with self.monitor.stage("features"):
-                features = next(parts)
+            features = next(parts)
             model = clone(self.forecaster)
             own_context = context.subcontext(task_name=task.batch.name)
             if isinstance(features, MemoryError):

@@ -236,10 +236,8 @@ class PlacedRows(RowStore):
         weight: np.ndarray | None,
         categories: Mapping[int, int],
     ) -> xgb.Booster:
-        """Train trees on the rows where they are.
-
-        Inputs that are categories have the number of the highest one.
-        """
+        """Train trees on the rows where they are."""
+        # Inputs that are categories have the number of the highest one.
         weight = np.ones(len(y), np.float32) if weight is None else weight
 
         def trained() -> xgb.Booster:

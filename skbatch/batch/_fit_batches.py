@@ -93,7 +93,13 @@ def _fit(
             universe=getattr(extractor, "universe", None),
         )
         stream = stream_of(
-            extractor, panel, target.scale, labels, plan.storage, plan.block_rows
+            extractor,
+            panel,
+            target.scale,
+            labels,
+            plan.storage,
+            plan.block_rows,
+            monitor.stage,
         )
         batches = _split(system, tickers, panel, plan)
         checkpoint, batches = _resumed(checkpoint, batches)
@@ -145,8 +151,8 @@ def _resumed(
         return checkpoint, checkpoint.start(batches)
     except OSError as error:
         warn_user(
-            f"`checkpoint_dir` must be writable. Got {error}, so this run goes "
-            "on without checkpoints. Make room there before the next one.",
+            f"`checkpoint_dir` must be writable. Got {error}, so this run continues "
+            "without checkpoints. Free disk space before the next run.",
             BatchWarning,
         )
         return None, batches

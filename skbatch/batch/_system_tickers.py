@@ -204,20 +204,8 @@ class SystemTickers:
 
 
 def describe_partial_row(panel: pd.DataFrame, n_new: int | None = None) -> str | None:
-    """Warn that the last row of a checked panel lacks most prices.
-
-    Parameters
-    ----------
-    panel : DataFrame
-        Checked panel.
-    n_new : int, optional
-        How many of its last rows follow those of a fit, if any does.
-
-    Returns
-    -------
-    str or None
-        A sentence with the row that has all prices; None if the last one has enough.
-    """
+    """Warn that the last row of a checked panel lacks most prices."""
+    # `n_new` of its last rows follow those of a fit, if any does.
     n_known = np.isfinite(panel_fields(panel)["close"]).sum(axis=1)
     usual = np.median(n_known[-1 - _USUAL_ROWS : -1]) if len(n_known) > 1 else 0
     if n_known[-1] >= usual / 2:

@@ -63,7 +63,7 @@ def check_output(output: Path, prices: Path, *, as_json: bool) -> None:
     if not output.parent.is_dir():
         raise UserError(
             "`--output` must be in an existing folder. Got "
-            f"'{output.parent}'. Make it first."
+            f"'{output.parent}'. Create it first."
         )
     if output.exists() and prices.exists() and output.samefile(prices):
         raise UserError(
@@ -72,7 +72,9 @@ def check_output(output: Path, prices: Path, *, as_json: bool) -> None:
         )
 
 
-def check_tickers(tickers: list[str], forecasts: pd.DataFrame) -> pd.DataFrame:
+def check_tickers(
+    tickers: list[str], forecasts: pd.DataFrame, option: str = "`--tickers`"
+) -> pd.DataFrame:
     """Select the rows of the tickers that are asked for."""
     wanted = [name for part in tickers for name in part.split(",") if name]
     known = set(forecasts["ticker"])
@@ -81,7 +83,7 @@ def check_tickers(tickers: list[str], forecasts: pd.DataFrame) -> pd.DataFrame:
         near = get_close_matches(unknown[0].upper(), sorted(known), 1)
         advice = f"Did you mean {near[0]}?" if near else "Check the file of prices."
         raise UserError(
-            "`--tickers` must be in the file of prices. Got "
+            f"{option} must be in the file of prices. Got "
             f"{format_tickers(unknown)}. {advice}"
         )
     return forecasts[forecasts["ticker"].isin(wanted)].reset_index(drop=True)

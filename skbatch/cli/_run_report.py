@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from skbatch._html import card, page, section, table
 from skbatch._messages import count, date_text
 from skbatch.cli._output import write
-from skbatch.cli._show import Result, panel_line
+from skbatch.cli._show import Result, model_words, panel_line
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -56,7 +56,7 @@ def _services(forecasts: pd.DataFrame) -> str:
     """Count which model forecast how many."""
     models = forecasts["model"].value_counts()
     listed = ", ".join(
-        f"{count(n, 'forecast')} by {name}" for name, n in models.items()
+        f"{count(n, 'forecast')} by {model_words(name)}" for name, n in models.items()
     )
     return f"{listed}."
 
@@ -79,7 +79,7 @@ def _table(rows: pd.DataFrame) -> str:
                 form.format(row[name]) if row[name] == row[name] else "–"
                 for name, form in numbers.items()
             ),
-            *(str(row[name]) for name in words),
+            *(model_words(row[name]) for name in words),
         ]
         for row in rows.to_dict("records")
     ]

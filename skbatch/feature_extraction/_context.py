@@ -99,7 +99,8 @@ class TickerBlock(_Context):
             },
             universe.rows,
         )
-        self.universe = universe
+        self._universe = universe
+        self.reads_universe = False
         self.columns = columns
         self._presences.extend(universe.common)
         self._asked: set[tuple[Any, ...]] = set()
@@ -107,6 +108,12 @@ class TickerBlock(_Context):
         if universe.members is not None:
             missing |= ~universe.members[self.rows][:, columns]
         self._missing = missing if missing.any() else None
+
+    @property
+    def universe(self) -> Universe:
+        """All tickers, on whose common series some features depend."""
+        self.reads_universe = True
+        return self._universe
 
     def get(self, series: SeriesFunction, *arguments: int) -> Any:
         """Compute a series of this context, once."""
@@ -123,7 +130,7 @@ class TickerBlock(_Context):
         n_known = len(self._presences)
         presence = super().presence(finite)
         if len(self._presences) > n_known:
-            self.universe.share(presence)
+            self._universe.share(presence)
         return presence
 
     def asked(self) -> set[tuple[Any, ...]]:
@@ -259,6 +266,12 @@ class Universe(_Context):
             done[feature].add(series)
         return done
 
+    def reads_universe(self, feature: Feature) -> bool:
+        """Return whether a ticker's values of a feature depend on other tickers."""
+        block = TickerBlock(self, slice(0, 1))
+        block.compute(feature, np.empty((self.n_wanted, 1), dtype=np.float32))
+        return block.reads_universe
+
     def grouped(self, name: str) -> RowBlock:
         """Return all wanted rows with the groups of a grouping."""
         return RowBlock(self, ALL_ROWS, name)
@@ -300,10 +313,8 @@ class Universe(_Context):
     def by_date(
         self, series: SeriesFunction, statistic: Callable[[np.ndarray], np.ndarray]
     ) -> np.ndarray:
-        """Compute a statistic of the members' values at all dates.
-
-        The series reads the row before at most.
-        """
+        """Compute a statistic of the members' values at all dates."""
+        # The series reads the row before at most.
         n_dates, n_tickers = self.close.shape
         out = np.empty(n_dates)
 

@@ -10,12 +10,12 @@ import pandas as pd
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from skbatch._messages import check_int
 from skbatch.feature_extraction._additions import (
     Function,
     check_functions,
     check_lookback,
     check_market_data,
-    check_number,
     check_universe,
     checked_panel,
     fitted_market_data,
@@ -107,8 +107,8 @@ class SharedFeatureExtractor(TransformerMixin, BaseEstimator):
     cross_section : str, default=None
         ``"rank"`` or ``"zscore"`` (of at most 3), among all tickers of the date, or
         ``"sector_rank"`` and the like, within a grouping of `groups`, replaces the
-        tickers' features by what they are beside the others', but for what compares
-        tickers already, and ``volatility``, ``beta`` and ``idiosyncratic_volatility``.
+        tickers' features by what they are beside the others', but for betas,
+        volatilities by which forecasters scale, and what compares tickers already.
     universe : str, DataFrame or callable, default=None
         Who belongs at each date: a signal that is true, or 1, for members; a table of
         bool, dates × tickers, of which each row takes the latest at or before it; or a
@@ -423,7 +423,7 @@ class SharedFeatureExtractor(TransformerMixin, BaseEstimator):
     def _fit(self, X: Panel) -> pd.DataFrame:
         """Choose the features of a panel, keep its last rows, and return it checked."""
         panel = checked_panel(X, warn_all_nan=True)
-        check_number(self.cache_size, "cache_size", "bytes")
+        check_int(self.cache_size, "cache_size", 0, "Pass a number of bytes.")
         lookback = check_lookback(self.lookback, 0)
         tickers = tuple(panel_tickers(panel))
         functions = check_functions(self.functions)
@@ -466,7 +466,7 @@ class SharedFeatureExtractor(TransformerMixin, BaseEstimator):
         source = self._source(self.plan_, panel, rows, market_data)
         key = source.key() if self.cache_size else None
         values = FEATURE_CACHE.get_or_compute(
-            key, self.cache_size, source.compute_built_in
+            key, self.cache_size, source.shape(), source.compute_built_in
         )
         source.fill_called(values)
         return values

@@ -106,18 +106,16 @@ def _number_labels(
     shortest = np.flatnonzero(horizons == horizons.min())
     known = np.isfinite(labels[:, shortest])
     numbers = number_calendars(pd.Index([]) if index is None else index, known)
-    names = [layout.names[column] for column in shortest]
-    number = dict(zip(names, numbers.tolist(), strict=True))
-    return np.array([number.get(name, 0) for name in layout.names])
+    names = layout.names
+    number = {names[n]: m for n, m in zip(shortest, numbers.tolist(), strict=True)}
+    return np.array([number.get(name, 0) for name in names])
 
 
 def universe_common_return(
     labels: pd.DataFrame, volatility: np.ndarray | None
 ) -> tuple[pd.DataFrame, dict[str, int] | None]:
-    """Average the labels of each calendar: by horizon, or (horizon, calendar).
-
-    The second result numbers the calendars of the tickers, None if there is only one.
-    """
+    """Average the labels of each calendar: by horizon, or (horizon, calendar)."""
+    # The second result numbers the calendars of the tickers, None if there is only one.
     shortest = labels
     if isinstance(labels.columns, pd.MultiIndex):
         shortest = labels[min(labels.columns.get_level_values(0))]
@@ -142,12 +140,9 @@ def universe_common_return(
 def forward_common_return(
     labels: pd.DataFrame, volatility: np.ndarray | None
 ) -> pd.DataFrame:
-    """Average the winsorised labels of a universe on each date, by horizon.
-
-    NaN in the last rows, of which the return is not known, and on dates with fewer than
-    two tickers. `volatility` is that of each ticker per row; None takes the standard
-    deviation of its labels.
-    """
+    """Average the winsorised labels of a universe on each date, by horizon."""
+    # NaN in the last rows, of which the return is not known, and on dates with fewer
+    # than two tickers.
     if isinstance(labels.columns, pd.MultiIndex):
         level = labels.columns.get_level_values(0)
     else:

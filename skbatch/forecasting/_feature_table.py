@@ -11,7 +11,7 @@ import joblib
 import numpy as np
 import pandas as pd
 
-from skbatch.forecasting._row_store import RowStore, Storage, numbered
+from skbatch.forecasting._row_store import RowStore, Storage, fill_rows, numbered
 from skbatch.panel.engine import IN_UNIVERSE, PanelColumns
 
 __all__ = [
@@ -30,21 +30,11 @@ ABSENT = ("", "unobserved", "not_member")
 
 @dataclass(frozen=True, eq=False)
 class Universe:
-    """What forecasters of some tickers have to know of all of them.
+    """What forecasters of some tickers have to know of all of them."""
 
-    Attributes
-    ----------
-    common : DataFrame of shape (n_dates, n_horizons) or None
-        Forward return common to all tickers, by horizon, or (horizon, calendar) with
-        several calendars; None where forecasts only are made.
-    typical : Series of shape (n_dates,) or None
-        Typical volatility of the tickers; None where there is no such feature.
-    calendars : dict of str to int, or None
-        Ticker → number of its calendar; None where all share one.
-    """
-
+    # Forward return by horizon, or (horizon, calendar); None where only forecasts are.
     common: pd.DataFrame | None
-    typical: pd.Series | None
+    typical: pd.Series | None  # volatility
     calendars: dict[str, int] | None = None
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Universe:
@@ -66,28 +56,13 @@ class Rows(NamedTuple):
 
 
 class FeatureBlocks(ABC):
-    """Features of a panel, read in blocks of dates.
+    """Features of a panel, read in blocks of dates."""
 
-    Forecasters of this package take one in place of a feature frame.
-
-    Attributes
-    ----------
-    columns : PanelColumns
-        Which column belongs to which ticker. Plain arrays have shared columns only.
-    names : ndarray of str, or None
-        Names of the columns; None for an array.
-    index : pandas.Index or None
-        Dates, or None for an array.
-    universe : Universe or None
-        What is known of all tickers, where these are some of them.
-    storage : Storage
-        Where stacked rows are kept.
-    """
-
+    # Forecasters of this package take one in place of a feature frame.
     columns: PanelColumns
     names: np.ndarray | None
     index: pd.Index | None
-    universe: Universe | None
+    universe: Universe | None  # where these are some of its tickers
     storage: Storage
 
     @property
@@ -106,10 +81,8 @@ class FeatureBlocks(ABC):
     def tables(
         self, dates: np.ndarray | None = None, features: Sequence[str] | None = None
     ) -> Iterator[tuple[np.ndarray, FeatureTable]]:
-        """Read blocks: row numbers, and a table of these rows.
-
-        Given increasing `dates` or `features`, a block holds at least these.
-        """
+        """Read blocks: row numbers, and a table of these rows."""
+        # Given increasing `dates` or `features`, a block holds at least these.
 
     @abstractmethod
     def rows(self, start: int, stop: int) -> FeatureBlocks:
@@ -209,19 +182,10 @@ class FeatureBlocks(ABC):
         *,
         keep: bool,
     ) -> tuple[RowStore, RowStore]:
-        """Stack (date, series) rows, which are in the order of their dates.
-
-        Parameters
-        ----------
-        columns : ndarray of shape (n_series, n_inputs), dtype intp
-            Column numbers of each series' inputs, -1 where it lacks one.
-        dates, series : ndarray of shape (n_rows,), dtype intp
-            The rows to stack.
-        n_first : int
-            How many of them are in the first of two stores.
-        keep : bool
-            Whether to keep the rows for the next learner that asks for the same.
-        """
+        """Stack (date, series) rows, which are in the order of their dates."""
+        # `columns` are (n_series, n_inputs), -1 where a series lacks an input; the
+        # first `n_first` rows get a store of their own. `keep` keeps both for the next
+        # learner that asks for the same.
         key = joblib.hash((columns, dates, series, n_first))
         if key in self._stores:
             return self._stores[key]
@@ -254,13 +218,7 @@ class FeatureBlocks(ABC):
 
 @dataclass(eq=False)
 class FeatureTable(FeatureBlocks):
-    """Features in memory.
-
-    Attributes
-    ----------
-    values : ndarray of shape (n_dates, n_columns), dtype float32
-        Features; NaN is missing.
-    """
+    """Features in memory."""
 
     values: np.ndarray
     columns: PanelColumns
@@ -326,10 +284,7 @@ class FeatureTable(FeatureBlocks):
         """Stack rows into one model input, NaN, or 0 of categories, where missing."""
         if out is None:
             out = np.empty((len(dates), columns.shape[1]), np.float32, order="F")
-        for number, column in enumerate(columns.T):
-            out[:, number] = self.values[dates, column[series]]
-            if (column < 0).any():
-                out[column[series] < 0, number] = np.nan
+        fill_rows(out, self.values, columns, dates, series)
         for number in self.category_inputs(columns):
             out[:, number] = numbered(out[:, number])
         return out
@@ -341,25 +296,7 @@ Reader = Callable[[np.ndarray | None, Sequence[str] | None], Iterator[pd.DataFra
 
 
 class FeatureStream(FeatureBlocks):
-    """Features that are computed block by block of dates when they are read.
-
-    Parameters
-    ----------
-    read : callable
-        Given increasing row numbers (None for all) and names of ticker features (None
-        for all, and the shared ones), gives feature frames of these rows, one block
-        after the other.
-    names : ndarray of str of shape (n_columns,)
-        Names of all columns.
-    index : pandas.Index
-        Dates.
-    storage : Storage, default=None
-        Where stacked rows are kept; None means in memory, up to 1 GiB.
-    universe : Universe, default=None
-        What is known of all tickers, where these are some of them.
-    make_universe : callable, default=None
-        Gathers that where some of the tickers are selected.
-    """
+    """Features that are computed block by block of dates when they are read."""
 
     def __init__(
         self,
@@ -369,13 +306,14 @@ class FeatureStream(FeatureBlocks):
         storage: Storage | None = None,
         universe: Universe | None = None,
         make_universe: Callable[[], Universe] | None = None,
+        columns: PanelColumns | None = None,
     ) -> None:
         self.read = read
         self.names: np.ndarray = names
         self.storage = Storage() if storage is None else storage
         self.universe = universe
         self.make_universe = make_universe
-        self.columns = PanelColumns.parse(names)
+        self.columns = PanelColumns.parse(names) if columns is None else columns
         self.index: pd.Index = index
         self._n_all, self._start = len(index), 0
         self._loaded: FeatureTable | None = None

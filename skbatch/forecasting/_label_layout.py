@@ -29,29 +29,13 @@ __all__ = [
 
 @dataclass(frozen=True)
 class LabelLayout:
-    """The columns of a label table, and the kind of container it came in.
-
-    Attributes
-    ----------
-    kind : {"frame", "series", "array"}
-        What `fit` was given, and `predict` gives back.
-    columns : pandas.Index or None
-        Columns of the label frame, or the name of the series as its only element.
-    ndim : int
-        1 for a vector of labels.
-    tickers : tuple of (str or None)
-        Ticker of each label column; None where labels have no names.
-    horizons : tuple of int
-        Horizon of each label column, in rows.
-    delay : int, default=0
-        Rows from the date of a label to the close at which its return starts.
-    """
+    """The columns of a label table, and the kind of container it came in."""
 
     kind: Literal["frame", "series", "array"]
-    columns: pd.Index | None
+    columns: pd.Index | None  # of a series, its name alone
     ndim: int
     tickers: tuple[str | None, ...]
-    horizons: tuple[int, ...]
+    horizons: tuple[int, ...]  # of each label column
     delay: int = 0
 
     def wrap(self, values: np.ndarray, index: pd.Index | None) -> Any:
@@ -158,7 +142,7 @@ def _checked_blocks(estimator: Any, X: FeatureBlocks, *, reset: bool) -> Feature
     names: Any = getattr(estimator, "feature_names_in_", None)
     if names is not X.names and not np.array_equal(names, np.asarray(X.names)):
         raise ValueError(
-            "X must have the columns seen in `fit`. Got others. Make X with the same "
+            "X must have the columns seen in `fit`. Got others. Create X with the same "
             "extractor."
         )
     return X

@@ -40,19 +40,9 @@ class LabelTransform:
 
 @dataclass
 class LabelScale:
-    """How the volatility per row of each label is found.
+    """How the volatility per row of each label is found."""
 
-    Attributes
-    ----------
-    features : list of str
-        Ticker features that hold it, the best one first; empty for a constant.
-    tickers : tuple of (str or None)
-        Ticker of each label.
-    constant : ndarray of shape (n_labels,)
-        Scale per row where there is no such feature.
-    """
-
-    features: list[str]
+    features: list[str]  # the best one first; empty for a constant
     tickers: tuple[str | None, ...]
     constant: np.ndarray
 

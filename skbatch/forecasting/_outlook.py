@@ -16,27 +16,14 @@ __all__ = ["Outlook"]
 
 @dataclass
 class Outlook:
-    """Forecasts of some dates, their volatility, and what was known of errors then.
-
-    Attributes
-    ----------
-    forecasts, scale : ndarray of shape (n_dates, n_labels)
-        Expected returns, and the unit of the scores.
-    layout : LabelLayout
-        Of their columns.
-    index : Index or None
-        Dates.
-    calibration : Calibration
-        Of the forecaster.
-    followed : list of Calibration
-        That of each date, where scores have become known since; empty if none have.
-    """
+    """Forecasts of some dates, their volatility, and what was known of errors then."""
 
     forecasts: np.ndarray
-    scale: np.ndarray
+    scale: np.ndarray  # the unit of the scores
     layout: LabelLayout
     index: pd.Index | None
     calibration: Calibration
+    # That of each date, where scores have become known since.
     followed: list[Calibration] = field(default_factory=list)
 
     @property
@@ -58,10 +45,8 @@ class Outlook:
         return replace(first, forecasts=forecasts, scale=scale, index=index)
 
     def follow(self, returns: np.ndarray) -> None:
-        """Learn from the returns `(n_new, n_labels)` that followed the last dates.
-
-        At a date, only those that it knew count. These dates follow the fitted ones.
-        """
+        """Learn from the returns `(n_new, n_labels)` that followed the last dates."""
+        # At a date, only those that it knew count. These dates follow the fitted ones.
         calibration, n_old = self.calibration, len(self.forecasts) - len(returns)
         scores = deviations_of(returns, self.forecasts[n_old:], calibration.bounded)
         scores /= self.scale[n_old:]
@@ -83,19 +68,7 @@ class Outlook:
         return self.calibration.returns(self.forecasts, scores * self.scale)
 
     def summary(self, coverages: Sequence[float]) -> pd.DataFrame:
-        """Tabulate the last date.
-
-        Parameters
-        ----------
-        coverages : sequence of float
-            Shares of returns that the intervals should hold.
-
-        Returns
-        -------
-        DataFrame of shape (n_labels, 2 + 2 * n_coverages)
-            Lower and upper bound of each coverage in turn, volatility, and the chance
-            of a gain, by label.
-        """
+        """Tabulate the last date."""
         last = self.last()
         tails = (1.0 - np.asarray(coverages, dtype=np.float64)) / 2.0
         levels = np.column_stack([tails, 1.0 - tails]).ravel()

@@ -16,6 +16,8 @@ from sklearn.pipeline import Pipeline
 
 from skbatch._messages import collect_warnings, format_tickers
 from skbatch.exceptions import ModelFitError, PanelError
+from skbatch.feature_extraction import SharedFeatureExtractor
+from skbatch.feature_extraction.engine import KnownFeatures, sharing
 from skbatch.forecasting.engine import first_choice, fitted_provenance
 from skbatch.metrics.alignment import Table
 from skbatch.model_selection._fold_quantiles import fold_quantiles
@@ -38,12 +40,19 @@ class Source:
     horizon: int | Sequence[int]
     delay: int
     features: pd.DataFrame | None
+    extractor: SharedFeatureExtractor | None  # that these are of
     universe: Universe | None = None
 
     def labels(self, rows: slice) -> pd.DataFrame:
         """Compute the returns that are known at the last of some rows."""
         panel = self.panel.iloc[rows]
         return forward_returns(panel, self.horizon, self.delay, universe=self.universe)
+
+    def known_features(self) -> KnownFeatures | None:
+        """Return what estimators that are given prices may take from the features."""
+        if self.features is None or self.extractor is None:
+            return None
+        return KnownFeatures.of(self.extractor.plan_, self.panel, self.features)
 
 
 @dataclass
@@ -84,7 +93,9 @@ def run_fold(
     context: Any,
 ) -> FoldForecast:
     """Fit a clone on one training window and forecast the rows after it."""
-    with collect_warnings() as collected:
+    # A pipeline is given features, and needs none of its own.
+    known = source.known_features() if extractor_of(estimator) is None else None
+    with collect_warnings() as collected, sharing(known):
         result = _run(estimator, source, fold, own, owner, context)
     result.warned = collected
     if not keep:

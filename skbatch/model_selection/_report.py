@@ -75,7 +75,7 @@ def render(result: WalkForwardResult, costs: Any = 10.0, groups: Any = None) -> 
     ]
     parts.append(
         f"<footer>Made by skbatch {version('skbatch')}. Out-of-sample scores of one "
-        "period are no promise for the next.</footer>"
+        "period do not guarantee those of the next.</footer>"
     )
     return page(f"{result.name}, {span}", parts)
 
@@ -145,12 +145,12 @@ def _paired_tests(result: WalkForwardResult, horizon: int) -> str:
         "squared_error": "squared error saved, basis points²",
         "spread": "quantile spread, %",
     }
-    scales = {"rank_ic": 1.0, "squared_error": 1e8, "spread": 100.0}
+    scales = {"rank_ic": (1.0, 4), "squared_error": (1e8, 1), "spread": (100.0, 3)}
     rows = []
     tests = result.paired_tests(horizon).reset_index()
     for test in tests.to_dict("records"):
         score = str(test["score"])
-        scale, digits = scales[score], 4 if score == "rank_ic" else 3
+        scale, digits = scales[score]
         shown = [number(scale * test[key], digits) for key in ("lower", "upper")]
         if np.isfinite(test["difference"]):
             rows.append(
@@ -205,14 +205,14 @@ def _delays(result: WalkForwardResult, horizon: int) -> str:
     ]
     note = (
         "Mean rank IC and its Newey–West standard error, if the same forecasts are "
-        "traded so many rows after their date. What vanishes within a row may be the "
-        "bounce between bid and ask, which nobody can trade."
+        "traded so many rows after their date. What vanishes within a row may be "
+        "bid–ask bounce, which cannot be traded."
     )
-    return table(["rows until traded", *heads], rows) + card(f"<p>{note}</p>")
+    return table(["rows until traded", *heads], rows, note=note)
 
 
 def _reasons(result: WalkForwardResult) -> str:
-    """Tabulate why tickers were not served by the first choice."""
+    """Tabulate why tickers were not served by the primary model."""
     if not len(result.reasons):
         return ""
     reasons = result.reasons.reset_index()
@@ -266,7 +266,7 @@ def _refits(result: WalkForwardResult) -> str:
         "Features were computed once for the whole panel, as each refit's own are the "
         "same."
         if result.attrs.get("shared_features")
-        else "Features were computed anew at each refit."
+        else "Features were recomputed at each refit."
     )
     return section(
         "Refits",

@@ -139,7 +139,7 @@ def _new_figure() -> tuple[Figure, Axes]:
             "`pip install 'skbatch[plot]'`."
         ) from error
     # Half a page on a desk, a whole one on a phone: letters are legible on both.
-    picture = Figure(figsize=(6.0, 3.9), layout="constrained")
+    picture = Figure(figsize=(5.2, 3.5), layout="constrained")
     return picture, picture.subplots()
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from skbatch._html import grid, section, table
 from skbatch._messages import count
 from skbatch.metrics import deflated_sharpe_ratio
-from skbatch.metrics.plotting import BAD, GOOD, INK, date_axis, tidy
+from skbatch.metrics.plotting import BAD, GOOD, GREY, INK, date_axis, tidy
 from skbatch.model_selection._backtest_display import BacktestDisplay
 from skbatch.model_selection._backtest_result import BacktestResult
 from skbatch.model_selection._position_rules import single_bin
@@ -115,7 +115,7 @@ def draw_bins(bins: list[BacktestResult], ax: Axes) -> None:
     from matplotlib.colors import LinearSegmentedColormap
 
     # None is so light or so dark that it is lost on white paper or on black.
-    colours = LinearSegmentedColormap.from_list("bins", [BAD, "#b0a08c", GOOD])
+    colours = LinearSegmentedColormap.from_list("bins", [BAD, GREY, GOOD])
     shades = colours(np.linspace(0, 1, len(bins)))
     for place, (found, shade) in enumerate(zip(bins, shades, strict=True)):
         wealth = found.wealth["net"]
@@ -136,7 +136,7 @@ def draw_bins(bins: list[BacktestResult], ax: Axes) -> None:
 def _note(portfolio: BacktestResult) -> str:
     """Write how the portfolios trade."""
     costs = portfolio.costs
-    parts = [f"{costs.commission:g} basis points of what is traded"]
+    parts = [f"{count(costs.commission, 'basis point')} of the traded value"]
     if np.any(np.asarray(costs.half_spread) > 0):
         parts.append("half the spread")
     if costs.impact:
@@ -151,4 +151,4 @@ def _note(portfolio: BacktestResult) -> str:
 
 def _large(value: float) -> str:
     """Write a sum of money briefly."""
-    return f"{value:.2g}" if np.isfinite(value) else "–"
+    return f"{float(f'{value:.2g}'):,.0f}" if np.isfinite(value) else "–"

@@ -54,7 +54,7 @@ class WalkForwardResult(SkillBreakdownMixin):
         and the number of dates, seconds of fit and predict, and share of forecasts
         that are not of the first choice.
     reasons : DataFrame
-        Tickers not served by the first choice, by (refit, ticker) or
+        Tickers not served by the primary model, by (refit, ticker) or
         (refit, horizon, ticker), with columns model and reason.
     first_choice : tuple of str
         Names in `provenance` that are no fallback.
@@ -449,7 +449,8 @@ class WalkForwardResult(SkillBreakdownMixin):
         target = Path(path)
         if not target.parent.is_dir():
             raise FileNotFoundError(
-                f"`path` must be in an existing folder. Got '{target}'. Make it first."
+                f"`path` must be in an existing folder. Got '{target}'. Create it "
+                "first."
             )
         write_whole(target, render(self, costs, groups))
         return target

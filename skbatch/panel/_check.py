@@ -114,34 +114,7 @@ def check_panel(
 
 
 def invalid_values(X: object) -> pd.DataFrame:
-    """Mark the values that can be no price or volume, which `check_panel` drops.
-
-    Parameters
-    ----------
-    X : DataFrame or array-like of shape (n_dates, n_columns)
-        Prices, in any form that :func:`check_panel` takes.
-
-    Returns
-    -------
-    DataFrame of bool with the rows and columns of ``check_panel(X)``
-        True for a price that is not positive or infinite, and for a volume that is
-        negative or infinite. A close counts as such if it, or the "Adj Close" that
-        replaces it, is.
-
-    Raises
-    ------
-    PanelError
-        If `X` is malformed, as in :func:`check_panel`.
-
-    Examples
-    --------
-    >>> import pandas as pd
-    >>> from skbatch.panel.engine import invalid_values
-    >>> invalid_values(pd.DataFrame({"AAPL": [3.0, 0.0], "MSFT": [None, 4.0]}))
-        AAPL   MSFT
-    0  False  False
-    1   True  False
-    """
+    """Mark the values that can be no price or volume, which `check_panel` drops."""
     _, invalid = find_invalid(X)
     if invalid.columns.nlevels > 1 and ADJUSTED in invalid.columns.unique("field"):
         invalid["Close"] |= invalid.pop(ADJUSTED)
@@ -385,8 +358,8 @@ def _not_a_number(frame: pd.DataFrame, row: int, column: int) -> PanelError:
     advice = f"Drop the column with `X.drop(columns={[name]!r})`."
     if isinstance(cell, (datetime.date, pd.Period)):
         advice = (
-            f"Make its dates the index with `read_panel(X, date={name!r})`, or drop it "
-            f"with `X.drop(columns={[name]!r})`."
+            f"Set its dates as the index with `read_panel(X, date={name!r})`, or drop "
+            f"it with `X.drop(columns={[name]!r})`."
         )
     elif is_text(dtype) and not isinstance(cell, (bool, np.bool_)):
         advice = (

@@ -228,27 +228,7 @@ def adjust_prices(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def panel_tickers(panel: pd.DataFrame) -> list[str]:
-    """Get the tickers of a panel, in panel order.
-
-    Parameters
-    ----------
-    panel : DataFrame of shape (n_dates, n_tickers) or (n_dates, n_fields * n_tickers)
-        Panel as :func:`check_panel` returns it.
-
-    Returns
-    -------
-    list of str
-        Tickers in the order of the closes.
-
-    Examples
-    --------
-    >>> import pandas as pd
-    >>> from skbatch.panel import check_panel
-    >>> from skbatch.panel.engine import panel_tickers
-    >>> prices = pd.DataFrame({("AAPL", "Close"): [3.0], ("AAPL", "Volume"): [9.0]})
-    >>> panel_tickers(check_panel(prices))
-    ['AAPL']
-    """
+    """Get the tickers of a panel, in panel order."""
     columns = panel.columns
     if columns.nlevels == 1:
         return list(columns)
@@ -256,30 +236,9 @@ def panel_tickers(panel: pd.DataFrame) -> list[str]:
 
 
 def panel_fields(panel: pd.DataFrame) -> dict[str, np.ndarray]:
-    """Get the fields of a panel as arrays with the same tickers in the same order.
-
-    Parameters
-    ----------
-    panel : DataFrame of shape (n_dates, n_tickers) or (n_dates, n_fields * n_tickers)
-        Panel as :func:`check_panel` returns it.
-
-    Returns
-    -------
-    dict of str to ndarray of shape (n_dates, n_tickers), dtype float64
-        ``{"close": ...}`` for a wide panel; else also ``"open"``, ``"high"``,
-        ``"low"`` and ``"volume"``, as far as the panel has them. A ticker that lacks
-        a field has NaN there. Do not write to them: they may share memory with the
-        panel.
-
-    Examples
-    --------
-    >>> import pandas as pd
-    >>> from skbatch.panel import check_panel
-    >>> from skbatch.panel.engine import panel_fields
-    >>> prices = pd.DataFrame({("AAPL", "Close"): [3.0], ("AAPL", "Volume"): [9.0]})
-    >>> panel_fields(check_panel(prices))
-    {'close': array([[3.]]), 'volume': array([[9.]])}
-    """
+    """Get the fields of a panel as arrays with the same tickers in the same order."""
+    # A ticker that lacks a field has NaN. Do not write to them: they may share memory
+    # with the panel.
     if panel.columns.nlevels == 1:
         return {"close": panel.to_numpy()}
     prices = panel.iloc[:, : count_prices(panel.columns)]

@@ -70,29 +70,9 @@ class RecordedHorizon(int):
 
 
 def recorded_horizon(y: Any) -> Any:
-    """Read the horizon that labels record, and check that it still is theirs.
-
-    Parameters
-    ----------
-    y : DataFrame, Series or array-like
-        Labels.
-
-    Returns
-    -------
-    int, tuple of int, or None
-        ``y.attrs["horizon"]``; None if there is none.
-
-    Raises
-    ------
-    PanelError
-        If labels that :func:`~skbatch.forward_returns` made have been moved in time
-        or combined with those of other rows since.
-
-    Notes
-    -----
-    Rows and columns may be left out, and labels changed within a date, or a ticker,
-    as long as that keeps their order: clipped, ranked, demeaned, scaled.
-    """
+    """Read the horizon that labels record, and check that it still is theirs."""
+    # Rows and columns may be left out, and labels changed within a date, or a ticker,
+    # as long as that keeps their order: clipped, ranked, demeaned, scaled.
     recorded = getattr(y, "attrs", {}).get("horizon")
     if recorded is None:
         return None
@@ -113,23 +93,7 @@ def recorded_horizon(y: Any) -> Any:
 
 
 def recorded_delay(y: Any) -> int:
-    """Read the delay that labels record; 0 if there is none.
-
-    Parameters
-    ----------
-    y : DataFrame, Series or array-like
-        Labels.
-
-    Returns
-    -------
-    int
-        ``y.attrs["delay"]``.
-
-    Raises
-    ------
-    ValueError
-        If that is no delay, or not the one that the labels were made with.
-    """
+    """Read the delay that labels record; 0 if there is none."""
     attrs = getattr(y, "attrs", {})
     made_with = {
         horizon.delay

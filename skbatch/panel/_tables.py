@@ -33,35 +33,9 @@ __all__ = ["adopt_table", "arrange_table", "to_pandas"]
 
 
 def adopt_table(X: Any) -> Any:
-    """Convert a table of another library, such as polars, to a panel.
-
-    Parameters
-    ----------
-    X : object
-        Whatever was passed as a table of prices.
-
-    Returns
-    -------
-    object
-        For a table of another library, a DataFrame with its dates as the index and
-        its tickers as columns, found as :func:`read_panel` finds them; `X` itself if
-        it is anything else, such as a DataFrame, an array or a list.
-
-    Raises
-    ------
-    PanelError
-        If the columns of dates, tickers or prices are unclear.
-    ImportError
-        If pyarrow is missing, which polars needs to hand its tables over.
-
-    Examples
-    --------
-    >>> import pandas as pd
-    >>> from skbatch.panel.engine import adopt_table
-    >>> prices = pd.DataFrame({"AAPL": [3.0, 4.0]})
-    >>> adopt_table(prices) is prices
-    True
-    """
+    """Convert a table of another library, such as polars, to a panel."""
+    # Dates and tickers are found as `read_panel` finds them; other objects come back as
+    # they are.
     table = to_pandas(X)
     if table is X or not isinstance(table, pd.DataFrame):
         return X

@@ -13,6 +13,7 @@ from skbatch.panel._check import invalid_values
 from skbatch.panel._checked import CheckedPanel
 from skbatch.panel._columns import (
     CATEGORY,
+    IMPLIED_VOLATILITY,
     IN_UNIVERSE,
     MARKET,
     SEPARATOR,
@@ -30,6 +31,7 @@ from skbatch.panel._universe import Universe, find_members
 __all__ = [
     "CATEGORY",
     "FIELDS",
+    "IMPLIED_VOLATILITY",
     "IN_UNIVERSE",
     "MARKET",
     "SEPARATOR",

@@ -247,7 +247,8 @@ def labels_trial(
         ),
         advice=(
             "In `fit`, drop the labels of the last `horizon` rows, and of as many more "
-            "as their `delay`, before anything is learnt or chosen by them."
+            "as their `delay`, before anything is learnt or chosen by them. If whoever "
+            "fits it leaves them out, check it as `purged`."
         ),
         compute=compute,
         first=0,

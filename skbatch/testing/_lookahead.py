@@ -43,6 +43,7 @@ def check_no_lookahead(
     *,
     horizon: int | Sequence[int] = 1,
     delay: int = 0,
+    purged: bool = False,
     n_cuts: int = 3,
     random_state: int = 0,
 ) -> None:
@@ -71,6 +72,11 @@ def check_no_lookahead(
         Horizon of the labels for forecasters, in rows.
     delay : int, default=0
         Their delay, in rows.
+    purged : bool, default=False
+        Whether whoever fits the forecaster leaves out the labels that end after the
+        training rows, as ``TimeSeriesSplit(gap=horizon + delay)`` does. Then only what
+        it makes of prices is checked, as for a plain regressor of scikit-learn, which
+        cannot leave labels out by itself.
     n_cuts : int, default=3
         Number of random dates. A forecaster is fitted about six times for each.
     random_state : int, default=0
@@ -166,6 +172,8 @@ def check_no_lookahead(
     longest = 1
     if "labels" in builds:
         longest = recorded_reach(make_labels(panel))
+    if purged:
+        builds.pop("labels", None)
     cuts = draw_cuts(panel.index, longest, n_cuts, random_state)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

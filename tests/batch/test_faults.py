@@ -30,7 +30,7 @@ def small_features():
     return SharedFeatureExtractor(windows=(5, 21, 63), cache_size=0)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def expected(make_system, prices):
     """Forecasts of a run without a fault."""
     return make_system().fit(prices).forecast()

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from contextlib import contextmanager
 
 import joblib
 import numpy as np
@@ -19,7 +20,11 @@ from skbatch import (
     SharedFeatureExtractor,
     forward_returns,
 )
-from skbatch.batch import BatchErrorHandler, BatchForecastingSystem
+from skbatch.batch import (
+    BatchErrorHandler,
+    BatchForecastingSystem,
+    BatchPerformanceMonitor,
+)
 from skbatch.exceptions import (
     BatchWarning,
     FallbackWarning,
@@ -73,6 +78,7 @@ def test_one_batch_is_the_pipeline(make_system, prices):
 def test_batches_change_nothing_for_models_of_single_tickers(
     make_system, prices, strategy, params
 ):
+    prices = prices.iloc[-200:]
     model = BatchLinearForecaster("per_ticker")
     model = model if strategy == "linear" else trees("per_ticker")
     one = make_system(forecaster=model).fit(prices)
@@ -81,7 +87,7 @@ def test_batches_change_nothing_for_models_of_single_tickers(
     # The order of arrays in memory depends on the release of pandas, and on that order
     # the last bit of a sum.
     same = {"check_exact": False, "rtol": 1e-12, "atol": 1e-15}
-    for rows in (prices, prices.iloc[-1:]):
+    for rows in (prices.iloc[60:], prices.iloc[-1:]):
         pd.testing.assert_frame_equal(many.predict(rows), one.predict(rows), **same)
     pd.testing.assert_series_equal(
         many.forecast().expected_returns, one.forecast().expected_returns, **same
@@ -317,12 +323,13 @@ def test_nothing_looks_ahead(prices):
     system = BatchForecastingSystem(
         3,
         forecaster=model,
-        features=SharedFeatureExtractor(windows=(5, 21)),
+        features=SharedFeatureExtractor(["returns", "volatility", "market"], (5, 21)),
         max_batch_size=3,
     )
     check_no_lookahead(system, prices.iloc[:150, :4], horizon=3, n_cuts=2)
 
 
+@pytest.mark.slow
 def test_a_saved_system_forecasts_the_same_elsewhere(make_system, prices, tmp_path):
     system = make_system(forecaster=trees(), max_batch_size=3).fit(prices)
     joblib.dump(system, tmp_path / "system.joblib")
@@ -530,6 +537,34 @@ def test_the_performance_of_a_result_stays_its_own(make_system, prices):
     system.forecast()
     pd.testing.assert_frame_equal(first.performance.report(), before)
     assert ("stage", "forecast") in before.index
+
+
+@pytest.mark.parametrize("strategy", ["pooled", "per_ticker"])
+def test_the_stage_of_features_is_that_in_which_they_are_computed(
+    strategy, make_system, prices, monkeypatch
+):
+    stages, seen = [], []
+    measured = BatchPerformanceMonitor.stage
+
+    @contextmanager
+    def stage(self, name, *sizes, **more):
+        stages.append(name)
+        with measured(self, name, *sizes, **more):
+            yield
+        stages.pop()
+
+    def probe(prices):
+        seen.append(list(stages))
+        return prices
+
+    monkeypatch.setattr(BatchPerformanceMonitor, "stage", stage)
+    features = SharedFeatureExtractor(windows=(5, 21), functions={"probe": probe})
+    make_system(features=features, forecaster=BatchLinearForecaster(strategy)).fit(
+        prices
+    )
+    in_fit = [open for open in seen if "fit" in open]
+    assert in_fit
+    assert all(open[-1] == "features" for open in in_fit)
 
 
 def test_a_table_of_quarantined_tickers_does_not_stop_the_rest(make_system, prices):

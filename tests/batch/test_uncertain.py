@@ -30,7 +30,7 @@ METHODS = (
 LINEAR = ConformalForecaster(BatchLinearForecaster("per_ticker"))
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def parts(make_system, prices):
     """A fitted system, its only forecaster, and the features of some new rows."""
     system = make_system(forecaster=LINEAR).fit(prices.iloc[:-5])
@@ -351,9 +351,9 @@ def test_a_quarantined_ticker_has_nothing(make_system, prices, fit_quietly):
     ("method", "params", "match"),
     [
         ("predict_interval", {"coverage": 1.0}, "coverage must"),
-        ("predict_scenarios", {"n_samples": 0}, "n_samples must"),
-        ("predict_rank_proba", {"n_bins": 0}, "n_bins must"),
-        ("predict_rank_proba", {"n_samples": 1.5}, "n_samples must"),
+        ("predict_scenarios", {"n_samples": 0}, "`n_samples` must"),
+        ("predict_rank_proba", {"n_bins": 0}, "`n_bins` must"),
+        ("predict_rank_proba", {"n_samples": 1.5}, "`n_samples` must"),
     ],
 )
 def test_wrong_arguments(parts, method, params, match):

@@ -48,7 +48,7 @@ def cells(frame):
 
 
 @given(seed=seeds, cut=st.integers(8, 219))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 def test_later_rows_see_their_history(seed, cut, make_ohlcv, groups):
     panel = make_ohlcv(seed, n_dates=220)
     parameters = {

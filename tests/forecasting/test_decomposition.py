@@ -192,7 +192,7 @@ def small_xgboost(strategy="pooled", **params):
 @pytest.mark.parametrize("scale", [None, "volatility_63"])
 @pytest.mark.parametrize("relative", [True, False])
 def test_pooled_linear_is_ridge_on_stacked_rows(make_frames, horizon, scale, relative):
-    X, y = make_frames(60, 3, horizon=horizon, missing=0.1)
+    X, y = make_frames(40, 3, horizon=horizon, missing=0.1)
     y.iloc[[7, 20], [0, 1]] = [[0.9, 0.0], [0.1, -0.8]]
     slow = SlowDecomposition(X, y, horizon, relative=relative, scale=scale)
     ridge = SlowRidge(*slow.rows(slow.dates), alpha=0.2)
@@ -257,7 +257,7 @@ def test_penalty_and_shrinkage_are_found_on_the_purged_tail(make_frames, market_
 @pytest.mark.parametrize("horizon", [1, 4])
 @pytest.mark.parametrize("relative", [True, False])
 def test_pooled_xgboost_is_xgboost_on_stacked_rows(make_frames, horizon, relative):
-    X, y = make_frames(60, 3, horizon=horizon, missing=0.1)
+    X, y = make_frames(40, 3, horizon=horizon, missing=0.1)
     slow = SlowDecomposition(X, y, horizon, relative=relative)
     predict = boost(*slow.rows(slow.dates))
     model = small_xgboost(relative=relative, thin=1, validation_size=0)
@@ -270,7 +270,7 @@ def test_pooled_xgboost_is_xgboost_on_stacked_rows(make_frames, horizon, relativ
 
 
 def test_per_ticker_is_one_model_each(make_frames):
-    X, y = make_frames(60, 3, missing=0.1)
+    X, y = make_frames(40, 3, missing=0.1)
     slow = SlowDecomposition(X, y, 1)
     boosters = {t: boost(*slow.rows(slow.dates, [t])) for t in y}
     ridges = {t: SlowRidge(*slow.rows(slow.dates, [t]), 1.0) for t in y}

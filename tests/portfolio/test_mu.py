@@ -4,6 +4,7 @@ import importlib
 import pickle
 import sys
 import warnings
+from functools import cache
 from typing import ClassVar
 
 import numpy as np
@@ -325,7 +326,7 @@ def test_a_pipeline_s_own_provenance(returns):
     young = returns.copy()
     young.loc[young.index[:-60], "B"] = np.nan
     inner = FallbackForecaster(BatchLinearForecaster(), HistoricalMeanForecaster())
-    with pytest.warns(FallbackWarning, match="not served by the first choice: B"):
+    with pytest.warns(FallbackWarning, match="not served by the primary model: B"):
         mu = ForecastMu(make_pipeline(features(), inner)).fit(young)
     assert mu.provenance_["model"].to_dict() == {
         **dict.fromkeys(TICKERS, "BatchLinearForecaster"),
@@ -367,9 +368,16 @@ def walk(X, **params):
     return list(Recorder.log), [p.weights for p in portfolios]
 
 
+@pytest.fixture(scope="module")
+def walk_of_true_prices(prices, returns):
+    return cache(lambda given: walk(returns, **({"prices": prices} if given else {})))
+
+
 @pytest.mark.parametrize("with_prices", [False, True])
 @pytest.mark.parametrize("fold", [0, 2])
-def test_no_future_price_reaches_mu_in_a_walk(prices, returns, with_prices, fold):
+def test_no_future_price_reaches_mu_in_a_walk(
+    prices, walk_of_true_prices, with_prices, fold
+):
     """Garbage from the start of a test fold on leaves its weights the same."""
     start = 160 + 30 * fold
     garbage = prices.copy()
@@ -377,9 +385,8 @@ def test_no_future_price_reaches_mu_in_a_walk(prices, returns, with_prices, fold
     # Returns of row n are those of price n + 1.
     garbage.iloc[start + 1 :] *= noise[start + 1 :]
     other = prices_to_returns(garbage)
-    options = [{"prices": p} if with_prices else {} for p in (prices, garbage)]
-    ours, weights = walk(returns, **options[0])
-    theirs, others = walk(other, **options[1])
+    ours, weights = walk_of_true_prices(with_prices)
+    theirs, others = walk(other, **({"prices": garbage} if with_prices else {}))
     assert len(ours) == len(weights) == 5
     for number in range(5):
         same = np.array_equal(ours[number][1], theirs[number][1])

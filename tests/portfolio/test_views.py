@@ -387,7 +387,7 @@ def test_repr_and_keywords():
             PortfolioError,
             "Got a ndarray",
         ),
-        ({"returns_periods": None}, PortfolioError, "what expected returns span"),
+        ({"returns_periods": None}, PortfolioError, "expected returns span"),
         ({"covariance_periods": 252}, PortfolioError, "smaller than prices or inter"),
     ],
 )

@@ -332,7 +332,7 @@ class TestSearch:
         scorer = make_forecast_scorer("r2", purge=purge)
         search = GridSearchCV(
             Scored(),
-            {"shrinkage": np.linspace(-3, 3, 41)},
+            {"shrinkage": np.linspace(-3, 3, 21)},
             cv=TimeSeriesSplit(2, test_size=10),
             scoring=scorer,
         )
