@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from skbatch._messages import date_text, format_tickers, warn_user
+from skbatch._messages import check_int, date_text, format_tickers, warn_user
 from skbatch.exceptions import PanelError, PanelWarning
 from skbatch.panel import check_panel
 from skbatch.panel.engine import SEPARATOR, CheckedPanel, find_members, join_column
@@ -20,7 +20,6 @@ __all__ = [
     "check_lookback",
     "check_market_data",
     "check_name",
-    "check_number",
     "check_universe",
     "checked_panel",
     "fitted_market_data",
@@ -42,21 +41,11 @@ Function = Callable[[pd.DataFrame], pd.DataFrame | pd.Series]
 COPY_ON_WRITE = int(pd.__version__.split(".")[0]) >= 3
 
 
-def check_number(value: Any, name: str, unit: str, least: int = 0) -> None:
-    """Raise unless a parameter is a number of rows or bytes."""
-    is_number = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
-    if not is_number or value < least:
-        raise ValueError(
-            f"`{name}` must be a number of {unit}, {least} or more. Got {value!r}. "
-            "Pass an integer."
-        )
-
-
 def check_lookback(lookback: Any, needed: int) -> int:
     """Check the look-back against what the features need."""
     if lookback is None:
         return needed
-    check_number(lookback, "lookback", "rows")
+    check_int(lookback, "lookback", 0, "Pass a number of rows.")
     if lookback < needed:
         raise ValueError(
             "`lookback` must be at least what the built-in features need, "

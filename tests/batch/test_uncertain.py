@@ -337,9 +337,9 @@ def test_a_quarantined_ticker_has_nothing(make_system, prices, fit_quietly):
     ("method", "params", "match"),
     [
         ("predict_interval", {"coverage": 1.0}, "coverage must"),
-        ("predict_scenarios", {"n_samples": 0}, "n_samples must"),
-        ("predict_rank_proba", {"n_bins": 0}, "n_bins must"),
-        ("predict_rank_proba", {"n_samples": 1.5}, "n_samples must"),
+        ("predict_scenarios", {"n_samples": 0}, "`n_samples` must"),
+        ("predict_rank_proba", {"n_bins": 0}, "`n_bins` must"),
+        ("predict_rank_proba", {"n_samples": 1.5}, "`n_samples` must"),
     ],
 )
 def test_wrong_arguments(parts, method, params, match):

@@ -481,12 +481,12 @@ def test_bad_parameters(make_frames, parameters, match):
         (lambda m, X: m.predict_quantiles(X, "low"), r"Got 'low'. Pass for"),
         (
             lambda m, X: m.predict_scenarios(X, 0),
-            r"n_samples must be an int .* Pass 1000",
+            r"`n_samples` must be an int .* Pass 1000",
         ),
-        (lambda m, X: m.predict_scenarios(X, 2.5), r"n_samples must be an int"),
+        (lambda m, X: m.predict_scenarios(X, 2.5), r"`n_samples` must be an int"),
         (lambda m, X: m.predict_scenarios(X, 5, "x"), r"cannot be used to seed"),
-        (lambda m, X: m.predict_rank_proba(X, 0), r"n_bins must be .* Pass 5"),
-        (lambda m, X: m.predict_rank_proba(X, n_samples=0), r"n_samples must be"),
+        (lambda m, X: m.predict_rank_proba(X, 0), r"`n_bins` must be .* Pass 5"),
+        (lambda m, X: m.predict_rank_proba(X, n_samples=0), r"`n_samples` must be"),
         (lambda m, X: m.predict_interval(X.iloc[:, 1:]), r"feature names should match"),
     ],
 )
