@@ -1,7 +1,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from skbatch.exceptions import PanelError, PanelWarning
@@ -48,7 +48,6 @@ def test_numbers_do_not_tell():
     assert periods_per_year(pd.Index([3.0, 4.5])) == 252
 
 
-@settings(deadline=None)
 @given(
     st.sampled_from([("B", 252), ("D", 365), ("W-WED", 52), ("ME", 12)]),
     st.integers(0, 400),
