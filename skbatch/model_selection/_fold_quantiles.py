@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import pandas as pd
 from sklearn.base import BaseEstimator
 from sklearn.pipeline import Pipeline
@@ -35,7 +36,7 @@ def fold_quantiles(
         labels = forecaster.layout_.columns
         outlook = outlook_of(forecaster, X, forecasts[labels].to_numpy())
         outlook.follow(returns[labels].to_numpy())
-        tables = outlook.quantiles(LEVELS)
+        tables = outlook.quantiles(np.array(LEVELS))
         found = [pd.DataFrame(table, forecasts.index, labels) for table in tables]
     else:
         final = getattr(final, "best_estimator_", final)

@@ -66,8 +66,8 @@ def _fan(
     order = width.iloc[0].dropna().sort_values().index
     ticker = order[(len(order) - 1) // 2]
     (date,) = width.index
-    place = result.whole_closes.index.get_loc(date) + result.delay
-    start = result.whole_closes.index[place]
+    later = result.whole_closes.index[result.whole_closes.index >= date]
+    start = later[result.delay]
     fan = {
         level: bounds.loc[[date]].set_axis([start]) for level, bounds in tables.items()
     }

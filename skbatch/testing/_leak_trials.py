@@ -275,7 +275,7 @@ def _forecasts(fitted: BaseEstimator, X: pd.DataFrame) -> pd.DataFrame:
     if final is not fitted:
         X = fitted[:-1].transform(X) if len(fitted) > 1 else X
     quantiles = as_table(final.predict_quantiles(X, _QUANTILES), forecasts.index)
-    return forecasts.join(quantiles.set_axis(map(str, quantiles.columns), axis=1))
+    return forecasts.join(quantiles.set_axis([str(c) for c in quantiles], axis=1))
 
 
 def _transform_fitted_rows(
