@@ -305,11 +305,8 @@ class SystemUncertaintyMixin:
     def _outlooks(
         self, panel: pd.DataFrame, realised: pd.DataFrame | None, *, last: bool = False
     ) -> list[tuple[Member, Outlook | None]]:
-        """Find how sure each member is, at all dates or at the last one.
-
-        The returns realised after new dates count from the date on which they were
-        known.
-        """
+        """Find how sure each member is, at all dates or at the last one."""
+        # Returns realised after new dates count from when they were known.
         n_new = 1 if realised is None else len(realised)
         parts: dict[int, list[Outlook | None]] = {}
         members = {id(member): member for member in self.fitted_.members}

@@ -265,10 +265,7 @@ class Portfolio:
 
 
 def _covariance(closes: pd.DataFrame, expected: Any) -> tuple[pd.DataFrame, list[str]]:
-    """Estimate the covariance of the returns of one row, by Ledoit and Wolf.
-
-    Of tickers with a forecast and all prices; also name those with a forecast alone.
-    """
+    """Estimate a covariance by Ledoit and Wolf, and name who lacks prices for it."""
     import pandas as pd
     from sklearn.covariance import LedoitWolf
 

@@ -234,11 +234,13 @@ class UncertaintyMixin:
 
 def outlook_of(
     model: Any,
-    features: FeatureBlocks,
+    X: Any,
     forecasts: np.ndarray | None = None,
     layout: LabelLayout | None = None,
 ) -> Outlook:
     """Find what a calibrated forecaster expects at the dates of some features."""
+    blocks = isinstance(X, FeatureBlocks)
+    features = X if blocks else check_features(model, X, reset=False)
     layout = model.layout_ if layout is None else layout
     if forecasts is None:
         forecasts = run_model(model, features, layout)

@@ -15,6 +15,7 @@ from skbatch._messages import date_text, describe_delay
 from skbatch.model_selection._report_figures import model_figures, skill_figures
 from skbatch.model_selection._report_portfolio import portfolio_section
 from skbatch.model_selection._report_skill import data_section, skill_sections
+from skbatch.model_selection._report_uncertainty import uncertainty_section
 from skbatch.model_selection._scorecard import SCORES
 from skbatch.model_selection._verdict import number, percent, plain, verdict
 from skbatch.panel.engine import describe_rows
@@ -116,6 +117,7 @@ def _horizon_parts(
         portfolio_section(result, horizon, suffix, costs),
         section(f"Year by year{suffix}", _years(result, horizon)),
         *skill_sections(result, horizon, suffix, groups),
+        uncertainty_section(result, horizon, suffix),
     ]
 
 

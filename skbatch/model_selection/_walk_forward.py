@@ -281,6 +281,7 @@ class _WalkForward(CallbackSupportMixin, BaseEstimator):
                 models[name],
                 source,
                 folds[fold],
+                own=not name,
                 keep=not name and fold == len(folds) - 1,
                 owner=self,
                 context=context,

@@ -205,7 +205,7 @@ def test_updates_follow_without_a_fit():
         model.update(X[850:], y[850:].iloc[:, 1:])
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(
     levels=st.lists(st.floats(0.001, 0.999), min_size=2, max_size=6),
     seed=st.integers(0, 20),

@@ -16,6 +16,7 @@ from skbatch.metrics import deflated_sharpe_ratio
 from skbatch.model_selection import TradingCosts, _report, _report_portfolio
 from skbatch.model_selection._verdict import number
 
+FAN = r"Forecast of \w+ from [\d-]+, and what came of it"
 VOID = {"meta", "img", "br", "link", "input"}
 
 
@@ -62,7 +63,9 @@ def test_its_pictures_are_pictures(html):
     sources = re.findall(
         r'<img alt="([^"]+)" src="data:image/svg\+xml;base64,(.*?)"', html
     )
-    assert [text for text, _ in sources] == [
+    names = [text for text, _ in sources]
+    names = [FAN if re.match(FAN, text) else text for text in names]
+    assert names == [
         "Rank IC over time",
         "Cumulative rank IC",
         "Mean return by quantile of the forecasts",
@@ -73,6 +76,8 @@ def test_its_pictures_are_pictures(html):
         "Drawdown of the long–short portfolio",
         "Return of each month",
         "Mean return by size of the forecast",
+        "Calibration of the quantiles",
+        FAN,
         "Share of the tickers served by each model over time",
         "Importance of the features by family",
     ]

@@ -96,7 +96,7 @@ def make_table(rows, hours):
 
 
 @ignore_reports
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=50)
 @given(
     rows=ROWS,
     hours=st.booleans(),
@@ -125,7 +125,7 @@ def test_any_order_of_rows_shows_what_a_slow_search_finds(
 
 
 @ignore_reports
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40)
 @given(rows=ROWS, cut=st.integers(0, 11), vintages=st.booleans())
 def test_no_value_shows_before_it_is_known(rows, cut, vintages):
     table = make_table(rows, hours=True)

@@ -6,7 +6,7 @@ from fractions import Fraction
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from skbatch import (
@@ -71,7 +71,6 @@ def test_a_number_of_periods_wins_over_the_calendar():
     assert annual.periods_per_year == 42
 
 
-@settings(deadline=None)
 @given(
     st.floats(-0.3, 0.3),
     st.integers(1, 63),

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import sklearn
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from skfolio.model_selection import WalkForward, cross_val_predict
@@ -103,7 +103,6 @@ cells = st.one_of(
 )
 
 
-@settings(deadline=None)
 @given(arrays(np.float64, st.tuples(st.integers(1, 12), st.just(3)), elements=cells))
 def test_prices_compound_the_last_unbroken_run(values):
     with warnings.catch_warnings():

@@ -124,7 +124,7 @@ def test_what_a_hand_off_refuses_fails_here(check, result, covariance, params):
         report.raise_if_failed()
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(
     st.sampled_from([1, 5, 252]),
     st.sampled_from([None, 1, 5, 252, 365]),

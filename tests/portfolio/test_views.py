@@ -212,7 +212,7 @@ def one_view(view, covariance, half, tau):
         )
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(
     st.floats(0.006, 0.03),
     st.floats(1.05, 2.3),
