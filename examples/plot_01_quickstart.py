@@ -45,7 +45,7 @@ print(model[-1].provenance_["model"].value_counts())
 
 # %%
 # Forecasts are simple returns over the horizon: 0.004 is 0.4 % in five rows. All
-# tickers are served by the first choice, the trees.
+# tickers are served by the primary model, the trees.
 #
 # When the model cannot serve a ticker
 # ------------------------------------
@@ -70,7 +70,7 @@ print(provenance.loc[["AAPL", "BBY", "GE"]].to_string())
 # Forecasts and their source
 # --------------------------
 # The bars differ by less than half a percent, while a return over five rows typically
-# strays by more than 3 %: an order of the tickers, with a wide margin of error. Most of
+# deviates by more than 3 %: a ranking with a wide margin of error. Most of
 # each bar's length is what all have in common, the shrunken mean return of the market.
 # Forecasts alone do not show whether the order is worth anything; see
 # :ref:`sphx_glr_auto_examples_plot_05_walk_forward.py`.

@@ -24,7 +24,7 @@ from skbatch.datasets import load_sp500_prices
 from skbatch.metrics import mean_inference
 from skbatch.panel import join_signals, periods_per_year
 
-COST = 10  # basis points of what is traded
+COST = 10  # basis points of the traded value
 CONFIDENCE = 0.25  # of a forecast as a view, between 0 and 1
 COLUMNS = ["return_net", "volatility", "max_drawdown", "turnover", "cost"]
 

@@ -44,7 +44,7 @@ class Checkpoint:
             self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise CheckpointError(
-                "`checkpoint_dir` must be a folder that can be made. Got "
+                "`checkpoint_dir` must be a folder that can be created. Got "
                 f"{error}. Name another one."
             ) from error
         self._lock = self._locked()
@@ -87,7 +87,7 @@ class Checkpoint:
             return None
         digest, payload = content[:_DIGEST], content[_DIGEST:]
         if digest != _hash(payload):
-            _LOGGER.warning("checkpoint %s is damaged; its work is done again", path)
+            _LOGGER.warning("checkpoint %s is damaged; its work will be repeated", path)
             return None
         outcome: Outcome = joblib.load(io.BytesIO(payload))
         return outcome
@@ -97,8 +97,8 @@ class Checkpoint:
         self.failed = True
         warn_user(
             "`checkpoint_dir` must be writable. Got "
-            f"{describe_error(error)}, so this run goes on without checkpoints. Make "
-            "room there before the next one.",
+            f"{describe_error(error)}, so this run continues without checkpoints. Free "
+            "disk space before the next run.",
             BatchWarning,
         )
         return Event(name, "no checkpoint", (), describe_error(error))
@@ -171,7 +171,7 @@ class Checkpoint:
             raise CheckpointError(
                 "`checkpoint_dir` must belong to the same prices and settings. Got "
                 f"'{self.folder}', made with other {', '.join(others)}. Name another "
-                "folder, or delete this one to start anew."
+                "folder, or delete this one to start over."
             )
 
 

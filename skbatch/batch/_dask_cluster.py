@@ -111,8 +111,8 @@ class Cluster:
                 self.client.retry([f for f in futures if f.status == "error"])
         raise ClusterError(
             "Workers must live until a model is trained. Got "
-            f"{ATTEMPTS} trainings that lost a worker, the last: {lost}. Look into the "
-            "logs of the workers: if their memory did not suffice, start more, or "
+            f"{ATTEMPTS} trainings that lost a worker, the last: {lost}. Check the "
+            "logs of the workers: if they ran out of memory, start more or "
             "larger ones."
         )
 
@@ -250,9 +250,9 @@ def _settled(futures: Sequence[Any]) -> bool:
 def _no_workers() -> ClusterError:
     return ClusterError(
         "engine='dask' must have a cluster with workers until `fit` ends. Got no "
-        f"worker for {NO_WORKERS:.0f} s, or no answer from the scheduler. Look into "
-        "the logs of the workers, start the cluster anew, and call `fit` again; with a "
-        "`checkpoint_dir` it goes on where it was."
+        f"worker for {NO_WORKERS:.0f} s, or no answer from the scheduler. Check the "
+        "logs of the workers, restart the cluster, and call `fit` again; with a "
+        "`checkpoint_dir` it resumes where it stopped."
     )
 
 

@@ -134,7 +134,7 @@ def _placed(cluster: Cluster, parts: Sequence[Part]) -> dict[str, list[Part]]:
     for part in parts:
         holding = holders.get(part.X.key)
         if not holding:
-            raise WorkerLostError("A worker went away with rows to train on")
+            raise WorkerLostError("A worker was lost with rows to train on")
         placed.setdefault(min(holding), []).append(part)
     return dict(sorted(placed.items()))
 

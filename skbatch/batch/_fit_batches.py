@@ -151,8 +151,8 @@ def _resumed(
         return checkpoint, checkpoint.start(batches)
     except OSError as error:
         warn_user(
-            f"`checkpoint_dir` must be writable. Got {error}, so this run goes "
-            "on without checkpoints. Make room there before the next one.",
+            f"`checkpoint_dir` must be writable. Got {error}, so this run continues "
+            "without checkpoints. Free disk space before the next run.",
             BatchWarning,
         )
         return None, batches

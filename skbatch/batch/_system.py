@@ -24,7 +24,7 @@ from skbatch._sklearn import (
     all_or_nothing,
 )
 from skbatch.batch._batch_task import Event
-from skbatch.batch._default_parts import default_features, default_forecaster
+from skbatch.batch._default_forecaster import default_forecaster
 from skbatch.batch._errors import BatchErrorHandler
 from skbatch.batch._fit_batches import fit_batches
 from skbatch.batch._forecast_uncertainty import ForecastUncertainty, member_outlook
@@ -41,6 +41,7 @@ from skbatch.batch._ticker_provenance import (
     warn_of_fit,
 )
 from skbatch.exceptions import BatchWarning
+from skbatch.feature_extraction import SharedFeatureExtractor
 from skbatch.forecasting import Reason
 from skbatch.forecasting.engine import (
     BatchForecasterMixin,
@@ -213,7 +214,7 @@ class BatchForecastingSystem(
 
     def _default_parts(self) -> dict[str, Callable[[], Any]]:
         return {
-            "features": default_features,
+            "features": SharedFeatureExtractor,
             "forecaster": default_forecaster,
             "error_handler": BatchErrorHandler,
         }

@@ -10,7 +10,7 @@ import pandas as pd
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
-from skbatch._messages import format_tickers, warn_user
+from skbatch._messages import check_int, format_tickers, warn_user
 from skbatch.batch._batch_task import Member
 from skbatch.batch._forecast_uncertainty import member_outlook
 from skbatch.batch._panel_features import stream_of
@@ -25,8 +25,6 @@ from skbatch.forecasting.engine import (
     calibrates_itself,
     check_coverage,
     check_coverages,
-    check_n_bins,
-    check_n_samples,
     check_quantiles,
     generator_of,
     rank_table,
@@ -165,7 +163,7 @@ class SystemUncertaintyMixin:
         FallbackWarning
             Once, naming tickers that only a model without uncertainty serves.
         """
-        check_n_samples(n_samples)
+        check_int(n_samples, "n_samples", 1, "Pass 1000 or more for tails.")
         joint, quarantined = self._joint(X)
         labels = self.tickers_.label_columns
         index = pd.RangeIndex(int(n_samples), name="sample")
@@ -209,8 +207,8 @@ class SystemUncertaintyMixin:
             <skbatch.ConformalForecaster.predict_rank_proba>`, among all tickers of
             the system.
         """
-        check_n_bins(n_bins)
-        check_n_samples(n_samples)
+        check_int(n_bins, "n_bins", 1, "Pass 5 for quintiles.")
+        check_int(n_samples, "n_samples", 1, "Pass 1000 or more for tails.")
         joint, quarantined = self._joint(X)
         labels = self.tickers_.label_index
         if not joint.parts:
@@ -307,11 +305,8 @@ class SystemUncertaintyMixin:
     def _outlooks(
         self, panel: pd.DataFrame, realised: pd.DataFrame | None, *, last: bool = False
     ) -> list[tuple[Member, Outlook | None]]:
-        """Find how sure each member is, at all dates or at the last one.
-
-        The returns realised after new dates count from the date on which they were
-        known.
-        """
+        """Find how sure each member is, at all dates or at the last one."""
+        # Returns realised after new dates count from when they were known.
         n_new = 1 if realised is None else len(realised)
         parts: dict[int, list[Outlook | None]] = {}
         members = {id(member): member for member in self.fitted_.members}

@@ -27,8 +27,8 @@ def check_report(report: Path, prices: Path) -> None:
         )
     if not report.parent.is_dir():
         raise UserError(
-            f"`--report` must be in an existing folder. Got '{report.parent}'. Make it "
-            "first."
+            f"`--report` must be in an existing folder. Got '{report.parent}'. Create "
+            "it first."
         )
     if report.exists() and prices.exists() and report.samefile(prices):
         raise UserError(

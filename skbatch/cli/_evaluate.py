@@ -12,7 +12,7 @@ from rich.console import RenderableType
 from skbatch.cli import _options as options
 from skbatch.cli._content import check_report, make_table, print_as_json, records
 from skbatch.cli._holdings import read_groups
-from skbatch.cli._job import Source, given, make_system, read_prices
+from skbatch.cli._job import Source, make_system, read_prices, settings_of
 from skbatch.cli._shell import Stages, UserError, make_console, shown_to_users
 from skbatch.cli._show import panel_line, timing_table
 
@@ -90,11 +90,7 @@ def evaluate(
     Goes through the file as time did: trains on the rows so far, forecasts the rows
     that follow, and trains again every quarter.
     """
-    settings = {
-        "delay": delay,
-        "horizon": horizon[0] if horizon and len(horizon) == 1 else horizon or None,
-        "batch": given(memory_budget=memory_budget),
-    }
+    settings = settings_of(horizon, delay, memory_budget)
     with shown_to_users() as stages:
         if report is not None:
             check_report(report, prices)

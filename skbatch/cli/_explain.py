@@ -9,7 +9,7 @@ import typer
 from skbatch._messages import date_text
 from skbatch.cli import _options as options
 from skbatch.cli._content import make_table, print_as_json, records
-from skbatch.cli._job import Source, fit_system, given, make_system
+from skbatch.cli._job import Source, fit_system, make_system, settings_of
 from skbatch.cli._output import check_tickers
 from skbatch.cli._shell import UserError, make_console, shown_to_users
 from skbatch.cli._show import model_words, panel_line
@@ -57,12 +57,7 @@ def explain(
     The model learns from all tickers of the file. What each feature, and each family
     of features, contributes adds up to the expected return.
     """
-    settings = {
-        "delay": delay,
-        "horizon": horizon[0] if horizon and len(horizon) == 1 else horizon or None,
-        "batch": given(memory_budget=memory_budget),
-        "performance": given(n_jobs=n_jobs),
-    }
+    settings = settings_of(horizon, delay, memory_budget, n_jobs=n_jobs)
     with shown_to_users() as stages:
         system = make_system(config, settings, stages)
         read = Source(prices, field, date, ticker_column, value).read

@@ -19,7 +19,9 @@ __all__ = [
     "forecast_with",
     "given",
     "make_system",
+    "one_or_all",
     "read_prices",
+    "settings_of",
 ]
 
 READ_ERRORS = (OSError, ValueError, ImportError)
@@ -53,6 +55,27 @@ def given(**options: Any) -> dict[str, Any]:
     if "checkpoint_dir" in found:
         found["checkpoint_dir"] = str(found["checkpoint_dir"])
     return found
+
+
+def settings_of(
+    horizon: Any,
+    delay: int | None = None,
+    memory_budget: str | None = None,
+    checkpoint_dir: Path | None = None,
+    n_jobs: int | None = None,
+) -> dict[str, Any]:
+    """Lay out options as a configuration has them."""
+    return {
+        "horizon": one_or_all(horizon),
+        "delay": delay,
+        "batch": given(memory_budget=memory_budget, checkpoint_dir=checkpoint_dir),
+        "performance": given(n_jobs=n_jobs),
+    }
+
+
+def one_or_all(values: list[Any] | None) -> Any:
+    """Take one value out of its list."""
+    return values[0] if values and len(values) == 1 else values or None
 
 
 def make_system(config: Path | None, options: dict[str, Any], stages: Stages) -> Any:

@@ -84,7 +84,7 @@ def _load(name: str) -> Any:
     module, _, attribute = name.partition(":")
     if not module or not attribute:
         raise UserError(
-            f"MODULE:NAME must have a colon. Got '{name}'. Write such as "
+            f"MODULE:NAME must have a colon. Got '{name}'. For example, write "
             "my_models:pipeline."
         )
     sys.path.insert(0, str(Path.cwd()))

@@ -23,7 +23,7 @@ def check_model(model: Path) -> None:
     if not model.parent.is_dir():
         raise UserError(
             "`--model` must be in an existing folder. Got "
-            f"'{model.parent}'. Make it first."
+            f"'{model.parent}'. Create it first."
         )
 
 

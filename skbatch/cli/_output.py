@@ -63,7 +63,7 @@ def check_output(output: Path, prices: Path, *, as_json: bool) -> None:
     if not output.parent.is_dir():
         raise UserError(
             "`--output` must be in an existing folder. Got "
-            f"'{output.parent}'. Make it first."
+            f"'{output.parent}'. Create it first."
         )
     if output.exists() and prices.exists() and output.samefile(prices):
         raise UserError(

@@ -11,7 +11,7 @@ from skbatch._messages import count, format_tickers
 from skbatch.cli import _options as options
 from skbatch.cli._content import make_table, print_as_json, records
 from skbatch.cli._holdings import read_holdings
-from skbatch.cli._job import Source, fit_system, given, make_system
+from skbatch.cli._job import Source, fit_system, make_system, settings_of
 from skbatch.cli._optimizers import Optimizer, check_optimizer, optimize
 from skbatch.cli._output import as_text, check_output, is_stdout, write
 from skbatch.cli._shell import NOT_OK, UserError, make_console, shown_to_users
@@ -78,11 +78,8 @@ def weights(
     Risk is measured in the last 504 rows. If a check fails that an optimizer could
     not survive, there are no weights, and the exit code is 3.
     """
-    settings = {
-        "horizon": horizon,
-        "batch": given(memory_budget=memory_budget),
-        "performance": given(n_jobs=n_jobs),
-    }
+    asked = None if horizon is None else [horizon]
+    settings = settings_of(asked, memory_budget=memory_budget, n_jobs=n_jobs)
     with shown_to_users() as stages:
         check_optimizer(optimizer)
         if output is not None:
@@ -268,10 +265,7 @@ class Portfolio:
 
 
 def _covariance(closes: pd.DataFrame, expected: Any) -> tuple[pd.DataFrame, list[str]]:
-    """Estimate the covariance of the returns of one row, by Ledoit and Wolf.
-
-    Of tickers with a forecast and all prices; also name those with a forecast alone.
-    """
+    """Estimate a covariance by Ledoit and Wolf, and name who lacks prices for it."""
     import pandas as pd
     from sklearn.covariance import LedoitWolf
 

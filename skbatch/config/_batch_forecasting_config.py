@@ -215,7 +215,7 @@ class BatchForecastingConfig(_Section):
         }
         owners = parameter_owners(choices)
         problems = [
-            f"`{name}` must be left at its default. Got {value}. Make this part in "
+            f"`{name}` must be left at its default. Got {value}. Create this part in "
             "Python."
             for name, value in _foreign(params, owners).items()
         ]

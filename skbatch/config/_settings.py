@@ -224,7 +224,7 @@ _CHOICES: dict[str, tuple[Any, Any, str]] = {
         True,
         "boolean",
         "Forecast all tickers together. If false, robust_forecast_returns takes one "
-        "ticker at a time, and a system cannot be made.",
+        "ticker at a time, and a system cannot be created.",
     ),
     "model.kind": (
         "xgboost",

@@ -10,12 +10,12 @@ import pandas as pd
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from skbatch._messages import check_int
 from skbatch.feature_extraction._additions import (
     Function,
     check_functions,
     check_lookback,
     check_market_data,
-    check_number,
     check_universe,
     checked_panel,
     fitted_market_data,
@@ -423,7 +423,7 @@ class SharedFeatureExtractor(TransformerMixin, BaseEstimator):
     def _fit(self, X: Panel) -> pd.DataFrame:
         """Choose the features of a panel, keep its last rows, and return it checked."""
         panel = checked_panel(X, warn_all_nan=True)
-        check_number(self.cache_size, "cache_size", "bytes")
+        check_int(self.cache_size, "cache_size", 0, "Pass a number of bytes.")
         lookback = check_lookback(self.lookback, 0)
         tickers = tuple(panel_tickers(panel))
         functions = check_functions(self.functions)

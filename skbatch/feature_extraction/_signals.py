@@ -153,7 +153,8 @@ def choose_signals(
     if isinstance(signals, str) or not isinstance(signals, Iterable):
         raise ValueError(
             "`signals` must be a dict of signal → list of features, or a list of "
-            f'signals. Got {signals!r}. Pass such as {{"earnings_yield": ["rank"]}}.'
+            f"signals. Got {signals!r}. For example, pass "
+            f'{{"earnings_yield": ["rank"]}}.'
         )
     kinds = signals if isinstance(signals, Mapping) else dict.fromkeys(signals)
     unknown = [name for name in kinds if name not in tables]

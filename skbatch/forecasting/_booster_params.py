@@ -77,8 +77,8 @@ def check_params(params: Mapping[str, Any] | None, strategy: str) -> None:
         )
     if strategy == "vector" and any(params.get(name) for name in _BY_NAME):
         raise ValueError(
-            "`xgb_params` must have no constraints with strategy='vector', as XGBoost "
-            "ignores them in trees with vector leaves. Pass strategy='pooled'."
+            "`xgb_params` must have no constraints with strategy='vector', because "
+            "XGBoost ignores them in trees with vector leaves. Pass strategy='pooled'."
         )
     if params:
         _try(params)

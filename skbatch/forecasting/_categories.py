@@ -14,9 +14,11 @@ from skbatch.forecasting._training import MAX_CELLS
 
 __all__ = [
     "Seen",
+    "bearers",
     "highest",
     "indicators",
     "known_only",
+    "n_levels",
     "seen_categories",
     "with_indicators",
 ]
@@ -67,11 +69,20 @@ def indicators(X: np.ndarray, seen: Seen) -> np.ndarray:
     if not seen:
         return X
     parts = [np.delete(X, list(seen), axis=1)]
-    for number, known in seen.items():
-        # Whoever has none, or one that training rows lacked, is missing in all.
-        bears = X[:, number, None] == 1.0 + np.flatnonzero(known[1:])
-        parts.append(np.where(bears.any(axis=1, keepdims=True), bears, np.nan))
+    parts += [bearers(X[:, number], known) for number, known in seen.items()]
     return np.hstack(parts, dtype=X.dtype)
+
+
+def bearers(numbers: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """Mark by 0 and 1 who has each known category, `(n_rows, n_levels)`."""
+    # Whoever has none, or one that training rows lacked, is missing in all.
+    bears = numbers[:, None] == 1.0 + np.flatnonzero(known[1:])
+    return np.where(bears.any(axis=1, keepdims=True), bears, np.nan)
+
+
+def n_levels(known: np.ndarray) -> int:
+    """Count the categories of an input that training rows have."""
+    return int(known[1:].sum())
 
 
 class with_indicators:  # noqa: N801 - used like a function
@@ -79,8 +90,8 @@ class with_indicators:  # noqa: N801 - used like a function
 
     def __init__(self, rows: with_gaps, seen: Seen) -> None:
         self.rows, self.seen = rows, seen
-        n_levels = sum(int(known[1:].sum()) - 1 for known in seen.values())
-        self.shape = len(rows), rows.shape[1] + n_levels
+        n_more = sum(n_levels(known) - 1 for known in seen.values())
+        self.shape = len(rows), rows.shape[1] + n_more
 
     def __len__(self) -> int:
         return len(self.rows)

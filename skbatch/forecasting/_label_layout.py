@@ -142,7 +142,7 @@ def _checked_blocks(estimator: Any, X: FeatureBlocks, *, reset: bool) -> Feature
     names: Any = getattr(estimator, "feature_names_in_", None)
     if names is not X.names and not np.array_equal(names, np.asarray(X.names)):
         raise ValueError(
-            "X must have the columns seen in `fit`. Got others. Make X with the same "
+            "X must have the columns seen in `fit`. Got others. Create X with the same "
             "extractor."
         )
     return X

@@ -25,6 +25,7 @@ from skbatch.exceptions import ModelFitError
 from skbatch.forecasting._categories import (
     Seen,
     indicators,
+    n_levels,
     seen_categories,
     with_indicators,
 )
@@ -67,7 +68,7 @@ class RidgeModel:
 
     def _by_input(self, parts: np.ndarray, axis: int) -> np.ndarray:
         """Add up what belongs to the categories of one input."""
-        widths = [int(known[1:].sum()) for known in self.seen.values()]
+        widths = [n_levels(known) for known in self.seen.values()]
         others = parts.shape[axis] - sum(widths)
         pieces = np.split(parts, others + np.cumsum([0, *widths])[:-1], axis=axis)
         out = pieces[0]

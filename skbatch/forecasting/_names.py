@@ -47,7 +47,7 @@ def check_names(y: Any, tickers: Sequence[str | None], features: FeatureBlocks) 
         raise PanelError(
             "y must have columns named as the tickers of X. Got labels without "
             f"features: {format_tickers(named) or f'{len(unknown)} unnamed'}. X has "
-            f"{format_tickers(columns.tickers)}. Make both from the same prices."
+            f"{format_tickers(columns.tickers)}. Create both from the same prices."
         )
 
 

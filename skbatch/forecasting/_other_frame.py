@@ -109,8 +109,8 @@ def _numbered_as(fitted: PanelColumns, columns: PanelColumns) -> PanelColumns:
     if missing:
         raise PanelError(
             "X must have the shared columns of the features seen in fit. Got none "
-            f"called {format_tickers(sorted(missing))}. Make X with the same extractor "
-            "settings."
+            f"called {format_tickers(sorted(missing))}. Create X with the same "
+            "extractor settings."
         )
     shared = dict(zip(columns.shared, columns.shared_positions, strict=True))
     own = dict(zip(columns.features, columns.positions.T, strict=True))
@@ -121,8 +121,8 @@ def _numbered_as(fitted: PanelColumns, columns: PanelColumns) -> PanelColumns:
         names = np.array(columns.tickers)[empty]
         raise PanelError(
             "X must have, for every ticker, features seen in fit. Got others only for "
-            f"{format_tickers(names)}; fit saw {format_tickers(fitted.features)}. Make "
-            "X with the same extractor settings."
+            f"{format_tickers(names)}; fit saw {format_tickers(fitted.features)}. "
+            "Create X with the same extractor settings."
         )
     return replace(
         fitted,

@@ -360,8 +360,8 @@ class ReturnTarget(BaseEstimator):
         if "delay" in benchmark.attrs and recorded_delay(benchmark) != layout.delay:
             raise PanelError(
                 f"benchmark must have the delay of y, {layout.delay}. Got "
-                f"{recorded_delay(benchmark)}. Make both with forward_returns(prices, "
-                f"horizon, delay={layout.delay})."
+                f"{recorded_delay(benchmark)}. Create both with "
+                f"forward_returns(prices, horizon, delay={layout.delay})."
             )
         if isinstance(benchmark, pd.Series):
             known = set(layout.horizons)

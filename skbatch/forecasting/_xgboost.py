@@ -41,7 +41,11 @@ from skbatch.forecasting._forked import check_training_process
 from skbatch.forecasting._label_layout import LabelLayout
 from skbatch.forecasting._panel_forecaster import PanelForecaster
 from skbatch.forecasting._return_target import ReturnTarget
-from skbatch.forecasting._signal_model import BoostedSignals, fit_signal_model
+from skbatch.forecasting._signal_model import (
+    BoostedSignals,
+    fit_category_model,
+    fit_signal_model,
+)
 
 __all__ = ["BatchXGBoostForecaster"]
 
@@ -55,8 +59,9 @@ class BatchXGBoostForecaster(PanelForecaster):
     latest training dates, from which the training rows are purged by the horizon.
 
     In the pooled strategy, signals have a small linear model of their own, on which the
-    trees build, so that weak ones do not drown among the other inputs. Signals are
-    features beside which their rank stands, such as ``yield`` and ``yield_rank``.
+    trees build, so that weak ones do not drown among the other inputs, and categories
+    another one. Signals are features beside which their rank stands, such as ``yield``
+    and ``yield_rank``.
 
     Features whose names end with ``_category`` are codes of categories, 0, 1, … or NaN:
     trees split them into any two sets, see ``max_cat_to_onehot`` and
@@ -246,15 +251,19 @@ class BatchXGBoostForecaster(PanelForecaster):
 
     def _fit_model(
         self, rows: Rows, validation: Rows | None, step: Callable[[], None]
-    ) -> BoosterModel | BoostedSignals:
-        """Train one booster, on top of the signals' own model if there are any."""
-        signals = None
+    ) -> Any:
+        """Train one booster, on top of the own models of signals and categories."""
+        below = []
         if self.strategy == "pooled" and self._signal_model:
-            signals = fit_signal_model(rows, validation)
-        if signals is None:
-            return self._fit_booster(rows, validation, step)
-        trees = self._fit_booster(signals.rows, signals.validation, step)
-        return BoostedSignals(trees, signals.model, signals.weight)
+            # Each is trusted by itself: categories can be many, and say nothing.
+            for fit in (fit_signal_model, fit_category_model):
+                if (found := fit(rows, validation)) is not None:
+                    below.append(found)
+                    rows, validation = found.rows, found.validation
+        model: Any = self._fit_booster(rows, validation, step)
+        for found in reversed(below):
+            model = BoostedSignals(model, found.model, found.weight)
+        return model
 
     def _fit_booster(
         self, rows: Rows, validation: Rows | None, step: Callable[[], None]

@@ -240,7 +240,7 @@ def _as_series(values: pd.Series | ArrayLike) -> np.ndarray:
     except (TypeError, ValueError) as error:
         raise PanelError(
             f"`values` must be numbers, one per date. Got {type(values).__name__} that "
-            f"is none ({error}). Pass an IC series, for example."
+            f"is not ({error}). Pass an IC series, for example."
         ) from error
     if series.ndim != 1:
         raise PanelError(

@@ -147,7 +147,7 @@ class _ForecastScorer(Scorer):
             horizon = getattr(final, "horizon_", None)
             if horizon is None:
                 raise ValueError(
-                    "`y` must be passed to score an estimator that does not make its "
+                    "`y` must be passed to score an estimator that does not create its "
                     f"own labels. Got {type(final).__name__} and no y. Pass "
                     "y=forward_returns(prices, horizon)."
                 )

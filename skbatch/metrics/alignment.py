@@ -125,7 +125,7 @@ def as_floats(table: Table, name: str) -> np.ndarray:
     except (TypeError, ValueError) as error:
         raise PanelError(
             f"`{name}` must be a table of numbers. Got {type(table).__name__} that is "
-            f"none ({error}). Pass returns, with NaN where they are missing."
+            f"not ({error}). Pass returns, with NaN where they are missing."
         ) from error
     if values.ndim not in (1, 2):
         raise PanelError(

@@ -136,7 +136,7 @@ def draw_bins(bins: list[BacktestResult], ax: Axes) -> None:
 def _note(portfolio: BacktestResult) -> str:
     """Write how the portfolios trade."""
     costs = portfolio.costs
-    parts = [f"{count(costs.commission, 'basis point')} of what is traded"]
+    parts = [f"{count(costs.commission, 'basis point')} of the traded value"]
     if np.any(np.asarray(costs.half_spread) > 0):
         parts.append("half the spread")
     if costs.impact:

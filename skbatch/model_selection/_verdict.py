@@ -117,8 +117,8 @@ def _on_costs(card: pd.Series) -> str:
     if card["break_even_bps"] <= 0:
         return f"{said}; a portfolio weighted by ranks lost money before costs."
     return (
-        f"{said}; a portfolio weighted by ranks breaks even at costs of "
-        f"{card['break_even_bps']:.1f} basis points of what is traded."
+        f"{said}; a portfolio weighted by ranks has a break-even transaction cost of "
+        f"{card['break_even_bps']:.1f} basis points of the traded value."
     )
 
 

@@ -170,7 +170,7 @@ def walk_forward(
       horizon to horizon of the portfolio of
       :func:`~skbatch.metrics.rank_portfolio_returns`.
     - ``break_even_bps``: :math:`10^4` × rank_return / turnover, the cost in basis
-      points of what is traded at which nothing is left. Negative where money was lost
+      points of the traded value at which nothing is left. Negative where money was lost
       before costs.
     - ``coverage``: share of the returns with a forecast; the others are left out.
 
@@ -281,6 +281,7 @@ class _WalkForward(CallbackSupportMixin, BaseEstimator):
                 models[name],
                 source,
                 folds[fold],
+                own=not name,
                 keep=not name and fold == len(folds) - 1,
                 owner=self,
                 context=context,

@@ -237,6 +237,6 @@ def _rate(steps: np.ndarray) -> float:
 def _unknown(found: str, example: str) -> PanelError:
     """Create the error for dates that do not show the rows in a year."""
     return PanelError(
-        "The dates must tell how many rows make a year. Got "
+        "The dates must show how many rows make a year. Got "
         f"{found}. Pass `periods_per_year`{', ' * bool(example)}{example}."
     )

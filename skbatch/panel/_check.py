@@ -358,8 +358,8 @@ def _not_a_number(frame: pd.DataFrame, row: int, column: int) -> PanelError:
     advice = f"Drop the column with `X.drop(columns={[name]!r})`."
     if isinstance(cell, (datetime.date, pd.Period)):
         advice = (
-            f"Make its dates the index with `read_panel(X, date={name!r})`, or drop it "
-            f"with `X.drop(columns={[name]!r})`."
+            f"Set its dates as the index with `read_panel(X, date={name!r})`, or drop "
+            f"it with `X.drop(columns={[name]!r})`."
         )
     elif is_text(dtype) and not isinstance(cell, (bool, np.bool_)):
         advice = (

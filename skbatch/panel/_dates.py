@@ -56,8 +56,8 @@ def index_by_date(
         if dates is None and is_long:
             raise PanelError(
                 "A long table must hold dates. Got the columns "
-                f"{format_tickers(frame.columns, 10)}. Name the one with the dates "
-                "with `date=...`."
+                f"{format_tickers(frame.columns, 10)}. Name the column of dates with "
+                "`date=...`."
             )
         return frame if dates is None else frame.set_axis(dates, axis=0)
     else:

@@ -221,8 +221,8 @@ def _name_columns(
             raise PanelError(
                 f"{path.name!r} must have as many names as columns. Got "
                 f"{names[0][0]!r} over dates such as {first!r}, and an empty column "
-                "at the end: a name may be missing at the start, or a separator too "
-                "much at the end. Correct the first row."
+                "at the end: a name may be missing at the start, or there is an "
+                "extra separator at the end. Correct the first row."
             )
         if not is_date_name(names[0][0]):
             return body.set_axis(pd.Index(["", *names[0]], dtype=object), axis=1)

@@ -65,7 +65,7 @@ def check_new_signals(columns: pd.Index, names: Iterable[Hashable]) -> None:
     twice = [name for name in names if name in fields or names.count(name) > 1]
     if twice:
         raise PanelError(
-            f"Signals must have names of their own. Got {twice[0]!r} twice, or in the "
+            f"Signals must have unique names. Got {twice[0]!r} twice, or in the "
             "panel already. Rename or drop one of them."
         )
     held = hold_fields([*fields, *names])

@@ -69,11 +69,11 @@ def liquid(
     if match is None or int(match[1]) < 1:
         raise ValueError(
             '`by` must be "dollar_volume_" and a number of rows. Got '
-            f'{by!r}. Pass such as "dollar_volume_63".'
+            f'{by!r}. For example, pass "dollar_volume_63".'
         )
     if min_price is not None and not min_price > 0:
         raise ValueError(
-            f"`min_price` must be positive. Got {min_price!r}. Pass such as 5.0."
+            f"`min_price` must be positive. Got {min_price!r}. For example, pass 5.0."
         )
     if top is not None:
         check_int(top, "top", 1, "Pass a number of tickers, such as 500.")

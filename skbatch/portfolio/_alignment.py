@@ -88,7 +88,7 @@ class Alignment:
             return Finding(True, f"{same} in the same order.")
         return Finding(
             False,
-            f"{same}, but in another order. Optimisers go by position: hand over what "
+            f"{same}, but in another order. Optimisers go by position: pass what "
             "to_pypfopt or to_riskfolio returns.",
             "warning",
         )
@@ -113,7 +113,7 @@ class Alignment:
         if lacking:
             raise PortfolioError(
                 "Expected returns and covariance must have the same tickers. Got "
-                f"{' and '.join(lacking)}. Make both of the same tickers, or drop "
+                f"{' and '.join(lacking)}. Compute both for the same tickers, or drop "
                 "those that only one side has."
             )
         if values.empty:
@@ -182,7 +182,7 @@ class Alignment:
             raise PortfolioError(
                 f"`covariance` must have positive variances. Got {int(still.sum())} "
                 f"that are not, of {format_tickers(tickers[still])}. Leave out tickers "
-                "whose prices stand still."
+                "with constant prices."
             )
         scale = np.sqrt(np.outer(variances, variances))
         lowest = float(np.linalg.eigvalsh(values / scale)[0])
@@ -325,12 +325,12 @@ def _how_to_convert(expected: ExpectedReturns, periods: float) -> str:
         span = expected.periods
         return (
             f"Pass covariance * {span / periods:.4g} with covariance_periods={span:g} "
-            f"(`frequency={span:g}` in PyPortfolioOpt's risk models), or say what it "
-            "spans with `covariance_periods`."
+            f"(`frequency={span:g}` in PyPortfolioOpt's risk models), or pass what it "
+            "spans as `covariance_periods`."
         )
     return (
         "Annualise the returns (robust_forecast_returns(..., annualize=True), or "
-        "ExpectedReturns.of(result)), or say what the covariance spans with "
+        "ExpectedReturns.of(result)), or pass what the covariance spans as "
         "`covariance_periods`: 1 for that of daily returns."
     )
 
@@ -370,8 +370,8 @@ def _refuse_other_sizes(
     raise PortfolioError(
         f"`covariance` must be of returns over {periods:g} rows. Got volatilities "
         f"that are {math.exp(abs(off)):.3g} times {size} than prices or intervals "
-        f"say, as if it spanned {rows:.3g} rows. Pass the covariance_periods that it "
-        "has: 1 for that of daily returns, 252 for an annual one of weekdays. For a "
+        f"suggest, as if it spanned {rows:.3g} rows. Pass the covariance_periods that "
+        "it has: 1 for that of daily returns, 252 for an annual one of weekdays. For a "
         "year, multiply that of daily returns by 252, of weekly ones by 52, of monthly "
         "ones by 12."
     )

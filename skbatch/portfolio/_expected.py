@@ -347,8 +347,9 @@ def check_periods_per_year(value: Any) -> float:
     is_number = isinstance(value, Real) and not isinstance(value, bool)
     if not is_number or not 0 < float(value) < math.inf:
         raise ValueError(
-            f"`periods_per_year` must be a positive number. Got {value!r}. Pass "
-            "such as 252 for daily prices of weekdays, or None to ask the dates."
+            f"`periods_per_year` must be a positive number. Got {value!r}. For "
+            "example, pass 252 for daily prices of weekdays, or None to derive it from "
+            "the dates."
         )
     return float(value)
 
@@ -357,8 +358,8 @@ def _known_year(number: float) -> float:
     """Raise if returns cannot be annualised because the rows of a year are unknown."""
     if not math.isfinite(number):
         raise PortfolioError(
-            "It must be known how many rows make a year. Got dates that do not tell. "
-            "Pass `periods_per_year`, such as 252 for daily prices of weekdays, or "
+            "The number of rows in a year must be known. Got dates that do not show "
+            "it. Pass `periods_per_year`, such as 252 for daily prices of weekdays, or "
             "annualize=False."
         )
     return number
@@ -367,7 +368,7 @@ def _known_year(number: float) -> float:
 def warn_without_dates() -> None:
     """Warn that the rows of a year are only a convention."""
     warn_user(
-        "The rows must have dates to tell how many make a year. Got row numbers, which "
+        "The rows must have dates to show how many make a year. Got row numbers, which "
         f"are taken for weekdays: {WEEKDAYS_PER_YEAR:g} a year. Pass "
         "`periods_per_year`.",
         PortfolioWarning,

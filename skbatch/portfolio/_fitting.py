@@ -110,7 +110,7 @@ def describe_service(
     if others:
         verb = "is" if len(others) == 1 else "are"
         sentences.append(
-            f"{len(others)} of {count(total)} {verb} not served by the first choice: "
+            f"{len(others)} of {count(total)} {verb} not served by the primary model: "
             f"{format_tickers(others)}."
         )
     return " ".join([*sentences, f"See {where} for all reasons."]) if sentences else ""

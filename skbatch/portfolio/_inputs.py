@@ -54,7 +54,7 @@ def label_problem(labels: pd.Index) -> str:
         return "several levels of labels (choose one horizon, or one field)"
     others = [label for label in labels if not isinstance(label, str)]
     if others:
-        return f"the labels {format_tickers(others, 3)}, which are no tickers"
+        return f"the labels {format_tickers(others, 3)}, which are not tickers"
     twice = labels[labels.duplicated()].unique()
     if len(twice):
         return f"{format_tickers(twice)} more than once"
@@ -79,7 +79,7 @@ def _as_series(result: Any) -> pd.Series:
         )
     if not len(result):
         raise PortfolioError(
-            "Expected returns must be of one ticker at least. Got none. Pass the "
+            "Expected returns must cover at least one ticker. Got none. Pass the "
             "result of a forecast."
         )
     return result.astype(np.float64)
@@ -90,9 +90,9 @@ def _one_span(known: float | None, given: float | None) -> float:
     known = None if known is None or math.isnan(known) else known
     if known is None and given is None:
         raise UnitsError(
-            "It must be known what expected returns span. Got a Series or dict that "
-            "does not say. Pass returns_periods=252 for annual returns of weekdays, or "
-            "the number of rows that they span."
+            "The rows that expected returns span must be known. Got a Series or dict "
+            "without units. Pass returns_periods=252 for annual returns of weekdays, "
+            "or the number of rows that they span."
         )
     if known is not None and given is not None and not same_span(known, given):
         raise UnitsError(

@@ -163,8 +163,8 @@ def _check_forecaster(forecaster: Any) -> None:
     if inner is not None and not isinstance(inner, kinds):
         raise TypeError(
             "`forecaster` must be a batch forecaster, a pipeline from prices to "
-            f"forecasts, or a BatchForecastingSystem. Got {forecaster!r}. Pass such as "
-            "BatchLinearForecaster()."
+            f"forecasts, or a BatchForecastingSystem. Got {forecaster!r}. For example, "
+            "pass BatchLinearForecaster()."
         )
 
 
@@ -263,7 +263,7 @@ def _read_config(
     if isinstance(config.horizon, tuple):
         raise ValueError(
             "`horizon` must be one number of rows: an optimiser needs one expected "
-            f"return of each ticker. Got {config.horizon!r}. Pass such as "
+            f"return of each ticker. Got {config.horizon!r}. For example, pass "
             f"horizon={config.horizon[0]}."
         )
     if max_workers is None:

@@ -75,7 +75,7 @@ def _read_one(ticker: str, table: Any) -> pd.DataFrame:
     found = panel_tickers(panel)
     if len(found) > 1:
         raise PanelError(
-            f"Prices of {ticker} must be of one ticker. Got {len(found)}: "
+            f"Prices of {ticker} must belong to one ticker. Got {len(found)}: "
             f"{format_tickers(found)}. Pass a table of all as `data`."
         )
     return panel.rename(columns={found[0]: ticker}, level=panel.columns.nlevels - 1)

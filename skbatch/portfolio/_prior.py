@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from numbers import Integral
 from typing import Any, Literal
 
 import numpy as np
@@ -10,7 +9,7 @@ import pandas as pd
 from sklearn.base import clone
 from sklearn.utils import get_tags
 
-from skbatch._messages import format_tickers, warn_user
+from skbatch._messages import check_int, format_tickers, warn_user
 from skbatch.exceptions import PortfolioError, PortfolioWarning
 from skbatch.portfolio._fitting import draw_scenarios
 from skbatch.portfolio._window import Window, fit_on_window
@@ -179,18 +178,15 @@ class ForecastPrior(BasePrior):
         return self
 
     def _check_parameters(self) -> None:
-        count = self.n_scenarios
         # A covariance of a single scenario is not defined.
-        if not isinstance(count, Integral) or isinstance(count, bool) or count < 2:
-            raise ValueError(
-                f"`n_scenarios` must be an int of at least 2. Got {count!r}. Pass 1000 "
-                "or more for tails."
-            )
+        advice = "Pass 1000 or more for tails."
+        check_int(self.n_scenarios, "n_scenarios", 2, advice)
         given = self.covariance_estimator
         if given is not None and not isinstance(given, BaseCovariance):
             raise TypeError(
                 "`covariance_estimator` must be an estimator of skfolio.moments. Got "
-                f"{type(given).__name__}. Pass such as skfolio.moments.LedoitWolf()."
+                f"{type(given).__name__}. For example, pass "
+                "skfolio.moments.LedoitWolf()."
             )
 
     def _distribution(self, window: Window) -> Any:

@@ -211,7 +211,7 @@ def _read_interval(
     """Return the spread of returns around forecasts, by ticker, and its rows."""
     if interval is None:
         raise PortfolioError(
-            "There must be intervals for views. Got forecasts without. Make "
+            "There must be intervals for views. Got forecasts without. Create "
             "them with robust_forecast_returns(..., coverage=0.9), or of the forecasts "
             "of a system whose forecaster is calibrated."
         )
@@ -230,7 +230,7 @@ def _coverage(given: float | None, known: float | None) -> float:
     """Choose between the interval's own coverage and the caller's."""
     if given is None and known is None:
         raise PortfolioError(
-            "It must be known which share of the returns the intervals should hold. "
+            "The coverage of the intervals must be known. "
             "Got intervals without it. Pass coverage=0.9 if they cover 90 %."
         )
     if given is not None:
@@ -263,7 +263,7 @@ def _warn(doubt: str, excluded: Mapping[str, str]) -> None:
     if excluded:
         sentences.append(
             f"There is no view on {count(len(excluded))}: {with_reasons(excluded)}. "
-            "Returns without follow the prior and the views on the others."
+            "Returns without a view follow the prior and the views on the others."
         )
     if sentences:
         warn_user(" ".join(sentences), PortfolioWarning)

@@ -172,7 +172,7 @@ def _warn_gaps(tickers: list[str]) -> None:
     if tickers:
         warn_user(
             f"The returns of {count(len(tickers))} have gaps: "
-            f"{format_tickers(tickers)}. What they did in between is not known, so "
+            f"{format_tickers(tickers)}. The returns in between are unknown, so "
             "only prices since the last gap are used. Pass `prices`, or returns of "
             "prices that are filled forward.",
             PortfolioWarning,

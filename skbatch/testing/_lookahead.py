@@ -62,7 +62,7 @@ def check_no_lookahead(
         - a transformer from prices to features, such as
           :class:`~skbatch.SharedFeatureExtractor`, or a pipeline of such;
         - a forecaster from prices and labels to forecasts, such as a pipeline that
-          ends in a batch forecaster;
+          ends in a batch forecaster, or a :class:`~skbatch.BatchForecastingSystem`;
         - a search over such a forecaster, such as
           :class:`~sklearn.model_selection.GridSearchCV`, with `refit`.
     prices : DataFrame or array-like of shape (n_dates, n_tickers)
@@ -116,7 +116,11 @@ def check_no_lookahead(
     ``forward_returns(prices, horizon, delay).iloc[:s + 1]``, as cross-validation
     gives them. The last ``horizon + delay`` of these labels end after s. A model that
     learns from them has seen the test fold, and is caught; also one that drops the
-    last `horizon` only.
+    last `horizon` only. Where it (or the last step of a pipeline) has
+    `predict_quantiles`, its 5 % and 95 % quantiles are compared like the forecasts,
+    for the new rows after s with whatever they learn from these rows themselves.
+    Those are the bounds of 90 % intervals, and scenarios and chances of ranks rest on
+    the same distribution.
 
     A *search* is fitted up to s on the labels that are known at s, that is with the
     last ``horizon + delay`` rows missing; then the estimator it chose, with its

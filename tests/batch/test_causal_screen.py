@@ -66,7 +66,7 @@ rules = st.fixed_dictionaries(
 )
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(
     rules,
     st.integers(0, 2**32 - 1),
@@ -130,7 +130,7 @@ def fitted(prices):
         return system.fit(still)
 
 
-@settings(deadline=None, max_examples=6)
+@settings(max_examples=6)
 @given(st.integers(0, 2**32 - 1), st.integers(0, 5), st.sampled_from([120, 110]))
 def test_a_prediction_is_the_forecast_of_its_row(prices, fitted, seed, n_faults, start):
     new = prices.iloc[start : start + 12]

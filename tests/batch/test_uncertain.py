@@ -1,6 +1,7 @@
 """How sure systems of calibrated forecasters are."""
 
 import pickle
+import tracemalloc
 
 import numpy as np
 import pandas as pd
@@ -106,6 +107,19 @@ def test_batches_change_no_ticker_s_own_distribution(make_system, prices, horizo
         assert (gap < tolerance).all()
         ratio = scenarios[own.columns].std() / own.std()
         np.testing.assert_allclose(ratio, 1.0, atol=0.12)
+
+
+def test_a_scenario_more_takes_eight_bytes_a_ticker(make_system, prices, monkeypatch):
+    """So that 5,000 tickers × 10,000 scenarios add 400 MB, and what a block takes."""
+    monkeypatch.setattr("skbatch.forecasting._joint_scenarios.MAX_CELLS", 2**17)
+    system = make_system(forecaster=LINEAR, max_batch_size=3).fit(prices)
+    peaks = []
+    for n_samples in (8_000, 16_000):
+        tracemalloc.start()
+        system.predict_scenarios(n_samples=n_samples)
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[1] - peaks[0] == pytest.approx(8 * 8_000 * 8, rel=0.02)
 
 
 def test_rank_chances_are_among_all_tickers(make_system, prices):
@@ -337,9 +351,9 @@ def test_a_quarantined_ticker_has_nothing(make_system, prices, fit_quietly):
     ("method", "params", "match"),
     [
         ("predict_interval", {"coverage": 1.0}, "coverage must"),
-        ("predict_scenarios", {"n_samples": 0}, "n_samples must"),
-        ("predict_rank_proba", {"n_bins": 0}, "n_bins must"),
-        ("predict_rank_proba", {"n_samples": 1.5}, "n_samples must"),
+        ("predict_scenarios", {"n_samples": 0}, "`n_samples` must"),
+        ("predict_rank_proba", {"n_bins": 0}, "`n_bins` must"),
+        ("predict_rank_proba", {"n_samples": 1.5}, "`n_samples` must"),
     ],
 )
 def test_wrong_arguments(parts, method, params, match):

@@ -81,7 +81,7 @@ def test_the_report_and_a_table_are_made(
     page = report.read_text(encoding="utf-8")
     skill = expected.skill_by(dict(zip(tickers, "aaaabbbb", strict=True)))
     assert f"<td>group: b</td><td>{skill.loc['b', 'rank_ic']:+.4f}</td>" in page
-    assert "Costs: 4 basis points of what is traded" in page
+    assert "Costs: 4 basis points of the traded value" in page
     rank_ic = expected.scorecard.loc["skbatch", "rank_ic"]
     assert result.stdout.splitlines()[-1] == f"Written to {report}"
     table = result.stdout[result.stdout.index("forecast by") :].split("\n\n")[0]

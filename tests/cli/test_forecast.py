@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import sys
+from functools import cache
 
 import numpy as np
 import pandas as pd
@@ -111,24 +112,35 @@ def write_long(prices, folder):
     return folder / "long.csv", names
 
 
+@pytest.fixture(scope="module")
+def of_the_api(prices):
+    """Forecasts and provenance of the pipeline that commands fit by default."""
+
+    @cache
+    def of(has_volume):
+        panel = read_panel(with_volume(prices) if has_volume else prices)
+        model = make_pipeline(
+            SharedFeatureExtractor(),
+            FallbackForecaster(BatchXGBoostForecaster(), BatchLinearForecaster()),
+        )
+        model.fit(panel, forward_returns(panel, horizon=3))
+        return model.predict(panel.iloc[[-1]]).iloc[0], model[-1].provenance_
+
+    return of
+
+
 @pytest.mark.parametrize(
     "write", [write_wide, write_parquet, write_yfinance, write_field, write_long]
 )
-def test_forecast_writes_what_the_python_api_forecasts(write, prices, tmp_path):
+def test_forecast_writes_what_the_python_api_forecasts(
+    write, prices, of_the_api, tmp_path
+):
     path, options = write(prices, tmp_path)
     output = tmp_path / "forecasts.csv"
     result = run("forecast", path, "--horizon", 3, "--output", output, *options)
     assert (result.exit_code, result.stderr) == (0, "")
 
-    panel = with_volume(prices) if write is write_yfinance else prices
-    panel = read_panel(panel)
-    model = make_pipeline(
-        SharedFeatureExtractor(),
-        FallbackForecaster(BatchXGBoostForecaster(), BatchLinearForecaster()),
-    )
-    model.fit(panel, forward_returns(panel, horizon=3))
-    expected = model.predict(panel.iloc[[-1]]).iloc[0]
-
+    expected, provenance = of_the_api(write is write_yfinance)
     table = read_forecasts(output)
     assert list(table.columns) == COLUMNS
     assert list(table["ticker"]) == list(prices.columns)
@@ -136,8 +148,8 @@ def test_forecast_writes_what_the_python_api_forecasts(write, prices, tmp_path):
     assert set(table["horizon"]) == {"3"}
     # CSV readers may round the last digit of a price.
     np.testing.assert_allclose(table["expected_return"], expected, rtol=1e-9)
-    assert list(table["model"]) == list(model[-1].provenance_["model"])
-    assert list(table["reason"]) == list(model[-1].provenance_["reason"])
+    assert list(table["model"]) == list(provenance["model"])
+    assert list(table["reason"]) == list(provenance["reason"])
 
     assert f"Written to {output}" in result.stdout
     by_forecast = table.sort_values("expected_return", ascending=False)
@@ -412,6 +424,7 @@ def test_a_pipe_gets_plain_text(prices, tmp_path):
     assert 80 < max(map(len, text.splitlines())) <= 100
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no pseudo-terminals.")
 def test_a_terminal_gets_a_progress_bar_on_stderr(prices, tmp_path):
     import pty

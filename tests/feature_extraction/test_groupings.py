@@ -89,7 +89,7 @@ def test_other_groups_are_not_looked_up_in_the_cache(closes, table):
 @given(
     st.integers(1, 6), st.integers(1, 9), st.integers(0, 4), st.integers(0, 2**32 - 1)
 )
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_groups_of_cells_are_compared_row_by_row(n_rows, n_tickers, n_groups, seed):
     rng = np.random.default_rng(seed)
     values = rng.integers(0, 4, (n_rows, n_tickers)).astype(float)

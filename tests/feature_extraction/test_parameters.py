@@ -92,7 +92,7 @@ class TestFamiliesAndWindows:
 
     @pytest.mark.parametrize("size", [-1, 0.5, "1 GB", None, True])
     def test_bad_cache_size(self, closes, size):
-        with pytest.raises(ValueError, match="`cache_size` must be a number of bytes"):
+        with pytest.raises(ValueError, match="`cache_size` must be an int"):
             extract(closes, cache_size=size)
 
 

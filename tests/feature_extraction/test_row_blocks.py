@@ -78,7 +78,7 @@ thinned_rows = st.builds(
     block_rows=st.one_of(st.none(), st.integers(1, 500)),
     missing=st.sampled_from([0.0, 0.04, 0.3]),
 )
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 def test_blocks_are_rows_of_the_whole(
     make_ohlcv, groups, seed, rows, block_rows, missing
 ):
@@ -98,7 +98,7 @@ def test_blocks_are_rows_of_the_whole(
     rows=st.one_of(all_rows, some_rows),
     block_rows=st.integers(20, 300),
 )
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 def test_some_features_only(make_ohlcv, groups, seed, names, rows, block_rows):
     panel = make_ohlcv(seed, n_dates=N_DATES)
     extractor = full_extractor(groups).fit(panel)
@@ -137,7 +137,7 @@ def test_each_feature_alone_is_that_of_the_whole(family, name, ohlcv, fitted_and
 
 
 @given(cut=st.integers(260, N_DATES - 1), block_rows=st.integers(20, 160))
-@settings(max_examples=6, deadline=None)
+@settings(max_examples=6)
 def test_rows_that_follow_look_back_on_fitted_ones(ohlcv, groups, cut, block_rows):
     extractor = full_extractor(groups).fit(ohlcv.iloc[:cut])
     later = ohlcv.iloc[cut:]

@@ -34,7 +34,7 @@ def frames():
 @pytest.fixture(scope="module")
 def short_frames(frames):
     """Rows around those at which betas begin, for the slow reference."""
-    X, y = (frame.iloc[190:340] for frame in frames)
+    X, y = (frame.iloc[240:390] for frame in frames)
     return X, y
 
 

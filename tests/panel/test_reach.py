@@ -20,19 +20,15 @@ def prices(request):
     return make_panel(400, request.param, random_state=0)
 
 
-@pytest.fixture(scope="module", params=[1, 5, 63])
-def horizon(request):
-    return request.param
-
-
-@pytest.fixture(scope="module", params=[0, 2])
-def delay(request):
+@pytest.fixture(scope="module", params=[(1, 0), (5, 2), (63, 0)], ids=str)
+def reach(request):
+    """Horizon and delay."""
     return request.param
 
 
 @pytest.fixture(scope="module")
-def labels(prices, horizon, delay):
-    return forward_returns(prices, horizon, delay)
+def labels(prices, reach):
+    return forward_returns(prices, *reach)
 
 
 def ffilled(y):
@@ -114,12 +110,10 @@ def test_labels_moved_in_time_are_refused(labels, change):
 
 
 @pytest.mark.parametrize("change", KEPT.values(), ids=KEPT)
-def test_labels_that_end_where_they_did_keep_their_horizon(
-    labels, horizon, delay, change
-):
+def test_labels_that_end_where_they_did_keep_their_horizon(labels, reach, change):
     y = change(labels)
     found = recorded_horizon(y), recorded_delay(y), recorded_reach(y)
-    assert found == (horizon, delay, horizon + delay)
+    assert found == (*reach, sum(reach))
     assert [type(number) for number in found] == [int, int, int]
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import sklearn
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from skfolio.model_selection import WalkForward, cross_val_predict
@@ -103,7 +103,6 @@ cells = st.one_of(
 )
 
 
-@settings(deadline=None)
 @given(arrays(np.float64, st.tuples(st.integers(1, 12), st.just(3)), elements=cells))
 def test_prices_compound_the_last_unbroken_run(values):
     with warnings.catch_warnings():
@@ -326,7 +325,7 @@ def test_a_pipeline_s_own_provenance(returns):
     young = returns.copy()
     young.loc[young.index[:-60], "B"] = np.nan
     inner = FallbackForecaster(BatchLinearForecaster(), HistoricalMeanForecaster())
-    with pytest.warns(FallbackWarning, match="not served by the first choice: B"):
+    with pytest.warns(FallbackWarning, match="not served by the primary model: B"):
         mu = ForecastMu(make_pipeline(features(), inner)).fit(young)
     assert mu.provenance_["model"].to_dict() == {
         **dict.fromkeys(TICKERS, "BatchLinearForecaster"),

@@ -124,7 +124,7 @@ def test_what_a_hand_off_refuses_fails_here(check, result, covariance, params):
         report.raise_if_failed()
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(
     st.sampled_from([1, 5, 252]),
     st.sampled_from([None, 1, 5, 252, 365]),
@@ -211,7 +211,7 @@ def test_later_prices_are_not_looked_at():
     after = preflight(expected(), ANNUAL, prices=longer).checks
     pd.testing.assert_frame_equal(after.drop("dates"), before)
     assert after.at["dates", "severity"] == "warning"
-    assert "forecast anew" in after.at["dates", "detail"]
+    assert "forecast again" in after.at["dates", "detail"]
 
 
 def test_prices_that_end_before_the_forecasts_are_noted():
@@ -258,7 +258,7 @@ def test_several_horizons_are_no_matter_of_labels():
     ("ratio", "ok", "words"),
     [
         (0.0, False, "do not rank the tickers"),
-        (0.02, False, "50 times as far: an optimiser will magnify noise"),
+        (0.02, False, "50 times as much: an optimiser will magnify noise"),
         (0.2, True, "a ratio of 0.20"),
         (0.8, False, "claims a correlation of 0.80"),
     ],
@@ -300,7 +300,7 @@ def test_intervals_are_read_by_their_coverage(coverage, z):
     interval.attrs["coverage"] = coverage
     result = expected(spread(0.2), annualized=False, interval=interval)
     detail = preflight(result).checks.at["dispersion", "detail"]
-    assert "strays by 5 %, by the intervals" in detail
+    assert "deviates by 5 %, by the intervals" in detail
 
 
 def test_a_single_ticker_cannot_be_compared():

@@ -1,20 +1,14 @@
-"""The parts that a system has by default."""
+"""The forecaster that a system has by default."""
 
 from __future__ import annotations
 
-from skbatch.feature_extraction import SharedFeatureExtractor
 from skbatch.forecasting import (
     BatchLinearForecaster,
     BatchXGBoostForecaster,
     FallbackForecaster,
 )
 
-__all__ = ["default_features", "default_forecaster"]
-
-
-def default_features() -> SharedFeatureExtractor:
-    """Create the extractor of a system whose `features` are None."""
-    return SharedFeatureExtractor()
+__all__ = ["default_forecaster"]
 
 
 def default_forecaster() -> FallbackForecaster:
