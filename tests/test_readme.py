@@ -93,9 +93,13 @@ def test_nothing_is_found_where_there_is_nothing():
     numbers, words = numbers_and_words(printed.getvalue())
     numbers_shown, words_shown = numbers_and_words(shown)
     assert words == words_shown
-    for nothing, its_error, signal, error in (numbers, numbers_shown):
-        assert abs(nothing) < 2 * its_error
-        assert signal > 2 * error
+    nothing, its_error, signal, error = numbers_shown
+    assert abs(nothing) < 2 * its_error
+    assert signal > 5 * error
+    # Other releases of XGBoost draw other rows: 3 in place of 2.
+    nothing, its_error, signal, error = numbers
+    assert abs(nothing) < 3 * its_error
+    assert signal > 5 * error
 
 
 @pytest.mark.slow

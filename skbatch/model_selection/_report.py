@@ -99,7 +99,7 @@ def _horizon_parts(
     """Write verdict, scores and pictures of one horizon."""
     rows = describe_rows(horizon, result.forecasts.index)
     suffix = f" at a horizon of {rows}" if len(result.horizons) > 1 else ""
-    sentences = verdict(result, horizon)
+    sentences, delays = verdict(result, horizon), result.by_delay(horizon)
     items = "".join(f"<li>{escape(s[0].upper() + s[1:])}</li>" for s in sentences)
     return [
         section(
@@ -112,8 +112,8 @@ def _horizon_parts(
             _scorecard(result, horizon),
             _paired_tests(result, horizon),
         ),
-        section(f"Skill over time{suffix}", skill_figures(result, horizon)),
-        section(f"Execution delay{suffix}", _delays(result, horizon)),
+        section(f"Skill over time{suffix}", skill_figures(result, horizon, delays)),
+        section(f"Execution delay{suffix}", _delays(result, delays)),
         portfolio_section(result, horizon, suffix, costs),
         section(f"Year by year{suffix}", _years(result, horizon)),
         *skill_sections(result, horizon, suffix, groups),
@@ -183,9 +183,8 @@ def _years(result: WalkForwardResult, horizon: int) -> str:
     return table(["year", *(ROWS[str(key)][0] for key in years)], rows)
 
 
-def _delays(result: WalkForwardResult, horizon: int) -> str:
+def _delays(result: WalkForwardResult, table_of_delays: pd.DataFrame) -> str:
     """Tabulate the rank IC of forecasts that are traded later."""
-    table_of_delays = result.by_delay(horizon)
     rows = [
         [
             str(name),

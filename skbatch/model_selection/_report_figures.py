@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["draw_decay", "draw_figure", "model_figures", "skill_figures"]
 
 
-def skill_figures(result: WalkForwardResult, horizon: int) -> str:
+def skill_figures(result: WalkForwardResult, horizon: int, delays: pd.DataFrame) -> str:
     """Draw what one horizon's scores rest on."""
     returns = result.of_horizon(result.returns, horizon)
     forecasts = result.of_horizon(result.forecasts, horizon)
@@ -57,7 +57,7 @@ def skill_figures(result: WalkForwardResult, horizon: int) -> str:
             "Each bar is the rank IC with the returns of those rows alone.",
         ),
         draw_figure(
-            lambda ax: _draw_delays(result.by_delay(horizon), result.name, ax),
+            lambda ax: _draw_delays(delays, result.name, ax),
             "Rank IC by execution delay",
             "What is left of the rank IC if forecasts are traded some rows later.",
         ),
