@@ -142,6 +142,16 @@ class Calibration:
             now.known = {horizon: next(path) for horizon, path in paths.items()}
             yield now
 
+    def moved(self, moves: pd.DataFrame | None) -> Calibration:
+        """Add later one-row returns, from which to tell how tickers move together."""
+        if moves is None or self.moves is None:
+            return self
+        later = moves[moves.index > self.moves.index[-1]]
+        now = copy(self)
+        now.__dict__.pop("dependence", None)
+        now.moves = pd.concat([self.moves, later])[-N_MOVES:]
+        return now
+
     def quantiles(self, levels: np.ndarray, layout: LabelLayout) -> np.ndarray:
         """Scores at quantile levels `(n_levels, n_labels)`, NaN for a lost horizon."""
         table = np.full((len(levels), len(layout.horizons)), np.nan)

@@ -25,6 +25,7 @@ class Outlook:
     calibration: Calibration
     # That of each date, where scores have become known since.
     followed: list[Calibration] = field(default_factory=list)
+    moves: pd.DataFrame | None = None
 
     @property
     def labels(self) -> pd.Index:
@@ -42,7 +43,11 @@ class Outlook:
         scale = np.concatenate([part.scale for part in parts])
         dates = [part.index for part in parts if part.index is not None]
         index = dates[0].append(dates[1:]) if dates else None
-        return replace(first, forecasts=forecasts, scale=scale, index=index)
+        moves = [part.moves for part in parts if part.moves is not None]
+        latest = pd.concat(moves) if moves else None
+        return replace(
+            first, forecasts=forecasts, scale=scale, index=index, moves=latest
+        )
 
     def follow(self, returns: np.ndarray) -> None:
         """Learn from the returns `(n_new, n_labels)` that followed the last dates."""
@@ -57,7 +62,9 @@ class Outlook:
     def last(self) -> Outlook:
         """Select the last date."""
         index = None if self.index is None else self.index[-1:]
-        calibration = self.followed[-1] if self.followed else self.calibration
+        calibration = self.calibration
+        if self.followed:
+            calibration = self.followed[-1].moved(self.moves)
         last = self.forecasts[-1:], self.scale[-1:]
         return Outlook(*last, self.layout, index, calibration)
 

@@ -14,7 +14,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from skbatch._messages import check_int, warn_user
 from skbatch.exceptions import FallbackWarning, PanelError
-from skbatch.forecasting._calibration import Calibration
+from skbatch.forecasting._calibration import Calibration, recent_moves
 from skbatch.forecasting._children import run_model
 from skbatch.forecasting._feature_table import FeatureBlocks
 from skbatch.forecasting._joint_scenarios import JointScenarios, rank_table
@@ -246,7 +246,8 @@ def outlook_of(
         forecasts = run_model(model, features, layout)
     calibration = model.calibration_
     scale = calibration.scale.matrix(features, layout)
-    return Outlook(forecasts, scale, layout, features.index, calibration)
+    moves = recent_moves(features, layout)
+    return Outlook(forecasts, scale, layout, features.index, calibration, moves=moves)
 
 
 def last_row(X: Any) -> Any:

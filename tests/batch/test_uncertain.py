@@ -294,6 +294,28 @@ def test_scenarios_follow_too(wilder):
     np.testing.assert_allclose(wide / narrow, bounds / static, rtol=0.1)
 
 
+def test_correlations_are_of_the_latest_rows():
+    """Tickers that are unrelated up to the fit, and share a factor after it."""
+    rng = np.random.default_rng(0)
+    own, common = rng.normal(size=(700, 4)), rng.normal(size=(700, 1))
+    share = np.where(np.arange(700) < 400, 0.0, 0.8)[:, None]
+    moves = 0.01 * (np.sqrt(share) * common + np.sqrt(1.0 - share) * own)
+    index = pd.bdate_range("2020-01-01", periods=700)
+    prices = pd.DataFrame(100 * np.exp(moves.cumsum(axis=0)), index, list("ABCD"))
+    features = SharedFeatureExtractor(["returns", "volatility"], windows=[5, 21])
+    for batches in ({}, {"max_batch_size": 2}):
+        forecaster = BatchLinearForecaster("per_ticker")
+        system = BatchForecastingSystem(
+            2, features=features, forecaster=forecaster, **batches
+        ).fit(prices[:400])
+        for end in (402, 700):
+            scenarios = system.predict_scenarios(prices[400:end], 4_000)
+            expected = np.corrcoef(moves[end - 252 : end].T)[np.triu_indices(4, 1)]
+            found = spearmanr(scenarios).statistic[np.triu_indices(4, 1)]
+            np.testing.assert_allclose(found, expected, atol=0.1)
+            assert abs(expected.mean() - (0.8 if end == 700 else 0.0)) < 0.1
+
+
 # Every forecast -----------------------------------------------------------------------
 
 
