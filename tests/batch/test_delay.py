@@ -46,8 +46,9 @@ def test_forecasts_are_those_of_a_pipeline_with_delayed_labels(prices, horizon):
     assert not np.allclose(now, got)
 
 
-@pytest.mark.parametrize("strategy", ["pooled", "per_ticker"])
-@pytest.mark.parametrize("max_batch_size", [None, 3])
+@pytest.mark.parametrize(
+    ("strategy", "max_batch_size"), [("pooled", None), ("pooled", 3), ("per_ticker", 3)]
+)
 def test_batches_learn_nothing_that_ends_later(prices, strategy, max_batch_size):
     """Not even the return common to all tickers, which batches are told."""
     system = pooled_system().set_params(

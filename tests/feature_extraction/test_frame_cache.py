@@ -1,5 +1,6 @@
 """The cache of feature frames: counts, safety from changes, bounds, keys."""
 
+import mmap
 import os
 import pickle
 from functools import partial
@@ -319,3 +320,12 @@ def test_open_files_of_large_frames_are_closed(closes):
     del frame
     assert count_files() == before
     assert isinstance(_frame_cache._held((9, 9), 2**30), _frame_cache._CopiedArray)
+
+
+def test_large_frames_are_no_files_to_joblib():
+    """Workers would look for the file of an array whose base is a memory map."""
+    held = _frame_cache._held((2**11, 2**11), 2**30)
+    base = held.copy()
+    while base is not None:
+        assert not isinstance(base, mmap.mmap)
+        base = getattr(base, "base", None)
