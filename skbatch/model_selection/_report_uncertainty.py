@@ -71,10 +71,17 @@ def _fan(
     fan = {
         level: bounds.loc[[date]].set_axis([start]) for level, bounds in tables.items()
     }
+    # So much of the past that the fan is not lost beside it.
+    n_history = min(126, max(21, 6 * horizon))
     made = f", made {result.delay} rows before" if result.delay else ""
     return draw_figure(
         lambda ax: ForecastFanDisplay.from_predictions(
-            result.whole_closes, fan, ticker=ticker, horizon=horizon, ax=ax
+            result.whole_closes,
+            fan,
+            ticker=ticker,
+            horizon=horizon,
+            n_history=n_history,
+            ax=ax,
         ),
         f"Forecast of {ticker} from {date_text(start)}, and what came of it",
         f"The last forecast whose return is known{made}, of the ticker whose interval "
