@@ -91,8 +91,8 @@ def test_settings_allow_what_the_estimators_allow(section, choice, owner, others
 
 def test_labels_may_be_relative_to_a_list_of_features():
     for target in (("model", "target"), ("fallback", "target")):
-        assert accepts(target, relative=["sector", "beta_252"])
-        for wrong in ([], [1], ["sector", "sector"], "market"):
+        assert accepts(target, relative=("sector", "beta_252"))
+        for wrong in ((), (1,), ("sector", "sector"), "market"):
             assert not accepts(target, relative=wrong)
 
 
