@@ -147,8 +147,9 @@ class Calibration:
         if moves is None or self.moves is None:
             return self
         later = moves[moves.index > self.moves.index[-1]]
+        # A copy forgets what follows from the scores and moves.
         now = copy(self)
-        now.__dict__.pop("dependence", None)
+        now.known = self.known
         now.moves = pd.concat([self.moves, later])[-N_MOVES:]
         return now
 

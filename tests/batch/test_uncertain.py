@@ -256,9 +256,14 @@ def test_intervals_follow_returns_that_have_become_known(wilder):
     assert abs(followed - 0.9) < abs(static - 0.9) / 2
 
 
-def test_what_is_known_at_a_date_does_not_depend_on_how_rows_are_passed(wilder):
+@pytest.mark.parametrize("families", [["volatility"], ["returns", "volatility"]])
+def test_what_is_known_at_a_date_does_not_depend_on_how_rows_are_passed(
+    wilder, families
+):
     """The bounds of a date are those of a call that ends there, bit by bit."""
-    system = long_memory().set_params(coverage=0.8).fit(wilder[:400])
+    features = SharedFeatureExtractor(families, windows=[252])
+    system = long_memory().set_params(coverage=0.8, features=features)
+    system.fit(wilder[:400])
     new = wilder[400:]
     whole = system.predict_interval(new)
     for stop in (1, 2, 3, 30, 50):
