@@ -25,6 +25,7 @@ extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
     "sphinx.ext.mathjax",
+    "sphinx-mathjax-offline",
     "numpydoc",
     "sphinx_gallery.gen_gallery",
     "sphinx_copybutton",
@@ -80,10 +81,8 @@ html_theme = "pydata_sphinx_theme"
 html_title = "skbatch"
 html_static_path = ["_static"]
 html_css_files = ["skbatch.css"]
-# Pages without others below them have nothing to show there.
-html_sidebars = {
-    page: [] for page in ("getting_started", "migration", "troubleshooting")
-}
+# A page without others below it has nothing to show there.
+html_sidebars = {"troubleshooting": []}
 html_theme_options = {
     "header_links_before_dropdown": 4,
     "navigation_with_keys": False,

@@ -4,7 +4,7 @@ Prices in, forecasts with their source out
 
 Ten lines go from a table of prices to an expected return of every ticker over the
 next five rows. The rest of this page looks at where each number comes from, and at
-what happens to tickers that the model cannot serve.
+what happens to tickers that the model cannot forecast.
 """
 
 # %%
@@ -45,22 +45,22 @@ print(model[-1].provenance_["model"].value_counts())
 
 # %%
 # Forecasts are simple returns over the horizon: 0.004 is 0.4 % in five rows. All
-# tickers are served by the first choice, the trees.
+# tickers are served by the primary model, the trees.
 #
 # When the model cannot serve a ticker
 # ------------------------------------
 # Now GE was listed only 60 rows ago, and BBY has had no price for two days. The fit
-# goes on, and one warning names both. GE's few labels are not enough for the trees
-# (``min_labels=63``), so the linear model serves it. Nothing can be said of a ticker
-# without a price: its forecast is NaN, not zero and not yesterday's.
+# continues, and one warning names both. GE's few labels are not enough for the trees
+# (``min_labels=63``), so the linear model is used for it. A ticker without a price gets
+# NaN, not zero and not yesterday's forecast.
 
 spoilt = prices.copy()
 spoilt.loc[spoilt.index[:-60], "GE"] = np.nan
 spoilt.loc[spoilt.index[-2:], "BBY"] = np.nan
 y = forward_returns(spoilt, horizon=5)
-with warnings.catch_warnings(record=True, action="always") as told:
+with warnings.catch_warnings(record=True, action="always") as caught:
     model.fit(spoilt.iloc[:-1], y.iloc[:-1])
-print(*(fill(str(warning.message)) for warning in told), sep="\n")
+print(*(fill(str(warning.message)) for warning in caught), sep="\n")
 
 forecasts = model.predict(spoilt.iloc[[-1]]).iloc[0]
 provenance = model[-1].provenance_
@@ -70,10 +70,10 @@ print(provenance.loc[["AAPL", "BBY", "GE"]].to_string())
 # Forecasts and their source
 # --------------------------
 # The bars differ by less than half a percent, while a return over five rows typically
-# strays by more than 3 %: an order of the tickers, with a wide margin of error. Most of
+# deviates by more than 3 %: a ranking with a wide margin of error. Most of
 # each bar's length is what all have in common, the shrunken mean return of the market.
-# Whether the order is worth anything is not to be seen from forecasts;
-# :ref:`sphx_glr_auto_examples_plot_05_walk_forward.py` asks that.
+# Forecasts alone do not show whether the order is worth anything; see
+# :ref:`sphx_glr_auto_examples_plot_05_walk_forward.py`.
 
 ranked = 100 * forecasts.sort_values(na_position="first")
 colours = {"BatchXGBoostForecaster": "#1f6feb", "BatchLinearForecaster": "#e3a008"}

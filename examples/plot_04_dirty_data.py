@@ -2,9 +2,9 @@
 Dirty data: screening, quarantine, fallback
 ===========================================
 
-Price files contain feeds that stand still, ends that nobody announced, zeros, copies
-and splits that were not adjusted. Here several tickers are spoilt on purpose, each in
-another way, and one makes the model itself fail. Every ticker ends with a forecast or
+Price files contain stuck feeds, series that end without notice, zeros, copies and
+unadjusted splits. Here several tickers are spoilt on purpose, each in a different way,
+and one makes the model itself fail. Every ticker ends with a forecast or
 with a reason.
 """
 
@@ -42,7 +42,7 @@ dirty.loc[: last[-61], "AMD"] = np.nan  # listed 60 rows ago
 dirty.loc[last[50:300:7], "WMT"] = np.nan  # gaps
 
 # %%
-# And a model that fails because of one ticker, as real ones do without saying which:
+# And a model that fails because of one ticker without naming it, as real ones do:
 
 
 class FragileForecaster(BatchXGBoostForecaster):
@@ -57,16 +57,16 @@ class FragileForecaster(BatchXGBoostForecaster):
 # %%
 # Fit
 # ---
-# The fit goes on, and warns once of what was set aside and recovered, and once of the
-# tickers that the first choice does not serve.
+# The fit continues. It warns once of what was set aside and recovered, and once of the
+# tickers that need another model than the first choice.
 
 fragile = FallbackForecaster(
     FragileForecaster(n_estimators=60), BatchLinearForecaster()
 )
 system = BatchForecastingSystem(5, forecaster=fragile)
-with warnings.catch_warnings(record=True, action="always") as told:
+with warnings.catch_warnings(record=True, action="always") as caught:
     system.fit(dirty)
-print(*(fill(f"- {warning.message}") for warning in told), sep="\n")
+print(*(fill(f"- {warning.message}") for warning in caught), sep="\n")
 
 # %%
 # What was found
@@ -110,8 +110,8 @@ source = walk.provenance.loc[:, walk.provenance.eq("none").any()]
 print(source[source.ne(source.shift()).any(axis=1)].to_string())
 
 # %%
-# A high share of the first choice says that the run was healthy, and nothing about
-# how good forecasts are.
+# A high share of the first choice means that the run was healthy. It says nothing about
+# how good the forecasts are.
 
 ProvenanceDisplay.from_result(walk)
 plt.show()

@@ -2,9 +2,9 @@
 How good would it have been?
 ============================
 
-:func:`~skbatch.walk_forward` does to history what a portfolio job would have done:
-refit, forecast what follows, go on. This page reads its result in the order in which
-it should be read, which begins with what chance gives.
+:func:`~skbatch.walk_forward` does in the past what a portfolio job would have
+done: refit, forecast what follows, repeat. This page reads the result in a sensible
+order, which begins with what chance alone would produce.
 """
 
 # %%
@@ -32,17 +32,17 @@ walk = walk_forward(model, prices, horizon=5, refit_every=252)
 # %%
 # The verdict
 # -----------
-# ``summary`` writes what the numbers allow to say, and no more.
+# ``summary`` states what the numbers support, and no more.
 
 print(*map(fill, walk.summary().splitlines()), sep="\n")
 
 # %%
 # Against the benchmarks
 # ----------------------
-# - ``rank_ic_t`` within ±``critical_t``: the order of the tickers cannot be told from
-#   luck, and nothing that rests on the order (spread, break-even cost) can either.
+# - ``rank_ic_t`` within ±``critical_t``: the order of the tickers is not statistically
+#   significant, and neither is what rests on it (spread, break-even cost).
 # - ``r2_zero`` above 0: closer to the returns than forecasting nothing. With
-#   ``r2_zero_t`` below 2, that can be luck, too.
+#   ``r2_zero_t`` below 2, this is not significant either.
 # - ``r2_mean`` above 0 with ``r2_zero`` below: the historical mean was worse still.
 #
 # Look for a forecaster that leads in all of these by more than chance. There is none
@@ -54,7 +54,7 @@ print(walk.scorecard[[*scores, "spread_t", "break_even_bps"]].T.round(4).to_stri
 # %%
 # Skill over time
 # ---------------
-# Single dates (dots) scatter so widely that only long means say anything. A rolling
+# Single dates (dots) scatter so widely that only long means are informative. A rolling
 # mean that wanders around zero is what no skill looks like. Five-row returns of
 # neighbouring dates share four rows: the t-statistic allows for that, the eye does not.
 

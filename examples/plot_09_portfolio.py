@@ -99,8 +99,9 @@ weights["skfolio, minimum risk"] = dict(zip(returns, least.weights_, strict=True
 # forecasts know.
 #
 # Do not conclude that any of these would have earned more than equal weights (5 % each,
-# dotted): in backtests with costs, maximum Sharpe ratios of forecasts did not, on any
-# panel tried. ``portfolio_backtest.py`` among the examples has bounded views instead.
+# dotted): in backtests with costs, no portfolio of forecasts did by more than chance,
+# on any panel tried. ``portfolio_backtest.py`` among the examples has bounded views
+# instead.
 
 table = 100 * pd.DataFrame(weights).reindex(prices.columns)
 fig, axes = plt.subplots(

@@ -78,8 +78,8 @@ with (
 # %%
 # The same forecasts
 # ------------------
-# Without draws, the engines agree to rounding. With the default draws they differ about
-# as much as two seeds do, which is the measure of what such differences mean.
+# Without draws, the engines agree to rounding. With the default draws they differ
+# about as much as another seed, which is the measure of what such differences mean.
 
 pairs = {
     "cluster, no draws": "one machine, no draws",

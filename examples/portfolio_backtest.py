@@ -1,7 +1,8 @@
 """What forecasts would have been worth in a portfolio that is rebalanced every month.
 
-Run it with ``python examples/portfolio_backtest.py [prices.csv]`` where
-``skbatch[demo,portfolio]`` is installed.
+Run it with ``python examples/portfolio_backtest.py [prices.csv [signal.csv]]`` where
+``skbatch[demo,portfolio]`` is installed. The signal is a table like the prices,
+of values that were known at the close.
 """
 
 import sys
@@ -21,9 +22,9 @@ from skbatch import (
 )
 from skbatch.datasets import load_sp500_prices
 from skbatch.metrics import mean_inference
-from skbatch.panel import periods_per_year
+from skbatch.panel import join_signals, periods_per_year
 
-COST = 10  # basis points of what is traded
+COST = 10  # basis points of the traded value
 CONFIDENCE = 0.25  # of a forecast as a view, between 0 and 1
 COLUMNS = ["return_net", "volatility", "max_drawdown", "turnover", "cost"]
 
@@ -133,7 +134,10 @@ def compare(found):
 
 if __name__ == "__main__":
     warnings.simplefilter("ignore")
-    table, dates = backtest(closes(*sys.argv[1:2]))
+    panel = closes(*sys.argv[1:2])
+    for path in sys.argv[2:]:
+        panel = join_signals(panel, {"signal": read_panel(path)})
+    table, dates = backtest(panel)
     print(
         f"{dates[0]:%Y-%m-%d} to {dates[-1]:%Y-%m-%d}, after costs of {COST} basis "
         "points of what is\ntraded. Return, volatility and cost: % a year; turnover: % "

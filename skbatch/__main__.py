@@ -10,7 +10,7 @@ __all__ = ["main"]
 
 
 def main() -> None:
-    """Run the command line, or say what to install when its packages are missing."""
+    """Run the command line, or name the packages to install."""
     # XGBoost's threads spin while they wait for each other: on cores that are busy with
     # something else, a fit would take many times as long. OpenMP reads it when loaded.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")

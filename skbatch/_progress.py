@@ -1,4 +1,4 @@
-"""Progress of a fit, told through scikit-learn's callbacks."""
+"""Progress of a fit, reported through scikit-learn's callbacks."""
 
 from __future__ import annotations
 

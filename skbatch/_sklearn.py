@@ -56,7 +56,7 @@ class DefaultPartsMixin(BaseEstimator):
         return {}
 
     def _part(self, name: str) -> Any:
-        """Give a part, or its default."""
+        """Return a part, or its default."""
         part = getattr(self, name)
         return self._default_parts()[name]() if part is None else part
 

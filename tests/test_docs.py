@@ -85,7 +85,9 @@ def languages(page):
 def documented():
     """List what the reference documents, by the names that pages refer to it with."""
     room = ""
-    for line in (DOCS / "api.rst").read_text(encoding="utf-8").splitlines():
+    pages = sorted((DOCS / "api").glob("*.rst"))
+    text = "\n".join(page.read_text(encoding="utf-8") for page in pages)
+    for line in text.splitlines():
         if match := re.fullmatch(r"\.\. currentmodule:: (\S+)", line):
             room = match[1]
         elif match := re.fullmatch(r"   (\w+)|\.\. py:data:: (\w+)", line):
@@ -192,3 +194,25 @@ def test_no_page_shows_a_slip_of_its_writer(page):
     text = (DOCS / page).read_text(encoding="utf-8")
     slips = r"object has no|object is not|NameError|SyntaxError|unexpected keyword"
     assert not re.search(rf"{slips}|TODO|FIXME|SHOWN", text)
+
+
+@pytest.mark.parametrize(
+    ("words", "page"),
+    [
+        ("backtest transaction costs", "how_to/backtest.rst"),
+        ("prediction confidence interval", "how_to/intervals.rst"),
+        ("fundamentals signals", "how_to/signals.rst"),
+        ("look-ahead bias", "how_to/lookahead.rst"),
+        ("leakage", "guide/leakage.rst"),
+        ("point-in-time universe survivorship bias", "how_to/universe.rst"),
+        ("tune overfitting", "how_to/tuning.rst"),
+        ("run every evening", "how_to/evening.rst"),
+        ("deploy mlflow web server", "how_to/deploy.rst"),
+        ("walk-forward", "guide/evaluation.rst"),
+    ],
+)
+def test_titles_have_the_words_that_people_search_for(words, page):
+    # The search of the built pages ranks words of titles first.
+    lines = (DOCS / page).read_text(encoding="utf-8").splitlines()
+    title = lines[next(i for i, line in enumerate(lines) if set(line) == {"="}) - 1]
+    assert all(word in title.lower() for word in words.split())

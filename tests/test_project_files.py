@@ -34,8 +34,9 @@ def test_links_lead_somewhere(file):
 
 def test_every_guide_is_listed_for_language_models():
     text = read("llms.txt")
-    for page in (ROOT / "docs/guide").glob("*.rst"):
-        assert page.name == "index.rst" or f"(docs/guide/{page.name})" in text, page
+    for folder in ("docs/guide", "docs/how_to"):
+        for page in (ROOT / folder).glob("*.rst"):
+            assert page.name == "index.rst" or f"({folder}/{page.name})" in text, page
 
 
 def test_issue_forms_have_what_their_readers_fill_in():

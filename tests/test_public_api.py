@@ -69,6 +69,16 @@ def test_importing_the_package_imports_none_of_its_dependencies():
     assert run(f"import skbatch, sys; print(*{heavy} & {{*sys.modules}})") == []
 
 
+def test_optional_packages_are_imported_to_use_them_only():
+    optional = "{'skfolio', 'pypfopt', 'cvxpy', 'matplotlib'}"
+    code = (
+        "import sys, skbatch, skbatch.model_selection, skbatch.metrics;"
+        "skbatch.robust_forecast_returns;"
+        f"print(*{optional} & {{*sys.modules}})"
+    )
+    assert run(code) == []
+
+
 def test_type_checkers_see_the_names_that_are_imported_on_first_use():
     tree = ast.parse(inspect.getsource(skbatch))
     block = next(node for node in tree.body if isinstance(node, ast.If))

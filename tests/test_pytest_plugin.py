@@ -2,6 +2,8 @@ import os
 import subprocess
 import sys
 
+import pytest
+
 TESTS = """
 from sklearn.pipeline import make_pipeline
 
@@ -23,6 +25,7 @@ def test_peeking(no_lookahead):
 """
 
 
+@pytest.mark.slow
 def test_the_fixture_finds_what_looks_ahead(tmp_path):
     (tmp_path / "test_models.py").write_text(TESTS)
     # Installed or not, the plugin is loaded once.

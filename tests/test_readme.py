@@ -63,7 +63,7 @@ def test_links_lead_somewhere():
 
 
 def test_the_example_prints_what_is_shown():
-    (code,), (_, shown) = blocks("python"), blocks("text")
+    (code, _), (_, shown, _) = blocks("python"), blocks("text")
     with (
         contextlib.redirect_stdout(io.StringIO()) as printed,
         pytest.warns(BatchWarning, match=r"1 of 20 tickers.*BBY"),
@@ -86,6 +86,23 @@ def test_the_example_prints_what_is_shown():
 
 
 @pytest.mark.slow
+def test_nothing_is_found_where_there_is_nothing():
+    (_, code), (*_, shown) = blocks("python"), blocks("text")
+    with contextlib.redirect_stdout(io.StringIO()) as printed:
+        exec(code, {})
+    numbers, words = numbers_and_words(printed.getvalue())
+    numbers_shown, words_shown = numbers_and_words(shown)
+    assert words == words_shown
+    nothing, its_error, signal, error = numbers_shown
+    assert abs(nothing) < 2 * its_error
+    assert signal > 5 * error
+    # Other releases of XGBoost draw other rows: 3 in place of 2.
+    nothing, its_error, signal, error = numbers
+    assert abs(nothing) < 3 * its_error
+    assert signal > 5 * error
+
+
+@pytest.mark.slow
 def test_the_demo_ends_as_shown():
     # The demo as a whole, because its numbers are in the README.
     result = CliRunner().invoke(cli.app, ["demo"], env={"COLUMNS": "100"})
@@ -95,8 +112,9 @@ def test_the_demo_ends_as_shown():
     numbers_shown, words_shown = numbers_and_words(blocks("text")[0])
     assert words == words_shown
     # Rank IC, its standard error, and R² in percent: the model's, and the mean's, which
-    # draws nothing.
-    tolerance = [0.02, 0.005, 0.2, 0.02]
+    # draws nothing. Releases of XGBoost draw other rows and inputs, as another seed
+    # does: eight seeds had rank ICs from 0.033 to 0.066.
+    tolerance = [0.03, 0.01, 0.2, 0.02]
     for number, there, abs in zip(numbers, numbers_shown, tolerance, strict=True):
         assert number == pytest.approx(there, abs=abs)
 

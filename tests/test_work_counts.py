@@ -25,6 +25,7 @@ from skbatch import (
 )
 from skbatch.datasets import make_panel
 from skbatch.feature_extraction import cache_info, clear_cache
+from skbatch.feature_extraction._context import Universe
 from skbatch.feature_extraction._engine import FeatureSource
 from skbatch.forecasting import ReturnTarget, _base, _feature_table
 from skbatch.forecasting._booster import BoosterModel
@@ -68,6 +69,7 @@ def count(monkeypatch):
     watch(FeatureSource, "compute_built_in", "extractions")
     watch(FeatureTable, "gather", "stacks")
     watch(BoosterModel, "predict", "predictions")
+    watch(FallbackForecaster, "_reason", "reasons")
     monkeypatch.setattr(xgb, "QuantileDMatrix", Matrix)
 
     @contextmanager
@@ -130,6 +132,8 @@ def test_a_fallback_that_is_not_needed_trains_no_second_booster(count, prices):
     with count() as work:
         model.fit(prices, forward_returns(prices, 5))
     assert (work["extractions"], work["boosters"], work["matrices"]) == (1, 1, 1)
+    # Why another model serves a ticker is found where one does.
+    assert "reasons" not in work
     with count() as work:
         model.predict(prices.iloc[[-1]])
     assert work == {"extractions": 1, "stacks": 1, "predictions": 1}
@@ -174,6 +178,22 @@ def test_a_walk_extracts_once_and_trains_one_booster_a_refit(count, prices):
     assert work["extractions"] == 1
     assert work["boosters"] == work["matrices"] == 4
     assert work["predictions"] == 2 * 4
+
+
+def test_a_walk_of_a_system_computes_each_feature_once(monkeypatch, prices):
+    computed, compute = Counter(), Universe.compute
+
+    def counted(self, wanted):
+        computed.update(feature.name for feature in wanted)
+        return compute(self, wanted)
+
+    monkeypatch.setattr(Universe, "compute", counted)
+    system = BatchForecastingSystem(
+        5, features=make_features(), forecaster=BatchLinearForecaster()
+    )
+    walk_forward(system, prices, horizon=5, min_train=200, refit_every=25)
+    assert len(computed) > 2
+    assert set(computed.values()) == {1}
 
 
 # The batch system ---------------------------------------------------------------------

@@ -5,7 +5,8 @@ Usage::
     python docs/experiments/labels.py PRICES [--step N] [--horizons N …] [--seeds N]
 
 `PRICES` is a file that :func:`skbatch.read_panel` reads. Models are refitted every
-`step` rows, from 40 % of the rows on, and forecast the rows up to the next fit.
+`step` rows, from 40 % of the rows on, and forecast the rows up to the next fit. Other
+shares of rows and inputs for each tree are compared with `--shares 0.3 0.3`.
 """
 
 from __future__ import annotations
@@ -37,12 +38,13 @@ BEFORE = {
 }
 
 
-def make(model: str, label: Any, seed: int) -> Any:
-    """Make a forecaster that learns a label, with the trees of its time."""
+def make(model: str, label: Any, seed: int, shares: list[float]) -> Any:
+    """Create a forecaster that learns a label, with the trees of its time."""
     target = ReturnTarget(label=label)
     if model == "ridge":
         return BatchLinearForecaster(target=target)
-    trees = BEFORE if label == "scaled" else {}
+    drawn = dict(zip(("subsample", "colsample_bytree"), shares, strict=False))
+    trees = BEFORE if label == "scaled" else drawn
     return BatchXGBoostForecaster(**trees, target=target, random_state=seed)
 
 
@@ -69,6 +71,7 @@ def main() -> None:
     parser.add_argument("--step", type=int, default=252)
     parser.add_argument("--horizons", type=int, nargs="+", default=[1, 5, 21])
     parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--shares", type=float, nargs=2, default=[])
     given = parser.parse_args()
     warnings.simplefilter("ignore")
     panel = read_panel(given.prices)
@@ -83,7 +86,7 @@ def main() -> None:
             for label in ("scaled", "rank"):
                 n_seeds = given.seeds if model == "trees" else 1
                 found = [
-                    walk(make(model, label, seed), X, y, given.step)
+                    walk(make(model, label, seed, given.shares), X, y, given.step)
                     for seed in range(n_seeds)
                 ]
                 returns = y.loc[found[0].index]

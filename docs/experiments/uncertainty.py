@@ -8,7 +8,8 @@ Usage::
 
 ``coverage`` refits a system at the start of each year and counts how often the 90 %
 interval holds the return, overall, by year and by decile of volatility. ``volatility``
-scores the expected volatility beside its rivals. ``ranks`` scores the chances of return
+scores the expected volatility beside its rivals, of which GARCH(1,1) needs the package
+``arch``. ``ranks`` scores the chances of return
 quintiles at the end of every month on random subsets of 100 stocks.
 """
 
@@ -48,7 +49,9 @@ from skbatch.panel.engine import PanelColumns
 LINEAR = BatchLinearForecaster()
 # What the system follows, and the same from the fit at the start of the year alone.
 COVERAGE = ["followed", "as fitted"]
-VOLATILITY = ["expected", "mean of windows", "63 rows", "EWMA(.94)"]
+VOLATILITY = ["expected", "mean of windows", "GARCH(1,1)", "63 rows", "EWMA(.94)"]
+# Values of a ticker that its GARCH model is fitted on, at least.
+GARCH_ROWS = 252
 
 
 def years_of(index: pd.DatetimeIndex) -> tuple[list[int], list[int]]:
@@ -126,12 +129,55 @@ def coverage_rows(
             }
 
 
+def garch_paths(moves: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """Fit GARCH(1,1) to each ticker at the start of each year, and go on from there.
+
+    The tables are of the variance of the next row, that which it reverts to, and the
+    speed by which it does so.
+    """
+    from arch import arch_model
+
+    names = ("next", "mean", "persistence")
+    paths = {name: pd.DataFrame(np.nan, moves.index, moves.columns) for name in names}
+    for year in sorted(set(moves.index.year))[2:]:
+        for ticker in moves:
+            # Single wrong prices must not own the fit.
+            known = 100 * moves.loc[moves.index.year <= year, ticker].dropna()
+            limit = 20 * known.abs().median()
+            known = known.clip(-limit, limit)
+            past = known[known.index.year < year]
+            if len(past) < GARCH_ROWS or not limit > 0:
+                continue
+            model = arch_model(past, mean="Zero", rescale=False)
+            found = model.fit(disp="off", show_warning=False).params
+            omega, alpha, beta = found[["omega", "alpha[1]", "beta[1]"]]
+            persistence = min(alpha + beta, 0.9999)
+            variance, path = float((past**2).mean()), []
+            for square in known.to_numpy() ** 2:
+                variance = omega + alpha * square + beta * variance
+                path.append(variance)
+            new = known.index.year == year
+            dates = known.index[new]
+            paths["next"].loc[dates, ticker] = np.asarray(path)[new] / 1e4
+            paths["mean"].loc[dates, ticker] = omega / (1 - persistence) / 1e4
+            paths["persistence"].loc[dates, ticker] = persistence
+    return paths
+
+
+def garch_variance(paths: dict[str, pd.DataFrame], horizon: int) -> pd.DataFrame:
+    """Average the variances that GARCH expects of the rows of a horizon."""
+    speed = paths["persistence"]
+    share = (1 - speed**horizon) / (horizon * (1 - speed))
+    return paths["mean"] + share * (paths["next"] - paths["mean"])
+
+
 def volatility_rows(
     prices: pd.DataFrame, horizons: list[int], families: list[str]
 ) -> Iterator[dict[str, Any]]:
     """Score expected variances by the squared moves of the rows that follow."""
     moves = np.log(prices.mask(spikes(prices))).diff()
     squares = moves**2
+    garch = garch_paths(moves)
     for horizon in horizons:
         realised = squares.rolling(horizon).mean().shift(-horizon)
         realised = realised.where(realised > 1e-10)
@@ -152,6 +198,7 @@ def volatility_rows(
         rivals = {
             "expected": expected**2,
             "mean of windows": mean**2,
+            "GARCH(1,1)": garch_variance(garch, horizon),
             "63 rows": moves.rolling(63, min_periods=21).var(),
             "EWMA(.94)": squares.ewm(alpha=0.06, min_periods=20).mean(),
         }

@@ -3,11 +3,12 @@
 Usage::
 
     python docs/experiments/weak_signals.py [--tickers N] [--dates N] [--seeds N]
+        [--ic IC ...] [--models NAME ...]
 
 The signal is a field of the panel that lasts for months and lacks 30 % of its values.
 It moves the returns of the next five rows, as it is, by its square, or only in tickers
-of high volatility, so that a forecast of what is known has a rank IC of about .03. The
-table has the share of that rank IC that forecasts of later rows recover. As planted
+of high volatility, so that a forecast of what is known has a rank IC of about `--ic`.
+The table has the share of that rank IC that forecasts of later rows recover. As planted
 expectations are known, it is measured against these, without the noise of returns.
 """
 
@@ -15,6 +16,7 @@ from __future__ import annotations
 
 import argparse
 import warnings
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -28,7 +30,7 @@ from skbatch import (
     forward_returns,
 )
 
-HORIZON, STRENGTH, MISSING, N_TEST = 5, 0.036, 0.3, 250
+HORIZON, MISSING, N_TEST = 5, 0.3, 250
 EFFECTS = {
     "linear": lambda signal, rank: signal,
     "square": lambda signal, rank: (np.square(signal) - 1) / np.sqrt(2),
@@ -46,6 +48,7 @@ MODELS = {
     "default": BatchXGBoostForecaster(),
     "trees alone": TreesAlone(),
     "ridge": BatchLinearForecaster(),
+    "without the signal": BatchXGBoostForecaster(),
 }
 
 
@@ -96,28 +99,34 @@ def rank_ic(forecasts: np.ndarray, expected: np.ndarray) -> float:
     return float(ranks.corrwith(pd.DataFrame(expected), axis=1).mean())
 
 
-def recovered(seed: int, n_dates: int, n_tickers: int) -> list[dict[str, Any]]:
+def recovered(
+    seed: int, n_dates: int, n_tickers: int, ics: list[float], models: list[str]
+) -> list[dict[str, Any]]:
     """Fit every model to every effect, and compare with the best forecast."""
     random = np.random.default_rng(seed)
     prices, signal, missing, X = make_features(random, n_dates, n_tickers)
+    without = X.drop(columns=[name for name in X if "__signal" in name])
     y = forward_returns(prices, HORIZON)
     unit = table_of(X, "volatility_63", y.columns) * np.sqrt(HORIZON)
     rank = np.nan_to_num(table_of(X, "rank_volatility_63", y.columns))
     rank -= np.median(rank)
     end, rows = n_dates - N_TEST, []
-    for effect, function in EFFECTS.items():
-        expected = STRENGTH * function(signal, rank)
+    for ic, (effect, function) in product(ics, EFFECTS.items()):
+        expected = ic / np.sqrt(1 - MISSING) * function(signal, rank)
         labels = y + expected * unit
         labels.attrs.clear()  # these are no longer the returns of the prices
         test = expected[end:]
         best = rank_ic(np.where(missing[end:], 0.0, test), test)
-        for name, model in MODELS.items():
+        for name in models:
+            inputs = without if name == "without the signal" else X
             # Only what tells tickers apart is of interest.
-            model = clone(model).set_params(horizon=HORIZON, target__market_weight=0.0)
-            model.fit(X[:end], labels[:end])
-            forecasts = model.predict(X[end:]).to_numpy() / unit[end:]
+            model = clone(MODELS[name])
+            model.set_params(horizon=HORIZON, target__market_weight=0.0)
+            model.fit(inputs[:end], labels[:end])
+            forecasts = model.predict(inputs[end:]).to_numpy() / unit[end:]
             share = rank_ic(forecasts, test) / best
-            rows.append({"effect": effect, "model": name, "seed": seed, "share": share})
+            case = {"ic": ic, "effect": effect, "model": name, "best": best}
+            rows.append({**case, "seed": seed, "share": share})
     return rows
 
 
@@ -127,13 +136,16 @@ def main() -> None:
     parser.add_argument("--tickers", type=int, default=200)
     parser.add_argument("--dates", type=int, default=1000)
     parser.add_argument("--seeds", type=int, default=8)
+    parser.add_argument("--ic", type=float, nargs="+", default=[0.03])
+    parser.add_argument("--models", nargs="+", choices=MODELS, default=list(MODELS))
     given = parser.parse_args()
     warnings.simplefilter("ignore")
     rows: list[dict[str, Any]] = []
     for seed in range(given.seeds):
-        rows += recovered(seed, given.dates, given.tickers)
-        shares = pd.DataFrame(rows).groupby(["model", "effect"], sort=False)["share"]
-        print(f"{seed + 1} seeds\n{shares.agg(['mean', 'sem']).round(3)}\n", flush=True)
+        rows += recovered(seed, given.dates, given.tickers, given.ic, given.models)
+        cases = pd.DataFrame(rows).groupby(["ic", "model", "effect"], sort=False)
+        shares = cases["share"].agg(["mean", "sem"]).join(cases["best"].mean())
+        print(f"{seed + 1} seeds\n{shares.round(4).to_string()}\n", flush=True)
 
 
 if __name__ == "__main__":

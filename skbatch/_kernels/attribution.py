@@ -28,10 +28,8 @@ def rolling_beta(returns: np.ndarray, market: np.ndarray, window: int) -> np.nda
 
 
 def rank_residuals(scores: np.ndarray, factors: np.ndarray) -> np.ndarray:
-    """Ranks of scores `(n_dates, n_tickers)` less what ranks of factors explain.
-
-    `factors` are `(n_factors, n_dates, n_tickers)`; a ticker that lacks one is NaN.
-    """
+    """Ranks of scores `(n_dates, n_tickers)` less what ranks of factors explain."""
+    # `factors` are (n_factors, n_dates, n_tickers); a ticker that lacks one is NaN.
     use = np.isfinite(scores) & np.isfinite(factors).all(axis=0)
     residuals = np.full(scores.shape, np.nan)
     for date in np.flatnonzero(use.sum(axis=1) >= MIN_TICKERS + len(factors)):
@@ -57,10 +55,7 @@ def within_dates(values: np.ndarray, use: np.ndarray) -> np.ndarray:
 def calibration_slope(
     actual: np.ndarray, forecast: np.ndarray, lags: int
 ) -> tuple[float, float, float]:
-    """Slope of centred returns on centred forecasts, its standard error and critical t.
-
-    Errors of one date and of neighbouring dates may be correlated.
-    """
+    """Slope of centred returns on forecasts, its standard error and critical t."""
     # Driscoll, J. C. and Kraay, A. C. (1998). Consistent covariance matrix estimation
     # with spatially dependent panel data. Review of Economics and Statistics, 80(4),
     # 549–560. https://doi.org/10.1162/003465398557825

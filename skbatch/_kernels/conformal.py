@@ -33,9 +33,9 @@ def corrected_levels(levels: np.ndarray, n_independent: float) -> np.ndarray:
 
 
 def independent_dates(n_dates: int, horizon: int) -> float:
-    """Count how many independent dates tell as much about the spread of returns."""
+    """Count the independent dates that would be as informative about the spread."""
     # Returns over h rows that begin j rows apart are correlated by 1 - j/h, and their
-    # squares, which tell the spread, by (1 - j/h)^2 if returns are normal. The variance
+    # squares, a measure of spread, by (1 - j/h)^2 if returns are normal. The variance
     # of the mean of n of them is that of n / k independent ones, where k is 1 plus
     # twice the sum of (1 - j/h)^2 over j = 1 … h - 1, which is (2h^2 + 1) / 3h.
     # Richardson, M. and Smith, T. (1991). Tests of financial models in the presence of

@@ -103,7 +103,7 @@ def quantile_means(
     use, scores = use[rows], np.where(use[rows], forecast[rows], np.nan)
     returns = np.where(use, actual[rows], 0.0)
     shares = np.arange(n_quantiles + 1) / n_quantiles
-    bounds = np.nanquantile(scores, shares, axis=1)
+    bounds = _row_quantiles(scores, use.sum(axis=1), shares)
     # Interpolation misses a ticker that is on a bound by a rounding error.
     slack = 1e-12 * np.nanmax(np.abs(scores), axis=1, keepdims=True)
     for number, (low, high) in enumerate(pairwise(bounds)):
@@ -114,6 +114,20 @@ def quantile_means(
             total, count, out=np.full(len(rows), np.nan), where=count > 0
         )
     return means
+
+
+def _row_quantiles(
+    values: np.ndarray, count: np.ndarray, shares: np.ndarray
+) -> np.ndarray:
+    """Interpolate quantiles of each row's `count` numbers, a row for each share."""
+    # NumPy's nanquantile does the same row by row, which takes many times as long.
+    ordered = np.sort(values, axis=1)
+    place = shares[:, None] * (count - 1)
+    low = np.floor(place).astype(np.intp)
+    high = np.minimum(low + 1, count - 1)
+    rows = np.arange(len(values))
+    below, above = ordered[rows, low], ordered[rows, high]
+    return below + (above - below) * (place - low)
 
 
 def rank_weights(forecast: np.ndarray) -> np.ndarray:

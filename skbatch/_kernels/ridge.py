@@ -23,7 +23,7 @@ __all__ = [
 # Standardised inputs are winsorised here: one absurd price must not own a coefficient.
 MAX_SCORE = 5.0
 # Rows standardised at once: 2**18 cells are 2 MiB of float64, which stay in the cache.
-BLOCK_CELLS = 2**18
+BLOCK_CELLS = 2**15
 
 
 Moments = tuple[np.ndarray, np.ndarray, np.ndarray]
@@ -50,7 +50,7 @@ def part_moments(X: np.ndarray | Inputs, weights: np.ndarray | None = None) -> M
 
 
 def merged_moments(parts: Sequence[Moments]) -> Moments:
-    """Put the moments of parts of the rows together."""
+    """Combine the moments of parts of the rows."""
     # Chan, T. F., Golub, G. H. and LeVeque, R. J. (1983). Algorithms for computing the
     # sample variance. The American Statistician, 37(3), 242–247.
     count, mean, spread = (values.copy() for values in parts[0])
@@ -75,21 +75,15 @@ def moments(parts: Sequence[Moments]) -> tuple[np.ndarray, np.ndarray]:
 
 def _block_moments(block: np.ndarray, weights: np.ndarray | None) -> Moments:
     """Moments of the rows of one block."""
-    count, mean, spread = (np.zeros(block.shape[1]) for _ in range(3))
-    for number in range(block.shape[1]):
-        column = block[:, number].astype(np.float64)
-        finite = np.isfinite(column)
-        column = column[finite]
-        if weights is not None and finite.any():
-            weight = weights[finite]
-            count[number] = weight.sum()
-            mean[number] = weight @ column / count[number]
-            spread[number] = weight @ (column - mean[number]) ** 2
-        elif len(column):
-            count[number] = len(column)
-            mean[number] = column.mean()
-            spread[number] = column.var() * len(column)
-    return count, mean, spread
+    finite = np.isfinite(block)
+    weight = np.ones(len(block)) if weights is None else weights
+    count = finite.sum(axis=0) if weights is None else weight @ finite
+    total = np.where(count > 0, count, 1.0)
+    values = np.where(finite, block, 0.0).astype(np.float64, copy=False)
+    mean = weight @ values / total
+    values -= mean
+    np.copyto(values, 0.0, where=~finite)
+    return count, mean, weight @ np.square(values, out=values)
 
 
 def standardise(X: np.ndarray, mean: np.ndarray, deviation: np.ndarray) -> np.ndarray:
@@ -97,8 +91,9 @@ def standardise(X: np.ndarray, mean: np.ndarray, deviation: np.ndarray) -> np.nd
     inverse = np.divide(
         1.0, deviation, out=np.zeros_like(deviation), where=deviation > 0
     )
-    scores = (X.astype(np.float64) - mean) * inverse
-    np.nan_to_num(scores, copy=False, nan=0.0, posinf=0.0, neginf=0.0)
+    scores = X - mean
+    scores *= inverse
+    np.copyto(scores, 0.0, where=~np.isfinite(scores))
     return np.clip(scores, -MAX_SCORE, MAX_SCORE, out=scores)
 
 
@@ -187,19 +182,23 @@ def path_errors(
 
 
 def linear_forecast(
-    X: np.ndarray, mean: np.ndarray, deviation: np.ndarray, coef: np.ndarray
+    X: np.ndarray | Inputs, mean: np.ndarray, deviation: np.ndarray, coef: np.ndarray
 ) -> np.ndarray:
     """Weight the scores of each row, whatever rows stand beside it."""
-    forecast = np.zeros((len(X), *coef.shape[1:]))
+    forecast = np.zeros((X.shape[0], *coef.shape[1:]))
     for rows in _blocks(X.shape[0], X.shape[1]):
-        scores = standardise(X[rows], mean, deviation)
+        # In C's order, einsum adds up one row after the other, unlike BLAS.
+        scores = np.ascontiguousarray(standardise(X[rows], mean, deviation))
+        if coef.ndim == 1:
+            forecast[rows] = np.einsum("ij,j->i", scores, coef)
+            continue
         for column, weight in zip(scores.T, coef, strict=True):
             forecast[rows] += np.multiply.outer(column, weight)
     return forecast
 
 
 def _blocks(n_rows: int, n_inputs: int) -> Iterator[slice]:
-    """Cut rows into blocks that are standardised at once."""
+    """Split rows into blocks that are standardised at once."""
     size = max(1, BLOCK_CELLS // max(1, n_inputs))
     for start in range(0, n_rows, size):
         yield slice(start, start + size)

@@ -101,7 +101,7 @@ def rank_bin_shares(samples: np.ndarray, weights: np.ndarray) -> np.ndarray:
 
 
 def _standardised(scores: np.ndarray) -> np.ndarray:
-    """Bring columns to mean 0 and deviation 1; NaN where they do not vary."""
+    """Standardise columns to mean 0 and deviation 1; NaN where they do not vary."""
     finite = np.isfinite(scores)
     count = np.maximum(finite.sum(axis=0), 1)
     centred = scores - np.where(finite, scores, 0.0).sum(axis=0) / count

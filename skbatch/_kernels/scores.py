@@ -13,7 +13,7 @@ __all__ = [
     "sign_agreement",
 ]
 
-# Two points always lie on a line: their correlation says nothing.
+# Two points always lie on a line: their correlation carries no information.
 MIN_PAIRS = 3
 # Below this spread, relative to the largest value, only rounding errors differ.
 # SciPy warns of nearly constant input at the same place.
@@ -33,21 +33,8 @@ def cross_sectional_correlation(
 def cross_sectional_rank_correlation(
     actual: np.ndarray, forecast: np.ndarray, min_pairs: int = MIN_PAIRS
 ) -> np.ndarray:
-    """Spearman correlation of the finite pairs of each row; ties share their mean rank.
-
-    Parameters
-    ----------
-    actual, forecast : ndarray of shape (n_dates, n_tickers)
-        Pairs in which either is not finite are ignored, also in the ranking.
-    min_pairs : int, default=3
-        Rows with fewer finite pairs have no correlation.
-
-    Returns
-    -------
-    ndarray of shape (n_dates,)
-        In [-1, 1]; NaN where there are too few pairs, or one side is constant up to
-        rounding errors.
-    """
+    """Spearman correlation of each row's finite pairs; ties share their mean rank."""
+    # NaN where there are too few pairs, or one side is constant up to rounding errors.
     actual, forecast, use = _finite_pairs(actual, forecast)
     return cross_sectional_correlation(
         _row_ranks(actual, use), _row_ranks(forecast, use), min_pairs

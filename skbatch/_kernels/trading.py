@@ -17,21 +17,12 @@ Charge = Callable[[int, np.ndarray], np.ndarray]
 
 @dataclass
 class Account:
-    """What became of one unit of capital.
+    """What became of one unit of capital; rows are dates, shares are of the wealth."""
 
-    Attributes
-    ----------
-    gross, cost : ndarray of shape (n_dates,)
-        Profit and costs of each row, as shares of the wealth before it.
-    weights : ndarray of shape (n_dates, n_tickers)
-        Positions over wealth after each row's trades.
-    trades : dict of int to ndarray of shape (n_tickers,)
-        Row → value traded of each ticker over the wealth before the trade.
-    """
-
-    gross: np.ndarray
+    gross: np.ndarray  # profit and cost over the wealth before the row
     cost: np.ndarray
     weights: np.ndarray
+    # Row → value traded over the wealth before the trade.
     trades: dict[int, np.ndarray] = field(default_factory=dict)
 
 
@@ -44,11 +35,9 @@ def run_account(
     ends: np.ndarray,
     last_returns: np.ndarray,
 ) -> Account:
-    """Decide at the close of some rows, and trade at the close of `delay` rows later.
-
-    A position without a price keeps its last value and is not traded; after the last
-    price of a ticker, in the row `ends`, it becomes cash.
-    """
+    """Decide at the close of some rows, and trade at the close `delay` rows later."""
+    # A position without a price keeps its last value and is not traded; after the last
+    # price of a ticker, in the row `ends`, it becomes cash.
     n_dates, n_tickers = closes.shape
     known = np.isfinite(closes)
     account = Account(

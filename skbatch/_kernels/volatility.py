@@ -14,11 +14,9 @@ MAX_STEPS = 25
 def fit_log_volatility(
     base: np.ndarray, inputs: np.ndarray, squares: np.ndarray, ridge: float
 ) -> np.ndarray:
-    """Fit a constant and coefficients by which `inputs` move the log volatility.
-
-    Squared returns `(n_rows,)` have the variance exp(2 (base + constant + inputs'b)),
-    by the likelihood of which the fit goes; b is drawn to zero by a ridge.
-    """
+    """Fit a constant and coefficients by which `inputs` move the log volatility."""
+    # Squared returns have the variance exp(2 (base + constant + inputs'b)), by the
+    # likelihood of which the fit goes; b is drawn to zero by a ridge.
     # The loss is QLIKE: that of variances which ranks forecasts rightly, whatever the
     # noise of the squares, and is not owned by the largest of them.
     # Patton, A. J. (2011). Volatility forecast comparison using imperfect volatility

@@ -66,7 +66,7 @@ class Run:
 
 
 def advise(run: Run, n_cores: int, memory: int) -> list[str]:
-    """Say what the measurements of a run call for."""
+    """List what the measurements of a run suggest."""
     advice = [
         _advise_on_memory(run, memory),
         _advise_on_one_batch(run, memory),
@@ -78,7 +78,7 @@ def advise(run: Run, n_cores: int, memory: int) -> list[str]:
 
 
 def _advise_on_memory(run: Run, memory: int) -> str:
-    """Say that the memory is nearly full."""
+    """Advise on memory that is nearly full."""
     if run.peak_bytes <= _FULL * memory:
         return ""
     budget = format_bytes(_BUDGET * memory)
@@ -92,7 +92,7 @@ def _advise_on_memory(run: Run, memory: int) -> str:
 
 
 def _advise_on_one_batch(run: Run, memory: int) -> str:
-    """Say that all tickers together would fit, judged by the largest batch."""
+    """Point out that all tickers together would fit, judged by the largest batch."""
     batch = run.largest()
     if (batch.n_tickers or 0) >= run.n_tickers or _growth(batch) <= 0:
         return ""
@@ -109,12 +109,12 @@ def _advise_on_one_batch(run: Run, memory: int) -> str:
 
 
 def _growth(batch: Record) -> float:
-    """Tell how many bytes each ticker of a batch took."""
+    """Return how many bytes each ticker of a batch took."""
     return (batch.peak_bytes - batch.start_bytes) / max(1, batch.n_tickers or 0)
 
 
 def _advise_on_cores(run: Run, n_cores: int) -> str:
-    """Say that threads wait for each other, or that there are too many."""
+    """Point out that threads wait for each other, or are too many."""
     if run.fit_seconds < _WORTHWHILE:
         return ""
     busy = run.fit_cpu_seconds / run.fit_seconds
@@ -140,7 +140,7 @@ def _advise_on_cores(run: Run, n_cores: int) -> str:
 
 
 def _advise_on_features(run: Run) -> str:
-    """Say that features take most of the time."""
+    """Point out that features take most of the time."""
     if (
         run.features_seconds < _WORTHWHILE
         or run.features_seconds < _DOMINATES_FEATURES * run.total_seconds
@@ -154,7 +154,7 @@ def _advise_on_features(run: Run) -> str:
 
 
 def _advise_on_thinning(run: Run) -> str:
-    """Say that labels are nearly copies of each other, if fits take long."""
+    """Point out labels that are near copies of each other, if fits take long."""
     if run.horizon is None or run.thin is None or run.fit_seconds < _WORTHWHILE:
         return ""
     horizon = run.horizon if isinstance(run.horizon, int) else max(run.horizon)

@@ -118,7 +118,7 @@ class BatchRun:
     def _dispatch(
         self, tasks: dict[int, Task], context: Any, *, isolated: bool
     ) -> Iterator[tuple[int, Outcome]]:
-        """Hand tasks to joblib; those that die with a worker are given back as such."""
+        """Pass tasks to joblib; those that die with a worker are returned as such."""
         left = dict(tasks)
         if not left:
             return
@@ -165,8 +165,7 @@ class BatchRun:
         """Prepare each task when a worker is free for it."""
         parts = self._features(list(tasks.values()))
         for place, task in tasks.items():
-            with self.monitor.stage("features"):
-                features = next(parts)
+            features = next(parts)
             model = clone(self.forecaster)
             own_context = context.subcontext(task_name=task.batch.name)
             if isinstance(features, MemoryError):
@@ -208,7 +207,7 @@ class BatchRun:
             self.events.append(self.checkpoint.give_up(task.batch.name, error))
 
     def _note(self, task: Task, outcome: Outcome, events: list[Event]) -> None:
-        """Remember what happened, and tell the monitor."""
+        """Record what happened, also in the monitor."""
         self.events += events
         failed = dict(outcome.offenders)
         if outcome.stopped and events and events[0].step in (SIMPLER, NO_FORECAST):
@@ -259,7 +258,7 @@ def _fit_task(
 
 @contextmanager
 def _announced(estimator: Any, context: Any, model: Any) -> Iterator[None]:
-    """Tell callbacks that a task begins and ends, and those of the model."""
+    """Notify callbacks that a task begins and ends."""
     with context.propagate_callback_context(model):
         context.call_on_fit_task_begin(estimator=estimator)
         try:

@@ -34,19 +34,7 @@ NO_USAGE = Usage(0.0, 0.0, 0, 0)
 
 @dataclass(frozen=True)
 class Task:
-    """A batch, or what is left of it, to be fitted.
-
-    Attributes
-    ----------
-    batch : Batch
-        The tickers, under the number and name of the batch that they came from.
-    rung : str
-        Which forecaster is fitted.
-    isolated : bool
-        Whether it runs in a process of its own, because one died of it.
-    error : str
-        Class and message of the error because of which the model is not fitted.
-    """
+    """A batch, or what is left of it, to be fitted."""
 
     batch: Batch
     rung: Rung = "model"
@@ -66,25 +54,10 @@ class Member:
 
 @dataclass
 class Outcome:
-    """What came of a task.
-
-    Attributes
-    ----------
-    members : list of Member
-        Fitted forecasters.
-    offenders : dict of str to str
-        Ticker → class and message of the error because of which it has none.
-    stopped : {"memory", "died"} or None
-        Why the task was not finished at all.
-    error : str
-        Class and message of that.
-    usage : Usage
-        Time and memory.
-    n_attempts : int
-        How many fits it took.
-    """
+    """What came of a task."""
 
     members: list[Member] = field(default_factory=list)
+    # Ticker → class and message of the error because of which it has none.
     offenders: dict[str, str] = field(default_factory=dict)
     stopped: Literal["memory", "died"] | None = None
     error: str = ""
@@ -94,19 +67,7 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Event:
-    """A step of recovery.
-
-    Attributes
-    ----------
-    batch : str
-        Name of the batch.
-    step : str
-        What was done.
-    tickers : tuple of str
-        With which tickers.
-    error : str
-        Class and message of the error that made it necessary.
-    """
+    """A step of recovery."""
 
     batch: str
     step: str
@@ -134,7 +95,7 @@ def run_task(
 
 
 def labels_of(labels: pd.DataFrame, tickers: Sequence[str]) -> pd.DataFrame:
-    """Take the labels of some tickers."""
+    """Select the labels of some tickers."""
     columns = labels.columns.get_level_values(-1)
     if columns.nunique() == len(tickers):
         return labels

@@ -15,10 +15,7 @@ __all__ = ["set_aside"]
 
 
 def set_aside(prices: InspectedPanel, rules: ScreeningRules, n_rows: int) -> np.ndarray:
-    """Screen the rows up to each of the last `n_rows`, `(n_rows, n_tickers)`.
-
-    True where :func:`~skbatch.batch._screen.screen` of these rows quarantines.
-    """
+    """Return who is set aside by the rows up to each of the last `n_rows`."""
     closes = panel_fields(prices.panel)["close"]
     known = np.isfinite(closes)
     rows = np.arange(len(closes), dtype=np.int32)[:, None]

@@ -44,7 +44,7 @@ class Checkpoint:
             self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise CheckpointError(
-                "`checkpoint_dir` must be a folder that can be made. Got "
+                "`checkpoint_dir` must be a folder that can be created. Got "
                 f"{error}. Name another one."
             ) from error
         self._lock = self._locked()
@@ -87,18 +87,18 @@ class Checkpoint:
             return None
         digest, payload = content[:_DIGEST], content[_DIGEST:]
         if digest != _hash(payload):
-            _LOGGER.warning("checkpoint %s is damaged; its work is done again", path)
+            _LOGGER.warning("checkpoint %s is damaged; its work will be repeated", path)
             return None
         outcome: Outcome = joblib.load(io.BytesIO(payload))
         return outcome
 
     def give_up(self, name: str, error: Exception) -> Event:
-        """Say once that the run goes on without checkpoints, and write no more."""
+        """Warn once that the run continues without checkpoints, and write no more."""
         self.failed = True
         warn_user(
             "`checkpoint_dir` must be writable. Got "
-            f"{describe_error(error)}, so this run goes on without checkpoints. Make "
-            "room there before the next one.",
+            f"{describe_error(error)}, so this run continues without checkpoints. Free "
+            "disk space before the next run.",
             BatchWarning,
         )
         return Event(name, "no checkpoint", (), describe_error(error))
@@ -123,7 +123,7 @@ class Checkpoint:
         return self.folder / f"batch-{task.batch.number:04d}-{key}.skbatch"
 
     def _locked(self) -> IO[bytes] | None:
-        """Lock the folder, or say who uses it; None where nothing can be locked."""
+        """Lock the folder, or name the process using it; None without locks."""
         try:
             file = (self.folder / "lock").open("a+b")
         except OSError:  # of a folder that cannot be written
@@ -164,14 +164,14 @@ class Checkpoint:
             ) from error
 
     def _compare(self, found: Mapping[str, str]) -> None:
-        """Refuse the checkpoint of another run."""
+        """Reject the checkpoint of another run."""
         names = dict.fromkeys([*self.identity, *found])
         others = [n for n in names if self.identity.get(n) != found.get(n)]
         if others:
             raise CheckpointError(
                 "`checkpoint_dir` must belong to the same prices and settings. Got "
                 f"'{self.folder}', made with other {', '.join(others)}. Name another "
-                "folder, or delete this one to start anew."
+                "folder, or delete this one to start over."
             )
 
 

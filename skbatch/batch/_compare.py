@@ -16,10 +16,11 @@ from sklearn.pipeline import make_pipeline
 
 from skbatch._kernels.scores import finite_mean
 from skbatch._messages import describe_error, format_tickers, silence_warnings
-from skbatch.batch._default_parts import default_features, default_forecaster
+from skbatch.batch._default_forecaster import default_forecaster
 from skbatch.batch._errors import MODEL_FAILURES
 from skbatch.batch._usage import Usage, format_bytes, measure
 from skbatch.exceptions import SkbatchWarning
+from skbatch.feature_extraction import SharedFeatureExtractor
 from skbatch.metrics import out_of_sample_r2, rank_information_coefficient
 from skbatch.metrics.alignment import align
 from skbatch.panel import check_panel, forward_returns
@@ -79,7 +80,7 @@ class BatchComparison:
         return pd.Series(batch - single, index=SCORES, name="difference")
 
     def summary(self) -> str:
-        """Tell the comparison in a few sentences.
+        """Summarise the comparison in a few sentences.
 
         Returns
         -------
@@ -180,7 +181,7 @@ def compare_batch_vs_individual(
     _check_number(repeats, "repeats", 1, None)
     longest = recorded_reach(labels)
     _check_number(test_size, "test_size", longest + 1, len(panel) - longest - 1)
-    extractor = default_features() if features is None else clone(features)
+    extractor = SharedFeatureExtractor() if features is None else clone(features)
     if "cache_size" in extractor.get_params():
         extractor.set_params(cache_size=0)
     model = make_pipeline(
@@ -264,7 +265,7 @@ def _compare(
     forecasts: dict[str, pd.DataFrame],
     ways: _Ways,
 ) -> BatchComparison:
-    """Put time, memory and scores beside each other."""
+    """Tabulate time, memory and scores."""
     columns = labels.columns
     actual = labels.iloc[-ways.test_size :]
     forecasts = {way: table[columns] for way, table in forecasts.items()}

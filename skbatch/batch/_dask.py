@@ -47,11 +47,11 @@ class DaskEngine:
 
     @classmethod
     def of_client(cls) -> DaskEngine:
-        """Take the cluster of the Dask client in use."""
+        """Use the cluster of the current Dask client."""
         return cls(Cluster(find_client()))
 
     def stream(self, stream: FeatureStream) -> PlacedStream:
-        """Give a stream whose rows are stacked on the workers."""
+        """Return a stream whose rows are stacked on the workers."""
         held = stream.rows(0, stream.n_dates)
         assert isinstance(held, FeatureStream)
         held.make_universe, held.storage = None, Storage(memory_limit=None)
@@ -115,7 +115,7 @@ class PlacedStream(FeatureStream):
     def select(
         self, tickers: Collection[str], universe: Universe | None = None
     ) -> PlacedStream:
-        """Take the columns of some tickers, and those that all share."""
+        """Select the columns of some tickers, and those that all share."""
         part = PlacedStream.__new__(PlacedStream)
         part.__dict__.update(super().select(tickers, universe).__dict__)
         part.cluster, part.held = self.cluster, self.held
@@ -234,13 +234,17 @@ class PlacedRows(RowStore):
         params: Mapping[str, Any],
         n_estimators: int,
         weight: np.ndarray | None,
+        categories: Mapping[int, int],
     ) -> xgb.Booster:
         """Train trees on the rows where they are."""
+        # Inputs that are categories have the number of the highest one.
         weight = np.ones(len(y), np.float32) if weight is None else weight
 
         def trained() -> xgb.Booster:
             targets = [(y[place], weight[place]) for place in self.places]
-            return train_trees(self.cluster, self.parts, targets, params, n_estimators)
+            return train_trees(
+                self.cluster, self.parts, targets, params, n_estimators, categories
+            )
 
         return self.cluster.again(trained, self.parts)
 
@@ -265,7 +269,7 @@ class PlacedRows(RowStore):
 
 
 def _blocks(dates: np.ndarray) -> list[slice]:
-    """Cut rows, in the order of their dates, where a block of dates ends."""
+    """Split rows, in the order of their dates, where a block of dates ends."""
     ends = np.flatnonzero(np.diff(dates // BLOCK_DATES)) + 1
     bounds = [0, *ends.tolist(), len(dates)] if len(dates) else []
     return [slice(start, stop) for start, stop in pairwise(bounds)]
@@ -297,7 +301,7 @@ def _cut(
 def _table(
     blocks: list[np.ndarray], names: np.ndarray, index: pd.Index
 ) -> FeatureTable:
-    """Put the features of one batch together."""
+    """Combine the features of one batch."""
     values = np.concatenate(blocks)
     return FeatureTable(values, PanelColumns.parse(names), index, names)
 

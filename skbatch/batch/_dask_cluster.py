@@ -87,7 +87,7 @@ class Cluster:
             return self.client.submit(function, *args, pure=False, **options)
 
     def hold(self, value: Any, *, everywhere: bool = False) -> Any:
-        """Hand a value over once; each worker that needs it fetches one copy."""
+        """Send a value once; each worker that needs it fetches one copy."""
         future = self.submit(_identity, value)
         if everywhere:
             self.all_of([future])
@@ -111,8 +111,8 @@ class Cluster:
                 self.client.retry([f for f in futures if f.status == "error"])
         raise ClusterError(
             "Workers must live until a model is trained. Got "
-            f"{ATTEMPTS} trainings that lost a worker, the last: {lost}. Look into the "
-            "logs of the workers: if their memory did not suffice, start more, or "
+            f"{ATTEMPTS} trainings that lost a worker, the last: {lost}. Check the "
+            "logs of the workers: if they ran out of memory, start more or "
             "larger ones."
         )
 
@@ -157,7 +157,7 @@ class Cluster:
             time.sleep(0.1)
 
     def workers(self) -> set[str]:
-        """Give the addresses of the workers; none if the scheduler does not answer."""
+        """Return the addresses of the workers; none without an answering scheduler."""
         return self.client.sync(self._workers) or set()
 
     def ask_workers(self, function: Callable[..., Any], *args: Any) -> dict[str, Any]:
@@ -173,7 +173,7 @@ class Cluster:
             self.client.run_on_scheduler(function, *args)
 
     def cancel(self, futures: list[Any]) -> None:
-        """Give up what is not done yet, if there is somebody to tell."""
+        """Cancel unfinished tasks, if the scheduler can still be reached."""
         with suppress(OSError, CancelledError):
             self.client.cancel(futures)
 
@@ -250,15 +250,15 @@ def _settled(futures: Sequence[Any]) -> bool:
 def _no_workers() -> ClusterError:
     return ClusterError(
         "engine='dask' must have a cluster with workers until `fit` ends. Got no "
-        f"worker for {NO_WORKERS:.0f} s, or no answer from the scheduler. Look into "
-        "the logs of the workers, start the cluster anew, and call `fit` again; with a "
-        "`checkpoint_dir` it goes on where it was."
+        f"worker for {NO_WORKERS:.0f} s, or no answer from the scheduler. Check the "
+        "logs of the workers, restart the cluster, and call `fit` again; with a "
+        "`checkpoint_dir` it resumes where it stopped."
     )
 
 
 @contextmanager
 def _large_graphs() -> Iterator[None]:
-    """Send panels in the graph without being told that they are large."""
+    """Send panels in the graph without Dask's warning that they are large."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Sending large graph")
         yield

@@ -18,7 +18,7 @@ from xgboost.collective import CommunicatorContext
 from xgboost.core import XGBoostError
 
 from skbatch.batch._dask_cluster import Cluster, WorkerLostError
-from skbatch.forecasting.engine import loss_gradient
+from skbatch.forecasting.engine import feature_types, loss_gradient
 
 __all__ = ["train_trees"]
 
@@ -67,6 +67,7 @@ def train_trees(
     targets: Sequence[tuple[np.ndarray, np.ndarray]],
     params: Mapping[str, Any],
     n_estimators: int,
+    categories: Mapping[int, int],
 ) -> xgb.Booster:
     """Train trees where the rows are, until that is done or a worker is gone."""
     from distributed.comm import get_address_host
@@ -76,6 +77,10 @@ def train_trees(
         for number, (X, target) in enumerate(zip(inputs, targets, strict=True))
     ]
     reference = _reference(cluster, parts, params["max_bin"])
+    # A category has a bin if it is not above the highest one of these.
+    for number, code in categories.items():
+        reference[:, number] = code
+    types = feature_types(reference.shape[1], categories)
     host = get_address_host(cluster.client.scheduler.address)
     with _alone(cluster), _tracker_process(cluster) as tracker:
         placed = _placed(cluster, parts)
@@ -84,7 +89,7 @@ def train_trees(
             address = cluster.client.run_on_scheduler(
                 _introduce, tracker, len(placed), host
             )
-            args = key, address, dict(params), n_estimators, reference
+            args = key, address, dict(params), n_estimators, reference, types
             return _train_placed(cluster, placed, args)
         except BaseException as error:
             cluster.try_on_scheduler(_stop_tracker, tracker)
@@ -129,13 +134,13 @@ def _placed(cluster: Cluster, parts: Sequence[Part]) -> dict[str, list[Part]]:
     for part in parts:
         holding = holders.get(part.X.key)
         if not holding:
-            raise WorkerLostError("A worker went away with rows to train on")
+            raise WorkerLostError("A worker was lost with rows to train on")
         placed.setdefault(min(holding), []).append(part)
     return dict(sorted(placed.items()))
 
 
 def _reference(cluster: Cluster, parts: Sequence[Part], max_bin: int) -> np.ndarray:
-    """Give rows `(n_bins, n_inputs)` that are quantiles of each input."""
+    """Return rows `(n_bins, n_inputs)` that are quantiles of each input."""
     share = BIN_ROWS / sum(len(part.y) for part in parts)
     futures = [cluster.submit(_bin_rows, part.X, part.number, share) for part in parts]
     X = np.concatenate(cluster.gather(futures))
@@ -194,7 +199,7 @@ def _start_tracker(key: str) -> None:
 
 
 async def _introduce(key: str, n_workers: int, host: str) -> dict[str, Any]:
-    """Ask the process where workers of a training are to meet."""
+    """Ask the tracker where the workers of a training meet."""
 
     def ask() -> str:
         tracker = _trackers[key]
@@ -239,6 +244,7 @@ def _train_part(
     params: dict[str, Any],
     n_estimators: int,
     reference: np.ndarray,
+    types: list[str] | None,
 ) -> xgb.Booster | None:
     """Train on the rows of one worker, together with the others."""
     from distributed import get_worker
@@ -247,8 +253,8 @@ def _train_part(
     # Workers that are threads of one process may share the arguments.
     params = {**params, "nthread": worker.state.nthreads}
     options = {name: params[name] for name in ("max_bin", "nthread")}
-    bins = xgb.QuantileDMatrix(reference, **options)
-    rows = _PartIterator(inputs, targets, weights)
+    bins = xgb.QuantileDMatrix(reference, feature_types=types, **options)
+    rows = _PartIterator(inputs, targets, weights, types)
     matrix = xgb.QuantileDMatrix(rows, ref=bins, **options)
     objective = None
     if params["subsample"] < 1:
@@ -267,24 +273,26 @@ def _train_part(
 
 
 class _PartIterator(xgb.DataIter):
-    """Hand parts of the rows to XGBoost, one after the other."""
+    """Pass parts of the rows to XGBoost, one after the other."""
 
     def __init__(
         self,
         inputs: Sequence[np.ndarray],
         targets: Sequence[np.ndarray],
         weights: Sequence[np.ndarray],
+        types: list[str] | None,
     ) -> None:
         super().__init__()
+        self.types = types
         self.parts = list(zip(inputs, targets, weights, strict=True))
         self.place = 0
 
     def next(self, input_data: Callable[..., None]) -> bool:
-        """Hand over the next part; False after the last one."""
+        """Pass the next part; False after the last one."""
         if self.place >= len(self.parts):
             return False
         X, y, weight = self.parts[self.place]
-        input_data(data=X, label=y, weight=weight)
+        input_data(data=X, label=y, weight=weight, feature_types=self.types)
         self.place += 1
         return True
 

@@ -255,7 +255,7 @@ class BatchErrorHandler(BaseEstimator):
     def _lower(
         self, task: Task, offenders: dict[str, str]
     ) -> tuple[list[Task], list[Event]]:
-        """Hand tickers to the simpler model, or to it one at a time."""
+        """Pass tickers to the simpler model, or refit one at a time."""
         tickers = tuple(offenders)
         error = next(iter(offenders.values()))
         rest = Event(task.batch.name, "taken out", tickers, error)
@@ -301,7 +301,7 @@ class FailedForecaster(BaseEstimator):
 
 
 def simpler_forecaster(forecaster: Any, error: str) -> FallbackForecaster:
-    """Make what serves tickers on which a forecaster failed with an error."""
+    """Create the model for tickers on which a forecaster raised an error."""
     while isinstance(forecaster, ConformalForecaster):
         forecaster = forecaster.estimator
     failed = FailedForecaster(error)

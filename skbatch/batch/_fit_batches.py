@@ -35,23 +35,7 @@ CLUSTER_BATCH_SIZE = 50
 
 @dataclass
 class FittedBatches:
-    """What a system knows after `fit`.
-
-    Attributes
-    ----------
-    extractor : SharedFeatureExtractor or None
-        Fitted; None if there was no ticker to fit on.
-    scale : str or None
-        Feature that forecasters scale labels by.
-    batches : list of Batch
-        The batches.
-    members : list of Member
-        Fitted forecasters.
-    reasons : dict of str to list of Reason
-        Ticker → why no forecaster could be fitted on it.
-    events : list of Event
-        Steps of recovery.
-    """
+    """What a system knows after `fit`."""
 
     extractor: Any
     scale: str | None
@@ -109,7 +93,13 @@ def _fit(
             universe=getattr(extractor, "universe", None),
         )
         stream = stream_of(
-            extractor, panel, target.scale, labels, plan.storage, plan.block_rows
+            extractor,
+            panel,
+            target.scale,
+            labels,
+            plan.storage,
+            plan.block_rows,
+            monitor.stage,
         )
         batches = _split(system, tickers, panel, plan)
         checkpoint, batches = _resumed(checkpoint, batches)
@@ -161,15 +151,15 @@ def _resumed(
         return checkpoint, checkpoint.start(batches)
     except OSError as error:
         warn_user(
-            f"`checkpoint_dir` must be writable. Got {error}, so this run goes "
-            "on without checkpoints. Make room there before the next one.",
+            f"`checkpoint_dir` must be writable. Got {error}, so this run continues "
+            "without checkpoints. Free disk space before the next run.",
             BatchWarning,
         )
         return None, batches
 
 
 def _groups_of(groups: Any, names: list[str], tickers: SystemTickers) -> Any:
-    """Leave a table out that names quarantined tickers only: it is not at fault."""
+    """Omit a table that names only quarantined tickers: it is not at fault."""
     if groups is None or isinstance(groups, str) or set(names) & set(groups.keys()):
         return groups
     return None if set(tickers.tickers) & set(groups.keys()) else groups

@@ -44,7 +44,7 @@ class ForecastUncertainty:
             self.uncalibrated |= dict.fromkeys(lacking, why)
 
     def withdraw(self, returns: pd.Series) -> None:
-        """Take back what was entered of tickers without a forecast."""
+        """Clear the entries of tickers without a forecast."""
         lost = returns.index[returns.isna()]
         self.table.loc[lost] = np.nan
         for label in lost:

@@ -55,7 +55,7 @@ class SimpleBatchManager(BaseEstimator):
 
     One batch of all tickers is best as long as it fits into memory: a pooled model
     learns from every ticker. Beyond `max_batch_size`, tickers that resemble each other
-    are best kept together, which `groups` tells.
+    are best kept together, which is what `groups` is for.
 
     Parameters
     ----------
@@ -119,7 +119,7 @@ class SimpleBatchManager(BaseEstimator):
         self.random_state = random_state
 
     def split(self, prices: pd.DataFrame) -> list[Batch]:
-        """Put every ticker into exactly one batch.
+        """Assign every ticker to exactly one batch.
 
         Parameters
         ----------
@@ -166,7 +166,7 @@ class SimpleBatchManager(BaseEstimator):
     def _by_correlation(
         self, prices: pd.DataFrame, tickers: list[str], size: int
     ) -> list[Piece]:
-        """Cut the order of a clustering, or a random one if that fails."""
+        """Split tickers in the order of a clustering, or a random one if that fails."""
         random = check_random_state(self.random_state)
         closes = panel_fields(prices)["close"][-_CLUSTER_RETURNS - 1 :]
         try:
@@ -217,7 +217,7 @@ def _read_table(groups: Any, tickers: list[str]) -> pd.Series | None:
 
 
 def _is_numeric(table: pd.Series) -> bool:
-    """Tell numbers from labels, and refuse a mixture."""
+    """Return whether values are numbers or labels; raise on a mixture."""
     known = table.dropna()
     numeric = [
         isinstance(value, Real | Decimal) and not isinstance(value, bool)
@@ -233,7 +233,7 @@ def _is_numeric(table: pd.Series) -> bool:
 
 
 def _cut(tickers: Sequence[str], size: int) -> list[list[str]]:
-    """Cut into the fewest equal parts of at most `size` tickers."""
+    """Split into the fewest equal parts of at most `size` tickers."""
     n_parts = -(-len(tickers) // size)
     edges = [len(tickers) * part // n_parts for part in range(n_parts + 1)]
     return [list(tickers[start:stop]) for start, stop in pairwise(edges)]
@@ -250,7 +250,7 @@ def _few(tickers: Sequence[str]) -> str:
 
 
 def _by_number(tickers: list[str], table: pd.Series, size: int) -> list[Piece]:
-    """Cut the tickers' order from the largest number to the smallest."""
+    """Split the tickers' order from the largest number to the smallest."""
     numbers = table.where(table.notna(), np.nan).astype(np.float64)
     order = list(numbers.sort_values(ascending=False, kind="stable").index)
     pieces = []

@@ -97,47 +97,23 @@ class MemoryEstimate:
 
 @dataclass(frozen=True)
 class MemoryPlan:
-    """How a run is kept within its budget.
-
-    Attributes
-    ----------
-    n_dates, n_tickers, n_fields, n_horizons : int
-        Size of the panel and its labels.
-    n_own, n_shared : int
-        Number of features that each ticker has, and that all share.
-    n_train, n_tail : int
-        Training dates and dates of the tail, of all horizons together.
-    strategy : {"pooled", "vector", "per_ticker"}
-        What models are trained on.
-    splits : bool
-        Whether tickers may be fitted in batches.
-    n_workers : int
-        Batches that run at the same time.
-    in_processes : bool
-        Whether in processes of their own.
-    batch_size : int
-        Largest number of tickers in a batch.
-    rows_limit : int
-        Bytes of stacked rows that are kept in memory; more go to a file.
-    block_rows : int or None
-        Rows of a block of features; None leaves it to the extractor.
-    """
+    """How a run is kept within its budget."""
 
     n_dates: int
     n_tickers: int
     n_fields: int
     n_horizons: int
-    n_own: int
+    n_own: int  # features of each ticker
     n_shared: int
-    n_train: int
+    n_train: int  # dates of all horizons together, as of the tail
     n_tail: int
     strategy: str
-    splits: bool
+    splits: bool  # whether tickers may be fitted in batches
     n_workers: int
     in_processes: bool
     batch_size: int
-    rows_limit: int = DEFAULT_ROWS_LIMIT
-    block_rows: int | None = None
+    rows_limit: int = DEFAULT_ROWS_LIMIT  # bytes in memory; more rows go to a file
+    block_rows: int | None = None  # None leaves it to the extractor
 
     @property
     def storage(self) -> Storage:

@@ -31,7 +31,7 @@ COUNTS = ("n_tickers", "n_rows", "n_fallback", "n_failed", "cache_hits", "extrac
 class BatchPerformanceMonitor:
     """Measure the stages and batches of a run.
 
-    Every batch is also told in a line at level INFO of the logger ``skbatch``, which
+    Every batch is also logged in a line at level INFO of the logger ``skbatch``, which
     shows nothing until the application configures `logging`.
 
     Attributes
@@ -120,7 +120,7 @@ class BatchPerformanceMonitor:
         n_failed: int = 0,
         events: Sequence[str] = (),
     ) -> None:
-        """Take down what a batch took, and log it.
+        """Record what a batch took, and log it.
 
         Parameters
         ----------
@@ -247,7 +247,7 @@ class BatchPerformanceMonitor:
     def recommendations(
         self, n_cores: int | None = None, available: int | None = None
     ) -> list[str]:
-        """Say what the measurements call for.
+        """List what the measurements suggest.
 
         Parameters
         ----------
@@ -313,5 +313,5 @@ class BatchPerformanceMonitor:
 
 
 def _describe(record: Record) -> str:
-    """Tell time and memory."""
+    """Describe time and memory."""
     return f"{record.seconds:.1f} s, peak {format_bytes(record.peak_bytes)}"

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from skbatch._kernels.target import typical_volatility
+from skbatch.feature_extraction.engine import panel_columns
 from skbatch.forecasting.engine import (
     FeatureBlocks,
     FeatureStream,
@@ -25,6 +26,8 @@ from skbatch.panel.engine import CheckedPanel
 
 __all__ = ["split_features", "stream_of"]
 
+Stage = Callable[[str], AbstractContextManager[Any]]
+
 
 @dataclass(frozen=True)
 class PanelReader:
@@ -33,13 +36,27 @@ class PanelReader:
     extractor: Any
     panel: CheckedPanel
     block_rows: int | None
+    stage: Stage = nullcontext
 
     def __call__(
         self, rows: np.ndarray | None, features: Sequence[str] | None
     ) -> Iterator[pd.DataFrame]:
-        return self.extractor.transform_blocks(
-            self.panel, rows=rows, features=features, block_rows=self.block_rows
-        )
+        with self.stage("features"):
+            # Functions of the user are called here, once for the whole panel.
+            blocks = self.extractor.transform_blocks(
+                self.panel, rows=rows, features=features, block_rows=self.block_rows
+            )
+        while True:
+            with self.stage("features"):
+                block = next(blocks, None)
+            if block is None:
+                return
+            yield block
+            del block  # before the next one is computed
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # What another process measures is lost.
+        return PanelReader, (self.extractor, self.panel, self.block_rows)
 
 
 def stream_of(
@@ -49,11 +66,13 @@ def stream_of(
     labels: pd.DataFrame | None = None,
     storage: Storage | None = None,
     block_rows: int | None = None,
+    stage: Stage = nullcontext,
 ) -> FeatureStream:
     """Read the features of rows of a checked panel, when they are asked for."""
-    reader = PanelReader(extractor, CheckedPanel(panel), block_rows)
+    reader = PanelReader(extractor, CheckedPanel(panel), block_rows, stage)
     names = extractor.get_feature_names_out()
-    stream = FeatureStream(reader, names, panel.index, storage)
+    columns = panel_columns(extractor)
+    stream = FeatureStream(reader, names, panel.index, storage, columns=columns)
     stream.make_universe = partial(_universe_of, stream, scale, labels)
     return stream
 

@@ -1,4 +1,4 @@
-"""What a forecast says of every ticker."""
+"""The forecast of every ticker, with its uncertainty and provenance."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ class ForecastResult:
         return bounds
 
     def to_frame(self) -> pd.DataFrame:
-        """Put forecasts, uncertainty and provenance side by side.
+        """Tabulate forecasts, uncertainty and provenance.
 
         Returns
         -------

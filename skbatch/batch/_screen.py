@@ -51,58 +51,8 @@ class Finding:
 
 
 def screen(prices: Any, rules: ScreeningRules) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Set tickers aside whose prices cannot be forecast.
-
-    Parameters
-    ----------
-    prices : InspectedPanel, DataFrame or array-like of shape (n_dates, n_tickers)
-        Panel of prices, or one with fields; see :func:`~skbatch.check_panel`.
-    rules : ScreeningRules
-        What is allowed.
-
-    Returns
-    -------
-    panel : DataFrame of shape (n_dates, n_healthy)
-        The checked panel of the tickers that are not quarantined, maybe none; with
-        fields, `(n_dates, n_fields * n_healthy)`.
-    findings : DataFrame of shape (n_findings, 3)
-        Indexed by ticker, with the columns ``rule``, ``action`` ("quarantined" or
-        "noted") and ``detail``. Tickers are in the order of the panel. The first rule
-        for which a ticker is quarantined is the reason.
-
-    Raises
-    ------
-    PanelError
-        If `prices` is malformed.
-
-    Notes
-    -----
-    The rules, in their order:
-
-    - empty: no price at all; nothing else is said of the closes of such a ticker.
-    - short: fewer than `min_history` closes.
-    - stale: no close in more than `max_stale` last rows.
-    - invalid: opens, highs, lows or closes that are not positive or infinite. They
-      count as missing. Quarantined if one is among the last `recent` rows, or if they
-      are more than `max_invalid_share` of the ticker's prices; else noted.
-    - constant: the last `max_flat` closes, or all, are the same.
-    - duplicate: the same closes as another ticker, and at least `min_history` of
-      them. Of such tickers, the first that is not quarantined as invalid is kept.
-    - jump: a close of more than `max_jump` times the one before, or less than that
-      part of it. Quarantined if among the last `recent` rows; else noted.
-
-    Examples
-    --------
-    >>> import pandas as pd
-    >>> from skbatch.batch._screen import ScreeningRules, screen
-    >>> prices = pd.DataFrame({"A": [2.0, 2.1, 2.2], "B": [3.0, 31.0, 3.1]})
-    >>> healthy, findings = screen(prices, ScreeningRules(min_history=2))
-    >>> list(healthy)
-    ['A']
-    >>> print(findings.loc["B", "detail"])
-    2 changes beyond a factor of 8, the first from 3 to 31 at 1, the last from 31 to
-    3.1 at 2
-    """
+    """Set tickers aside whose prices cannot be forecast."""
+    # Guides and messages name the `RULES`; BatchErrorHandler sets their limits.
     if not isinstance(prices, InspectedPanel):
         prices = inspect_panel(prices)
     frame, mask, panel = prices.values, prices.invalid, prices.panel
@@ -162,27 +112,27 @@ class _Closes:
         return cls(values, known, first, last, n_known, panel.index, tickers, rules)
 
     def at(self, row: int, ticker: int) -> str:
-        """Tell a close and its date."""
+        """Describe a close and its date."""
         return f"{self.values[row, ticker]:g} {_at(self.index, row)}"
 
     def first_of(self, ticker: int) -> str:
-        """Tell a ticker's first close and its date."""
+        """Describe a ticker's first close and its date."""
         return self.at(int(self.first[ticker]), ticker)
 
     def last_of(self, ticker: int) -> str:
-        """Tell a ticker's last close and its date."""
+        """Describe a ticker's last close and its date."""
         return self.at(int(self.last[ticker]), ticker)
 
 
 def _at(index: pd.Index, row: int) -> str:
-    """Tell where a row is, a date without the time if it has none."""
+    """Format the label of a row, a date without the time if it has none."""
     if pd.api.types.is_numeric_dtype(index.dtype):
         return f"at {index[row]}"
     return f"on {date_text(index[row])}"
 
 
 def _ends(told: Sequence[str]) -> str:
-    """Tell the first and the last of what was found."""
+    """Describe the first and the last finding."""
     if len(told) == 1:
         return told[0]
     return f"the first {told[0]}, the last {told[-1]}"
@@ -315,11 +265,11 @@ def reasons_of(findings: pd.DataFrame) -> dict[str, Reason]:
 
 
 def stale_of(findings: pd.DataFrame) -> dict[str, str]:
-    """Say of which tickers the prices ended, or stand still, and since when."""
+    """Describe tickers whose prices ended or are constant, and since when."""
     stale = _first_of_each(findings[findings["rule"].isin(STALE)])
     return {str(ticker): str(detail) for ticker, detail in stale["detail"].items()}
 
 
 def _first_of_each(findings: pd.DataFrame) -> pd.DataFrame:
-    """Take the first finding of each ticker."""
+    """Select the first finding of each ticker."""
     return findings[~findings.index.duplicated()]

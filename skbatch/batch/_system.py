@@ -24,7 +24,7 @@ from skbatch._sklearn import (
     all_or_nothing,
 )
 from skbatch.batch._batch_task import Event
-from skbatch.batch._default_parts import default_features, default_forecaster
+from skbatch.batch._default_forecaster import default_forecaster
 from skbatch.batch._errors import BatchErrorHandler
 from skbatch.batch._fit_batches import fit_batches
 from skbatch.batch._forecast_uncertainty import ForecastUncertainty, member_outlook
@@ -41,6 +41,7 @@ from skbatch.batch._ticker_provenance import (
     warn_of_fit,
 )
 from skbatch.exceptions import BatchWarning
+from skbatch.feature_extraction import SharedFeatureExtractor
 from skbatch.forecasting import Reason
 from skbatch.forecasting.engine import (
     BatchForecasterMixin,
@@ -63,7 +64,7 @@ class BatchForecastingSystem(
     BatchForecasterMixin,
     DefaultPartsMixin,
 ):
-    """Forecast every ticker of a portfolio from its prices, or say why not.
+    """Forecast every ticker of a portfolio from its prices, or give the reason why not.
 
     Prices are screened, labels and features made of them, tickers split into batches
     where memory or the user asks for it, a forecaster fitted on each batch, and what
@@ -214,7 +215,7 @@ class BatchForecastingSystem(
 
     def _default_parts(self) -> dict[str, Callable[[], Any]]:
         return {
-            "features": default_features,
+            "features": SharedFeatureExtractor,
             "forecaster": default_forecaster,
             "error_handler": BatchErrorHandler,
         }
@@ -393,7 +394,7 @@ class BatchForecastingSystem(
     def forecast_batch_returns(
         self, tickers: Sequence[str], data: Any, periods: int = 5
     ) -> dict[str, float]:
-        """Go from prices to a dict of expected returns in one call.
+        """Turn prices into a dict of expected returns in one call.
 
         Parameters
         ----------

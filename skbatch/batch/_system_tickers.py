@@ -27,7 +27,7 @@ from skbatch.panel.engine import (
 
 __all__ = ["SystemRows", "SystemTickers", "describe_partial_row"]
 
-# Rows before the last that tell how many tickers usually have a price.
+# Rows before the last that show how many tickers usually have a price.
 _USUAL_ROWS = 5
 
 
@@ -41,31 +41,7 @@ class SystemRows:
 
 @dataclass
 class SystemTickers:
-    """What is known of the tickers that a system is fitted on.
-
-    Attributes
-    ----------
-    tickers : list of str
-        All of them, in the order of the panel.
-    columns : Index
-        Columns of the checked panel.
-    label_columns : Index
-        Tickers, or (horizon, ticker).
-    horizon : int or tuple of int
-        Rows ahead.
-    delay : int
-        Rows from a date to the close at which its forecast is traded.
-    findings : DataFrame
-        What was found in their prices; see :meth:`BatchErrorHandler.screen`.
-    quarantined : dict of str to Reason
-        Ticker → why it cannot be forecast.
-    recent : DataFrame
-        Last rows of the checked panel.
-    periods_per_year : float
-        Rows that make a year by the dates of the panel; NaN if they do not tell.
-    handler : BatchErrorHandler
-        Who judges.
-    """
+    """What is known of the tickers that a system is fitted on."""
 
     tickers: list[str]
     columns: pd.Index
@@ -108,7 +84,7 @@ class SystemTickers:
         return columns.rename("ticker") if columns.nlevels == 1 else columns
 
     def check_labels(self, y: Any) -> None:
-        """Refuse labels of another horizon or delay; others are not needed."""
+        """Reject labels of another horizon or delay; others are not needed."""
         given = recorded_horizon(y)
         for name, own, found in (
             ("horizon", self.horizon, given),
@@ -155,7 +131,7 @@ class SystemTickers:
         return SystemRows(panel[self.columns], marked[self.columns])
 
     def healthy(self, panel: pd.DataFrame, extractor: Any) -> pd.DataFrame:
-        """Take the columns of the tickers that were fitted."""
+        """Select the columns of the tickers that were fitted."""
         if extractor is None:
             return panel
         kept = set(extractor.plan_.tickers)
@@ -207,7 +183,7 @@ class SystemTickers:
                 warn_user(problem, BatchWarning)
 
     def partial_row(self, new: pd.DataFrame | None = None) -> str | None:
-        """Say that the last row lacks most prices, and from which one to forecast."""
+        """Warn that the last row lacks most prices, and name the row to use instead."""
         panel, n_new = self.recent, None
         if new is not None:
             panel = pd.concat([panel[panel.index < new.index[0]], new])
@@ -216,7 +192,7 @@ class SystemTickers:
         return describe_partial_row(panel.loc[:, usable], n_new)
 
     def _other_columns(self, columns: pd.Index) -> PanelError:
-        """Make the error of rows with other columns than in `fit`."""
+        """Create the error for rows with other columns than in `fit`."""
         lacking = [c for c in self.columns if c not in columns]
         added = [c for c in columns if c not in self.columns]
         return PanelError(
@@ -228,20 +204,8 @@ class SystemTickers:
 
 
 def describe_partial_row(panel: pd.DataFrame, n_new: int | None = None) -> str | None:
-    """Say that the last row of a checked panel lacks most prices.
-
-    Parameters
-    ----------
-    panel : DataFrame
-        Checked panel.
-    n_new : int, optional
-        How many of its last rows follow those of a fit, if any does.
-
-    Returns
-    -------
-    str or None
-        A sentence with the row that has all prices; None if the last one has enough.
-    """
+    """Warn that the last row of a checked panel lacks most prices."""
+    # `n_new` of its last rows follow those of a fit, if any does.
     n_known = np.isfinite(panel_fields(panel)["close"]).sum(axis=1)
     usual = np.median(n_known[-1 - _USUAL_ROWS : -1]) if len(n_known) > 1 else 0
     if n_known[-1] >= usual / 2:
@@ -260,7 +224,7 @@ def describe_partial_row(panel: pd.DataFrame, n_new: int | None = None) -> str |
 
 
 def _rows_of_year(index: pd.Index) -> float:
-    """Tell how many rows make a year, if the dates tell."""
+    """Return the rows in a year; NaN if the dates do not show it."""
     try:
         return periods_per_year(index)
     except PanelError:

@@ -10,7 +10,7 @@ import pandas as pd
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
-from skbatch._messages import format_tickers, warn_user
+from skbatch._messages import check_int, format_tickers, warn_user
 from skbatch.batch._batch_task import Member
 from skbatch.batch._forecast_uncertainty import member_outlook
 from skbatch.batch._panel_features import stream_of
@@ -25,8 +25,6 @@ from skbatch.forecasting.engine import (
     calibrates_itself,
     check_coverage,
     check_coverages,
-    check_n_bins,
-    check_n_samples,
     check_quantiles,
     generator_of,
     rank_table,
@@ -165,7 +163,7 @@ class SystemUncertaintyMixin:
         FallbackWarning
             Once, naming tickers that only a model without uncertainty serves.
         """
-        check_n_samples(n_samples)
+        check_int(n_samples, "n_samples", 1, "Pass 1000 or more for tails.")
         joint, quarantined = self._joint(X)
         labels = self.tickers_.label_columns
         index = pd.RangeIndex(int(n_samples), name="sample")
@@ -188,7 +186,7 @@ class SystemUncertaintyMixin:
         n_samples: int = 10_000,
         random_state: Any = None,
     ) -> pd.DataFrame:
-        """Give each ticker's chances to end in each quantile of the cross-section.
+        """Return each ticker's probability of ending in each cross-sectional quantile.
 
         Parameters
         ----------
@@ -209,8 +207,8 @@ class SystemUncertaintyMixin:
             <skbatch.ConformalForecaster.predict_rank_proba>`, among all tickers of
             the system.
         """
-        check_n_bins(n_bins)
-        check_n_samples(n_samples)
+        check_int(n_bins, "n_bins", 1, "Pass 5 for quintiles.")
+        check_int(n_samples, "n_samples", 1, "Pass 1000 or more for tails.")
         joint, quarantined = self._joint(X)
         labels = self.tickers_.label_index
         if not joint.parts:
@@ -236,7 +234,7 @@ class SystemUncertaintyMixin:
         return JointScenarios(outlooks), list(reasons_of(found))
 
     def _generator(self, random_state: Any) -> np.random.Generator:
-        """Make a generator; without a seed, of the system's own."""
+        """Create a generator; without a seed, of the system's own."""
         return generator_of(self.random_state if random_state is None else random_state)
 
     def _judged(self, X: Any) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -288,7 +286,7 @@ class SystemUncertaintyMixin:
     def _served(
         self, panel: pd.DataFrame, *, n_last: int | None = None
     ) -> Iterator[tuple[Member, FeatureBlocks]]:
-        """Give each fitted forecaster with features of all or the last dates."""
+        """Return each fitted forecaster with features of all or the last dates."""
         fitted = self.fitted_
         if not fitted.members:
             return
@@ -307,11 +305,8 @@ class SystemUncertaintyMixin:
     def _outlooks(
         self, panel: pd.DataFrame, realised: pd.DataFrame | None, *, last: bool = False
     ) -> list[tuple[Member, Outlook | None]]:
-        """Find how sure each member is, at all dates or at the last one.
-
-        The returns realised after new dates count from the date on which they were
-        known.
-        """
+        """Find how sure each member is, at all dates or at the last one."""
+        # Returns realised after new dates count from when they were known.
         n_new = 1 if realised is None else len(realised)
         parts: dict[int, list[Outlook | None]] = {}
         members = {id(member): member for member in self.fitted_.members}
@@ -330,7 +325,7 @@ class SystemUncertaintyMixin:
     def _calibrated(
         self, panel: pd.DataFrame, *, last: bool = False
     ) -> Iterator[Outlook]:
-        """Go through what members expect, warning of those that are not calibrated."""
+        """Iterate over members' outlooks, warning of those without calibration."""
         lacking: list[str] = []
         for member, outlook in self._outlooks(panel, self._realised(panel), last=last):
             if outlook is not None:

@@ -90,7 +90,7 @@ class TickerProvenance:
 
 
 def labels_of_member(member: Member, labels: pd.Index) -> pd.Index:
-    """Take the labels of a member's tickers, in the order of all labels."""
+    """Select the labels of a member's tickers, in the order of all labels."""
     return labels[labels.get_level_values(-1).isin(member.tickers)]
 
 
@@ -140,7 +140,7 @@ def warn_of_fit(
     others = served.index.get_level_values(-1)[~served["reason"].isin(meant)].unique()
     if len(others):
         warn_user(
-            f"{len(others)} of {n_tickers} tickers are not served by the first choice: "
-            f"{format_tickers(others)}. See provenance_ for reasons.",
+            f"{len(others)} of {n_tickers} tickers are not served by the primary "
+            f"model: {format_tickers(others)}. See provenance_ for reasons.",
             FallbackWarning,
         )

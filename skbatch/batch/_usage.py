@@ -16,7 +16,7 @@ import psutil
 __all__ = ["Usage", "available_memory", "format_bytes", "measure", "rss"]
 
 _INTERVAL = 0.005  # seconds; a look at the memory takes about 15 µs
-# Names of what a control group tells: limit, usage, and the cached files in it.
+# Files of a control group: limit, usage, and the cached files in it.
 _CGROUP_FILES = {
     2: ("memory.max", "memory.current", "inactive_file"),
     1: ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
@@ -34,24 +34,7 @@ class Usage:
 
 
 def format_bytes(size: float) -> str:
-    """Write a number of bytes for people: ``"512 MiB"``, ``"1.5 GiB"``.
-
-    Parameters
-    ----------
-    size : float
-        Bytes.
-
-    Returns
-    -------
-    str
-        In MiB below 1 GiB, else in GiB.
-
-    Examples
-    --------
-    >>> from skbatch.batch._usage import format_bytes
-    >>> format_bytes(3 * 2**29)
-    '1.5 GiB'
-    """
+    """Write a number of bytes for people: ``"512 MiB"``, ``"1.5 GiB"``."""
     mib = size / 2**20
     return f"{mib:.0f} MiB" if mib < 1024 else f"{mib / 1024:.1f} GiB"
 
@@ -68,25 +51,9 @@ def available_memory() -> int:
 
 @contextmanager
 def measure() -> Iterator[Usage]:
-    """Measure the block of a ``with`` statement.
-
-    The memory is looked at every 5 ms by a thread that all measurements of the
-    process share. Measurements may be nested, and run in several threads; time and
-    memory are those of the whole process.
-
-    Yields
-    ------
-    Usage
-        Filled in when the block is left, by an exception, too.
-
-    Examples
-    --------
-    >>> from skbatch.batch._usage import measure
-    >>> with measure() as usage:
-    ...     numbers = bytearray(50_000_000)
-    >>> usage.peak_bytes >= usage.start_bytes > 0 and usage.seconds > 0
-    True
-    """
+    """Measure time and memory of the process within a ``with`` statement."""
+    # A thread that all measurements share looks at the memory every 5 ms. Measurements
+    # may be nested, and run in several threads.
     usage = Usage()
     record = _peak_on_record()
     usage.start_bytes = usage.peak_bytes = rss()
@@ -105,7 +72,7 @@ def measure() -> Iterator[Usage]:
 
 
 class _Sampler:
-    """Look at the memory for all that want to know its peak."""
+    """Sample memory for all measurements of its peak."""
 
     def __init__(self) -> None:
         self._lock = Lock()
@@ -113,7 +80,7 @@ class _Sampler:
         self._thread: Thread | None = None
 
     def add(self, usage: Usage) -> None:
-        """Keep the peak of a measurement up to date from now on."""
+        """Start updating the peak of a measurement."""
         with self._lock:
             self._watching[id(usage)] = usage
             if self._thread is None:
@@ -121,12 +88,12 @@ class _Sampler:
                 self._thread.start()
 
     def remove(self, usage: Usage) -> None:
-        """Leave a measurement alone from now on."""
+        """Stop updating a measurement."""
         with self._lock:
             self._watching.pop(id(usage), None)
 
     def _run(self) -> None:
-        """Look until nobody wants to know."""
+        """Sample until no measurement is left."""
         while True:
             with self._lock:
                 if not self._watching:
@@ -164,7 +131,7 @@ def _peak_on_record() -> int:
 def _cgroup_room(
     root: Path = Path("/sys/fs/cgroup"), own: Path = Path("/proc/self/cgroup")
 ) -> Iterator[int]:
-    """Tell what each control group that holds this process leaves it."""
+    """Return the memory that each control group of this process leaves."""
     try:
         lines = own.read_text().splitlines()
     except OSError:
@@ -181,7 +148,7 @@ def _cgroup_room(
 
 
 def _room(group: Path, limit: str, usage: str, cached: str) -> Iterator[int]:
-    """Tell what one control group leaves, if it has a limit."""
+    """Return the memory that one control group leaves, if it has a limit."""
     try:
         left = int((group / limit).read_text()) - int((group / usage).read_text())
         statistics = (group / "memory.stat").read_text().splitlines()

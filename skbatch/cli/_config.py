@@ -90,7 +90,7 @@ def validate(
 
 
 def _read(read: Callable[[Path | None], Any], path: Path | None) -> Any:
-    """Read a file, or say why not."""
+    """Read a file, or explain why it cannot be read."""
     try:
         return read(path)
     except OSError as error:

@@ -27,8 +27,8 @@ def check_report(report: Path, prices: Path) -> None:
         )
     if not report.parent.is_dir():
         raise UserError(
-            f"`--report` must be in an existing folder. Got '{report.parent}'. Make it "
-            "first."
+            f"`--report` must be in an existing folder. Got '{report.parent}'. Create "
+            "it first."
         )
     if report.exists() and prices.exists() and report.samefile(prices):
         raise UserError(
@@ -38,7 +38,7 @@ def check_report(report: Path, prices: Path) -> None:
 
 
 def make_table(*titles: str, numbers: int = 0) -> Table:
-    """Make a table whose last columns are numbers; what is too wide is folded."""
+    """Create a table whose last columns are numbers; what is too wide is folded."""
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
     for place, title in enumerate(titles):
         number = place >= len(titles) - numbers

@@ -11,7 +11,8 @@ from rich.console import RenderableType
 
 from skbatch.cli import _options as options
 from skbatch.cli._content import check_report, make_table, print_as_json, records
-from skbatch.cli._job import Source, given, make_system, read_prices
+from skbatch.cli._holdings import read_groups
+from skbatch.cli._job import Source, make_system, read_prices, settings_of
 from skbatch.cli._shell import Stages, UserError, make_console, shown_to_users
 from skbatch.cli._show import panel_line, timing_table
 
@@ -60,6 +61,19 @@ def evaluate(
             "The more, the stricter the tests.",
         ),
     ] = 1,
+    cost: Annotated[
+        float,
+        typer.Option(
+            min=0.0, help="Cost of trading in the report, in basis points of the trade."
+        ),
+    ] = 10.0,
+    groups: Annotated[
+        Path | None,
+        typer.Option(
+            help="CSV or Excel file of a column ticker and a column group (or sector), "
+            "whose scores the report shows."
+        ),
+    ] = None,
     field: options.Field = None,
     date: options.Date = None,
     ticker: options.Ticker = None,
@@ -76,15 +90,12 @@ def evaluate(
     Goes through the file as time did: trains on the rows so far, forecasts the rows
     that follow, and trains again every quarter.
     """
-    settings = {
-        "delay": delay,
-        "horizon": horizon[0] if horizon and len(horizon) == 1 else horizon or None,
-        "batch": given(memory_budget=memory_budget),
-    }
+    settings = settings_of(horizon, delay, memory_budget)
     with shown_to_users() as stages:
         if report is not None:
             check_report(report, prices)
             _check_plots(report)
+        known = None if groups is None else read_groups(groups)
         system = make_system(config, settings, stages)
         panel = read_prices(Source(prices, field, date, ticker, value).read, stages)
         schedule = {
@@ -98,7 +109,7 @@ def evaluate(
             summary = result.summary()
         if report is not None:
             with stages.stage("report"):
-                _write(result, report)
+                _write(result, report, cost, known)
     if json:
         print_as_json(_content(result, summary, stages))
         return
@@ -145,9 +156,11 @@ def _check_plots(report: Path) -> None:
         )
 
 
-def _write(result: WalkForwardResult, report: Path) -> None:
+def _write(
+    result: WalkForwardResult, report: Path, cost: float, groups: pd.Series | None
+) -> None:
     try:
-        result.to_html(report)
+        result.to_html(report, costs=cost, groups=groups)
     except OSError as error:
         raise UserError(f"`--report` must be writable. Got {error}.") from error
 

@@ -9,10 +9,10 @@ import typer
 from skbatch._messages import date_text
 from skbatch.cli import _options as options
 from skbatch.cli._content import make_table, print_as_json, records
-from skbatch.cli._job import Source, fit_system, given, make_system
+from skbatch.cli._job import Source, fit_system, make_system, settings_of
 from skbatch.cli._output import check_tickers
 from skbatch.cli._shell import UserError, make_console, shown_to_users
-from skbatch.cli._show import panel_line
+from skbatch.cli._show import model_words, panel_line
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -31,7 +31,12 @@ NAMES = {
 def explain(
     prices: options.Prices,
     ticker: Annotated[
-        str, typer.Argument(metavar="TICKER", help="Such as AAPL.", show_default=False)
+        str,
+        typer.Argument(
+            metavar="TICKER",
+            help="Ticker of the forecast, such as AAPL.",
+            show_default=False,
+        ),
     ],
     top: Annotated[int, typer.Option(min=1, help="How many features to list.")] = 10,
     json: options.Json = False,
@@ -52,19 +57,14 @@ def explain(
     The model learns from all tickers of the file. What each feature, and each family
     of features, contributes adds up to the expected return.
     """
-    settings = {
-        "delay": delay,
-        "horizon": horizon[0] if horizon and len(horizon) == 1 else horizon or None,
-        "batch": given(memory_budget=memory_budget),
-        "performance": given(n_jobs=n_jobs),
-    }
+    settings = settings_of(horizon, delay, memory_budget, n_jobs=n_jobs)
     with shown_to_users() as stages:
         system = make_system(config, settings, stages)
         read = Source(prices, field, date, ticker_column, value).read
         panel = fit_system(read, system, stages)
         result = system.forecast()
         provenance = result.provenance.reset_index()
-        check_tickers([ticker], provenance)
+        check_tickers([ticker], provenance, "TICKER")
         served = provenance[provenance["ticker"] == ticker].iloc[0]
         with stages.stage("explain"):
             try:
@@ -128,7 +128,7 @@ def _shown(
     largest = make_table("feature", "family", "contribution", numbers=1)
     for name, row in features.head(top).iterrows():
         largest.add_row(str(name), row["family"], f"{row['contribution']:+.3%}")
-    model = f"by {served['model']}"
+    model = f"by {model_words(served['model'])}"
     if served["reason"]:
         model += f" ({served['reason']})"
     parts = [f"{title}{total:+.3%}, {model}", families]

@@ -16,7 +16,9 @@ from skbatch.cli._job import (
     forecast_with,
     given,
     make_system,
+    one_or_all,
     read_prices,
+    settings_of,
 )
 from skbatch.cli._output import (
     check_output,
@@ -56,7 +58,7 @@ def demo(
     with shown_to_users() as stages:
         with stages.stage("start"):
             from skbatch.batch import BatchForecastingSystem
-        system = BatchForecastingSystem(_one_or_all(horizon) or 5)
+        system = BatchForecastingSystem(one_or_all(horizon) or 5)
         panel = fit_system(read, system, stages)
         result = forecast_with(system, panel, None, stages)
         _score(result, system, holdout, stages)
@@ -82,7 +84,7 @@ def fit(
     verbose: options.Verbose = False,
 ) -> None:
     """Fit a model on a file of prices, for the forecasts of later days."""
-    settings = _settings(horizon, delay, memory_budget, checkpoint_dir, n_jobs)
+    settings = settings_of(horizon, delay, memory_budget, checkpoint_dir, n_jobs)
     if verbose:
         log_to_stderr()
     with shown_to_users() as stages:
@@ -137,8 +139,8 @@ def forecast(
     verbose: options.Verbose = False,
 ) -> None:
     """Forecast the tickers of a file of prices."""
-    settings = _settings(horizon, delay, memory_budget, checkpoint_dir, n_jobs)
-    shares = _one_or_all(coverage)
+    settings = settings_of(horizon, delay, memory_budget, checkpoint_dir, n_jobs)
+    shares = one_or_all(coverage)
     if verbose:
         log_to_stderr()
     with shown_to_users() as stages:
@@ -172,26 +174,6 @@ def forecast(
     _show(result, stages, console, as_json=json)
     if not json:
         _say_written(console, output, performance, report)
-
-
-def _settings(
-    horizon: list[int] | None,
-    delay: int | None,
-    memory_budget: str | None,
-    checkpoint_dir: Path | None,
-    n_jobs: int | None,
-) -> dict[str, Any]:
-    """Lay out options as a configuration has them."""
-    return {
-        "horizon": _one_or_all(horizon),
-        "delay": delay,
-        "batch": given(memory_budget=memory_budget, checkpoint_dir=checkpoint_dir),
-        "performance": given(n_jobs=n_jobs),
-    }
-
-
-def _one_or_all(values: list[Any] | None) -> Any:
-    return values[0] if values and len(values) == 1 else values or None
 
 
 def _refuse_settings(**settings: Any) -> None:

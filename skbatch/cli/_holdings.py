@@ -1,4 +1,4 @@
-"""What a portfolio holds today, from a file."""
+"""Files with a row per ticker: what a portfolio holds today, and groups."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from skbatch.cli._shell import UserError
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["read_holdings"]
+__all__ = ["read_groups", "read_holdings"]
 
 TICKERS, AMOUNTS = ("ticker", "symbol"), ("weight", "value", "shares", "quantity")
+GROUPS = ("group", "sector", "gics sector", "industry")
 
 
 def read_holdings(path: Path, closes: pd.Series) -> pd.Series:
@@ -23,32 +24,15 @@ def read_holdings(path: Path, closes: pd.Series) -> pd.Series:
     """
     import pandas as pd
 
-    try:
-        excel = path.suffix.lower() == ".xlsx"
-        table = pd.read_excel(path) if excel else pd.read_csv(path)
-    except (OSError, ValueError, ImportError) as error:
-        raise UserError(
-            f"`--current` must be a CSV or Excel file. Got {error}."
-        ) from error
-    table.columns = table.columns.astype(str).str.strip().str.lower()
-    names = [
-        next((n for n in known if n in table), None) for known in (TICKERS, AMOUNTS)
-    ]
-    if None in names:
-        raise UserError(
-            "`--current` must have a column ticker, and one of weight, value or "
-            f"shares. Got {', '.join(table.columns[:8])}. Rename the columns."
-        )
-    amounts = pd.to_numeric(table[names[1]], errors="coerce")
-    tickers = table[names[0]].astype(str).str.strip()
-    held = amounts.set_axis(tickers)
+    given = _by_ticker(path, AMOUNTS, "--current", "one of weight, value or shares")
+    held = pd.to_numeric(given, errors="coerce")
     bad = held.index[held.isna() | (held < 0) | held.index.duplicated()]
     if len(bad) or not held.sum() > 0:
         raise UserError(
             "`--current` must have each ticker once, with a number of at least 0. Got "
             f"another for {format_tickers(bad) or 'all'}. Correct the file."
         )
-    if names[1] in ("shares", "quantity"):
+    if given.name in ("shares", "quantity"):
         unknown = held.index.difference(closes.dropna().index)
         if len(unknown):
             raise UserError(
@@ -57,3 +41,40 @@ def read_holdings(path: Path, closes: pd.Series) -> pd.Series:
             )
         held = held * closes.reindex(held.index)
     return held / held.sum()
+
+
+def read_groups(path: Path) -> pd.Series:
+    """Read the group of each ticker, such as its sector."""
+    found = _by_ticker(path, GROUPS, "--groups", "one of group, sector or industry")
+    twice = found.index[found.index.duplicated()]
+    if len(twice):
+        raise UserError(
+            f"`--groups` must have each ticker once. Got {format_tickers(twice)} "
+            "again. Correct the file."
+        )
+    return found.dropna()
+
+
+def _by_ticker(
+    path: Path, columns: tuple[str, ...], option: str, wanted: str
+) -> pd.Series:
+    """Read the first of some columns, by ticker."""
+    import pandas as pd
+
+    try:
+        excel = path.suffix.lower() == ".xlsx"
+        table = pd.read_excel(path) if excel else pd.read_csv(path)
+    except (OSError, ValueError, ImportError) as error:
+        raise UserError(
+            f"`{option}` must be a CSV or Excel file. Got {error}."
+        ) from error
+    table.columns = table.columns.astype(str).str.strip().str.lower()
+    ticker, column = (
+        next((n for n in known if n in table), None) for known in (TICKERS, columns)
+    )
+    if ticker is None or column is None:
+        raise UserError(
+            f"`{option}` must have a column ticker, and {wanted}. Got "
+            f"{', '.join(table.columns[:8])}. Rename the columns."
+        )
+    return table[column].set_axis(table[ticker].astype(str).str.strip())

@@ -37,7 +37,7 @@ def score(panel: pd.DataFrame, system: Any, holdout: int) -> dict[str, Any]:
     actual, rows = labels.iloc[-holdout:], panel.iloc[-holdout:]
     second = clone(system).set_params(checkpoint_dir=None)
     with silence_warnings(SkbatchWarning):
-        # The first fit has told what is wrong with the panel.
+        # The first fit has warned of what is wrong with the panel.
         forecasts = second.fit(panel.iloc[:-holdout]).predict(rows)
         mean = clone(second).set_params(forecaster=HistoricalMeanForecaster())
         drifts = mean.fit(panel.iloc[:-holdout]).predict(rows)

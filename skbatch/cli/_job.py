@@ -19,7 +19,9 @@ __all__ = [
     "forecast_with",
     "given",
     "make_system",
+    "one_or_all",
     "read_prices",
+    "settings_of",
 ]
 
 READ_ERRORS = (OSError, ValueError, ImportError)
@@ -44,7 +46,7 @@ class Source:
 
 
 def given(**options: Any) -> dict[str, Any]:
-    """Take the options that were given; numbers and paths as settings have them."""
+    """Select the options that were given; numbers and paths as settings have them."""
     found = {name: value for name, value in options.items() if value not in (None, {})}
     budget = found.get("memory_budget", "")
     if budget.replace(".", "", 1).isdigit():
@@ -55,8 +57,29 @@ def given(**options: Any) -> dict[str, Any]:
     return found
 
 
+def settings_of(
+    horizon: Any,
+    delay: int | None = None,
+    memory_budget: str | None = None,
+    checkpoint_dir: Path | None = None,
+    n_jobs: int | None = None,
+) -> dict[str, Any]:
+    """Lay out options as a configuration has them."""
+    return {
+        "horizon": one_or_all(horizon),
+        "delay": delay,
+        "batch": given(memory_budget=memory_budget, checkpoint_dir=checkpoint_dir),
+        "performance": given(n_jobs=n_jobs),
+    }
+
+
+def one_or_all(values: list[Any] | None) -> Any:
+    """Take one value out of its list."""
+    return values[0] if values and len(values) == 1 else values or None
+
+
 def make_system(config: Path | None, options: dict[str, Any], stages: Stages) -> Any:
-    """Make the system of a file of settings, the environment and the options."""
+    """Create the system of a file of settings, the environment and the options."""
     with stages.stage("start"):
         from skbatch.config import BatchForecastingConfig
 
@@ -68,7 +91,7 @@ def make_system(config: Path | None, options: dict[str, Any], stages: Stages) ->
 
 
 def read_prices(read: Callable[[], pd.DataFrame], stages: Stages) -> pd.DataFrame:
-    """Read prices, or say what is wrong with the file."""
+    """Read prices, or explain what is wrong with the file."""
     try:
         with stages.stage("read"):
             return read()

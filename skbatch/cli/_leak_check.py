@@ -44,6 +44,14 @@ def check(
     cuts: Annotated[
         int, typer.Option(min=1, help="How many dates to test; each takes some fits.")
     ] = 3,
+    purged: Annotated[
+        bool,
+        typer.Option(
+            "--purged",
+            help="You leave out labels that end after the training rows yourself: "
+            "check only what the pipeline makes of prices.",
+        ),
+    ] = False,
     json: options.Json = False,
     field: options.Field = None,
     date: options.Date = None,
@@ -60,7 +68,7 @@ def check(
         panel = read_prices(Source(prices, field, date, ticker, value).read, stages)
         panel = _part(panel, rows, columns)
         with stages.stage("check"):
-            finding = _find(estimator, panel, horizon, cuts)
+            finding = _find(estimator, panel, horizon, cuts, purged=purged)
     size = f"{count(len(panel), 'row')}, {count(cuts, 'date')} tested"
     if json:
         print_as_json({"ok": not finding, "finding": finding, "checked": size})
@@ -76,7 +84,7 @@ def _load(name: str) -> Any:
     module, _, attribute = name.partition(":")
     if not module or not attribute:
         raise UserError(
-            f"MODULE:NAME must have a colon. Got '{name}'. Write such as "
+            f"MODULE:NAME must have a colon. Got '{name}'. For example, write "
             "my_models:pipeline."
         )
     sys.path.insert(0, str(Path.cwd()))
@@ -95,7 +103,7 @@ def _load(name: str) -> Any:
 
 
 def _part(panel: pd.DataFrame, rows: int, columns: int) -> pd.DataFrame:
-    """Take the last rows of the first tickers."""
+    """Select the last rows of the first tickers."""
     from skbatch.panel.engine import panel_tickers
 
     tickers = panel_tickers(panel)[:columns]
@@ -105,12 +113,16 @@ def _part(panel: pd.DataFrame, rows: int, columns: int) -> pd.DataFrame:
     return panel[tickers].tail(rows)
 
 
-def _find(estimator: Any, panel: pd.DataFrame, horizon: int, cuts: int) -> str:
+def _find(
+    estimator: Any, panel: pd.DataFrame, horizon: int, cuts: int, *, purged: bool
+) -> str:
     """Describe what looks ahead, if anything does."""
     from skbatch.testing import check_no_lookahead
 
     try:
-        check_no_lookahead(estimator, panel, horizon=horizon, n_cuts=cuts)
+        check_no_lookahead(
+            estimator, panel, horizon=horizon, purged=purged, n_cuts=cuts
+        )
     except AssertionError as error:
         return str(error)
     except (ValueError, TypeError) as error:

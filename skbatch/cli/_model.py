@@ -23,7 +23,7 @@ def check_model(model: Path) -> None:
     if not model.parent.is_dir():
         raise UserError(
             "`--model` must be in an existing folder. Got "
-            f"'{model.parent}'. Make it first."
+            f"'{model.parent}'. Create it first."
         )
 
 
@@ -105,9 +105,9 @@ def refuse_gaps() -> Iterator[None]:
         with collect_warnings() as collected:
             yield
     except PanelError as error:
-        raise UserError(str(error).replace("`X`", "PRICES")) from error
+        raise UserError(str(error)) from error
     for category, message in collected:
         if issubclass(category, HistoryWarning):
-            text = message.replace("`X`", "PRICES")
-            raise UserError(f"{text} Or fit again on all rows.")
+            found = message.partition(" Pass all rows")[0]
+            raise UserError(f"{found} Download all rows, or fit again.")
         warn_user(message, category)

@@ -38,7 +38,7 @@ Coverages = Annotated[
     list[float] | None,
     typer.Option(
         "--coverage",
-        help="Share of the returns that the intervals should hold. "
+        help="Share of returns that the intervals should contain. "
         "Several: --coverage 0.5 --coverage 0.9.",
         show_default="0.9",
     ),
@@ -68,7 +68,7 @@ MemoryBudget = Annotated[
 ]
 CheckpointDir = Annotated[
     Path | None,
-    typer.Option(help="Folder in which a killed run finds what it had finished."),
+    typer.Option(help="Folder for checkpoints: a killed run resumes where it stopped."),
 ]
 Jobs = Annotated[int | None, typer.Option(help="Batches to fit at the same time.")]
 Performance = Annotated[

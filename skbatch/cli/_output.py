@@ -63,7 +63,7 @@ def check_output(output: Path, prices: Path, *, as_json: bool) -> None:
     if not output.parent.is_dir():
         raise UserError(
             "`--output` must be in an existing folder. Got "
-            f"'{output.parent}'. Make it first."
+            f"'{output.parent}'. Create it first."
         )
     if output.exists() and prices.exists() and output.samefile(prices):
         raise UserError(
@@ -72,8 +72,10 @@ def check_output(output: Path, prices: Path, *, as_json: bool) -> None:
         )
 
 
-def check_tickers(tickers: list[str], forecasts: pd.DataFrame) -> pd.DataFrame:
-    """Take the rows of the tickers that are asked for."""
+def check_tickers(
+    tickers: list[str], forecasts: pd.DataFrame, option: str = "`--tickers`"
+) -> pd.DataFrame:
+    """Select the rows of the tickers that are asked for."""
     wanted = [name for part in tickers for name in part.split(",") if name]
     known = set(forecasts["ticker"])
     unknown = [name for name in wanted if name not in known]
@@ -81,7 +83,7 @@ def check_tickers(tickers: list[str], forecasts: pd.DataFrame) -> pd.DataFrame:
         near = get_close_matches(unknown[0].upper(), sorted(known), 1)
         advice = f"Did you mean {near[0]}?" if near else "Check the file of prices."
         raise UserError(
-            "`--tickers` must be in the file of prices. Got "
+            f"{option} must be in the file of prices. Got "
             f"{format_tickers(unknown)}. {advice}"
         )
     return forecasts[forecasts["ticker"].isin(wanted)].reset_index(drop=True)
@@ -105,7 +107,7 @@ def write_forecasts(forecasts: pd.DataFrame, output: Path, *, raw: bool) -> None
 
 
 def without_formulas(forecasts: pd.DataFrame) -> pd.DataFrame:
-    """Change the cells that a spreadsheet would run or a terminal obey, and say so."""
+    """Escape cells that a spreadsheet or terminal would execute, with a warning."""
     changed = forecasts.copy()
     for name in ("ticker", "batch", "reason"):
         changed[name] = changed[name].map(as_text)
@@ -132,6 +134,6 @@ def write(content: bytes, output: Path, option: str) -> None:
 
 
 def as_text(cell: object) -> str:
-    """Make a cell that a spreadsheet shows and does not run."""
+    """Create a cell that a spreadsheet displays but does not execute."""
     text = printable(cell).replace("\n", r"\n")
     return f"'{text}" if text.startswith(_FORMULA_STARTS) else text

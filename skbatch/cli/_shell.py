@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import sys
 import time
 import warnings
@@ -31,6 +32,23 @@ __all__ = [
 ]
 
 PIPE_WIDTH = 100
+# How messages for Python name things → what the command line calls them.
+_NAMES = [
+    (r" See (screening|provenance|events)_( for reasons)?\.", ""),
+    (r"replace it by `X\.replace.*?`", "leave the cell empty"),
+    (r"use `X\.rename.*?`", "name the column Adj Close"),
+    (r"use `pd\.concat.*?`.*?\.", "write their field in a row above."),
+    (r" (?:with|by) `X\.[^`]*`", " in the file"),
+    (r"For the first, use `read_panel.*", "Write a decimal point, and no other marks."),
+    (r"`read_panel\(X, (date)='(.*?)'\)`", r"`--\1 '\2'`"),
+    (r"`(field|date|ticker|value)=(.*?)`", r"`--\1 \2`"),
+    (r"`(field|date|ticker|value|horizon|delay)`", r"`--\1`"),
+    (r"`min_train`", "`--train`"),
+    (r"\bmin_train=", "--train "),
+    (r"`(X|X\.columns|X\.index|prices|path_or_frame)`", "PRICES"),
+]
+# Tasks whose parts are counted → what these parts are.
+_COUNTED = {"walk forward": "fits", "batches": "batches", "recover": "recover"}
 # Exit code where everything ran, and the answer is no; 2 is what the user can mend.
 NOT_OK = 3
 
@@ -71,15 +89,17 @@ class Stages:
         """Do nothing; the protocol asks for it."""
 
     def on_fit_task_begin(self, estimator: Any, context: Any) -> None:
-        """Start a bar for a task that counts its batches, or else its steps."""
-        if context.parent is None or (context.max_subtasks or 0) < 2 or self.counted:
+        """Start a bar for a task that counts fits or batches, or else its steps."""
+        if (context.max_subtasks or 0) < 2 or self.counted:
             return
-        if context.task_name in ("batches", "recover"):
+        if context.task_name in _COUNTED:
             self.counted = context.task_name
-            text = f"{self.current}: {context.max_subtasks} {context.task_name}"
+            text = f"{context.max_subtasks} {_COUNTED[context.task_name]}"
+        elif context.parent is None:
+            return
         else:
-            text = f"{self.current}: {context.estimator_name}"
-        self._show(text, context.max_subtasks)
+            text = context.estimator_name
+        self._show(f"{self.current}: {text}", context.max_subtasks)
 
     def on_fit_task_end(self, estimator: Any, context: Any) -> None:
         """Count a batch or a step."""
@@ -163,7 +183,11 @@ def _one_line_warnings() -> Iterator[None]:
 
 
 def _one_line(message: object) -> str:
-    return " ".join(str(message).split())
+    """Write a message of the package in a line, in the words of the command line."""
+    text = " ".join(str(message).split())
+    for pattern, name in _NAMES:
+        text = re.sub(pattern, name, text)
+    return text
 
 
 def print_error(text: str) -> None:
@@ -191,7 +215,7 @@ class _PlainConsole(Console):
 
 
 def make_console(*, stderr: bool = False) -> Console:
-    """Make the console for results, on stdout unless that has the forecasts."""
+    """Create the console for results, on stdout unless that has the forecasts."""
     # A pipe has no width of its own: without one, lines would break anywhere.
     width = None if (sys.stderr if stderr else sys.stdout).isatty() else PIPE_WIDTH
     return _PlainConsole(

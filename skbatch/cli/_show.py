@@ -15,10 +15,21 @@ from skbatch._messages import count, date_text, describe_delay
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Result", "panel_line", "print_json", "report", "timing_table"]
+__all__ = [
+    "Result",
+    "model_words",
+    "panel_line",
+    "print_json",
+    "report",
+    "timing_table",
+]
 
 # A longer table is cut to the highest and the lowest forecasts.
 MAX_ROWS, CUT_ROWS = 30, 10
+MODELS = {
+    "BatchXGBoostForecaster": "XGBoost",
+    "BatchLinearForecaster": "the linear model",
+}
 
 
 @dataclass
@@ -38,15 +49,16 @@ def report(result: Result, seconds: dict[str, float], console: Console) -> None:
     from skbatch.panel.engine import describe_rows
 
     start = describe_delay(int(result.forecasts["delay"].max()))
-    tables = [
-        part
-        for (n_rows, date), rows in result.forecasts.groupby(["horizon", "date"])
-        for part in (
+    tables = []
+    for (n_rows, date), rows in result.forecasts.groupby(["horizon", "date"]):
+        title = (
             f"Expected returns from {date_text(date)} over the next "
-            f"{describe_rows(n_rows, result.panel.index)}{start}",
-            _forecast_table(rows),
+            f"{describe_rows(n_rows, result.panel.index)}{start}"
         )
-    ]
+        models = set(rows["model"]) | set(rows["reason"]) - {""}
+        if len(models) == 1:
+            title += f", all by {model_words(*models)}"
+        tables += [title, _forecast_table(rows, with_model=len(models) > 1)]
     parts = [
         *tables,
         panel_line(result.panel),
@@ -87,7 +99,12 @@ def print_json(result: Result, seconds: dict[str, float]) -> None:
     print(json.dumps(content, indent=1, allow_nan=False))
 
 
-def _forecast_table(forecasts: pd.DataFrame) -> Table:
+def model_words(name: object) -> str:
+    """Name a model for someone who does not write Python."""
+    return MODELS.get(str(name), str(name))
+
+
+def _forecast_table(forecasts: pd.DataFrame, *, with_model: bool) -> Table:
     """Lay out forecasts from the highest to the lowest, then those without one."""
     known = forecasts.dropna(subset="expected_return")
     known = known.sort_values("expected_return", ascending=False, kind="stable")
@@ -99,7 +116,8 @@ def _forecast_table(forecasts: pd.DataFrame) -> Table:
     bounds = [name for name in names if name.startswith(("lower", "upper"))][:2]
     for name in (*bounds, "gain"):
         table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("model", overflow="fold")
+    if with_model:
+        table.add_column("model", overflow="fold")
     for part in (known, unknown):
         cut = len(forecasts) > MAX_ROWS and len(part) > 2 * CUT_ROWS
         for number, row in enumerate(part.to_dict("records")):
@@ -107,8 +125,10 @@ def _forecast_table(forecasts: pd.DataFrame) -> Table:
                 shown = [_percent(row["expected_return"], "+.3f") or "NaN"]
                 shown += [_percent(row[name], "+.1f") for name in bounds]
                 shown += [_percent(row["p_positive"], ".0f")]
-                why = f" ({row['reason']})" if row["reason"] else ""
-                table.add_row(row["ticker"], *shown, f"{row['model']}{why}")
+                if with_model:
+                    why = f" ({row['reason']})" if row["reason"] else ""
+                    shown.append(f"{model_words(row['model'])}{why}")
+                table.add_row(row["ticker"], *shown)
             elif number == CUT_ROWS:
                 table.add_row(f"... {len(part) - 2 * CUT_ROWS} more")
     return table

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,7 +11,8 @@ from skbatch._messages import count, format_tickers
 from skbatch.cli import _options as options
 from skbatch.cli._content import make_table, print_as_json, records
 from skbatch.cli._holdings import read_holdings
-from skbatch.cli._job import Source, fit_system, given, make_system
+from skbatch.cli._job import Source, fit_system, make_system, settings_of
+from skbatch.cli._optimizers import Optimizer, check_optimizer, optimize
 from skbatch.cli._output import as_text, check_output, is_stdout, write
 from skbatch.cli._shell import NOT_OK, UserError, make_console, shown_to_users
 from skbatch.cli._show import timing_table
@@ -28,15 +27,6 @@ __all__ = ["weights"]
 RISK_ROWS = 504
 # Basis points of what is traded, where there are holdings to trade from.
 COST = 10.0
-
-
-class Optimizer(StrEnum):
-    """How weights are found."""
-
-    MEAN_RISK = "mean-risk"
-    MAX_SHARPE = "max-sharpe"
-    MIN_RISK = "min-risk"
-    EQUAL = "equal"
 
 
 def weights(
@@ -83,18 +73,15 @@ def weights(
     memory_budget: options.MemoryBudget = None,
     n_jobs: options.Jobs = None,
 ) -> None:
-    """Make a long-only portfolio of the forecasts, after checking them.
+    """Create a long-only portfolio from the forecasts, after checking them.
 
     Risk is measured in the last 504 rows. If a check fails that an optimizer could
     not survive, there are no weights, and the exit code is 3.
     """
-    settings = {
-        "horizon": horizon,
-        "batch": given(memory_budget=memory_budget),
-        "performance": given(n_jobs=n_jobs),
-    }
+    asked = None if horizon is None else [horizon]
+    settings = settings_of(asked, memory_budget=memory_budget, n_jobs=n_jobs)
     with shown_to_users() as stages:
-        _check_optimizer(optimizer)
+        check_optimizer(optimizer)
         if output is not None:
             check_output(output, prices, as_json=json)
         system = make_system(config, settings, stages)
@@ -123,14 +110,6 @@ def weights(
             console.print(f"Written to {output}", soft_wrap=True)
     if table is None:
         raise typer.Exit(NOT_OK)
-
-
-def _check_optimizer(optimizer: Optimizer) -> None:
-    if optimizer is not Optimizer.EQUAL and find_spec("pypfopt") is None:
-        raise UserError(
-            "`--optimizer` must be equal without PyPortfolioOpt. Got "
-            f"{optimizer}. Install it with: pip install 'skbatch[portfolio]'"
-        )
 
 
 class Portfolio:
@@ -189,7 +168,17 @@ class Portfolio:
         if self.optimizer is Optimizer.EQUAL:
             found = pd.Series(1 / n_tickers, tickers)
         else:
-            found = self._optimize(max_weight, risk_aversion, cost)
+            mu = pd.Series(dict(self.expected)).reindex(tickers)
+            held = self.current
+            found = optimize(
+                self.optimizer,
+                mu,
+                self.covariance * self.horizon,
+                max_weight=max_weight,
+                risk_aversion=risk_aversion,
+                held=None if held is None else held.reindex(tickers).fillna(0.0),
+                cost=cost,
+            )
         table = pd.DataFrame({"weight": found}).rename_axis("ticker")
         if self.current is not None:
             table = table.reindex(table.index.union(self.current.index, sort=False))
@@ -198,34 +187,6 @@ class Portfolio:
             table["trade"] = table["weight"] - table["current"]
         table["expected_return"] = pd.Series(dict(self.expected))
         return table.sort_values("weight", ascending=False, kind="stable")
-
-    def _optimize(self, max_weight: float, aversion: float, cost: float) -> pd.Series:
-        import pandas as pd
-        from pypfopt import EfficientFrontier, objective_functions
-        from pypfopt.exceptions import OptimizationError
-
-        tickers = self.covariance.columns
-        mu = pd.Series(dict(self.expected)).reindex(tickers)
-        frontier = EfficientFrontier(
-            mu, self.covariance * self.horizon, weight_bounds=(0, max_weight)
-        )
-        try:
-            if self.optimizer is Optimizer.MIN_RISK:
-                frontier.min_volatility()
-            elif self.optimizer is Optimizer.MAX_SHARPE:
-                frontier.max_sharpe(risk_free_rate=0.0)
-            else:
-                if self.current is not None:
-                    held = self.current.reindex(tickers).fillna(0.0).to_numpy()
-                    frontier.add_objective(
-                        objective_functions.transaction_cost, w_prev=held, k=cost
-                    )
-                frontier.max_quadratic_utility(risk_aversion=aversion)
-        except (OptimizationError, ValueError) as error:
-            raise UserError(
-                f"`--optimizer` must find weights. Got: {error} Try min-risk or equal."
-            ) from error
-        return pd.Series(frontier.clean_weights(cutoff=1e-4, rounding=6))
 
     def facts(self, table: pd.DataFrame) -> dict[str, float | int]:
         """Measure a portfolio."""
@@ -304,10 +265,7 @@ class Portfolio:
 
 
 def _covariance(closes: pd.DataFrame, expected: Any) -> tuple[pd.DataFrame, list[str]]:
-    """Estimate the covariance of the returns of one row, by Ledoit and Wolf.
-
-    Of tickers with a forecast and all prices; also name those with a forecast alone.
-    """
+    """Estimate a covariance by Ledoit and Wolf, and name who lacks prices for it."""
     import pandas as pd
     from sklearn.covariance import LedoitWolf
 

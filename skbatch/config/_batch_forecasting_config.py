@@ -22,8 +22,7 @@ from skbatch.config._settings import (
     CHOICES,
     KINDS,
     SETTINGS,
-    parameter_paths,
-    system_parts,
+    parameter_owners,
     toml_key,
     toml_value,
 )
@@ -85,12 +84,9 @@ class BatchForecastingConfig(_Section):
     """
 
     def __init__(self, **settings: Any) -> None:
-        self._fill(flatten(settings))
-
-    def _fill(self, given: Values) -> Self:
+        given = flatten(settings)
         check(given)
         super().__init__(**_nest(complete(given), _Section), _given=given)
-        return self
 
     def __eq__(self, other: object) -> bool:
         return type(other) is type(self) and other.to_dict() == self.to_dict()
@@ -110,7 +106,7 @@ class BatchForecastingConfig(_Section):
         return _nest(complete(self._given))
 
     def replace(self, **changes: Any) -> Self:
-        """Make a copy with some settings changed.
+        """Return a copy with some settings changed.
 
         Parameters
         ----------
@@ -136,8 +132,7 @@ class BatchForecastingConfig(_Section):
         >>> config.horizon, config.model.max_depth, config.model.max_bin
         (1, 3, 32)
         """
-        given = self._given | flatten(changes)
-        return type(self).__new__(type(self))._fill(given)
+        return type(self)(**_nest(self._given | flatten(changes)))
 
     @classmethod
     def from_file(
@@ -184,7 +179,7 @@ class BatchForecastingConfig(_Section):
         >>> BatchForecastingConfig.from_file(env=False, horizon=[1, 5]).horizon
         (1, 5)
         """
-        return cls.__new__(cls)._fill(read_layers(path, env, overrides)[0])
+        return cls(**_nest(read_layers(path, env, overrides)[0]))
 
     @classmethod
     def from_system(cls, system: BatchForecastingSystem) -> Self:
@@ -213,24 +208,30 @@ class BatchForecastingConfig(_Section):
             )
         params = system.get_params()
         model = params.get("forecaster__estimator", params["forecaster"])
-        simpler = params.get("forecaster__fallback")
         choices: Values = {
             "model.kind": _kind(model, "xgboost"),
             "fallback.enabled": type(params["forecaster"]) not in KINDS.values(),
-            "fallback.model": _kind(simpler, "linear"),
+            "fallback.model": _kind(params.get("forecaster__fallback"), "linear"),
         }
-        rule = "must be left at its default. Got {}. Make this part in Python."
-        if foreign := _foreign(system, choices):
-            raise join_problems(
-                [f"`{name}` {rule.format(value)}" for name, value in foreign.items()]
-            )
+        owners = parameter_owners(choices)
+        problems = [
+            f"`{name}` must be left at its default. Got {value}. Create this part in "
+            "Python."
+            for name, value in _foreign(params, owners).items()
+        ]
+        if problems:
+            raise join_problems(problems)
         base = complete(choices)
-        given = {p: v for p, v in choices.items() if v != SETTINGS[p].default}
-        for name, path in parameter_paths(choices).items():
-            value = plain(params.get(name, base[path]))
-            if value != base[path]:
-                given[path] = value
-        return cls.__new__(cls)._fill(given)
+        given = choices | {
+            path: plain(params[name])
+            for name, (_, path) in owners.items()
+            if path in SETTINGS and name in params
+        }
+        changed = {path: v for path, v in given.items() if v != base[path]}
+        chosen = {path: v for path, v in choices.items() if v != SETTINGS[path].default}
+        # A parameter that is "none" must not become None, which a file calls "none".
+        check(chosen | changed)
+        return cls(**_nest(chosen | changed))
 
     def to_toml(self) -> str:
         """Write what was set as a TOML document.
@@ -254,7 +255,7 @@ class BatchForecastingConfig(_Section):
         return "\n".join(filter(None, blocks.values()))
 
     def to_system(self) -> BatchForecastingSystem:
-        """Make a system with these settings.
+        """Create a system with these settings.
 
         Returns
         -------
@@ -278,13 +279,13 @@ class BatchForecastingConfig(_Section):
         forecaster = _forecaster(values)
         if forecaster is not None:
             system.set_params(forecaster=forecaster)
-        held = system.get_params()
-        wanted = {name: values[path] for name, path in parameter_paths(values).items()}
+        held, owners = system.get_params(), parameter_owners(values)
+        wanted = {n: values[path] for n, (_, path) in owners.items() if path in values}
         return system.set_params(**{n: v for n, v in wanted.items() if held[n] != v})
 
 
 def _forecaster(values: Values) -> Any:
-    """Make a forecaster, unless the system's own is of the kinds that are chosen."""
+    """Create a forecaster, unless the system's own is of the kinds that are chosen."""
     if all(setting.chosen(values) == setting.default for setting in CHOICES.values()):
         return None
     model = KINDS[values["model.kind"]]()
@@ -294,7 +295,7 @@ def _forecaster(values: Values) -> Any:
 
 
 def _nest(values: Values, make: Callable[..., Any] = dict, above: str = "") -> Any:
-    """Put settings into the sections that they belong to."""
+    """Assign settings to their sections."""
     own: dict[str, Any] = {}
     for path, value in values.items():
         if path.startswith(above):
@@ -310,24 +311,20 @@ def _kind(model: Any, default: str) -> str:
     return next((kind for kind in KINDS if type(model) is KINDS[kind]), default)
 
 
-def _foreign(system: BatchForecastingSystem, choices: Values) -> dict[str, Any]:
+def _foreign(params: Values, owners: dict[str, tuple[Any, str]]) -> dict[str, Any]:
     """Find the parts and parameters that no file can express."""
-    params, parts = system.get_params(), system_parts(choices)
-    params[""] = system
-    settings = parameter_paths(choices)
+    parts = {name.rpartition("__")[0]: owner for name, (owner, _) in owners.items()}
     found: dict[str, Any] = {}
-    for prefix, (owner, _) in parts.items():
-        part = params.get(prefix.removesuffix("__"))
-        if any(prefix.startswith(f"{outer}__") for outer in found):
+    for name in sorted(params.keys() & owners):
+        value, (owner, path) = params[name], owners[name]
+        if path in SETTINGS or any(name.startswith(f"{outer}__") for outer in found):
             continue
-        if part is not None and type(part) is not owner:
-            found[prefix.removesuffix("__")] = type(part).__name__
-        elif part is not None:
-            for name, parameter in inspect.signature(owner).parameters.items():
-                path, value = f"{prefix}{name}", getattr(part, name)
-                default = parameter.default
-                same = value is default or (isinstance(value, str) and value == default)
-                if not (same or path in settings or f"{path}__" in parts):
-                    simple = isinstance(value, str | int | float)
-                    found[path] = value if simple else type(value).__name__
+        default = inspect.signature(owner).parameters[name.rpartition("__")[2]].default
+        text = isinstance(value, str)
+        if name in parts:
+            foreign = value is not None and type(value) is not parts[name]
+        else:
+            foreign = value is not default and not (text and value == default)
+        if foreign:
+            found[name] = value if text else type(value).__name__
     return found

@@ -155,7 +155,7 @@ def check(values: Values, origins: Mapping[str, str] | None = None) -> None:
 
 
 def join_problems(found: list[str]) -> ConfigError:
-    """Make one error of several."""
+    """Combine several errors into one."""
     listed = "\n".join(f"- {line}" for line in found)
     several = f"The configuration has {len(found)} problems:\n{listed}"
     return ConfigError(several if len(found) > 1 else found[0])

@@ -18,7 +18,7 @@ from math import isfinite
 from numbers import Integral, Real
 from typing import Any
 
-from skbatch._sklearn import Interval, StrOptions, make_constraint
+from skbatch._sklearn import Interval, StrOptions
 from skbatch.batch import BatchErrorHandler, BatchForecastingSystem
 from skbatch.feature_extraction import SharedFeatureExtractor, list_features
 from skbatch.forecasting import (
@@ -30,7 +30,7 @@ from skbatch.forecasting import (
 )
 
 __all__ = ["CHOICES", "KINDS", "SECTIONS", "SETTINGS", "Setting", "idle_settings"]
-__all__ += ["make_setting", "parameter_paths", "system_parts", "toml_key", "toml_value"]
+__all__ += ["make_setting", "parameter_owners", "toml_key", "toml_value"]
 
 KINDS: dict[str, Any] = {
     "xgboost": BatchXGBoostForecaster,
@@ -47,69 +47,20 @@ SECTIONS = {
     "fallback.target": "What the simpler model learns of the returns.",
     "performance": "Which processors do the work.",
 }
-# Parameters that are not settings of the section of their part.
+# Parameters of a system, or paths, that are not settings of their part's section.
 _MOVED = {
-    (BatchForecastingSystem, "batch.horizon"): "horizon",
-    (BatchForecastingSystem, "batch.delay"): "delay",
-    (BatchForecastingSystem, "batch.coverage"): "coverage",
-    (BatchForecastingSystem, "batch.n_jobs"): "performance.n_jobs",
-    (BatchForecastingSystem, "batch.engine"): "performance.engine",
-    (BatchXGBoostForecaster, "model.device"): "performance.device",
-    (BatchXGBoostForecaster, "model.n_jobs"): "performance.threads",
-    (HistoricalMeanForecaster, "fallback.min_labels"): "fallback.mean_min_labels",
+    "horizon": "horizon",
+    "delay": "delay",
+    "coverage": "coverage",
+    "n_jobs": "performance.n_jobs",
+    "engine": "performance.engine",
+    "model.device": "performance.device",
+    "model.n_jobs": "performance.threads",
+    "forecaster__fallback__min_labels": "fallback.mean_min_labels",
 }
-_NULLS = {
-    "features.families": "all",
-    "features.lookback": "auto",
-    "performance.threads": "auto",
-}
-_TEXTS = {
-    "boolean": "true or false",
-    "random_state": "an int in the range [0, 4294967295]",
-    str: "text",
-    Mapping: "a table of ticker = text or number",
-    dict: "a table",
-}
-# What a part checks itself, or would leave to others.
-_COUNT = Interval(Integral, 0, None, closed="left")
-_WORKERS = [
-    Interval(Integral, 1, None, closed="left"),
-    Interval(Integral, None, -1, closed="right"),
-]
-_CONSTRAINTS: dict[str, list[Any]] = {
-    "features.groups": [Mapping],
-    "features.signals": [],
-    "features.cross_section": [str],
-    "features.universe": [str],
-    "features.lookback": [_COUNT],
-    "features.cache_size": [_COUNT],
-    "performance.n_jobs": _WORKERS,
-    "performance.threads": _WORKERS,
-}
-_LISTS = {  # what each item must be, and how many there must be
-    "horizon": (Interval(Integral, 1, None, closed="left"), 1),
-    "features.families": (StrOptions({"default", *list_features()["family"]}), 1),
-    "features.windows": (Interval(Integral, 2, None, closed="left"), 0),
-    "features.groups": (str, 1),
-    "features.signals": (str, 0),
-    "coverage": (Interval(Real, 0, 1, closed="neither"), 1),
-    "model.target.relative": (str, 1),
-    "fallback.target.relative": (str, 1),
-}
-_PATTERNS = {
-    "batch.memory_budget": (
-        'a size such as "4GiB" or "500MB"',
-        r"\s*(?=.*[1-9])(\d+\.?\d*|\.\d+)\s*[KMGT]?i?B?\s*",
-    ),
-    "performance.device": (
-        '"cpu", "cuda" or a device such as "cuda:1"',
-        "cpu|(cuda|gpu)(:[0-9]+)?",
-    ),
-    "features.cross_section": (
-        "rank, zscore, or a grouping with _ and one of these",
-        ".*(rank|zscore)",
-    ),
-}
+# Words for None other than "none".
+_NULLS = {"features.families": "all"}
+_NULLS |= dict.fromkeys(["features.lookback", "performance.threads"], "auto")
 
 
 def toml_value(value: Any) -> str:
@@ -130,6 +81,106 @@ def toml_value(value: Any) -> str:
 def toml_key(key: Any) -> str:
     """Write a key as TOML does."""
     return key if re.fullmatch("[A-Za-z0-9_-]+", str(key)) else toml_value(str(key))
+
+
+# --- What a value may be: in words, and as a test.
+Rule = tuple[str, Callable[[Any], bool]]
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str) and value != ""
+
+
+def _is_label(value: Any) -> bool:
+    return isinstance(value, str) or (type(value) in (int, float) and isfinite(value))
+
+
+def _is_table(holds: Callable[[Any], bool], value: Any, least: int = 0) -> bool:
+    table = isinstance(value, dict) and len(value) >= least
+    return table and all(isinstance(k, str) and holds(value[k]) for k in value)
+
+
+def _is_list(holds: Callable[[Any], bool], value: Any, least: int = 0) -> bool:
+    whole = isinstance(value, tuple) and all(map(holds, value))
+    return whole and least <= len(value) == len(set(value))
+
+
+def _is_number(interval: Interval, value: Any) -> bool:
+    return type(value) in (int, float) and interval.is_satisfied_by(value)
+
+
+def _matches(pattern: str, value: Any) -> bool:
+    flags = re.IGNORECASE | re.ASCII
+    return isinstance(value, str) and re.fullmatch(pattern, value, flags) is not None
+
+
+_is_labels = partial(_is_table, _is_label, least=1)
+_SEED = Interval(Integral, 0, 2**32 - 1, closed="both")
+_RULES: dict[Any, Rule] = {
+    "boolean": ("true or false", lambda value: isinstance(value, bool)),
+    "random_state": (str(_SEED), partial(_is_number, _SEED)),
+    str: ("text", _is_text),
+    dict: ("a table", partial(_is_table, lambda value: True)),
+    Mapping: ("a table of ticker = text or number", _is_labels),
+}
+
+
+def _rule(constraint: Any) -> Rule | None:
+    """Put a constraint of scikit-learn into words, if values of files can meet it."""
+    if isinstance(constraint, StrOptions):
+        words = " or ".join(map(toml_value, sorted(constraint.options)))
+        return words, constraint.is_satisfied_by
+    if isinstance(constraint, Interval):
+        return str(constraint), partial(_is_number, constraint)
+    return constraint if isinstance(constraint, tuple) else _RULES.get(constraint)
+
+
+def _list(constraint: Any, least: int = 1) -> Rule:
+    words, holds = _rule(constraint) or ("", bool)
+    text = f"a list of different items, each {words}"
+    return text, partial(_is_list, holds, least=least)
+
+
+_POSITIVE = Interval(Integral, 1, None, closed="left")
+_WORKERS = [_POSITIVE, Interval(Integral, None, -1, closed="right")]
+_SIZE = r"\s*(?=.*[1-9])(\d+\.?\d*|\.\d+)\s*[KMGT]?i?B?\s*"
+_SIZE_WORDS = 'a size such as "4GiB" or "500MB"'
+_DEVICE_WORDS = '"cpu", "cuda" or a device such as "cuda:1"'
+_COMPARISON_WORDS = "rank, zscore, or a grouping with _ and one of these"
+_names = partial(_is_list, _is_text)
+# What a part checks itself, or would leave to others.
+_MORE: dict[str, list[Any]] = {
+    "horizon": [_list(_POSITIVE)],
+    "coverage": [_list(Interval(Real, 0, 1, closed="neither"))],
+    "batch.memory_budget": [(_SIZE_WORDS, partial(_matches, _SIZE))],
+    "features.families": [_list(StrOptions({"default", *list_features()["family"]}))],
+    "features.windows": [_list(Interval(Integral, 2, None, closed="left"), least=0)],
+    "features.groups": [
+        Mapping,
+        (
+            "a table of name = table of ticker = group",
+            partial(_is_table, _is_labels, least=1),
+        ),
+        _list(str),
+    ],
+    "features.signals": [
+        ("a table of signal = list of features", partial(_is_table, _names)),
+        _list(str, least=0),
+    ],
+    "features.cross_section": [
+        (_COMPARISON_WORDS, partial(_matches, ".*(rank|zscore)"))
+    ],
+    "features.universe": [str],
+    "features.lookback": [Interval(Integral, 0, None, closed="left")],
+    "features.cache_size": [Interval(Integral, 0, None, closed="left")],
+    "model.target.relative": [_list(str)],
+    "fallback.target.relative": [_list(str)],
+    "performance.n_jobs": _WORKERS,
+    "performance.threads": _WORKERS,
+    "performance.device": [
+        (_DEVICE_WORDS, partial(_matches, "cpu|(cuda|gpu)(:[0-9]+)?"))
+    ],
+}
 
 
 @dataclass(frozen=True)
@@ -164,186 +215,112 @@ class Setting:
         return toml_value(self.null if value is None else value)
 
     def chosen(self, values: Mapping[str, Any]) -> Any:
-        """Take the value if there is a valid one, else the default."""
+        """Return the value if it is valid, else the default."""
         value = values.get(self.path, self.default)
         return value if self.accepts(value) else self.default
 
 
-def _rules(constraints: list[Any], path: str) -> dict[str, Callable[[Any], bool]]:
-    """Put constraints into words and tests, those that values of files can meet."""
-    rules: dict[str, Callable[[Any], bool]] = {}
-    for constraint in constraints:
-        if constraint is str and path in _PATTERNS:
-            text, pattern = _PATTERNS[path]
-            rules[text] = partial(_matches, pattern)
-        elif isinstance(constraint, StrOptions):
-            text = " or ".join(map(toml_value, sorted(constraint.options)))
-            rules[text] = partial(_meets, constraint)
-        elif isinstance(constraint, Interval) or constraint in _TEXTS:
-            text = _TEXTS.get(constraint) or str(constraint)
-            rules[text] = partial(_meets, constraint)
-    rules |= _TABLES.get(path, {})
-    if path in _LISTS:
-        item, least = _LISTS[path]
-        text = f"a list of different items, each {' or '.join(_rules([item], ''))}"
-        rules[text] = partial(_is_list, item, least)
-    return rules
-
-
-def _meets(constraint: Any, value: Any) -> bool:
-    if isinstance(value, dict) and constraint is Mapping:
-        return value != {} and all(map(_is_entry, value.items()))
-    if isinstance(value, dict):
-        return constraint is dict and all(isinstance(key, str) for key in value)
-    if isinstance(value, bool) or constraint == "boolean":
-        return isinstance(value, bool) and constraint == "boolean"
-    plain = isinstance(value, str | int | float) and value != ""
-    return plain and bool(make_constraint(constraint).is_satisfied_by(value))
-
-
-def _is_entry(pair: tuple[Any, Any]) -> bool:
-    key, value = pair
-    number = type(value) in (int, float) and isfinite(value)
-    return isinstance(key, str) and (number or isinstance(value, str))
-
-
-def _is_list(item: Any, least: int, value: Any) -> bool:
-    whole = isinstance(value, tuple) and all(_meets(item, v) for v in value)
-    return whole and least <= len(value) == len(set(value))
-
-
-def _matches(pattern: str, value: Any) -> bool:
-    flags = re.IGNORECASE | re.ASCII
-    return isinstance(value, str) and re.fullmatch(pattern, value, flags) is not None
-
-
-_TABLES: dict[str, dict[str, Callable[[Any], bool]]] = {
-    "features.groups": {
-        "a table of name = table of ticker = group": lambda value: (
-            isinstance(value, dict)
-            and value != {}
-            and all(_meets(Mapping, table) for table in value.values())
-        )
-    },
-    "features.signals": {
-        "a table of signal = list of features": lambda value: (
-            isinstance(value, dict)
-            and all(_is_list(str, 0, names) for names in value.values())
-        )
-    },
-}
-
-
-def _choice(path: str, options: list[Any], text: str) -> Setting:
-    own = ["boolean"] if True in options else [StrOptions({*options})]
-    return Setting(path, options[0], text, _rules(own, path))
-
-
 # What decides which parts a system has, and so which other settings have an effect.
-CHOICES = {
-    "batch.enabled": _choice(
-        "batch.enabled",
-        [True, False],
+_CHOICES: dict[str, tuple[Any, Any, str]] = {
+    "batch.enabled": (
+        True,
+        "boolean",
         "Forecast all tickers together. If false, robust_forecast_returns takes one "
-        "ticker at a time, and a system cannot be made.",
+        "ticker at a time, and a system cannot be created.",
     ),
-    "model.kind": _choice(
-        "model.kind",
-        list(KINDS),
+    "model.kind": (
+        "xgboost",
+        StrOptions({*KINDS}),
         "Boosted trees, ridge regression, or the historical mean.",
     ),
-    "fallback.enabled": _choice(
-        "fallback.enabled",
-        [True, False],
+    "fallback.enabled": (
+        True,
+        "boolean",
         "Serve tickers that the model cannot by a simpler one, then by their "
         "historical mean.",
     ),
-    "fallback.model": _choice(
-        "fallback.model",
-        ["linear", "mean"],
+    "fallback.model": (
+        "linear",
+        StrOptions({"linear", "mean"}),
         "The simpler model: ridge regression or the historical mean.",
     ),
 }
 
 
-def system_parts(values: Mapping[str, Any]) -> dict[str, tuple[Any, str]]:
-    """Map the prefix of each part's parameters to its class and section."""
-    chosen = {path: setting.chosen(values) for path, setting in CHOICES.items()}
+def _make(path: str, default: Any, text: str, own: list[Any], null: str) -> Setting:
+    rules = filter(None, map(_rule, own))
+    return Setting(path, default, " ".join(text.split()), dict(rules), null)
+
+
+CHOICES = {
+    path: _make(path, default, text, [rule], "")
+    for path, (default, rule, text) in _CHOICES.items()
+}
+
+
+def parameter_owners(values: Mapping[str, Any]) -> dict[str, tuple[Any, str]]:
+    """Map the parameters of a system with these choices to class and path."""
+    chosen = {path: choice.chosen(values) for path, choice in CHOICES.items()}
     model = KINDS[chosen["model.kind"]], "model"
-    parts = {
+    parts: dict[str, tuple[Any, str]] = {
         "": (BatchForecastingSystem, "batch"),
         "features__": (SharedFeatureExtractor, "features"),
         "error_handler__": (BatchErrorHandler, "fallback"),
         "forecaster__": model,
     }
     if chosen["fallback.enabled"]:
-        parts |= {
-            "forecaster__": (FallbackForecaster, "fallback"),
-            "forecaster__estimator__": model,
-            "forecaster__fallback__": (KINDS[chosen["fallback.model"]], "fallback"),
-        }
-    for prefix, (owner, section) in list(parts.items()):
-        if "target" in inspect.signature(owner).parameters:
-            parts[f"{prefix}target__"] = ReturnTarget, f"{section}.target"
-    return parts
-
-
-def _all_paths(values: Mapping[str, Any]) -> dict[str, tuple[Any, str, str]]:
-    """Map the parameters of a system to class, name and path."""
+        parts["forecaster__"] = FallbackForecaster, "fallback"
+        parts["forecaster__estimator__"] = model
+        parts["forecaster__fallback__"] = KINDS[chosen["fallback.model"]], "fallback"
     found = {}
-    for prefix, (owner, section) in system_parts(values).items():
-        for name in inspect.signature(owner).parameters:
-            path = f"{section}.{name}"
-            found[f"{prefix}{name}"] = owner, name, _MOVED.get((owner, path), path)
+    while parts:
+        prefix = next(iter(parts))
+        owner, section = parts.pop(prefix)
+        for key in inspect.signature(owner).parameters:
+            name, path = f"{prefix}{key}", f"{section}.{key}"
+            found[name] = owner, _MOVED.get(name, _MOVED.get(path, path))
+            if key == "target":
+                parts[f"{name}__"] = ReturnTarget, path
     return found
-
-
-def parameter_paths(values: Mapping[str, Any]) -> dict[str, str]:
-    """Map the parameters of a system with these choices to their settings."""
-    paths = {name: path for name, (_, _, path) in _all_paths(values).items()}
-    batch = CHOICES["batch.enabled"].chosen(values)
-    return {
-        name: path
-        for name, path in paths.items()
-        if path in SETTINGS and (batch or not path.startswith("batch."))
-    }
 
 
 def idle_settings(values: Mapping[str, Any]) -> dict[str, str]:
     """Map settings without effect to the choice that makes them so."""
+    used = {path for _, path in parameter_owners(values).values()} | {*CHOICES}
     fallback = CHOICES["fallback.enabled"].chosen(values)
-    used = {*parameter_paths(values).values(), *CHOICES}
-    used -= set() if fallback else {"fallback.model"}
-    choices = {
-        "batch": "batch.enabled",
-        "fallback": "fallback.model" if fallback else "fallback.enabled",
-    }
-    idle = (path for path in SETTINGS if path not in used)
-    return {path: choices.get(path.partition(".")[0], "model.kind") for path in idle}
+    choices = dict.fromkeys(SECTIONS, "model.kind")
+    choices["batch"] = "batch.enabled"
+    choices["fallback"] = "fallback.model" if fallback else "fallback.enabled"
+    if not fallback:
+        used.remove("fallback.model")
+    if not CHOICES["batch.enabled"].chosen(values):
+        used = {p for p in used if p == "batch.enabled" or not p.startswith("batch.")}
+    return {p: choices[p.partition(".")[0]] for p in SETTINGS if p not in used}
 
 
 def make_setting(owner: type, name: str, path: str) -> Setting | None:
-    """Make a setting of a parameter, unless no file can hold what it may be."""
+    """Create a setting of a parameter, unless no file can hold what it may be."""
     own = getattr(owner, "_parameter_constraints", {}).get(name, [])
-    rules = _rules(_CONSTRAINTS.get(path, own), path)
+    more = _MORE.get(path, [])
     default = inspect.signature(owner).parameters[name].default
     optional = default is None or None in own or "random_state" in own
     entry = rf"^{name} : .*\n((?:(?: .*)?(?:\n|\Z))*)"
     text = re.search(entry, inspect.getdoc(owner) or "", re.MULTILINE)
-    description = " ".join(text[1].split()) if text else ""
     null = _NULLS.get(path, "none") if optional else ""
-    return Setting(path, default, description, rules, null) if rules else None
+    rules = [each for each in own if not (more and each is str)] + more
+    setting = _make(path, default, text[1] if text else "", rules, null)
+    return setting if setting.rules else None
 
 
 def _all_settings() -> dict[str, Setting]:
-    """Make all settings, section by section."""
+    """Create all settings, section by section."""
     found = dict(CHOICES)
     for kind, simpler in product(KINDS, ("linear", "mean")):
         choices = {"model.kind": kind, "fallback.model": simpler}
-        for owner, name, path in _all_paths(choices).values():
-            setting = None if path in found else make_setting(owner, name, path)
+        for name, (owner, path) in parameter_owners(choices).items():
+            setting = make_setting(owner, name.rpartition("__")[2], path)
             # The horizon of the forecasters is the system's.
-            if setting and not path.endswith(".horizon"):
+            if setting and path not in found and not path.endswith(".horizon"):
                 found[path] = setting
     order = ["", *SECTIONS]
     return {p: found[p] for s in order for p in found if p.rpartition(".")[0] == s}

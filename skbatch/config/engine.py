@@ -31,7 +31,7 @@ __all__ = [
 _HEADER = """\
 Settings of skbatch. To change one, remove the # before its key; until then it has the
 value that is shown. Environment variables such as SKBATCH_HORIZON and
-SKBATCH_MODEL__MAX_DEPTH win over this file, and this file over the defaults.
+SKBATCH_MODEL__MAX_DEPTH take precedence over this file, and it over the defaults.
 """
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from numbers import Integral
 from typing import Literal, overload
 
 import numpy as np
 import pandas as pd
 from sklearn.utils import check_random_state
+
+from skbatch._messages import check_int
 
 __all__ = ["make_panel"]
 
@@ -30,7 +31,7 @@ def _momentum(scores: np.ndarray) -> np.ndarray:
 
 
 def _extremes(scores: np.ndarray) -> np.ndarray:
-    """Tell the extremes, of either sign, from the middle; variance about one."""
+    """Separate the extremes, of either sign, from the middle; variance about one."""
     extreme = np.abs(scores) > 1
     return (extreme - extreme.mean()) / np.sqrt(_TAIL * (1 - _TAIL))
 
@@ -83,7 +84,7 @@ def make_panel(
     random_state: Random = None,
     return_oracle: bool = False,
 ) -> pd.DataFrame | tuple[pd.DataFrame, pd.DataFrame]:
-    r"""Make prices whose expected next return is a known function of past prices.
+    r"""Generate prices whose expected next return is a known function of past prices.
 
     Parameters
     ----------
@@ -232,11 +233,7 @@ def _check_sizes(n_dates: int, n_tickers: int, late: int, signal: Signal) -> Non
     least = {"n_dates": (n_dates, 1), "late_listings": (late, 0)}
     least["n_tickers"] = (n_tickers, 1 if signal is None else 2)
     for name, (number, bound) in least.items():
-        if not isinstance(number, Integral) or number < bound:
-            raise ValueError(
-                f"`{name}` must be an int of at least {bound}. Got {number!r}. "
-                "Pass a larger one."
-            )
+        check_int(number, name, bound, "Pass a larger one.")
     if late > n_tickers:
         raise ValueError(
             f"`late_listings` must be at most `n_tickers`. Got {late} with {n_tickers} "

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from skbatch._messages import date_text, format_tickers, warn_user
+from skbatch._messages import check_int, date_text, format_tickers, warn_user
 from skbatch.exceptions import PanelError, PanelWarning
 from skbatch.panel import check_panel
 from skbatch.panel.engine import (
@@ -27,7 +27,6 @@ __all__ = [
     "check_lookback",
     "check_market_data",
     "check_name",
-    "check_number",
     "check_universe",
     "checked_panel",
     "fitted_market_data",
@@ -49,21 +48,11 @@ Function = Callable[[pd.DataFrame], pd.DataFrame | pd.Series]
 COPY_ON_WRITE = int(pd.__version__.split(".")[0]) >= 3
 
 
-def check_number(value: Any, name: str, unit: str, least: int = 0) -> None:
-    """Raise unless a parameter is a number of rows or bytes."""
-    is_number = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
-    if not is_number or value < least:
-        raise ValueError(
-            f"`{name}` must be a number of {unit}, {least} or more. Got {value!r}. "
-            "Pass an integer."
-        )
-
-
 def check_lookback(lookback: Any, needed: int) -> int:
     """Check the look-back against what the features need."""
     if lookback is None:
         return needed
-    check_number(lookback, "lookback", "rows")
+    check_int(lookback, "lookback", 0, "Pass a number of rows.")
     if lookback < needed:
         raise ValueError(
             "`lookback` must be at least what the built-in features need, "
@@ -79,7 +68,7 @@ def check_functions(functions: Any) -> dict[str, Function]:
     if not isinstance(functions, Mapping):
         raise ValueError(
             "`functions` must be a dict of name → function. Got "
-            f'{type(functions).__name__}. Pass such as {{"my_feature": function}}.'
+            f'{type(functions).__name__}. For example, pass {{"my_feature": function}}.'
         )
     for name, function in functions.items():
         check_name(name, "functions")
@@ -130,7 +119,7 @@ def call_function(
         return result.to_numpy(dtype=np.float64, na_value=np.nan)
     except (TypeError, ValueError) as error:
         raise PanelError(
-            f"`functions[{name!r}]` must return numbers. Got values that are none "
+            f"`functions[{name!r}]` must return numbers. Got values that are not "
             f"({error}). Convert them."
         ) from error
 
@@ -152,7 +141,7 @@ def function_kinds(
 def _arrange_tickers(
     name: str, result: pd.DataFrame, tickers: tuple[str, ...]
 ) -> pd.DataFrame:
-    """Bring the columns of a function's result into the order of the tickers."""
+    """Reorder the columns of a function's result like the tickers."""
     if len(result.columns) != len(tickers) or set(result.columns) != set(tickers):
         raise PanelError(
             f"`functions[{name!r}]` must return one column for each of the "
@@ -181,7 +170,7 @@ def check_market_data(market_data: Any, index: pd.Index) -> pd.DataFrame | None:
         return market_data.astype(np.float64).ffill()
     except (TypeError, ValueError) as error:
         raise ValueError(
-            f"`market_data` must hold numbers. Got values that are none ({error}). "
+            f"`market_data` must hold numbers. Got values that are not ({error}). "
             "Convert or drop them."
         ) from error
 
@@ -240,7 +229,7 @@ def index_kind(index: pd.Index) -> str:
 
 
 def join_market_data(market_data: pd.DataFrame, index: pd.Index) -> np.ndarray:
-    """Take the latest row at or before each date, `(n_dates, n_series)`."""
+    """Select the latest row at or before each date, `(n_dates, n_series)`."""
     return market_data.reindex(index, method="ffill").to_numpy()
 
 

@@ -58,11 +58,11 @@ class _Context:
         return self._series[key]
 
     def now(self, series: SeriesFunction) -> np.ndarray:
-        """Take the wanted rows of a series."""
+        """Select the wanted rows of a series."""
         return self.get(series)[self.rows]
 
     def before(self, series: SeriesFunction, n_rows: int) -> np.ndarray:
-        """Take a series some rows before the wanted ones, NaN where there is none."""
+        """Select a series some rows before the wanted ones, NaN where there is none."""
         return lag(self.get(series), n_rows)[self.rows]
 
     def change(self, series: SeriesFunction, window: int, until: int = 0) -> np.ndarray:
@@ -99,7 +99,8 @@ class TickerBlock(_Context):
             },
             universe.rows,
         )
-        self.universe = universe
+        self._universe = universe
+        self.reads_universe = False
         self.columns = columns
         self._presences.extend(universe.common)
         self._asked: set[tuple[Any, ...]] = set()
@@ -107,6 +108,12 @@ class TickerBlock(_Context):
         if universe.members is not None:
             missing |= ~universe.members[self.rows][:, columns]
         self._missing = missing if missing.any() else None
+
+    @property
+    def universe(self) -> Universe:
+        """All tickers, on whose common series some features depend."""
+        self.reads_universe = True
+        return self._universe
 
     def get(self, series: SeriesFunction, *arguments: int) -> Any:
         """Compute a series of this context, once."""
@@ -123,7 +130,7 @@ class TickerBlock(_Context):
         n_known = len(self._presences)
         presence = super().presence(finite)
         if len(self._presences) > n_known:
-            self.universe.share(presence)
+            self._universe.share(presence)
         return presence
 
     def asked(self) -> set[tuple[Any, ...]]:
@@ -171,14 +178,14 @@ class RowBlock:
         return codes if codes.ndim == 1 else codes[self._places]
 
     def signal(self, name: str) -> np.ndarray:
-        """Take a signal of the members that have a price, `(n_rows, n_tickers)`."""
+        """Select a signal of the members that have a price, `(n_rows, n_tickers)`."""
         if name not in self._signals:
             values = self._universe.signals[name][self._places]
             self._signals[name] = np.where(self._missing, np.nan, values)
         return self._signals[name]
 
     def signal_before(self, name: str, n_rows: int) -> np.ndarray:
-        """Take a signal some rows before, NaN where there is no row."""
+        """Select a signal some rows before, NaN where there is no row."""
         places = self._places - n_rows
         values = self._universe.signals[name][np.maximum(places, 0)]
         values[places < 0] = np.nan
@@ -259,6 +266,12 @@ class Universe(_Context):
             done[feature].add(series)
         return done
 
+    def reads_universe(self, feature: Feature) -> bool:
+        """Return whether a ticker's values of a feature depend on other tickers."""
+        block = TickerBlock(self, slice(0, 1))
+        block.compute(feature, np.empty((self.n_wanted, 1), dtype=np.float32))
+        return block.reads_universe
+
     def grouped(self, name: str) -> RowBlock:
         """Return all wanted rows with the groups of a grouping."""
         return RowBlock(self, ALL_ROWS, name)
@@ -294,16 +307,14 @@ class Universe(_Context):
         for_each(function, self.row_places())
 
     def row_places(self) -> list[slice]:
-        """Cut the wanted rows into blocks."""
+        """Split the wanted rows into blocks."""
         return _places(self.n_wanted, max(1, _BLOCK_CELLS // self.close.shape[1]))
 
     def by_date(
         self, series: SeriesFunction, statistic: Callable[[np.ndarray], np.ndarray]
     ) -> np.ndarray:
-        """Compute a statistic of the members' values at all dates.
-
-        The series reads the row before at most.
-        """
+        """Compute a statistic of the members' values at all dates."""
+        # The series reads the row before at most.
         n_dates, n_tickers = self.close.shape
         out = np.empty(n_dates)
 
@@ -356,7 +367,7 @@ def store(out: np.ndarray, values: np.ndarray) -> None:
 
 
 def _places(number: int, width: int) -> list[slice]:
-    """Cut a number of rows or columns into blocks."""
+    """Split a number of rows or columns into blocks."""
     return [slice(at, min(at + width, number)) for at in range(0, number, width)]
 
 

@@ -22,6 +22,7 @@ from skbatch.feature_extraction._context import Universe, store
 from skbatch.feature_extraction._feature_plan import FeaturePlan
 from skbatch.feature_extraction._frame_cache import table_key
 from skbatch.feature_extraction._groupings import Codes
+from skbatch.feature_extraction._known_features import known_features
 from skbatch.feature_extraction._rolling import ALL_ROWS
 from skbatch.panel.engine import panel_fields, panel_signals
 
@@ -52,13 +53,18 @@ class FeatureSource:
         key = table_key(self.panel), self.rows, names, self.groups, series
         return str(joblib.hash((*key, self.members)))
 
+    def shape(self, part: slice = ALL_ROWS) -> tuple[int, int]:
+        """Count the rows and columns of the features."""
+        return len(self.rows[part]), self.plan.n_columns
+
     def compute(self, part: slice = ALL_ROWS) -> np.ndarray:
         """Compute all columns of the plan, `(n_rows, n_columns)` of float32."""
-        out = self.compute_built_in(part)
+        out = np.empty(self.shape(part), dtype=np.float32)
+        self.compute_built_in(out, part)
         self.fill_called(out, part)
         return out
 
-    def compute_built_in(self, part: slice = ALL_ROWS) -> np.ndarray:
+    def compute_built_in(self, out: np.ndarray, part: slice = ALL_ROWS) -> None:
         """Compute all columns but those of the user's functions."""
         plan, rows = self.plan, self.rows[part]
         # No more rows are read than the features look back on.
@@ -71,13 +77,11 @@ class FeatureSource:
         }
         members = None if self.members is None else self.members[whole]
         universe = make_universe(panel, groups, rows - start, members)
-        out = np.empty((len(rows), plan.n_columns), dtype=np.float32)
         by_name, shared = self._columns(out)
-        _fill_built_in(plan, universe, by_name)
+        _fill_built_in(plan, panel, rows - start, universe, by_name)
         fill_market(plan, universe, self.market_data, panel.index, shared)
         # Last, as others are computed from the tickers' own features.
         self._compare(by_name, slice(0, len(plan.own_features)), part)
-        return out
 
     def fill_called(self, out: np.ndarray, part: slice = ALL_ROWS) -> None:
         """Write the columns of the user's functions."""
@@ -144,11 +148,21 @@ def make_universe(
     return Universe(panel_fields(panel), dates, groups, rows, signals, members)
 
 
-def _fill_built_in(plan: FeaturePlan, universe: Universe, by_name: np.ndarray) -> None:
+def _fill_built_in(
+    plan: FeaturePlan,
+    panel: pd.DataFrame,
+    rows: np.ndarray,
+    universe: Universe,
+    by_name: np.ndarray,
+) -> None:
     """Compute the tickers' built-in features: of blocks, then across tickers."""
     places = {feature: by_name[:, i] for i, feature in enumerate(plan.ticker_features)}
     own = {f: out for f, out in places.items() if f.entry.scope == "ticker"}
-    universe.compute(own)
+    known = known_features()
+    left: Mapping[Any, np.ndarray] = own
+    if known is not None:
+        left = known.fill(own, rows, panel, plan.tickers, universe)
+    universe.compute(left)
     universe.keep(own)
     others: dict[Any, np.ndarray] = {
         f: out for f, out in places.items() if f.entry.scope == "cross_section"

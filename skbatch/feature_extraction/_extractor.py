@@ -10,12 +10,12 @@ import pandas as pd
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from skbatch._messages import check_int
 from skbatch.feature_extraction._additions import (
     Function,
     check_functions,
     check_lookback,
     check_market_data,
-    check_number,
     check_universe,
     checked_panel,
     fitted_market_data,
@@ -101,15 +101,15 @@ class SharedFeatureExtractor(TransformerMixin, BaseEstimator):
         ``"value"``; ``"change_63"``, that over 63 rows; ``"rank"``, ``"zscore"`` or
         ``"gap"``, the place, clipped z-score, or difference from the mean, among all
         tickers of the date; ``"sector_rank"`` and the like, within a grouping of
-        `groups`; ``"category"``, the code of a category, which is an input of trees
-        only; ``"one_hot"``, a 0 or 1 for each category. None takes value, rank, and
-        change over the middle one of `windows` of all signals, or the value of bools
-        and the category of text; a list does so for those named.
+        `groups`; ``"category"``, the code of a category, which has no order for trees
+        and the linear model; ``"one_hot"``, a 0 or 1 for each category. None takes
+        value, rank, and change over the middle one of `windows` of all signals, or the
+        value of bools and the category of text; a list does so for those named.
     cross_section : str, default=None
         ``"rank"`` or ``"zscore"`` (of at most 3), among all tickers of the date, or
         ``"sector_rank"`` and the like, within a grouping of `groups`, replaces the
-        tickers' features by what they are beside the others', but for what compares
-        tickers already, and ``volatility``, ``beta`` and ``idiosyncratic_volatility``.
+        tickers' features by what they are beside the others', but for betas,
+        volatilities by which forecasters scale, and what compares tickers already.
     universe : str, DataFrame or callable, default=None
         Who belongs at each date: a signal that is true, or 1, for members; a table of
         bool, dates × tickers, of which each row takes the latest at or before it; or a
@@ -157,7 +157,7 @@ class SharedFeatureExtractor(TransformerMixin, BaseEstimator):
     Features count rows, so every row of the period is needed: to have features of some
     dates only, pass all rows, and select from the result. Rows that are missing
     between the fitted ones, after them or among those to transform count as missing
-    prices, and a warning says which rows to pass. Where only weekdays are missing on
+    prices, and a warning names the rows to pass. Where only weekdays are missing on
     which no market was closed in the years before, there is a warning, but nothing
     counts as missing, as this may be a new holiday. An array has no dates: if
     its content is that of the fitted array, or of its last rows, it is taken for them,
@@ -423,7 +423,7 @@ class SharedFeatureExtractor(TransformerMixin, BaseEstimator):
     def _fit(self, X: Panel) -> pd.DataFrame:
         """Choose the features of a panel, keep its last rows, and return it checked."""
         panel = checked_panel(X, warn_all_nan=True)
-        check_number(self.cache_size, "cache_size", "bytes")
+        check_int(self.cache_size, "cache_size", 0, "Pass a number of bytes.")
         lookback = check_lookback(self.lookback, 0)
         tickers = tuple(panel_tickers(panel))
         functions = check_functions(self.functions)
@@ -465,7 +465,7 @@ class SharedFeatureExtractor(TransformerMixin, BaseEstimator):
         source = self._source(self.plan_, panel, rows, market_data)
         key = source.key() if self.cache_size else None
         values = FEATURE_CACHE.get_or_compute(
-            key, self.cache_size, source.compute_built_in
+            key, self.cache_size, source.shape(), source.compute_built_in
         )
         source.fill_called(values)
         return values
@@ -486,7 +486,7 @@ class SharedFeatureExtractor(TransformerMixin, BaseEstimator):
         return FeatureSource(plan, panel, rows, called, market_data, *more, marks)
 
     def _wrap(self, values: np.ndarray, X: Panel) -> pd.DataFrame | np.ndarray:
-        """Put features into the container of the panel."""
+        """Return features in the container of the panel."""
         if not isinstance(X, (pd.DataFrame, CheckedPanel)):
             return values
         index = X.frame.index if isinstance(X, CheckedPanel) else X.index

@@ -19,10 +19,19 @@ from skbatch.feature_extraction._registry import (
     families,
 )
 from skbatch.feature_extraction._signals import SignalFeature
-from skbatch.panel.engine import FIELDS, GROUPING, IN_UNIVERSE, MARKET, join_column
+from skbatch.panel.engine import (
+    FIELDS,
+    GROUPING,
+    IMPLIED_VOLATILITY,
+    IN_UNIVERSE,
+    MARKET,
+    PanelColumns,
+    join_column,
+)
 
 # Scales by which labels are divided, so that they are never compared across tickers.
-_RAW = {"volatility", "beta", "idiosyncratic_volatility"}
+# Nor are volatilities by which the expected volatility is told.
+_RAW = {"volatility", "beta", "idiosyncratic_volatility", "parkinson_volatility"}
 
 __all__ = ["FeaturePlan", "available_needs", "check_windows", "make_plan"]
 
@@ -60,7 +69,11 @@ class FeaturePlan:
             and feature.entry.function.__name__ not in _RAW
             for feature in self.ticker_features
         ]
-        signals = [feature.kind in ("value", "change") for feature in self.signals]
+        signals = [
+            feature.kind in ("value", "change")
+            and not IMPLIED_VOLATILITY.fullmatch(feature.name)
+            for feature in self.signals
+        ]
         functions = [True for _ in self.ticker_functions]
         return np.array([*own, *signals, *functions, *(False for _ in self.marks)])
 
@@ -135,6 +148,25 @@ class FeaturePlan:
     def index(self) -> pd.Index:
         """Names of all columns, made once."""
         return pd.Index(self.columns(self.tickers))
+
+    @property
+    def panel_columns(self) -> PanelColumns:
+        """The structure of the columns, which need not be parsed for it."""
+        n_names = len(self.ticker_names)
+        tickers = self.tickers if n_names else ()
+        n_tickers = len(tickers)
+        numbers = np.arange(n_names * n_tickers).reshape(n_names, n_tickers).T
+        n_features = n_names - len(self.marks)
+        marks = numbers[:, n_features:].T
+        shared = [join_column(MARKET, name) for name in self.market_names]
+        return PanelColumns(
+            tickers,
+            tuple(self.ticker_names[:n_features]),
+            np.ascontiguousarray(numbers[:, :n_features]),
+            tuple(shared),
+            numbers.size + np.arange(len(shared)),
+            dict(zip(self.marks, marks, strict=True)),
+        )
 
     def __getstate__(self) -> dict[str, Any]:
         # Names are made again sooner than they are read from a file.

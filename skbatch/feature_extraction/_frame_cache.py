@@ -6,6 +6,9 @@ is then computed once.
 
 from __future__ import annotations
 
+import mmap
+import os
+import weakref
 from collections import OrderedDict
 from collections.abc import Callable
 from threading import Lock
@@ -20,6 +23,8 @@ __all__ = ["FEATURE_CACHE", "CacheInfo", "cache_info", "clear_cache", "table_key
 # A search needs several frames at once, one of each fold and side. If the limit holds
 # fewer than this many, they would displace each other before any is found again.
 _LEAST_ENTRIES = 4
+# Smallest number of bytes, and largest number, of arrays that share their memory.
+_LEAST_SHARED, _MOST_SHARED = 2**24, 64
 
 
 class CacheInfo(NamedTuple):
@@ -31,20 +36,74 @@ class CacheInfo(NamedTuple):
     size: int
 
 
+class _HeldArray:
+    """Values that are handed out without copying what their receivers only read."""
+
+    # scikit-learn makes even read-only views writable, so that whoever is given values
+    # must be able to change his own without changing these: pages of memory are copied
+    # when they are written to.
+
+    def __init__(self, shape: tuple[int, int]) -> None:
+        self.shape = shape
+        self.nbytes = 4 * shape[0] * shape[1]
+        self._file = os.memfd_create("skbatch features")
+        weakref.finalize(self, os.close, self._file)
+        os.ftruncate(self._file, self.nbytes)
+
+    def to_fill(self) -> np.ndarray:
+        """View the values, to write them."""
+        return self._view(mmap.mmap(self._file, self.nbytes))
+
+    def copy(self) -> np.ndarray:
+        """Hand out the values."""
+        return self._view(mmap.mmap(self._file, self.nbytes, flags=mmap.MAP_PRIVATE))
+
+    def _view(self, memory: mmap.mmap) -> np.ndarray:
+        return np.frombuffer(memory, dtype=np.float32).reshape(self.shape)
+
+
+class _CopiedArray:
+    """Values that are copied when they are handed out: small ones, or beyond Linux."""
+
+    def __init__(self, shape: tuple[int, int]) -> None:
+        self.values = np.empty(shape, dtype=np.float32)
+        self.nbytes = self.values.nbytes
+
+    def to_fill(self) -> np.ndarray:
+        """View the values, to write them."""
+        return self.values
+
+    def copy(self) -> np.ndarray:
+        """Hand out the values."""
+        return self.values.copy()
+
+
+def _held(shape: tuple[int, int], limit: int) -> _HeldArray | _CopiedArray:
+    """Make room for values. Each large array takes an open file: there are few."""
+    if 4 * shape[0] * shape[1] < max(_LEAST_SHARED, limit // _MOST_SHARED):
+        return _CopiedArray(shape)
+    try:
+        return _HeldArray(shape)
+    except (AttributeError, OSError):
+        return _CopiedArray(shape)
+
+
 class FeatureCache:
     """Feature values by what they were computed from; the least used leave first."""
 
     def __init__(self) -> None:
-        self._values: OrderedDict[str, np.ndarray] = OrderedDict()
+        self._values: OrderedDict[str, _HeldArray | _CopiedArray] = OrderedDict()
         self._lock = Lock()
         self._size = self._hits = self._extractions = 0
 
     def get_or_compute(
-        self, key: str | None, limit: int, compute: Callable[[], np.ndarray]
+        self,
+        key: str | None,
+        limit: int,
+        shape: tuple[int, int],
+        compute: Callable[[np.ndarray], None],
     ) -> np.ndarray:
-        """Copy the values of a key, or compute them."""
-        # scikit-learn makes even read-only views writable, so that only copies keep
-        # the cache from being changed.
+        """Copy the values of a key, or compute them, `shape` of float32."""
         with self._lock:
             held = None if key is None else self._values.get(key)
             if key is not None and held is not None:
@@ -54,12 +113,16 @@ class FeatureCache:
                 self._extractions += 1
         if held is not None:
             return held.copy()
-        values = compute()
-        if key is not None and values.nbytes * _LEAST_ENTRIES <= limit:
-            self._put(key, values.copy(), limit)
-        return values
+        if key is None or 4 * shape[0] * shape[1] * _LEAST_ENTRIES > limit:
+            values = np.empty(shape, dtype=np.float32)
+            compute(values)
+            return values
+        held = _held(shape, limit)
+        compute(held.to_fill())
+        self._put(key, held, limit)
+        return held.copy()
 
-    def _put(self, key: str, values: np.ndarray, limit: int) -> None:
+    def _put(self, key: str, values: _HeldArray | _CopiedArray, limit: int) -> None:
         """Hold values, dropping the least recently used ones beyond the limit."""
         with self._lock:
             if key not in self._values:

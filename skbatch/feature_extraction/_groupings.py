@@ -38,7 +38,7 @@ def name_groupings(groups: Any) -> dict[str, Any]:
         raise ValueError(
             "`groups` must be a dict or Series of ticker → group, a table of dates × "
             "tickers, the name of a signal, or a dict of such by name. Got "
-            f'{type(groups).__name__}. Pass such as {{"AAPL": "tech"}}.'
+            f'{type(groups).__name__}. For example, pass {{"AAPL": "tech"}}.'
         )
     tables = (Mapping, pd.Series, pd.DataFrame)
     if not any(isinstance(value, tables) for value in groups.values()):
@@ -112,7 +112,7 @@ def _raise_strange(keys: Any, tickers: tuple[str, ...]) -> None:
 
 
 def _number_table(name: str, table: pd.DataFrame, panel: pd.DataFrame) -> np.ndarray:
-    """Take each ticker's latest group at or before each date."""
+    """Select each ticker's latest group at or before each date."""
     check_dates(table, panel.index, "groups")
     tickers = panel_tickers(panel)
     if not table.columns.is_unique:

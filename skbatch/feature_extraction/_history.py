@@ -53,7 +53,7 @@ class History:
         if index_kind(self.index) != "numbers":
             raise PanelError(
                 "`X` must be a DataFrame with dates, as in `fit`. Got an array, which "
-                "does not tell its dates. Pass it as a DataFrame."
+                "does not carry its dates. Pass it as a DataFrame."
             )
         if _digest(panel) == self.digest:
             return panel.set_axis(self.index, axis=0)
@@ -136,7 +136,7 @@ class History:
     def _align(
         self, panel: pd.DataFrame
     ) -> tuple[pd.DataFrame, pd.Index, pd.DataFrame]:
-        """Bring dates to the time zone of the fitted ones and one resolution."""
+        """Convert dates to the time zone of the fitted ones and one resolution."""
         fitted, tail = self.index, self.tail
         if not isinstance(fitted, pd.DatetimeIndex):
             return panel, fitted, tail
@@ -244,7 +244,7 @@ class History:
         return is_hole
 
     def _fill(self, panel: pd.DataFrame, is_hole: np.ndarray) -> pd.DataFrame:
-        """Put missing rows into the holes of a panel."""
+        """Insert missing rows into the holes of a panel."""
         fillers = [
             self.steps.fillers(
                 panel.index[number : number + 1],

@@ -78,7 +78,7 @@ def _observed_for(day: date, trading: Collection[int]) -> list[date]:
 
 
 def _in_year(day: date, year: int) -> date:
-    """Take the same date of another year, 28 February for the 29th."""
+    """Return the same date of another year, 28 February for the 29th."""
     return day.replace(
         year=year, day=28 if (day.month, day.day) == (2, 29) else day.day
     )

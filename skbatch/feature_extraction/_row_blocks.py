@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from skbatch.feature_extraction._additions import check_number
+from skbatch._messages import check_int
 
 __all__ = ["check_rows", "cut_rows", "default_block_rows"]
 
@@ -46,12 +46,12 @@ def default_block_rows(n_columns: int, rows: np.ndarray) -> int:
 
 
 def cut_rows(rows: np.ndarray, block_rows: int | None, n_columns: int) -> list[slice]:
-    """Cut wanted rows into blocks that cover at most `block_rows` rows each."""
+    """Split wanted rows into blocks that cover at most `block_rows` rows each."""
     if not len(rows):
         return []
     if block_rows is None:
         block_rows = default_block_rows(n_columns, rows)
-    check_number(block_rows, "block_rows", "rows", least=1)
+    check_int(block_rows, "block_rows", 1, "Pass a number of rows.")
     return list(_cut(rows, block_rows))
 
 

@@ -24,7 +24,7 @@ MAX_RETURN = 0.5
 
 
 def close(context: TickerBlock | Universe) -> np.ndarray:
-    """Take the closes."""
+    """Select the closes."""
     return context.close
 
 

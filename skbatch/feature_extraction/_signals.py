@@ -12,11 +12,17 @@ import pandas as pd
 
 from skbatch._kernels.cross_section import by_group
 from skbatch._messages import count, format_tickers, warn_user
-from skbatch.exceptions import PanelWarning
+from skbatch.exceptions import PanelError, PanelWarning
 from skbatch.feature_extraction._additions import check_name
 from skbatch.feature_extraction._comparisons import COMPARISONS, split_comparison
 from skbatch.feature_extraction._context import RowBlock
-from skbatch.panel.engine import CATEGORY, panel_fields, panel_signals, panel_tickers
+from skbatch.panel.engine import (
+    CATEGORY,
+    IMPLIED_VOLATILITY,
+    panel_fields,
+    panel_signals,
+    panel_tickers,
+)
 
 __all__ = [
     "SignalFeature",
@@ -147,7 +153,8 @@ def choose_signals(
     if isinstance(signals, str) or not isinstance(signals, Iterable):
         raise ValueError(
             "`signals` must be a dict of signal → list of features, or a list of "
-            f'signals. Got {signals!r}. Pass such as {{"earnings_yield": ["rank"]}}.'
+            f"signals. Got {signals!r}. For example, pass "
+            f'{{"earnings_yield": ["rank"]}}.'
         )
     kinds = signals if isinstance(signals, Mapping) else dict.fromkeys(signals)
     unknown = [name for name in kinds if name not in tables]
@@ -161,6 +168,8 @@ def choose_signals(
     chosen: list[SignalFeature] = []
     for name, kind in kinds.items():
         check_name(name, "signals")
+        if IMPLIED_VOLATILITY.fullmatch(name):
+            _check_volatility(name, tables[name])
         if kind is None:
             kind = _default_kinds(tables[name], name in categories, windows)
         words = [kind] if isinstance(kind, str) else list(kind)
@@ -169,6 +178,17 @@ def choose_signals(
             words.remove(_ONE)
         chosen += [_parse(name, w, name in categories, groupings) for w in words]
     return tuple(dict.fromkeys(chosen))
+
+
+def _check_volatility(signal: str, table: pd.DataFrame) -> None:
+    """Refuse volatilities below zero, such as standardised ones."""
+    low = table.min(numeric_only=True)
+    if (low < 0).any():
+        raise PanelError(
+            f"Signals called implied_volatility must not be negative, as the expected "
+            f"volatility follows them. Got {low.min():g} in {signal!r} of "
+            f"{format_tickers(low.index[low < 0])}. Correct the values, or rename it."
+        )
 
 
 def _one_hot(signal: str, categories: Sequence[Any]) -> list[SignalFeature]:
@@ -229,7 +249,7 @@ def _parse(
 
 
 def missing_at_end(panel: pd.DataFrame, names: Iterable[str]) -> dict[str, str]:
-    """Tell tickers with a price at the last row which signals they lack, since when."""
+    """Find the signals that each ticker with a last price lacks, and since when."""
     signals, priced = panel_signals(panel), np.isfinite(panel_fields(panel)["close"])
     texts: dict[str, list[str]] = {}
     for name in dict.fromkeys(names):

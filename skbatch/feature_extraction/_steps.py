@@ -17,7 +17,7 @@ __all__ = ["Steps"]
 _LONG_HOLIDAY = 10
 _LONG_STEP = 5
 _YEARS_DAYS = 1500  # in which holidays are looked for
-_LONG_NUMBER = 15  # for numbers and periods, which do not tell weekends
+_LONG_NUMBER = 15  # for numbers and periods, which do not show weekends
 _DAY = np.timedelta64(1, "D")
 
 
@@ -35,7 +35,7 @@ class Steps:
 
     @classmethod
     def of(cls, index: pd.Index, n_recent: int) -> Steps:
-        """Measure the steps of an index; `n_recent` rows tell the weekdays."""
+        """Measure the steps of an index; the last `n_recent` rows show the weekdays."""
         row_step = index.step if isinstance(index, pd.RangeIndex) else 0
         weekdays: tuple[bool, ...] = (False,) * 7
         is_daily = True
@@ -118,7 +118,7 @@ class Steps:
 
 
 def _days(index: pd.Index) -> np.ndarray:
-    """Take the days of dates."""
+    """Select the days of dates."""
     return pd.DatetimeIndex(index).tz_localize(None).to_numpy().astype("datetime64[D]")
 
 

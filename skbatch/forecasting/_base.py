@@ -34,6 +34,7 @@ from skbatch.forecasting._uncertainty import UncertaintyMixin
 __all__ = [
     "BaseBatchForecaster",
     "BatchForecasterMixin",
+    "TableForecasterMixin",
 ]
 
 
@@ -148,10 +149,81 @@ class BatchForecasterMixin(RegressorMixin):
         return tags
 
 
+class TableForecasterMixin(BatchForecasterMixin):
+    """Forecasts of features, where each comes from, and what it consists of."""
+
+    def predict_with_provenance(self, X: Any) -> tuple[Any, Provenance]:
+        """Forecast, and record where each forecast comes from.
+
+        Parameters
+        ----------
+        X : DataFrame or array-like of shape (n_dates, n_columns)
+            Feature frame with the columns seen in `fit`.
+
+        Returns
+        -------
+        forecasts : DataFrame, Series or ndarray, as `y` was
+            As from :meth:`predict`.
+        provenance : Provenance
+            The model behind each of them, and why the models before do not serve, or
+            why there is none.
+        """
+        check_is_fitted(self)
+        return self._provenance(check_features(self, X, reset=False))
+
+    @abstractmethod
+    def _provenance(self, features: FeatureBlocks) -> tuple[Any, Provenance]:
+        """Forecast, and record where each forecast comes from."""
+
+    def explain(self, X: Any) -> pd.DataFrame:
+        """Split the forecasts of the last date of `X` into what they consist of.
+
+        Parameters
+        ----------
+        X : DataFrame or array-like of shape (n_dates, n_columns)
+            Feature frame with the columns seen in `fit`; only its last row matters.
+
+        Returns
+        -------
+        DataFrame of shape (n_labels, n_parts)
+            Indexed by ticker, or by (horizon, ticker). A column for each feature, by
+            its name without the ticker, with its contribution to the expected return;
+            then what is no feature's: ``model average``, ``shrinkage`` and ``market
+            expectation``, or ``historical mean``. Rows sum to the forecasts, and are
+            NaN where there is none. With a fallback, each ticker is explained by the
+            model that serves it: what another model has contributes 0.
+
+        Raises
+        ------
+        TypeError
+            If the model is neither of trees nor linear.
+        ValueError
+            If it is of trees with several outputs (``strategy="vector"``).
+
+        Notes
+        -----
+        Contributions of trees are the SHAP values of XGBoost [1]_, those of a linear
+        model its coefficients times the standardised inputs. Shrinkage is what is
+        taken off the sum of both and the model's average.
+
+        References
+        ----------
+        .. [1] Lundberg, S. M., Erion, G., Chen, H. et al. (2020). From local
+           explanations to global understanding with explainable AI for trees. Nature
+           Machine Intelligence, 2, 56–67. https://doi.org/10.1038/s42256-019-0138-9
+        """
+        check_is_fitted(self)
+        return self._explain(check_features(self, X, reset=False).last())
+
+    @abstractmethod
+    def _explain(self, table: FeatureTable) -> pd.DataFrame:
+        """Split the forecasts of one row into parts, `(n_labels, n_parts)`."""
+
+
 class BaseBatchForecaster(
     CallbackSupportMixin,
     UncertaintyMixin,
-    BatchForecasterMixin,
+    TableForecasterMixin,
     BaseEstimator,
     metaclass=ABCMeta,
 ):
@@ -192,12 +264,7 @@ class BaseBatchForecaster(
         layout: LabelLayout,
         weights: np.ndarray | None = None,
     ) -> Tail | None:
-        """Train on features and labels `(n_dates, n_labels)`, NaN where unknown.
-
-        `weights` of that shape are given where labels count differently. Forecasts of
-        the latest dates, by what did not train on them, may be given back for the
-        uncertainty.
-        """
+        """Train on labels `(n_dates, n_labels)`, and perhaps forecast a tail."""
 
     @abstractmethod
     def _predict_table(self, features: FeatureTable) -> np.ndarray:
@@ -281,23 +348,7 @@ class BaseBatchForecaster(
         features = check_features(self, X, reset=False)
         return self.layout_.wrap(self._forecast(features)[0], features.index)
 
-    def predict_with_provenance(self, X: Any) -> tuple[Any, Provenance]:
-        """Forecast, and record where each forecast comes from.
-
-        Parameters
-        ----------
-        X : DataFrame or array-like of shape (n_dates, n_columns)
-            Feature frame with the columns seen in `fit`.
-
-        Returns
-        -------
-        forecasts : DataFrame, Series or ndarray, as `y` was
-            As from :meth:`predict`.
-        provenance : Provenance
-            The model behind each of them, or why there is none.
-        """
-        check_is_fitted(self)
-        features = check_features(self, X, reset=False)
+    def _provenance(self, features: FeatureBlocks) -> tuple[Any, Provenance]:
         forecasts, absent = self._forecast(features)
         failed = getattr(self, "failures_", {})
         failures = [
@@ -316,44 +367,7 @@ class BaseBatchForecaster(
         )
         return self.layout_.wrap(forecasts, features.index), provenance
 
-    def explain(self, X: Any) -> pd.DataFrame:
-        """Split the forecasts of the last date of `X` into what they consist of.
-
-        Parameters
-        ----------
-        X : DataFrame or array-like of shape (n_dates, n_columns)
-            Feature frame with the columns seen in `fit`; only its last row matters.
-
-        Returns
-        -------
-        DataFrame of shape (n_labels, n_parts)
-            Indexed by ticker, or by (horizon, ticker). A column for each feature, by
-            its name without the ticker, with its contribution to the expected return;
-            then what is no feature's: ``model average``, ``shrinkage`` and ``market
-            expectation``, or ``historical mean``. Rows sum to the forecasts, and are
-            NaN where there is none.
-
-        Raises
-        ------
-        TypeError
-            If the model is neither of trees nor linear.
-        ValueError
-            If it is of trees with several outputs (``strategy="vector"``).
-
-        Notes
-        -----
-        Contributions of trees are the SHAP values of XGBoost [1]_, those of a linear
-        model its coefficients times the standardised inputs. Shrinkage is what is
-        taken off the sum of both and the model's average.
-
-        References
-        ----------
-        .. [1] Lundberg, S. M., Erion, G., Chen, H. et al. (2020). From local
-           explanations to global understanding with explainable AI for trees. Nature
-           Machine Intelligence, 2, 56–67. https://doi.org/10.1038/s42256-019-0138-9
-        """
-        check_is_fitted(self)
-        table = check_features(self, X, reset=False).last()
+    def _explain(self, table: FeatureTable) -> pd.DataFrame:
         parts = self._explain_table(table)
         parts[~np.isfinite(self._forecast(table)[0][0])] = np.nan
         return parts

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from threading import Lock, current_thread, main_thread
 from typing import Any
 
@@ -12,6 +12,7 @@ import numpy as np
 import xgboost as xgb
 from xgboost.callback import TrainingCallback
 
+from skbatch.forecasting._categories import Seen, known_only
 from skbatch.forecasting._forked import prediction_threads
 from skbatch.forecasting._row_store import LOWEST, RowStore
 from skbatch.forecasting._training import MAX_CELLS
@@ -23,6 +24,7 @@ __all__ = [
     "SliceIterator",
     "StepCallback",
     "draw_rows",
+    "feature_types",
     "loss_gradient",
     "masked_loss",
     "tail_correlation",
@@ -52,8 +54,15 @@ class BoosterModel:
     # Trees see a missing input as lower than all others, as rows are stored.
     takes_lowest = True
 
-    def __init__(self, booster: xgb.Booster, device: str, n_jobs: int | None) -> None:
+    def __init__(
+        self,
+        booster: xgb.Booster,
+        device: str,
+        n_jobs: int | None,
+        seen: Seen | None = None,
+    ) -> None:
         self.booster = booster
+        self.seen = seen or {}
         # XGBoost changes to the processor where it finds no GPU.
         config = json.loads(booster.save_config())["learner"]["generic_param"]
         self.device = "cpu" if config["device"] == "cpu" else device
@@ -62,7 +71,7 @@ class BoosterModel:
 
     def predict(self, X: np.ndarray) -> np.ndarray:
         """Forecast `(n_rows,)`, or `(n_rows, n_outputs)` for several outputs."""
-        X = without_gaps(X)
+        X = known_only(without_gaps(X), self.seen)
         params = {"nthread": prediction_threads(self.n_jobs), "device": self.device}
         # A booster with new parameters fails when two threads forecast with it.
         with self.lock:
@@ -87,7 +96,7 @@ class BoosterModel:
         params = {"nthread": prediction_threads(self.n_jobs), "device": self.device}
         with self.lock:
             self.booster.set_param(params)
-            rows = xgb.DMatrix(without_gaps(X.copy()))
+            rows = xgb.DMatrix(known_only(without_gaps(X.copy()), self.seen))
             found = self.booster.predict(
                 rows, pred_contribs=True, validate_features=False
             )
@@ -107,6 +116,7 @@ class BoosterModel:
             "booster": self.booster.save_raw("ubj"),
             "device": self.device,
             "n_jobs": self.n_jobs,
+            "seen": self.seen,
         }
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -141,29 +151,41 @@ class DeferredInterrupt:
 
 
 class SliceIterator(xgb.DataIter):
-    """Hand stored rows to XGBoost slice by slice, which quantises each."""
+    """Pass stored rows to XGBoost slice by slice, which quantises each."""
 
-    def __init__(self, X: RowStore, y: np.ndarray, weight: np.ndarray | None) -> None:
+    def __init__(
+        self, X: RowStore, y: np.ndarray, weight: np.ndarray | None, seen: Seen
+    ) -> None:
         super().__init__()
         self.X = X
+        self.seen = seen
         self.y = y
         self.weight = weight
         self.size = _slice_rows(X)
         self.start = 0
 
     def next(self, input_data: Callable[..., None]) -> bool:
-        """Hand over the next slice; False after the last one."""
+        """Pass the next slice; False after the last one."""
         if self.start >= len(self.X):
             return False
         place = slice(self.start, self.start + self.size)
         weight = None if self.weight is None else self.weight[place]
-        input_data(data=self.X[place], label=self.y[place], weight=weight)
+        rows = known_only(self.X[place], self.seen)
+        types = feature_types(self.X.shape[1], self.seen)
+        input_data(data=rows, label=self.y[place], weight=weight, feature_types=types)
         self.start += self.size
         return True
 
     def reset(self) -> None:
         """Begin anew: XGBoost reads everything several times."""
         self.start = 0
+
+
+def feature_types(n_inputs: int, categories: Collection[int]) -> list[str] | None:
+    """Tell XGBoost which inputs are categories, if there are any."""
+    if not categories:
+        return None
+    return ["c" if number in categories else "q" for number in range(n_inputs)]
 
 
 def draw_rows(X: RowStore, n_rows: int, seed: int) -> np.ndarray:
@@ -186,7 +208,7 @@ def _slice_rows(X: RowStore) -> int:
 
 
 class StepCallback(TrainingCallback):
-    """Tell a progress bar about each finished boosting round, and stop on Ctrl-C."""
+    """Report each finished boosting round to a progress bar, and stop on Ctrl-C."""
 
     def __init__(self, step: Callable[[], None], interrupt: DeferredInterrupt) -> None:
         super().__init__()

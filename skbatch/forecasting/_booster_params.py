@@ -12,6 +12,7 @@ import xgboost as xgb
 
 from skbatch._messages import format_tickers
 from skbatch.exceptions import ModelFitError
+from skbatch.panel.engine import CATEGORY
 
 __all__ = ["check_params", "leaf_weight", "translated", "with_numbers"]
 
@@ -76,8 +77,8 @@ def check_params(params: Mapping[str, Any] | None, strategy: str) -> None:
         )
     if strategy == "vector" and any(params.get(name) for name in _BY_NAME):
         raise ValueError(
-            "`xgb_params` must have no constraints with strategy='vector', as XGBoost "
-            "ignores them in trees with vector leaves. Pass strategy='pooled'."
+            "`xgb_params` must have no constraints with strategy='vector', because "
+            "XGBoost ignores them in trees with vector leaves. Pass strategy='pooled'."
         )
     if params:
         _try(params)
@@ -140,6 +141,12 @@ def with_numbers(
                 f"{sorted(set(monotone.values()) - {-1, 0, 1})[0]!r}. Pass 1 for "
                 "forecasts that rise with a feature, and -1 for those that fall."
             )
+        ordered = [n for n, sign in monotone.items() if sign and n.endswith(CATEGORY)]
+        if ordered:
+            raise ValueError(
+                "`monotone_constraints` must be of numbers: categories have no order. "
+                f"Got {format_tickers(ordered)}. Leave it out."
+            )
         signs = [str(int(monotone.get(name, 0))) for name in names or ()]
         out[_BY_NAME[0]] = f"({','.join(signs)})"
     if together is not None and not isinstance(together, str):
@@ -161,7 +168,7 @@ def _check_names(given: Any, names: Sequence[str] | None, what: str) -> None:
 
 
 def translated(error: xgb.core.XGBoostError) -> Exception:
-    """Tell XGBoost's refusal of a parameter from its failure to train."""
+    """Decide whether XGBoost rejected a parameter or failed to train."""
     message = _first_line(error)
     if "Invalid Parameter" in message:
         return ValueError(

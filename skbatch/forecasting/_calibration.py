@@ -1,4 +1,4 @@
-"""What the residuals of a calibration tail say about the spread of returns."""
+"""The spread of returns, estimated from the residuals of a calibration tail."""
 
 from __future__ import annotations
 
@@ -57,30 +57,14 @@ LEAST_GROWTH = 1e-6
 
 @dataclass(frozen=True)
 class Tail:
-    """The latest dates with known labels, forecast by a model that knew none of them.
-
-    Attributes
-    ----------
-    start : int
-        Row number of its first date.
-    labels, forecasts : ndarray of shape (n_dates, n_labels)
-        Returns, and what was forecast; NaN is missing.
-    early : ndarray, dtype intp
-        Row numbers of some dates before, whose labels end before the tail.
-    early_labels : ndarray of shape (n_early, n_labels)
-        Their labels.
-    bounded : bool
-        Whether all labels, of the tail and before, can be simple returns.
-    scale : str or None, default="auto"
-        Volatility feature of the residuals, as of a :class:`ReturnTarget`.
-    """
+    """The latest dates with known labels, forecast by a model that knew none."""
 
     start: int
     labels: np.ndarray
     forecasts: np.ndarray
-    early: np.ndarray
+    early: np.ndarray  # rows before, whose labels end before the tail
     early_labels: np.ndarray
-    bounded: bool
+    bounded: bool  # whether all labels can be simple returns
     scale: str | None = "auto"
 
     @classmethod
@@ -111,34 +95,13 @@ class Tail:
 
 @dataclass
 class Calibration:
-    """Residual scores of a calibration tail, pooled over the tickers of a horizon.
+    """Residual scores of a calibration tail, pooled over the tickers of a horizon."""
 
-    Parameters
-    ----------
-    scores : ndarray of shape (n_dates, n_labels), dtype float32
-        Deviations from the forecasts in units of the labels' scale; NaN is missing.
-    layout : LabelLayout
-        Of the columns of `scores`.
-    scale : ResidualScale
-        Their unit.
-    step : float
-        Step size of the adaptive correction.
-    moves : DataFrame of shape (n_rows, n_labels) or None
-        Recent one-row returns, from which to tell how tickers move together; None
-        tells it from the scores.
-    bounded : bool, default=False
-        Whether labels are simple returns, never below -100 %; see
-        :func:`deviations_of`.
-    index : Index or None
-        Dates of `scores`; None for arrays.
-    start : int, default=0
-        Row number of the first of them in `fit`.
-    """
-
-    scores: np.ndarray
+    scores: np.ndarray  # deviations from the forecasts over `scale`
     layout: LabelLayout
     scale: ResidualScale
-    step: float
+    step: float  # of the adaptive correction
+    # Recent one-row returns that show how tickers move together; None: the scores do.
     moves: pd.DataFrame | None = None
     bounded: bool = False
     index: pd.Index | None = None
@@ -165,7 +128,7 @@ class Calibration:
         return {k: v for k, v in self.__dict__.items() if k not in derived}
 
     def followed(self, scores: np.ndarray) -> Iterator[Calibration]:
-        """Go on through the dates after the tail, with scores as they become known."""
+        """Continue through the dates after the tail, as scores become known."""
         delay = self.layout.delay
         paths = {
             horizon: self.known[horizon].followed(
@@ -178,6 +141,17 @@ class Calibration:
             now = copy(self)
             now.known = {horizon: next(path) for horizon, path in paths.items()}
             yield now
+
+    def moved(self, moves: pd.DataFrame | None) -> Calibration:
+        """Add later one-row returns, from which to tell how tickers move together."""
+        if moves is None or self.moves is None:
+            return self
+        later = moves[moves.index > self.moves.index[-1]]
+        # A copy forgets what follows from the scores and moves.
+        now = copy(self)
+        now.known = self.known
+        now.moves = pd.concat([self.moves, later])[-N_MOVES:]
+        return now
 
     def quantiles(self, levels: np.ndarray, layout: LabelLayout) -> np.ndarray:
         """Scores at quantile levels `(n_levels, n_labels)`, NaN for a lost horizon."""
@@ -346,7 +320,7 @@ def _read(
 def _selected(
     features: FeatureBlocks, dates: np.ndarray, names: Sequence[str]
 ) -> FeatureTable:
-    """Take some dates and ticker features."""
+    """Select some dates and ticker features."""
     parts = []
     for block, table in features.tables(dates, names):
         numbers = [table.columns.features.index(name) for name in names]
@@ -389,7 +363,7 @@ def joined(parts: Sequence[Calibration]) -> Calibration:
 
 
 def recent_moves(features: FeatureBlocks, layout: LabelLayout) -> pd.DataFrame | None:
-    """Give the latest one-row returns of each label's ticker, if features have them."""
+    """Return the latest one-row returns of each label's ticker, if available."""
     names = [name for name in ONE_ROW_RETURNS if name in features.columns.features]
     if not names or features.index is None or len(set(layout.horizons)) > 1:
         return None
@@ -422,7 +396,7 @@ def deviations_of(
 
 
 def _by_horizon(layout: LabelLayout) -> Iterator[tuple[int, np.ndarray]]:
-    """Go through the horizons, with the numbers of their labels."""
+    """Iterate over the horizons, with the numbers of their labels."""
     for horizon in dict.fromkeys(layout.horizons):
         yield horizon, np.flatnonzero(np.asarray(layout.horizons) == horizon)
 

@@ -27,7 +27,7 @@ _OTHERS = ("sklearn", "xgboost", "lightgbm", "catboost")
 
 
 def check_batch_forecaster_type(model: Any, name: str) -> None:
-    """Refuse regressors of one target, also at the end of a pipeline or search."""
+    """Reject regressors of one target, also at the end of a pipeline or search."""
     final = model
     while True:
         if getattr(final, "steps", None):
@@ -57,7 +57,7 @@ def defined_here(model: Any, *names: str) -> bool:
 
 
 def as_input(model: Any, features: FeatureBlocks) -> Any:
-    """Give features as a model takes them: as blocks, or as a frame or array."""
+    """Return features as a model accepts them: as blocks, or as a frame or array."""
     if defined_here(model, "fit", "predict"):
         return features
     return features.frame()

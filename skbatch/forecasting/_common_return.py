@@ -115,18 +115,16 @@ def _number_labels(
     shortest = np.flatnonzero(horizons == horizons.min())
     known = np.isfinite(labels[:, shortest])
     numbers = number_calendars(pd.Index([]) if index is None else index, known)
-    names = [layout.names[column] for column in shortest]
-    number = dict(zip(names, numbers.tolist(), strict=True))
-    return np.array([number.get(name, 0) for name in layout.names])
+    names = layout.names
+    number = {names[n]: m for n, m in zip(shortest, numbers.tolist(), strict=True)}
+    return np.array([number.get(name, 0) for name in names])
 
 
 def universe_common_return(
     labels: pd.DataFrame, volatility: np.ndarray | None
 ) -> tuple[pd.DataFrame, dict[str, int] | None]:
-    """Average the labels of each calendar: by horizon, or (horizon, calendar).
-
-    The second result numbers the calendars of the tickers, None if there is only one.
-    """
+    """Average the labels of each calendar: by horizon, or (horizon, calendar)."""
+    # The second result numbers the calendars of the tickers, None if there is only one.
     shortest = labels
     if isinstance(labels.columns, pd.MultiIndex):
         shortest = labels[min(labels.columns.get_level_values(0))]
@@ -151,12 +149,9 @@ def universe_common_return(
 def forward_common_return(
     labels: pd.DataFrame, volatility: np.ndarray | None
 ) -> pd.DataFrame:
-    """Average the winsorised labels of a universe on each date, by horizon.
-
-    NaN in the last rows, of which the return is not known, and on dates with fewer than
-    two tickers. `volatility` is that of each ticker per row; None takes the standard
-    deviation of its labels.
-    """
+    """Average the winsorised labels of a universe on each date, by horizon."""
+    # NaN in the last rows, of which the return is not known, and on dates with fewer
+    # than two tickers.
     if isinstance(labels.columns, pd.MultiIndex):
         level = labels.columns.get_level_values(0)
     else:
@@ -189,7 +184,7 @@ def benchmark_return(
     if "delay" in benchmark.attrs and recorded_delay(benchmark) != layout.delay:
         raise PanelError(
             f"benchmark must have the delay of y, {layout.delay}. Got "
-            f"{recorded_delay(benchmark)}. Make both with forward_returns(prices, "
+            f"{recorded_delay(benchmark)}. Create both with forward_returns(prices, "
             f"horizon, delay={layout.delay})."
         )
     if isinstance(benchmark, pd.Series):
@@ -232,7 +227,7 @@ def mean_label(
 
 
 def blocks(labels: np.ndarray) -> Iterator[slice]:
-    """Cut dates into blocks whose labels are transformed at once."""
+    """Split dates into blocks whose labels are transformed at once."""
     size = max(1, BLOCK_CELLS // max(1, labels.shape[1]))
     for start in range(0, len(labels), size):
         yield slice(start, min(start + size, len(labels)))

@@ -8,14 +8,14 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 import pandas as pd
-from sklearn.base import BaseEstimator, MetaEstimatorMixin, clone
+from sklearn.base import BaseEstimator, MetaEstimatorMixin
 from sklearn.callback import CallbackSupportMixin, with_callbacks
 from sklearn.utils.validation import check_is_fitted
 
 from skbatch._progress import Progress
 from skbatch._sklearn import HasMethods, Interval, StrOptions, all_or_nothing
 from skbatch.exceptions import PanelError
-from skbatch.forecasting._base import BatchForecasterMixin
+from skbatch.forecasting._base import TableForecasterMixin
 from skbatch.forecasting._calibration import (
     N_MOVES,
     Calibration,
@@ -33,8 +33,8 @@ from skbatch.forecasting._children import (
 )
 from skbatch.forecasting._contributions import explained_by
 from skbatch.forecasting._fallback import warn_of_fallback
-from skbatch.forecasting._feature_table import FeatureBlocks
-from skbatch.forecasting._horizons import horizon_parameters
+from skbatch.forecasting._feature_table import FeatureBlocks, FeatureTable
+from skbatch.forecasting._horizons import clone_for, horizon_parameters
 from skbatch.forecasting._label_layout import (
     check_features,
     check_labels,
@@ -53,7 +53,7 @@ MAX_AUTO_TAIL = 504
 class ConformalForecaster(
     CallbackSupportMixin,
     UncertaintyMixin,
-    BatchForecasterMixin,
+    TableForecasterMixin,
     MetaEstimatorMixin,
     BaseEstimator,
 ):
@@ -113,7 +113,7 @@ class ConformalForecaster(
     Coverage is an average over tickers and dates; exact guarantees would need
     exchangeable dates, which markets do not offer.
 
-    Methods that say how sure a forecast is, and `predict`, also take feature frames
+    `predict` and the methods for uncertainty also accept feature frames
     of other tickers than those of `fit`. A ticker that is new gets a forecast from a
     forecaster of this package with ``strategy="pooled"``, also inside a
     :class:`FallbackForecaster` or a search, by its features and the common expectation
@@ -334,40 +334,10 @@ default=None
         forecasts, features, layout = self._expected(X)
         return layout.wrap(forecasts, features.index)
 
-    def predict_with_provenance(self, X: Any) -> tuple[Any, Provenance]:
-        """Forecast, and record where each forecast comes from.
-
-        Parameters
-        ----------
-        X : DataFrame or array-like of shape (n_dates, n_columns)
-            Feature frame with the columns seen in `fit`.
-
-        Returns
-        -------
-        forecasts : DataFrame, Series or ndarray, as `y` was
-            As from :meth:`predict`.
-        provenance : Provenance
-            The model behind each of them, and why the models before do not serve.
-        """
-        check_is_fitted(self)
-        features = check_features(self, X, reset=False)
+    def _provenance(self, features: FeatureBlocks) -> tuple[Any, Provenance]:
         return forecast_with_provenance(self.estimator_, features, self.layout_)
 
-    def explain(self, X: Any) -> pd.DataFrame:
-        """Split the forecasts of the last date of `X` into what they consist of.
-
-        Parameters
-        ----------
-        X : DataFrame or array-like of shape (n_dates, n_columns)
-            Feature frame with the columns seen in `fit`; only its last row matters.
-
-        Returns
-        -------
-        DataFrame of shape (n_labels, n_parts)
-            As from :meth:`skbatch.forecasting.BaseBatchForecaster.explain`.
-        """
-        check_is_fitted(self)
-        table = check_features(self, X, reset=False).last()
+    def _explain(self, table: FeatureTable) -> pd.DataFrame:
         return explained_by(self.estimator_, table, self.layout_)
 
     def _tail(self, labels: np.ndarray) -> tuple[int, int]:
@@ -399,11 +369,7 @@ default=None
         sample_weight: Any,
     ) -> Any:
         """Fit a copy of the forecaster on the rows before `stop`."""
-        model = clone(self.estimator)
-        if isinstance(self.horizon_, int):
-            given = horizon_parameters(model)
-            resolved = {key: self.horizon_ for key in given if given[key] == "auto"}
-            model.set_params(**resolved)
+        model = clone_for(self.estimator, self.horizon_)
         # The forecaster may be anyone's: it never sees a label that ends later.
         known = labels[:stop].copy()
         drop_unknown(known, self.layout_)

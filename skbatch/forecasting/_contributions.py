@@ -42,7 +42,7 @@ def explain_panel_model(fitted: PanelModel, table: FeatureTable) -> pd.DataFrame
 
 
 def joined_parts(parts: list[pd.DataFrame], index: pd.Index) -> pd.DataFrame:
-    """Put labels together that different models explain; features come first."""
+    """Combine labels that different models explain; features come first."""
     table = pd.concat(parts) if parts else pd.DataFrame(index=index[:0])
     table = table.reindex(index).astype(np.float64)
     # What a model has no input for contributes nothing to its forecasts.

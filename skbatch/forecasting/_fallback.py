@@ -9,15 +9,14 @@ from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
-from sklearn.base import BaseEstimator, MetaEstimatorMixin, clone
+from sklearn.base import BaseEstimator, MetaEstimatorMixin
 from sklearn.callback import CallbackSupportMixin, with_callbacks
-from sklearn.utils.validation import check_is_fitted
 
 from skbatch._messages import describe_error, format_tickers, warn_user
 from skbatch._progress import Progress
 from skbatch._sklearn import HasMethods, Interval, all_or_nothing
 from skbatch.exceptions import FallbackWarning, ModelFitError
-from skbatch.forecasting._base import BatchForecasterMixin
+from skbatch.forecasting._base import TableForecasterMixin
 from skbatch.forecasting._calibration import Calibration, joined
 from skbatch.forecasting._children import (
     as_input,
@@ -31,8 +30,8 @@ from skbatch.forecasting._contributions import (
     joined_parts,
     label_index,
 )
-from skbatch.forecasting._feature_table import ABSENT, FeatureBlocks
-from skbatch.forecasting._horizons import horizon_parameters
+from skbatch.forecasting._feature_table import ABSENT, FeatureBlocks, FeatureTable
+from skbatch.forecasting._horizons import clone_for, horizon_parameters
 from skbatch.forecasting._label_layout import check_features, check_labels
 from skbatch.forecasting._label_weights import check_weights, drop_weightless
 from skbatch.forecasting._linear import BatchLinearForecaster
@@ -58,7 +57,7 @@ ROLES = ("primary", "fallback", "mean")
 class FallbackForecaster(
     CallbackSupportMixin,
     UncertaintyMixin,
-    BatchForecasterMixin,
+    TableForecasterMixin,
     MetaEstimatorMixin,
     BaseEstimator,
 ):
@@ -229,47 +228,11 @@ default=None
         """
         return self.predict_with_provenance(X)[0]
 
-    def predict_with_provenance(self, X: Any) -> tuple[Any, Provenance]:
-        """Forecast, and record where each forecast comes from.
-
-        Parameters
-        ----------
-        X : DataFrame or array-like of shape (n_dates, n_columns)
-            Feature frame with the columns seen in `fit`.
-
-        Returns
-        -------
-        forecasts : DataFrame, Series or ndarray, as `y` was
-            As from :meth:`predict`.
-        provenance : Provenance
-            The model behind each of them, and why the models before do not serve.
-        """
-        check_is_fitted(self)
-        features = check_features(self, X, reset=False)
+    def _provenance(self, features: FeatureBlocks) -> tuple[Any, Provenance]:
         forecasts, provenance = self._serve(features)
         return self.layout_.wrap(forecasts, features.index), provenance
 
-    def explain(self, X: Any) -> pd.DataFrame:
-        """Split the forecasts of the last date of `X` into what they consist of.
-
-        Parameters
-        ----------
-        X : DataFrame or array-like of shape (n_dates, n_columns)
-            Feature frame with the columns seen in `fit`; only its last row matters.
-
-        Returns
-        -------
-        DataFrame of shape (n_labels, n_parts)
-            As from :meth:`skbatch.forecasting.BaseBatchForecaster.explain`, each ticker
-            by the model that serves it: what another model has contributes 0.
-
-        Raises
-        ------
-        TypeError
-            If a model that serves a ticker cannot be explained.
-        """
-        check_is_fitted(self)
-        table = check_features(self, X, reset=False).last()
+    def _explain(self, table: FeatureTable) -> pd.DataFrame:
         served_by = self._serve(table)[1].served_by[0]
         index = label_index(self.layout_)
         models = (self.estimator_, self.fallback_, self.mean_)
@@ -290,11 +253,7 @@ default=None
         progress: Progress,
     ) -> Any:
         """Fit one forecaster; a declared failure is recorded and gives None."""
-        model = clone(model)
-        if isinstance(self.horizon_, int):
-            given = horizon_parameters(model)
-            resolved = {name: self.horizon_ for name in given if given[name] == "auto"}
-            model.set_params(**resolved)
+        model = clone_for(model, self.horizon_)
         with progress.estimator_task(f"fit {role}", model):
             try:
                 X = as_input(model, features)
@@ -364,8 +323,12 @@ default=None
         numbers += len(ABSENT_REASONS)
         numbers = np.where(absent > 0, absent, numbers)
         reasons: list[tuple[Reason, ...]] = list(ABSENT_REASONS)
-        for label in range(shape[1]):
-            why = [self._reason(label, place) for place in range(len(ROLES))]
+        others = (served_by != 0).any(axis=0)
+        for label, name in enumerate(self.layout_.keys):
+            if not others[label]:
+                reasons += [()] * len(ROLES)
+                continue
+            why = [self._reason(label, name, place) for place in range(len(ROLES))]
             reasons += [tuple(why[: place + 1]) for place in range(len(ROLES))]
         return forecasts, Provenance(
             (*self._names(), NO_MODEL),
@@ -402,9 +365,9 @@ default=None
             served_by[taken] = place
         return forecasts, served_by
 
-    def _reason(self, label: int, place: int) -> Reason:
+    def _reason(self, label: int, name: str, place: int) -> Reason:
         """Find why a model does not serve a label."""
-        role, name = ROLES[place], self.layout_.keys[label]
+        role = ROLES[place]
         model = (self.estimator_, self.fallback_, self.mean_)[place]
         error = self.failures_.get(role, getattr(model, "failures_", {}).get(name))
         if error is not None:
@@ -419,11 +382,9 @@ default=None
 
 
 def warn_of_fallback(fitted: Any) -> None:
-    """Warn once of tickers that the primary model inside a forecaster does not serve.
-
-    Whoever fits on blocks of features has this to do, as only the outermost `fit` is
-    called from a line of the user's.
-    """
+    """Warn once of tickers that a forecaster's primary model does not serve."""
+    # Only the outermost `fit` is called from a line of the user's, so whoever fits on
+    # blocks warns.
     while not isinstance(fitted, FallbackForecaster):
         fitted = getattr(fitted, "estimator_", None)
         if fitted is None:

@@ -11,7 +11,7 @@ import joblib
 import numpy as np
 import pandas as pd
 
-from skbatch.forecasting._row_store import RowStore, Storage
+from skbatch.forecasting._row_store import RowStore, Storage, fill_rows, numbered
 from skbatch.panel.engine import IN_UNIVERSE, PanelColumns
 
 __all__ = [
@@ -30,21 +30,11 @@ ABSENT = ("", "unobserved", "not_member")
 
 @dataclass(frozen=True, eq=False)
 class Universe:
-    """What forecasters of some tickers have to know of all of them.
+    """What forecasters of some tickers have to know of all of them."""
 
-    Attributes
-    ----------
-    common : DataFrame of shape (n_dates, n_horizons) or None
-        Forward return common to all tickers, by horizon, or (horizon, calendar) with
-        several calendars; None where forecasts only are made.
-    typical : Series of shape (n_dates,) or None
-        Typical volatility of the tickers; None where there is no such feature.
-    calendars : dict of str to int, or None
-        Ticker → number of its calendar; None where all share one.
-    """
-
+    # Forward return by horizon, or (horizon, calendar); None where only forecasts are.
     common: pd.DataFrame | None
-    typical: pd.Series | None
+    typical: pd.Series | None  # volatility
     calendars: dict[str, int] | None = None
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Universe:
@@ -53,58 +43,26 @@ class Universe:
 
 
 class Rows(NamedTuple):
-    """Stacked (date, series) rows with a known label.
-
-    Attributes
-    ----------
-    X : RowStore of shape (n_rows, n_inputs)
-        Inputs.
-    y : ndarray of shape (n_rows,) or (n_rows, n_outputs)
-        What is learned of the labels.
-    dates : ndarray of shape (n_rows,), dtype intp
-        Date number of each row.
-    series : ndarray of shape (n_rows,), dtype intp
-        Number of each row's series among those of its task.
-    names : tuple of str, or None
-        Names of the inputs; None for an array.
-    weight : ndarray of the shape of y, or None
-        How much each label counts, 1 on average; None if all count alike.
-    horizon : int, default=1
-        Rows that a label looks ahead.
-    """
+    """Stacked (date, series) rows with a known label."""
 
     X: RowStore
-    y: np.ndarray
+    y: np.ndarray  # (n_rows,) or (n_rows, n_outputs)
     dates: np.ndarray
-    series: np.ndarray
+    series: np.ndarray  # number of each row's series in its task
     names: tuple[str, ...] | None = None
-    weight: np.ndarray | None = None
+    weight: np.ndarray | None = None  # of each label, 1 on average
     horizon: int = 1
+    categories: tuple[int, ...] = ()  # numbers of the inputs that are some
 
 
 class FeatureBlocks(ABC):
-    """Features of a panel, read in blocks of dates.
+    """Features of a panel, read in blocks of dates."""
 
-    Forecasters of this package take one in place of a feature frame.
-
-    Attributes
-    ----------
-    columns : PanelColumns
-        Which column belongs to which ticker. Plain arrays have shared columns only.
-    names : ndarray of str, or None
-        Names of the columns; None for an array.
-    index : pandas.Index or None
-        Dates, or None for an array.
-    universe : Universe or None
-        What is known of all tickers, where these are some of them.
-    storage : Storage
-        Where stacked rows are kept.
-    """
-
+    # Forecasters of this package take one in place of a feature frame.
     columns: PanelColumns
     names: np.ndarray | None
     index: pd.Index | None
-    universe: Universe | None
+    universe: Universe | None  # where these are some of its tickers
     storage: Storage
 
     @property
@@ -123,27 +81,25 @@ class FeatureBlocks(ABC):
     def tables(
         self, dates: np.ndarray | None = None, features: Sequence[str] | None = None
     ) -> Iterator[tuple[np.ndarray, FeatureTable]]:
-        """Read blocks: row numbers, and a table of these rows.
-
-        Given increasing `dates` or `features`, a block holds at least these.
-        """
+        """Read blocks: row numbers, and a table of these rows."""
+        # Given increasing `dates` or `features`, a block holds at least these.
 
     @abstractmethod
     def rows(self, start: int, stop: int) -> FeatureBlocks:
-        """Take the rows from `start` to before `stop`."""
+        """Select the rows from `start` to before `stop`."""
 
     @abstractmethod
     def select(
         self, tickers: Collection[str], universe: Universe | None = None
     ) -> FeatureBlocks:
-        """Take the columns of some tickers, and those that all share."""
+        """Select the columns of some tickers, and those that all share."""
 
     @abstractmethod
     def load(self) -> FeatureTable:
         """Compute all features at once."""
 
     def frame(self) -> pd.DataFrame | np.ndarray:
-        """Give all features as a forecaster of another package takes them."""
+        """Return all features as a forecaster of another package accepts them."""
         values = self.load().values
         if self.names is None:
             return values
@@ -208,6 +164,13 @@ class FeatureBlocks(ABC):
             return np.empty((len(tickers), 0), dtype=np.intp)
         return self.columns.positions[rows]
 
+    def category_inputs(self, columns: np.ndarray) -> tuple[int, ...]:
+        """Find which inputs, made of columns `(n_series, n_inputs)`, are categories."""
+        if not self.columns.categories:
+            return ()
+        found = np.isin(columns.max(axis=0), self.columns.category_positions)
+        return tuple(np.flatnonzero(found).tolist())
+
     def stack(
         self,
         columns: np.ndarray,
@@ -217,19 +180,10 @@ class FeatureBlocks(ABC):
         *,
         keep: bool,
     ) -> tuple[RowStore, RowStore]:
-        """Stack (date, series) rows, which are in the order of their dates.
-
-        Parameters
-        ----------
-        columns : ndarray of shape (n_series, n_inputs), dtype intp
-            Column numbers of each series' inputs, -1 where it lacks one.
-        dates, series : ndarray of shape (n_rows,), dtype intp
-            The rows to stack.
-        n_first : int
-            How many of them are in the first of two stores.
-        keep : bool
-            Whether to keep the rows for the next learner that asks for the same.
-        """
+        """Stack (date, series) rows, which are in the order of their dates."""
+        # `columns` are (n_series, n_inputs), -1 where a series lacks an input; the
+        # first `n_first` rows get a store of their own. `keep` keeps both for the next
+        # learner that asks for the same.
         key = joblib.hash((columns, dates, series, n_first))
         if key in self._stores:
             return self._stores[key]
@@ -262,13 +216,7 @@ class FeatureBlocks(ABC):
 
 @dataclass(eq=False)
 class FeatureTable(FeatureBlocks):
-    """Features in memory.
-
-    Attributes
-    ----------
-    values : ndarray of shape (n_dates, n_columns), dtype float32
-        Features; NaN is missing.
-    """
+    """Features in memory."""
 
     values: np.ndarray
     columns: PanelColumns
@@ -292,7 +240,7 @@ class FeatureTable(FeatureBlocks):
         yield np.arange(self.n_dates), self
 
     def rows(self, start: int, stop: int) -> FeatureTable:
-        """Take the rows from `start` to before `stop`, without copying them."""
+        """Select the rows from `start` to before `stop`, without copying them."""
         index = None if self.index is None else self.index[start:stop]
         values = self.values[start:stop]
         return FeatureTable(values, self.columns, index, self.names, self.universe)
@@ -300,7 +248,7 @@ class FeatureTable(FeatureBlocks):
     def select(
         self, tickers: Collection[str], universe: Universe | None = None
     ) -> FeatureTable:
-        """Take the columns of some tickers, and those that all share."""
+        """Select the columns of some tickers, and those that all share."""
         assert self.names is not None
         universe = universe or self.universe
         kept = self.columns.kept(tickers)
@@ -331,44 +279,22 @@ class FeatureTable(FeatureBlocks):
         series: np.ndarray,
         out: np.ndarray | None = None,
     ) -> np.ndarray:
-        """Stack (date, series) rows into one model input, NaN where one is missing."""
+        """Stack rows into one model input, NaN, or 0 of categories, where missing."""
         if out is None:
             out = np.empty((len(dates), columns.shape[1]), np.float32, order="F")
-        for number, column in enumerate(columns.T):
-            out[:, number] = self.values[dates, column[series]]
-            if (column < 0).any():
-                out[column[series] < 0, number] = np.nan
+        fill_rows(out, self.values, columns, dates, series)
+        for number in self.category_inputs(columns):
+            out[:, number] = numbered(out[:, number])
         return out
 
 
 # Reads features of given rows (None: all) and ticker features (None: all of them, and
 # the shared ones), in blocks of consecutive rows.
-Reader = Callable[
-    [np.ndarray | None, Sequence[str] | None],
-    Iterator[pd.DataFrame],
-]
+Reader = Callable[[np.ndarray | None, Sequence[str] | None], Iterator[pd.DataFrame]]
 
 
 class FeatureStream(FeatureBlocks):
-    """Features that are computed block by block of dates when they are read.
-
-    Parameters
-    ----------
-    read : callable
-        Given increasing row numbers (None for all) and names of ticker features (None
-        for all, and the shared ones), gives feature frames of these rows, one block
-        after the other.
-    names : ndarray of str of shape (n_columns,)
-        Names of all columns.
-    index : pandas.Index
-        Dates.
-    storage : Storage, default=None
-        Where stacked rows are kept; None means in memory, up to 1 GiB.
-    universe : Universe, default=None
-        What is known of all tickers, where these are some of them.
-    make_universe : callable, default=None
-        Gathers that where some of the tickers are selected.
-    """
+    """Features that are computed block by block of dates when they are read."""
 
     def __init__(
         self,
@@ -378,13 +304,14 @@ class FeatureStream(FeatureBlocks):
         storage: Storage | None = None,
         universe: Universe | None = None,
         make_universe: Callable[[], Universe] | None = None,
+        columns: PanelColumns | None = None,
     ) -> None:
         self.read = read
         self.names: np.ndarray = names
         self.storage = Storage() if storage is None else storage
         self.universe = universe
         self.make_universe = make_universe
-        self.columns = PanelColumns.parse(names)
+        self.columns = PanelColumns.parse(names) if columns is None else columns
         self.index: pd.Index = index
         self._n_all, self._start = len(index), 0
         self._loaded: FeatureTable | None = None
@@ -418,7 +345,7 @@ class FeatureStream(FeatureBlocks):
             del frame, values
 
     def rows(self, start: int, stop: int) -> FeatureBlocks:
-        """Take the rows from `start` to before `stop`; nothing is computed."""
+        """Select the rows from `start` to before `stop`; nothing is computed."""
         if self._loaded is not None:
             return self._loaded.rows(start, stop)
         part = self.__class__.__new__(self.__class__)
@@ -438,7 +365,7 @@ class FeatureStream(FeatureBlocks):
     def select(
         self, tickers: Collection[str], universe: Universe | None = None
     ) -> FeatureStream:
-        """Take the columns of some tickers, and those that all share."""
+        """Select the columns of some tickers, and those that all share."""
         universe = universe or self.known_of_all()
         kept = self.columns.kept(tickers)
         read = _Selected(self, frozenset(tickers))
@@ -448,7 +375,7 @@ class FeatureStream(FeatureBlocks):
         return part
 
     def holding(self, values: np.ndarray) -> FeatureTable:
-        """Make a table of these columns of features that have been computed."""
+        """Create a table of these columns of features that have been computed."""
         return FeatureTable(values, self.columns, self.index, self.names, self.universe)
 
     def __getstate__(self) -> dict[str, Any]:

@@ -7,13 +7,14 @@ from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
+from sklearn.base import clone
 from sklearn.pipeline import Pipeline
 
 from skbatch._messages import warn_user
 from skbatch.exceptions import HorizonWarning, PanelError
 from skbatch.panel.engine import recorded_horizon
 
-__all__ = ["horizon_parameters", "resolve_horizons"]
+__all__ = ["clone_for", "horizon_parameters", "resolve_horizons"]
 
 
 def resolve_horizons(
@@ -44,25 +45,23 @@ def resolve_horizons(
 
 
 def horizon_parameters(model: Any) -> dict[str, Any]:
-    """Read the horizons of a forecaster and of the forecasters inside it.
-
-    Parameters
-    ----------
-    model : estimator
-        A forecaster, or a pipeline or search that ends in one.
-
-    Returns
-    -------
-    dict
-        Parameter name → int or "auto". A parameter of that name in another kind of
-        estimator is not among them.
-    """
+    """Read the horizons of a forecaster and of the forecasters inside it."""
+    # A parameter of that name in another kind of estimator is not among them.
     own = model.get_params(deep=False)
     found = {"horizon": own["horizon"]} if "horizon" in own else {}
     for name, part in _inner_forecasters(model, own).items():
         inner = horizon_parameters(part)
         found.update({f"{name}__{key}": value for key, value in inner.items()})
     return found
+
+
+def clone_for(model: Any, horizon: int | tuple[int, ...]) -> Any:
+    """Clone a forecaster, with one horizon wherever it has "auto"."""
+    model = clone(model)
+    if isinstance(horizon, int):
+        given = horizon_parameters(model)
+        model.set_params(**{name: horizon for name in given if given[name] == "auto"})
+    return model
 
 
 def _inner_forecasters(model: Any, own: dict[str, Any]) -> dict[str, Any]:
@@ -101,7 +100,7 @@ def _column_horizons(columns: pd.MultiIndex) -> tuple[int, ...]:
 
 
 def _disagreement(horizon: int, recorded: object) -> ValueError:
-    """Make the error of a horizon that is not the one of the labels."""
+    """Create the error for a horizon that is not the one of the labels."""
     return ValueError(
         f"horizon must agree with the labels. Got horizon={horizon} and y made for "
         f"{recorded}. Pass horizon='auto', or correct y.attrs['horizon']."

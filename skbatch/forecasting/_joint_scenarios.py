@@ -28,17 +28,10 @@ SIMULATION_WEIGHT = 0.8
 
 
 class JointScenarios:
-    """Draw scenarios in which the tickers of different forecasters move together.
+    """Draw scenarios in which the tickers of different forecasters move together."""
 
-    Each forecaster gives the spread of its own tickers; how all of them depend on each
-    other is estimated from the recent returns of all.
-
-    Parameters
-    ----------
-    outlooks : sequence of Outlook
-        What each forecaster expects; the last dates count.
-    """
-
+    # Each forecaster gives the spread of its own tickers; how all of them depend on
+    # each other is estimated from the recent returns of all.
     def __init__(self, outlooks: Sequence[Outlook]) -> None:
         self.parts = [outlook.last() for outlook in outlooks]
 

@@ -29,33 +29,17 @@ __all__ = [
 
 @dataclass(frozen=True)
 class LabelLayout:
-    """The columns of a label table, and the kind of container it came in.
-
-    Attributes
-    ----------
-    kind : {"frame", "series", "array"}
-        What `fit` was given, and `predict` gives back.
-    columns : pandas.Index or None
-        Columns of the label frame, or the name of the series as its only element.
-    ndim : int
-        1 for a vector of labels.
-    tickers : tuple of (str or None)
-        Ticker of each label column; None where labels have no names.
-    horizons : tuple of int
-        Horizon of each label column, in rows.
-    delay : int, default=0
-        Rows from the date of a label to the close at which its return starts.
-    """
+    """The columns of a label table, and the kind of container it came in."""
 
     kind: Literal["frame", "series", "array"]
-    columns: pd.Index | None
+    columns: pd.Index | None  # of a series, its name alone
     ndim: int
     tickers: tuple[str | None, ...]
-    horizons: tuple[int, ...]
+    horizons: tuple[int, ...]  # of each label column
     delay: int = 0
 
     def wrap(self, values: np.ndarray, index: pd.Index | None) -> Any:
-        """Give forecasts `(n_dates, n_labels)` the container of the labels."""
+        """Return forecasts `(n_dates, n_labels)` in the container of the labels."""
         if self.kind == "frame":
             return pd.DataFrame(values, index=index, columns=self.columns)
         if self.kind == "series":
@@ -158,7 +142,7 @@ def _checked_blocks(estimator: Any, X: FeatureBlocks, *, reset: bool) -> Feature
     names: Any = getattr(estimator, "feature_names_in_", None)
     if names is not X.names and not np.array_equal(names, np.asarray(X.names)):
         raise ValueError(
-            "X must have the columns seen in `fit`. Got others. Make X with the same "
+            "X must have the columns seen in `fit`. Got others. Create X with the same "
             "extractor."
         )
     return X
@@ -214,7 +198,7 @@ def drop_unknown(labels: np.ndarray, layout: LabelLayout) -> None:
 
 
 def _check_dates(index: pd.Index) -> None:
-    """Refuse rows in another order than time: the last are taken for the latest."""
+    """Reject rows in another order than time: the last are taken for the latest."""
     if index.is_monotonic_increasing and index.is_unique:
         return
     raise PanelError(
@@ -228,7 +212,7 @@ def _check_dates(index: pd.Index) -> None:
 def check_same_rows(
     index: pd.Index | None, n_features: int, y: Any, n_labels: int
 ) -> None:
-    """Refuse labels whose rows are not those of the features."""
+    """Reject labels whose rows are not those of the features."""
     if n_labels != n_features:
         raise PanelError(
             "X and y must have the same rows: found input variables with inconsistent "

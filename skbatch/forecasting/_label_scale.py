@@ -19,19 +19,7 @@ __all__ = ["LabelScale", "LabelTransform", "check_feature", "volatility_names"]
 
 @dataclass
 class LabelTransform:
-    """How what models forecast becomes returns.
-
-    Attributes
-    ----------
-    layout : LabelLayout
-        Tickers and horizons of the labels.
-    scale : LabelScale
-        Finds the volatility of each label.
-    expectation, weight : ndarray of shape (n_labels,)
-        Mean common return of the training labels, and the weight it is given.
-    betas : list of str
-        Features that hold the betas with which it is multiplied; empty for none.
-    """
+    """How what models forecast becomes returns."""
 
     layout: LabelLayout
     scale: LabelScale
@@ -55,19 +43,9 @@ class LabelTransform:
 
 @dataclass
 class LabelScale:
-    """How the volatility per row of each label is found.
+    """How the volatility per row of each label is found."""
 
-    Attributes
-    ----------
-    features : list of str
-        Ticker features that hold it, the best one first; empty for a constant.
-    tickers : tuple of (str or None)
-        Ticker of each label.
-    constant : ndarray of shape (n_labels,)
-        Scale per row where there is no such feature.
-    """
-
-    features: list[str]
+    features: list[str]  # the best one first; empty for a constant
     tickers: tuple[str | None, ...]
     constant: np.ndarray
 
@@ -129,7 +107,7 @@ class LabelScale:
 def check_feature(
     parameter: str, value: Any, others: list[str], features: FeatureBlocks
 ) -> None:
-    """Refuse a parameter of the target that is no ticker feature of X."""
+    """Reject a parameter of the target that is no ticker feature of X."""
     names = features.columns.features
     if value not in names:
         raise ValueError(

@@ -17,7 +17,7 @@ __all__ = ["check_weights", "date_weights", "drop_weightless"]
 def check_weights(
     sample_weight: Any, n_dates: int, index: pd.Index | None, layout: LabelLayout
 ) -> np.ndarray | None:
-    """Bring weights of dates, or of dates and tickers, to `(n_dates, n_labels)`."""
+    """Broadcast weights of dates, or of dates and tickers, to `(n_dates, n_labels)`."""
     if sample_weight is None:
         return None
     values = np.asarray(sample_weight, dtype=np.float64)
@@ -72,7 +72,7 @@ def _wrong_shape(shape: tuple[int, ...], n_dates: int, layout: LabelLayout) -> A
 def drop_weightless(
     labels: np.ndarray, weights: np.ndarray | None
 ) -> np.ndarray | None:
-    """Make labels of weight zero missing, in place; None if all others count alike."""
+    """Mask labels of weight zero, in place; None if all others count alike."""
     if weights is None:
         return None
     labels[weights == 0] = np.nan

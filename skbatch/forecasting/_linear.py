@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from numbers import Real
 from typing import Any, ClassVar, Literal
@@ -22,6 +22,13 @@ from skbatch._kernels.ridge import (
 )
 from skbatch._sklearn import Interval, StrOptions
 from skbatch.exceptions import ModelFitError
+from skbatch.forecasting._categories import (
+    Seen,
+    indicators,
+    n_levels,
+    seen_categories,
+    with_indicators,
+)
 from skbatch.forecasting._feature_table import Rows
 from skbatch.forecasting._panel_forecaster import PanelForecaster
 from skbatch.forecasting._return_target import ReturnTarget
@@ -40,19 +47,34 @@ class RidgeModel:
     deviation: np.ndarray
     coef: np.ndarray
     alpha: float
+    # Categories, which have a coefficient each, after those of the other inputs.
+    seen: Seen = field(default_factory=dict)
 
     def predict(self, X: np.ndarray) -> np.ndarray:
         """Forecast `(n_rows,)`, or `(n_rows, n_outputs)` for several outputs."""
+        X = indicators(X, self.seen)
         return linear_forecast(X, self.mean, self.deviation, self.coef)
 
     def contributions(self, X: np.ndarray) -> np.ndarray:
         """Split forecasts into those of inputs, `(n_rows, n_inputs, n_outputs)`."""
-        scores = standardise(X, self.mean, self.deviation)
-        return scores[:, :, None] * self.coef.reshape(1, len(self.coef), -1)
+        scores = standardise(indicators(X, self.seen), self.mean, self.deviation)
+        parts = scores[:, :, None] * self.coef.reshape(1, len(self.coef), -1)
+        return self._by_input(parts, axis=1)
 
     def importances(self) -> np.ndarray:
         """Sum the absolute coefficients of each standardised input."""
-        return np.abs(np.nan_to_num(self.coef)).reshape(len(self.coef), -1).sum(axis=1)
+        sizes = np.abs(np.nan_to_num(self.coef)).reshape(len(self.coef), -1)
+        return self._by_input(sizes.sum(axis=1), axis=0)
+
+    def _by_input(self, parts: np.ndarray, axis: int) -> np.ndarray:
+        """Add up what belongs to the categories of one input."""
+        widths = [n_levels(known) for known in self.seen.values()]
+        others = parts.shape[axis] - sum(widths)
+        pieces = np.split(parts, others + np.cumsum([0, *widths])[:-1], axis=axis)
+        out = pieces[0]
+        for number, piece in zip(self.seen, pieces[1:], strict=True):
+            out = np.insert(out, number, piece.sum(axis=axis), axis=axis)
+        return out
 
 
 class BatchLinearForecaster(PanelForecaster):
@@ -61,6 +83,10 @@ class BatchLinearForecaster(PanelForecaster):
     Inputs are standardised with the training rows, winsorised at five standard
     deviations, and missing ones are imputed by the mean. One factorisation serves
     all penalties and, in ``strategy="vector"``, all tickers with the same history.
+
+    Features whose names end with ``_category`` are codes of categories, 0, 1, … or NaN:
+    each category of the training rows has a coefficient, and any other is missing. In
+    the strategy ``"vector"`` they are no inputs.
 
     Parameters
     ----------
@@ -116,6 +142,7 @@ class BatchLinearForecaster(PanelForecaster):
         **PanelForecaster._parameter_constraints,
         "alpha": [Interval(Real, 0, None, closed="neither"), StrOptions({"auto"})],
     }
+    takes_categories: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -136,7 +163,8 @@ class BatchLinearForecaster(PanelForecaster):
         self, rows: Rows, validation: Rows | None, step: Callable[[], None]
     ) -> RidgeModel:
         """Fit all penalties, keep the one that serves the validation tail best."""
-        X = with_gaps(rows.X)
+        seen = seen_categories(rows)
+        X = with_indicators(with_gaps(rows.X), seen)
         alphas = self._alphas(tail=validation is not None)
         targets = rows.y.reshape(len(rows.y), -1)
         known, weights = np.isfinite(targets), _matrix(rows.weight)
@@ -162,12 +190,13 @@ class BatchLinearForecaster(PanelForecaster):
             aligned = [actual]
             if validation.weight is not None:
                 aligned.append(validation.weight.reshape(actual.shape))
-            errors = np.sum(with_gaps(validation.X).map(miss, *aligned), axis=0)
+            late = with_indicators(with_gaps(validation.X), seen)
+            errors = np.sum(late.map(miss, *aligned), axis=0)
         # What serves no ticker leaves the choice as it is without a tail.
         serves = np.isfinite(errors).all()
         best = int(np.argmin(errors if serves else np.abs(alphas - 1.0)))
         coef = path[best, :, 0] if rows.y.ndim == 1 else path[best]
-        return RidgeModel(mean, deviation, coef, float(alphas[best]))
+        return RidgeModel(mean, deviation, coef, float(alphas[best]), seen)
 
     def _alphas(self, tail: bool) -> np.ndarray:
         """List the penalties to try, of which a tail can choose one."""
@@ -177,7 +206,7 @@ class BatchLinearForecaster(PanelForecaster):
 
 
 def _path(
-    X: with_gaps,
+    X: with_gaps | with_indicators,
     Y: np.ndarray,
     mean: np.ndarray,
     deviation: np.ndarray,
@@ -194,7 +223,7 @@ def _path(
 
 
 def _matrix(weights: np.ndarray | None) -> np.ndarray | None:
-    """Give weights a column for each output."""
+    """Expand weights to one column per output."""
     return None if weights is None else weights.reshape(len(weights), -1)
 
 

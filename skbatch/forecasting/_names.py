@@ -16,28 +16,7 @@ __all__ = ["check_names"]
 
 
 def check_names(y: Any, tickers: Sequence[str | None], features: FeatureBlocks) -> None:
-    """Refuse features whose names do not tell which ticker of the labels they are of.
-
-    Parameters
-    ----------
-    y : DataFrame, Series or array-like
-        Labels.
-    tickers : sequence of (str or None)
-        Ticker of each label column.
-    features : FeatureBlocks
-        Features.
-
-    Raises
-    ------
-    PanelError
-        If labels have tickers and features no names, or names of prices, names with a
-        prefix, those of the market only, or of other tickers.
-
-    Warns
-    -----
-    PanelWarning
-        If no feature is named after a ticker: all tickers share all of them.
-    """
+    """Raise if the names of features do not match the tickers of the labels."""
     columns = features.columns
     labels = {ticker for ticker in tickers if ticker is not None}
     if features.names is None and not columns.tickers and _names_tickers(y):
@@ -68,7 +47,7 @@ def check_names(y: Any, tickers: Sequence[str | None], features: FeatureBlocks) 
         raise PanelError(
             "y must have columns named as the tickers of X. Got labels without "
             f"features: {format_tickers(named) or f'{len(unknown)} unnamed'}. X has "
-            f"{format_tickers(columns.tickers)}. Make both from the same prices."
+            f"{format_tickers(columns.tickers)}. Create both from the same prices."
         )
 
 
@@ -82,7 +61,7 @@ def _names_tickers(y: Any) -> bool:
 
 
 def _check_affixes(tickers: Sequence[str], labels: Collection[str]) -> None:
-    """Refuse names that a step has put something before, or behind."""
+    """Reject names to which a step has added a prefix or suffix."""
     for ticker in tickers:
         if ticker in labels or SEPARATOR not in ticker:
             continue
@@ -100,7 +79,7 @@ def _check_affixes(tickers: Sequence[str], labels: Collection[str]) -> None:
 
 
 def _check_shared(shared: Sequence[str], y: Any, features: FeatureBlocks) -> None:
-    """Refuse features of the market only, and tell of others that name no ticker."""
+    """Raise on features of the market only, and describe others that name no ticker."""
     # Without a feature of its own, nobody sees that a ticker stopped trading.
     if any(name.startswith(MARKET + SEPARATOR) for name in shared):
         raise PanelError(

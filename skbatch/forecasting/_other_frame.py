@@ -76,7 +76,7 @@ class OtherFrame:
         return FeatureTable(values, fitted, self.features.index, self.names)
 
     def carry(self, values: np.ndarray, new: np.ndarray) -> np.ndarray:
-        """Give tickers their labels `(…, n_labels)` of `fit`, and new ones `new`."""
+        """Assign tickers their labels `(…, n_labels)` of `fit`, and new ones `new`."""
         pairs = zip(self.fitted.horizons, self.fitted.tickers, strict=True)
         places = {key: number for number, key in enumerate(pairs)}
         keys = zip(self.layout.horizons, self.layout.tickers, strict=True)
@@ -84,7 +84,7 @@ class OtherFrame:
         return np.where(numbers >= 0, values[..., numbers], new)
 
     def typical(self, values: np.ndarray) -> np.ndarray:
-        """Give each label's value in `fit`, and new tickers the median at a horizon."""
+        """Return each label's fitted value; new tickers get the horizon's median."""
         horizons = np.asarray(self.fitted.horizons)
         medians = {h: pd.Series(values[horizons == h]).median() for h in set(horizons)}
         return self.carry(values, np.array([medians[h] for h in self.layout.horizons]))
@@ -112,8 +112,8 @@ def _numbered_as(fitted: PanelColumns, columns: PanelColumns) -> PanelColumns:
     if missing:
         raise PanelError(
             "X must have the shared columns of the features seen in fit. Got none "
-            f"called {format_tickers(sorted(missing))}. Make X with the same extractor "
-            "settings."
+            f"called {format_tickers(sorted(missing))}. Create X with the same "
+            "extractor settings."
         )
     shared = dict(zip(columns.shared, columns.shared_positions, strict=True))
     own = dict(zip(columns.features, columns.positions.T, strict=True))
@@ -124,8 +124,8 @@ def _numbered_as(fitted: PanelColumns, columns: PanelColumns) -> PanelColumns:
         names = np.array(columns.tickers)[empty]
         raise PanelError(
             "X must have, for every ticker, features seen in fit. Got others only for "
-            f"{format_tickers(names)}; fit saw {format_tickers(fitted.features)}. Make "
-            "X with the same extractor settings."
+            f"{format_tickers(names)}; fit saw {format_tickers(fitted.features)}. "
+            "Create X with the same extractor settings."
         )
     return replace(
         fitted,

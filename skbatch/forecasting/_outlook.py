@@ -16,28 +16,16 @@ __all__ = ["Outlook"]
 
 @dataclass
 class Outlook:
-    """Forecasts of some dates, their volatility, and what was known of errors then.
-
-    Attributes
-    ----------
-    forecasts, scale : ndarray of shape (n_dates, n_labels)
-        Expected returns, and the unit of the scores.
-    layout : LabelLayout
-        Of their columns.
-    index : Index or None
-        Dates.
-    calibration : Calibration
-        Of the forecaster.
-    followed : list of Calibration
-        That of each date, where scores have become known since; empty if none have.
-    """
+    """Forecasts of some dates, their volatility, and what was known of errors then."""
 
     forecasts: np.ndarray
-    scale: np.ndarray
+    scale: np.ndarray  # the unit of the scores
     layout: LabelLayout
     index: pd.Index | None
     calibration: Calibration
+    # That of each date, where scores have become known since.
     followed: list[Calibration] = field(default_factory=list)
+    moves: pd.DataFrame | None = None
 
     @property
     def labels(self) -> pd.Index:
@@ -47,7 +35,7 @@ class Outlook:
 
     @classmethod
     def joined(cls, parts: Sequence[Outlook]) -> Outlook:
-        """Put blocks of dates one after the other."""
+        """Concatenate blocks of dates."""
         first = parts[0]
         if len(parts) == 1:
             return first
@@ -55,13 +43,15 @@ class Outlook:
         scale = np.concatenate([part.scale for part in parts])
         dates = [part.index for part in parts if part.index is not None]
         index = dates[0].append(dates[1:]) if dates else None
-        return replace(first, forecasts=forecasts, scale=scale, index=index)
+        moves = [part.moves for part in parts if part.moves is not None]
+        latest = pd.concat(moves) if moves else None
+        return replace(
+            first, forecasts=forecasts, scale=scale, index=index, moves=latest
+        )
 
     def follow(self, returns: np.ndarray) -> None:
-        """Learn from the returns `(n_new, n_labels)` that followed the last dates.
-
-        At a date, only those that it knew count. These dates follow the fitted ones.
-        """
+        """Learn from the returns `(n_new, n_labels)` that followed the last dates."""
+        # At a date, only those that it knew count. These dates follow the fitted ones.
         calibration, n_old = self.calibration, len(self.forecasts) - len(returns)
         scores = deviations_of(returns, self.forecasts[n_old:], calibration.bounded)
         scores /= self.scale[n_old:]
@@ -70,9 +60,11 @@ class Outlook:
         self.followed = [calibration] * n_old + list(new)
 
     def last(self) -> Outlook:
-        """Take the last date."""
+        """Select the last date."""
         index = None if self.index is None else self.index[-1:]
-        calibration = self.followed[-1] if self.followed else self.calibration
+        calibration = self.calibration
+        if self.followed:
+            calibration = self.followed[-1].moved(self.moves)
         last = self.forecasts[-1:], self.scale[-1:]
         return Outlook(*last, self.layout, index, calibration)
 
@@ -83,19 +75,7 @@ class Outlook:
         return self.calibration.returns(self.forecasts, scores * self.scale)
 
     def summary(self, coverages: Sequence[float]) -> pd.DataFrame:
-        """Tabulate the last date.
-
-        Parameters
-        ----------
-        coverages : sequence of float
-            Shares of returns that the intervals should hold.
-
-        Returns
-        -------
-        DataFrame of shape (n_labels, 2 + 2 * n_coverages)
-            Lower and upper bound of each coverage in turn, volatility, and the chance
-            of a gain, by label.
-        """
+        """Tabulate the last date."""
         last = self.last()
         tails = (1.0 - np.asarray(coverages, dtype=np.float64)) / 2.0
         levels = np.column_stack([tails, 1.0 - tails]).ravel()

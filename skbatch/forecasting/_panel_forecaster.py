@@ -27,10 +27,7 @@ __all__ = ["PanelForecaster"]
 
 
 class PanelForecaster(DefaultPartsMixin, BaseBatchForecaster):
-    """Base class of forecasters with parameters `strategy` and `target`.
-
-    They implement one hook, `_fit_model`.
-    """
+    """Forecasters with a `strategy` and a `target`, that implement `_fit_model`."""
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **BaseBatchForecaster._parameter_constraints,

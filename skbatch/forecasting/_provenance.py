@@ -144,7 +144,7 @@ class Provenance:
         )
 
     def _texts(self) -> np.ndarray:
-        """Put all answers into words."""
+        """Describe all answers."""
         texts = ["; ".join(map(str, reasons)) for reasons in self.reasons]
         return np.array(texts, dtype=object)
 
@@ -157,7 +157,7 @@ def own_provenance(
     layout: LabelLayout,
     index: pd.Index | None,
 ) -> Provenance:
-    """Say where forecasts `(n_dates, n_labels)` of a single model come from."""
+    """Describe where forecasts `(n_dates, n_labels)` of a single model come from."""
     finite = np.isfinite(forecasts)
     known = dict.fromkeys(reason for reason in failures if reason is not None)
     reasons = (*ABSENT_REASONS, (Reason("not_finite"),), *((r,) for r in known))

@@ -16,7 +16,7 @@ __all__ = ["beta_names", "nearest_windows", "rank_labels", "shrunken_betas"]
 
 # A beta is drawn to the market's, as Blume (1975) does, and absurd ones are cut.
 BETA_WEIGHT, BETA_BOUNDS = 0.67, (-1.0, 4.0)
-# With fewer labels at a date, ranks say next to nothing.
+# With fewer labels at a date, ranks carry next to no information.
 MIN_LABELS = 5
 
 

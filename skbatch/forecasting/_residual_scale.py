@@ -14,11 +14,14 @@ from skbatch._kernels.volatility import fit_log_volatility
 from skbatch.forecasting._feature_table import FeatureBlocks, FeatureTable
 from skbatch.forecasting._label_layout import LabelLayout
 from skbatch.forecasting._label_scale import LabelScale
+from skbatch.panel.engine import IMPLIED_VOLATILITY
 
 __all__ = ["ResidualScale", "label_keys", "scale_features"]
 
 _VOLATILITY = re.compile(r"volatility_(\d+)")
-_RANGE = re.compile(r"parkinson_volatility_\d+")
+# Volatilities of another level, from highs and lows or from options: they only move the
+# mean of the others.
+_OTHER_LEVEL = re.compile(rf"parkinson_volatility_\d+|{IMPLIED_VOLATILITY.pattern}")
 # How many independent dates the weights by window are worth beside what is learned.
 PRIOR_DATES = 20.0
 # Deviations from their mean beyond which inputs move a volatility no further.
@@ -39,43 +42,34 @@ class VolatilityRegression:
         cls, base: np.ndarray, inputs: np.ndarray, squares: np.ndarray, ridge: float
     ) -> VolatilityRegression:
         """Fit it on rows with a known return."""
-        mean, deviation = inputs.mean(axis=0), inputs.std(axis=0)
+        known = np.isfinite(inputs)
+        count = np.maximum(known.sum(axis=0), 1)
+        mean = np.where(known, inputs, 0.0).sum(axis=0) / count
+        spread = np.where(known, inputs - mean, 0.0)
+        deviation = np.sqrt(np.square(spread).sum(axis=0) / count)
         # Nothing is known of tickers that are far calmer or wilder than these.
         low, high = mean - MAX_INPUT * deviation, mean + MAX_INPUT * deviation
-        centred = np.clip(inputs, low, high) - mean
+        centred = np.nan_to_num(np.clip(inputs, low, high) - mean)
         coef = fit_log_volatility(base, centred, squares, ridge)
         constant = float(coef[0] - coef[1:] @ mean)
         return cls(constant, coef[1:], low, high)
 
     def move(self, inputs: np.ndarray) -> np.ndarray:
         """Compute by how much the log volatility differs from the mean."""
-        clipped = np.clip(inputs, self.low, self.high)
+        mean = (self.low + self.high) / 2.0
+        clipped = np.clip(np.where(np.isnan(inputs), mean, inputs), self.low, self.high)
         return self.constant + clipped @ self.coefficients
 
 
 @dataclass
 class ResidualScale:
-    r"""The unit that residuals are measured in: each label's expected volatility.
+    """The unit that residuals are measured in: each label's expected volatility."""
 
-    The geometric mean of the volatilities of all windows, with the windows as weights,
-    is moved by a regression on the volatilities of single windows, pooled over tickers.
-
-    Attributes
-    ----------
-    label_scale : LabelScale
-        Names the volatility features; empty where there are none.
-    deviation : dict
-        (horizon, ticker) → the residuals' own deviation, used without such features.
-    regressions : dict of int to VolatilityRegression
-        Horizon → what the single windows add; empty where there is one volatility.
-
-    References
-    ----------
-    .. [1] Corsi, F. (2009). A simple approximate long-memory model of realized
-       volatility. Journal of Financial Econometrics, 7(2), 174–196.
-       https://doi.org/10.1093/jjfinec/nbp001
-    """
-
+    # The geometric mean of the volatilities of all windows, with the windows as
+    # weights, is moved by a regression on those of single windows, pooled over tickers.
+    # Corsi, F. (2009). A simple approximate long-memory model of realized volatility.
+    # Journal of Financial Econometrics, 7(2), 174–196.
+    # https://doi.org/10.1093/jjfinec/nbp001
     label_scale: LabelScale
     deviation: dict[tuple[int, str], float] = field(default_factory=dict)
     regressions: dict[int, VolatilityRegression] = field(default_factory=dict)
@@ -175,16 +169,17 @@ class ResidualScale:
         # A volatility that is not known yet moves nothing. That of the longest window
         # follows from the mean and the others.
         longest = int(np.argmax(weight))
-        inputs = np.where(finite, logs - base[..., None], 0.0)
+        missing = np.where(weight > 0, 0.0, np.nan)  # the mean, for another level
+        inputs = np.where(finite, logs - base[..., None], missing)
         inputs[..., longest] = np.nan_to_num(base)
         return base, inputs
 
 
 def scale_features(names: Sequence[str], chosen: Sequence[str]) -> list[str]:
-    """List the volatilities chosen to scale labels, with those from highs and lows."""
+    """List the volatilities chosen to scale labels, and those of another level."""
     if len(chosen) < 2:
         return list(chosen)
-    return [*chosen, *(name for name in names if _RANGE.fullmatch(name))]
+    return [*chosen, *(name for name in names if _OTHER_LEVEL.fullmatch(name))]
 
 
 def label_keys(layout: LabelLayout) -> list[tuple[int, str]]:
@@ -200,8 +195,7 @@ def _median(values: list[float]) -> float:
 
 def _window(name: str) -> float:
     """Weight of a volatility: its window, as a longer one has less noise."""
-    if _RANGE.fullmatch(name):
-        # Its level is another one: it only moves the mean of the others.
+    if _OTHER_LEVEL.fullmatch(name):
         return 0.0
     match = _VOLATILITY.fullmatch(name)
     return float(match.group(1)) if match else 1.0

@@ -49,7 +49,7 @@ MIN_SHRINKAGE = 0.1
 # and short histories deserved nothing, pooled ones of years .2 to .4, on all panels and
 # horizons of docs/experiments, where one tail alone misled.
 PRIOR_SLOPES, HALF_LABELS, PRIOR_DEVIATION = (0.1, 0.3), 20_000, 0.1
-# Fewer steps of the thinning than this say nothing about a slope or a number of trees.
+# Fewer steps of the thinning than this are too few for a slope or a number of trees.
 MIN_TAIL_STEPS = 5
 # "auto" tails: two years of trading days are enough, and older models cost more.
 MAX_AUTO_TAIL = 504

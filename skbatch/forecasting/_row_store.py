@@ -13,29 +13,26 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["LOWEST", "RowStore", "Storage", "with_gaps"]
+from skbatch.exceptions import PanelError
+from skbatch.panel.engine import CATEGORY
+
+__all__ = ["LOWEST", "RowStore", "Storage", "fill_rows", "numbered", "with_gaps"]
 
 # What stands for a missing input: below whatever a feature can be. Trees see a missing
 # input as lower than all others. For NaN, XGBoost would keep four bytes for every input
 # instead of one.
 LOWEST = np.float32(-1e30)
+# XGBoost keeps a bin for each category.
+MAX_CATEGORIES = 2**16
+# Rows that are filled at once, with as many places of cells in the cache.
+GATHERED_ROWS = 512
 # Cells that are written to a file at once (4 MiB of float32).
 CHUNK_CELLS = 2**20
 
 
 @dataclass
 class Storage:
-    """Where rows are kept: in memory as long as they fit, then in temporary files.
-
-    Attributes
-    ----------
-    memory_limit : int or None, default=2**24
-        Largest number of bytes that all rows in memory may take; None sets no limit.
-    folder : path or None, default=None
-        Folder of temporary files; None means the system's.
-    used : int
-        Bytes taken in memory so far.
-    """
+    """Where rows are kept: in memory as long as they fit, then in temporary files."""
 
     memory_limit: int | None = 2**24
     folder: str | os.PathLike[str] | None = None
@@ -49,7 +46,7 @@ class Storage:
         return True
 
     def release(self, n_bytes: int) -> None:
-        """Give reserved memory back."""
+        """Release reserved memory."""
         self.used -= n_bytes
 
     def file(self) -> Any:
@@ -57,23 +54,46 @@ class Storage:
         return tempfile.TemporaryFile(prefix="skbatch-", dir=self.folder)
 
 
+def numbered(codes: np.ndarray) -> np.ndarray:
+    """Turn codes of categories, 0, 1, … or NaN, into numbers from 1 on, and 0."""
+    fit = (codes >= 0) & (codes < MAX_CATEGORIES) & (codes % 1 == 0)
+    wrong = ~fit & ~np.isnan(codes)
+    if wrong.any():
+        raise PanelError(
+            f"Features whose names end with {CATEGORY!r} must hold codes of categories:"
+            f" 0, 1, … below {MAX_CATEGORIES:,}, or NaN. Got {codes[wrong][0]:g}. "
+            "Rename the feature if it is a number."
+        )
+    return np.nan_to_num(codes + 1.0, nan=0.0)
+
+
+def fill_rows(
+    out: np.ndarray,
+    values: np.ndarray,
+    columns: np.ndarray,
+    dates: np.ndarray,
+    series: np.ndarray,
+) -> None:
+    """Fill (date, series) rows with the columns of their series, NaN for column -1."""
+    if values.flags.c_contiguous:
+        # Places in memory, of a few rows at once, are looked up faster than cells.
+        flat, starts = values.reshape(-1), dates * values.shape[1]
+        for first in range(0, len(dates), GATHERED_ROWS):
+            rows = slice(first, first + GATHERED_ROWS)
+            out[rows] = flat.take(starts[rows, None] + columns[series[rows]])
+    else:
+        for number, column in enumerate(columns.T):
+            out[:, number] = values[dates, column[series]]
+    for number in np.flatnonzero((columns < 0).any(axis=0)).tolist():
+        out[columns[series, number] < 0, number] = np.nan
+
+
 class RowStore:
-    """Inputs of stacked (date, series) rows.
+    """Inputs of stacked (date, series) rows."""
 
-    Parameters
-    ----------
-    n_rows, n_inputs : int
-        Shape of the inputs.
-    storage : Storage
-        Whether they are kept in memory or in a file.
-
-    Notes
-    -----
-    Missing inputs are `LOWEST`; see :meth:`chunk` and :func:`with_gaps`. In memory, the
-    order is Fortran's: XGBoost takes it as fast as the other, and each input is filled
-    in one pass.
-    """
-
+    # Missing inputs are `LOWEST`; see `chunk` and `with_gaps`. In memory, the order is
+    # Fortran's: XGBoost takes it as fast as the other, and each input is filled in one
+    # pass.
     def __init__(self, n_rows: int, n_inputs: int, storage: Storage) -> None:
         self.shape = n_rows, n_inputs
         self.array: np.ndarray | None = None
@@ -89,7 +109,7 @@ class RowStore:
 
     @classmethod
     def holding(cls, array: np.ndarray) -> RowStore:
-        """Make a store of inputs that are in memory, without gaps."""
+        """Create a store of inputs that are in memory, without gaps."""
         store = cls.__new__(cls)
         store.shape, store.array = (len(array), array.shape[1]), array
         return store
@@ -98,10 +118,8 @@ class RowStore:
         return self.shape[0]
 
     def map(self, function: Callable[..., Any], *aligned: np.ndarray) -> list[Any]:
-        """Compute a function of all rows, or of each part where rows lie in parts.
-
-        It is called with the rows and, where other arrays are given, theirs.
-        """
+        """Compute a function of all rows, or of each part where rows lie in parts."""
+        # It is called with the rows and, where other arrays are given, theirs.
         return [function(self, *aligned)]
 
     @property
@@ -110,7 +128,7 @@ class RowStore:
         return max(1, CHUNK_CELLS // max(1, self.shape[1]))
 
     def space(self, start: int, stop: int) -> np.ndarray:
-        """Give an array to fill with some rows, which `put` then stores."""
+        """Return an array to fill with some rows, which `put` then stores."""
         if self.array is not None:
             return self.array[start:stop]
         return np.empty((stop - start, self.shape[1]), np.float32)

@@ -17,7 +17,7 @@ from skbatch._kernels.conformal import (
 
 __all__ = ["ScoreDistribution"]
 
-# Scores of two years; older ones say little of what is to come.
+# Scores of two years; older ones predict little.
 WINDOW = 504
 # Rows after which the pool of scores is made anew.
 REFRESH = 21
@@ -25,21 +25,11 @@ REFRESH = 21
 
 @dataclass(frozen=True)
 class ScoreDistribution:
-    """Scores of a horizon, pooled over tickers and dates, and their adapted levels.
+    """Scores of a horizon, pooled over tickers and dates, and their adapted levels."""
 
-    Attributes
-    ----------
-    pooled : ndarray of shape (n_scores,)
-        Finite scores, sorted.
-    levels : ndarray of shape (n_levels,)
-        Adapted level for each of :data:`~skbatch._kernels.conformal.LEVELS`.
-    n_independent : float
-        How many independent dates the scores are worth.
-    """
-
-    pooled: np.ndarray
-    levels: np.ndarray
-    n_independent: float
+    pooled: np.ndarray  # sorted
+    levels: np.ndarray  # for each of LEVELS
+    n_independent: float  # dates that the scores are worth
 
     @classmethod
     def of(
@@ -68,11 +58,9 @@ class ScoreDistribution:
         delay: int,
         step: float,
     ) -> Iterator[ScoreDistribution]:
-        """Go on through the dates after a tail, with the scores as they become known.
-
-        At each date of `scores` these are the ones of dates whose return has ended: at
-        least a horizon and the delay before.
-        """
+        """Continue through the dates after a tail, as the scores become known."""
+        # Known at a date are the scores of dates at least a horizon and the delay
+        # before.
         now = self
         for row in range(len(scores)):
             known = row - horizon - delay

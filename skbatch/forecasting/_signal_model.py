@@ -19,20 +19,29 @@ from skbatch._kernels.ridge import (
     standardise,
 )
 from skbatch._kernels.target import shrinkage_slope
+from skbatch.forecasting._categories import Seen, bearers, n_levels, seen_categories
 from skbatch.forecasting._feature_table import Rows
 from skbatch.forecasting._return_target import expected_slope
 from skbatch.forecasting._row_store import LOWEST, RowStore
 from skbatch.forecasting._training import predict_rows
 from skbatch.panel.engine import CATEGORY
 
-__all__ = ["BoostedSignals", "SignalModel", "fit_signal_model", "signal_names"]
+__all__ = [
+    "BoostedSignals",
+    "SignalModel",
+    "fit_category_model",
+    "fit_signal_model",
+    "signal_names",
+]
 
 # Terms of each input: itself, its square, and both times the rank of volatility.
 N_TERMS = 4
 CONTEXT = "rank_volatility_63"
 # This penalty only steadies inputs that are nearly the same, such as a signal and its
 # rank. How much forecasts deserve is found on blocks of dates that did not train them.
-PENALTY = np.array([0.03])
+PENALTY = 0.03
+# A category has few rows, and a number of them together much room for noise.
+CATEGORY_PENALTY = 1.0
 N_BLOCKS = 6
 PRIOR_DEVIATION = 0.1
 
@@ -43,22 +52,9 @@ Equations = tuple[float, np.ndarray, np.ndarray]
 
 @dataclass
 class SignalModel:
-    """A ridge regression on signals, their squares, and both times volatility's rank.
+    """Ridge regression on signals, their squares, and both times volatility's rank."""
 
-    Attributes
-    ----------
-    inputs : ndarray of shape (n_signals + 1,) or (n_signals,), dtype intp
-        Numbers of the inputs made of signals; the last one is that of the rank of
-        volatility, if there is one.
-    n_signals : int
-        Number of inputs made of signals.
-    location, scale : ndarray
-        Mean and standard deviation of these inputs.
-    mean, deviation, coef : ndarray of shape (n_terms,)
-        Those of the terms, and their coefficients.
-    """
-
-    inputs: np.ndarray
+    inputs: np.ndarray  # columns of signals, and last of volatility's rank, if any
     n_signals: int
     location: np.ndarray = field(init=False)
     scale: np.ndarray = field(init=False)
@@ -68,10 +64,21 @@ class SignalModel:
 
     # Missing inputs may be NaN or the lowest value.
     takes_lowest = True
+    penalty = PENALTY
+
+    @property
+    def numbers(self) -> np.ndarray:
+        """Columns of the signals."""
+        return self.inputs[: self.n_signals]
+
+    @property
+    def n_terms(self) -> int:
+        """Number of terms."""
+        return N_TERMS * self.n_signals
 
     def predict(self, X: np.ndarray) -> np.ndarray:
         """Forecast `(n_rows,)`."""
-        return linear_forecast(self.terms(X), self.mean, self.deviation, self.coef)
+        return _forecast(self, X)
 
     def contributions(self, X: np.ndarray) -> np.ndarray:
         """Split forecasts into those of the inputs, `(n_rows, n_signals)`."""
@@ -89,33 +96,80 @@ class SignalModel:
         return values
 
     def terms(self, X: np.ndarray) -> np.ndarray:
-        """Make the terms `(n_rows, n_terms)`; those of missing signals are NaN."""
-        values = self.values(X)
+        """Create the terms `(n_rows, n_terms)`; those of missing signals are NaN."""
+        values, width = self.values(X), self.n_signals
         scores = standardise(values, self.location, self.scale)
-        rank = scores[:, self.n_signals :]
-        scores[np.isnan(values)] = np.nan
-        signals = scores[:, : self.n_signals]
-        squares = np.square(signals)
-        rank = np.nan_to_num(rank) if rank.shape[1] else np.zeros((len(X), 1))
-        return np.hstack([signals, squares, signals * rank, squares * rank])
+        rank = scores[:, width:] if len(self.inputs) > width else 0.0
+        terms = np.empty((len(X), self.n_terms))
+        signals, squares = terms[:, :width], terms[:, width : 2 * width]
+        signals[:] = scores[:, :width]
+        np.copyto(signals, np.nan, where=np.isnan(values[:, :width]))
+        np.square(signals, out=squares)
+        np.multiply(terms[:, : 2 * width], rank, out=terms[:, 2 * width :])
+        return terms
+
+
+@dataclass
+class CategoryModel:
+    """Ridge regression on who bears which category."""
+
+    seen: Seen
+    mean: np.ndarray = field(init=False)
+    deviation: np.ndarray = field(init=False)
+    coef: np.ndarray = field(init=False)
+
+    takes_lowest = True
+    penalty = CATEGORY_PENALTY
+
+    @property
+    def numbers(self) -> np.ndarray:
+        """Columns of the categories."""
+        return np.array([*self.seen])
+
+    @property
+    def n_terms(self) -> int:
+        """Number of categories."""
+        return sum(map(n_levels, self.seen.values()))
+
+    def predict(self, X: np.ndarray) -> np.ndarray:
+        """Forecast `(n_rows,)`."""
+        return _forecast(self, X)
+
+    def contributions(self, X: np.ndarray) -> np.ndarray:
+        """Split forecasts into those of the inputs, `(n_rows, n_inputs)`."""
+        scores = standardise(self.terms(X), self.mean, self.deviation)
+        return self._by_input(scores * self.coef)
+
+    def importances(self) -> np.ndarray:
+        """Sum the absolute coefficients of the categories of each input."""
+        return self._by_input(np.abs(self.coef)[None])[0]
+
+    def _by_input(self, parts: np.ndarray) -> np.ndarray:
+        """Add up the parts of the categories of one input."""
+        ends = np.cumsum([n_levels(known) for known in self.seen.values()])
+        split = np.split(parts, ends[:-1], axis=1)
+        return np.column_stack([part.sum(axis=1) for part in split])
+
+    def terms(self, X: np.ndarray) -> np.ndarray:
+        """Create the terms `(n_rows, n_terms)`; those without a category are NaN."""
+        return np.hstack([bearers(X[:, n], known) for n, known in self.seen.items()])
+
+
+OwnModel = SignalModel | CategoryModel
+
+
+def _forecast(model: OwnModel, X: np.ndarray) -> np.ndarray:
+    """Weight the terms of each row."""
+    terms = _Read(X, model.terms, model.n_terms, slice(0, len(X)))
+    return linear_forecast(terms, model.mean, model.deviation, model.coef)
 
 
 @dataclass
 class BoostedSignals:
-    """Trees on top of a model of signals, which they correct.
-
-    Attributes
-    ----------
-    trees : BoosterModel
-        Trained on what the signals' own model left.
-    signals : SignalModel
-        Its forecasts are multiplied by `weight` and added.
-    weight : float
-        How far they are trusted, relative to those of the trees.
-    """
+    """Trees that correct a model of signals or categories."""
 
     trees: Any
-    signals: SignalModel
+    signals: OwnModel
     weight: float
 
     takes_lowest = True
@@ -133,7 +187,7 @@ class BoostedSignals:
     @property
     def numbers(self) -> np.ndarray:
         """Numbers of the inputs that are made of signals."""
-        return self.signals.inputs[: self.signals.n_signals]
+        return self.signals.numbers
 
     def predict(self, X: np.ndarray) -> np.ndarray:
         """Forecast `(n_rows,)`."""
@@ -158,9 +212,9 @@ class BoostedSignals:
 
 
 class FittedSignals(NamedTuple):
-    """The signals' own model, its weight, and rows with the labels that it leaves."""
+    """An own model, its weight, and rows with the labels that it leaves."""
 
-    model: SignalModel
+    model: OwnModel
     weight: float
     rows: Rows
     validation: Rows | None
@@ -186,6 +240,20 @@ def fit_signal_model(rows: Rows, validation: Rows | None) -> FittedSignals | Non
     context = [CONTEXT] if CONTEXT in names else []
     inputs = np.array([names.index(name) for name in signals + context])
     model = SignalModel(inputs, len(signals))
+    model.location, model.scale = _moments_of(rows, model.values, len(inputs))
+    return _fitted(model, rows, validation)
+
+
+def fit_category_model(rows: Rows, validation: Rows | None) -> FittedSignals | None:
+    """Fit the categories' own model, if there are any, and take its forecasts off."""
+    seen = seen_categories(rows)
+    if not any(map(n_levels, seen.values())):
+        return None
+    return _fitted(CategoryModel(seen), rows, validation)
+
+
+def _fitted(model: OwnModel, rows: Rows, validation: Rows | None) -> FittedSignals:
+    """Fit a model, find how far it can be trusted, and take its forecasts off."""
     trust = _train(model, rows)
     left = rows._replace(y=rows.y - predict_rows(model, rows.X))
     if validation is not None:
@@ -206,33 +274,36 @@ def fit_signal_model(rows: Rows, validation: Rows | None) -> FittedSignals | Non
     return FittedSignals(model, weight, left, validation)
 
 
-def _train(model: SignalModel, rows: Rows) -> float:
+def _moments_of(rows: Rows, read: Read, width: int) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and standard deviation of what is read of rows."""
+    weights = () if rows.weight is None else (rows.weight,)
+    return moments(rows.X.map(partial(_read_moments, read=read, width=width), *weights))
+
+
+def _train(model: OwnModel, rows: Rows) -> float:
     """Fit the coefficients; return what forecasts of other blocks deserved."""
-    n_inputs, n_terms = len(model.inputs), N_TERMS * model.n_signals
-    weights = np.ones(len(rows.y)) if rows.weight is None else rows.weight
-    reading = partial(_read_moments, read=model.values, width=n_inputs)
-    model.location, model.scale = moments(rows.X.map(reading, weights))
-    reading = partial(_read_moments, read=model.terms, width=n_terms)
-    model.mean, model.deviation = moments(rows.X.map(reading, weights))
+    weights = () if rows.weight is None else (rows.weight,)
+    model.mean, model.deviation = _moments_of(rows, model.terms, model.n_terms)
     adding = partial(
         _read_equations,
         read=model.terms,
-        width=n_terms,
+        width=model.n_terms,
         mean=model.mean,
         deviation=model.deviation,
     )
-    parts = rows.X.map(adding, rows.y[:, None], _number_blocks(rows), weights)
+    parts = rows.X.map(adding, rows.y[:, None], _number_blocks(rows), *weights)
     blocks = [_added(part) for part in zip(*parts, strict=True)]
-    model.coef = _solved(blocks)
+    model.coef = _solved(blocks, model.penalty)
     # The last one holds the rows between blocks, whose labels reach into the next.
-    return _cross_slope(blocks[:-1])
+    return _cross_slope(blocks[:-1], model.penalty)
 
 
-def _cross_slope(blocks: list[Equations]) -> float:
+def _cross_slope(blocks: list[Equations], penalty: float) -> float:
     """Find the slope of labels on forecasts by the other blocks, if it is certain."""
     products, squares = [], []
     for number, (_, gram, moment) in enumerate(blocks):
-        coef = _solved([block for n, block in enumerate(blocks) if n != number])
+        others = [block for n, block in enumerate(blocks) if n != number]
+        coef = _solved(others, penalty)
         products.append(coef @ moment[:, 0])
         squares.append(coef @ gram @ coef)
     total = float(np.sum(squares))
@@ -246,10 +317,11 @@ def _cross_slope(blocks: list[Equations]) -> float:
     return min(slope, 1.0) * certainty
 
 
-def _solved(blocks: Sequence[Equations]) -> np.ndarray:
+def _solved(blocks: Sequence[Equations], penalty: float) -> np.ndarray:
     """Coefficients from the sums over some blocks."""
     n_rows, gram, moment = _added(blocks)
-    return solved_path([(gram, moment)], max(1.0, n_rows), PENALTY)[0, :, 0]
+    sums = [(gram, moment)]
+    return solved_path(sums, max(1.0, n_rows), np.array([penalty]))[0, :, 0]
 
 
 def _added(parts: Sequence[Equations]) -> Equations:
@@ -275,7 +347,7 @@ def _step(rows: Rows) -> int:
 class _Read:
     """What is read of stored rows, slice by slice."""
 
-    X: RowStore
+    X: RowStore | np.ndarray
     read: Read
     width: int
     place: slice
@@ -290,18 +362,15 @@ class _Read:
         return self.read(self.X[start + rows.start : stop])
 
 
-def _read_moments(
-    X: RowStore, weights: np.ndarray, *, read: Read, width: int
-) -> Moments:
-    return part_moments(_Read(X, read, width, slice(0, len(X))), weights)
+def _read_moments(X: RowStore, *weights: np.ndarray, read: Read, width: int) -> Moments:
+    return part_moments(_Read(X, read, width, slice(0, len(X))), *weights)
 
 
 def _read_equations(
     X: RowStore,
     Y: np.ndarray,
     blocks: np.ndarray,
-    weights: np.ndarray,
-    *,
+    *weights: np.ndarray,
     read: Read,
     width: int,
     mean: np.ndarray,
@@ -315,10 +384,11 @@ def _read_equations(
         for run in np.split(rows, np.flatnonzero(np.diff(rows) > 1) + 1):
             if len(run):
                 place = slice(int(run[0]), int(run[-1]) + 1)
-                terms = _Read(X, read, width, place)
+                terms, own = _Read(X, read, width, place), [w[place] for w in weights]
                 found = normal_equations(
-                    terms, Y[place], weights[place], mean=mean, deviation=deviation
+                    terms, Y[place], *own, mean=mean, deviation=deviation
                 )
-                parts.append((float(weights[place].sum()), *found))
+                count = float(own[0].sum()) if own else float(len(run))
+                parts.append((count, *found))
         sums.append(_added(parts))
     return sums

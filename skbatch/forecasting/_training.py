@@ -63,66 +63,28 @@ class Labels(NamedTuple):
 
 @dataclass(frozen=True)
 class Task:
-    """One model to train: which columns are its inputs, which labels its targets.
-
-    Attributes
-    ----------
-    name : str
-        What the task is called in progress bars and messages.
-    columns : ndarray of shape (n_series, n_inputs), dtype intp
-        Feature columns of each series.
-    outputs : ndarray of shape (n_series, n_outputs), dtype intp
-        Label columns of each series.
-    horizon : int
-        The longest horizon among the outputs, in rows.
-    """
+    """One model to train: which columns are its inputs, which labels its targets."""
 
     name: str
-    columns: np.ndarray
-    outputs: np.ndarray
-    horizon: int
+    columns: np.ndarray  # (n_series, n_inputs)
+    outputs: np.ndarray  # (n_series, n_outputs)
+    horizon: int  # the longest of the outputs
 
 
 @dataclass
 class TaskModel:
-    """A trained task and the factor its forecasts are multiplied with.
-
-    Attributes
-    ----------
-    task : Task
-        What was trained.
-    model : object
-        Its `predict` takes stacked inputs.
-    shrinkage : float
-        Factor in (0, 1] of the model's forecasts.
-    trained : ndarray of shape (n_outputs,), dtype bool
-        Outputs that had a label in training. What a model forecasts for the others is
-        made up.
-    """
+    """A trained task and the factor its forecasts are multiplied with."""
 
     task: Task
     model: Any
     shrinkage: float
+    # What a model forecasts of outputs without a label in training is made up.
     trained: np.ndarray
 
 
 @dataclass
 class PanelModel:
-    """Expected returns: common expectation + volatility × shrunken relative forecasts.
-
-    Attributes
-    ----------
-    strategy : {"pooled", "vector", "per_ticker"}
-        What is a model: all tickers alike, all with an output each, or one each.
-    transform : LabelTransform
-        Tickers and horizons, their volatility, and the common expectation.
-    models : list of TaskModel
-        The trained models.
-    failures : dict of str to str
-        Label name → why its own model could not be trained.
-    takes_categories : bool
-        Whether numbers of categories are inputs.
-    """
+    """Expectation in common + volatility × shrunken relative forecasts."""
 
     strategy: Strategy
     transform: LabelTransform
@@ -143,7 +105,7 @@ class PanelModel:
         return forecasts
 
     def for_others(self, frame: OtherFrame) -> PanelModel:
-        """Give a pooled model the tickers of another frame."""
+        """Assign the tickers of another frame to a pooled model."""
         layout, features = frame.layout, frame.features
         own = _own_inputs(features, layout, self.takes_categories)
         uses_shared = self.models[0].task.columns.shape[1] > own.shape[1]
@@ -158,7 +120,7 @@ class PanelModel:
 
 
 def _carried(transform: LabelTransform, frame: OtherFrame) -> LabelTransform:
-    """Take over to other tickers what is known of the typical fitted one."""
+    """Apply what is known of the typical fitted ticker to other tickers."""
     constant = transform.scale.constant
     constant = frame.typical(np.where(constant > 0, constant, np.nan))
     scale = LabelScale(transform.scale.features, frame.layout.tickers, constant)
@@ -176,10 +138,7 @@ def fit_panel_model(
     n_steps: int = 0,
     weights: np.ndarray | None = None,
 ) -> tuple[PanelModel, Tail]:
-    """Train the models of an estimator's `strategy` on its `target`.
-
-    Beside them stand the forecasts of the latest dates, which they did not train on.
-    """
+    """Train an estimator's models, and forecast the tail that they do not train on."""
     strategy, target = estimator.strategy, estimator._part("target")
     if strategy != "pooled":
         # Every model reads other columns, so they are computed for all of them.
@@ -192,7 +151,9 @@ def fit_panel_model(
     learned = learned if strategy == "pooled" else labels
     known = Labels(labels, learned, weights, layout.delay)
     uses_shared = estimator.market_features
-    fitted.takes_categories = estimator.takes_categories
+    # The category of one ticker among those of all others says little, and XGBoost
+    # before 3.4 has none in trees with vector leaves.
+    fitted.takes_categories = estimator.takes_categories and strategy != "vector"
     own = _own_inputs(features, layout, fitted.takes_categories)
     tasks = _list_tasks(strategy, uses_shared, own, features, layout, order)
     with Progress(estimator, len(tasks)) as report:
@@ -358,10 +319,11 @@ def _stack(
         weights = [weight[:n_train], weight[n_train:]]
     X = features.stack(task.columns, rows, series, n_train, keep=keep)
     names = input_names(task, features.names)
-    train, late, horizon = slice(n_train), slice(n_train, None), task.horizon
+    train, late = slice(n_train), slice(n_train, None)
+    others = task.horizon, features.category_inputs(task.columns)
     return (
-        Rows(X[0], y[train], rows[train], series[train], names, weights[0], horizon),
-        Rows(X[1], y[late], rows[late], series[late], names, weights[1], horizon),
+        Rows(X[0], y[train], rows[train], series[train], names, weights[0], *others),
+        Rows(X[1], y[late], rows[late], series[late], names, weights[1], *others),
     )
 
 
@@ -412,7 +374,7 @@ def _predict_task(
 
 
 def _date_blocks(n_dates: int, n_cells: int) -> Iterator[slice]:
-    """Cut dates into blocks of at most `MAX_CELLS` stacked cells."""
+    """Split dates into blocks of at most `MAX_CELLS` stacked cells."""
     size = max(1, MAX_CELLS // max(1, n_cells))
     for start in range(0, n_dates, size):
         yield slice(start, min(n_dates, start + size))

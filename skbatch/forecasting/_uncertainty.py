@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from numbers import Integral, Real
+from numbers import Real
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,9 +12,9 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from skbatch._messages import warn_user
+from skbatch._messages import check_int, warn_user
 from skbatch.exceptions import FallbackWarning, PanelError
-from skbatch.forecasting._calibration import Calibration
+from skbatch.forecasting._calibration import Calibration, recent_moves
 from skbatch.forecasting._children import run_model
 from skbatch.forecasting._feature_table import FeatureBlocks
 from skbatch.forecasting._joint_scenarios import JointScenarios, rank_table
@@ -30,8 +30,6 @@ __all__ = [
     "calibrates_itself",
     "check_coverage",
     "check_coverages",
-    "check_n_bins",
-    "check_n_samples",
     "check_quantiles",
     "generator_of",
     "outlook_of",
@@ -143,7 +141,7 @@ class UncertaintyMixin:
             Simple returns over the horizon, columns as in `predict`; NaN for a ticker
             without a forecast or volatility.
         """
-        check_n_samples(n_samples)
+        check_int(n_samples, "n_samples", 1, "Pass 1000 or more for tails.")
         joint, layout = self._joint(X)
         if joint is None:
             scenarios = np.full((int(n_samples), len(layout.horizons)), np.nan)
@@ -162,7 +160,7 @@ class UncertaintyMixin:
         n_samples: int = 10_000,
         random_state: Any = None,
     ) -> pd.DataFrame:
-        """Give each ticker's chances to end in each quantile of the cross-section.
+        """Return each ticker's probability of ending in each cross-sectional quantile.
 
         They are four parts frequencies in scenarios of :meth:`predict_scenarios` and
         one part equal chances, as volatilities and correlations are known with error.
@@ -185,8 +183,8 @@ class UncertaintyMixin:
             columns to n_tickers / n_bins, over the tickers that can be forecast; the
             others are NaN. With several horizons, each has its own ranks.
         """
-        check_n_bins(n_bins)
-        check_n_samples(n_samples)
+        check_int(n_bins, "n_bins", 1, "Pass 5 for quintiles.")
+        check_int(n_samples, "n_samples", 1, "Pass 1000 or more for tails.")
         joint, layout = self._joint(X)
         index = layout.columns if layout.kind == "frame" else pd.Index(layout.names)
         assert index is not None
@@ -228,7 +226,7 @@ class UncertaintyMixin:
         return JointScenarios([outlook]), layout
 
     def _generator(self, random_state: Any) -> np.random.Generator:
-        """Make a generator; without a seed, of the forecaster's own."""
+        """Create a generator; without a seed, of the forecaster's own."""
         if random_state is None:
             random_state = getattr(self, "random_state", 0)
         return generator_of(random_state)
@@ -236,38 +234,24 @@ class UncertaintyMixin:
 
 def outlook_of(
     model: Any,
-    features: FeatureBlocks,
+    X: Any,
     forecasts: np.ndarray | None = None,
     layout: LabelLayout | None = None,
 ) -> Outlook:
-    """Find what a calibrated forecaster expects at the dates of some features.
-
-    Parameters
-    ----------
-    model : UncertaintyMixin
-        Calibrated.
-    features : FeatureBlocks of shape (n_dates, n_columns)
-        Its features.
-    forecasts : ndarray of shape (n_dates, n_labels), optional
-        What it forecasts, if that is known.
-    layout : LabelLayout, optional
-        Of the forecasts; None is that of `fit`.
-
-    Returns
-    -------
-    Outlook
-        Forecasts, their volatility and calibration.
-    """
+    """Find what a calibrated forecaster expects at the dates of some features."""
+    blocks = isinstance(X, FeatureBlocks)
+    features = X if blocks else check_features(model, X, reset=False)
     layout = model.layout_ if layout is None else layout
     if forecasts is None:
         forecasts = run_model(model, features, layout)
     calibration = model.calibration_
     scale = calibration.scale.matrix(features, layout)
-    return Outlook(forecasts, scale, layout, features.index, calibration)
+    moves = recent_moves(features, layout)
+    return Outlook(forecasts, scale, layout, features.index, calibration, moves=moves)
 
 
 def last_row(X: Any) -> Any:
-    """Take the last date of features, of which there must be one."""
+    """Select the last date of features, of which there must be one."""
     if isinstance(X, FeatureBlocks):
         return X.last()
     if len(X) == 0:
@@ -299,7 +283,7 @@ def check_coverage(coverage: Any) -> None:
     if not isinstance(coverage, Real) or not 0 < float(coverage) < 1:
         raise ValueError(
             f"coverage must be between 0 and 1. Got {coverage!r}. Pass 0.9 for "
-            "intervals that hold nine returns of ten."
+            "intervals that contain nine returns in ten."
         )
 
 
@@ -330,27 +314,8 @@ def check_quantiles(quantiles: Any) -> np.ndarray:
     return levels
 
 
-def check_n_bins(n_bins: Any) -> None:
-    """Raise unless the cross-section can be cut into so many bins."""
-    if not isinstance(n_bins, Integral) or isinstance(n_bins, bool) or n_bins < 1:
-        raise ValueError(
-            f"n_bins must be an int of at least 1. Got {n_bins!r}. Pass 5 for "
-            "quintiles."
-        )
-
-
-def check_n_samples(n_samples: Any) -> None:
-    """Raise unless so many scenarios can be drawn."""
-    whole = isinstance(n_samples, Integral) and not isinstance(n_samples, bool)
-    if not whole or n_samples < 1:
-        raise ValueError(
-            f"n_samples must be an int of at least 1. Got {n_samples!r}. Pass 1000 "
-            "or more for tails."
-        )
-
-
 def generator_of(random_state: Any) -> np.random.Generator:
-    """Make a generator from whatever scikit-learn takes as a seed."""
+    """Create a generator from whatever scikit-learn takes as a seed."""
     return np.random.default_rng(
         int(check_random_state(random_state).randint(2**31 - 1))
     )

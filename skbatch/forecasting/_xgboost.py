@@ -24,6 +24,7 @@ from skbatch.forecasting._booster import (
     SliceIterator,
     StepCallback,
     draw_rows,
+    feature_types,
     masked_loss,
     tail_correlation,
 )
@@ -34,12 +35,17 @@ from skbatch.forecasting._booster_params import (
     with_numbers,
 )
 from skbatch.forecasting._calibration import Tail
+from skbatch.forecasting._categories import Seen, highest, known_only, seen_categories
 from skbatch.forecasting._feature_table import FeatureBlocks, Rows
 from skbatch.forecasting._forked import check_training_process
 from skbatch.forecasting._label_layout import LabelLayout
 from skbatch.forecasting._panel_forecaster import PanelForecaster
 from skbatch.forecasting._return_target import ReturnTarget
-from skbatch.forecasting._signal_model import BoostedSignals, fit_signal_model
+from skbatch.forecasting._signal_model import (
+    BoostedSignals,
+    fit_category_model,
+    fit_signal_model,
+)
 
 __all__ = ["BatchXGBoostForecaster"]
 
@@ -53,8 +59,14 @@ class BatchXGBoostForecaster(PanelForecaster):
     latest training dates, from which the training rows are purged by the horizon.
 
     In the pooled strategy, signals have a small linear model of their own, on which the
-    trees build, so that weak ones do not drown among the other inputs. Signals are
-    features beside which their rank stands, such as ``yield`` and ``yield_rank``.
+    trees build, so that weak ones do not drown among the other inputs, and categories
+    another one. Signals are features beside which their rank stands, such as ``yield``
+    and ``yield_rank``.
+
+    Features whose names end with ``_category`` are codes of categories, 0, 1, … or NaN:
+    trees split them into any two sets, see ``max_cat_to_onehot`` and
+    ``max_cat_threshold`` of XGBoost. A code that no training row has is a missing one.
+    In the strategy ``"vector"`` they are no inputs.
 
     Parameters
     ----------
@@ -72,9 +84,9 @@ class BatchXGBoostForecaster(PanelForecaster):
         Weight of each tree.
     max_depth : int, default=4
         Depth of the trees.
-    subsample : float, default=0.3
+    subsample : float, default=0.8
         Share of rows drawn for each tree.
-    colsample_bytree : float, default=0.3
+    colsample_bytree : float, default=0.5
         Share of inputs drawn for each tree.
     reg_lambda : float, default=10.0
         Penalty on the squared leaf values.
@@ -120,10 +132,11 @@ class BatchXGBoostForecaster(PanelForecaster):
     boosters_ : list of xgboost.Booster
         The trained boosters: one for each horizon (pooled), for all label columns
         (vector), or for each that could be learned (per ticker). Their inputs have
-        names; a missing input is -1e30, not NaN, and forecasts are relative and in
-        units of volatility, see :class:`~skbatch.forecasting.ReturnTarget`.
+        names; a missing input is -1e30, not NaN, categories are numbered from 1 on,
+        with 0 for a missing one, and forecasts are relative and in units of volatility,
+        see :class:`~skbatch.forecasting.ReturnTarget`.
     relative_to_ : str
-        What the returns are relative to that were learned: see `target`.
+        What the learned returns are relative to: see `target`.
     feature_importances_ : Series of shape (n_features,)
         Share of each feature, indexed by name without ticker, in the total gain of all
         splits.
@@ -177,8 +190,8 @@ class BatchXGBoostForecaster(PanelForecaster):
         n_estimators: int = 150,
         learning_rate: float = 0.05,
         max_depth: int = 4,
-        subsample: float = 0.3,
-        colsample_bytree: float = 0.3,
+        subsample: float = 0.8,
+        colsample_bytree: float = 0.5,
         reg_lambda: float = 10.0,
         max_bin: int = 32,
         early_stopping_rounds: int | None = None,
@@ -240,15 +253,19 @@ class BatchXGBoostForecaster(PanelForecaster):
 
     def _fit_model(
         self, rows: Rows, validation: Rows | None, step: Callable[[], None]
-    ) -> BoosterModel | BoostedSignals:
-        """Train one booster, on top of the signals' own model if there are any."""
-        signals = None
+    ) -> Any:
+        """Train one booster, on top of the own models of signals and categories."""
+        below = []
         if self.strategy == "pooled" and self._signal_model:
-            signals = fit_signal_model(rows, validation)
-        if signals is None:
-            return self._fit_booster(rows, validation, step)
-        trees = self._fit_booster(signals.rows, signals.validation, step)
-        return BoostedSignals(trees, signals.model, signals.weight)
+            # Each is trusted by itself: categories can be many, and say nothing.
+            for fit in (fit_signal_model, fit_category_model):
+                if (found := fit(rows, validation)) is not None:
+                    below.append(found)
+                    rows, validation = found.rows, found.validation
+        model: Any = self._fit_booster(rows, validation, step)
+        for found in reversed(below):
+            model = BoostedSignals(model, found.model, found.weight)
+        return model
 
     def _fit_booster(
         self, rows: Rows, validation: Rows | None, step: Callable[[], None]
@@ -257,29 +274,36 @@ class BatchXGBoostForecaster(PanelForecaster):
         # Rows on workers train there. But XGBoost averages a metric over workers, and
         # the correlation by which it stops early cannot be averaged.
         boost = getattr(rows.X, "boost", None)
+        seen = seen_categories(rows)
         try:
             if boost is not None and self.early_stopping_rounds is None:
                 params = self._booster_params(rows)
-                booster = boost(rows.y, params, self.n_estimators, rows.weight)
+                booster = boost(
+                    rows.y, params, self.n_estimators, rows.weight, highest(seen)
+                )
             else:
                 with DeferredInterrupt() as interrupt:
                     steps = StepCallback(step, interrupt)
-                    booster = self._train(rows, validation, steps)
+                    booster = self._train(rows, validation, steps, seen)
         except xgb.core.XGBoostError as error:
             raise translated(error) from error
         if rows.names is not None:
             booster.feature_names = list(rows.names)
-        return BoosterModel(booster, self.device, self.n_jobs)
+        return BoosterModel(booster, self.device, self.n_jobs, seen)
 
     def _train(
-        self, rows: Rows, validation: Rows | None, steps: TrainingCallback
+        self,
+        rows: Rows,
+        validation: Rows | None,
+        steps: TrainingCallback,
+        seen: Seen,
     ) -> xgb.Booster:
-        """Train all trees, or until the tail says that it is enough."""
+        """Train all trees, or stop early when the tail no longer improves."""
         callbacks = [steps]
         options: dict[str, Any] = {}
-        train = self._matrix(rows)
+        train = self._matrix(rows, seen)
         if validation is not None and self.early_stopping_rounds is not None:
-            tail = self._matrix(validation, reference=train)
+            tail = self._matrix(validation, seen, reference=train)
             options["evals"] = [(tail, "tail")]
             options["custom_metric"] = tail_correlation(validation.y, validation.weight)
             callbacks.append(
@@ -303,21 +327,30 @@ class BatchXGBoostForecaster(PanelForecaster):
         )
 
     def _matrix(
-        self, rows: Rows, reference: xgb.DMatrix | None = None
+        self, rows: Rows, seen: Seen, reference: xgb.DMatrix | None = None
     ) -> xgb.QuantileDMatrix:
         """Quantise inputs; missing labels of vectors are masked by the objective."""
         labels = np.nan_to_num(rows.y) if rows.y.ndim == 2 else rows.y
         options = {"max_bin": self.max_bin, "nthread": inner_threads(self.n_jobs)}
+        types = {"feature_types": feature_types(rows.X.shape[1], seen)}
         if reference is None and len(rows.X) >= 2 * self._bin_rows:
             drawn = draw_rows(rows.X, self._bin_rows, self._seed)
-            reference = xgb.QuantileDMatrix(drawn, **options)
+            # A category has a bin if it is not above the highest one that was drawn.
+            for number, code in highest(seen).items():
+                drawn[:, number] = code
+            reference = xgb.QuantileDMatrix(drawn, **types, **options)
         # Those of vectors are in the objective.
         weight = rows.weight if rows.y.ndim == 1 else None
         if rows.X.array is not None:
             return xgb.QuantileDMatrix(
-                rows.X.array, labels, weight=weight, ref=reference, **options
+                known_only(rows.X.array, seen),
+                labels,
+                weight=weight,
+                ref=reference,
+                **types,
+                **options,
             )
-        slices = SliceIterator(rows.X, labels, weight)
+        slices = SliceIterator(rows.X, labels, weight, seen)
         return xgb.QuantileDMatrix(slices, ref=reference, **options)
 
     def _booster_params(self, rows: Rows) -> dict[str, Any]:

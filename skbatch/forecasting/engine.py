@@ -4,7 +4,7 @@ This module is for the other subpackages. It may change with any release.
 """
 
 from skbatch.forecasting._base import BatchForecasterMixin
-from skbatch.forecasting._booster import loss_gradient
+from skbatch.forecasting._booster import feature_types, loss_gradient
 from skbatch.forecasting._children import (
     as_input,
     check_batch_forecaster_type,
@@ -47,8 +47,6 @@ from skbatch.forecasting._uncertainty import (
     calibrates_itself,
     check_coverage,
     check_coverages,
-    check_n_bins,
-    check_n_samples,
     check_quantiles,
     generator_of,
     outlook_of,
@@ -78,10 +76,9 @@ __all__ = [
     "check_batch_forecaster_type",
     "check_coverage",
     "check_coverages",
-    "check_n_bins",
-    "check_n_samples",
     "check_quantiles",
     "explained_by",
+    "feature_types",
     "first_choice",
     "fitted_provenance",
     "forecast_with_provenance",

@@ -37,7 +37,7 @@ def out_of_sample_r2(
         - DataFrame: forecasts that cover the dates and tickers of `y_true`, such as
           those of :class:`~skbatch.HistoricalMeanForecaster`, the benchmark of [1]_.
           More dates and tickers than needed do no harm.
-        - Series: one forecast per date, or one per column, told by its labels.
+        - Series: one forecast per date, or one per column, recognised by its labels.
         - array: forecasts of the shape of `y_true`.
         - ``"mean"``: for each horizon, the mean of the labels that are scored, over
           all dates and tickers. It is known in hindsight only, so no forecaster
@@ -106,7 +106,7 @@ def directional_accuracy(y_true: Table, y_pred: Table) -> float:
     """Compute the share of forecasts with the sign of the realised return.
 
     Greater is better: 1 is perfect, the range is [0, 1]. In markets that rise more
-    often than they fall, a forecaster that always says "up" scores above one half:
+    often than they fall, a forecaster that always predicts "up" scores above one half:
     compare with that share, not with 0.5 [1]_.
 
     Parameters
@@ -152,7 +152,7 @@ def directional_accuracy(y_true: Table, y_pred: Table) -> float:
 def coverage(y_true: Table, y_pred: Table) -> float:
     """Compute the share of the realised returns that have a forecast.
 
-    The other scores leave out what was not forecast; this one tells how much that is.
+    The other scores leave out what was not forecast; this one counts those.
     Greater is better: 1 is complete, the range is [0, 1].
 
     Parameters

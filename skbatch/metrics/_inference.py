@@ -20,7 +20,7 @@ from skbatch.exceptions import PanelError
 
 __all__ = ["MeanInference", "mean_inference"]
 
-# Fewer dates, or fewer returns that do not overlap, tell nothing of their variance.
+# Fewer dates, or fewer returns that do not overlap, are too few for a variance.
 MIN_DATES = 20
 MIN_HORIZONS = 10
 NEARLY_CONSTANT = 1e-12
@@ -240,7 +240,7 @@ def _as_series(values: pd.Series | ArrayLike) -> np.ndarray:
     except (TypeError, ValueError) as error:
         raise PanelError(
             f"`values` must be numbers, one per date. Got {type(values).__name__} that "
-            f"is none ({error}). Pass an IC series, for example."
+            f"is not ({error}). Pass an IC series, for example."
         ) from error
     if series.ndim != 1:
         raise PanelError(

@@ -39,7 +39,7 @@ def make_forecast_scorer(
     greater_is_better: bool = True,
     **kwargs: Any,
 ) -> Any:
-    """Make a scorer of forecasts for `GridSearchCV` and its like.
+    """Create a scorer of forecasts for `GridSearchCV` and similar tools.
 
     Missing labels, and labels without a forecast, are ignored. So are the last rows
     of the labels it is given, whose returns end after these rows: a search that is
@@ -147,7 +147,7 @@ class _ForecastScorer(Scorer):
             horizon = getattr(final, "horizon_", None)
             if horizon is None:
                 raise ValueError(
-                    "`y` must be passed to score an estimator that does not make its "
+                    "`y` must be passed to score an estimator that does not create its "
                     f"own labels. Got {type(final).__name__} and no y. Pass "
                     "y=forward_returns(prices, horizon)."
                 )
@@ -200,7 +200,7 @@ def _name(function: Callable[..., float]) -> str:
 
 
 def _drop_unknown(y_true: Table, purge: int | Literal["auto"]) -> Table:
-    """Make labels missing that end after the last row; `y_true` stays as it is."""
+    """Mask labels that end after the last row; `y_true` stays as it is."""
     n_unknown = _unknown_rows(y_true, purge)
     if not any(n_unknown):
         return y_true

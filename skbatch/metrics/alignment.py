@@ -92,7 +92,7 @@ def align(y_true: Table, y_pred: Table) -> AlignedTables:
 
 
 def broadcast(benchmark: Table, y_true: Table) -> np.ndarray:
-    """Bring benchmark forecasts, or one number for all, to the shape of the labels."""
+    """Broadcast benchmark forecasts, or a single number, to the shape of the labels."""
     shape = as_floats(y_true, "y_true").shape
     if np.ndim(benchmark) == 0:
         return np.full(shape, benchmark, dtype=np.float64)
@@ -125,7 +125,7 @@ def as_floats(table: Table, name: str) -> np.ndarray:
     except (TypeError, ValueError) as error:
         raise PanelError(
             f"`{name}` must be a table of numbers. Got {type(table).__name__} that is "
-            f"none ({error}). Pass returns, with NaN where they are missing."
+            f"not ({error}). Pass returns, with NaN where they are missing."
         ) from error
     if values.ndim not in (1, 2):
         raise PanelError(

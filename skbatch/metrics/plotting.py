@@ -5,10 +5,11 @@ This module is for the other subpackages. It may change with any release.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import pandas as pd
+from sklearn.base import BaseEstimator
 
 from skbatch.exceptions import PanelError
 from skbatch.metrics._inference import MeanInference
@@ -25,6 +26,7 @@ __all__ = [
     "GREY",
     "INK",
     "Display",
+    "ForecastDisplay",
     "bars_with_errors",
     "date_axis",
     "horizon_of",
@@ -84,6 +86,37 @@ class Display:
 
     def _draw(self, ax: Axes) -> None:
         raise NotImplementedError
+
+
+class ForecastDisplay(Display):
+    """A picture of forecasts and realised returns."""
+
+    from_predictions: Any
+
+    @classmethod
+    def from_estimator(
+        cls, estimator: BaseEstimator, X: pd.DataFrame, y: Table, **options: Any
+    ) -> Self:
+        """Draw the forecasts of a fitted forecaster.
+
+        Parameters
+        ----------
+        estimator : estimator
+            Fitted forecaster or pipeline.
+        X : DataFrame
+            What it forecasts from, out of sample.
+        y : DataFrame of shape (n_dates, n_tickers)
+            Realised returns.
+        **options
+            Parameters of `from_predictions`.
+
+        Returns
+        -------
+        Display
+            The picture.
+        """
+        picture: Self = cls.from_predictions(y, estimator.predict(X), **options)
+        return picture
 
 
 def tidy(ax: Axes, title: str, *, note: str = "") -> None:

@@ -244,7 +244,7 @@ def backtest(
 def _decision(
     rule: Rule, table: pd.DataFrame, returns: pd.DataFrame, first: int, lookback: int
 ) -> Callable[[int, np.ndarray], np.ndarray]:
-    """Make what an account asks for weights, given a row and the weights held."""
+    """Create the function that returns weights for a row and the weights held."""
 
     def decide(row: int, held: np.ndarray) -> np.ndarray:
         now = first + row
@@ -317,7 +317,7 @@ def _charges(
     first: int,
     capital: float,
 ) -> tuple[Callable[..., np.ndarray], Callable[..., np.ndarray]]:
-    """Make the costs of trades, and their impact with a capital and a factor of 1."""
+    """Compute the costs of trades, and their impact at a capital and factor of 1."""
     rates = costs.rates(closes.columns)
     if volumes is None:
         if costs.impact:

@@ -192,7 +192,7 @@ class BacktestResult:
         return self.weights.T.groupby(np.array(labels), sort=True).sum().T
 
     def to_skfolio(self) -> MultiPeriodPortfolio:
-        """Make a portfolio of skfolio, for its measures and plots.
+        """Convert to a portfolio of skfolio, for its measures and plots.
 
         Returns
         -------

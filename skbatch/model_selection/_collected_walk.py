@@ -28,7 +28,7 @@ def collect_walk(
     source: Source,
     folds: list[Fold],
 ) -> WalkForwardResult:
-    """Put the refits together."""
+    """Combine the refits."""
     own = results[""]
     panel, index = source.panel, source.panel.index
     fields, tickers = panel_fields(panel), pd.Index(panel_tickers(panel))
@@ -65,6 +65,7 @@ def collect_walk(
         first_choice=tuple(dict.fromkeys(n for f in own for n in f.first_choice)),
         estimator=own[-1].estimator,
         ranking_rules=tuple(rules),
+        quantiles=_joined_quantiles(own, forecasts),
         members=members,
         attrs={
             "n_rows": len(panel),
@@ -86,6 +87,18 @@ def _rank_by(
         scores = scores.where(members)
     tickers = forecasts.columns.get_level_values(-1)
     return scores[tickers].set_axis(forecasts.columns, axis=1)
+
+
+def _joined_quantiles(
+    own: list[FoldForecast], forecasts: pd.DataFrame
+) -> dict[float, pd.DataFrame]:
+    """Put quantiles one after the other, NaN where a refit has none."""
+    return {
+        level: pd.concat([f.quantiles[level] for f in own if f.quantiles]).reindex_like(
+            forecasts
+        )
+        for level in next((f.quantiles for f in own if f.quantiles), ())
+    }
 
 
 def _table_of_refits(

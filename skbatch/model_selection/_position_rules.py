@@ -50,7 +50,7 @@ def _equal(forecasts: pd.Series, returns: pd.DataFrame, held: pd.Series) -> np.n
 
 
 def single_bin(n_quantiles: int, number: int) -> Rule:
-    """Make the rule that holds one bin of the forecasts, from 0 for the lowest."""
+    """Create the rule that holds one bin of the forecasts, from 0 for the lowest."""
 
     def rule(forecasts: pd.Series, returns: pd.DataFrame, held: pd.Series) -> Any:
         return bin_weights(forecasts.to_numpy(), n_quantiles, number)
@@ -109,7 +109,7 @@ def _optimised(
 
 
 def _prior_with(prior: Any, expected: np.ndarray) -> Any:
-    """Give a prior of skfolio expected returns per row, unless it has its own."""
+    """Set the expected returns of a skfolio prior per row, unless it has its own."""
     from skfolio.moments import BaseMu, EmpiricalMu
     from skfolio.prior import EmpiricalPrior
 

@@ -11,7 +11,7 @@ from sklearn.base import BaseEstimator
 from sklearn.pipeline import Pipeline
 
 from skbatch.forecasting.engine import first_choice
-from skbatch.metrics.plotting import BAD, INK, Display, date_axis, tidy
+from skbatch.metrics.plotting import INK, Display, date_axis, tidy
 from skbatch.model_selection._refit import NO_MODEL
 
 if TYPE_CHECKING:
@@ -176,7 +176,7 @@ class ProvenanceDisplay(Display):
         ax.legend(
             loc="upper center",
             bbox_to_anchor=(0.5, -0.1),
-            ncols=min(len(names), 3),
+            ncols=2,
             frameon=False,
             fontsize=9,
         )
@@ -190,13 +190,13 @@ class ProvenanceDisplay(Display):
         if ax.get_ylim()[0] > 0:
             ax.annotate(
                 f"axis begins at {ax.get_ylim()[0]:.0f} %",
-                (1, 1),
-                (0, 5),
+                (1, 0),
+                (-4, 4),
                 xycoords="axes fraction",
                 textcoords="offset points",
                 ha="right",
                 fontsize=8,
-                color=BAD,
+                color="white",
             )
 
     def _count(self) -> tuple[pd.DataFrame, list[str]]:

@@ -16,8 +16,11 @@ from sklearn.pipeline import Pipeline
 
 from skbatch._messages import collect_warnings, format_tickers
 from skbatch.exceptions import ModelFitError, PanelError
+from skbatch.feature_extraction import SharedFeatureExtractor
+from skbatch.feature_extraction.engine import KnownFeatures, sharing
 from skbatch.forecasting.engine import first_choice, fitted_provenance
 from skbatch.metrics.alignment import Table
+from skbatch.model_selection._fold_quantiles import fold_quantiles
 from skbatch.model_selection._refit_schedule import Fold
 from skbatch.model_selection._shared_features import extractor_of
 from skbatch.panel import forward_returns
@@ -37,7 +40,19 @@ class Source:
     horizon: int | Sequence[int]
     delay: int
     features: pd.DataFrame | None
+    extractor: SharedFeatureExtractor | None  # that these are of
     universe: Universe | None = None
+
+    def labels(self, rows: slice) -> pd.DataFrame:
+        """Compute the returns that are known at the last of some rows."""
+        panel = self.panel.iloc[rows]
+        return forward_returns(panel, self.horizon, self.delay, universe=self.universe)
+
+    def known_features(self) -> KnownFeatures | None:
+        """Return what estimators that are given prices may take from the features."""
+        if self.features is None or self.extractor is None:
+            return None
+        return KnownFeatures.of(self.extractor.plan_, self.panel, self.features)
 
 
 @dataclass
@@ -50,6 +65,7 @@ class FoldForecast:
     first_choice: tuple[str, ...] = ()
     fit_seconds: float = 0.0
     predict_seconds: float = 0.0
+    quantiles: dict[float, pd.DataFrame] = field(default_factory=dict)
     estimator: BaseEstimator | None = None
     warned: list[tuple[type[Warning], str]] = field(default_factory=list)
 
@@ -71,13 +87,16 @@ def run_fold(
     source: Source,
     fold: Fold,
     *,
+    own: bool,
     keep: bool,
     owner: BaseEstimator,
     context: Any,
 ) -> FoldForecast:
     """Fit a clone on one training window and forecast the rows after it."""
-    with collect_warnings() as collected:
-        result = _run(estimator, source, fold, owner, context)
+    # A pipeline is given features, and needs none of its own.
+    known = source.known_features() if extractor_of(estimator) is None else None
+    with collect_warnings() as collected, sharing(known):
+        result = _run(estimator, source, fold, own, owner, context)
     result.warned = collected
     if not keep:
         result.estimator = None
@@ -88,16 +107,12 @@ def _run(
     estimator: BaseEstimator,
     source: Source,
     fold: Fold,
+    own: bool,
     owner: BaseEstimator,
     context: Any,
 ) -> FoldForecast:
-    """Fit, forecast and tell where the forecasts come from."""
-    labels = forward_returns(
-        source.panel.iloc[fold.train],
-        source.horizon,
-        source.delay,
-        universe=source.universe,
-    )
+    """Fit, forecast and record where the forecasts come from."""
+    labels = source.labels(fold.train)
     dates = source.panel.index[fold.test]
     head, tail, past, following = _inputs(estimator, source, fold)
     begun = time.perf_counter()
@@ -109,6 +124,10 @@ def _run(
     forecasts = _as_table(tail.predict(following), following.index, labels.columns)
     predicted = time.perf_counter()
     provenance = _provenance(tail, following, forecasts).loc[dates]
+    quantiles = {}
+    if own:
+        returns = source.labels(slice(fold.train_stop, fold.test_stop))
+        quantiles = fold_quantiles(tail, following, forecasts, returns)
     whole = tail if head is None else _join(estimator, head, tail)
     return FoldForecast(
         forecasts.loc[dates],
@@ -117,6 +136,7 @@ def _run(
         _first_choice(tail),
         fitted - begun,
         predicted - fitted,
+        {level: table.loc[dates] for level, table in quantiles.items()},
         whole,
     )
 
@@ -134,7 +154,9 @@ def _inputs(
     head = clone(extractor)
     tail = clone(Pipeline(estimator.steps[1:], memory=estimator.memory))
     if source.features is not None:
-        with collect_warnings():  # said when the whole panel was transformed
+        with (
+            collect_warnings()
+        ):  # they were raised when the whole panel was transformed
             head.fit(panel.iloc[: fold.train_stop])
         frame = source.features
         return head, tail, frame.iloc[fold.train], frame.iloc[following]
@@ -161,7 +183,7 @@ def _fit(
 
 
 def _as_table(forecasts: Table, dates: pd.Index, columns: pd.Index) -> pd.DataFrame:
-    """Bring forecasts to the dates and labels they are for."""
+    """Align forecasts with the dates and labels that they are for."""
     if isinstance(forecasts, pd.DataFrame):
         unknown = forecasts.columns.difference(columns)
         if len(unknown) or not forecasts.index.equals(dates):
@@ -251,6 +273,6 @@ def _failed(error: ModelFitError, dates: pd.Index, columns: pd.Index) -> FoldFor
 
 
 def _join(estimator: Pipeline, head: BaseEstimator, tail: Pipeline) -> Pipeline:
-    """Put the fitted steps together again."""
+    """Reassemble the fitted steps."""
     steps = [(estimator.steps[0][0], head), *tail.steps]
     return Pipeline(steps, memory=estimator.memory)

@@ -145,7 +145,7 @@ def _block(pair: Any, number: int, n_dates: int) -> Fold:
 def _refits(
     block: Fold, refit_every: int | None, window: int | Literal["expanding"]
 ) -> Iterable[Fold]:
-    """Cut a test fold where models are refitted; the gap before it stays."""
+    """Split a test fold where models are refitted; the gap before it stays."""
     step = refit_every or block.test_stop - block.test_start
     gap = block.test_start - block.train_stop
     for start in range(block.test_start, block.test_stop, step):

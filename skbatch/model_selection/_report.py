@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from skbatch._html import card, page, section, table, tiles
 from skbatch._messages import date_text, describe_delay
-from skbatch.model_selection._html import card, page, section, table, tiles
 from skbatch.model_selection._report_figures import model_figures, skill_figures
 from skbatch.model_selection._report_portfolio import portfolio_section
 from skbatch.model_selection._report_skill import data_section, skill_sections
+from skbatch.model_selection._report_uncertainty import uncertainty_section
 from skbatch.model_selection._scorecard import SCORES
 from skbatch.model_selection._verdict import number, percent, plain, verdict
 from skbatch.panel.engine import describe_rows
@@ -74,7 +75,7 @@ def render(result: WalkForwardResult, costs: Any = 10.0, groups: Any = None) -> 
     ]
     parts.append(
         f"<footer>Made by skbatch {version('skbatch')}. Out-of-sample scores of one "
-        "period are no promise for the next.</footer>"
+        "period do not guarantee those of the next.</footer>"
     )
     return page(f"{result.name}, {span}", parts)
 
@@ -98,7 +99,7 @@ def _horizon_parts(
     """Write verdict, scores and pictures of one horizon."""
     rows = describe_rows(horizon, result.forecasts.index)
     suffix = f" at a horizon of {rows}" if len(result.horizons) > 1 else ""
-    sentences = verdict(result, horizon)
+    sentences, delays = verdict(result, horizon), result.by_delay(horizon)
     items = "".join(f"<li>{escape(s[0].upper() + s[1:])}</li>" for s in sentences)
     return [
         section(
@@ -111,11 +112,12 @@ def _horizon_parts(
             _scorecard(result, horizon),
             _paired_tests(result, horizon),
         ),
-        section(f"Skill over time{suffix}", skill_figures(result, horizon)),
-        section(f"Execution delay{suffix}", _delays(result, horizon)),
+        section(f"Skill over time{suffix}", skill_figures(result, horizon, delays)),
+        section(f"Execution delay{suffix}", _delays(result, delays)),
         portfolio_section(result, horizon, suffix, costs),
         section(f"Year by year{suffix}", _years(result, horizon)),
         *skill_sections(result, horizon, suffix, groups),
+        uncertainty_section(result, horizon, suffix),
     ]
 
 
@@ -143,12 +145,12 @@ def _paired_tests(result: WalkForwardResult, horizon: int) -> str:
         "squared_error": "squared error saved, basis points²",
         "spread": "quantile spread, %",
     }
-    scales = {"rank_ic": 1.0, "squared_error": 1e8, "spread": 100.0}
+    scales = {"rank_ic": (1.0, 4), "squared_error": (1e8, 1), "spread": (100.0, 3)}
     rows = []
     tests = result.paired_tests(horizon).reset_index()
     for test in tests.to_dict("records"):
         score = str(test["score"])
-        scale, digits = scales[score], 4 if score == "rank_ic" else 3
+        scale, digits = scales[score]
         shown = [number(scale * test[key], digits) for key in ("lower", "upper")]
         if np.isfinite(test["difference"]):
             rows.append(
@@ -181,9 +183,8 @@ def _years(result: WalkForwardResult, horizon: int) -> str:
     return table(["year", *(ROWS[str(key)][0] for key in years)], rows)
 
 
-def _delays(result: WalkForwardResult, horizon: int) -> str:
+def _delays(result: WalkForwardResult, table_of_delays: pd.DataFrame) -> str:
     """Tabulate the rank IC of forecasts that are traded later."""
-    table_of_delays = result.by_delay(horizon)
     rows = [
         [
             str(name),
@@ -203,14 +204,14 @@ def _delays(result: WalkForwardResult, horizon: int) -> str:
     ]
     note = (
         "Mean rank IC and its Newey–West standard error, if the same forecasts are "
-        "traded so many rows after their date. What vanishes within a row may be the "
-        "bounce between bid and ask, which nobody can trade."
+        "traded so many rows after their date. What vanishes within a row may be "
+        "bid–ask bounce, which cannot be traded."
     )
-    return table(["rows until traded", *heads], rows) + card(f"<p>{note}</p>")
+    return table(["rows until traded", *heads], rows, note=note)
 
 
 def _reasons(result: WalkForwardResult) -> str:
-    """Tabulate why tickers were not served by the first choice."""
+    """Tabulate why tickers were not served by the primary model."""
     if not len(result.reasons):
         return ""
     reasons = result.reasons.reset_index()
@@ -264,7 +265,7 @@ def _refits(result: WalkForwardResult) -> str:
         "Features were computed once for the whole panel, as each refit's own are the "
         "same."
         if result.attrs.get("shared_features")
-        else "Features were computed anew at each refit."
+        else "Features were recomputed at each refit."
     )
     return section(
         "Refits",
@@ -275,7 +276,7 @@ def _refits(result: WalkForwardResult) -> str:
 
 
 def _definitions(result: WalkForwardResult) -> str:
-    """Say what the scores are."""
+    """Describe the scores."""
     items = "".join(
         f"<dt>{escape(ROWS[key][0])}</dt><dd>{escape(text)}</dd>"
         for key, text in SCORES.items()

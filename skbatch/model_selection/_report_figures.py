@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from skbatch._html import figure, grid
 from skbatch.metrics import InformationCoefficientDisplay, QuantileReturnsDisplay
 from skbatch.metrics.plotting import INK, bars_with_errors, tidy
 from skbatch.model_selection._feature_importance import FeatureImportanceDisplay
-from skbatch.model_selection._html import figure, grid
 from skbatch.model_selection._provenance_display import ProvenanceDisplay
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["draw_decay", "draw_figure", "model_figures", "skill_figures"]
 
 
-def skill_figures(result: WalkForwardResult, horizon: int) -> str:
+def skill_figures(result: WalkForwardResult, horizon: int, delays: pd.DataFrame) -> str:
     """Draw what one horizon's scores rest on."""
     returns = result.of_horizon(result.returns, horizon)
     forecasts = result.of_horizon(result.forecasts, horizon)
@@ -57,7 +57,7 @@ def skill_figures(result: WalkForwardResult, horizon: int) -> str:
             "Each bar is the rank IC with the returns of those rows alone.",
         ),
         draw_figure(
-            lambda ax: _draw_delays(result.by_delay(horizon), result.name, ax),
+            lambda ax: _draw_delays(delays, result.name, ax),
             "Rank IC by execution delay",
             "What is left of the rank IC if forecasts are traded some rows later.",
         ),
@@ -130,7 +130,7 @@ def draw_figure(draw: Callable[[Axes], object], text: str, caption: str) -> str:
 
 
 def _new_figure() -> tuple[Figure, Axes]:
-    """Make axes that no window shows."""
+    """Create axes without a window."""
     try:
         from matplotlib.figure import Figure
     except ImportError as error:
@@ -139,7 +139,7 @@ def _new_figure() -> tuple[Figure, Axes]:
             "`pip install 'skbatch[plot]'`."
         ) from error
     # Half a page on a desk, a whole one on a phone: letters are legible on both.
-    picture = Figure(figsize=(6.0, 3.9), layout="constrained")
+    picture = Figure(figsize=(5.2, 3.5), layout="constrained")
     return picture, picture.subplots()
 
 

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from skbatch._html import grid, section, table
+from skbatch._messages import count
 from skbatch.metrics import deflated_sharpe_ratio
-from skbatch.metrics.plotting import INK, date_axis, tidy
+from skbatch.metrics.plotting import BAD, GOOD, GREY, INK, date_axis, tidy
 from skbatch.model_selection._backtest_display import BacktestDisplay
 from skbatch.model_selection._backtest_result import BacktestResult
-from skbatch.model_selection._html import grid, section, table
 from skbatch.model_selection._position_rules import single_bin
 from skbatch.model_selection._report_figures import draw_figure
 from skbatch.model_selection._verdict import number, percent, plain
@@ -38,7 +39,7 @@ ROWS: dict[str, tuple[str, Callable[[float], str]]] = {
     "beta": ("Beta to the mean of all tickers", lambda v: number(v, 2)),
     "alpha": ("Alpha a year", lambda v: percent(v, 2, sign=True)),
     "exposure_gross": ("Gross exposure", lambda v: percent(v, 0)),
-    "exposure_net": ("Net exposure", lambda v: percent(v, 0)),
+    "exposure_net": ("Net exposure", lambda v: percent(round(v, 2) + 0.0, 0)),
     "capacity": ("Capacity, currency of the prices", lambda v: _large(v)),
 }
 
@@ -110,10 +111,12 @@ def _figures(
 
 
 def draw_bins(bins: list[BacktestResult], ax: Axes) -> None:
-    """Draw the wealth of the portfolio of each bin, darker for higher forecasts."""
-    from matplotlib import colormaps
+    """Draw the wealth of the portfolio of each bin, from the lowest to the highest."""
+    from matplotlib.colors import LinearSegmentedColormap
 
-    shades = colormaps["Blues"](np.linspace(0.3, 0.95, len(bins)))
+    # None is so light or so dark that it is lost on white paper or on black.
+    colours = LinearSegmentedColormap.from_list("bins", [BAD, GREY, GOOD])
+    shades = colours(np.linspace(0, 1, len(bins)))
     for place, (found, shade) in enumerate(zip(bins, shades, strict=True)):
         wealth = found.wealth["net"]
         ends = {0: " lowest", len(bins) - 1: " highest"}
@@ -127,24 +130,25 @@ def draw_bins(bins: list[BacktestResult], ax: Axes) -> None:
     ax.axhline(0, color=INK, linewidth=0.8)
     ax.set_ylabel("cumulative return, %", color=INK)
     ax.legend(loc="upper left", frameon=False, fontsize=8, ncols=2)
-    tidy(ax, "Cumulative return by quantile")
+    tidy(ax, "Cumulative return by quantile after costs")
 
 
 def _note(portfolio: BacktestResult) -> str:
     """Write how the portfolios trade."""
     costs = portfolio.costs
-    parts = [f"{costs.commission:g} basis points of what is traded"]
+    parts = [f"{count(costs.commission, 'basis point')} of the traded value"]
     if np.any(np.asarray(costs.half_spread) > 0):
         parts.append("half the spread")
     if costs.impact:
         parts.append(f"market impact with a factor of {costs.impact:g}")
     return (
-        f"Weights are decided every {portfolio.rebalance_every} rows, traded "
-        f"{portfolio.delay} rows later at the close, and drift in between. Costs: "
+        f"Weights are decided every {count(portfolio.rebalance_every, 'row')}, traded "
+        f"{count(portfolio.delay, 'row')} later at the close, and drift in between. "
+        f"Costs: "
         f"{', '.join(parts)}. Borrowing, taxes and interest are left out."
     )
 
 
 def _large(value: float) -> str:
     """Write a sum of money briefly."""
-    return f"{value:.2g}" if np.isfinite(value) else "–"
+    return f"{float(f'{value:.2g}'):,.0f}" if np.isfinite(value) else "–"

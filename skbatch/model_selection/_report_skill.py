@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+from sklearn import config_context
 
-from skbatch._messages import date_text
+from skbatch._html import card, grid, section, table
+from skbatch._messages import count, date_text
 from skbatch.forecasting.engine import relative_to
 from skbatch.metrics.plotting import GOOD, GREY, INK, tidy
-from skbatch.model_selection._html import card, grid, section, table
 from skbatch.model_selection._report_figures import draw_figure
 from skbatch.model_selection._verdict import number, percent
 
@@ -31,7 +32,7 @@ PACKAGES = ("skbatch", "xgboost", "scikit-learn", "numpy", "pandas")
 def skill_sections(
     result: WalkForwardResult, horizon: int, suffix: str, groups: Any
 ) -> list[str]:
-    """Take the skill of one horizon apart, and judge the size of the forecasts."""
+    """Break down the skill of one horizon, and judge the size of the forecasts."""
     kinds: dict[str, Any] = {"market": "market", "volatility": "volatility"}
     if result.has_volumes:
         kinds["size"] = "size"
@@ -118,7 +119,9 @@ def data_section(result: WalkForwardResult) -> str:
     n_tickers = closes.shape[1]
     gaps = percent(float(closes.isna().to_numpy().mean()), 1)
     survivors = (
-        f"The prices of {ended} of {n_tickers} tickers end before the panel does."
+        f"The prices of {ended} of {n_tickers} tickers end before the panel does. "
+        "Returns are too high where others that failed or were taken over are missing "
+        "(survivorship bias)."
         if ended
         else f"All {n_tickers} tickers have prices to the end: those that failed or "
         "were taken over are missing, and returns are too high (survivorship bias)."
@@ -131,6 +134,7 @@ def data_section(result: WalkForwardResult) -> str:
         "Survivors": survivors,
         "Relative to": f"Models learn returns relative to {relative}; what is expected "
         "of it is part of the forecasts.",
+        "Evaluation": _schedule(result),
         "Trials": f"{result.n_trials} tried, this one included, as far as recorded: "
         "adjusted p-values and the deflated Sharpe ratio count them.",
         "Versions": f"Python {platform.python_version()}, {', '.join(_versions())}.",
@@ -141,9 +145,26 @@ def data_section(result: WalkForwardResult) -> str:
         f"<dt>{escape(name)}</dt><dd>{escape(text)}</dd>"
         for name, text in items.items()
     )
-    estimator = "" if result.estimator is None else repr(result.estimator)
-    shown = f"<pre>{escape(estimator)}</pre>" if estimator else ""
+    shown = ""
+    if result.estimator is not None:
+        with config_context(print_changed_only=False):
+            everything = repr(result.estimator)
+        shown = (
+            f"<pre>{escape(repr(result.estimator))}</pre><details><summary>All "
+            f"parameters</summary><pre>{escape(everything)}</pre></details>"
+        )
     return section("Data, parameters and versions", card(f"<dl>{listed}</dl>{shown}"))
+
+
+def _schedule(result: WalkForwardResult) -> str:
+    """Write when the model was refitted, and on how much."""
+    rows = result.refits["n_train_rows"]
+    return (
+        f"Horizon {' and '.join(map(str, result.horizons))}, delay {result.delay}, "
+        f"{result.n_quantiles} quantiles; {count(len(rows), 'refit')}, the first on "
+        f"{rows.iloc[0]} rows and the last on {rows.iloc[-1]}, with labels that were "
+        "known by then."
+    )
 
 
 def _versions() -> list[str]:

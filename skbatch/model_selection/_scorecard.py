@@ -45,10 +45,10 @@ SCORES = {
     "spread_t": "its Newey–West t-statistic",
     "rank_return": "mean return over the horizon of a portfolio weighted by the ranks "
     "of the forecasts, one unit of capital long and one short",
-    "turnover": "what that portfolio trades each time the horizon has passed, of at "
-    "most 4",
-    "break_even_bps": "rank_return over turnover, in basis points of what is traded: "
-    "costs above it would have eaten the profit",
+    "turnover": "turnover of that portfolio each time the horizon has passed, at most "
+    "4",
+    "break_even_bps": "rank_return over turnover, in basis points of the traded value: "
+    "higher transaction costs would have exceeded the profit",
     "coverage": "share of the returns that have a forecast",
     "n_dates": "number of dates with a rank IC",
     "critical_t": "absolute value that a t-statistic exceeds by chance once in twenty "

@@ -31,23 +31,24 @@ def find_extractor(estimator: BaseEstimator) -> SharedFeatureExtractor:
 
 def share_features(
     extractor: SharedFeatureExtractor, panel: pd.DataFrame, folds: list[Fold]
-) -> pd.DataFrame | None:
+) -> tuple[pd.DataFrame | None, SharedFeatureExtractor | None]:
     """Compute the features of the whole panel, if each fold would get the same."""
+    # With them comes the extractor that was fitted on the whole panel.
     # That cannot be known of subclasses, of functions of the user, which may look
-    # ahead or further back than they say, and of panels with holes.
+    # ahead or further back than they declare, and of panels with holes.
     own_code = extractor.functions or callable(extractor.universe)
     if type(extractor) is not SharedFeatureExtractor or own_code:
-        return None
+        return None, None
     whole = clone(extractor)
     frame = whole.fit_transform(panel)
     with collect_warnings():
-        # What the first fold alone lacks is told when its model is fitted.
+        # What only the first fold lacks is reported when its model is fitted.
         same = (
             isinstance(frame, pd.DataFrame)
             and whole.history_.is_whole(panel.index[:0])
             and all(_is_same(extractor, whole, panel, fold) for fold in folds)
         )
-    return frame if same else None
+    return (frame, whole) if same else (None, None)
 
 
 def _is_same(

@@ -39,7 +39,7 @@ TERCILES = ("low", "middle", "high")
 
 
 class SkillBreakdownMixin:
-    """Take the scores of a walk forward apart."""
+    """Break down the scores of a walk forward."""
 
     horizons: Any
     forecasts: pd.DataFrame

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -100,7 +101,7 @@ def _significance(t: float, critical: float) -> str:
 
 
 def _on_costs(card: pd.Series) -> str:
-    """Say what the order of the tickers earned, and what it may cost."""
+    """Describe what the order of the tickers earned, and its break-even cost."""
     if not np.isfinite(card["spread"]):
         return ""
     way = "more" if card["spread"] >= 0 else "less"
@@ -116,8 +117,8 @@ def _on_costs(card: pd.Series) -> str:
     if card["break_even_bps"] <= 0:
         return f"{said}; a portfolio weighted by ranks lost money before costs."
     return (
-        f"{said}; a portfolio weighted by ranks breaks even at costs of "
-        f"{card['break_even_bps']:.1f} basis points of what is traded."
+        f"{said}; a portfolio weighted by ranks has a break-even transaction cost of "
+        f"{card['break_even_bps']:.1f} basis points of the traded value."
     )
 
 
@@ -125,14 +126,14 @@ def _on_rivals(result: WalkForwardResult, horizon: int, cards: pd.DataFrame) -> 
     """Compare with the benchmarks, and test the difference from the best."""
     name = result.name
     others = cards.drop(index=name)
-    ahead = {
-        "rank IC": others.index[others["rank_ic"] > cards.loc[name, "rank_ic"]],
-        "R²": others.index[others["r2_zero"] > cards.loc[name, "r2_zero"]],
-    }
+    ahead: dict[tuple[str, ...], list[str]] = {}
+    for key, score in (("rank_ic", "rank IC"), ("r2_zero", "R²")):
+        better = others.index[others[key] > cards.loc[name, key]]
+        ahead.setdefault(tuple(map(str, better)), []).append(score)
     parts = [
-        f"{' and '.join(map(str, names))} had the better {score}"
-        for score, names in ahead.items()
-        if len(names)
+        f"{_listed(names)} had the better {' and '.join(scores)}"
+        for names, scores in ahead.items()
+        if names
     ]
     said = (
         f"Of the benchmarks, {'; '.join(parts)}."
@@ -151,6 +152,12 @@ def _on_rivals(result: WalkForwardResult, horizon: int, cards: pd.DataFrame) -> 
         f"{number(test['difference'], 4)} (95 % interval {number(test['lower'], 4)} to "
         f"{number(test['upper'], 4)}, p = {test['p_value']:.2f})."
     )
+
+
+def _listed(names: Sequence[str]) -> str:
+    """List names as a sentence does."""
+    *first, last = names
+    return f"{', '.join(first)} and {last}" if first else last
 
 
 def number(value: float, digits: int) -> str:

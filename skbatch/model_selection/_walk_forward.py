@@ -124,7 +124,7 @@ def walk_forward(
         Refits that run at the same time, as in joblib.
     callbacks : sequence of callbacks, default=()
         Callbacks of scikit-learn, such as :class:`sklearn.callback.ProgressBar`, that
-        are told about each refit and handed on to the estimators.
+        are notified of each refit and passed on to the estimators.
 
     Returns
     -------
@@ -170,7 +170,7 @@ def walk_forward(
       horizon to horizon of the portfolio of
       :func:`~skbatch.metrics.rank_portfolio_returns`.
     - ``break_even_bps``: :math:`10^4` × rank_return / turnover, the cost in basis
-      points of what is traded at which nothing is left. Negative where money was lost
+      points of the traded value at which nothing is left. Negative where money was lost
       before costs.
     - ``coverage``: share of the returns with a forecast; the others are left out.
 
@@ -236,9 +236,11 @@ def walk_forward(
         },
     }
     used = len(models) > 1 or extractor_of(estimator) is not None
-    features = share_features(extractor, panel, folds) if used else None
+    features, whole = share_features(extractor, panel, folds) if used else (None, None)
     given = prices if isinstance(prices, pd.DataFrame) else panel
-    source = Source(given, panel, steps, int(delay), features, extractor.universe)
+    source = Source(
+        given, panel, steps, int(delay), features, whole, extractor.universe
+    )
     walk = _WalkForward(n_jobs).set_callbacks(*callbacks)
     walk.fit(models, source, folds)
     _warn(walk.results_)
@@ -279,6 +281,7 @@ class _WalkForward(CallbackSupportMixin, BaseEstimator):
                 models[name],
                 source,
                 folds[fold],
+                own=not name,
                 keep=not name and fold == len(folds) - 1,
                 owner=self,
                 context=context,
@@ -379,13 +382,14 @@ def _check_name(
 
 def _warn(results: dict[str, list[FoldForecast]]) -> None:
     """Repeat each kind of warning once."""
-    refits = [forecast for fold in results.values() for forecast in fold]
-    kinds: dict[type[Warning], list[str]] = {}
-    for refit in refits:
-        for kind, message in dict(refit.warned).items():
-            kinds.setdefault(kind, []).append(message)
+    kinds: dict[type[Warning], dict[int, str]] = {}
+    for forecasts in results.values():
+        for place, refit in enumerate(forecasts):
+            for kind, message in dict(refit.warned).items():
+                kinds.setdefault(kind, {}).setdefault(place, message)
+    n_refits = max(map(len, results.values()), default=0)
     for kind, messages in kinds.items():
-        text = messages[0]
-        if len(refits) > 1:
-            text = f"In {len(messages)} of {len(refits)} refits, the first: {text}"
+        text = messages[min(messages)]
+        if n_refits > 1:
+            text = f"In {len(messages)} of {n_refits} refits, the first: {text}"
         warn_user(text, kind)

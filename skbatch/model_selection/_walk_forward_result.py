@@ -54,7 +54,7 @@ class WalkForwardResult(SkillBreakdownMixin):
         and the number of dates, seconds of fit and predict, and share of forecasts
         that are not of the first choice.
     reasons : DataFrame
-        Tickers not served by the first choice, by (refit, ticker) or
+        Tickers not served by the primary model, by (refit, ticker) or
         (refit, horizon, ticker), with columns model and reason.
     first_choice : tuple of str
         Names in `provenance` that are no fallback.
@@ -76,6 +76,10 @@ class WalkForwardResult(SkillBreakdownMixin):
         Number of rows and tickers of the panel, and whether features were shared.
     delay : int, default=0
         Rows from the date of a forecast to the close at which it is traded.
+    quantiles : dict of float to DataFrame
+        Level (0.05, 0.25, 0.5, 0.75 and 0.95) → forecasts of that quantile, tables
+        like `forecasts`, adjusted from date to date by the returns known since the
+        refit; empty if the forecaster has none.
 
     Attributes
     ----------
@@ -102,6 +106,7 @@ class WalkForwardResult(SkillBreakdownMixin):
     n_trials: int = 1
     attrs: dict[str, Any] = field(default_factory=dict)
     delay: int = 0
+    quantiles: dict[float, pd.DataFrame] = field(default_factory=dict)
 
     @property
     def horizons(self) -> tuple[int, ...]:
@@ -370,7 +375,7 @@ class WalkForwardResult(SkillBreakdownMixin):
         return decay_table(after, forecasts, horizon, self.delay, n_windows)
 
     def to_frame(self) -> pd.DataFrame:
-        """Put everything into one long table.
+        """Return everything as one long table.
 
         Returns
         -------
@@ -400,7 +405,7 @@ class WalkForwardResult(SkillBreakdownMixin):
         )
 
     def summary(self) -> str:
-        """Say in a few sentences how good the forecasts were.
+        """Summarise in a few sentences how good the forecasts were.
 
         Returns
         -------
@@ -444,7 +449,8 @@ class WalkForwardResult(SkillBreakdownMixin):
         target = Path(path)
         if not target.parent.is_dir():
             raise FileNotFoundError(
-                f"`path` must be in an existing folder. Got '{target}'. Make it first."
+                f"`path` must be in an existing folder. Got '{target}'. Create it "
+                "first."
             )
         write_whole(target, render(self, costs, groups))
         return target

@@ -21,12 +21,10 @@ _DAY = 86_400_000_000
 
 @dataclass(frozen=True)
 class Clock:
-    """The rows of a panel as numbers, with which the times of values are compared.
+    """The rows of a panel as numbers, with which the times of values are compared."""
 
-    These are microseconds of local time, which float64 holds exactly, or the numbers
-    of an index without dates.
-    """
-
+    # Microseconds of local time, which float64 holds exactly, or the numbers of an
+    # index without dates.
     index: pd.Index
     rows: np.ndarray
 
@@ -57,7 +55,7 @@ class Clock:
         return times, self._visible(times)
 
     def _localise(self, known: pd.DatetimeIndex, what: str) -> pd.DatetimeIndex:
-        """Bring times to the time zone of the panel."""
+        """Convert times to the time zone of the panel."""
         zone: Any = getattr(self.index, "tz", None)
         if known.tz is not None and zone is None:
             raise PanelError(
@@ -75,11 +73,9 @@ class Clock:
         return known
 
     def _visible(self, times: np.ndarray) -> np.ndarray:
-        """Delay times to the first moment at which a row may show the value.
-
-        Rows without a time of day are closes, and so is a date: what has a time may
-        have come later that day. Rows with a time may come before the close.
-        """
+        """Delay times to the first moment at which a row may show the value."""
+        # Rows without a time of day are closes, and so is a date: what has a time may
+        # have come later that day. Rows with a time may come before the close.
         are_closes = (self.rows % _DAY == 0).all()
         # The remainder of whole numbers is faster; that of NaN does not matter.
         time_of_day = np.nan_to_num(times).astype(np.int64) % _DAY
@@ -156,10 +152,9 @@ class Publications:
     def newest(
         self, places: np.ndarray, clock: Clock, max_age: Any, lag: int, n_owners: int
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Find which of the sorted rows each ticker shows at each row of a panel.
-
-        -1 if none, and also where that is because the newest one is too old.
-        """
+        """Find which sorted row each ticker shows at each row of a panel, or -1."""
+        # Also -1 where the newest row is too old: an older one would show what was
+        # replaced.
         places, n_rows = self.without_past_periods(places), len(clock.rows)
         first = clock.first_rows(self.visible[places]) + lag
         stop = clock.stop_rows(self.visible[places], max_age)

@@ -36,7 +36,7 @@ _STEPS = {
 }
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _SPACED = (52.0, 26.0, 24.0, 12.0, 6.0, 4.0, 2.0, 1.0)
-# Wide enough for months and for holidays, narrow enough to tell 26 from 24.
+# Wide enough for months and for holidays, narrow enough to separate 26 from 24.
 _TOLERANCE = 0.035
 # Longer steps, in days and in those that are usual, are holes.
 _LONGEST_WEEKEND = 5
@@ -52,7 +52,7 @@ _LEAST_ROWS, _CLOSED, _ENOUGH_VALUES = 0.1, 0.2, 60
 
 
 def periods_per_year(index: pd.Index) -> float:
-    """Tell from the dates of a panel how many rows make a year.
+    """Return how many rows of a panel make a year, judged by its dates.
 
     Parameters
     ----------
@@ -64,7 +64,7 @@ def periods_per_year(index: pd.Index) -> float:
     float
         365 for rows on seven days of the week, 302 on six, 252 on five or fewer; 52 for
         weekly rows, 26, 24, 12 for monthly ones, 6, 4 for quarterly ones, 2 or 1.
-        252 for numbers, which do not tell: those who know better pass their own.
+        252 for numbers, which do not show it: pass your own if you know better.
 
     Raises
     ------
@@ -107,29 +107,7 @@ def periods_per_year(index: pd.Index) -> float:
 
 
 def describe_rows(horizon: Any, spacing: float | pd.Index) -> str:
-    """Write a horizon in rows, and what a row is where it is no day.
-
-    Parameters
-    ----------
-    horizon : int or tuple of int
-        Number of rows.
-    spacing : float or Index
-        Rows that make a year, or the dates that tell it.
-
-    Returns
-    -------
-    str
-        Such as ``"5 rows"``, or ``"5 rows of a month each"``.
-
-    Examples
-    --------
-    >>> import pandas as pd
-    >>> from skbatch.panel.engine import describe_rows
-    >>> describe_rows(5, pd.bdate_range("2024-01-01", periods=90))
-    '5 rows'
-    >>> describe_rows(5, pd.date_range("2020-01-01", periods=40, freq="ME"))
-    '5 rows of a month each'
-    """
+    """Write a horizon in rows, and what a row is where it is no day."""
     if isinstance(spacing, pd.Index):
         try:
             spacing = periods_per_year(spacing)
@@ -141,32 +119,8 @@ def describe_rows(horizon: Any, spacing: float | pd.Index) -> str:
 
 
 def mixed_calendars(panel: pd.DataFrame) -> str | None:
-    """Describe the tickers that trade on other days of the week than the rest.
-
-    Parameters
-    ----------
-    panel : DataFrame of shape (n_dates, n_tickers) or (n_dates, n_fields * n_tickers)
-        Panel as :func:`check_panel` returns it.
-
-    Returns
-    -------
-    str or None
-        A warning that names the calendars and some tickers of each, commonest first;
-        None if all tickers share one, if the index holds no dates, or if there are
-        several rows a day. See :func:`number_calendars` for what tells them apart.
-
-    Examples
-    --------
-    >>> import pandas as pd
-    >>> from skbatch.panel.engine import mixed_calendars
-    >>> days = pd.date_range("2024-01-01", periods=90)
-    >>> prices = pd.DataFrame({"BTC": 2.0, "KO": 3.0, "PG": 4.0}, index=days)
-    >>> prices.loc[days.day_of_week >= 5, ["KO", "PG"]] = None
-    >>> print(mixed_calendars(prices))
-    Tickers should share one calendar. Got 2 of 3 tickers with a 5-day calendar (KO, PG)
-    and 1 with a 7-day one (BTC), whose returns over the same rows cover different days.
-    Forecast them in panels of their own, or keep the days on which KO trades.
-    """
+    """Describe the tickers that trade on other days of the week than the rest."""
+    # None without dates, with several rows a day, or if all tickers share one calendar.
     closes = panel_fields(panel)["close"]
     known = ~np.isnan(closes)
     known[1:] &= ~_carried(closes)
@@ -196,30 +150,9 @@ def _carried(closes: np.ndarray) -> np.ndarray:
 
 
 def number_calendars(index: pd.Index, known: np.ndarray) -> np.ndarray:
-    """Tell tickers apart by the days of the week on which they do not trade.
-
-    Parameters
-    ----------
-    index : Index
-        Dates; other labels do not tell days apart.
-    known : ndarray of shape (n_dates, n_tickers), dtype bool
-        Where tickers have a value.
-
-    Returns
-    -------
-    ndarray of shape (n_tickers,), dtype intp
-        Equal for tickers of one calendar. Days are counted from a ticker's first value
-        to its last. One with fewer than 60 values counts with the most.
-
-    Examples
-    --------
-    >>> import pandas as pd
-    >>> from skbatch.panel.engine import number_calendars
-    >>> days = pd.date_range("2024-01-01", periods=100)
-    >>> known = pd.DataFrame({"BTC": True, "KO": days.day_of_week < 5}, index=days)
-    >>> number_calendars(days, known.to_numpy()).tolist()
-    [0, 1]
-    """
+    """Group tickers by the days of the week on which they do not trade."""
+    # Days count from a ticker's first value to its last. One with fewer than 60 values
+    # counts with the most.
     together = np.zeros(known.shape[1], dtype=np.intp)
     if not isinstance(index, pd.DatetimeIndex) or not known.size:
         return together
@@ -302,8 +235,8 @@ def _rate(steps: np.ndarray) -> float:
 
 
 def _unknown(found: str, example: str) -> PanelError:
-    """Make the error of dates that do not tell."""
+    """Create the error for dates that do not show the rows in a year."""
     return PanelError(
-        "The dates must tell how many rows make a year. Got "
+        "The dates must show how many rows make a year. Got "
         f"{found}. Pass `periods_per_year`{', ' * bool(example)}{example}."
     )

@@ -114,34 +114,7 @@ def check_panel(
 
 
 def invalid_values(X: object) -> pd.DataFrame:
-    """Mark the values that can be no price or volume, which `check_panel` drops.
-
-    Parameters
-    ----------
-    X : DataFrame or array-like of shape (n_dates, n_columns)
-        Prices, in any form that :func:`check_panel` takes.
-
-    Returns
-    -------
-    DataFrame of bool with the rows and columns of ``check_panel(X)``
-        True for a price that is not positive or infinite, and for a volume that is
-        negative or infinite. A close counts as such if it, or the "Adj Close" that
-        replaces it, is.
-
-    Raises
-    ------
-    PanelError
-        If `X` is malformed, as in :func:`check_panel`.
-
-    Examples
-    --------
-    >>> import pandas as pd
-    >>> from skbatch.panel.engine import invalid_values
-    >>> invalid_values(pd.DataFrame({"AAPL": [3.0, 0.0], "MSFT": [None, 4.0]}))
-        AAPL   MSFT
-    0  False  False
-    1   True  False
-    """
+    """Mark the values that can be no price or volume, which `check_panel` drops."""
     _, invalid = find_invalid(X)
     if invalid.columns.nlevels > 1 and ADJUSTED in invalid.columns.unique("field"):
         invalid["Close"] |= invalid.pop(ADJUSTED)
@@ -232,7 +205,7 @@ def _closes(columns: pd.Index, values: np.ndarray) -> np.ndarray:
 
 
 def _as_frame(X: object) -> pd.DataFrame:
-    """Make a table of whatever was passed, and refuse what is none."""
+    """Convert the input to a table, or raise if it cannot be one."""
     if isinstance(X, pd.Series):
         how = ".unstack()" if X.index.nlevels > 1 else '.to_frame("TICKER")'
         raise PanelError(
@@ -349,7 +322,7 @@ def _as_float(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def _check_dtypes(frame: pd.DataFrame) -> None:
-    """Raise if the type of a column tells that it holds no real numbers."""
+    """Raise if the type of a column shows that it holds no real numbers."""
     for number, dtype in enumerate(frame.dtypes):
         if types.is_complex_dtype(dtype):
             raise PanelError(
@@ -385,8 +358,8 @@ def _not_a_number(frame: pd.DataFrame, row: int, column: int) -> PanelError:
     advice = f"Drop the column with `X.drop(columns={[name]!r})`."
     if isinstance(cell, (datetime.date, pd.Period)):
         advice = (
-            f"Make its dates the index with `read_panel(X, date={name!r})`, or drop it "
-            f"with `X.drop(columns={[name]!r})`."
+            f"Set its dates as the index with `read_panel(X, date={name!r})`, or drop "
+            f"it with `X.drop(columns={[name]!r})`."
         )
     elif is_text(dtype) and not isinstance(cell, (bool, np.bool_)):
         advice = (
@@ -411,7 +384,7 @@ def _invalid_mask(frame: pd.DataFrame) -> np.ndarray:
 
 
 def _drop_invalid(frame: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
-    """Replace values that can be no price or volume by NaN, and say how many."""
+    """Replace values that cannot be a price or volume by NaN, and warn how many."""
     invalid = _invalid_mask(frame)
     if not invalid.any():
         return frame, []
@@ -428,13 +401,13 @@ def _drop_invalid(frame: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
 
 
 def _find_gaps(frame: pd.DataFrame) -> list[str]:
-    """Say which tickers have no close at all, or trade on other days."""
+    """Warn of tickers that have no close at all, or trade on other days."""
     mixed = mixed_calendars(frame)
     return [*_find_all_nan(frame), *([mixed] if mixed else [])]
 
 
 def _find_all_nan(frame: pd.DataFrame) -> list[str]:
-    """Say which tickers have no close at all."""
+    """Warn of tickers that have no close at all."""
     closes = frame if frame.columns.nlevels == 1 else frame["Close"]
     empty = closes.columns[np.isnan(closes.to_numpy()).all(axis=0)]
     if not len(empty):
@@ -446,7 +419,7 @@ def _find_all_nan(frame: pd.DataFrame) -> list[str]:
 
 
 def _like(frame: pd.DataFrame, values: np.ndarray) -> pd.DataFrame:
-    """Put values into a table with the labels and attributes of another."""
+    """Return values as a table with the labels and attributes of another."""
     out = pd.DataFrame(values, index=frame.index, columns=frame.columns, copy=False)
     out.attrs = dict(frame.attrs)
     return out

@@ -11,16 +11,8 @@ __all__ = ["CheckedPanel"]
 
 @dataclass(frozen=True)
 class CheckedPanel:
-    """A panel as :func:`~skbatch.check_panel` returned it.
+    """A panel as :func:`~skbatch.check_panel` returned it."""
 
-    The system wraps its panel in one, so that the extractor and
-    :func:`~skbatch.forward_returns`, which take it in place of a DataFrame, do not
-    check the same table again.
-
-    Attributes
-    ----------
-    frame : DataFrame of shape (n_dates, n_columns)
-        The checked panel.
-    """
-
+    # The extractor and `forward_returns` take it in place of a DataFrame, and do not
+    # check the same table again.
     frame: pd.DataFrame

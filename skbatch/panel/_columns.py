@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -10,6 +11,7 @@ import numpy as np
 __all__ = [
     "CATEGORY",
     "GROUPING",
+    "IMPLIED_VOLATILITY",
     "IN_UNIVERSE",
     "MARKET",
     "SEPARATOR",
@@ -23,23 +25,12 @@ MARKET = "market"
 IN_UNIVERSE = "in_universe"  # 1 for members of the universe, else NaN; no feature
 CATEGORY = "_category"  # with which the names of features end that are categories
 GROUPING = "_grouping"  # with which numbers of groups end, which are no feature
+# Signals of this name, alone or after a word, are volatilities, of any unit.
+IMPLIED_VOLATILITY = re.compile(r"(\w+_)?implied_volatility")
 
 
 def join_column(ticker: str, feature: str) -> str:
-    """Name the column of one ticker's feature: ``TICKER__feature``.
-
-    Parameters
-    ----------
-    ticker : str
-        The ticker's name.
-    feature : str
-        The feature's name, without ``__``.
-
-    Returns
-    -------
-    str
-        The column's name, which :func:`split_column` takes apart.
-    """
+    """Name the column of one ticker's feature: ``TICKER__feature``."""
     return f"{ticker}{SEPARATOR}{feature}"
 
 
@@ -72,46 +63,19 @@ def split_column(column: str) -> tuple[str | None, str]:
 
 @dataclass(frozen=True)
 class PanelColumns:
-    """Where each ticker's features stand among the columns of a feature frame.
+    """Where each ticker's features stand among the columns of a feature frame."""
 
-    Attributes
-    ----------
-    tickers : tuple of str
-        Tickers in the order of their first column; empty without panel structure.
-    features : tuple of str
-        Ticker features in the order of their first column.
-    positions : ndarray of shape (n_tickers, n_features), dtype intp
-        Column number of each ticker's feature, -1 where the ticker lacks it.
-    shared : tuple of str
-        Names of the columns shared by all tickers (``market__*``, or without ``__``).
-    shared_positions : ndarray of shape (n_shared,), dtype intp
-        Their column numbers.
-    marks : dict of str to ndarray of shape (n_tickers,), dtype intp
-        By name, column numbers of what is no feature, -1 without one:
-        ``TICKER__in_universe``, and groups such as ``TICKER__sector_grouping``.
-    """
-
-    tickers: tuple[str, ...]
+    tickers: tuple[str, ...]  # empty without panel structure
     features: tuple[str, ...]
-    positions: np.ndarray
-    shared: tuple[str, ...]
+    positions: np.ndarray  # (n_tickers, n_features), -1 where a ticker lacks one
+    shared: tuple[str, ...]  # market__*, or without __
     shared_positions: np.ndarray
+    # By name, columns (n_tickers,) of what is no feature, -1 without one.
     marks: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     @classmethod
     def parse(cls, columns: Iterable[str]) -> PanelColumns:
-        """Read the structure from column names.
-
-        Parameters
-        ----------
-        columns : iterable of str
-            Column names of a feature frame.
-
-        Returns
-        -------
-        PanelColumns
-            The structure; a name without ``__`` counts as shared.
-        """
+        """Read the structure from column names."""
         tickers: dict[str, int] = {}
         features: dict[str, int] = {}
         cells: list[tuple[int, int, int]] = []
@@ -146,46 +110,27 @@ class PanelColumns:
 
     @property
     def categories(self) -> tuple[str, ...]:
-        """Ticker features that are codes of categories, 0, 1, …, or NaN.
-
-        Their names end with ``_category``, such as ``sector_category``.
-        """
+        """Ticker features that are codes of categories, 0, 1, …, or NaN."""
+        # Their names end with `_category`, such as sector_category.
         return tuple(name for name in self.features if name.endswith(CATEGORY))
 
     def of(self, name: str, tickers: Sequence[str | None]) -> np.ndarray:
-        """Look up the columns of a feature or a mark.
-
-        Parameters
-        ----------
-        name : str
-            One of `features` or `marks`.
-        tickers : sequence of (str or None)
-            Whose columns are wanted.
-
-        Returns
-        -------
-        ndarray of shape (n_wanted,), dtype intp
-            Column numbers, -1 where there is none.
-        """
+        """Look up the columns of a feature or a mark of tickers, -1 where it lacks."""
         own = self.marks.get(name)
         if own is None:
             own = self.positions[:, self.features.index(name)]
         numbers: dict[str | None, int] = dict(zip(self.tickers, own, strict=True))
         return np.array([numbers.get(ticker, -1) for ticker in tickers], dtype=np.intp)
 
+    @property
+    def category_positions(self) -> np.ndarray:
+        """Column numbers of these features, of all tickers."""
+        found = [name.endswith(CATEGORY) for name in self.features]
+        numbers = self.positions[:, found].ravel()
+        return numbers[numbers >= 0]
+
     def kept(self, tickers: Collection[str]) -> np.ndarray:
-        """Find the columns of some tickers and the shared ones.
-
-        Parameters
-        ----------
-        tickers : collection of str
-            Tickers; those without a column do not matter.
-
-        Returns
-        -------
-        ndarray of shape (n_kept,), dtype intp
-            Increasing column numbers.
-        """
+        """Find the columns of some tickers and the shared ones."""
         wanted = set(tickers)
         rows = [row for row, ticker in enumerate(self.tickers) if ticker in wanted]
         marked = [numbers[rows] for numbers in self.marks.values()]

@@ -56,11 +56,9 @@ def numbers_to_dates(
 
 
 def counts_rows(values: np.ndarray) -> bool:
-    """Return whether numbers change as those of rows, days and years, and no prices do.
-
-    These are whole steps in one direction, fractions of years, or figures that begin
-    with the day or month, as 31122024.
-    """
+    """Return whether numbers change as rows, days or years do, and no prices."""
+    # Whole steps in one direction, fractions of years, or figures that begin with the
+    # day or month, as 31122024.
     if len(values) < _ROWS_OF_NUMBERS or not np.isfinite(values).all():
         return False
     if _is_rising(values):

@@ -43,7 +43,7 @@ def is_date_text(value: object) -> bool:
 def index_by_date(
     frame: pd.DataFrame, date: Hashable | None, needs_dates: bool, is_long: bool
 ) -> pd.DataFrame:
-    """Make dates the index; without any, keep row numbers where they are allowed."""
+    """Set dates as the index; without any, keep row numbers where they are allowed."""
     column = _find_date_column(frame, date, is_long)
     if column is not None:
         name = column[0] if isinstance(column, tuple) else column
@@ -56,8 +56,8 @@ def index_by_date(
         if dates is None and is_long:
             raise PanelError(
                 "A long table must hold dates. Got the columns "
-                f"{format_tickers(frame.columns, 10)}. Name the one with the dates "
-                "with `date=...`."
+                f"{format_tickers(frame.columns, 10)}. Name the column of dates with "
+                "`date=...`."
             )
         return frame if dates is None else frame.set_axis(dates, axis=0)
     else:
@@ -192,7 +192,7 @@ def _day_first(texts: list[str], name: Hashable) -> bool:
         )
         raise PanelError(
             "Dates must have one meaning only. Got dates such as "
-            f"{texts[0]!r}, whose day, month and year cannot be told apart. Write "
+            f"{texts[0]!r}, whose day, month and year are ambiguous. Write "
             f"them as YYYY-MM-DD, or use `pd.to_datetime({column}, "
             f'format="{day}")` if the day comes first, `format="{month}"` if the '
             "month does."
@@ -201,7 +201,7 @@ def _day_first(texts: list[str], name: Hashable) -> bool:
 
 
 def _not_dates(values: pd.Index) -> PanelError:
-    """Say what was found instead of dates."""
+    """Describe what was found instead of dates."""
     name = "The index" if values.name is None else f"Column {values.name!r}"
     example = next(
         (

@@ -54,10 +54,7 @@ def arrange_fields(frame: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
 def hold_fields(
     names: Iterable[Hashable], level: int | None = None
 ) -> dict[Hashable, str | None]:
-    """Map names to the fields of a panel, extra, or None for signals.
-
-    Raises where an adjusted close may be among the names and cannot be told.
-    """
+    """Map names to the fields of a panel, extra, or None for signals."""
     names = list(names)
     doubtful = [name for name in names if may_be_adjusted(name)]
     if doubtful:
@@ -79,7 +76,7 @@ def hold_fields(
         if not present.isdisjoint({"Open", "High", "Low"}):
             raise PanelError(
                 "`X` with Open, High or Low beside Adj Close must hold Close, too, "
-                "which tells how to adjust them. Got no Close. Add it, or drop these "
+                "which shows how to adjust them. Got no Close. Add it, or drop these "
                 "fields."
             )
         meaning[ADJUSTED] = "Close"
@@ -102,7 +99,7 @@ def check_no_second_price(held: dict[Hashable, str | None]) -> None:
 
 
 def _warn_derived(held: dict[Hashable, str | None]) -> list[str]:
-    """Say which fields are ignored because they repeat what prices hold."""
+    """Warn of fields that are ignored because they repeat what prices hold."""
     derived = [n for n in held if held[n] == EXTRA and is_derived(n)]
     if not derived:
         return []
@@ -114,7 +111,7 @@ def _warn_derived(held: dict[Hashable, str | None]) -> list[str]:
 
 
 def _doubtful_fields(names: list[Hashable], level: int | None) -> PanelError:
-    """Make the error of fields that may be adjusted prices, or factors of such."""
+    """Create the error for fields that may be adjusted prices, or factors of such."""
     name = names[0]
     where = "" if level is None else f", level={level}"
     return PanelError(
@@ -231,27 +228,7 @@ def adjust_prices(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def panel_tickers(panel: pd.DataFrame) -> list[str]:
-    """Get the tickers of a panel, in panel order.
-
-    Parameters
-    ----------
-    panel : DataFrame of shape (n_dates, n_tickers) or (n_dates, n_fields * n_tickers)
-        Panel as :func:`check_panel` returns it.
-
-    Returns
-    -------
-    list of str
-        Tickers in the order of the closes.
-
-    Examples
-    --------
-    >>> import pandas as pd
-    >>> from skbatch.panel import check_panel
-    >>> from skbatch.panel.engine import panel_tickers
-    >>> prices = pd.DataFrame({("AAPL", "Close"): [3.0], ("AAPL", "Volume"): [9.0]})
-    >>> panel_tickers(check_panel(prices))
-    ['AAPL']
-    """
+    """Get the tickers of a panel, in panel order."""
     columns = panel.columns
     if columns.nlevels == 1:
         return list(columns)
@@ -259,30 +236,9 @@ def panel_tickers(panel: pd.DataFrame) -> list[str]:
 
 
 def panel_fields(panel: pd.DataFrame) -> dict[str, np.ndarray]:
-    """Get the fields of a panel as arrays with the same tickers in the same order.
-
-    Parameters
-    ----------
-    panel : DataFrame of shape (n_dates, n_tickers) or (n_dates, n_fields * n_tickers)
-        Panel as :func:`check_panel` returns it.
-
-    Returns
-    -------
-    dict of str to ndarray of shape (n_dates, n_tickers), dtype float64
-        ``{"close": ...}`` for a wide panel; else also ``"open"``, ``"high"``,
-        ``"low"`` and ``"volume"``, as far as the panel has them. A ticker that lacks
-        a field has NaN there. Do not write to them: they may share memory with the
-        panel.
-
-    Examples
-    --------
-    >>> import pandas as pd
-    >>> from skbatch.panel import check_panel
-    >>> from skbatch.panel.engine import panel_fields
-    >>> prices = pd.DataFrame({("AAPL", "Close"): [3.0], ("AAPL", "Volume"): [9.0]})
-    >>> panel_fields(check_panel(prices))
-    {'close': array([[3.]]), 'volume': array([[9.]])}
-    """
+    """Get the fields of a panel as arrays with the same tickers in the same order."""
+    # A ticker that lacks a field has NaN. Do not write to them: they may share memory
+    # with the panel.
     if panel.columns.nlevels == 1:
         return {"close": panel.to_numpy()}
     prices = panel.iloc[:, : count_prices(panel.columns)]
@@ -298,7 +254,7 @@ def panel_fields(panel: pd.DataFrame) -> dict[str, np.ndarray]:
 
 
 def _spread(values: np.ndarray, places: np.ndarray, n_tickers: int) -> np.ndarray:
-    """Put each column at its ticker's place, NaN at the tickers that lack it."""
+    """Place each column at its ticker, with NaN at tickers that lack it."""
     spread = np.full((len(values), n_tickers), np.nan)
     spread[:, places] = values
     return spread

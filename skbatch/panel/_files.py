@@ -110,7 +110,7 @@ def _read_csv(text: str, path: Path, ticker: str | None) -> pd.DataFrame:
         body = _read_body(text, separator, skipped, texts)
     numbers = range(body.shape[1])
     if any(_has_commas(body[n]) for n in numbers if n not in texts):
-        # 1.234 next to 1.234,56 was read as a number: what a sign means is told from
+        # 1.234 next to 1.234,56 was read as a number: its meaning comes from
         # all cells.
         body = _read_body(text, separator, skipped, numbers)
     return _name_columns(body, names, path)
@@ -175,7 +175,7 @@ def _without_surplus(
 
 
 def _count_header_rows(rows: list[list[str]]) -> tuple[int, bool]:
-    """Count the rows of column names, and tell if the index's name has its own row."""
+    """Count the rows of column names, and whether the index's name has its own row."""
     if len(rows) < 2 or not _is_second_header(rows[0], rows[1]):
         return 1, False
     index_row = rows[2] if len(rows) > 2 else []
@@ -221,8 +221,8 @@ def _name_columns(
             raise PanelError(
                 f"{path.name!r} must have as many names as columns. Got "
                 f"{names[0][0]!r} over dates such as {first!r}, and an empty column "
-                "at the end: a name may be missing at the start, or a separator too "
-                "much at the end. Correct the first row."
+                "at the end: a name may be missing at the start, or there is an "
+                "extra separator at the end. Correct the first row."
             )
         if not is_date_name(names[0][0]):
             return body.set_axis(pd.Index(["", *names[0]], dtype=object), axis=1)

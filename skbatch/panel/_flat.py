@@ -60,7 +60,7 @@ def is_single_ticker(columns: Iterable[Hashable]) -> bool:
 
 
 def split_columns(frame: pd.DataFrame) -> pd.DataFrame:
-    """Give flat columns that name a field and a ticker two levels."""
+    """Convert flat columns that name a field and a ticker to two levels."""
     names: list[Any] = frame.columns.tolist()
     if all(isinstance(name, tuple) and len(name) == 2 for name in names):
         return frame.set_axis(pd.MultiIndex.from_tuples(names), axis=1)
@@ -135,7 +135,7 @@ def _split(name: str, field_first: bool) -> Pair | None:
 
 
 def _trim(ticker: str) -> str:
-    """Take off what is left of a list, or of brackets that do not belong to it."""
+    """Remove what is left of a list, or of unbalanced brackets."""
     whole = all(ticker.count(a) == ticker.count(b) for a, b in ("()", "[]", "<>"))
     return ticker.strip(_ENDS[:4] if whole else _ENDS)
 

@@ -36,7 +36,7 @@ def find_foresight(panel: pd.DataFrame, signals: Mapping[str, pd.DataFrame]) -> 
     if not found:
         return ""
     return (
-        "Signals must not know the returns to come. Got rank ICs with the next 1 or 5 "
+        "Signals must not contain future returns. Got rank ICs with the next 1 or 5 "
         f"rows that are out of all proportion, surely beyond {_LEAST_IC:g}, in "
         f"{format_tickers(found)}: honest ones hardly reach 0.05. Check that their "
         "dates are those on which the values became known."

@@ -18,33 +18,15 @@ __all__ = ["InspectedPanel", "inspect_panel"]
 
 @dataclass(frozen=True)
 class InspectedPanel:
-    """A panel with what was wrong with it, for those who judge single tickers.
+    """A panel with what was wrong with it, for those who judge single tickers."""
 
-    Attributes
-    ----------
-    values : DataFrame of shape (n_dates, n_price_columns)
-        All prices and volumes as float64, "Adj Close" beside the other fields.
-    invalid : DataFrame of bool of the same shape
-        Which of them can be no price or volume.
-    panel : DataFrame of shape (n_dates, n_columns)
-        What :func:`~skbatch.check_panel` returns.
-    problems : list of str
-        Warnings about the table as a whole.
-    """
-
-    values: pd.DataFrame
-    invalid: pd.DataFrame
-    panel: pd.DataFrame
-    problems: list[str]
+    values: pd.DataFrame  # all prices and volumes, "Adj Close" beside the others
+    invalid: pd.DataFrame  # which of them can be no price or volume
+    panel: pd.DataFrame  # what `check_panel` returns
+    problems: list[str]  # of the table as a whole
 
     def marked(self) -> pd.DataFrame:
-        """Return the panel with 0 in place of the values that the check dropped.
-
-        Returns
-        -------
-        DataFrame of shape (n_dates, n_columns)
-            With the columns of `panel`.
-        """
+        """Return the panel with 0 in place of the values that the check dropped."""
         invalid = self.invalid
         if invalid.columns.nlevels > 1 and ADJUSTED in invalid.columns.unique("field"):
             invalid = invalid.copy()
@@ -61,24 +43,7 @@ class InspectedPanel:
 
 
 def inspect_panel(X: object) -> InspectedPanel:
-    """Check a panel without a warning about single tickers.
-
-    Parameters
-    ----------
-    X : DataFrame, CheckedPanel or array-like of shape (n_dates, n_columns)
-        Prices, in any form that :func:`~skbatch.check_panel` takes. A checked panel is
-        taken as it is.
-
-    Returns
-    -------
-    InspectedPanel
-        The checked panel, and the values that it does not have any more.
-
-    Raises
-    ------
-    PanelError
-        If `X` is malformed, as in :func:`~skbatch.check_panel`.
-    """
+    """Check a panel without a warning about single tickers."""
     if isinstance(X, CheckedPanel):
         prices = X.frame.iloc[:, : count_prices(X.frame.columns)]
         sound = _like(prices, np.zeros(prices.shape, dtype=bool))

@@ -69,8 +69,8 @@ class JoinReport:
         """Report rows of which a later one has the same ticker and date."""
         if n_rows:
             self.problems.append(
-                f"{count(n_rows, 'row')} of {what} that come again, such as {example}, "
-                "of which the last is used"
+                f"{count(n_rows, 'row')} of {what} that are repeated, such as "
+                f"{example}, of which the last is used"
             )
 
     def early(self, what: str, visible: np.ndarray, owners: np.ndarray) -> None:

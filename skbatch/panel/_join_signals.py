@@ -235,10 +235,8 @@ class _Join:
     def _spread(
         self, name: str, values: pd.DataFrame, places: np.ndarray
     ) -> pd.DataFrame:
-        """Put the rows of a table, or the cells of its column, into those of a panel.
-
-        `places` is (n_dates,) for wide tables, (n_dates, n_tickers) for long ones.
-        """
+        """Place the rows of a table, or a column's cells, in those of a panel."""
+        # `places` is (n_dates,) for wide tables, (n_dates, n_tickers) for long ones.
         columns = pd.MultiIndex.from_product([[name], self.tickers], names=COLUMN_NAMES)
         dtype = values.dtypes.iloc[0]
         is_category = isinstance(dtype, pd.CategoricalDtype)
@@ -261,7 +259,7 @@ class _Join:
 
 
 def _as_table(table: Any) -> pd.DataFrame:
-    """Make a table of pandas of signals."""
+    """Convert signals to a pandas table."""
     frame = to_pandas(table)
     if not isinstance(frame, pd.DataFrame) or not len(frame):
         raise PanelError(

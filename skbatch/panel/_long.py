@@ -111,7 +111,7 @@ def _value_columns(frame: pd.DataFrame) -> list[Hashable]:
 def _with_signals(
     wide: pd.DataFrame, signals: pd.DataFrame, keys: pd.MultiIndex
 ) -> pd.DataFrame:
-    """Put the signals of a long table beside its prices."""
+    """Join the signals of a long table to its prices."""
     if len(wide.columns.unique(0)) == 1:
         wide = pd.concat({"Close": wide.droplevel(0, axis=1)}, axis=1)
     # Beside names that are unknown, neither letters nor prices are sure to be fields.
@@ -165,7 +165,7 @@ def _holds_numbers(values: pd.Series) -> bool:
 
 
 def ticker_texts(tickers: pd.Series) -> pd.Series:
-    """Make tickers text where they are categories or whole numbers."""
+    """Convert tickers to text where they are categories or whole numbers."""
     if isinstance(tickers.dtype, pd.CategoricalDtype):
         return tickers.astype(tickers.cat.categories.dtype)
     if types.is_integer_dtype(tickers.dtype):

@@ -60,7 +60,7 @@ def is_text(dtype: Any) -> bool:
 
 
 def is_number_text(text: object) -> bool:
-    """Tell whether something is text of a number, with separators and signs or not."""
+    """Return whether something is the text of a number, with or without separators."""
     return isinstance(text, str) and _take_apart(text, volume=True) is not None
 
 
@@ -157,7 +157,7 @@ def _read(cell: object, volume: bool) -> float | _Amount | None:
 
 
 def _take_apart(text: str, volume: bool) -> _Amount | None:
-    """Take a number apart; only volumes are counted in thousands and millions."""
+    """Split a number into parts; only volumes are counted in thousands and millions."""
     if _SIMPLE.fullmatch(text):
         decimals = _possible_decimals(text)
         return None if decimals is None else _Amount(text, decimals, 1.0, "")
@@ -175,7 +175,7 @@ def _take_apart(text: str, volume: bool) -> _Amount | None:
 
 
 def _possible_decimals(digits: str) -> str | None:
-    """Tell which signs may be the decimal one: both in 1,234; "" where it has none."""
+    """Return the possible decimal signs: both in 1,234; "" if there is none."""
     point, comma = digits.rfind("."), digits.rfind(",")
     if point == comma:
         return ""
@@ -224,7 +224,7 @@ def _has_fractions(frame: pd.DataFrame, texts: dict[int, _Texts]) -> bool:
 
 
 def _two_readings(frame: pd.DataFrame, row: int, column: int) -> PanelError:
-    """Make the error of a comma that may be a separator or the decimal sign."""
+    """Create the error for a comma that may be a separator or the decimal sign."""
     cell = str(frame.iloc[row, column]).strip()
     return PanelError(
         "Numbers must have one meaning only. Got "
@@ -237,7 +237,7 @@ def _two_readings(frame: pd.DataFrame, row: int, column: int) -> PanelError:
 
 
 def _no_number(frame: pd.DataFrame, row: int, column: int) -> PanelError:
-    """Make the error of a cell that is no number."""
+    """Create the error for a cell that is not a number."""
     cell = frame.iloc[row, column]
     advice = f"`X.replace({cell!r}, np.nan)`" if isinstance(cell, str) else "NaN"
     return PanelError(

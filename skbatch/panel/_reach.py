@@ -52,7 +52,7 @@ class RecordedHorizon(int):
         return type(self), (int(self), self.delay, self.index, self.sample)
 
     def is_kept(self, labels: pd.DataFrame) -> bool:
-        """Tell whether labels still end where they did, as far as that can be seen."""
+        """Return whether labels still end where they did, as far as can be seen."""
         index = labels.index
         if not (index.is_unique and labels.columns.is_unique and len(index)):
             return True
@@ -70,29 +70,9 @@ class RecordedHorizon(int):
 
 
 def recorded_horizon(y: Any) -> Any:
-    """Read the horizon that labels record, and check that it still is theirs.
-
-    Parameters
-    ----------
-    y : DataFrame, Series or array-like
-        Labels.
-
-    Returns
-    -------
-    int, tuple of int, or None
-        ``y.attrs["horizon"]``; None if there is none.
-
-    Raises
-    ------
-    PanelError
-        If labels that :func:`~skbatch.forward_returns` made have been moved in time
-        or combined with those of other rows since.
-
-    Notes
-    -----
-    Rows and columns may be left out, and labels changed within a date, or a ticker,
-    as long as that keeps their order: clipped, ranked, demeaned, scaled.
-    """
+    """Read the horizon that labels record, and check that it still is theirs."""
+    # Rows and columns may be left out, and labels changed within a date, or a ticker,
+    # as long as that keeps their order: clipped, ranked, demeaned, scaled.
     recorded = getattr(y, "attrs", {}).get("horizon")
     if recorded is None:
         return None
@@ -113,23 +93,7 @@ def recorded_horizon(y: Any) -> Any:
 
 
 def recorded_delay(y: Any) -> int:
-    """Read the delay that labels record; 0 if there is none.
-
-    Parameters
-    ----------
-    y : DataFrame, Series or array-like
-        Labels.
-
-    Returns
-    -------
-    int
-        ``y.attrs["delay"]``.
-
-    Raises
-    ------
-    ValueError
-        If that is no delay, or not the one that the labels were made with.
-    """
+    """Read the delay that labels record; 0 if there is none."""
     attrs = getattr(y, "attrs", {})
     made_with = {
         horizon.delay
@@ -159,7 +123,7 @@ def _as_list(recorded: Any) -> list[Any]:
 
 
 def _labels_of(y: Any, horizon: int, n_horizons: int) -> Any:
-    """Take the labels of a horizon, with tickers as columns."""
+    """Select the labels of a horizon, with tickers as columns."""
     labels = y.to_frame() if isinstance(y, pd.Series) else y
     if labels.columns.nlevels > 1:
         return (
@@ -170,7 +134,7 @@ def _labels_of(y: Any, horizon: int, n_horizons: int) -> Any:
 
 
 def _kind(index: pd.Index) -> Any:
-    """Tell what can be compared: dates of a time zone, periods, or numbers."""
+    """Return what can be compared: dates of a time zone, periods, or numbers."""
     if isinstance(index, pd.DatetimeIndex):
         return str(index.tz)
     return "number" if pd.api.types.is_numeric_dtype(index.dtype) else index.dtype

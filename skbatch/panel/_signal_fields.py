@@ -26,7 +26,7 @@ _NUMBERS = {"floating", "integer", "mixed-integer-float", "decimal", "boolean"}
 
 
 def check_signals(signals: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
-    """Bring each signal to one type, and drop infinite values."""
+    """Convert each signal to one type, and drop infinite values."""
     slices = field_slices(signals.columns)
     _check_names(list(slices))
     if any(dtype != np.float64 for dtype in signals.dtypes.unique()):
@@ -40,30 +40,8 @@ def check_signals(signals: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
 
 
 def panel_signals(panel: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    """Get the signals of a panel as tables with the same tickers in the same order.
-
-    Parameters
-    ----------
-    panel : DataFrame of shape (n_dates, n_tickers) or (n_dates, n_fields * n_tickers)
-        Panel as :func:`check_panel` returns it, or such panels one after the other.
-
-    Returns
-    -------
-    dict of str to DataFrame of shape (n_dates, n_tickers)
-        Every field but Open, High, Low, Close and Volume, in the order of the panel:
-        float64, bool, or categories, of which a field has one set. A ticker that lacks
-        the signal has NaN. Do not write to them: they may share memory with the panel.
-
-    Examples
-    --------
-    >>> import pandas as pd
-    >>> from skbatch.panel import check_panel
-    >>> from skbatch.panel.engine import panel_signals
-    >>> prices = pd.DataFrame({("AAPL", "Close"): [3.0], ("AAPL", "yield"): [-0.1]})
-    >>> panel_signals(check_panel(prices))["yield"]
-    ticker  AAPL
-    0       -0.1
-    """
+    """Get the signals of a panel as tables with the same tickers in the same order."""
+    # Do not write to them: they may share memory with the panel.
     if panel.columns.nlevels == 1:
         return {}
     tickers = pd.Index(panel_tickers(panel), name="ticker")
@@ -87,7 +65,7 @@ def check_new_signals(columns: pd.Index, names: Iterable[Hashable]) -> None:
     twice = [name for name in names if name in fields or names.count(name) > 1]
     if twice:
         raise PanelError(
-            f"Signals must have names of their own. Got {twice[0]!r} twice, or in the "
+            f"Signals must have unique names. Got {twice[0]!r} twice, or in the "
             "panel already. Rename or drop one of them."
         )
     held = hold_fields([*fields, *names])
@@ -145,7 +123,7 @@ def _kind(values: pd.Series) -> str:
 
 
 def _to_categories(table: pd.DataFrame, name: Hashable) -> pd.DataFrame:
-    """Give all tickers the same categories, in alphabetical order."""
+    """Assign the same categories to all tickers, in alphabetical order."""
     columns = [table.iloc[:, number] for number in range(table.shape[1])]
     found = {value for column in columns for value in column.dropna().unique()}
     texts = [value for value in found if is_number_text(value)]

@@ -20,9 +20,9 @@ _DECIMAL = re.compile(r"^\d+\.\d+(?:\.\d+)?(?:[eE][-+]?\d+)?$", re.MULTILINE)
 _NUMBER = re.compile(r"^\d+(?:\.\d*)*$", re.MULTILINE)
 # Wrong prices are rare; of returns, about half are negative.
 _MAX_NOT_POSITIVE = 0.2
-_MIN_CELLS = 100  # fewer values do not tell the one from the other
+_MIN_CELLS = 100  # too few values to distinguish the two
 _MIN_ROWS = 30
-_MAX_TICKERS = 32  # more do not tell more
+_MAX_TICKERS = 32  # more add no information
 # Price relatives are near 1, and do not depend on the one before, as prices do.
 _MAX_DISTANCE = 0.2
 _MAX_AUTOCORRELATION = 0.3
@@ -55,7 +55,7 @@ def check_names(frame: pd.DataFrame) -> None:
     if all(isinstance(name, pd.Timestamp) or is_date_text(name) for name in names):
         raise PanelError(
             "`X.columns` must be tickers, and its rows dates. Got dates such as "
-            f"{date_text(names[0])} as columns. Turn the table with `X.T`."
+            f"{date_text(names[0])} as columns. Transpose the table with `X.T`."
         )
 
 
@@ -74,8 +74,8 @@ def check_no_index(frame: pd.DataFrame, values: np.ndarray) -> None:
         if is_date_part(name) and (values[:, number] % 1 == 0).all():
             raise PanelError(
                 f"`X.columns` must be tickers. Got parts of dates in {name!r}, such as "
-                f"{values[0, number]:.0f}. Make one column of dates of all parts with "
-                "`pd.to_datetime`, and drop the parts."
+                f"{values[0, number]:.0f}. Combine the parts into one column of dates "
+                "with `pd.to_datetime`, and drop the parts."
             )
     last = values[-1]
     for number in np.flatnonzero(last == np.rint(last)).tolist():
@@ -86,8 +86,8 @@ def check_no_index(frame: pd.DataFrame, values: np.ndarray) -> None:
             name = names[number]
             raise PanelError(
                 f"`X.columns` must be tickers. Got dates in {name!r}, such as "
-                f"{values[0, number]:.0f} for {date_text(dates[0])}. Make them the "
-                f"index with `read_panel(X, date={name!r})`, or drop them with "
+                f"{values[0, number]:.0f} for {date_text(dates[0])}. Set them as "
+                f"the index with `read_panel(X, date={name!r})`, or drop them with "
                 f"`X.drop(columns={name!r})`."
             )
     _check_no_counts(names, values)
@@ -177,7 +177,7 @@ def check_no_returns(closes: np.ndarray) -> None:
     if scales and _are_relatives(sample / scales[0]):
         unit, power = ("1", "X") if scales == [1] else ("100", "(X / 100)")
         raise PanelError(
-            f"Prices must be prices. Got values near {unit} that do not depend on the "
+            f"Values must be prices. Got values near {unit} that do not depend on the "
             f"row before, such as {closes[~np.isnan(closes)][0]:.6g}, as in a table of "
             f"price relatives ({unit} + return). Pass the prices themselves, or "
             f"`{power}.cumprod()`."
@@ -198,7 +198,7 @@ def _are_relatives(closes: np.ndarray) -> bool:
     if not finite.size:
         return False
     deviations = finite - np.nanmedian(finite, axis=0)
-    # A few wild values say nothing of the others.
+    # A few wild values are no evidence about the others.
     typical = np.nanmedian(np.abs(deviations), axis=0)
     deviations = np.clip(deviations, -2 * typical, 2 * typical)
     variance = np.nanmean(deviations**2, axis=0)

@@ -33,35 +33,9 @@ __all__ = ["adopt_table", "arrange_table", "to_pandas"]
 
 
 def adopt_table(X: Any) -> Any:
-    """Make a panel of a table of another library, such as polars.
-
-    Parameters
-    ----------
-    X : object
-        Whatever was passed as a table of prices.
-
-    Returns
-    -------
-    object
-        For a table of another library, a DataFrame with its dates as the index and
-        its tickers as columns, found as :func:`read_panel` finds them; `X` itself if
-        it is anything else, such as a DataFrame, an array or a list.
-
-    Raises
-    ------
-    PanelError
-        If the columns of dates, tickers or prices are unclear.
-    ImportError
-        If pyarrow is missing, which polars needs to hand its tables over.
-
-    Examples
-    --------
-    >>> import pandas as pd
-    >>> from skbatch.panel.engine import adopt_table
-    >>> prices = pd.DataFrame({"AAPL": [3.0, 4.0]})
-    >>> adopt_table(prices) is prices
-    True
-    """
+    """Convert a table of another library, such as polars, to a panel."""
+    # Dates and tickers are found as `read_panel` finds them; other objects come back as
+    # they are.
     table = to_pandas(X)
     if table is X or not isinstance(table, pd.DataFrame):
         return X
@@ -91,11 +65,9 @@ def arrange_table(
     value: str | None = None,
     needs_dates: bool = False,
 ) -> pd.DataFrame:
-    """Find dates and tickers, and bring a table into a shape that `check_panel` takes.
-
-    Sorts by date. See `read_panel` for the parameters; `needs_dates` refuses row
-    numbers in place of dates.
-    """
+    """Find dates and tickers, and give a table a shape that `check_panel` takes."""
+    # `needs_dates` refuses row numbers in place of dates; the rest is as in
+    # `read_panel`.
     frame = _strip_names(frame)
     is_long = False
     if frame.columns.nlevels == 1:
@@ -112,7 +84,7 @@ def arrange_table(
 
 
 def _strip_names(frame: pd.DataFrame) -> pd.DataFrame:
-    """Take spaces off names, with which some programs fill up columns."""
+    """Strip names, because some programs pad columns with spaces."""
     columns = frame.columns
     names = columns.tolist()
     stripped: list[Any]
@@ -126,7 +98,7 @@ def _strip_names(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def _strip(name: Hashable) -> Hashable:
-    """Take spaces off text, and what stands in files without being seen."""
+    """Strip spaces and invisible characters from text."""
     return name.strip(_UNSEEN) if isinstance(name, str) else name
 
 
@@ -153,7 +125,7 @@ def _check_unique(columns: pd.Index) -> None:
 
 
 def _flatten_index(frame: pd.DataFrame) -> pd.DataFrame:
-    """Make columns of an index that holds tickers."""
+    """Move an index that holds tickers to the columns."""
     index = frame.index
     if index.nlevels == 1 and not is_ticker_name(index.name):
         return frame
@@ -183,7 +155,7 @@ def _are_row_numbers(values: pd.Series) -> bool:
 def _tickers_to_columns(
     frame: pd.DataFrame, ticker: str | None, value: str | None
 ) -> pd.DataFrame:
-    """Bring a flat table into a shape that `check_panel` takes."""
+    """Reshape a flat table for `check_panel`."""
     column = find_ticker_column(frame, ticker)
     if column is not None:
         return pivot_long(frame, column, value)
@@ -191,7 +163,7 @@ def _tickers_to_columns(
         return _name_ticker(frame, ticker, value)
     if is_single_ticker(frame.columns):
         raise PanelError(
-            "The table must say which tickers it holds. Got the fields "
+            "The table must name its tickers. Got the fields "
             f"{format_tickers(frame.columns)} alone. Name the ticker, such as "
             '`ticker="AAPL"`, or the column of the tickers. If these are tickers, use '
             '`pd.concat({"Close": X}, axis=1)`, with the dates as the index.'
@@ -205,7 +177,7 @@ def _tickers_to_columns(
 
 
 def _name_ticker(frame: pd.DataFrame, ticker: str, value: str | None) -> pd.DataFrame:
-    """Make a panel of the table of one ticker."""
+    """Convert the table of one ticker to a panel."""
     if find_ticker_column(frame, None) is None:
         if value is not None and value in frame.columns:
             frame = frame[[value]]

@@ -28,7 +28,7 @@ def liquid(
     top: int | None = None,
     by: str = "dollar_volume_63",
 ) -> Liquid:
-    """Make a universe of the tickers that are liquid at each date.
+    """Create a universe of the tickers that are liquid at each date.
 
     Parameters
     ----------
@@ -69,11 +69,11 @@ def liquid(
     if match is None or int(match[1]) < 1:
         raise ValueError(
             '`by` must be "dollar_volume_" and a number of rows. Got '
-            f'{by!r}. Pass such as "dollar_volume_63".'
+            f'{by!r}. For example, pass "dollar_volume_63".'
         )
     if min_price is not None and not min_price > 0:
         raise ValueError(
-            f"`min_price` must be positive. Got {min_price!r}. Pass such as 5.0."
+            f"`min_price` must be positive. Got {min_price!r}. For example, pass 5.0."
         )
     if top is not None:
         check_int(top, "top", 1, "Pass a number of tickers, such as 500.")
@@ -129,28 +129,8 @@ def _nth_largest(values: np.ndarray, number: int) -> np.ndarray:
 
 
 def find_members(panel: pd.DataFrame, universe: Universe) -> np.ndarray:
-    """Find who belongs to the universe at each date of a panel.
-
-    Parameters
-    ----------
-    panel : DataFrame of shape (n_dates, n_tickers) or (n_dates, n_fields * n_tickers)
-        Panel as :func:`check_panel` returns it.
-    universe : str, DataFrame or callable
-        A signal of the panel that is true, or 1, for members; a table of bool with an
-        index of its own, of which each date takes the latest row at or before it; or
-        a function that makes such a table of the panel.
-
-    Returns
-    -------
-    ndarray of bool of shape (n_dates, n_tickers)
-        What is missing is no member.
-
-    Raises
-    ------
-    PanelError
-        If there is no such field, a table has no ticker of the panel, or values are
-        neither true nor false.
-    """
+    """Find who belongs to the universe at each date of a panel."""
+    # What is missing is no member.
     tickers = panel_tickers(panel)
     if isinstance(universe, str):
         signals = panel_signals(panel)
@@ -184,7 +164,7 @@ def find_members(panel: pd.DataFrame, universe: Universe) -> np.ndarray:
 
 
 def _as_of(table: pd.DataFrame, index: pd.Index) -> pd.DataFrame:
-    """Take the latest row at or before each date."""
+    """Select the latest row at or before each date."""
     dates = table.index
     if not (dates.is_monotonic_increasing and dates.is_unique):
         raise PanelError(

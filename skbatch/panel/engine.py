@@ -14,6 +14,7 @@ from skbatch.panel._checked import CheckedPanel
 from skbatch.panel._columns import (
     CATEGORY,
     GROUPING,
+    IMPLIED_VOLATILITY,
     IN_UNIVERSE,
     MARKET,
     SEPARATOR,
@@ -32,6 +33,7 @@ __all__ = [
     "CATEGORY",
     "FIELDS",
     "GROUPING",
+    "IMPLIED_VOLATILITY",
     "IN_UNIVERSE",
     "MARKET",
     "SEPARATOR",

@@ -75,7 +75,7 @@ class Alignment:
             self.volatility = stray.to_frame().T
 
     def match_labels(self) -> Finding:
-        """Bring both to the same tickers in the order of the expected returns."""
+        """Align both with the tickers of the expected returns."""
         table = _read_covariance(self.covariance)
         self.values = self._match(table)
         labels = list(self.values.index)
@@ -88,13 +88,13 @@ class Alignment:
             return Finding(True, f"{same} in the same order.")
         return Finding(
             False,
-            f"{same}, but in another order. Optimisers go by position: hand over what "
+            f"{same}, but in another order. Optimisers go by position: pass what "
             "to_pypfopt or to_riskfolio returns.",
             "warning",
         )
 
     def _match(self, table: pd.DataFrame) -> pd.Series:
-        """Take the expected returns of tickers that have both, and refuse others."""
+        """Select the expected returns of tickers that have both, and reject others."""
         variances = pd.Series(np.diag(table.to_numpy()), table.index)
         for ticker in variances.index[~np.isfinite(variances)]:
             if not self.allow_more or ticker in self.expected:
@@ -113,7 +113,7 @@ class Alignment:
         if lacking:
             raise PortfolioError(
                 "Expected returns and covariance must have the same tickers. Got "
-                f"{' and '.join(lacking)}. Make both of the same tickers, or drop "
+                f"{' and '.join(lacking)}. Compute both for the same tickers, or drop "
                 "those that only one side has."
             )
         if values.empty:
@@ -125,7 +125,7 @@ class Alignment:
         return values
 
     def compare_units(self) -> Finding:
-        """Refuse a covariance of returns that span other periods."""
+        """Reject a covariance of returns that span other periods."""
         self.span()
         unit = self.expected.unit
         if not same_span(self.expected.periods, self.span_):
@@ -134,12 +134,12 @@ class Alignment:
                 f"returns over {unit}, and a covariance of returns over "
                 f"{self.span_:g}. {_how_to_convert(self.expected, self.span_)}"
             )
-        how = "pass `covariance_periods` to say it"
+        how = "pass `covariance_periods`"
         taken = "" if self.said_ else f" (of the covariance by default: {how})"
         return Finding(True, f"Both over {unit}{taken}.")
 
     def span(self) -> None:
-        """Settle the rows that the returns of the covariance span, and who says so."""
+        """Determine the rows that the covariance's returns span, and from what."""
         known, given = self.covariance.attrs.get("periods"), self.periods
         self.said_ = given is not None or known is not None
         if given is None:
@@ -153,13 +153,13 @@ class Alignment:
             )
         if known is not None and not same_span(known, given):
             raise PortfolioError(
-                f"`covariance_periods` must be what the covariance says, {known:g}. "
+                f"`covariance_periods` must be the covariance's own, {known:g}. "
                 f"Got {given:g}. Leave it out."
             )
         self.span_ = float(given)
 
     def check_matrix(self) -> Finding:
-        """Refuse what is no covariance."""
+        """Raise unless a matrix is a covariance."""
         values, tickers = self.covariance.to_numpy(), self.covariance.index
         holes = ~np.isfinite(values)
         if holes.any():
@@ -182,7 +182,7 @@ class Alignment:
             raise PortfolioError(
                 f"`covariance` must have positive variances. Got {int(still.sum())} "
                 f"that are not, of {format_tickers(tickers[still])}. Leave out tickers "
-                "whose prices stand still."
+                "with constant prices."
             )
         scale = np.sqrt(np.outer(variances, variances))
         lowest = float(np.linalg.eigvalsh(values / scale)[0])
@@ -195,7 +195,7 @@ class Alignment:
         return Finding(True, "Finite, symmetric and positive semidefinite.")
 
     def compare_sizes(self) -> Finding:
-        """Refuse a covariance whose size contradicts its units or measurements."""
+        """Reject a covariance whose size contradicts its units or measurements."""
         own = self.deviations
         _refuse_correlations(own)
         if self.volatility is not None:
@@ -216,7 +216,7 @@ class Alignment:
             return Finding(False, doubt, "warning")
         raise PortfolioError(
             f"{doubt} It looks like one of daily returns, or of percentages. Annualise "
-            "it, as covariance * 252, or say what it spans: covariance_periods=252 if "
+            "it, as covariance * 252, or pass what it spans: covariance_periods=252 if "
             "it is annual nevertheless, 1 if it is of daily returns."
         )
 
@@ -280,7 +280,7 @@ def align(
 
 
 def check_risk_free_rate(expected: ExpectedReturns, rate: float | None) -> None:
-    """Refuse forecasts that leave a maximum Sharpe ratio without a solution."""
+    """Reject forecasts that leave a maximum Sharpe ratio without a solution."""
     values = expected.to_series()
     values = values[np.isfinite(values)]
     if rate is None or (values > rate).any():
@@ -325,18 +325,18 @@ def _how_to_convert(expected: ExpectedReturns, periods: float) -> str:
         span = expected.periods
         return (
             f"Pass covariance * {span / periods:.4g} with covariance_periods={span:g} "
-            f"(`frequency={span:g}` in PyPortfolioOpt's risk models), or say what it "
-            "spans with `covariance_periods`."
+            f"(`frequency={span:g}` in PyPortfolioOpt's risk models), or pass what it "
+            "spans as `covariance_periods`."
         )
     return (
         "Annualise the returns (robust_forecast_returns(..., annualize=True), or "
-        "ExpectedReturns.of(result)), or say what the covariance spans with "
+        "ExpectedReturns.of(result)), or pass what the covariance spans as "
         "`covariance_periods`: 1 for that of daily returns."
     )
 
 
 def _refuse_correlations(own: pd.Series) -> None:
-    """Refuse a correlation matrix; shrunk volatilities may be equal, but are not 1."""
+    """Reject a correlation matrix; shrunk volatilities may be equal, but are not 1."""
     if len(own) > 1 and np.ptp(own) < 1e-6 and abs(own.iloc[0] - 1.0) < 0.01:
         raise PortfolioError(
             "`covariance` must hold variances on its diagonal. Got 1 for all "
@@ -348,7 +348,7 @@ def _refuse_correlations(own: pd.Series) -> None:
 def _refuse_other_sizes(
     own: pd.Series, volatility: pd.DataFrame, periods: float
 ) -> None:
-    """Refuse volatilities that nothing measured bears out."""
+    """Reject volatilities that contradict the measured ones."""
     table = volatility.reindex(columns=own.index).to_numpy()
     known = np.isfinite(table)
     use = known.any(axis=1)
@@ -370,15 +370,15 @@ def _refuse_other_sizes(
     raise PortfolioError(
         f"`covariance` must be of returns over {periods:g} rows. Got volatilities "
         f"that are {math.exp(abs(off)):.3g} times {size} than prices or intervals "
-        f"say, as if it spanned {rows:.3g} rows. Pass the covariance_periods that it "
-        "has: 1 for that of daily returns, 252 for an annual one of weekdays. For a "
+        f"suggest, as if it spanned {rows:.3g} rows. Pass the covariance_periods that "
+        "it has: 1 for that of daily returns, 252 for an annual one of weekdays. For a "
         "year, multiply that of daily returns by 252, of weekly ones by 52, of monthly "
         "ones by 12."
     )
 
 
 def _units_apart(logs: np.ndarray, level: np.ndarray, enough: np.ndarray) -> float:
-    """Tell the log factor between a covariance and the window that it resembles."""
+    """Return the log factor between a covariance and the window that it resembles."""
     nearest = float(level[np.abs(level).argmin()])
     if abs(nearest) > math.log(OTHER_LEVEL):
         return nearest

@@ -16,7 +16,7 @@ __all__ = ["from_asset_panel", "to_asset_panel"]
 
 
 def to_asset_panel(prices: Any) -> Any:
-    """Make an AssetPanel of skfolio of prices and signals.
+    """Convert prices and signals to an AssetPanel of skfolio.
 
     Parameters
     ----------
@@ -66,7 +66,7 @@ def to_asset_panel(prices: Any) -> Any:
 
 
 def from_asset_panel(panel: Any) -> pd.DataFrame:
-    """Make a panel of an AssetPanel of skfolio, which must hold closes.
+    """Convert an AssetPanel of skfolio, which must hold closes, to a panel.
 
     Parameters
     ----------
@@ -103,7 +103,7 @@ def from_asset_panel(panel: Any) -> pd.DataFrame:
 
 
 def _table_of(field: Any, index: pd.Index, tickers: pd.Index) -> pd.DataFrame:
-    """Make a table of a field."""
+    """Convert a field to a table."""
     if not field.is_categorical:
         return pd.DataFrame(field.values, index, tickers)
     columns = {

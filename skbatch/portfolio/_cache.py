@@ -153,7 +153,7 @@ class DiskCache:
                         yield status.st_mtime_ns, status.st_size, entry.path
 
     def _warn(self, what: str, why: object) -> None:
-        """Say that forecasts are made anew, or will be."""
+        """Warn that forecasts are computed again, or will be."""
         warn_user(
             f"The cache in {str(self.folder)!r} could not be {what} ({why}). Nothing "
             "is lost but time; delete the file, or pass another `cache_dir`.",
@@ -233,5 +233,5 @@ def _delete(path: str, changed: int) -> None:
 
 
 def _checksum(text: bytes) -> bytes:
-    """Tell damaged files from whole ones."""
+    """Return whether a file is damaged."""
     return f"{zlib.crc32(text):08x}".encode()

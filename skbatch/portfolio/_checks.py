@@ -131,7 +131,7 @@ def judge_dates(prices: Prices) -> Finding:
         )
     detail = (
         f"The forecasts are of {date_text(prices.date)}, and the prices go on to "
-        f"{date_text(prices.last)}: forecast anew."
+        f"{date_text(prices.last)}: forecast again."
     )
     return Finding(False, detail, "warning")
 
@@ -160,22 +160,22 @@ def judge_dispersion(
     stray = float(volatility.reindex(scaled.index).median()) * math.sqrt(horizon)
     detail = (
         f"The forecasts differ by {percent(spread)} (standard deviation over tickers) "
-        f"while a typical return over {rows} strays by {percent(stray)}, by the "
+        f"while a typical return over {rows} deviates by {percent(stray)}, by the "
         f"{source}"
     )
     return _weigh(spread / stray, detail)
 
 
 def _weigh(ratio: float, detail: str) -> Finding:
-    """Say what it means for an optimiser."""
+    """Explain the consequence for an optimiser."""
     if not math.isfinite(ratio):
         return Finding(False, f"{detail}: there is nothing to compare.", "warning")
     if ratio < FAINT:
         detail = (
-            f"{detail}, {1 / ratio:.0f} times as far: an optimiser will magnify noise. "
-            "Shrink the forecasts, bound the weights, or minimise the risk."
+            f"{detail}, {1 / ratio:.0f} times as much: an optimiser will magnify "
+            "noise. Shrink the forecasts, bound the weights, or minimise the risk."
             if ratio > 0
-            else f"{detail}: they do not tell the tickers apart. Minimise the risk."
+            else f"{detail}: they do not rank the tickers. Minimise the risk instead."
         )
         return Finding(False, detail, "warning")
     if ratio > LOUD:

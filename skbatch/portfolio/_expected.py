@@ -65,7 +65,7 @@ class ExpectedReturns(dict[str, float]):
         n_tickers) holds it for several windows of the past, the last year first. None
         if nobody measured it.
     periods : float, default=None
-        Rows that a return spans, if neither `horizon` nor `annualized` says so.
+        Rows that a return spans, if neither `horizon` nor `annualized` determines it.
 
     Attributes
     ----------
@@ -138,7 +138,7 @@ class ExpectedReturns(dict[str, float]):
         interval: Any = None,
         prices: Any = None,
     ) -> Self:
-        """Take the expected returns of a forecast.
+        """Select the expected returns of a forecast.
 
         Parameters
         ----------
@@ -147,7 +147,7 @@ class ExpectedReturns(dict[str, float]):
         annualize : bool, default=True
             Whether to annualise them; else they stay returns over the horizon.
         periods_per_year : float, default=None
-            Rows that make a year; None takes what the dates of the panel say.
+            Rows in a year; by default, derived from the dates of the panel.
         interval : DataFrame or PredictionInterval, default=None
             ``lower`` and ``upper`` end of the return over the horizon by ticker, or
             what :meth:`BatchForecastingSystem.predict_interval
@@ -343,31 +343,32 @@ def with_reasons(reasons: Mapping[str, str]) -> str:
 
 
 def check_periods_per_year(value: Any) -> float:
-    """Refuse what is no positive number."""
+    """Raise unless a value is a positive number."""
     is_number = isinstance(value, Real) and not isinstance(value, bool)
     if not is_number or not 0 < float(value) < math.inf:
         raise ValueError(
-            f"`periods_per_year` must be a positive number. Got {value!r}. Pass "
-            "such as 252 for daily prices of weekdays, or None to ask the dates."
+            f"`periods_per_year` must be a positive number. Got {value!r}. For "
+            "example, pass 252 for daily prices of weekdays, or None to derive it from "
+            "the dates."
         )
     return float(value)
 
 
 def _known_year(number: float) -> float:
-    """Refuse to annualise where nobody knows how many rows make a year."""
+    """Raise if returns cannot be annualised because the rows of a year are unknown."""
     if not math.isfinite(number):
         raise PortfolioError(
-            "It must be known how many rows make a year. Got dates that do not tell. "
-            "Pass `periods_per_year`, such as 252 for daily prices of weekdays, or "
+            "The number of rows in a year must be known. Got dates that do not show "
+            "it. Pass `periods_per_year`, such as 252 for daily prices of weekdays, or "
             "annualize=False."
         )
     return number
 
 
 def warn_without_dates() -> None:
-    """Say that the rows of a year are a convention only."""
+    """Warn that the rows of a year are only a convention."""
     warn_user(
-        "The rows must have dates to tell how many make a year. Got row numbers, which "
+        "The rows must have dates to show how many make a year. Got row numbers, which "
         f"are taken for weekdays: {WEEKDAYS_PER_YEAR:g} a year. Pass "
         "`periods_per_year`.",
         PortfolioWarning,
@@ -375,7 +376,7 @@ def warn_without_dates() -> None:
 
 
 def _one_horizon(horizon: int | tuple[int, ...]) -> int:
-    """Take the horizon, if there is one."""
+    """Select the horizon, if there is one."""
     if not isinstance(horizon, tuple):
         return int(horizon)
     if len(horizon) == 1:
@@ -389,7 +390,7 @@ def _one_horizon(horizon: int | tuple[int, ...]) -> int:
 
 
 def _interval_of(result: ForecastResult) -> pd.DataFrame | None:
-    """Take the bounds that come with forecasts, if there are some."""
+    """Select the bounds that come with forecasts, if there are some."""
     if result.uncertainty.notna().to_numpy().any():
         interval = read_interval(result.interval)
         if interval.index.nlevels > 1:
@@ -400,7 +401,7 @@ def _interval_of(result: ForecastResult) -> pd.DataFrame | None:
 
 
 def _year_of(result: ForecastResult, annualize: bool) -> float:
-    """Tell the rows of a year, and say when that is a convention only."""
+    """Return the rows of a year, with a warning if that is only a convention."""
     has_dates = isinstance(result.date, pd.Timestamp | pd.Period)
     if annualize and not has_dates:
         warn_without_dates()

@@ -99,7 +99,7 @@ def draw_scenarios(
 def describe_service(
     missing: Mapping[str, str], others: Iterable[str], total: int, fate: str, where: str
 ) -> str:
-    """Say which tickers have no forecast, or not that of the first choice, if any."""
+    """Warn of tickers without a forecast, or without that of the primary model."""
     others, sentences = list(others), []
     if missing:
         verb = "has" if len(missing) == 1 else "have"
@@ -110,7 +110,7 @@ def describe_service(
     if others:
         verb = "is" if len(others) == 1 else "are"
         sentences.append(
-            f"{len(others)} of {count(total)} {verb} not served by the first choice: "
+            f"{len(others)} of {count(total)} {verb} not served by the primary model: "
             f"{format_tickers(others)}."
         )
     return " ".join([*sentences, f"See {where} for all reasons."]) if sentences else ""

@@ -49,12 +49,12 @@ def read_expected(result: Any, periods: float | None = None) -> ExpectedReturns:
 
 
 def label_problem(labels: pd.Index) -> str:
-    """Say why labels are no tickers, or nothing."""
+    """Explain why labels are not tickers, or return an empty string."""
     if isinstance(labels, pd.MultiIndex):
         return "several levels of labels (choose one horizon, or one field)"
     others = [label for label in labels if not isinstance(label, str)]
     if others:
-        return f"the labels {format_tickers(others, 3)}, which are no tickers"
+        return f"the labels {format_tickers(others, 3)}, which are not tickers"
     twice = labels[labels.duplicated()].unique()
     if len(twice):
         return f"{format_tickers(twice)} more than once"
@@ -79,26 +79,26 @@ def _as_series(result: Any) -> pd.Series:
         )
     if not len(result):
         raise PortfolioError(
-            "Expected returns must be of one ticker at least. Got none. Pass the "
+            "Expected returns must cover at least one ticker. Got none. Pass the "
             "result of a forecast."
         )
     return result.astype(np.float64)
 
 
 def _one_span(known: float | None, given: float | None) -> float:
-    """Decide between what is known and what the caller says."""
+    """Choose between what is known and what the caller passes."""
     known = None if known is None or math.isnan(known) else known
     if known is None and given is None:
         raise UnitsError(
-            "It must be known what expected returns span. Got a Series or dict that "
-            "does not say. Pass returns_periods=252 for annual returns of weekdays, or "
-            "the number of rows that they span."
+            "The rows that expected returns span must be known. Got a Series or dict "
+            "without units. Pass returns_periods=252 for annual returns of weekdays, "
+            "or the number of rows that they span."
         )
     if known is not None and given is not None and not same_span(known, given):
         raise UnitsError(
             f"`returns_periods` must be what the forecasts span, {known:g}. Got "
             f"{given:g}. Leave it out. To convert returns, use in_units() of an "
-            "ExpectedReturns; a Series that was converted by hand still says what it "
-            "was before, until its `.attrs` are cleared: series.attrs.clear()."
+            "ExpectedReturns; a Series converted by hand still records its old units, "
+            "until its `.attrs` are cleared: series.attrs.clear()."
         )
     return float(known if given is None else given)  # type: ignore[arg-type]

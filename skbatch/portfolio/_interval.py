@@ -20,11 +20,11 @@ COVERAGE = 0.9
 
 
 def check_coverage(coverage: Any) -> None:
-    """Refuse what is no share of returns that intervals may hold."""
+    """Raise unless a value is a valid coverage."""
     if not isinstance(coverage, Real) or not 0 < float(coverage) < 1:
         raise ValueError(
-            f"`coverage` must be between 0 and 1. Got {coverage!r}. Pass such as 0.9 "
-            "for intervals that should hold nine returns in ten."
+            f"`coverage` must be between 0 and 1. Got {coverage!r}. For example, pass "
+            "0.9 for intervals that should contain nine returns in ten."
         )
 
 
@@ -39,7 +39,7 @@ def read_interval(interval: Any) -> pd.DataFrame:
         raise PortfolioError(
             "`interval` must be a DataFrame with the columns lower and upper, or a "
             f"PredictionInterval. Got a {type(interval).__name__}. Pass what "
-            "predict_interval gives."
+            "predict_interval returns."
         )
     table = pd.DataFrame({"lower": lower, "upper": upper}, dtype=np.float64)
     table.attrs = {
@@ -55,7 +55,7 @@ def interval_deviations(interval: pd.DataFrame, coverage: float) -> pd.Series:
 
 
 def row_deviations(expected: Any) -> pd.Series | None:
-    """Give the standard deviation of a row's return by the intervals, if there are."""
+    """Return the standard deviation of a row's return by the intervals, if any."""
     interval, horizon = expected.interval, expected.horizon
     if interval is None or horizon is None:
         return None

@@ -34,7 +34,7 @@ def asked_tickers(tickers: Any, columns: Sequence[str]) -> list[str]:
         )
     if not names:
         raise ValueError(
-            "`tickers` must name at least one ticker. Got none. Pass such as "
+            "`tickers` must name at least one ticker. Got none. For example, pass "
             '["AAPL"], or None for all of the data.'
         )
     # As keys of a dict they could not come twice anyway.
@@ -72,7 +72,7 @@ def match_columns(
 
 def _unclear(ticker: str, columns: Sequence[str]) -> PortfolioError:
     return PortfolioError(
-        f"`tickers` must be clear. Got {ticker!r}, which may be any of "
+        f"`tickers` must be unambiguous. Got {ticker!r}, which may be any of "
         f"{format_tickers(map(repr, columns))}. Write it as the data do."
     )
 
@@ -83,7 +83,7 @@ def _parts(name: str) -> tuple[str, ...]:
 
 
 def _check_distinct(found: Mapping[str, str | None]) -> None:
-    """Refuse to give an optimiser the same asset under two names."""
+    """Raise if an optimiser would get the same asset under two names."""
     names = defaultdict(list)
     for ticker, column in found.items():
         if column is not None:

@@ -35,7 +35,7 @@ DEFAULT_HORIZON = 5
 # How many do the work, and what is kept of it, changes no forecast. Trees of a cluster
 # are not those of one machine to the last digits: "engine" stays.
 _WITHOUT_EFFECT = {"performance": ("n_jobs",), "batch": ("checkpoint_dir",)}
-# How tickers are divided into batches says nothing of one ticker at a time.
+# The split into batches is irrelevant to one ticker at a time.
 _OF_BATCHES = ("max_batch_size", "memory_budget", "groups", "checkpoint_dir", "n_jobs")
 
 
@@ -60,7 +60,7 @@ class Model:
         coverage: float | None,
         max_workers: int | None,
     ) -> Model:
-        """Make the model that the arguments of `robust_forecast_returns` describe."""
+        """Create the model that the arguments of `robust_forecast_returns` describe."""
         if forecaster is not None and _takes_prices(forecaster):
             return cls._of_estimator(
                 method, forecaster, config, horizon, coverage, max_workers
@@ -69,7 +69,7 @@ class Model:
             _check_method(method)
             _check_forecaster(forecaster)
         if horizon is None and forecaster is not None:
-            # What it says itself, if it says something.
+            # Its own choice, if it makes one.
             horizon = _horizon_of(forecaster, None)
         settings = _read_config(config, horizon, max_workers)
         individual = method == "individual" or not settings.batch.enabled
@@ -157,14 +157,14 @@ def _takes_prices(forecaster: Any) -> bool:
 
 
 def _check_forecaster(forecaster: Any) -> None:
-    """Refuse classes, plain regressors, and what is no estimator."""
+    """Reject classes, plain regressors and other objects that are not estimators."""
     inner = forecaster.estimator if is_search(forecaster) else forecaster
     kinds = BatchForecasterMixin | BatchForecastingSystem | Pipeline
     if inner is not None and not isinstance(inner, kinds):
         raise TypeError(
             "`forecaster` must be a batch forecaster, a pipeline from prices to "
-            f"forecasts, or a BatchForecastingSystem. Got {forecaster!r}. Pass such as "
-            "BatchLinearForecaster()."
+            f"forecasts, or a BatchForecastingSystem. Got {forecaster!r}. For example, "
+            "pass BatchLinearForecaster()."
         )
 
 
@@ -180,13 +180,13 @@ def _horizon_of(forecaster: Any, default: int | None) -> Any:
     if len(given) > 1:
         raise ValueError(
             "`forecaster` must have one horizon for a portfolio. Got "
-            f"{', '.join(map(str, given))}. Pass horizon= to say which."
+            f"{', '.join(map(str, given))}. Pass horizon= to choose one."
         )
     return int(given[0]) if given else default
 
 
 def _calibrated(model: Any) -> Any:
-    """Put the forecaster of a model into one that gives intervals."""
+    """Wrap the forecaster of a model in one with intervals."""
     if isinstance(model, BatchForecastingSystem):
         part = model.forecaster
         part = default_forecaster() if part is None else part
@@ -210,7 +210,7 @@ def _calibrated(model: Any) -> Any:
 
 
 def _check_method(method: str) -> None:
-    """Refuse a method that names another model than the forecaster."""
+    """Reject a method that names another model than the forecaster."""
     if method not in ("batch", "individual"):
         raise ValueError(
             "`method` must be 'batch' or 'individual' with a `forecaster`. Got "
@@ -230,13 +230,13 @@ def _system_params(method: str, config: BatchForecastingConfig) -> dict[str, Any
     if method == "mean":
         if config.model.kind != method:
             params["forecaster"] = HistoricalMeanForecaster()
-        # It reads no features: one tells that a ticker is there.
+        # It reads no features; one is enough to mark a ticker.
         params["features"] = SharedFeatureExtractor("returns", windows=[2])
     return params
 
 
 def _decisive(config: BatchForecastingConfig) -> dict[str, Any]:
-    """Take the settings that forecasts depend on."""
+    """Select the settings that forecasts depend on."""
     settings = config.to_dict()
     for section, names in _WITHOUT_EFFECT.items():
         for name in names:
@@ -263,7 +263,7 @@ def _read_config(
     if isinstance(config.horizon, tuple):
         raise ValueError(
             "`horizon` must be one number of rows: an optimiser needs one expected "
-            f"return of each ticker. Got {config.horizon!r}. Pass such as "
+            f"return of each ticker. Got {config.horizon!r}. For example, pass "
             f"horizon={config.horizon[0]}."
         )
     if max_workers is None:

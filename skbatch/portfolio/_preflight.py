@@ -101,7 +101,7 @@ class PreflightReport:
         return f"PreflightReport: {self.verdict} ({len(self.checks)} checks)"
 
     def _rows(self) -> list[tuple[str, str, str]]:
-        """Give name, mark and detail of each check."""
+        """Return name, mark and detail of each check."""
         marks = {"error": "FAILED", "warning": "note", "": "ok"}
         rows = self.checks[["severity", "detail"]].itertuples()
         return [(str(name), marks[grade], detail) for name, grade, detail in rows]
@@ -128,7 +128,7 @@ def preflight(
 ) -> PreflightReport:
     """Check forecasts, and a covariance, before they go to an optimiser.
 
-    Nothing is changed and nothing raised: the report says what is wrong, and
+    Nothing is changed and nothing raised: the report lists what is wrong, and
     ``report.raise_if_failed()`` raises it.
 
     Parameters
@@ -189,7 +189,7 @@ def preflight(
     try:
         expected = read_expected(result, returns_periods)
     except PortfolioError as error:
-        # Of those that are not told apart: several horizons, or no ticker at all.
+        # Of labels that are ambiguous: several horizons, or no ticker at all.
         kinds = {LabelsError: "labels", UnitsError: "units"}
         check = kinds.get(type(error), "forecasts")
         return _report({check: Finding(False, str(error))}, "Expected returns")
@@ -230,14 +230,14 @@ def _read_prices(prices: Any, date: Any) -> tuple[Prices | None, Finding | None]
 
 
 def _subject(expected: ExpectedReturns) -> str:
-    """Say what was checked."""
+    """Describe what was checked."""
     n_known = len(expected) - len(expected.missing)
     date = "" if expected.date is None else f" at {date_text(expected.date)}"
     return f"{count(n_known, 'expected return')}{date} over {expected.unit}"
 
 
 def _report(found: dict[str, Finding], subject: str) -> PreflightReport:
-    """Put findings into a table."""
+    """Tabulate findings."""
     rows = [(f.ok, "" if f.ok else f.severity, f.detail) for f in found.values()]
     index = pd.Index(list(found), name="check")
     table = pd.DataFrame(rows, index, ["ok", "severity", "detail"])

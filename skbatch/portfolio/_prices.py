@@ -19,7 +19,7 @@ __all__ = ["read_prices"]
 def read_prices(
     data: Any, ticker_to_data: Mapping[str, Any] | None
 ) -> tuple[pd.DataFrame, dict[str, str]]:
-    """Read prices, and which ticker is called what in them, as far as it is said."""
+    """Read prices and their ticker names, as far as they are known."""
     if isinstance(data, Mapping) or (data is None and not ticker_to_data):
         raise ValueError(
             "`data` must be a table of prices or a file. Got "
@@ -48,7 +48,7 @@ def read_prices(
 
 
 def _joined(tables: dict[str, Any]) -> pd.DataFrame:
-    """Put the prices of tickers side by side, on all of their dates."""
+    """Join the prices of tickers side by side, on all of their dates."""
     parts = {ticker: _read_one(ticker, table) for ticker, table in tables.items()}
     if any(part.columns.nlevels > 1 for part in parts.values()):
         parts = {ticker: _with_fields(part) for ticker, part in parts.items()}
@@ -75,7 +75,7 @@ def _read_one(ticker: str, table: Any) -> pd.DataFrame:
     found = panel_tickers(panel)
     if len(found) > 1:
         raise PanelError(
-            f"Prices of {ticker} must be of one ticker. Got {len(found)}: "
+            f"Prices of {ticker} must belong to one ticker. Got {len(found)}: "
             f"{format_tickers(found)}. Pass a table of all as `data`."
         )
     return panel.rename(columns={found[0]: ticker}, level=panel.columns.nlevels - 1)
@@ -87,14 +87,14 @@ def _unless_two_levels(ticker: str, table: Any) -> str | None:
 
 
 def _with_fields(panel: pd.DataFrame) -> pd.DataFrame:
-    """Say of closes that they are closes."""
+    """Label closes as the field Close."""
     if panel.columns.nlevels > 1:
         return panel
     return pd.concat({"Close": panel}, axis=1, names=["field", "ticker"])
 
 
 def _check_dates(dates: Mapping[str, pd.Index]) -> None:
-    """Refuse dates that would make several rows of one day, or cannot be compared."""
+    """Reject dates that would make several rows of one day, or cannot be compared."""
     kinds = {
         ticker: "numbers"
         if not isinstance(index, pd.DatetimeIndex)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from numbers import Integral
 from typing import Any, Literal
 
 import numpy as np
@@ -10,7 +9,7 @@ import pandas as pd
 from sklearn.base import clone
 from sklearn.utils import get_tags
 
-from skbatch._messages import format_tickers, warn_user
+from skbatch._messages import check_int, format_tickers, warn_user
 from skbatch.exceptions import PortfolioError, PortfolioWarning
 from skbatch.portfolio._fitting import draw_scenarios
 from skbatch.portfolio._window import Window, fit_on_window
@@ -179,22 +178,19 @@ class ForecastPrior(BasePrior):
         return self
 
     def _check_parameters(self) -> None:
-        count = self.n_scenarios
         # A covariance of a single scenario is not defined.
-        if not isinstance(count, Integral) or isinstance(count, bool) or count < 2:
-            raise ValueError(
-                f"`n_scenarios` must be an int of at least 2. Got {count!r}. Pass 1000 "
-                "or more for tails."
-            )
+        advice = "Pass 1000 or more for tails."
+        check_int(self.n_scenarios, "n_scenarios", 2, advice)
         given = self.covariance_estimator
         if given is not None and not isinstance(given, BaseCovariance):
             raise TypeError(
                 "`covariance_estimator` must be an estimator of skfolio.moments. Got "
-                f"{type(given).__name__}. Pass such as skfolio.moments.LedoitWolf()."
+                f"{type(given).__name__}. For example, pass "
+                "skfolio.moments.LedoitWolf()."
             )
 
     def _distribution(self, window: Window) -> Any:
-        """Put mean, covariance and scenarios together, all per row."""
+        """Combine mean, covariance and scenarios, all per row."""
         mu, returns = window.per_row, window.returns
         if self.scenarios_ is not None:
             drawn = self.scenarios_.to_numpy(dtype=np.float64)
@@ -251,7 +247,7 @@ def _complete_rows(returns: pd.DataFrame) -> np.ndarray:
 
 
 def _warn_few_rows(returns: pd.DataFrame, complete: np.ndarray) -> None:
-    """Say whose missing returns leave little to estimate a covariance from."""
+    """Warn of tickers with too few returns to estimate a covariance."""
     if complete.mean() < 0.5:
         warn_user(
             f"The covariance is of the {complete.sum()} of {len(returns)} rows in "

@@ -134,7 +134,7 @@ def robust_forecast_returns(
         For an invalid argument. A :class:`~skbatch.exceptions.ConfigError` names every
         wrong setting.
     PanelError
-        If prices are malformed, or their dates do not tell how many rows make a year.
+        If prices are malformed, or the number of rows in a year is unknown.
     PortfolioError
         If a ticker may be one of several columns, two tickers mean the same one, or
         with ``on_missing="raise"`` there is no forecast for one.
@@ -190,7 +190,7 @@ def robust_forecast_returns(
 
 
 def _check_choice(name: str, value: Any, choices: Sequence[str]) -> None:
-    """Refuse what is none of several words."""
+    """Raise unless a value is one of several words."""
     if not isinstance(value, str) or value not in choices:
         raise ValueError(
             f"`{name}` must be one of {', '.join(map(repr, choices))}. Got {value!r}. "
@@ -199,7 +199,7 @@ def _check_choice(name: str, value: Any, choices: Sequence[str]) -> None:
 
 
 def _rows_of_year(index: pd.Index, given: float | None, annualize: bool) -> float:
-    """Tell how many rows make a year; NaN if that is neither known nor needed."""
+    """Return the number of rows in a year; NaN if it is neither known nor needed."""
     if given is not None:
         return check_periods_per_year(given)
     try:
@@ -239,7 +239,7 @@ def _by_names(
     model: Model,
     year: float,
 ) -> ExpectedReturns:
-    """Give each ticker the forecast of its column, or NaN and the reason."""
+    """Assign each ticker the forecast of its column, or NaN and the reason."""
     index = pd.Index(list(columns), name="ticker", dtype=object)
     names = list(columns.values())
     provenance = found.provenance.reindex(names).set_axis(index)
@@ -270,7 +270,7 @@ def _by_names(
 def _without_missing(
     expected: ExpectedReturns, on_missing: str, last_row: str | None
 ) -> ExpectedReturns:
-    """Treat tickers without a forecast as asked, and say which these are."""
+    """Handle tickers without a forecast as requested, and warn which they are."""
     reasons = expected.provenance["reason"]
     missing = {t: str(reasons[t]) for t, v in expected.items() if not np.isfinite(v)}
     if on_missing == "raise":

@@ -50,7 +50,7 @@ class BlackLittermanViews:
         return {"absolute_views": views, "omega": omega, "tau": self.tau}
 
     def to_frame(self) -> pd.DataFrame:
-        """Put views and their uncertainty side by side."""
+        """Tabulate views beside their uncertainty."""
         return pd.DataFrame(
             {"view": self.views, "omega": self.omega, "confidence": self.confidences}
         )
@@ -73,7 +73,7 @@ def black_litterman_views(
     covariance_periods: float | None = None,
     returns_periods: float | None = None,
 ) -> BlackLittermanViews:
-    r"""Make views of forecasts, the less confident the wider their intervals.
+    r"""Convert forecasts to views, the less confident the wider their intervals.
 
     Parameters
     ----------
@@ -208,10 +208,10 @@ def black_litterman_views(
 def _read_interval(
     interval: Any, coverage: float | None, expected: ExpectedReturns
 ) -> tuple[pd.Series, float]:
-    """Tell how far returns stray from the forecasts, by ticker, in how many rows."""
+    """Return the spread of returns around forecasts, by ticker, and its rows."""
     if interval is None:
         raise PortfolioError(
-            "There must be intervals for views. Got forecasts without. Make "
+            "There must be intervals for views. Got forecasts without. Create "
             "them with robust_forecast_returns(..., coverage=0.9), or of the forecasts "
             "of a system whose forecaster is calibrated."
         )
@@ -227,11 +227,11 @@ def _read_interval(
 
 
 def _coverage(given: float | None, known: float | None) -> float:
-    """Decide between what the interval says and what the caller says."""
+    """Choose between the interval's own coverage and the caller's."""
     if given is None and known is None:
         raise PortfolioError(
-            "It must be known which share of the returns the intervals should hold. "
-            "Got intervals that do not say. Pass coverage=0.9 if they were made so."
+            "The coverage of the intervals must be known. "
+            "Got intervals without it. Pass coverage=0.9 if they cover 90 %."
         )
     if given is not None:
         check_coverage(given)
@@ -244,7 +244,7 @@ def _coverage(given: float | None, known: float | None) -> float:
 
 
 def _unusable(expected: ExpectedReturns, deviation: pd.Series) -> dict[str, str]:
-    """Tell on which tickers with a forecast there can be no view, and why."""
+    """Find the tickers with a forecast but no view, with the reason."""
     excluded = {}
     for ticker, value in expected.items():
         width = deviation.get(ticker, np.nan)
@@ -258,12 +258,12 @@ def _unusable(expected: ExpectedReturns, deviation: pd.Series) -> dict[str, str]
 
 
 def _warn(doubt: str, excluded: Mapping[str, str]) -> None:
-    """Say once what is doubtful, and which tickers have no view."""
+    """Warn once of what is doubtful, and of tickers without a view."""
     sentences = [doubt] if doubt else []
     if excluded:
         sentences.append(
             f"There is no view on {count(len(excluded))}: {with_reasons(excluded)}. "
-            "Returns without follow the prior and the views on the others."
+            "Returns without a view follow the prior and the views on the others."
         )
     if sentences:
         warn_user(" ".join(sentences), PortfolioWarning)

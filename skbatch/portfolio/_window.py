@@ -48,7 +48,7 @@ class Window:
     last: pd.DataFrame
 
     def warn(self) -> None:
-        """Say once which tickers have no forecast, or not that of the first choice."""
+        """Warn once of tickers without a forecast, or without the primary model's."""
         reasons = self.expected.provenance["reason"]
         lost = reasons.index[~np.isfinite(self.per_row)]
         missing = {str(t): str(reasons[t]) or "no finite forecast" for t in lost}
@@ -119,7 +119,7 @@ def compounded_prices(returns: pd.DataFrame) -> pd.DataFrame:
 
 
 def _known_prices(prices: Any, returns: pd.DataFrame) -> pd.DataFrame:
-    """Take the prices to the last row of some returns, with all tickers and fields."""
+    """Select the prices up to the last row of some returns, with all fields."""
     if not isinstance(prices, pd.DataFrame):
         raise PortfolioError(
             f"`prices` must be a DataFrame. Got {type(prices).__name__}. Pass a panel "
@@ -147,7 +147,7 @@ def _known_prices(prices: Any, returns: pd.DataFrame) -> pd.DataFrame:
 
 
 def _check_same(panel: pd.DataFrame, returns: pd.DataFrame) -> None:
-    """Refuse prices that the returns are not made of, such as shifted ones."""
+    """Reject prices that the returns are not made of, such as shifted ones."""
     close = panel_fields(panel)["close"]
     closes = pd.DataFrame(close, panel.index, panel_tickers(panel))[[*returns.columns]]
     moves = closes.pct_change(fill_method=None).loc[returns.index].to_numpy()
@@ -172,7 +172,7 @@ def _warn_gaps(tickers: list[str]) -> None:
     if tickers:
         warn_user(
             f"The returns of {count(len(tickers))} have gaps: "
-            f"{format_tickers(tickers)}. What they did in between is not known, so "
+            f"{format_tickers(tickers)}. The returns in between are unknown, so "
             "only prices since the last gap are used. Pass `prices`, or returns of "
             "prices that are filled forward.",
             PortfolioWarning,

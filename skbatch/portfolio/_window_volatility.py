@@ -11,7 +11,7 @@ __all__ = ["window_volatility"]
 
 BLOCK = 63  # rows of a quarter
 YEAR = 4  # blocks
-SHORTEST = 20  # rows that say something of a volatility
+SHORTEST = 20  # rows needed to estimate a volatility
 
 
 def window_volatility(panel: pd.DataFrame) -> pd.DataFrame:
@@ -30,7 +30,7 @@ def window_volatility(panel: pd.DataFrame) -> pd.DataFrame:
         n, total, squares = (part[late] - part[early] for part in sums)
         with np.errstate(divide="ignore", invalid="ignore"):
             variance = (squares - total**2 / n) / (n - 1)
-        # What stands still says nothing of the size of a covariance.
+        # A constant price carries no information on the size of a covariance.
         usable = (n >= SHORTEST) & (variance > 1e-16)
         rows[late, early] = np.sqrt(np.where(usable, variance, np.nan))
     return pd.DataFrame(np.array(list(rows.values())), columns=panel_tickers(panel))

@@ -61,7 +61,7 @@ def check_batch_forecaster(forecaster: BaseEstimator) -> None:
     - missing_labels_are_not_filled: forecasts differ from those of a model that is
       trained on zeros, neighbouring labels or the date's mean in their place, and
       keep their level when labels go missing at random. Filling with the ticker's own
-      mean cannot be told from masking for every model, and is not tried.
+      mean cannot be distinguished from masking for every model, and is not tested.
     - no_labels_give_no_numbers: an error or NaN if all labels are missing.
     - missing_features_give_no_forecast: NaN for a ticker without a finite feature of
       its own at a date, and for no other.

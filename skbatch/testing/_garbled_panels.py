@@ -67,7 +67,7 @@ def garble(
 
 
 def make_gaps(panel: pd.DataFrame, first: int, last: int, seed: int) -> pd.DataFrame:
-    """Make the prices of about half of the tickers missing on some rows."""
+    """Mask the prices of about half of the tickers on some rows."""
     columns = panel.columns.get_level_values(-1)
     tickers = columns.unique()
     gone = np.random.default_rng(seed).permutation(tickers)[: len(tickers) // 2]
@@ -91,7 +91,7 @@ def _numbers(panel: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
 def _with_numbers(
     panel: pd.DataFrame, use: np.ndarray, values: np.ndarray
 ) -> pd.DataFrame:
-    """Make a panel with other numbers."""
+    """Create a panel with other numbers."""
     frame = pd.DataFrame(values, panel.index, panel.columns[use])
     if not use.all():
         frame = pd.concat([frame, panel.loc[:, ~use]], axis=1)[panel.columns]

@@ -38,7 +38,7 @@ def require_equal(
 
 
 def last_labels_are_not_learnt(forecaster: BaseEstimator, case: Case) -> None:
-    """Leave out the labels of the last `horizon + delay` rows, not known yet."""
+    """Omit the labels of the last `horizon + delay` rows, not known yet."""
     _require_purge(forecaster, case, "")
     delayed = case.delayed(2)
     _require_purge(forecaster, delayed, " and y.attrs['delay'] was 2")
@@ -117,7 +117,7 @@ def no_labels_give_no_numbers(forecaster: BaseEstimator, case: Case) -> None:
     if np.isfinite(forecasts).any():
         raise BrokenRuleError(
             f"Got {np.isfinite(forecasts).sum()} finite forecasts although all labels "
-            "were missing. Raise an error that says so."
+            "were missing. Raise an error that names the problem."
         )
 
 
@@ -146,7 +146,7 @@ def missing_features_give_no_forecast(forecaster: BaseEstimator, case: Case) -> 
 
 
 def tickers_go_by_name(forecaster: BaseEstimator, case: Case) -> None:
-    """Give the same forecasts, in the order of the labels, for any order of tickers."""
+    """Return the same forecasts, in the labels' order, for any order of tickers."""
     expected = as_table(fit(forecaster, case).predict(case.X), case.X.index)
     for what, X in {
         "labels were": case.X,

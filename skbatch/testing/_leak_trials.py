@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import pandas as pd
 from pandas.api import types
 from sklearn.base import BaseEstimator, clone
+from sklearn.pipeline import Pipeline
 
 from skbatch.exceptions import ModelFitError, PanelError
 from skbatch.testing._garbled_panels import KINDS, ORDERLY, REMOVED, garble, make_gaps
@@ -46,6 +48,7 @@ REFUSALS = (ValueError, ArithmeticError, ModelFitError)
 # What a leak of some weekdays or month ends reads is changed by any kind.
 _OTHER_KINDS = ("rescaled",)
 _FILL_KINDS = ("rescaled", "huge")
+_QUANTILES = (0.05, 0.95)
 
 
 @dataclass(frozen=True)
@@ -216,7 +219,7 @@ def new_forecasts_trial(
             "Look in `transform` and `predict` of its steps for shift(-1), centred "
             "windows, back-filling, and statistics of all rows that come together."
         ),
-        compute=lambda prices: _on_new_rows(fitted.predict, prices, cut),
+        compute=lambda prices: _on_new_rows(partial(_forecasts, fitted), prices, cut),
         first=cut.fitted + 1,
         last=cut.last,
         others=cut.others,
@@ -235,7 +238,7 @@ def labels_trial(
 
     def compute(prices: pd.DataFrame) -> pd.DataFrame:
         labels = make_labels(prices).iloc[:end]
-        return as_table(clone(estimator).fit(past, labels).predict(past), past.index)
+        return _forecasts(clone(estimator).fit(past, labels), past)
 
     return Trial(
         rule=(
@@ -244,7 +247,8 @@ def labels_trial(
         ),
         advice=(
             "In `fit`, drop the labels of the last `horizon` rows, and of as many more "
-            "as their `delay`, before anything is learnt or chosen by them."
+            "as their `delay`, before anything is learnt or chosen by them. If whoever "
+            "fits it leaves them out, check it as `purged`."
         ),
         compute=compute,
         first=0,
@@ -260,6 +264,18 @@ def _on_new_rows(
     """Apply a method of a fitted estimator to the rows after those it was fitted on."""
     new = prices.iloc[cut.fitted + 1 :]
     return as_table(method(new), new.index)
+
+
+def _forecasts(fitted: BaseEstimator, X: pd.DataFrame) -> pd.DataFrame:
+    """Forecast, with quantiles where there are some."""
+    forecasts = as_table(fitted.predict(X), X.index)
+    final = fitted[-1] if isinstance(fitted, Pipeline) else fitted
+    if not hasattr(final, "predict_quantiles"):
+        return forecasts
+    if final is not fitted:
+        X = fitted[:-1].transform(X) if len(fitted) > 1 else X
+    quantiles = as_table(final.predict_quantiles(X, _QUANTILES), forecasts.index)
+    return forecasts.join(quantiles.set_axis([str(c) for c in quantiles], axis=1))
 
 
 def _transform_fitted_rows(

@@ -43,6 +43,7 @@ def check_no_lookahead(
     *,
     horizon: int | Sequence[int] = 1,
     delay: int = 0,
+    purged: bool = False,
     n_cuts: int = 3,
     random_state: int = 0,
 ) -> None:
@@ -50,7 +51,7 @@ def check_no_lookahead(
 
     At random dates t, everything after t is replaced by garbage: rescaled, reversed,
     shuffled, missing, huge and constant prices, or no rows at all. Whatever the
-    estimator says about dates up to t has to stay the same, bit for bit.
+    estimator outputs for dates up to t must stay the same, bit for bit.
 
     Parameters
     ----------
@@ -61,7 +62,7 @@ def check_no_lookahead(
         - a transformer from prices to features, such as
           :class:`~skbatch.SharedFeatureExtractor`, or a pipeline of such;
         - a forecaster from prices and labels to forecasts, such as a pipeline that
-          ends in a batch forecaster;
+          ends in a batch forecaster, or a :class:`~skbatch.BatchForecastingSystem`;
         - a search over such a forecaster, such as
           :class:`~sklearn.model_selection.GridSearchCV`, with `refit`.
     prices : DataFrame or array-like of shape (n_dates, n_tickers)
@@ -71,6 +72,11 @@ def check_no_lookahead(
         Horizon of the labels for forecasters, in rows.
     delay : int, default=0
         Their delay, in rows.
+    purged : bool, default=False
+        Whether whoever fits the forecaster leaves out the labels that end after the
+        training rows, as ``TimeSeriesSplit(gap=horizon + delay)`` does. Then only what
+        it makes of prices is checked, as for a plain regressor of scikit-learn, which
+        cannot leave labels out by itself.
     n_cuts : int, default=3
         Number of random dates. A forecaster is fitted about six times for each.
     random_state : int, default=0
@@ -110,7 +116,11 @@ def check_no_lookahead(
     ``forward_returns(prices, horizon, delay).iloc[:s + 1]``, as cross-validation
     gives them. The last ``horizon + delay`` of these labels end after s. A model that
     learns from them has seen the test fold, and is caught; also one that drops the
-    last `horizon` only.
+    last `horizon` only. Where it (or the last step of a pipeline) has
+    `predict_quantiles`, its 5 % and 95 % quantiles are compared like the forecasts,
+    for the new rows after s with whatever they learn from these rows themselves.
+    Those are the bounds of 90 % intervals, and scenarios and chances of ranks rest on
+    the same distribution.
 
     A *search* is fitted up to s on the labels that are known at s, that is with the
     last ``horizon + delay`` rows missing; then the estimator it chose, with its
@@ -162,6 +172,8 @@ def check_no_lookahead(
     longest = 1
     if "labels" in builds:
         longest = recorded_reach(make_labels(panel))
+    if purged:
+        builds.pop("labels", None)
     cuts = draw_cuts(panel.index, longest, n_cuts, random_state)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -259,7 +271,7 @@ def _check_check(
 def _plant(
     estimator: BaseEstimator, label_rows: int, n_later: int
 ) -> Iterator[BaseEstimator]:
-    """Make versions of the estimator that look ahead, the most natural one first."""
+    """Create versions of the estimator that look ahead, the most natural one first."""
     if label_rows:
         yield PeekingEstimator(estimator, label_rows=label_rows)
     else:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from numbers import Integral
 
 import numpy as np
 import pandas as pd
 
+from skbatch._messages import check_int
 from skbatch.exceptions import PanelError
 
 __all__ = ["Cut", "draw_cuts"]
@@ -30,10 +30,7 @@ class Cut:
 def draw_cuts(index: pd.Index, horizon: int, n_cuts: int, seed: int) -> list[Cut]:
     """Draw rows in the later half that leave room for the garbage."""
     n_dates = len(index)
-    if not isinstance(n_cuts, Integral) or n_cuts < 1:
-        raise ValueError(
-            f"`n_cuts` must be an int of at least 1. Got {n_cuts!r}. Pass 3, say."
-        )
+    check_int(n_cuts, "n_cuts", 1, "Pass 3.")
     least = 8 * horizon + 16
     if n_dates < least:
         raise PanelError(

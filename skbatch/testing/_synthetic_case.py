@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from sklearn.base import BaseEstimator, clone
 
+from skbatch.forecasting.engine import horizon_parameters
 from skbatch.panel.engine import MARKET, join_column
 
 __all__ = ["Case", "fit", "make_case"]
@@ -52,7 +53,7 @@ class Case:
 
 
 def make_case(forecaster: BaseEstimator, *, several_horizons: bool = False) -> Case:
-    """Make features and labels that suit a forecaster's own horizon."""
+    """Create features and labels that suit a forecaster's own horizon."""
     rng = np.random.default_rng(0)
     dates = pd.date_range("2020-01-01", periods=N_DATES, freq="B")
     size = (N_DATES, len(TICKERS))
@@ -60,7 +61,7 @@ def make_case(forecaster: BaseEstimator, *, several_horizons: bool = False) -> C
     volatility = 0.01 * np.exp(0.2 * rng.normal(size=size))
     gap = 0.05 * rng.normal(size=size)
     X = _feature_frame(dates, (0.02 * signal, volatility, gap), rng)
-    horizon = _fixed_horizon(forecaster)
+    horizon = min(fixed_horizons(forecaster), default=DEFAULT_HORIZON)
     horizons = (horizon, horizon + 2) if several_horizons else (horizon,)
     labels = [
         np.sqrt(step) * volatility * (0.3 * signal + noise) + 0.001 * step
@@ -87,15 +88,7 @@ def fit(forecaster: BaseEstimator, case: Case) -> BaseEstimator:
 
 def fixed_horizons(forecaster: BaseEstimator) -> set[int]:
     """Find the horizons that a forecaster, or one inside it, is set to."""
-    return {
-        int(value)
-        for name, value in forecaster.get_params(deep=True).items()
-        if name.rpartition("__")[2] == "horizon" and isinstance(value, int | np.integer)
-    }
-
-
-def _fixed_horizon(forecaster: BaseEstimator) -> int:
-    return min(fixed_horizons(forecaster), default=DEFAULT_HORIZON)
+    return {*horizon_parameters(forecaster).values()} - {"auto"}
 
 
 def _feature_frame(

@@ -18,7 +18,7 @@ ROUNDING = 1e-5
 
 
 def as_table(output: object, index: pd.Index) -> pd.DataFrame:
-    """Make a DataFrame of whatever an estimator gives back."""
+    """Convert an estimator's output to a DataFrame."""
     if isinstance(output, pd.DataFrame):
         return output
     if isinstance(output, pd.Series):

@@ -109,7 +109,7 @@ def input_is_not_modified(forecaster: BaseEstimator, case: Case) -> None:
 
 
 def fits_repeat(forecaster: BaseEstimator, case: Case) -> None:
-    """Give the same forecasts when the same data are fitted again."""
+    """Return the same forecasts when the same data are fitted again."""
     first, second = (fit(forecaster, case).predict(case.X) for _ in range(2))
     require_equal(
         first,
@@ -121,7 +121,7 @@ def fits_repeat(forecaster: BaseEstimator, case: Case) -> None:
 
 
 def pickle_keeps_forecasts(forecaster: BaseEstimator, case: Case) -> None:
-    """Give the same forecasts after pickling."""
+    """Return the same forecasts after pickling."""
     fitted = fit(forecaster, case)
     restored = pickle.loads(pickle.dumps(fitted))
     require_equal(

@@ -18,7 +18,7 @@ from skbatch._kernels.cross_section import (
 
 seeds = st.integers(0, 2**32 - 1)
 # Without the time limit per example, which a busy machine exceeds.
-patient = settings(deadline=None, max_examples=60)
+patient = settings(max_examples=60)
 
 
 def random_values(seed, shape=(7, 23), missing=0.3):

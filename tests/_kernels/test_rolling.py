@@ -23,7 +23,7 @@ shapes = st.tuples(st.integers(1, 70), st.integers(1, 3))
 windows = st.integers(1, 40)
 seeds = st.integers(0, 2**32 - 1)
 # Without the time limit per example, which a busy machine exceeds.
-patient = settings(deadline=None, max_examples=60)
+patient = settings(max_examples=60)
 
 
 def rolling_sum(values, window):

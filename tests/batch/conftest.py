@@ -26,7 +26,7 @@ def small_features():
     return SharedFeatureExtractor(windows=(5, 21, 63), cache_size=0)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_system():
     """A function that makes a system of small parts, one ridge per ticker."""
 
@@ -41,7 +41,7 @@ def make_system():
     return make
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def fit_quietly():
     """A function that fits without the warnings that a fault gives cause to."""
 

@@ -66,7 +66,7 @@ rules = st.fixed_dictionaries(
 )
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=30)
 @given(
     rules,
     st.integers(0, 2**32 - 1),
@@ -130,7 +130,7 @@ def fitted(prices):
         return system.fit(still)
 
 
-@settings(deadline=None, max_examples=6)
+@settings(max_examples=6)
 @given(st.integers(0, 2**32 - 1), st.integers(0, 5), st.sampled_from([120, 110]))
 def test_a_prediction_is_the_forecast_of_its_row(prices, fitted, seed, n_faults, start):
     new = prices.iloc[start : start + 12]
@@ -139,7 +139,7 @@ def test_a_prediction_is_the_forecast_of_its_row(prices, fitted, seed, n_faults,
         warnings.simplefilter("ignore")
         together = fitted.predict(new)
         lower, upper = fitted.predict_interval(new)
-        for row in range(len(new)):
+        for row in range(0, len(new), 2):
             alone = fitted.forecast(new.iloc[: row + 1]).expected_returns
             np.testing.assert_allclose(together.iloc[row], alone, rtol=1e-9)
             for bound in (lower, upper):

@@ -91,7 +91,7 @@ def test_damaged_outcomes_are_redone(run, fits, damage, caplog):
     with caplog.at_level(logging.WARNING, "skbatch"):
         second = run()
     assert fits == ["A", "C", "F", "F"]
-    assert "is damaged; its work is done again" in caplog.text
+    assert "is damaged; its work will be repeated" in caplog.text
     pd.testing.assert_series_equal(
         second.forecast().expected_returns, first.forecast().expected_returns
     )

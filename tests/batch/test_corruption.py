@@ -90,7 +90,7 @@ def prices():
     return make_panel(200, N_TICKERS, random_state=1)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15)
 @given(
     st.lists(
         st.sampled_from(CORRUPTIONS),

@@ -37,9 +37,21 @@ distributed = pytest.importorskip("distributed")
 pytestmark = pytest.mark.filterwarnings("ignore")
 
 
+@pytest.fixture
+def thread_client():
+    """A client of two workers in this process, which start at once."""
+    with (
+        distributed.LocalCluster(
+            n_workers=2, threads_per_worker=1, processes=False, dashboard_address=None
+        ) as cluster,
+        distributed.Client(cluster) as client,
+    ):
+        yield client
+
+
 @pytest.fixture(scope="module")
 def client():
-    """A client of two worker processes; starting them takes seconds."""
+    """A client of two worker processes; starting them takes seconds: slow tests."""
     import dask
 
     # Two deaths, not four, until a task is given up: each takes seconds.
@@ -97,6 +109,7 @@ def test_trees_without_draws_are_those_of_one_machine(prices, options):
     assert remote.events_.empty
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("client")
 def test_draws_and_bins_matter_no_more_than_another_seed(prices):
     """The default settings draw rows by place, which differs between engines."""
@@ -109,6 +122,7 @@ def test_draws_and_bins_matter_no_more_than_another_seed(prices):
     assert np.nanstd(seeds[0] - remote) < 1.5 * max(spread)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("client")
 @pytest.mark.parametrize(
     "forecaster",
@@ -148,6 +162,7 @@ def test_other_forecasters_forecast_the_same(forecaster, prices):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("client")
 def test_groups_have_the_models_that_they_have_here(prices):
     groups = {ticker: place // 6 for place, ticker in enumerate(prices)}
@@ -161,6 +176,52 @@ def test_groups_have_the_models_that_they_have_here(prices):
     )
 
 
+@pytest.fixture(scope="module")
+def panel(prices):
+    """Prices with a signal that has gaps, a category, and members that change."""
+    random = np.random.default_rng(0)
+    rank = prices.pct_change(20).rank(axis=1)
+    value = rank + random.standard_normal(prices.shape)
+    names = np.array(["banks", "mines", "tech"])
+    sector = np.tile(names[random.integers(0, 3, prices.shape[1])], (len(prices), 1))
+    fields = {
+        "Close": prices,
+        "value": value.where(random.uniform(size=prices.shape) > 0.2),
+        "sector": pd.DataFrame(sector, prices.index, prices.columns),
+        "member": rank.shift(1) > 3,
+    }
+    return pd.concat(fields, axis=1)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("client")
+@pytest.mark.parametrize(
+    ("forecaster", "exactly"),
+    [
+        (BatchLinearForecaster(), {"rtol": 1e-9}),
+        (trees(**EXACT), {"rtol": 1e-3, "atol": 1e-6}),
+    ],
+    ids=["ridge", "trees"],
+)
+@pytest.mark.parametrize(
+    ("options", "delay"),
+    [({"signals": ["value", "sector"]}, 0), ({"universe": "member"}, 1)],
+    ids=["signals", "universe and delay"],
+)
+def test_signals_universe_and_delay(panel, forecaster, exactly, options, delay):
+    results = []
+    for engine in ("local", "dask"):
+        features = SharedFeatureExtractor(windows=(5, 21, 63), cache_size=0, **options)
+        system = make_system(engine, forecaster).set_params(
+            features=features, delay=delay
+        )
+        results.append(system.fit(panel).predict(panel))
+    local, remote = results
+    assert local.isna().to_numpy().mean() < (0.5 if delay else 0.2)
+    pd.testing.assert_frame_equal(remote, local, **exactly)
+
+
+@pytest.mark.slow
 @pytest.mark.usefixtures("client")
 def test_models_on_workers_use_a_thread_each(prices):
     """As many tasks run beside each other as there are threads."""
@@ -174,11 +235,12 @@ def test_models_on_workers_use_a_thread_each(prices):
     assert {m.forecaster.threads_ for m in system.fitted_.members} == {1}
 
 
+@pytest.mark.slow
 def test_a_fit_leaves_nothing_on_the_cluster(client, prices):
     for strategy in ("pooled", "per_ticker"):
         make_system("dask", BatchLinearForecaster(strategy)).fit(prices)
     gc.collect()
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 300
     while any(client.has_what().values()) and time.monotonic() < deadline:
         time.sleep(0.1)
     assert not client.futures
@@ -202,6 +264,7 @@ class OwnRidge(BatchLinearForecaster):
         return super()._fit_model(rows, validation, step)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("client")
 @pytest.mark.parametrize(
     "forecaster",
@@ -312,6 +375,7 @@ def test_a_batch_that_kills_every_worker_is_recovered(prices):
     assert "tried again in its own process" in set(system.events_["step"])
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("client")
 def test_a_search_whose_folds_are_tasks_does_not_wait_for_itself(prices):
     """Each of its fits waits on a worker for tasks that need one."""
@@ -328,13 +392,26 @@ def test_a_search_whose_folds_are_tasks_does_not_wait_for_itself(prices):
     np.testing.assert_allclose(*scores, rtol=1e-9)
 
 
-@pytest.mark.usefixtures("client")
+@pytest.mark.usefixtures("thread_client")
+@pytest.mark.parametrize(
+    "forecaster", [BatchLinearForecaster(), BatchLinearForecaster("per_ticker")]
+)
+def test_a_cluster_of_threads_forecasts_the_same(forecaster, prices):
+    local, remote = (
+        make_system(engine, forecaster).fit(prices) for engine in ("local", "dask")
+    )
+    pd.testing.assert_frame_equal(
+        local.predict(prices), remote.predict(prices), rtol=1e-9
+    )
+
+
+@pytest.mark.usefixtures("thread_client")
 def test_errors_of_arguments_are_raised(prices):
     with pytest.raises(ValueError, match="device must be"):
         make_system("dask", trees(device="abacus")).fit(prices)
 
 
-def test_trainings_that_always_lose_a_worker_end(client, prices, monkeypatch):
+def test_trainings_that_always_lose_a_worker_end(thread_client, prices, monkeypatch):
     attempts = []
 
     def dying(*_):
@@ -359,11 +436,13 @@ def test_without_a_client_the_error_says_how_to_start_one(prices, monkeypatch):
         make_system("dask", trees()).fit(prices)
 
 
-def test_without_workers_the_error_says_how_to_start_them(client, prices, monkeypatch):
+def test_without_workers_the_error_says_how_to_start_them(
+    thread_client, prices, monkeypatch
+):
     def late(n_workers, timeout):
         raise TimeoutError
 
-    monkeypatch.setattr(client, "wait_for_workers", late)
+    monkeypatch.setattr(thread_client, "wait_for_workers", late)
     with pytest.raises(ConfigError, match=r"with workers.*cluster\.scale"):
         make_system("dask", trees()).fit(prices)
 

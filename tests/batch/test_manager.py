@@ -71,7 +71,6 @@ def portfolios(draw):
 
 
 @given(portfolios())
-@settings(deadline=None)
 @pytest.mark.filterwarnings("ignore::skbatch.exceptions.BatchWarning")
 def test_every_ticker_is_in_exactly_one_batch_within_the_bound(portfolio):
     prices, size, groups = portfolio
@@ -270,7 +269,7 @@ def test_other_errors_of_the_clustering_are_raised(monkeypatch):
 
 
 @given(st.integers(0, 1000), st.sampled_from([0.0, 0.1, 0.5, 0.8]))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_correlations_are_those_of_the_common_rows(seed, missing):
     rng = np.random.default_rng(seed)
     returns = 1e-3 * rng.standard_normal((150, 5)) + rng.standard_normal(5)

@@ -2,6 +2,8 @@
 
 import subprocess
 import sys
+from contextlib import contextmanager
+from functools import cache
 
 import joblib
 import numpy as np
@@ -19,7 +21,11 @@ from skbatch import (
     SharedFeatureExtractor,
     forward_returns,
 )
-from skbatch.batch import BatchErrorHandler, BatchForecastingSystem
+from skbatch.batch import (
+    BatchErrorHandler,
+    BatchForecastingSystem,
+    BatchPerformanceMonitor,
+)
 from skbatch.exceptions import (
     BatchWarning,
     FallbackWarning,
@@ -58,7 +64,23 @@ def test_one_batch_is_the_pipeline(make_system, prices):
     pd.testing.assert_frame_equal(result.provenance, system.provenance_)
 
 
-@pytest.mark.parametrize("strategy", ["linear", "trees"])
+SINGLE = {"linear": BatchLinearForecaster("per_ticker"), "trees": trees("per_ticker")}
+
+
+@pytest.fixture(scope="module")
+def in_one_batch(make_system, prices):
+    """Forecasts of models of single tickers that were fitted in one batch."""
+
+    @cache
+    def of(strategy):
+        system = make_system(forecaster=SINGLE[strategy]).fit(prices.iloc[-200:])
+        forecasts = [system.predict(prices.iloc[-n_rows:]) for n_rows in (140, 1)]
+        return forecasts, system.forecast().expected_returns
+
+    return of
+
+
+@pytest.mark.parametrize("strategy", SINGLE)
 @pytest.mark.parametrize(
     "params",
     [
@@ -71,20 +93,19 @@ def test_one_batch_is_the_pipeline(make_system, prices):
     ids=["three", "single", "groups", "correlation", "parallel"],
 )
 def test_batches_change_nothing_for_models_of_single_tickers(
-    make_system, prices, strategy, params
+    make_system, prices, in_one_batch, strategy, params
 ):
-    model = BatchLinearForecaster("per_ticker")
-    model = model if strategy == "linear" else trees("per_ticker")
-    one = make_system(forecaster=model).fit(prices)
-    many = make_system(forecaster=model, **params).fit(prices)
+    forecasts, expected_returns = in_one_batch(strategy)
+    many = make_system(forecaster=SINGLE[strategy], **params).fit(prices.iloc[-200:])
     assert len(many.fitted_.batches) > 2
     # The order of arrays in memory depends on the release of pandas, and on that order
     # the last bit of a sum.
     same = {"check_exact": False, "rtol": 1e-12, "atol": 1e-15}
-    for rows in (prices, prices.iloc[-1:]):
-        pd.testing.assert_frame_equal(many.predict(rows), one.predict(rows), **same)
+    for one in forecasts:
+        rows = prices.iloc[-len(one) :]
+        pd.testing.assert_frame_equal(many.predict(rows), one, **same)
     pd.testing.assert_series_equal(
-        many.forecast().expected_returns, one.forecast().expected_returns, **same
+        many.forecast().expected_returns, expected_returns, **same
     )
 
 
@@ -317,12 +338,13 @@ def test_nothing_looks_ahead(prices):
     system = BatchForecastingSystem(
         3,
         forecaster=model,
-        features=SharedFeatureExtractor(windows=(5, 21)),
+        features=SharedFeatureExtractor(["returns", "volatility", "market"], (5, 21)),
         max_batch_size=3,
     )
     check_no_lookahead(system, prices.iloc[:150, :4], horizon=3, n_cuts=2)
 
 
+@pytest.mark.slow
 def test_a_saved_system_forecasts_the_same_elsewhere(make_system, prices, tmp_path):
     system = make_system(forecaster=trees(), max_batch_size=3).fit(prices)
     joblib.dump(system, tmp_path / "system.joblib")
@@ -530,6 +552,34 @@ def test_the_performance_of_a_result_stays_its_own(make_system, prices):
     system.forecast()
     pd.testing.assert_frame_equal(first.performance.report(), before)
     assert ("stage", "forecast") in before.index
+
+
+@pytest.mark.parametrize("strategy", ["pooled", "per_ticker"])
+def test_the_stage_of_features_is_that_in_which_they_are_computed(
+    strategy, make_system, prices, monkeypatch
+):
+    stages, seen = [], []
+    measured = BatchPerformanceMonitor.stage
+
+    @contextmanager
+    def stage(self, name, *sizes, **more):
+        stages.append(name)
+        with measured(self, name, *sizes, **more):
+            yield
+        stages.pop()
+
+    def probe(prices):
+        seen.append(list(stages))
+        return prices
+
+    monkeypatch.setattr(BatchPerformanceMonitor, "stage", stage)
+    features = SharedFeatureExtractor(windows=(5, 21), functions={"probe": probe})
+    make_system(features=features, forecaster=BatchLinearForecaster(strategy)).fit(
+        prices
+    )
+    in_fit = [open for open in seen if "fit" in open]
+    assert in_fit
+    assert all(open[-1] == "features" for open in in_fit)
 
 
 def test_a_table_of_quarantined_tickers_does_not_stop_the_rest(make_system, prices):

@@ -1,6 +1,7 @@
 """How sure systems of calibrated forecasters are."""
 
 import pickle
+import tracemalloc
 
 import numpy as np
 import pandas as pd
@@ -29,7 +30,7 @@ METHODS = (
 LINEAR = ConformalForecaster(BatchLinearForecaster("per_ticker"))
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def parts(make_system, prices):
     """A fitted system, its only forecaster, and the features of some new rows."""
     system = make_system(forecaster=LINEAR).fit(prices.iloc[:-5])
@@ -106,6 +107,19 @@ def test_batches_change_no_ticker_s_own_distribution(make_system, prices, horizo
         assert (gap < tolerance).all()
         ratio = scenarios[own.columns].std() / own.std()
         np.testing.assert_allclose(ratio, 1.0, atol=0.12)
+
+
+def test_a_scenario_more_takes_eight_bytes_a_ticker(make_system, prices, monkeypatch):
+    """So that 5,000 tickers × 10,000 scenarios add 400 MB, and what a block takes."""
+    monkeypatch.setattr("skbatch.forecasting._joint_scenarios.MAX_CELLS", 2**17)
+    system = make_system(forecaster=LINEAR, max_batch_size=3).fit(prices)
+    peaks = []
+    for n_samples in (8_000, 16_000):
+        tracemalloc.start()
+        system.predict_scenarios(n_samples=n_samples)
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[1] - peaks[0] == pytest.approx(8 * 8_000 * 8, rel=0.02)
 
 
 def test_rank_chances_are_among_all_tickers(make_system, prices):
@@ -242,9 +256,14 @@ def test_intervals_follow_returns_that_have_become_known(wilder):
     assert abs(followed - 0.9) < abs(static - 0.9) / 2
 
 
-def test_what_is_known_at_a_date_does_not_depend_on_how_rows_are_passed(wilder):
+@pytest.mark.parametrize("families", [["volatility"], ["returns", "volatility"]])
+def test_what_is_known_at_a_date_does_not_depend_on_how_rows_are_passed(
+    wilder, families
+):
     """The bounds of a date are those of a call that ends there, bit by bit."""
-    system = long_memory().set_params(coverage=0.8).fit(wilder[:400])
+    features = SharedFeatureExtractor(families, windows=[252])
+    system = long_memory().set_params(coverage=0.8, features=features)
+    system.fit(wilder[:400])
     new = wilder[400:]
     whole = system.predict_interval(new)
     for stop in (1, 2, 3, 30, 50):
@@ -278,6 +297,28 @@ def test_scenarios_follow_too(wilder):
     static = member.forecaster.predict_interval(X).upper.iloc[-1]
     assert (bounds / static).min() > 1.1
     np.testing.assert_allclose(wide / narrow, bounds / static, rtol=0.1)
+
+
+def test_correlations_are_of_the_latest_rows():
+    """Tickers that are unrelated up to the fit, and share a factor after it."""
+    rng = np.random.default_rng(0)
+    own, common = rng.normal(size=(700, 4)), rng.normal(size=(700, 1))
+    share = np.where(np.arange(700) < 400, 0.0, 0.8)[:, None]
+    moves = 0.01 * (np.sqrt(share) * common + np.sqrt(1.0 - share) * own)
+    index = pd.bdate_range("2020-01-01", periods=700)
+    prices = pd.DataFrame(100 * np.exp(moves.cumsum(axis=0)), index, list("ABCD"))
+    features = SharedFeatureExtractor(["returns", "volatility"], windows=[5, 21])
+    for batches in ({}, {"max_batch_size": 2}):
+        forecaster = BatchLinearForecaster("per_ticker")
+        system = BatchForecastingSystem(
+            2, features=features, forecaster=forecaster, **batches
+        ).fit(prices[:400])
+        for end in (402, 700):
+            scenarios = system.predict_scenarios(prices[400:end], 4_000)
+            expected = np.corrcoef(moves[end - 252 : end].T)[np.triu_indices(4, 1)]
+            found = spearmanr(scenarios).statistic[np.triu_indices(4, 1)]
+            np.testing.assert_allclose(found, expected, atol=0.1)
+            assert abs(expected.mean() - (0.8 if end == 700 else 0.0)) < 0.1
 
 
 # Every forecast -----------------------------------------------------------------------
@@ -337,9 +378,9 @@ def test_a_quarantined_ticker_has_nothing(make_system, prices, fit_quietly):
     ("method", "params", "match"),
     [
         ("predict_interval", {"coverage": 1.0}, "coverage must"),
-        ("predict_scenarios", {"n_samples": 0}, "n_samples must"),
-        ("predict_rank_proba", {"n_bins": 0}, "n_bins must"),
-        ("predict_rank_proba", {"n_samples": 1.5}, "n_samples must"),
+        ("predict_scenarios", {"n_samples": 0}, "`n_samples` must"),
+        ("predict_rank_proba", {"n_bins": 0}, "`n_bins` must"),
+        ("predict_rank_proba", {"n_samples": 1.5}, "`n_samples` must"),
     ],
 )
 def test_wrong_arguments(parts, method, params, match):

@@ -10,7 +10,7 @@ import psutil
 import pytest
 
 from skbatch.batch import _usage
-from skbatch.batch._usage import Usage, available_memory, measure, rss
+from skbatch.batch._usage import Usage, available_memory, format_bytes, measure, rss
 
 MEGABYTE = 2**20
 
@@ -263,3 +263,16 @@ def test_the_lowest_limit_decides(monkeypatch, room, expected):
 
 def test_this_machine_has_memory_left():
     assert 0 < available_memory() <= psutil.virtual_memory().total
+
+
+@pytest.mark.parametrize(
+    ("size", "text"),
+    [
+        (0, "0 MiB"),
+        (512 * 2**20, "512 MiB"),
+        (2**30, "1.0 GiB"),
+        (3 * 2**29, "1.5 GiB"),
+    ],
+)
+def test_bytes_are_written_for_people(size, text):
+    assert format_bytes(size) == text

@@ -37,6 +37,7 @@ BENCHMARKS = [
     "features",
     "end_to_end",
     "walking",
+    "accuracy",
     "tuning",
     "daily_update",
     "scale",

@@ -11,6 +11,7 @@ import numpy as np
 from settings import HORIZON, LAGS, STATISTICS, TREES, WINDOWS, register_features
 
 N_REFITS, STEP = 12, 21
+N_ORIGINS, REFIT_EVERY = 201, 63
 LEAF = "min_child_weight"
 
 
@@ -82,6 +83,21 @@ def skbatch_walk(files: dict, threads: int, same: bool):
     return walk.forecasts.loc[prices.index[starts]].sort_index(axis=1)
 
 
+def skbatch_origins(files: dict, threads: int):
+    from skbatch import read_panel, walk_forward
+
+    prices = read_panel(files["wide"])
+    first = len(prices) - HORIZON - N_ORIGINS
+    stop = first + N_ORIGINS
+    folds = [
+        (np.arange(start), np.arange(start, min(start + REFIT_EVERY, stop)))
+        for start in range(first, stop, REFIT_EVERY)
+    ]
+    model = skbatch_model(False, threads)
+    walk = walk_forward(model, prices, horizon=HORIZON, cv=folds, benchmarks={})
+    return walk.forecasts.sort_index(axis=1)
+
+
 def _regressor(same: bool, threads: int):
     from xgboost import XGBRegressor
 
@@ -138,6 +154,20 @@ def mlforecast_walk(files: dict, threads: int, same: bool):
     return _compound(steps[:, :, :HORIZON])
 
 
+def mlforecast_origins(files: dict, threads: int):
+    forecaster, frame, options = _mlforecast(files, threads, False)
+    table = forecaster.cross_validation(
+        frame,
+        n_windows=N_ORIGINS,
+        h=HORIZON,
+        step_size=1,
+        refit=REFIT_EVERY,
+        validate_data=False,
+        **options,
+    ).sort("cutoff", "unique_id", "ds")
+    return _compound(table["model"].to_numpy().reshape(N_ORIGINS, -1, HORIZON))
+
+
 def _skforecast(files: dict, threads: int, same: bool):
     """Make the forecaster and the returns it is fitted on."""
     import pandas as pd
@@ -191,6 +221,35 @@ def skforecast_walk(files: dict, threads: int, same: bool):
     steps = table.set_index("level", append=True)["pred"].unstack("level")
     steps = steps.sort_index(axis=1).to_numpy().reshape(N_REFITS, STEP, -1)
     return _compound(steps[:, :HORIZON].transpose(0, 2, 1))
+
+
+def skforecast_origins(files: dict, threads: int):
+    from skforecast.model_selection import (
+        TimeSeriesFold,
+        backtesting_forecaster_multiseries,
+    )
+
+    forecaster, frame = _skforecast(files, threads, False)
+    folds = TimeSeriesFold(
+        steps=HORIZON,
+        initial_train_size=len(frame) - N_ORIGINS - HORIZON + 1,
+        fold_stride=1,
+        refit=REFIT_EVERY,
+        fixed_train_size=False,
+        allow_incomplete_fold=False,
+    )
+    _, table = backtesting_forecaster_multiseries(
+        forecaster,
+        frame,
+        folds,
+        metric="mean_absolute_error",
+        n_jobs=1,
+        show_progress=False,
+        suppress_warnings=True,
+    )
+    table = table.rename_axis("row").reset_index()
+    table = table.sort_values(["fold", "level", "row"], kind="stable")
+    return _compound(table["pred"].to_numpy().reshape(N_ORIGINS, -1, HORIZON))
 
 
 def _compound(returns: np.ndarray) -> np.ndarray:

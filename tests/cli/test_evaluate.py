@@ -1,9 +1,20 @@
 import json
+import re
+from pathlib import Path
 
 import pandas as pd
 import pytest
+from rich.progress import Progress
+from sklearn.pipeline import make_pipeline
 
-from skbatch import BatchForecastingConfig, walk_forward
+from skbatch import (
+    BatchForecastingConfig,
+    BatchLinearForecaster,
+    HistoricalMeanForecaster,
+    SharedFeatureExtractor,
+    walk_forward,
+)
+from skbatch.cli._shell import Stages
 
 SCHEDULE = ("--train", 150, "--refit", 85)
 
@@ -41,16 +52,36 @@ def test_scores_and_tests_are_those_of_walk_forward(
     assert content["summary"] == expected.summary()
 
 
+def test_the_bar_counts_every_fit(eight_tickers):
+    stages = Stages(Progress(disable=True), current="evaluate")
+    walk_forward(
+        make_pipeline(SharedFeatureExtractor(["returns"]), BatchLinearForecaster()),
+        eight_tickers,
+        min_train=150,
+        refit_every=85,
+        benchmarks={"mean": HistoricalMeanForecaster()},
+        callbacks=[stages],
+    )
+    (task,) = stages.progress.tasks
+    assert task.description == "evaluate: 4 fits"
+    assert task.completed == task.total == 4
+
+
 def test_the_report_and_a_table_are_made(
     run, eight_tickers_csv, quick, expected, tmp_path
 ):
-    report = tmp_path / "report.html"
+    report, groups = tmp_path / "report.html", tmp_path / "groups.csv"
+    tickers = list(expected.closes)
+    pd.DataFrame({"Symbol": tickers, "GICS Sector": list("aaaabbbb")}).to_csv(groups)
     result = run(
         *("evaluate", eight_tickers_csv, "--config", quick, "--report", report),
-        *SCHEDULE,
+        *("--groups", groups, "--cost", 4, *SCHEDULE),
     )
     assert (result.exit_code, result.stderr) == (0, "")
-    assert "</html>" in report.read_text(encoding="utf-8")
+    page = report.read_text(encoding="utf-8")
+    skill = expected.skill_by(dict(zip(tickers, "aaaabbbb", strict=True)))
+    assert f"<td>group: b</td><td>{skill.loc['b', 'rank_ic']:+.4f}</td>" in page
+    assert "Costs: 4 basis points of the traded value" in page
     rank_ic = expected.scorecard.loc["skbatch", "rank_ic"]
     assert result.stdout.splitlines()[-1] == f"Written to {report}"
     table = result.stdout[result.stdout.index("forecast by") :].split("\n\n")[0]
@@ -63,14 +94,38 @@ def test_the_report_and_a_table_are_made(
     [
         (("--report", "report.pdf"), "`--report` must end in .html"),
         (("--report", "nowhere/report.html"), "must be in an existing folder"),
-        (("--train", 400), "min_train"),
+        (("--train", 400), "more rows than `--train`. Got 320 rows and --train 400."),
+        (("--groups", "prices.csv"), "`--groups` must have a column ticker"),
+        (("--groups", "groups.csv"), "each ticker once. Got A again"),
     ],
 )
 def test_what_cannot_be_evaluated_is_refused_in_one_line(
-    arguments, message, run, eight_tickers_csv, quick
+    arguments, message, run, eight_tickers_csv, quick, monkeypatch
 ):
+    monkeypatch.chdir(eight_tickers_csv.parent)
+    Path("groups.csv").write_text("ticker,sector\nA,x\nA,y\n")
     result = run("evaluate", eight_tickers_csv, "--config", quick, *arguments)
     assert (result.exit_code, result.stdout) == (2, "")
     (line,) = result.stderr.splitlines()
     assert line.startswith("error: ")
     assert message in line
+
+
+@pytest.mark.parametrize(
+    ("content", "advice"),
+    [
+        (None, "PRICES must be an existing file"),
+        ("when,A,B\n1,2,3\n2,3,4\n", "with `--date ...`"),
+        ('Date,A\n2020-01-01,"1,234"\n2020-01-02,"1,236"\n', "a decimal point"),
+        ("Date,A,B\n2020-01-01,x,y\n2020-01-02,u,v\n", "leave the cell empty"),
+        ("Date,A,Adjusted\n2020-01-01,2,4\n2020-01-02,3,5\n", "write their field"),
+    ],
+)
+def test_errors_about_files_name_no_python(content, advice, run, tmp_path):
+    path = tmp_path / "prices.csv"
+    if content:
+        path.write_text(content)
+    result = run("evaluate", path)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert advice in result.stderr
+    assert not re.search(r"path_or_frame|\bX\b|\w=|read_panel", result.stderr)

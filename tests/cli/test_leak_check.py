@@ -3,7 +3,9 @@ import json
 import pytest
 
 MODULE = """
+from sklearn.linear_model import LinearRegression
 from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer
 
 from skbatch import BatchLinearForecaster, SharedFeatureExtractor
 
@@ -18,6 +20,12 @@ def peeking():
     return make_pipeline(features, BatchLinearForecaster())
 
 
+def plain(shift):
+    changes = FunctionTransformer(lambda X: X.pct_change().shift(shift).fillna(0))
+    return make_pipeline(changes, LinearRegression())
+
+
+others, ahead = plain(0), plain(-1)
 nothing = 3
 """
 
@@ -42,6 +50,23 @@ def test_one_that_does_is_reported(run, eight_tickers_csv):
     content = json.loads(result.stdout)
     assert not content["ok"]
     assert "looks ahead" in content["finding"]
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "finding"),
+    [
+        ("others", (), "labels that end after the training window"),
+        ("others", ("--purged",), ""),
+        ("ahead", ("--purged",), "depend on prices after their date"),
+    ],
+)
+def test_plain_regressors_pass_where_someone_else_leaves_late_labels_out(
+    name, options, finding, run, eight_tickers_csv
+):
+    options = ("--cuts", 1, "--json", *options)
+    result = run("check", f"own_models:{name}", eight_tickers_csv, *options)
+    assert result.exit_code == (3 if finding else 0), result.output
+    assert finding in json.loads(result.stdout)["finding"]
 
 
 @pytest.mark.parametrize(

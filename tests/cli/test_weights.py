@@ -6,6 +6,8 @@ import pytest
 from scipy.optimize import minimize
 from sklearn.covariance import LedoitWolf
 
+from skbatch.cli import _optimizers
+
 pytest.importorskip("pypfopt")
 
 
@@ -45,6 +47,38 @@ def test_least_risk_is_that_of_another_solver(weigh, eight_tickers, covariance):
     assert content["facts"]["annual_volatility"] == pytest.approx(
         np.sqrt(252 * got @ covariance @ got), rel=0.02
     )
+
+
+@pytest.mark.parametrize("optimizer", ["mean-risk", "max-sharpe", "min-risk"])
+def test_either_package_finds_the_same_weights(optimizer, monkeypatch):
+    pytest.importorskip("skfolio")
+    draws = np.random.default_rng(0)
+    names = list("ABCDE")
+    mu = pd.Series(draws.normal(0.004, 0.004, 5), names)
+    factors = draws.normal(0, 0.02, (40, 5))
+    covariance = pd.DataFrame(factors.T @ factors / 40, names, names)
+    held = pd.Series([0.6, 0.4, 0, 0, 0], names)
+    options = {"max_weight": 0.45, "risk_aversion": 8, "held": held, "cost": 0.001}
+    both = []
+    for package in ("pypfopt", "skfolio"):
+        monkeypatch.setattr(
+            _optimizers, "find_spec", lambda name, it=package: name == it
+        )
+        kind = _optimizers.Optimizer(optimizer)
+        both.append(_optimizers.optimize(kind, mu, covariance, **options))
+    assert both[0].sum() == pytest.approx(1, abs=1e-4)
+    pd.testing.assert_series_equal(*both, atol=1e-3, rtol=0)
+
+
+def test_without_either_package_only_equal_weights_are_made(
+    run, eight_tickers_csv, quick, monkeypatch
+):
+    monkeypatch.setattr(_optimizers, "find_spec", lambda name: None)
+    options = ("--config", quick, "--max-weight", 0.5, "--optimizer")
+    result = run("weights", eight_tickers_csv, *options, "min-risk")
+    assert result.exit_code == 2
+    assert "pip install 'skbatch[portfolio]'" in result.stderr
+    assert run("weights", eight_tickers_csv, *options, "equal").exit_code == 0
 
 
 @pytest.mark.parametrize("optimizer", ["mean-risk", "min-risk", "equal"])

@@ -70,7 +70,7 @@ def test_errors_survive_pickling():
     assert str(pickle.loads(pickle.dumps(error))) == str(error)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100)
 @given(st.dictionaries(KEYS, VALUES, max_size=3))
 def test_anything_is_a_configuration_or_a_config_error(values):
     try:

@@ -139,7 +139,7 @@ def file(tmp_path_factory):
     return tmp_path_factory.mktemp("config") / "skbatch.toml"
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60)
 @given(config=configs())
 def test_a_file_holds_all_of_a_configuration(config, file):
     file.write_text(config.to_toml(), encoding="utf-8", newline="")
@@ -149,7 +149,7 @@ def test_a_file_holds_all_of_a_configuration(config, file):
     assert read.to_toml() == config.to_toml()
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60)
 @given(config=configs())
 def test_a_system_holds_all_of_a_configuration(config):
     system = config.to_system()

@@ -1,5 +1,7 @@
 """The cache of feature frames: counts, safety from changes, bounds, keys."""
 
+import mmap
+import os
 import pickle
 from functools import partial
 from types import ModuleType
@@ -13,7 +15,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MinMaxScaler
 
 from skbatch import SharedFeatureExtractor
-from skbatch.feature_extraction import cache_info, clear_cache
+from skbatch.feature_extraction import _frame_cache, cache_info, clear_cache
 
 SETTINGS = {"families": ["returns", "market"], "windows": (5, 10)}
 
@@ -280,3 +282,50 @@ class TestFunctions:
             log = np.log(closes["T5"])
             np.testing.assert_allclose(frame["T5__log"], log, rtol=1e-6)
         assert cache_info()[:2] == (1, 1)
+
+
+@pytest.fixture(params=["shared", "copied"])
+def large(request, monkeypatch):
+    """Count arrays of any size as large, which share their memory where they can."""
+    monkeypatch.setattr(_frame_cache, "_LEAST_SHARED", 0)
+    monkeypatch.setattr(_frame_cache, "_MOST_SHARED", 2**40)
+    if request.param == "copied":
+        monkeypatch.delattr(os, "memfd_create", raising=False)
+
+
+def test_who_changes_a_large_frame_changes_his_own(large, closes):
+    first = SharedFeatureExtractor(**SETTINGS).fit_transform(closes)
+    expected = first.to_numpy(copy=True)
+    first.iloc[:, :] = 0.0
+    again = SharedFeatureExtractor(**SETTINGS).fit_transform(closes)
+    np.testing.assert_array_equal(again, expected)
+    assert (first.to_numpy() == 0.0).all()
+    clear_cache()
+    np.testing.assert_array_equal(again, expected)
+    np.testing.assert_array_equal(pickle.loads(pickle.dumps(again)), expected)
+
+
+@pytest.mark.skipif(not hasattr(os, "memfd_create"), reason="only Linux shares memory")
+def test_open_files_of_large_frames_are_closed(closes):
+    def count_files():
+        return len(os.listdir("/proc/self/fd"))
+
+    before = count_files()
+    held = _frame_cache._held((2**11, 2**11), 2**30)
+    held.to_fill()[:] = 1.0
+    frame = held.copy()
+    assert count_files() == before + 2
+    del held
+    assert (frame == 1.0).all()
+    del frame
+    assert count_files() == before
+    assert isinstance(_frame_cache._held((9, 9), 2**30), _frame_cache._CopiedArray)
+
+
+def test_large_frames_are_no_files_to_joblib():
+    """Workers would look for the file of an array whose base is a memory map."""
+    held = _frame_cache._held((2**11, 2**11), 2**30)
+    base = held.copy()
+    while base is not None:
+        assert not isinstance(base, mmap.mmap)
+        base = getattr(base, "base", None)

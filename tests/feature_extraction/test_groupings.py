@@ -89,7 +89,7 @@ def test_other_groups_are_not_looked_up_in_the_cache(closes, table):
 @given(
     st.integers(1, 6), st.integers(1, 9), st.integers(0, 4), st.integers(0, 2**32 - 1)
 )
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_groups_of_cells_are_compared_row_by_row(n_rows, n_tickers, n_groups, seed):
     rng = np.random.default_rng(seed)
     values = rng.integers(0, 4, (n_rows, n_tickers)).astype(float)
@@ -157,7 +157,7 @@ def test_what_scales_labels_and_what_is_shared_stays_as_it_is(make_ohlcv, groups
     chosen = {"families": None, "groups": groups}
     plain = features(panel, **chosen)
     compared = features(panel, **chosen, cross_section="group_zscore")
-    scales = ("volatility_", "beta_", "idiosyncratic_volatility_")
+    scales = ("volatility_", "beta_", "idiosyncratic_", "parkinson_")
     for column, values in plain.items():
         ticker, _, name = column.partition("__")
         stays = ticker == "market" or name.startswith((*scales, "rank_", "group_"))

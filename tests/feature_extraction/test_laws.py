@@ -48,7 +48,7 @@ def cells(frame):
 
 
 @given(seed=seeds, cut=st.integers(8, 219))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15)
 def test_later_rows_see_their_history(seed, cut, make_ohlcv, groups):
     panel = make_ohlcv(seed, n_dates=220)
     parameters = {
@@ -67,7 +67,7 @@ def test_later_rows_see_their_history(seed, cut, make_ohlcv, groups):
 
 
 @given(seed=seeds, cut=st.integers(253, 519))
-@settings(max_examples=5, deadline=None)
+@settings(max_examples=5)
 def test_later_rows_see_their_history_with_all_features(seed, cut, make_ohlcv, groups):
     panel = make_ohlcv(seed, n_dates=520)
     model = extractor(groups, panel.index)
@@ -89,7 +89,7 @@ def corrupt(values, how):
 
 @pytest.mark.parametrize("how", ["missing", "constant", "huge", "overflowing"])
 @given(seed=seeds)
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 def test_own_features_do_not_depend_on_other_tickers(how, seed, make_ohlcv):
     panel = make_ohlcv(seed, n_dates=150)
     corrupted = panel.copy()
@@ -106,7 +106,7 @@ def test_own_features_do_not_depend_on_other_tickers(how, seed, make_ohlcv):
 
 
 @given(seed=seeds)
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 def test_tickers_in_another_order_give_columns_in_another_order(
     seed, make_ohlcv, groups
 ):
@@ -120,7 +120,7 @@ def test_tickers_in_another_order_give_columns_in_another_order(
 
 
 @given(seed=seeds, last=st.integers(0, 148))
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 def test_features_do_not_depend_on_later_rows(seed, last, make_ohlcv, groups):
     panel = make_ohlcv(seed, n_dates=150)
     rng = np.random.default_rng(seed)
@@ -135,7 +135,7 @@ def test_features_do_not_depend_on_later_rows(seed, last, make_ohlcv, groups):
 
 
 @given(seed=seeds, block=st.integers(1, 1000))
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 def test_the_size_of_blocks_does_not_change_a_bit(seed, block, make_ohlcv, groups):
     panel = make_ohlcv(seed, n_dates=150)
     model = extractor(groups, panel.index, **SHORT)
@@ -147,7 +147,7 @@ def test_the_size_of_blocks_does_not_change_a_bit(seed, block, make_ohlcv, group
 
 
 @given(seed=seeds)
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 def test_no_price_no_own_feature(seed, make_ohlcv, groups):
     panel = make_ohlcv(seed, n_dates=150, missing=0.3)
     frame = SharedFeatureExtractor(groups=groups, **SHORT).fit_transform(panel)
@@ -164,7 +164,7 @@ def test_no_price_no_own_feature(seed, make_ohlcv, groups):
         max_size=60,
     )
 )
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_extreme_prices_give_no_infinite_values_and_no_numpy_warnings(prices):
     closes = np.array(prices + [1.0] * 30).reshape(-1, 1)
     panel = np.hstack([closes, np.full((90, 1), 3.0), closes[::-1]])

@@ -37,7 +37,7 @@ def extract(panel, groups, n_threads, block_cells, **parameters):
 
 @pytest.mark.parametrize("missing", [0.0, 0.04], ids=["complete", "gaps"])
 @given(seed=st.integers(0, 2**32 - 1), width=st.integers(1, 5))
-@settings(max_examples=6, deadline=None)
+@settings(max_examples=6)
 def test_threads_do_not_change_a_bit(missing, seed, width, make_ohlcv, groups):
     panel = make_ohlcv(seed, n_dates=150, missing=missing)
     if not missing:
@@ -86,7 +86,7 @@ def test_the_first_error_of_a_thread_is_raised():
     st.lists(st.integers(0, 149), min_size=1, max_size=9, unique=True).map(sorted),
     st.integers(1, 1000),
 )
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 def test_some_rows_are_those_of_all(make_ohlcv, groups, rows, block_cells):
     panel = make_ohlcv(5, n_dates=150)
     extractor = SharedFeatureExtractor(windows=WINDOWS, groups=groups).fit(panel)

@@ -9,10 +9,12 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from skbatch import SharedFeatureExtractor
+from skbatch.datasets import make_panel
 from skbatch.exceptions import PanelError, PanelWarning
 from skbatch.feature_extraction._additions import check_name
+from skbatch.feature_extraction.engine import panel_columns
 from skbatch.panel import split_column
-from skbatch.panel.engine import join_column
+from skbatch.panel.engine import PanelColumns, join_column
 
 
 @pytest.fixture
@@ -90,7 +92,7 @@ class TestFamiliesAndWindows:
 
     @pytest.mark.parametrize("size", [-1, 0.5, "1 GB", None, True])
     def test_bad_cache_size(self, closes, size):
-        with pytest.raises(ValueError, match="`cache_size` must be a number of bytes"):
+        with pytest.raises(ValueError, match="`cache_size` must be an int"):
             extract(closes, cache_size=size)
 
 
@@ -347,3 +349,24 @@ class TestBadPanels:
         shuffled = ohlcv.swaplevel(axis=1).iloc[:, ::-1]
         with pytest.raises(ValueError, match="must be in the same order"):
             model.transform(shuffled)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"families": ["market"]},
+        {"families": ["returns"], "universe": lambda prices: prices.notna()},
+        {"functions": {"level": lambda panel: panel, "mean": lambda p: p.mean(axis=1)}},
+    ],
+    ids=["default", "market", "universe", "functions"],
+)
+def test_the_structure_of_the_columns_is_that_of_their_names(options):
+    prices = make_panel(300, 3, random_state=0).add_suffix("__B")
+    extractor = SharedFeatureExtractor(**options).fit(prices)
+    expected = PanelColumns.parse(extractor.get_feature_names_out())
+    found = panel_columns(extractor)
+    assert vars(found).keys() == vars(expected).keys()
+    for name, value in vars(expected).items():
+        np.testing.assert_array_equal(getattr(found, name), value, strict=True)
+        assert type(getattr(found, name)) is type(value)

@@ -13,7 +13,7 @@ STATISTICS = ["mean", "variance", "skewness", "maximum", "minimum"]
 PANDAS = dict(zip(STATISTICS, ["mean", "var", "skew", "max", "min"], strict=True))
 seeds = st.integers(0, 2**32 - 1)
 windows = st.sampled_from([3, 5, 10, 21, 63, 64, 126])
-patient = settings(deadline=None, max_examples=30)
+patient = settings(max_examples=30)
 
 
 def series(seed, missing, n_tickers=4):

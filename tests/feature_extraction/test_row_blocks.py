@@ -1,6 +1,7 @@
 """Features of blocks of rows are those of the whole panel, bit by bit."""
 
 import warnings
+from functools import cache
 
 import numpy as np
 import pandas as pd
@@ -77,7 +78,7 @@ thinned_rows = st.builds(
     block_rows=st.one_of(st.none(), st.integers(1, 500)),
     missing=st.sampled_from([0.0, 0.04, 0.3]),
 )
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=12)
 def test_blocks_are_rows_of_the_whole(
     make_ohlcv, groups, seed, rows, block_rows, missing
 ):
@@ -97,7 +98,7 @@ def test_blocks_are_rows_of_the_whole(
     rows=st.one_of(all_rows, some_rows),
     block_rows=st.integers(20, 300),
 )
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 def test_some_features_only(make_ohlcv, groups, seed, names, rows, block_rows):
     panel = make_ohlcv(seed, n_dates=N_DATES)
     extractor = full_extractor(groups).fit(panel)
@@ -111,20 +112,32 @@ def test_some_features_only(make_ohlcv, groups, seed, names, rows, block_rows):
     assert_blocks(frames, whole[columns], chosen, block_rows)
 
 
+@pytest.fixture(scope="module")
+def fitted_and_whole(ohlcv, groups):
+    """Extractors by families, with the features of all rows."""
+
+    @cache
+    def of(families):
+        extractor = full_extractor(groups, families=families).fit(ohlcv)
+        return extractor, extractor.transform(ohlcv)
+
+    return of
+
+
 @pytest.mark.filterwarnings("ignore:`X` must have 1260 rows")
 @pytest.mark.parametrize(
     ("name", "family"), list(list_features().query("not shared")["family"].items())
 )
-def test_each_feature_alone_is_that_of_the_whole(family, name, ohlcv, groups):
+def test_each_feature_alone_is_that_of_the_whole(family, name, ohlcv, fitted_and_whole):
     families = "anomalies" if family == "anomalies" else None
-    extractor = full_extractor(groups, families=families).fit(ohlcv)
-    expected = extractor.transform(ohlcv)[[f"T{number}__{name}" for number in range(8)]]
+    extractor, whole = fitted_and_whole(families)
+    expected = whole[[f"T{number}__{name}" for number in range(8)]]
     frames = extractor.transform_blocks(ohlcv, features=[name], block_rows=97)
     assert_blocks(frames, expected, np.arange(len(ohlcv)), 97)
 
 
 @given(cut=st.integers(260, N_DATES - 1), block_rows=st.integers(20, 160))
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=6)
 def test_rows_that_follow_look_back_on_fitted_ones(ohlcv, groups, cut, block_rows):
     extractor = full_extractor(groups).fit(ohlcv.iloc[:cut])
     later = ohlcv.iloc[cut:]

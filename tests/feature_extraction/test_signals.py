@@ -124,7 +124,7 @@ def test_a_change_raises_the_look_back(panel):
 
 
 @given(seed=st.integers(0, 2**32 - 1), cut=st.integers(20, 159))
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 def test_later_rows_see_the_history_of_signals(seed, cut, make_ohlcv):
     panel = with_signals(make_ohlcv(seed, n_dates=160), seed)
     # Every category is seen before the cut, as one that is not has no code.
@@ -144,7 +144,7 @@ def test_later_rows_see_the_history_of_signals(seed, cut, make_ohlcv):
 
 
 @given(seed=st.integers(0, 2**32 - 1), last=st.integers(9, 158))
-@settings(max_examples=5, deadline=None)
+@settings(max_examples=5)
 def test_signals_do_not_depend_on_later_rows(seed, last, make_ohlcv):
     panel = with_signals(make_ohlcv(seed, n_dates=160), seed)
     other = with_signals(make_ohlcv(seed, n_dates=160), seed + 1)

@@ -205,7 +205,7 @@ def test_updates_follow_without_a_fit():
         model.update(X[850:], y[850:].iloc[:, 1:])
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(
     levels=st.lists(st.floats(0.001, 0.999), min_size=2, max_size=6),
     seed=st.integers(0, 20),
@@ -481,12 +481,12 @@ def test_bad_parameters(make_frames, parameters, match):
         (lambda m, X: m.predict_quantiles(X, "low"), r"Got 'low'. Pass for"),
         (
             lambda m, X: m.predict_scenarios(X, 0),
-            r"n_samples must be an int .* Pass 1000",
+            r"`n_samples` must be an int .* Pass 1000",
         ),
-        (lambda m, X: m.predict_scenarios(X, 2.5), r"n_samples must be an int"),
+        (lambda m, X: m.predict_scenarios(X, 2.5), r"`n_samples` must be an int"),
         (lambda m, X: m.predict_scenarios(X, 5, "x"), r"cannot be used to seed"),
-        (lambda m, X: m.predict_rank_proba(X, 0), r"n_bins must be .* Pass 5"),
-        (lambda m, X: m.predict_rank_proba(X, n_samples=0), r"n_samples must be"),
+        (lambda m, X: m.predict_rank_proba(X, 0), r"`n_bins` must be .* Pass 5"),
+        (lambda m, X: m.predict_rank_proba(X, n_samples=0), r"`n_samples` must be"),
         (lambda m, X: m.predict_interval(X.iloc[:, 1:]), r"feature names should match"),
     ],
 )

@@ -59,7 +59,7 @@ def test_a_date_to_draw_from_is_needed(fitted):
     for method in (fitted.predict_scenarios, fitted.predict_rank_proba):
         with pytest.raises(PanelError, match="X must have a row"):
             method(X.iloc[:0])
-    with pytest.raises(ValueError, match="n_samples must be an int"):
+    with pytest.raises(ValueError, match="`n_samples` must be an int"):
         fitted.predict_scenarios(X, n_samples=True)
 
 

@@ -185,7 +185,7 @@ def test_updates_bring_later_moves():
 # Ranks --------------------------------------------------------------------------------
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(
     n_tickers=st.integers(1, 23), n_bins=st.integers(1, 8), missing=st.integers(0, 3)
 )

@@ -26,6 +26,11 @@ class SlowDecomposition:
     def __init__(self, X, y, horizon, *, relative=True, scale="volatility_63", thin=1):
         self.X, self.tickers, self.relative = X, list(y.columns), relative
         self.features = list(dict.fromkeys(c.split("__")[1] for c in X if c[0] == "T"))
+        self.position = {date: number for number, date in enumerate(X.index)}
+        self.values = {
+            ticker: X[[f"{ticker}__{name}" for name in self.features]].to_numpy(float)
+            for ticker in self.tickers
+        }
         self.unit = pd.DataFrame(1.0, X.index, self.tickers)
         if scale is not None:
             for ticker in self.tickers:
@@ -45,7 +50,7 @@ class SlowDecomposition:
         for ticker in self.tickers:
             squares = []
             for date, value in known[ticker].items():
-                limit = self.bound * self.unit.loc[date, ticker]
+                limit = self.bound * self.unit.at[date, ticker]
                 if np.isfinite(value) and not np.isnan(limit):
                     squares.append(max(-limit, min(limit, value)) ** 2)
             usual[ticker] = 10 * (sum(squares) / len(squares)) ** 0.5
@@ -56,7 +61,7 @@ class SlowDecomposition:
         for date, row in known.iterrows():
             values = []
             for ticker, value in row.items():
-                limit = self.bound * self.unit.loc[date, ticker]
+                limit = self.bound * self.unit.at[date, ticker]
                 if np.isnan(limit):
                     limit = usual[ticker]
                 if np.isfinite(value):
@@ -75,33 +80,32 @@ class SlowDecomposition:
         for date in known.index:
             level = self.common[date] if self.relative else self.mean
             for ticker in self.tickers:
-                unit, label = self.unit.loc[date, ticker], known.loc[date, ticker]
+                unit, label = self.unit.at[date, ticker], known.at[date, ticker]
                 limit = self.bound * unit
                 if np.isfinite(limit):
                     label = max(-limit, min(limit, label)) if label == label else NAN
                 z = (label - level) / unit
                 if self.inputs(date, ticker) is not None:
-                    self.z.loc[date, ticker] = max(-self.bound, min(self.bound, z))
+                    self.z.at[date, ticker] = max(-self.bound, min(self.bound, z))
                 if np.isnan(z):
-                    self.z.loc[date, ticker] = NAN
+                    self.z.at[date, ticker] = NAN
 
     def inputs(self, date, ticker):
-        names = [f"{ticker}__{name}" for name in self.features]
-        values = self.X.loc[date, names].to_numpy(np.float64)
+        values = self.values[ticker][self.position[date]]
         return values if np.isfinite(values).any() else None
 
     def rows(self, dates, tickers=None):
         X, z = [], []
         for date in dates:
             for ticker in tickers or self.tickers:
-                if np.isfinite(self.z.loc[date, ticker]):
+                if np.isfinite(self.z.at[date, ticker]):
                     X.append(self.inputs(date, ticker))
-                    z.append(self.z.loc[date, ticker])
+                    z.append(self.z.at[date, ticker])
         return np.array(X), np.array(z)
 
     def split(self, n_rows, horizon):
         """Dates of training and tail; no training label reaches into the tail."""
-        position = {date: number for number, date in enumerate(self.X.index)}
+        position = self.position
         last = position[self.dates[-1]]
         tail = [t for t in self.dates if position[t] > last - n_rows]
         train = [t for t in self.dates if position[t] + horizon <= position[tail[0]]]
@@ -112,7 +116,7 @@ class SlowDecomposition:
         if self.bound == np.inf:
             return 1.0
         return min(
-            1.0, 2 * self.unit.loc[date, ticker] / np.nanmedian(self.unit.loc[date])
+            1.0, 2 * self.unit.at[date, ticker] / np.nanmedian(self.unit.loc[date])
         )
 
     def shares(self):
@@ -125,11 +129,11 @@ class SlowDecomposition:
         forecasts = pd.DataFrame(NAN, self.X.index, self.tickers)
         for date in self.X.index:
             for ticker in self.tickers:
-                x, unit = self.inputs(date, ticker), self.unit.loc[date, ticker]
+                x, unit = self.inputs(date, ticker), self.unit.at[date, ticker]
                 if x is not None and np.isfinite(unit):
                     value = float(np.ravel(predict(x[None, :], ticker))[0])
                     common = weight * self.mean * self.share(date, ticker)
-                    forecasts.loc[date, ticker] = common + unit * value
+                    forecasts.at[date, ticker] = common + unit * value
         return forecasts
 
 
@@ -192,7 +196,7 @@ def small_xgboost(strategy="pooled", **params):
 @pytest.mark.parametrize("scale", [None, "volatility_63"])
 @pytest.mark.parametrize("relative", [True, False])
 def test_pooled_linear_is_ridge_on_stacked_rows(make_frames, horizon, scale, relative):
-    X, y = make_frames(60, 3, horizon=horizon, missing=0.1)
+    X, y = make_frames(40, 3, horizon=horizon, missing=0.1)
     y.iloc[[7, 20], [0, 1]] = [[0.9, 0.0], [0.1, -0.8]]
     slow = SlowDecomposition(X, y, horizon, relative=relative, scale=scale)
     ridge = SlowRidge(*slow.rows(slow.dates), alpha=0.2)
@@ -257,7 +261,7 @@ def test_penalty_and_shrinkage_are_found_on_the_purged_tail(make_frames, market_
 @pytest.mark.parametrize("horizon", [1, 4])
 @pytest.mark.parametrize("relative", [True, False])
 def test_pooled_xgboost_is_xgboost_on_stacked_rows(make_frames, horizon, relative):
-    X, y = make_frames(60, 3, horizon=horizon, missing=0.1)
+    X, y = make_frames(40, 3, horizon=horizon, missing=0.1)
     slow = SlowDecomposition(X, y, horizon, relative=relative)
     predict = boost(*slow.rows(slow.dates))
     model = small_xgboost(relative=relative, thin=1, validation_size=0)
@@ -270,7 +274,7 @@ def test_pooled_xgboost_is_xgboost_on_stacked_rows(make_frames, horizon, relativ
 
 
 def test_per_ticker_is_one_model_each(make_frames):
-    X, y = make_frames(60, 3, missing=0.1)
+    X, y = make_frames(40, 3, missing=0.1)
     slow = SlowDecomposition(X, y, 1)
     boosters = {t: boost(*slow.rows(slow.dates, [t])) for t in y}
     ridges = {t: SlowRidge(*slow.rows(slow.dates, [t]), 1.0) for t in y}

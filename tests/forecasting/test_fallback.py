@@ -193,9 +193,9 @@ def test_forecasts_that_are_not_finite_are_filled_cell_by_cell(make_frames):
     numbers = {"Stub": 1.0, "Other": np.inf}
     for ticker in y:
         for date in X.index:
-            server = served.loc[date, ticker]
+            server = served.at[date, ticker]
             expected = numbers.get(server, means[ticker])
-            assert forecasts.loc[date, ticker] == pytest.approx(expected)
+            assert forecasts.at[date, ticker] == pytest.approx(expected)
             assert (server == "Stub") == (date not in (primary.missing.get(ticker, [])))
             assert server != "Other"
     assert model.provenance_["model"].tolist() == [

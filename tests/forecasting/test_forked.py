@@ -50,6 +50,7 @@ def test_a_forked_process_predicts_the_same():
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.slow
 @can_fork
 def test_a_forked_process_says_that_it_cannot_train():
     done = run("fit")

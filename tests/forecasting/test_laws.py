@@ -14,7 +14,7 @@ from skbatch.panel import split_column
 from skbatch.panel.engine import join_column
 
 # The same examples every time: a sum in another order may tip a split of a tree.
-few = settings(max_examples=12, deadline=None, derandomize=True)
+few = settings(max_examples=12, derandomize=True)
 seeds = st.integers(0, 10_000)
 strategies = st.sampled_from(["pooled", "vector", "per_ticker"])
 NAN = np.nan

@@ -188,19 +188,21 @@ def test_groups_may_be_tables_or_signals(prices):
         [[SECTORS.get(t) for t in prices]] * len(prices), prices.index, prices.columns
     )
     y = forward_returns(prices, HORIZON)
-    target = ReturnTarget("group")
     panel = join_signals(prices, {"sector": sectors.where(prices.notna())})
-    found = []
-    for table, groups in [(prices, SECTORS), (prices, sectors), (panel, "sector")]:
-        families = ["returns", "volatility", "relative"]
-        X = SharedFeatureExtractor(families, [63, 252], groups=groups, signals=[])
-        model = make_pipeline(X, BatchLinearForecaster(target=target))
-        found.append(model.fit(table, y).predict(table))
-    X = SharedFeatureExtractor(families, [63, 252])
-    model = make_pipeline(X, BatchLinearForecaster(target=target))
-    found.append(model.fit(panel, y).predict(panel))  # by sector_category
-    for other in found[1:]:
-        np.testing.assert_allclose(other, found[0], rtol=1e-6)
+
+    def forecast(table, **options):
+        families = ["returns", "volatility"]
+        X = SharedFeatureExtractor(families, [63, 252], **options)
+        model = make_pipeline(X, BatchLinearForecaster(target=ReturnTarget("group")))
+        return model.fit(table, y).predict(table)
+
+    found = forecast(prices, groups=SECTORS)
+    for table, groups in [(prices, sectors), (panel, "sector")]:
+        other = forecast(table, groups=groups, signals=[])
+        np.testing.assert_allclose(other, found, rtol=1e-6)
+    # A signal that is a category groups by itself, and is an input in both.
+    by_signal = forecast(panel)
+    np.testing.assert_allclose(by_signal, forecast(panel, groups=SECTORS), rtol=1e-6)
 
 
 @pytest.mark.parametrize(

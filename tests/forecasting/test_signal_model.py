@@ -13,7 +13,11 @@ from skbatch._kernels.target import shrinkage_slope
 from skbatch.forecasting import ReturnTarget
 from skbatch.forecasting._feature_table import Rows
 from skbatch.forecasting._row_store import LOWEST, RowStore, Storage
-from skbatch.forecasting._signal_model import fit_signal_model, signal_names
+from skbatch.forecasting._signal_model import (
+    fit_category_model,
+    fit_signal_model,
+    signal_names,
+)
 
 NAMES = ("f0", "value", "value_rank", "rank_volatility_63")
 
@@ -226,3 +230,43 @@ def test_explanations_sum_to_the_forecasts_and_name_the_signal(frames):
     )
     sizes = parts.abs().mean()
     assert sizes[["value", "value_rank", "value_change_63"]].max() > sizes["f5"]
+
+
+def make_categories(gaps=0.1, seed=0):
+    """Rows of an input, and two that are categories, of which one moves labels."""
+    random = np.random.default_rng(seed)
+    codes = random.integers(1, [5, 3], (600, 2)) * (random.random((600, 2)) > gaps)
+    X = np.column_stack([random.standard_normal(600), codes]).astype(np.float32)
+    y = np.array([0.0, 2.0, -1.0, 1.0, 0.0])[codes[:, 0]] + random.standard_normal(600)
+    dates, series = np.repeat(np.arange(60), 10), np.zeros(600, dtype=int)
+    names = ("f0", "sector_category", "country_category")
+    store = RowStore.holding(X)
+    return X, Rows(store, y, dates, series, names, None, 1, categories=(1, 2))
+
+
+def test_categories_have_a_ridge_of_their_own():
+    X, rows = make_categories()
+    found = fit_category_model(rows, None)
+    columns = []
+    for codes, levels in zip(X.T[1:], (4, 2), strict=True):
+        for level in range(1, levels + 1):
+            bears = pd.Series(codes == level).where(codes > 0).astype(float)
+            score = (bears - bears.mean()) / bears.std(ddof=0)
+            columns.append(score.fillna(0.0).clip(-5, 5))
+    Z = np.column_stack(columns)
+    ridge = Ridge(alpha=1.0 * len(X), fit_intercept=False).fit(Z, rows.y)
+    np.testing.assert_allclose(found.model.predict(X), ridge.predict(Z), rtol=1e-6)
+    parts = found.model.contributions(X)
+    expected = [Z[:, :4] @ ridge.coef_[:4], Z[:, 4:] @ ridge.coef_[4:]]
+    np.testing.assert_allclose(parts, np.transpose(expected), rtol=1e-6, atol=1e-12)
+    assert found.model.importances()[0] > 5 * found.model.importances()[1]
+    assert found.weight > 0.5
+    np.testing.assert_allclose(found.rows.y, rows.y - found.model.predict(X))
+
+
+def test_categories_that_say_nothing_are_not_trusted():
+    X, rows = make_categories()
+    noise = np.random.default_rng(1).standard_normal(600)
+    assert fit_category_model(rows._replace(y=noise), None).weight < 0.1
+    missing = RowStore.holding(X * [1, 0, 0])
+    assert fit_category_model(rows._replace(X=missing), None) is None

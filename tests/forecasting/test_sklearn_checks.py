@@ -29,6 +29,7 @@ EXPECTED = {
 }
 
 
+# Strategies differ in the same way for all classes: trees have each of them.
 @parametrize_with_checks(
     [
         BatchXGBoostForecaster(n_jobs=1, n_estimators=100, learning_rate=0.1),
@@ -36,9 +37,7 @@ EXPECTED = {
         BatchXGBoostForecaster("per_ticker", n_jobs=1, learning_rate=0.1),
         BatchLinearForecaster(),
         BatchLinearForecaster("vector"),
-        BatchLinearForecaster("per_ticker"),
         BatchRegressorForecaster(DecisionTreeRegressor(random_state=0)),
-        BatchRegressorForecaster(DecisionTreeRegressor(random_state=0), "per_ticker"),
         HistoricalMeanForecaster(),
         FallbackForecaster(BatchLinearForecaster(), HistoricalMeanForecaster()),
         ConformalForecaster(BatchLinearForecaster()),

@@ -1,7 +1,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from skbatch import BatchLinearForecaster, BatchXGBoostForecaster
@@ -17,7 +17,6 @@ def labels_at(dates, n_rows=None):
     return known
 
 
-@settings(deadline=None)
 @given(
     st.integers(0, 10_000),
     st.integers(0, 120),

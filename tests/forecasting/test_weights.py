@@ -141,7 +141,7 @@ def repeat_tickers(X, y, times):
     return pd.DataFrame(columns), labels
 
 
-@settings(deadline=None, max_examples=15)
+@settings(max_examples=15)
 @given(st.lists(st.integers(1, 4), min_size=4, max_size=4), st.booleans())
 def test_a_ticker_of_weight_two_is_in_the_panel_twice(make_frames, counts, relative):
     X, y = make_frames(150, horizon=2)

@@ -30,11 +30,14 @@ def test_t_statistic_without_lags_is_that_of_the_mean(series):
     assert mean_inference(series, lags=0).t_statistic == pytest.approx(expected)
 
 
-def test_t_statistic_with_one_lag_by_hand(series):
+@pytest.mark.parametrize("lags", [1, 7, 15])
+def test_t_statistic_with_lags_is_that_of_all_pairs(series, lags):
     error = (series - series.mean()).to_numpy()
-    # Bartlett gives the only autocovariance the weight 1 − 1/2, counted twice.
-    variance = (error @ error + 2 * 0.5 * error[1:] @ error[:-1]) / len(series) ** 2
-    result = mean_inference(series, lags=1)
+    apart = np.abs(np.subtract.outer(np.arange(120), np.arange(120)))
+    # Bartlett: the further apart two dates are, the less their product counts.
+    weight = np.maximum(0, 1 - apart / (lags + 1))
+    variance = error @ weight @ error / len(series) ** 2
+    result = mean_inference(series, lags=lags)
     assert result.t_statistic == pytest.approx(series.mean() / variance**0.5)
 
 

@@ -44,7 +44,7 @@ def slow_holm(p_values, n_tests):
     ]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(P_VALUES, st.integers(0, 3))
 def test_adjusted_p_values_are_the_lowest_levels_that_reject(p_values, n_more):
     n_tests = len(p_values) + n_more

@@ -271,7 +271,7 @@ def test_unknown_argument():
 @pytest.mark.parametrize("horizon", [5, (1, 5)])
 @pytest.mark.parametrize("several", [False, True])
 def test_a_search_without_labels_scores_against_the_returns(horizon, several):
-    prices = make_panel(300, 5, random_state=0)
+    prices = make_panel(200, 4, random_state=0)
     system = BatchForecastingSystem(
         horizon,
         features=SharedFeatureExtractor(["returns", "volatility"], windows=[5, 21]),

@@ -1,7 +1,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 from sklearn.metrics import r2_score
@@ -99,6 +99,8 @@ def test_pandas_agrees(tables):
 
 @pytest.mark.parametrize("score", SCORES)
 class TestEveryScore:
+    # Nothing but the numbers differs from draw to draw.
+    @settings(max_examples=20)
     @given(seed=st.integers(0, 2**32 - 1))
     def test_order_of_labels_does_not_matter(self, score, seed):
         rng = np.random.default_rng(seed)

@@ -62,7 +62,7 @@ def markets(draw):
     return closes, weights
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     markets(),
     st.integers(0, 2),

@@ -37,7 +37,7 @@ class Louder(SharedFeatureExtractor):
 @pytest.mark.filterwarnings("ignore::skbatch.exceptions.PanelWarning")
 def test_what_is_shared_is_what_each_refit_would_compute(prices, options):
     extractor = make_extractor(**options)
-    shared = share_features(extractor, prices, FOLDS)
+    shared = share_features(extractor, prices, FOLDS)[0]
     for fold in FOLDS:
         own = make_extractor(**options)
         past = own.fit_transform(prices.iloc[: fold.train_stop])
@@ -58,7 +58,7 @@ def test_what_is_shared_is_what_each_refit_would_compute(prices, options):
     ids=["function", "subclass", "polars"],
 )
 def test_what_cannot_be_known_is_not_shared(prices, extractor):
-    assert share_features(extractor, prices, FOLDS) is None
+    assert share_features(extractor, prices, FOLDS) == (None, None)
 
 
 @pytest.mark.parametrize("start", [40, 145, 180])
@@ -66,16 +66,20 @@ def test_what_cannot_be_known_is_not_shared(prices, extractor):
 def test_panels_with_holes_are_not_shared(prices, start):
     holes = prices.drop(prices.index[start : start + 40])
     folds = [Fold(0, 120, 120, 160), Fold(0, 160, 160, 220)]
-    assert share_features(make_extractor(), holes, folds) is None
+    assert share_features(make_extractor(), holes, folds) == (None, None)
 
 
 def test_a_step_at_the_seam_that_is_longer_than_any_before_is_a_hole(prices):
     """A refit cannot tell a holiday it has never seen from rows that are missing."""
     longer = prices.drop(prices.index[150:154])
-    assert share_features(make_extractor(), longer, [Fold(0, 150, 150, 200)]) is None
+    assert share_features(make_extractor(), longer, [Fold(0, 150, 150, 200)]) == (
+        None,
+        None,
+    )
     # With the same step inside the window, it is known.
     assert (
-        share_features(make_extractor(), longer, [Fold(0, 180, 180, 200)]) is not None
+        share_features(make_extractor(), longer, [Fold(0, 180, 180, 200)])[0]
+        is not None
     )
 
 

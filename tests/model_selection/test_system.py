@@ -39,7 +39,7 @@ def slow_walk(system, prices):
 @BATCHES
 def test_forecasts_are_those_of_a_loop_by_hand(quiet_walk, prices, max_batch_size):
     system = make_system(max_batch_size)
-    result = quiet_walk(system)
+    result = quiet_walk(system, benchmarks={})
     expected = slow_walk(system, prices)
     pd.testing.assert_frame_equal(
         result.forecasts, expected, check_exact=True, check_freq=False
@@ -57,7 +57,7 @@ def test_a_ticker_that_is_set_aside_has_no_forecast_but_a_reason(
 ):
     still = prices.copy()
     still.iloc[100:, 2] = still.iloc[100, 2]
-    result = quiet_walk(make_system(max_batch_size), still)
+    result = quiet_walk(make_system(max_batch_size), still, benchmarks={})
     assert result.forecasts["T002"].isna().all()
     assert set(result.provenance["T002"]) == {"none"}
     reasons = result.reasons.xs("T002", level="ticker")
@@ -73,7 +73,9 @@ def test_later_prices_change_no_earlier_forecast(quiet_walk, prices, max_batch_s
     garbage = prices.copy()
     random = np.random.default_rng(0)
     garbage.iloc[cut + 1 :] = random.uniform(1, 1e6, garbage.iloc[cut + 1 :].shape)
-    before, after = (quiet_walk(system, panel) for panel in (prices, garbage))
+    before, after = (
+        quiet_walk(system, panel, benchmarks={}) for panel in (prices, garbage)
+    )
     known = prices.index[START : cut + 1]
     for name in ("forecasts", "provenance"):
         pd.testing.assert_frame_equal(
@@ -88,7 +90,7 @@ def test_prices_that_cannot_be_are_screened_as_in_a_fit_of_its_own(quiet_walk, p
     """They are no missing prices: the feed is wrong, and the ticker set aside."""
     wrong = prices.copy()
     wrong.iloc[[140, 145], 0] = 0.0
-    result = quiet_walk(make_system(), wrong)
+    result = quiet_walk(make_system(), wrong, benchmarks={})
     pd.testing.assert_frame_equal(
         result.forecasts,
         slow_walk(make_system(), wrong),

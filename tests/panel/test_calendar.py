@@ -1,12 +1,12 @@
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from skbatch.exceptions import PanelError, PanelWarning
 from skbatch.panel import check_panel, periods_per_year
-from skbatch.panel.engine import mixed_calendars, number_calendars
+from skbatch.panel.engine import describe_rows, mixed_calendars, number_calendars
 
 
 @pytest.mark.parametrize(
@@ -48,7 +48,6 @@ def test_numbers_do_not_tell():
     assert periods_per_year(pd.Index([3.0, 4.5])) == 252
 
 
-@settings(deadline=None)
 @given(
     st.sampled_from([("B", 252), ("D", 365), ("W-WED", 52), ("ME", 12)]),
     st.integers(0, 400),
@@ -228,3 +227,21 @@ def test_weeks_and_months_have_one_calendar(rule):
     index = index.where(np.arange(500) % 20 > 0, index - pd.Timedelta(days=1))
     known = np.arange(500)[:, None] >= np.arange(0, 430, 10)
     assert not number_calendars(index, known).any()
+
+
+@pytest.mark.parametrize(
+    ("horizon", "spacing", "text"),
+    [
+        (5, pd.bdate_range("2024-01-01", periods=90), "5 rows"),
+        (1, pd.date_range("2024-01-01", periods=90), "1 row"),
+        (
+            5,
+            pd.date_range("2020-01-01", periods=40, freq="ME"),
+            "5 rows of a month each",
+        ),
+        (1, pd.date_range("2020-01-01", periods=40, freq="W"), "1 row of a week each"),
+        (3, pd.RangeIndex(90), "3 rows"),
+    ],
+)
+def test_rows_are_described_where_they_are_no_days(horizon, spacing, text):
+    assert describe_rows(horizon, spacing) == text

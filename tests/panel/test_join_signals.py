@@ -96,7 +96,7 @@ def make_table(rows, hours):
 
 
 @ignore_reports
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=50)
 @given(
     rows=ROWS,
     hours=st.booleans(),
@@ -125,7 +125,7 @@ def test_any_order_of_rows_shows_what_a_slow_search_finds(
 
 
 @ignore_reports
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40)
 @given(rows=ROWS, cut=st.integers(0, 11), vintages=st.booleans())
 def test_no_value_shows_before_it_is_known(rows, cut, vintages):
     table = make_table(rows, hours=True)
@@ -294,7 +294,7 @@ PROBLEMS = {
     ),
     "duplicates": (
         [("A", "2024-01-03", 1.0), ("B", "2024-01-03", 1), ("A", "2024-01-03", 2.0)],
-        "1 row of `signals` that come again, such as A on 2024-01-03",
+        "1 row of `signals` that are repeated, such as A on 2024-01-03",
     ),
     "before the first price": (
         [("C", "2024-01-02", 1.0), ("C", "2024-01-04", 1.0)],
@@ -317,13 +317,13 @@ def test_problems_are_reported_in_one_warning(rows, problem):
     with pytest.warns(PanelWarning, match=re.escape(problem)) as warned:
         found = joined(reports(rows), prices=prices, known="published")
     assert len(warned) == 1
-    if "come again" in problem:
+    if "are repeated" in problem:
         assert found["A"].iloc[-1] == 2.0
 
 
 def test_all_problems_come_together():
     rows = [row for rows, _ in PROBLEMS.values() for row in rows]
-    with pytest.warns(PanelWarning, match="lack.*without.*come again") as warned:
+    with pytest.warns(PanelWarning, match="lack.*without.*are repeated") as warned:
         join_signals(CLOSES, reports(rows), known="published")
     assert len(warned) == 1
 

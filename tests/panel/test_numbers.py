@@ -7,7 +7,7 @@ import warnings
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from skbatch.exceptions import PanelError
@@ -56,7 +56,6 @@ def test_numbers_as_people_write_them(cells, numbers, dtype):
     st.sampled_from([",", ".", " ", ""]),
     st.sampled_from([".", ","]),
 )
-@settings(deadline=None)
 def test_what_is_written_is_read_or_refused(cents, thousands, decimal):
     if thousands == decimal:
         return

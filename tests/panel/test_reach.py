@@ -20,9 +20,15 @@ def prices(request):
     return make_panel(400, request.param, random_state=0)
 
 
-@pytest.fixture(params=[1, 5, 63])
-def horizon(request):
+@pytest.fixture(scope="module", params=[(1, 0), (5, 2), (63, 0)], ids=str)
+def reach(request):
+    """Horizon and delay."""
     return request.param
+
+
+@pytest.fixture(scope="module")
+def labels(prices, reach):
+    return forward_returns(prices, *reach)
 
 
 def ffilled(y):
@@ -95,23 +101,19 @@ KEPT = {
 }
 
 
-@pytest.mark.parametrize("delay", [0, 2])
 @pytest.mark.parametrize("change", MOVED.values(), ids=MOVED)
-def test_labels_moved_in_time_are_refused(prices, horizon, delay, change):
-    y = change(forward_returns(prices, horizon, delay))
+def test_labels_moved_in_time_are_refused(labels, change):
+    y = change(labels)
     if y.attrs:
         with pytest.raises(PanelError, match="look further ahead"):
             recorded_horizon(y)
 
 
-@pytest.mark.parametrize("delay", [0, 2])
 @pytest.mark.parametrize("change", KEPT.values(), ids=KEPT)
-def test_labels_that_end_where_they_did_keep_their_horizon(
-    prices, horizon, delay, change
-):
-    y = change(forward_returns(prices, horizon, delay))
+def test_labels_that_end_where_they_did_keep_their_horizon(labels, reach, change):
+    y = change(labels)
     found = recorded_horizon(y), recorded_delay(y), recorded_reach(y)
-    assert found == (horizon, delay, horizon + delay)
+    assert found == (*reach, sum(reach))
     assert [type(number) for number in found] == [int, int, int]
 
 

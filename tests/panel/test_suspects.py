@@ -142,7 +142,7 @@ def test_a_row_of_data_is_no_header(whole, closes, tmp_path):
 
 def test_turned_tables(closes):
     for turned in (closes.T, closes.set_axis(closes.index.astype(str)).T):
-        with pytest.raises(PanelError, match=re.escape("Turn the table with `X.T`")):
+        with pytest.raises(PanelError, match=re.escape("Transpose the table with")):
             read_panel(turned)
         assert_prices(read_panel(turned.T), closes)
 

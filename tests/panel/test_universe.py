@@ -86,7 +86,7 @@ def slow_liquid(close, volume, min_price, top, window):
     return members
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     seed=st.integers(0, 10**6),
     min_price=st.sampled_from([None, 4.0]),

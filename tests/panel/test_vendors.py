@@ -166,7 +166,11 @@ JOINS = [
 ]
 
 
-@pytest.mark.parametrize("join", JOINS)
+@pytest.mark.parametrize(
+    "join",
+    # The others are read for the usual fields below, and among the slow tests for all.
+    [*JOINS[:6], *(pytest.param(join, marks=pytest.mark.slow) for join in JOINS[6:])],
+)
 def test_flattened(columns, closes, join):
     table = pd.concat({t: fields_of(closes[t], columns) for t in closes}, axis=1)
     table.columns = [join.format(f=field, t=ticker) for ticker, field in table]

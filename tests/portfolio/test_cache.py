@@ -2,7 +2,7 @@ import os
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from skbatch._writing import lock
@@ -30,7 +30,6 @@ def test_memory_keeps_what_was_read():
     assert [cache.get(key) for key in "abc"] == ["a", None, "c"]
 
 
-@settings(deadline=None)
 @given(
     st.lists(st.tuples(st.integers(0, 5), st.integers(0, 30), st.booleans())),
     st.integers(1, 4),

@@ -1,5 +1,5 @@
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from skbatch.exceptions import PortfolioError
@@ -14,7 +14,6 @@ def test_share_classes_are_matched(asked, column):
     assert match_columns([asked], ["AAPL", column, "BRK.A"]) == {asked: column}
 
 
-@settings(deadline=None)
 @given(
     st.lists(st.text("ABCXYZ019", min_size=1, max_size=4), min_size=1, max_size=3),
     st.sampled_from(".-/ _"),

@@ -1,4 +1,5 @@
 import warnings
+from functools import cache
 
 import numpy as np
 import pandas as pd
@@ -123,7 +124,7 @@ def test_what_a_hand_off_refuses_fails_here(check, result, covariance, params):
         report.raise_if_failed()
 
 
-@settings(deadline=None)
+@settings(max_examples=50)
 @given(
     st.sampled_from([1, 5, 252]),
     st.sampled_from([None, 1, 5, 252, 365]),
@@ -210,7 +211,7 @@ def test_later_prices_are_not_looked_at():
     after = preflight(expected(), ANNUAL, prices=longer).checks
     pd.testing.assert_frame_equal(after.drop("dates"), before)
     assert after.at["dates", "severity"] == "warning"
-    assert "forecast anew" in after.at["dates", "detail"]
+    assert "forecast again" in after.at["dates", "detail"]
 
 
 def test_prices_that_end_before_the_forecasts_are_noted():
@@ -256,8 +257,8 @@ def test_several_horizons_are_no_matter_of_labels():
 @pytest.mark.parametrize(
     ("ratio", "ok", "words"),
     [
-        (0.0, False, "do not tell the tickers apart"),
-        (0.02, False, "50 times as far: an optimiser will magnify noise"),
+        (0.0, False, "do not rank the tickers"),
+        (0.02, False, "50 times as much: an optimiser will magnify noise"),
         (0.2, True, "a ratio of 0.20"),
         (0.8, False, "claims a correlation of 0.80"),
     ],
@@ -299,7 +300,7 @@ def test_intervals_are_read_by_their_coverage(coverage, z):
     interval.attrs["coverage"] = coverage
     result = expected(spread(0.2), annualized=False, interval=interval)
     detail = preflight(result).checks.at["dispersion", "detail"]
-    assert "strays by 5 %, by the intervals" in detail
+    assert "deviates by 5 %, by the intervals" in detail
 
 
 def test_a_single_ticker_cannot_be_compared():
@@ -410,7 +411,10 @@ OF_A_YEAR = {
 
 
 def all_prices(prices):
-    return load_sp500_prices()[list(prices)]
+    return every_year()[list(prices)]
+
+
+every_year = cache(load_sp500_prices)
 
 
 def of_skfolio(estimator, prices):
@@ -419,12 +423,18 @@ def of_skfolio(estimator, prices):
     return pd.DataFrame(matrix, returns.columns, returns.columns)
 
 
-@pytest.mark.parametrize("n_tickers", [5, 8, 20])
+@pytest.fixture(scope="module")
+def mean_of(stocks):
+    """Forecasts of the first stocks, made once for all covariances."""
+    return cache(lambda n: robust_forecast_returns(None, stocks.iloc[:, :n], "mean"))
+
+
+@pytest.mark.parametrize("n_tickers", [5, 20])
 @pytest.mark.parametrize("name", OF_OTHER_UNITS)
-def test_covariances_of_other_units_are_refused(stocks, name, n_tickers):
+def test_covariances_of_other_units_are_refused(stocks, mean_of, name, n_tickers):
     prices = stocks.iloc[:, :n_tickers]
     covariance = OF_OTHER_UNITS[name](prices)
-    mu = robust_forecast_returns(None, prices, "mean")
+    mu = mean_of(n_tickers)
     report = preflight(
         dict(mu), covariance, prices=prices, returns_periods=252, covariance_periods=252
     )
@@ -433,14 +443,14 @@ def test_covariances_of_other_units_are_refused(stocks, name, n_tickers):
         to_pypfopt(mu, covariance, covariance_periods=252)
 
 
-@pytest.mark.parametrize("n_tickers", [1, 2, 5, 8, 20])
+@pytest.mark.parametrize("n_tickers", [1, 2, 5, 20])
 @pytest.mark.parametrize("name", OF_A_YEAR)
-def test_covariances_of_any_estimator_and_window_pass(stocks, name, n_tickers):
+def test_covariances_of_any_estimator_and_window_pass(stocks, mean_of, name, n_tickers):
     prices = stocks.iloc[:, :n_tickers]
     if n_tickers == 1 and name.startswith("pypfopt, shrunk"):
         pytest.skip("A constant correlation needs two tickers.")
     covariance = OF_A_YEAR[name](prices)
-    mu = robust_forecast_returns(None, prices, "mean")
+    mu = mean_of(n_tickers)
     report = preflight(mu, covariance, prices=prices, covariance_periods=252)
     assert report.ok, report
     assert report.checks.at["size", "ok"]

@@ -87,7 +87,7 @@ def test_dates_must_fit_together(prices):
 
 def test_wrong_tables_are_named(prices):
     fields = pd.concat({"Close": prices}, axis=1)
-    with pytest.raises(PanelError, match=r"Prices of B must be of one ticker\. Got 3"):
+    with pytest.raises(PanelError, match=r"B must belong to one ticker\. Got 3"):
         read_prices(None, {"A": prices["A"], "B": fields})
     with pytest.raises(PanelError, match=r"Prices of B: .*every date once"):
         read_prices(None, {"B": pd.concat([prices["B"], prices["B"]])})

@@ -1,6 +1,4 @@
 import math
-import os
-import subprocess
 import sys
 import warnings
 
@@ -431,17 +429,6 @@ def test_real_prices():
     expected = robust_forecast_returns(["AAPL", "xom"], prices, "linear")
     assert expected.periods_per_year == 252
     assert all(-0.9 < value < 3 for value in expected.values())
-
-
-def test_optional_packages_are_not_imported():
-    code = (
-        "import sys, skbatch; skbatch.robust_forecast_returns; "
-        "print({'skfolio', 'pypfopt', 'cvxpy'} & set(sys.modules))"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, env=os.environ
-    )
-    assert done.stdout == "set()\n", done.stderr
 
 
 def test_forecasters_of_the_simple_methods():

@@ -45,7 +45,7 @@ def pipeline(forecaster=None):
 
 def search(model=None, **grid):
     grid = grid or {"forecaster__alpha": [1.0, 1e6]}
-    return GridSearchCV(model or system(), grid, cv=TimeSeriesSplit(3))
+    return GridSearchCV(model or system(), grid, cv=TimeSeriesSplit(2))
 
 
 def expect(prices, forecaster, **options):
@@ -126,6 +126,7 @@ def test_the_horizon_of_the_forecaster_counts(prices, forecaster, options, horiz
 
 @pytest.mark.parametrize("forecaster", [system(), pipeline(), BatchLinearForecaster()])
 def test_individual_is_one_ticker_at_a_time(prices, forecaster):
+    prices = prices.iloc[:, :3]
     options = {"method": "individual", "max_workers": 2}
     if isinstance(forecaster, BatchLinearForecaster):
         options["config"] = FAST
@@ -161,6 +162,8 @@ CALIBRATED = {
 def test_intervals_of_any_forecaster(prices, name, method):
     forecaster = CALIBRATED[name]
     options = {"config": FAST} if name == "forecaster" else {}
+    if method == "individual":  # Each ticker is another search.
+        prices = prices.iloc[:, :2]
     plain = expect(prices, forecaster, method=method, **options)
     sure = expect(prices, forecaster, method=method, coverage=0.8, **options)
     np.testing.assert_allclose(sure.to_series(), plain.to_series(), rtol=1e-6)
@@ -170,7 +173,7 @@ def test_intervals_of_any_forecaster(prices, name, method):
     assert (interval["upper"] > sure.to_series()).all()
     covariance = prices.pct_change().cov() * 5
     views = black_litterman_views(sure, covariance, covariance_periods=5)
-    assert len(views.views) == 4
+    assert len(views.views) == prices.shape[1]
 
 
 def test_intervals_are_those_of_the_pipeline(prices):

@@ -1,7 +1,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from skbatch.exceptions import PortfolioError, PortfolioWarning
@@ -18,7 +18,6 @@ def covariance(tickers):
     return values.loc[tickers, tickers]
 
 
-@settings(deadline=None)
 @given(st.permutations(list(RETURNS)), st.permutations(KNOWN))
 def test_positions_are_those_of_the_columns(forecasts, tickers):
     result = {ticker: RETURNS[ticker] for ticker in forecasts}

@@ -212,7 +212,7 @@ def one_view(view, covariance, half, tau):
         )
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(
     st.floats(0.006, 0.03),
     st.floats(1.05, 2.3),
@@ -387,7 +387,7 @@ def test_repr_and_keywords():
             PortfolioError,
             "Got a ndarray",
         ),
-        ({"returns_periods": None}, PortfolioError, "what expected returns span"),
+        ({"returns_periods": None}, PortfolioError, "expected returns span"),
         ({"covariance_periods": 252}, PortfolioError, "smaller than prices or inter"),
     ],
 )

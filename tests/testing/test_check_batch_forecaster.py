@@ -440,6 +440,15 @@ def test_horizon_of_an_inner_forecaster_is_found():
     assert fixed_horizons(Wraps(Good())) == set()
 
 
+class Window(BaseEstimator):
+    def __init__(self, horizon=40):
+        self.horizon = horizon
+
+
+def test_horizon_of_another_part_is_not_the_forecasters():
+    assert fixed_horizons(Wraps(Window())) == set()
+
+
 def test_case_is_like_a_training_fold():
     case = make_case(Good(), several_horizons=True)
     assert case.y.attrs["horizon"] == (3, 5)

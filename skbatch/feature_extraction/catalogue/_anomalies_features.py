@@ -93,7 +93,7 @@ def _earlier_product(block: TickerBlock) -> np.ndarray:
 
 
 def _market(block: TickerBlock) -> np.ndarray:
-    """Take the market return on the dates on which the ticker has a return."""
+    """Select the market return on the dates on which the ticker has a return."""
     market = block.universe.get(market_return)[:, None]
     return np.where(np.isfinite(block.get(simple_return)), market, np.nan)
 

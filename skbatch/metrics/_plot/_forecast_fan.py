@@ -237,7 +237,7 @@ class ForecastFanDisplay(Display):
         tidy(ax, f"{self.history.name}: forecast from {date}", note=self._note(levels))
 
     def _note(self, levels: list[float]) -> str:
-        """Say the widest interval at the longest horizon."""
+        """Describe the widest interval at the longest horizon."""
         low, high = 100 * self.returns.iloc[-1, [0, -1]]
         step = int(self.returns.index[-1])
         return (

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
 import pandas as pd
-from sklearn.base import BaseEstimator
 
 from skbatch.metrics._correlation import (
     information_coefficient_series,
@@ -18,6 +17,7 @@ from skbatch.metrics.plotting import (
     GOOD,
     GREY,
     INK,
+    ForecastDisplay,
     date_axis,
     horizon_of,
     new_axes,
@@ -39,7 +39,7 @@ _SERIES = {
 }
 
 
-class InformationCoefficientDisplay:
+class InformationCoefficientDisplay(ForecastDisplay):
     """Picture of the correlation of forecasts and returns across tickers over time.
 
     Use `from_estimator` or `from_predictions` to make one.
@@ -95,30 +95,6 @@ class InformationCoefficientDisplay:
         self.name = name
 
     @classmethod
-    def from_estimator(
-        cls, estimator: BaseEstimator, X: pd.DataFrame, y: Table, **options: Any
-    ) -> InformationCoefficientDisplay:
-        """Draw the IC of a fitted forecaster's forecasts.
-
-        Parameters
-        ----------
-        estimator : estimator
-            Fitted forecaster or pipeline.
-        X : DataFrame
-            What it forecasts from, out of sample.
-        y : DataFrame of shape (n_dates, n_tickers)
-            Realised returns.
-        **options
-            Parameters of `from_predictions`.
-
-        Returns
-        -------
-        InformationCoefficientDisplay
-            The picture.
-        """
-        return cls.from_predictions(y, estimator.predict(X), **options)
-
-    @classmethod
     def from_predictions(
         cls,
         y_true: Table,
@@ -129,7 +105,7 @@ class InformationCoefficientDisplay:
         window: int = 126,
         kind: Literal["rolling", "cumulative"] = "rolling",
         ax: Axes | None = None,
-    ) -> InformationCoefficientDisplay:
+    ) -> Self:
         """Draw the IC of forecasts.
 
         Parameters
@@ -177,7 +153,7 @@ class InformationCoefficientDisplay:
         ax: Axes | None = None,
         *,
         kind: Literal["rolling", "cumulative"] = "rolling",
-    ) -> InformationCoefficientDisplay:
+    ) -> Self:
         """Draw the picture.
 
         Parameters
@@ -237,7 +213,7 @@ class InformationCoefficientDisplay:
         tidy(ax, f"{self.name[0].upper()}{self.name[1:]} over time", note=self._note())
 
     def _note(self) -> str:
-        """Say the mean and how sure it is."""
+        """Describe the mean and its standard error."""
         result = self.inference_
         note = f"mean {result.mean:+.4f}, {result.n_dates} dates"
         return note + significance(result, "Newey–West t")

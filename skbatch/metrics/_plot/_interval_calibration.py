@@ -1,4 +1,4 @@
-"""Whether intervals hold as many returns as they say."""
+"""Whether intervals contain as many returns as they should."""
 
 from __future__ import annotations
 

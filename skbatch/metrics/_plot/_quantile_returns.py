@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 import pandas as pd
-from sklearn.base import BaseEstimator
 
 from skbatch._messages import count
 from skbatch.metrics._inference import mean_inference
 from skbatch.metrics._sorted_portfolios import quantile_returns
 from skbatch.metrics.plotting import (
     INK,
-    Display,
+    ForecastDisplay,
     bars_with_errors,
     horizon_of,
     refuse_several_horizons,
@@ -29,7 +28,7 @@ if TYPE_CHECKING:
 __all__ = ["QuantileReturnsDisplay"]
 
 
-class QuantileReturnsDisplay(Display):
+class QuantileReturnsDisplay(ForecastDisplay):
     """Picture of the mean return of each bin of the forecasts.
 
     Use `from_estimator` or `from_predictions` to make one.
@@ -74,30 +73,6 @@ class QuantileReturnsDisplay(Display):
         self.horizon = horizon
 
     @classmethod
-    def from_estimator(
-        cls, estimator: BaseEstimator, X: pd.DataFrame, y: Table, **options: Any
-    ) -> QuantileReturnsDisplay:
-        """Draw the bins of a fitted forecaster's forecasts.
-
-        Parameters
-        ----------
-        estimator : estimator
-            Fitted forecaster or pipeline.
-        X : DataFrame
-            What it forecasts from, out of sample.
-        y : DataFrame of shape (n_dates, n_tickers)
-            Realised returns.
-        **options
-            Parameters of `from_predictions`.
-
-        Returns
-        -------
-        QuantileReturnsDisplay
-            The picture.
-        """
-        return cls.from_predictions(y, estimator.predict(X), **options)
-
-    @classmethod
     def from_predictions(
         cls,
         y_true: Table,
@@ -106,7 +81,7 @@ class QuantileReturnsDisplay(Display):
         n_quantiles: int = 5,
         horizon: int | None = None,
         ax: Axes | None = None,
-    ) -> QuantileReturnsDisplay:
+    ) -> Self:
         """Draw the bins of forecasts.
 
         Parameters
@@ -152,10 +127,18 @@ class QuantileReturnsDisplay(Display):
         self.bars_ = bars_with_errors(
             ax, positions, 100 * self.means_.to_numpy(), 100 * np.asarray(margins)
         )
-        ax.axhline(
-            100 * common.mean(), color=INK, linestyle=":", linewidth=1.2, label="all"
+        height = 100 * common.mean()
+        ax.axhline(height, color=INK, linestyle=":", linewidth=1.2)
+        ax.annotate(
+            "all",
+            (1, height),
+            (3, 0),
+            xycoords=("axes fraction", "data"),
+            textcoords="offset points",
+            va="center",
+            fontsize=9,
+            color=INK,
         )
-        ax.legend(loc="upper left", frameon=False, fontsize=9)
         labels = [str(position) for position in positions]
         labels[0], labels[-1] = "1\nlowest", f"{positions[-1]}\nhighest"
         ax.set_xticks(positions, labels)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from html import escape
 
@@ -37,7 +38,7 @@ figure { padding: 10px; } figure img { width: 100%; height: auto; display: block
 figcaption { color: var(--soft); font-size: .86rem; padding: 6px 6px 2px; }
 .scroll { overflow-x: auto; } p.note { color: var(--soft); font-size: .86rem;
   margin: 10px 0 0; } pre { overflow-x: auto; font-size: .8rem; }
-table { border-collapse: collapse; width: 100%; font-size: .9rem;
+table { border-collapse: separate; border-spacing: 0; width: 100%; font-size: .9rem;
   font-variant-numeric: tabular-nums; }
 th, td { padding: 6px 10px; text-align: right; white-space: nowrap;
   border-bottom: 1px solid var(--line); }
@@ -47,13 +48,14 @@ thead th { color: var(--soft); font-weight: 600; vertical-align: bottom;
   white-space: normal; }
 td.own, th.own { background: var(--own); color: var(--ink); font-weight: 600; }
 details summary { cursor: pointer; font-weight: 600; } details p { margin: 8px 0; }
-dl { margin: 8px 0 0; } dt { font-weight: 600; margin-top: 8px; }
+a { color: inherit; } dl { margin: 8px 0 0; } dt { font-weight: 600; margin-top: 8px; }
 dd { margin: 0; color: var(--soft); }
 footer { color: var(--soft); font-size: .84rem; margin-top: 32px; }
 @media (max-width: 760px) { .grid { grid-template-columns: minmax(0, 1fr); }
   main { padding: 16px 10px 32px; } th, td { padding: 6px 7px; }
-  th:first-child, td:first-child { white-space: normal; min-width: 7.5em; }
-  table { font-size: .82rem; } thead th { overflow-wrap: anywhere; min-width: 6em; }
+  th:first-child, td:first-child { white-space: normal; min-width: 9em;
+    position: sticky; left: 0; background: var(--paper); }
+  table { font-size: .82rem; } .card:has(table) { padding: 12px 10px; }
   figure { padding: 4px; } h1 { font-size: 1.35rem; } }
 @media print { body { background: #fff; } figure, .card { break-inside: avoid; } }
 """
@@ -61,7 +63,8 @@ footer { color: var(--soft); font-size: .84rem; margin-top: 32px; }
 
 def page(title: str, parts: Iterable[str]) -> str:
     """Write a whole page."""
-    body = "\n".join(part for part in parts if part)
+    head, *rest = (part for part in parts if part)
+    body = "\n".join((head, _contents(rest), *rest))
     return (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
@@ -70,14 +73,24 @@ def page(title: str, parts: Iterable[str]) -> str:
     )
 
 
+def _contents(parts: Sequence[str]) -> str:
+    """Link to the sections of a long page, folded away."""
+    found = re.findall(r'<h2 id="(.*?)">(.*?)</h2>', "".join(parts))
+    if len(found) < 5:
+        return ""
+    links = "".join(f'<li><a href="#{name}">{title}</a></li>' for name, title in found)
+    return f"<details><summary>Contents</summary><ul>{links}</ul></details>"
+
+
 def section(title: str, *parts: str) -> str:
     """Write a heading and what follows it, or nothing if nothing follows."""
     body = "\n".join(part for part in parts if part)
-    return f"<h2>{escape(title)}</h2>\n{body}" if body else ""
+    name = re.sub(r"\W+", "-", title.lower()).strip("-")
+    return f'<h2 id="{name}">{escape(title)}</h2>\n{body}' if body else ""
 
 
 def card(markup: str) -> str:
-    """Put markup on a card."""
+    """Wrap markup in a card."""
     return f'<section class="card">{markup}</section>'
 
 
@@ -97,7 +110,7 @@ def figure(source: str, text: str, caption: str = "") -> str:
 
 
 def grid(parts: Iterable[str]) -> str:
-    """Put pictures and tables side by side, where there is room."""
+    """Arrange pictures and tables side by side, where there is room."""
     return f'<div class="grid">{"".join(parts)}</div>'
 
 

@@ -1,0 +1,139 @@
+"""Weights from expected returns and a covariance, by whichever optimizer is there."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
+
+from skbatch.cli._shell import UserError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["Optimizer", "check_optimizer", "optimize"]
+
+
+class Optimizer(StrEnum):
+    """How weights are found."""
+
+    MEAN_RISK = "mean-risk"
+    MAX_SHARPE = "max-sharpe"
+    MIN_RISK = "min-risk"
+    EQUAL = "equal"
+
+
+def check_optimizer(optimizer: Optimizer) -> None:
+    """Raise before the work is done if no package can do it."""
+    if optimizer is not Optimizer.EQUAL and not (
+        find_spec("pypfopt") or find_spec("skfolio")
+    ):
+        raise UserError(
+            "`--optimizer` must be equal without PyPortfolioOpt or skfolio. Got "
+            f"{optimizer}. Install both with: pip install 'skbatch[portfolio]'"
+        )
+
+
+def optimize(
+    optimizer: Optimizer,
+    mu: pd.Series,
+    covariance: pd.DataFrame,
+    *,
+    max_weight: float,
+    risk_aversion: float,
+    held: pd.Series | None = None,
+    cost: float = 0.0,
+) -> pd.Series:
+    """Find long-only weights that sum to 1.
+
+    Of mean-risk, the mean less `risk_aversion` / 2 times the variance, and less `cost`
+    times what is traded from what is held, if anything is.
+    """
+    solve = _by_pypfopt if find_spec("pypfopt") else _by_skfolio
+    found = solve(optimizer, mu, covariance, max_weight, risk_aversion, held, cost)
+    return found.where(found.abs() >= 1e-4, 0.0).round(6)
+
+
+def _no_weights(error: Exception) -> UserError:
+    return UserError(
+        f"`--optimizer` must find weights. Got: {error} Try min-risk or equal."
+    )
+
+
+def _by_pypfopt(
+    optimizer: Optimizer,
+    mu: pd.Series,
+    covariance: pd.DataFrame,
+    max_weight: float,
+    risk_aversion: float,
+    held: pd.Series | None,
+    cost: float,
+) -> pd.Series:
+    import pandas as pd
+    from pypfopt import EfficientFrontier, objective_functions
+    from pypfopt.exceptions import OptimizationError
+
+    frontier = EfficientFrontier(mu, covariance, weight_bounds=(0, max_weight))
+    try:
+        if optimizer is Optimizer.MIN_RISK:
+            frontier.min_volatility()
+        elif optimizer is Optimizer.MAX_SHARPE:
+            frontier.max_sharpe(risk_free_rate=0.0)
+        else:
+            if held is not None:
+                frontier.add_objective(
+                    objective_functions.transaction_cost, w_prev=held.to_numpy(), k=cost
+                )
+            frontier.max_quadratic_utility(risk_aversion=risk_aversion)
+    except (OptimizationError, ValueError) as error:
+        raise _no_weights(error) from error
+    return pd.Series(frontier.weights, mu.index)
+
+
+def _by_skfolio(
+    optimizer: Optimizer,
+    mu: pd.Series,
+    covariance: pd.DataFrame,
+    max_weight: float,
+    risk_aversion: float,
+    held: pd.Series | None,
+    cost: float,
+) -> pd.Series:
+    import numpy as np
+    import pandas as pd
+    from cvxpy.error import SolverError
+    from skfolio.exceptions import SkfolioError
+    from skfolio.optimization import MeanRisk, ObjectiveFunction
+    from skfolio.prior import BasePrior, ReturnDistribution
+
+    class Known(BasePrior):
+        """What is expected, whatever the returns."""
+
+        def __init__(self) -> None:
+            pass
+
+        def fit(self, X: Any, y: Any = None, **_: Any) -> Known:
+            self.return_distribution_ = ReturnDistribution(
+                mu=mu.to_numpy(), covariance=covariance.to_numpy(), returns=X
+            )
+            return self
+
+    options: dict[str, Any] = {}
+    if optimizer is Optimizer.MEAN_RISK and held is not None:
+        options = {"previous_weights": held.to_numpy(), "transaction_costs": cost}
+    model = MeanRisk(
+        {
+            Optimizer.MIN_RISK: ObjectiveFunction.MINIMIZE_RISK,
+            Optimizer.MAX_SHARPE: ObjectiveFunction.MAXIMIZE_RATIO,
+            Optimizer.MEAN_RISK: ObjectiveFunction.MAXIMIZE_UTILITY,
+        }[optimizer],
+        prior_estimator=Known(),
+        max_weights=max_weight,
+        risk_aversion=risk_aversion / 2,
+        **options,
+    )
+    try:
+        weights = model.fit(np.zeros((2, len(mu)))).weights_
+    except (SkfolioError, SolverError, ValueError) as error:
+        raise _no_weights(error) from error
+    return pd.Series(weights, mu.index)
