@@ -275,7 +275,9 @@ def _forecasts(fitted: BaseEstimator, X: pd.DataFrame) -> pd.DataFrame:
     if final is not fitted:
         X = fitted[:-1].transform(X) if len(fitted) > 1 else X
     quantiles = as_table(final.predict_quantiles(X, _QUANTILES), forecasts.index)
-    return forecasts.join(quantiles.set_axis([str(c) for c in quantiles], axis=1))
+    # Forecasts of several horizons have columns of other levels than their quantiles.
+    flat = forecasts.set_axis(pd.Index(list(forecasts), tupleize_cols=False), axis=1)
+    return flat.join(quantiles.set_axis([str(c) for c in quantiles], axis=1))
 
 
 def _transform_fitted_rows(

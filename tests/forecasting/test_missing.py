@@ -80,10 +80,10 @@ def test_a_masked_label_has_no_influence(make_frames, monkeypatch):
     make_matrix = BatchXGBoostForecaster._matrix
     filled = []
 
-    def matrix_with_garbage(self, rows, reference=None):
+    def matrix_with_garbage(self, rows, *args, **kwargs):
         filled.append(int(np.isnan(rows.y).sum()))
         garbage = rows._replace(y=np.where(np.isnan(rows.y), 1e6, rows.y))
-        return make_matrix(self, garbage, reference)
+        return make_matrix(self, garbage, *args, **kwargs)
 
     monkeypatch.setattr(BatchXGBoostForecaster, "_matrix", matrix_with_garbage)
     forecasts = model.fit(X, y).predict(X)

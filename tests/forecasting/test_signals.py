@@ -78,15 +78,14 @@ def t_statistic(values):
 )
 @pytest.mark.parametrize("horizon", [1, 5])
 def test_nothing_is_found_in_random_walks(model, horizon):
-    statistics = []
-    for seed in range(4):
+    found = []
+    for seed in range(8):
         prices = make_panel(360, 20, random_state=seed)
         forecasts, actual = forecast_last_part(model, prices, horizon, windows=WINDOWS)
         # Labels that overlap are no new evidence: every horizon-th date is.
-        ic = correlations(actual, forecasts, ranks=True).iloc[::horizon]
-        statistics.append(t_statistic(ic))
-    assert np.abs(statistics).max() < 3
-    assert abs(np.mean(statistics)) * np.sqrt(len(statistics)) < 3
+        found.append(correlations(actual, forecasts, ranks=True).iloc[::horizon])
+    # Of all panels together: that of a single one is beyond 3 for some draws of trees.
+    assert abs(t_statistic(pd.concat(found))) < 3
 
 
 def test_a_feature_that_peeks_is_found_at_once():
