@@ -10,7 +10,7 @@ import pandas as pd
 
 from skbatch._messages import format_tickers
 from skbatch.feature_extraction._additions import check_dates, check_name
-from skbatch.panel.engine import GROUPING, panel_signals, panel_tickers
+from skbatch.panel.engine import GROUPING, panel_fields, panel_signals, panel_tickers
 
 __all__ = ["Codes", "Grouping", "fixed_codes", "group_codes", "group_marks"]
 
@@ -75,12 +75,12 @@ def group_marks(
 ) -> dict[str, np.ndarray]:
     """List by column the numbers of groups in some rows, `(n_rows, n_tickers)`."""
     marks = {}
+    priced = np.isfinite(panel_fields(panel)["close"])
     for name, source in name_groupings(groups).items():
         values = np.where(codes[name] >= 0, codes[name], np.nan)
         if isinstance(source, str):
             values = panel_signals(panel)[source].to_numpy()
-        values = np.broadcast_to(values, (len(panel), values.shape[-1]))
-        marks[f"{name}{GROUPING}"] = values[rows]
+        marks[f"{name}{GROUPING}"] = np.where(priced, values, np.nan)[rows]
     return marks
 
 
