@@ -114,10 +114,11 @@ def learned_slowly(kind, X, y, label):
     return learned
 
 
-@pytest.mark.parametrize("label", ["rank", "scaled"])
-@pytest.mark.parametrize("kind", KINDS, ids=str)
+@pytest.mark.parametrize(
+    ("kind", "label"), list(zip(KINDS, ["rank", "scaled"] * 2, strict=True)), ids=str
+)
 def test_models_learn_what_is_left(frames, kind, label):
-    X, y = frames
+    X, y = frames[0][-110:], frames[1][-110:]
     make = lambda **more: BatchLinearForecaster(  # noqa: E731
         alpha=1e-3, target=ReturnTarget(**PLAIN, **more)
     )
@@ -127,7 +128,7 @@ def test_models_learn_what_is_left(frames, kind, label):
     learned.attrs["horizon"] = HORIZON
     expected = make(scale=None, relative=False).fit(X, learned).predict(X)
     expected *= table(X, "volatility_63", y) * np.sqrt(HORIZON)
-    assert found.notna().sum().sum() > 1400
+    assert found.notna().sum().sum() > 900
     np.testing.assert_allclose(
         found, expected.where(found.notna()), rtol=2e-4, atol=1e-7
     )
