@@ -62,5 +62,7 @@ def test_lines_are_no_longer_than_those_of_the_code():
 def test_settings_say_for_which_models_they_are():
     text = settings_template()
     assert 'For model.kind = "xgboost".\n#max_depth = 4' in text
-    assert 'For model.kind = "xgboost" or "linear".\n#relative = true' in text
+    assert (
+        '# "rank" or "scaled". For model.kind = "xgboost" or "linear".\n#label' in text
+    )
     assert 'For fallback.model = "mean".\n#mean_min_labels' in text

@@ -212,7 +212,9 @@ def test_errors_come_before_the_blocks(ohlcv):
         with pytest.raises(ValueError, match="`features` must hold names"):
             extractor.transform_blocks(ohlcv, features=names)
     for block_rows in (0, -1, 2.5, True):
-        with pytest.raises(ValueError, match="`block_rows` must be a number"):
+        with pytest.raises(
+            ValueError, match="`block_rows` must be an int of at least 1"
+        ):
             extractor.transform_blocks(ohlcv, block_rows=block_rows)
     with pytest.raises(PanelError, match="sorted"):
         extractor.transform_blocks(ohlcv.iloc[::-1])
