@@ -45,7 +45,8 @@ def explain(
     field: options.Field = None,
     date: options.Date = None,
     ticker_column: Annotated[
-        str | None, typer.Option(help="Column of the tickers in a long file.")
+        str | None,
+        typer.Option("--ticker", help="Column of the tickers in a long file."),
     ] = None,
     value: options.Value = None,
     config: options.Config = None,

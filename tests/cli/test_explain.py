@@ -41,3 +41,19 @@ def test_unknown_tickers_are_refused_with_the_nearest(run, eight_tickers_csv, qu
     result = run("explain", eight_tickers_csv, "T00", "--config", quick)
     assert (result.exit_code, result.stdout) == (2, "")
     assert "Did you mean" in result.stderr
+
+
+def test_the_column_of_tickers_is_named_by_the_option_that_errors_name(
+    run, eight_tickers, tmp_path, quick
+):
+    long = eight_tickers.rename_axis("date").melt(
+        var_name="ticker", value_name="close", ignore_index=False
+    )
+    long.assign(symbol="old " + long["ticker"]).to_csv(tmp_path / "long.csv")
+    ticker = eight_tickers.columns[0]
+    arguments = ("explain", tmp_path / "long.csv", ticker, "--config", quick)
+    refused = run(*arguments)
+    assert refused.exit_code == 2
+    assert "`--ticker" in refused.stderr
+    result = run(*arguments, "--ticker", "ticker")
+    assert result.stdout.startswith(f"{ticker} from"), result.stderr
