@@ -57,7 +57,8 @@ def test_labels_that_end_later_change_nothing(forecaster, X, y):
         clone(forecaster).fit(X.iloc[fold], labels).predict(X)
         for labels in (y.iloc[fold], garbled)
     )
-    pd.testing.assert_frame_equal(first, second, check_exact=True)
+    # NumPy may add the same labels in another order, which moves the last bit.
+    pd.testing.assert_frame_equal(first, second, rtol=1e-12, atol=0)
 
 
 @pytest.mark.parametrize("name", ["mean", "linear"])

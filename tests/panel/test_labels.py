@@ -162,7 +162,7 @@ def test_labels_beyond_the_last_price_end_with_the_final_return():
     closes.loc[11, "B"] = 10.0
     labels = forward_returns(closes, [1, 3], delisting_return=-0.25)
     expected = np.full(30, np.nan)
-    expected[:12] = closes["B"].pct_change().iloc[1:13]
+    expected[:12] = closes["B"].pct_change(fill_method=None).iloc[1:13]
     expected[12] = -0.25
     np.testing.assert_allclose(labels[1, "B"], expected)
     np.testing.assert_allclose(labels.loc[10:12, (3, "B")], [-0.25, -0.4, -0.25])

@@ -72,7 +72,10 @@ def test_masks_stay_bool_and_text_becomes_categories_of_the_field():
     for ticker in ("A", "B"):
         assert list(signals["sector"][ticker].cat.categories) == ["oil", "tech"]
     assert_frame_equal(
-        signals["sector"].astype(object), SECTORS, check_names=False, check_dtype=False
+        signals["sector"].astype(object).fillna("none"),
+        SECTORS.astype(object).fillna("none"),
+        check_names=False,
+        check_dtype=False,
     )
     assert (signals["earnings"].dtypes == np.float64).all()
     assert check_panel(checked) is checked
@@ -139,7 +142,7 @@ BAD_SIGNALS = {
     "a number as name": ({7: YIELDS}, "Got 7. Rename"),
     "dates": ({"zeta": DATES}, "Got datetime64 values in 'zeta'"),
     "text of numbers": (
-        {"zeta": YIELDS.astype(str)},
+        {"zeta": YIELDS.astype(str).where(YIELDS.notna())},
         "Convert it with `pd.to_numeric`",
     ),
     "numbers and text": (
