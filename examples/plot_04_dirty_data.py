@@ -110,8 +110,8 @@ source = walk.provenance.loc[:, walk.provenance.eq("none").any()]
 print(source[source.ne(source.shift()).any(axis=1)].to_string())
 
 # %%
-# A high share of the first choice means that the run was healthy. It says nothing about
-# how good the forecasts are.
+# A high share of the first choice means that the run was healthy. It is no
+# evidence of how good the forecasts are.
 
 ProvenanceDisplay.from_result(walk)
 plt.show()

@@ -78,7 +78,7 @@ def recovered(seed: int, n_sectors: int) -> list[dict[str, Any]]:
     rows = []
     for way, (model, kind) in WAYS.items():
         X = tables[kind]
-        # Only what tells tickers apart is of interest.
+        # Only what distinguishes tickers is of interest.
         model = clone(model).set_params(horizon=HORIZON, target__market_weight=0.0)
         start = time.process_time()
         model.fit(X[:end], labels[:end])

@@ -119,7 +119,7 @@ def recovered(
         best = rank_ic(np.where(missing[end:], 0.0, test), test)
         for name in models:
             inputs = without if name == "without the signal" else X
-            # Only what tells tickers apart is of interest.
+            # Only what distinguishes tickers is of interest.
             model = clone(MODELS[name])
             model.set_params(horizon=HORIZON, target__market_weight=0.0)
             model.fit(inputs[:end], labels[:end])

@@ -30,7 +30,7 @@ from skbatch.panel.engine import (
 )
 
 # Scales by which labels are divided, so that they are never compared across tickers.
-# Nor are volatilities by which the expected volatility is told.
+# Nor are the volatilities that the expected volatility is estimated from.
 _RAW = {"volatility", "beta", "idiosyncratic_volatility", "parkinson_volatility"}
 
 __all__ = ["FeaturePlan", "available_needs", "check_windows", "make_plan"]

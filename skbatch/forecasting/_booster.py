@@ -182,7 +182,7 @@ class SliceIterator(xgb.DataIter):
 
 
 def feature_types(n_inputs: int, categories: Collection[int]) -> list[str] | None:
-    """Tell XGBoost which inputs are categories, if there are any."""
+    """Declare to XGBoost which inputs are categories, if there are any."""
     if not categories:
         return None
     return ["c" if number in categories else "q" for number in range(n_inputs)]

@@ -143,7 +143,7 @@ class Calibration:
             yield now
 
     def moved(self, moves: pd.DataFrame | None) -> Calibration:
-        """Add later one-row returns, from which to tell how tickers move together."""
+        """Add later one-row returns, which show how tickers move together."""
         if moves is None or self.moves is None:
             return self
         later = moves[moves.index > self.moves.index[-1]]

@@ -151,7 +151,7 @@ def fit_panel_model(
     learned = learned if strategy == "pooled" else labels
     known = Labels(labels, learned, weights, layout.delay)
     uses_shared = estimator.market_features
-    # The category of one ticker among those of all others says little, and XGBoost
+    # The category of one ticker among those of all others adds little, and XGBoost
     # before 3.4 has none in trees with vector leaves.
     fitted.takes_categories = estimator.takes_categories and strategy != "vector"
     own = _own_inputs(features, layout, fitted.takes_categories)

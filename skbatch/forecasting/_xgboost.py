@@ -257,7 +257,7 @@ class BatchXGBoostForecaster(PanelForecaster):
         """Train one booster, on top of the own models of signals and categories."""
         below = []
         if self.strategy == "pooled" and self._signal_model:
-            # Each is trusted by itself: categories can be many, and say nothing.
+            # Each is trusted by itself: categories can be many and uninformative.
             for fit in (fit_signal_model, fit_category_model):
                 if (found := fit(rows, validation)) is not None:
                     below.append(found)

@@ -154,9 +154,8 @@ def _inputs(
     head = clone(extractor)
     tail = clone(Pipeline(estimator.steps[1:], memory=estimator.memory))
     if source.features is not None:
-        with (
-            collect_warnings()
-        ):  # they were raised when the whole panel was transformed
+        # Warnings were raised when the whole panel was transformed.
+        with collect_warnings():
             head.fit(panel.iloc[: fold.train_stop])
         frame = source.features
         return head, tail, frame.iloc[fold.train], frame.iloc[following]

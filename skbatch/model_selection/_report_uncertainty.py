@@ -40,7 +40,7 @@ def uncertainty_section(result: WalkForwardResult, horizon: int, suffix: str) ->
                 returns, tables, horizon=horizon, ax=ax
             ),
             "Calibration of the quantiles",
-            "On the dashed line, as many returns fell below each quantile as it says. "
+            "On the dashed line, as many returns fell below each quantile as should. "
             "Whiskers: 95 % intervals over dates.",
         ),
         _fan(result, tables, horizon),
@@ -97,7 +97,7 @@ def _coverage_by_year(returns: pd.DataFrame, tables: dict[float, pd.DataFrame]) 
     years = np.asarray(getattr(returns.index, "year", np.zeros(len(returns))))
     parts = {str(year): years == year for year in np.unique(years)}
     # A single year is the whole.
-    parts = (parts if len(parts) > 1 else {}) | {"all": years == years}
+    parts = (parts if len(parts) > 1 else {}) | {"all": np.full(len(years), True)}
     rows = []
     for name, use in parts.items():
         bounds = [(tables[low][use], tables[high][use]) for low, high in pairs]

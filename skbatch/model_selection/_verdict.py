@@ -60,18 +60,18 @@ def _on_ranks(card: pd.Series) -> str:
     """Return whether forecasts order the tickers."""
     if not np.isfinite(card["rank_ic"]):
         return "There is no date on which forecasts could be ranked against returns."
-    said = f"the mean rank IC is {number(card['rank_ic'], 4)}"
+    text = f"the mean rank IC is {number(card['rank_ic'], 4)}"
     if not np.isfinite(card["rank_ic_t"]):
-        return f"{said}, on too few dates to be tested."
+        return f"{text}, on too few dates to be tested."
     test = f"Newey–West t = {number(card['rank_ic_t'], 2)}"
     if abs(card["rank_ic_t"]) > card["critical_t"]:
         way = "as" if card["rank_ic"] > 0 else "against what"
         return (
-            f"{said}, statistically significant ({test}, beyond "
+            f"{text}, statistically significant ({test}, beyond "
             f"±{card['critical_t']:.2f}): they order tickers {way} returns did."
         )
     return (
-        f"{said}, not statistically significant ({test}, within "
+        f"{text}, not statistically significant ({test}, within "
         f"±{card['critical_t']:.2f})."
     )
 
@@ -81,17 +81,17 @@ def _on_errors(card: pd.Series) -> str:
     if not np.isfinite(card["r2_zero"]):
         return ""
     better = "better" if card["r2_zero"] > 0 else "worse"
-    said = (
+    text = (
         f"The out-of-sample R² against zero is {percent(card['r2_zero'], 2, sign=True)}"
         f", {better} than forecasting nothing"
     )
     if np.isfinite(card["r2_zero_t"]):
-        said += f", {_significance(card['r2_zero_t'], card['critical_t'])}"
+        text += f", {_significance(card['r2_zero_t'], card['critical_t'])}"
     if np.isfinite(card["r2_mean"]):
-        said += (
+        text += (
             f"; against the historical mean {percent(card['r2_mean'], 2, sign=True)}"
         )
-    return f"{said}."
+    return f"{text}."
 
 
 def _significance(t: float, critical: float) -> str:
@@ -105,19 +105,19 @@ def _on_costs(card: pd.Series) -> str:
     if not np.isfinite(card["spread"]):
         return ""
     way = "more" if card["spread"] >= 0 else "less"
-    said = (
+    text = (
         "The tickers with the highest forecasts returned "
         f"{percent(abs(card['spread']), 3)} {way} per horizon than those with the "
         "lowest"
     )
     if np.isfinite(card["spread_t"]):
-        said += f", {_significance(card['spread_t'], card['critical_t'])}"
+        text += f", {_significance(card['spread_t'], card['critical_t'])}"
     if not np.isfinite(card["break_even_bps"]):
-        return f"{said}."
+        return f"{text}."
     if card["break_even_bps"] <= 0:
-        return f"{said}; a portfolio weighted by ranks lost money before costs."
+        return f"{text}; a portfolio weighted by ranks lost money before costs."
     return (
-        f"{said}; a portfolio weighted by ranks has a break-even transaction cost of "
+        f"{text}; a portfolio weighted by ranks has a break-even transaction cost of "
         f"{card['break_even_bps']:.1f} basis points of the traded value."
     )
 
@@ -135,20 +135,20 @@ def _on_rivals(result: WalkForwardResult, horizon: int, cards: pd.DataFrame) -> 
         for names, scores in ahead.items()
         if names
     ]
-    said = (
+    text = (
         f"Of the benchmarks, {'; '.join(parts)}."
         if parts
         else "No benchmark had a better rank IC or R²."
     )
     if not np.isfinite(others["rank_ic"]).any():
-        return said
+        return text
     best = others["rank_ic"].idxmax()
     tests = result.paired_tests(horizon).reset_index()
     test = tests[(tests["benchmark"] == best) & (tests["score"] == "rank_ic")].iloc[0]
     if not np.isfinite(test["p_value"]):
-        return said
+        return text
     return (
-        f"{said} Against the best of them, {best}, the difference in rank IC is "
+        f"{text} Against the best of them, {best}, the difference in rank IC is "
         f"{number(test['difference'], 4)} (95 % interval {number(test['lower'], 4)} to "
         f"{number(test['upper'], 4)}, p = {test['p_value']:.2f})."
     )
