@@ -52,6 +52,7 @@ _MOVED = {
     "horizon": "horizon",
     "delay": "delay",
     "coverage": "coverage",
+    "delisting_return": "delisting_return",
     "n_jobs": "performance.n_jobs",
     "engine": "performance.engine",
     "model.device": "performance.device",
