@@ -136,7 +136,7 @@ def _forecast_table(forecasts: pd.DataFrame, *, with_model: bool) -> Table:
 
 def _percent(value: float, form: str) -> str:
     """Show a share or return in percent; nothing where it is missing."""
-    return f"{100 * value:{form}} %" if value == value else ""
+    return f"{100 * value:{form}}%" if value == value else ""
 
 
 def timing_table(seconds: dict[str, float]) -> Table:
