@@ -111,7 +111,7 @@ def test_no_thread_changes_the_filters_of_warnings():
 def test_percentages_follow_their_number_without_a_space():
     root = Path(skbatch.__file__).parent
     files = [*root.rglob("*.py"), *(root.parent / "docs").rglob("*.rst")]
-    spaced = re.compile(r"[\d}](?:[ \xa0]|\\N\{NO-BREAK SPACE\})%")
+    spaced = re.compile(r"[\d}.](?:[ \xa0]|\\N\{NO-BREAK SPACE\})%")
     found = {
         str(path.relative_to(root.parent)): spaced.findall(text)
         for path in files
