@@ -105,7 +105,7 @@ class BatchRegressorForecaster(MetaEstimatorMixin, PanelForecaster):
     also for regressors for which it otherwise means all cores.
 
     Validation inside a regressor, such as the early stopping of
-    ``HistGradientBoostingRegressor``, draws rows at random, and rows of neighbouring
+    ``HistGradientBoostingRegressor``, draws rows at random, and rows of neighboring
     dates share most of their return: what it finds is too optimistic.
 
     Examples

@@ -129,7 +129,7 @@ def walk_forward(
     Returns
     -------
     WalkForwardResult
-        Forecasts, realised returns, provenance, scorecard and report.
+        Forecasts, realized returns, provenance, scorecard and report.
 
     Raises
     ------
@@ -156,7 +156,7 @@ def walk_forward(
 
     - ``rank_ic``, ``ic``: mean over dates of the rank correlation and correlation
       across tickers; ``_ir`` is mean over standard deviation, per date and not
-      annualised; ``_t`` is the Newey–West t-statistic of
+      annualized; ``_t`` is the Newey–West t-statistic of
       :func:`~skbatch.metrics.mean_inference`, significant beyond ``critical_t``;
       ``rank_ic_positive`` is the share of dates above 0.
     - ``hit_rate``: share of forecasts with the sign of the return.

@@ -66,7 +66,7 @@ def test_a_huge_penalty_makes_ridge_the_linear_forecaster(make_frames):
     n_rows = len(range(0, 119)) * 4
     ridge = make_pipeline(StandardScaler(), Ridge(0.5 * n_rows, fit_intercept=False))
     forecasts = BatchRegressorForecaster(ridge, target=target).fit(X, y).predict(X)
-    # Scores beyond five deviations are winsorised by the linear forecaster only.
+    # Scores beyond five deviations are winsorized by the linear forecaster only.
     assert np.abs(values).max() < 5
     pd.testing.assert_frame_equal(forecasts, linear.fit(X, y).predict(X), rtol=1e-3)
 
