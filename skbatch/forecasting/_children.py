@@ -42,7 +42,7 @@ def check_batch_forecaster_type(model: Any, name: str) -> None:
 
 
 def working_parts(model: Any) -> list[Any]:
-    """List a model, the end of its pipeline, what its search fits, and so on inwards."""
+    """List a model, the end of its pipeline, what its search fits, and so on."""
     found = []
     while hasattr(model, "fit"):
         found.append(model)
