@@ -33,7 +33,7 @@ SCORES = ["rank_ic", "mae", "r2"]
 _TOLD: list[tuple[str, str, Callable[[float], str]]] = [
     ("rank_ic", "rank IC", "{:+.4f}".format),
     ("mae", "mean absolute error", "{:.5f}".format),
-    ("r2", "R² against zero", lambda r2: f"{100 * r2:+.2f} %"),
+    ("r2", "R² against zero", lambda r2: f"{100 * r2:+.2f}%"),
 ]
 
 
@@ -80,7 +80,7 @@ class BatchComparison:
         return pd.Series(batch - single, index=SCORES, name="difference")
 
     def summary(self) -> str:
-        """Summarise the comparison in a few sentences.
+        """Summarize the comparison in a few sentences.
 
         Returns
         -------

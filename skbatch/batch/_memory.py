@@ -1,7 +1,7 @@
 """How much memory a run takes, and how it is kept within a budget.
 
 The peak is plain arithmetic: what the process has, what it holds of the panel, one
-block of features, the stacked rows, and XGBoost's quantised matrix. The constants were
+block of features, the stacked rows, and XGBoost's quantized matrix. The constants were
 measured on 50 to 5,000 tickers: see ``docs/experiments``.
 """
 
@@ -49,7 +49,7 @@ PER_FURTHER_LABEL = 30
 # of them as fragments.
 SMALL_TEMPORARY, FIRST_TEMPORARY, TEMPORARY = 280, 30 * MIB, 75
 MOST_TEMPORARY, KEPT_TEMPORARY = 80 * MIB, 0.7
-# Bytes for each cell of a quantised matrix: bins, and the same by columns.
+# Bytes for each cell of a quantized matrix: bins, and the same by columns.
 PER_BIN = 2
 # Bytes for each cell of the rows from which bins are cut.
 PER_BIN_ROW = 5
@@ -80,7 +80,7 @@ class MemoryEstimate:
         What the process has already.
     parts : dict of str to int
         What is added: ``"base"``, ``"panel"``, ``"block"`` of features, ``"rows"``,
-        the ``"quantised matrix"``, and ``"workers"``.
+        the ``"quantized matrix"``, and ``"workers"``.
     batch_size : int
         Largest number of tickers in a batch.
     """
@@ -149,9 +149,9 @@ class MemoryPlan:
         rows, matrix = self._rows_and_matrix(workers)
         labels = PER_LABEL + PER_FURTHER_LABEL * (self.n_horizons - 1)
         panel = cells * (self.n_fields * PER_PRICE + labels)
-        # A block of features is gone before the rows are quantised.
+        # A block of features is gone before the rows are quantized.
         matrix += int(KEPT_TEMPORARY * temporary)
-        larger = "block" if block > matrix else "quantised matrix"
+        larger = "block" if block > matrix else "quantized matrix"
         return {
             "base": BASE,
             "panel": panel,

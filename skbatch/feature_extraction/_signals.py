@@ -181,7 +181,7 @@ def choose_signals(
 
 
 def _check_volatility(signal: str, table: pd.DataFrame) -> None:
-    """Refuse volatilities below zero, such as standardised ones."""
+    """Refuse volatilities below zero, such as standardized ones."""
     low = table.min(numeric_only=True)
     if (low < 0).any():
         raise PanelError(

@@ -153,7 +153,7 @@ class DeferredInterrupt:
 
 
 class SliceIterator(xgb.DataIter):
-    """Pass stored rows to XGBoost slice by slice, which quantises each."""
+    """Pass stored rows to XGBoost slice by slice, which quantizes each."""
 
     def __init__(
         self, X: RowStore, y: np.ndarray, weight: np.ndarray | None, seen: Seen
@@ -268,7 +268,7 @@ def loss_gradient(
 def tail_correlation(
     y: np.ndarray, weight: np.ndarray | None = None
 ) -> Callable[[np.ndarray, xgb.DMatrix], tuple[str, float]]:
-    """Uncentred correlation of forecasts and finite labels."""
+    """Uncentered correlation of forecasts and finite labels."""
     known = np.isfinite(y)
     root = 1.0 if weight is None else np.sqrt(weight[known])
     labels = y[known] * root

@@ -330,7 +330,7 @@ class BatchXGBoostForecaster(PanelForecaster):
     def _matrix(
         self, rows: Rows, seen: Seen, reference: xgb.DMatrix | None = None
     ) -> xgb.QuantileDMatrix:
-        """Quantise inputs; missing labels of vectors are masked by the objective."""
+        """Quantize inputs; missing labels of vectors are masked by the objective."""
         labels = np.nan_to_num(rows.y) if rows.y.ndim == 2 else rows.y
         options = {"max_bin": self.max_bin, "nthread": inner_threads(self.n_jobs)}
         types = {"feature_types": feature_types(rows.X.shape[1], seen)}

@@ -53,7 +53,7 @@ def forward_returns(
     Returns
     -------
     DataFrame of shape (n_dates, n_tickers) or (n_dates, n_horizons * n_tickers)
-        Simple returns, not percent and not annualised. The last ``horizon + delay``
+        Simple returns, not percent and not annualized. The last ``horizon + delay``
         rows are NaN, as is every return that begins or ends with a missing price. For
         a sequence, the columns are a MultiIndex (horizon, ticker). The horizon, as int
         or tuple, is also in ``attrs["horizon"]``, and the delay in ``attrs["delay"]``,
@@ -169,7 +169,7 @@ def _with_final_values(
     if (growth < 0).any():
         raise ValueError(
             "`delisting_return` must be at least -1, a simple return. Got "
-            f"{growth.min() - 1:g}. For example, pass -0.3 for a loss of 30 %."
+            f"{growth.min() - 1:g}. For example, pass -0.3 for a loss of 30%."
         )
     values = closes[last, np.arange(len(tickers))] * growth
     beyond = is_gone & (np.arange(len(closes))[:, None] > last)
