@@ -64,7 +64,7 @@ weights = {"PyPortfolioOpt, max Sharpe": frontier.max_sharpe(risk_free_rate=0.02
 bounded = EfficientFrontier(
     *to_pypfopt(expected, covariance, covariance_periods=252), weight_bounds=(0, 0.1)
 )
-weights["the same, at most 10 %"] = bounded.max_sharpe(risk_free_rate=0.02)
+weights["the same, at most 10%"] = bounded.max_sharpe(risk_free_rate=0.02)
 
 # %%
 # skfolio
@@ -98,7 +98,7 @@ weights["skfolio, minimum risk"] = dict(zip(returns, least.weights_, strict=True
 # all, and both the trees and how far they are trusted change. That is how little such
 # forecasts know.
 #
-# Do not conclude that any of these would have earned more than equal weights (5 % each,
+# Do not conclude that any of these would have earned more than equal weights (5% each,
 # dotted): in backtests with costs, no portfolio of forecasts did by more than chance,
 # on any panel tried. ``portfolio_backtest.py`` among the examples has bounded views
 # instead.

@@ -9,7 +9,7 @@ Usage::
 default those of `load_sp500_prices`. The default forecaster is refitted at the start of
 each year on all rows before. The table has the rank IC with its standard error over
 dates whose labels do not overlap, the R² against forecasting zero, width and coverage
-of the 90 % interval, and the QLIKE of the expected volatility: the mean of
+of the 90% interval, and the QLIKE of the expected volatility: the mean of
 r − log r − 1, with r the realized variance of the rows that follow over the expected.
 """
 

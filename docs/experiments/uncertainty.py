@@ -6,7 +6,7 @@ Usage::
     python docs/experiments/uncertainty.py volatility PRICES.parquet --output TABLE.md
     python docs/experiments/uncertainty.py ranks PRICES.parquet --output TABLE.md
 
-``coverage`` refits a system at the start of each year and counts how often the 90 %
+``coverage`` refits a system at the start of each year and counts how often the 90%
 interval holds the return, overall, by year and by decile of volatility. ``volatility``
 scores the expected volatility beside its rivals, of which GARCH(1,1) needs the package
 ``arch``. ``ranks`` scores the chances of return
@@ -125,7 +125,7 @@ def coverage_rows(
                 "by year": " ".join(f"{value:.1f}" for value in by_year),
                 "by volatility decile": " ".join(f"{v:.0f}" for v in by_decile),
                 "width %": f"{100 * interval_width(lower, upper):.2f}",
-                "pinball 5 % + 95 %, bp": f"{1e4 * loss:.2f}",
+                "pinball 5% + 95%, bp": f"{1e4 * loss:.2f}",
             }
 
 

@@ -33,7 +33,7 @@ SCORES = ["rank_ic", "mae", "r2"]
 _TOLD: list[tuple[str, str, Callable[[float], str]]] = [
     ("rank_ic", "rank IC", "{:+.4f}".format),
     ("mae", "mean absolute error", "{:.5f}".format),
-    ("r2", "R² against zero", lambda r2: f"{100 * r2:+.2f} %"),
+    ("r2", "R² against zero", lambda r2: f"{100 * r2:+.2f}%"),
 ]
 
 

@@ -22,7 +22,13 @@ from sklearn.base import clone
 
 from skbatch.batch._usage import available_memory, format_bytes, rss
 from skbatch.exceptions import ConfigError
-from skbatch.forecasting.engine import Storage, tail_rows, target_of, thinning
+from skbatch.forecasting.engine import (
+    BIN_ROWS,
+    Storage,
+    tail_rows,
+    target_of,
+    thinning,
+)
 from skbatch.panel.engine import CheckedPanel, panel_tickers
 
 __all__ = ["MemoryEstimate", "MemoryPlan", "estimate_memory", "plan_memory"]
@@ -45,8 +51,8 @@ SMALL_TEMPORARY, FIRST_TEMPORARY, TEMPORARY = 280, 30 * MIB, 75
 MOST_TEMPORARY, KEPT_TEMPORARY = 80 * MIB, 0.7
 # Bytes for each cell of a quantized matrix: bins, and the same by columns.
 PER_BIN = 2
-# Rows from which bins are cut, and bytes for each of their cells.
-BIN_ROWS, PER_BIN_ROW = 2**16, 5
+# Bytes for each cell of the rows from which bins are cut.
+PER_BIN_ROW = 5
 # Bytes for each stacked row (its place, label and date), and for each that trains
 # (gradients, forecasts, and the leaf that it is in).
 PER_ROW, PER_TRAINED_ROW = 40, 60

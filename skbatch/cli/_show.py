@@ -30,6 +30,10 @@ MODELS = {
     "BatchXGBoostForecaster": "XGBoost",
     "BatchLinearForecaster": "the linear model",
 }
+LEGEND = (
+    "lower, upper: bounds of the prediction interval, which holds nine returns in ten "
+    "unless --coverage was given. gain: probability of a positive return."
+)
 
 
 @dataclass
@@ -61,6 +65,7 @@ def report(result: Result, seconds: dict[str, float], console: Console) -> None:
         tables += [title, _forecast_table(rows, with_model=len(models) > 1)]
     parts = [
         *tables,
+        LEGEND,
         panel_line(result.panel),
         timing_table(seconds),
         result.scores_text,
@@ -136,7 +141,7 @@ def _forecast_table(forecasts: pd.DataFrame, *, with_model: bool) -> Table:
 
 def _percent(value: float, form: str) -> str:
     """Show a share or return in percent; nothing where it is missing."""
-    return f"{100 * value:{form}} %" if value == value else ""
+    return f"{100 * value:{form}}%" if value == value else ""
 
 
 def timing_table(seconds: dict[str, float]) -> Table:

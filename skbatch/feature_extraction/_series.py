@@ -18,7 +18,7 @@ __all__ = [
 ]
 
 # Returns beyond it count as this. One price that is off by a factor of 100, as in real
-# data, would otherwise move the mean of 500 tickers by 20 %, and with it every
+# data, would otherwise move the mean of 500 tickers by 20%, and with it every
 # ticker's beta for a year.
 MAX_RETURN = 0.5
 

@@ -379,7 +379,7 @@ def recent_moves(features: FeatureBlocks, layout: LabelLayout) -> pd.DataFrame |
 
 
 def are_simple_returns(labels: np.ndarray) -> bool:
-    """Whether labels can be simple returns, none of which is below -100 %."""
+    """Whether labels can be simple returns, none of which is below -100%."""
     return not (labels < -1.0).any()
 
 

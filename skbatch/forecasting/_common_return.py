@@ -29,7 +29,7 @@ __all__ = [
 
 # Labels are winsorized at so many volatilities. Otherwise single crashes would own
 # the trees, and one price that is off by a factor of 100, as real data has them,
-# would move the mean over 500 tickers by 20 %.
+# would move the mean over 500 tickers by 20%.
 MAX_SCALED_LABEL = 5.0
 # Cells of labels that are transformed at once.
 BLOCK_CELLS = 2**20

@@ -54,7 +54,7 @@ class MeanInference:
     lags : int
         Lags of the Newey–West standard error.
     p_value : float
-        Two-sided p-value: of Student's t with the same critical value at 5 %, or the
+        Two-sided p-value: of Student's t with the same critical value at 5%, or the
         share of the resampled means that are as far from `mean` as that is from 0.
     """
 
@@ -76,12 +76,12 @@ class MeanInference:
 
     @property
     def margin(self) -> float:
-        """Half the width of the 95 % confidence interval."""
+        """Half the width of the 95% confidence interval."""
         return self.standard_error * self.critical_value
 
     @property
     def confidence_interval(self) -> tuple[float, float]:
-        """Bounds that hold the true mean in 95 % of all series."""
+        """Bounds that hold the true mean in 95% of all series."""
         return self.mean - self.margin, self.mean + self.margin
 
 
@@ -108,7 +108,7 @@ def mean_inference(
         horizon h.
     n_resamples : int, default=0
         Resamples of the stationary block bootstrap [4]_, which replaces the
-        Newey–West test; 0 for none, 2,000 are enough for a p-value of 5 %.
+        Newey–West test; 0 for none, 2,000 are enough for a p-value of 5%.
     random_state : int, default=0
         Seed of the bootstrap.
 
@@ -138,13 +138,13 @@ def mean_inference(
 
     the estimator of [1]_. The usual L = h − 1 gives half of the overlap's covariances
     too little weight: independent returns over 21 rows, 1250 of them, then show
-    :math:`|t| > 1.96` in 12 % of all cases instead of 5 %. With more lags, and the
-    critical value of [3]_, it is between 5 and 7 %.
+    :math:`|t| > 1.96` in 12% of all cases instead of 5%. With more lags, and the
+    critical value of [3]_, it is between 5 and 7%.
 
     The bootstrap draws blocks of a random length with mean L + 1 rows, in which
-    near lags count as much as above. `critical_value` is then the 95 % quantile of the
+    near lags count as much as above. `critical_value` is then the 95% quantile of the
     distance of resampled means from the mean, in standard errors. In the simulations
-    above it rejects in 8 to 11 % of all cases: prefer it as a second opinion.
+    above it rejects in 8 to 11% of all cases: prefer it as a second opinion.
 
     References
     ----------

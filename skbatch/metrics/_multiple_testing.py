@@ -29,8 +29,8 @@ MAX_SPLITS = 20  # 184,756 combinations
 def holm_adjusted(p_values: ArrayLike, n_tests: int | None = None) -> np.ndarray:
     r"""Adjust p-values for the number of tests, by Holm's step-down method.
 
-    Rejecting those of at most 5 % keeps the probability of any false rejection below
-    5 %, whatever the tests have in common.
+    Rejecting those of at most 5% keeps the probability of any false rejection below
+    5%, whatever the tests have in common.
 
     Parameters
     ----------
@@ -103,7 +103,7 @@ def deflated_sharpe_ratio(
     Returns
     -------
     float
-        Between 0 and 1; above 0.95 is statistically significant at 5 %. With one
+        Between 0 and 1; above 0.95 is statistically significant at 5%. With one
         trial, the probabilistic Sharpe ratio: that it is above 0. NaN with fewer than
         three returns, or returns that do not vary.
 

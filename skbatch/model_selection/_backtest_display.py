@@ -120,7 +120,7 @@ class BacktestDisplay(Display):
         ax.fill_between(places, -100 * drawdown.to_numpy(), color=BAD, alpha=0.6, lw=0)
         ax.axhline(0, color=INK, linewidth=0.8)
         ax.set_ylabel("drawdown, %", color=INK)
-        note = f"at most {100 * drawdown.max():.1f} %"
+        note = f"at most {100 * drawdown.max():.1f}%"
         tidy(ax, "Drawdown after costs", note=note)
 
     def _draw_months(self, ax: Axes) -> None:

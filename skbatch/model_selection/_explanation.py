@@ -310,7 +310,7 @@ class ForecastExplanationDisplay(Display):
             places, widths, np.maximum(starts, ends), strict=True
         ):
             ax.annotate(
-                f"{width:+.3f} %",
+                f"{width:+.3f}%",
                 (high, place),
                 (4, 0),
                 textcoords="offset points",

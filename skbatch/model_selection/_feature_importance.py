@@ -184,7 +184,7 @@ class FeatureImportanceDisplay:
             more = int((table["family"] == family).sum()) - len(best)
             shown += f" and {more} more" if more > 0 and n_names else ""
             ax.annotate(
-                f"{100 * share:.1f} %",
+                f"{100 * share:.1f}%",
                 (100 * share, place),
                 (4, 0),
                 textcoords="offset points",

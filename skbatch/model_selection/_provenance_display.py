@@ -185,11 +185,11 @@ class ProvenanceDisplay(Display):
         tidy(
             ax,
             "Where forecasts come from",
-            note=f"{rate:.2f} % by a fallback, {none:.2f} % without a forecast",
+            note=f"{rate:.2f}% by a fallback, {none:.2f}% without a forecast",
         )
         if ax.get_ylim()[0] > 0:
             ax.annotate(
-                f"axis begins at {ax.get_ylim()[0]:.0f} %",
+                f"axis begins at {ax.get_ylim()[0]:.0f}%",
                 (1, 0),
                 (-4, 4),
                 xycoords="axes fraction",

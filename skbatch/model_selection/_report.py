@@ -49,7 +49,7 @@ ROWS: dict[str, tuple[str, Callable[[float], str]]] = {
     "break_even_bps": ("Break-even cost, basis points", lambda v: number(v, 1)),
     "coverage": ("Returns with a forecast", lambda v: percent(v, 2)),
     "n_dates": ("Dates with a rank IC", lambda v: f"{v:.0f}"),
-    "critical_t": ("|t| that chance exceeds in 5 %", lambda v: plain(v, 2)),
+    "critical_t": ("|t| that chance exceeds in 5%", lambda v: plain(v, 2)),
 }
 
 
@@ -163,7 +163,7 @@ def _paired_tests(result: WalkForwardResult, horizon: int) -> str:
                     plain(test["p_holm"], 3),
                 ]
             )
-    header = ["better than", "by", "95 % interval", "t", "p", "p, adjusted"]
+    header = ["better than", "by", "95% interval", "t", "p", "p, adjusted"]
     note = (
         f"Adjusted by Holm's method for all {len(rows)} comparisons, times "
         f"{result.n_trials} tried."

@@ -77,7 +77,7 @@ def _calibration(result: WalkForwardResult, horizon: int) -> str:
         "Each dot is a tenth of all forecasts; the line is where both are equal.",
     )
     slopes = table(
-        ["slope of returns on forecasts", "", "95 % interval"], rows, note=note
+        ["slope of returns on forecasts", "", "95% interval"], rows, note=note
     )
     return grid([picture, slopes])
 

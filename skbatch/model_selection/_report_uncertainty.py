@@ -41,7 +41,7 @@ def uncertainty_section(result: WalkForwardResult, horizon: int, suffix: str) ->
             ),
             "Calibration of the quantiles",
             "On the dashed line, as many returns fell below each quantile as should. "
-            "Whiskers: 95 % intervals over dates.",
+            "Whiskers: 95% intervals over dates.",
         ),
         _fan(result, tables, horizon),
     ]
@@ -93,7 +93,7 @@ def _coverage_by_year(returns: pd.DataFrame, tables: dict[float, pd.DataFrame]) 
     """Count year by year how many returns the intervals held."""
     levels = sorted(tables)
     pairs = list(zip(levels, levels[::-1], strict=True))[: len(levels) // 2]
-    names = [f"{100 * (high - low):.0f} % interval" for low, high in pairs]
+    names = [f"{100 * (high - low):.0f}% interval" for low, high in pairs]
     years = np.asarray(getattr(returns.index, "year", np.zeros(len(returns))))
     parts = {str(year): years == year for year in np.unique(years)}
     # A single year is the whole.

@@ -172,7 +172,7 @@ class SkillBreakdownMixin:
         DataFrame of shape (n_bins, 3)
             Mean forecast, mean return and number of forecasts of each bin. Its
             ``attrs["slopes"]`` is a table of the slope of returns on forecasts, its
-            standard_error and its 95 % bounds lower and upper, over all (``"overall"``)
+            standard_error and its 95% bounds lower and upper, over all (``"overall"``)
             and of what exceeds each date's mean (``"within dates"``).
 
         Notes

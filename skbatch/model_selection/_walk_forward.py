@@ -391,5 +391,5 @@ def _warn(results: dict[str, list[FoldForecast]]) -> None:
     for kind, messages in kinds.items():
         text = messages[min(messages)]
         if n_refits > 1:
-            text = f"In {len(messages)} of {n_refits} refits, the first: {text}"
+            text = f"{len(messages)} of {n_refits} refits warned. The first: {text}"
         warn_user(text, kind)

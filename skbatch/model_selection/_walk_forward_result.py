@@ -264,7 +264,7 @@ class WalkForwardResult(SkillBreakdownMixin):
             Indexed by (benchmark, score), with scores rank_ic, squared_error and
             spread. Columns are the mean difference over dates, positive where the
             forecasts are better; its t_statistic and the value critical_t beyond which
-            that is significant; the bounds lower and upper of its 95 % confidence
+            that is significant; the bounds lower and upper of its 95% confidence
             interval; p_value; n_dates; and p_holm, the p-value adjusted for all tests
             of the table times `n_trials`.
 

@@ -169,7 +169,7 @@ def _with_final_values(
     if (growth < 0).any():
         raise ValueError(
             "`delisting_return` must be at least -1, a simple return. Got "
-            f"{growth.min() - 1:g}. For example, pass -0.3 for a loss of 30 %."
+            f"{growth.min() - 1:g}. For example, pass -0.3 for a loss of 30%."
         )
     values = closes[last, np.arange(len(tickers))] * growth
     beyond = is_gone & (np.arange(len(closes))[:, None] > last)

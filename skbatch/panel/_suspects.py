@@ -164,7 +164,7 @@ def check_no_returns(closes: np.ndarray) -> None:
         # One ticker of returns, or of nonsense, does no harm to the others.
         if np.mean(signs & (shares > _MAX_NOT_POSITIVE)) > 0.5:
             raise PanelError(
-                f"Prices must be positive. Got {100 * np.mean(shares):.0f} % of values "
+                f"Prices must be positive. Got {100 * np.mean(shares):.0f}% of values "
                 "that are not, as in a table of returns. Pass the prices themselves, "
                 "or, if these are simple returns, `(1 + X).cumprod()`."
             )

@@ -30,7 +30,7 @@ __all__ = ["STEPS", "Alignment", "Finding", "align"]
 # The `frequency` that all risk models of PyPortfolioOpt have by default.
 DEFAULT_PERIODS = 252.0
 # A typical annual volatility of assets that somebody optimizes lies between. Daily ones
-# of single stocks are 1 % to 3 %; few optimize Treasury bills.
+# of single stocks are 1% to 3%; few optimize Treasury bills.
 PLAUSIBLE = (0.04, 3.0)
 # Two measures of the same volatilities differ by less than this factor; those of a day
 # and a year differ by 16, and a fraction and its percentage by 100.
@@ -38,7 +38,7 @@ SAME_SIZE = 4.0
 # Weekly returns annualized as daily ones give volatilities 2.2 times too large, as much
 # as a crisis does. A crisis hits tickers unequally, though: what is off by one factor
 # for all of them is off by its units. On 20 stocks over 33 years, these bounds find
-# 93 % of such covariances, and refuse 1 % of those over other windows of the prices.
+# 93% of such covariances, and refuse 1% of those over other windows of the prices.
 OTHER_LEVEL, OTHER_UNITS, ALIKE, ENOUGH_TICKERS = 1.7, 1.8, 0.12, 4
 
 
@@ -209,8 +209,8 @@ class Alignment:
             return Finding(True, f"Volatilities of {size}{compared}.")
         doubt = (
             f"A covariance over {self.span_:g} rows should give a typical annual "
-            f"volatility between {100 * PLAUSIBLE[0]:g} % and {100 * PLAUSIBLE[1]:g} "
-            f"%. Got {100 * typical:.2g} %."
+            f"volatility between {100 * PLAUSIBLE[0]:g}% and {100 * PLAUSIBLE[1]:g}%"
+            f". Got {100 * typical:.2g}%."
         )
         if self.said_:
             return Finding(False, doubt, "warning")

@@ -245,7 +245,7 @@ class ExpectedReturns(dict[str, float]):
         -------
         ExpectedReturns
             A converted copy. A return that has no finite counterpart, such as one
-            below −100 %, is NaN, with the reason in its provenance.
+            below −100%, is NaN, with the reason in its provenance.
 
         Raises
         ------
@@ -265,7 +265,7 @@ class ExpectedReturns(dict[str, float]):
             converted = _compounded(values, power)
             for ticker, old, new in zip(self, values, converted, strict=True):
                 if math.isfinite(old) and not math.isfinite(new):
-                    why = f"a return of {100 * old:.4g} % cannot be compounded"
+                    why = f"a return of {100 * old:.4g}% cannot be compounded"
                     provenance.loc[ticker, "reason"] = why
             values = converted
         return type(self)(
@@ -334,7 +334,7 @@ def same_span(first: float, second: float) -> bool:
 
 def percent(value: float) -> str:
     """Format a return as percent."""
-    return f"{100 * value:.3g} %"
+    return f"{100 * value:.3g}%"
 
 
 def with_reasons(reasons: Mapping[str, str]) -> str:

@@ -231,7 +231,7 @@ def _coverage(given: float | None, known: float | None) -> float:
     if given is None and known is None:
         raise PortfolioError(
             "The coverage of the intervals must be known. "
-            "Got intervals without it. Pass coverage=0.9 if they cover 90 %."
+            "Got intervals without it. Pass coverage=0.9 if they cover 90%."
         )
     if given is not None:
         check_coverage(given)
@@ -253,7 +253,7 @@ def _unusable(expected: ExpectedReturns, deviation: pd.Series) -> dict[str, str]
         if not width > 0 or not math.isfinite(width):
             excluded[ticker] = "no interval with a width"
         elif value <= -1:
-            excluded[ticker] = "a forecast of -100 % or less cannot be compounded"
+            excluded[ticker] = "a forecast of -100% or less cannot be compounded"
     return excluded
 
 

@@ -112,7 +112,7 @@ def test_the_best_of_many_without_skill_is_expected_to_be_half_significant():
         returns = random.normal(0, 0.01, (250, 20))
         sharpes = returns.mean(0) / returns.std(0, ddof=1)
         best.append(deflated_sharpe_ratio(returns[:, sharpes.argmax()], 20))
-    # The expected maximum is about the 57 % quantile of the maximum.
+    # The expected maximum is about the 57% quantile of the maximum.
     assert 0.4 < np.mean(np.array(best) > 0.5) < 0.52
     assert np.mean(np.array(best) > 0.95) < 0.02
 

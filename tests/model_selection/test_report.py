@@ -158,7 +158,7 @@ def test_the_numbers_of_its_tables_are_those_of_the_result(html, result):
         benchmark, score = label.split(": ")
         key = {"rank": "rank_ic", "squa": "squared_error", "quan": "spread"}[score[:4]]
         test, scale = by_name[f"{benchmark}: {key}"], scales.get(score, 100)
-        ends = cells["95 % interval"].split(" to ")
+        ends = cells["95% interval"].split(" to ")
         for cell, name in zip(
             [cells["by"], *ends], ("difference", "lower", "upper"), strict=True
         ):

@@ -294,13 +294,13 @@ def test_dispersion_goes_by_intervals_first_then_prices_then_the_covariance():
 
 @pytest.mark.parametrize(("coverage", "z"), [(0.5, 0.67449), (0.99, 2.57583)])
 def test_intervals_are_read_by_their_coverage(coverage, z):
-    """Of whatever coverage, they are those of returns that stray by 5 %."""
+    """Of whatever coverage, they are those of returns that stray by 5%."""
     half = np.full(len(TICKERS), z * 0.05)
     interval = pd.DataFrame({"lower": -half, "upper": half}, TICKERS)
     interval.attrs["coverage"] = coverage
     result = expected(spread(0.2), annualized=False, interval=interval)
     detail = preflight(result).checks.at["dispersion", "detail"]
-    assert "deviates by 5 %, by the intervals" in detail
+    assert "deviates by 5%, by the intervals" in detail
 
 
 def test_a_single_ticker_cannot_be_compared():

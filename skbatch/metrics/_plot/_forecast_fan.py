@@ -200,7 +200,7 @@ class ForecastFanDisplay(Display):
         for low, high in zip(levels, reversed(levels), strict=True):
             if low >= high:
                 break
-            share = f"{100 * (high - low):g} %"
+            share = f"{100 * (high - low):g}%"
             self.bands_.append(
                 ax.fill_between(
                     ahead,
@@ -215,7 +215,7 @@ class ForecastFanDisplay(Display):
             )
         middle = levels[len(levels) // 2]
         if len(levels) % 2:
-            label = "median" if middle == 0.5 else f"{100 * middle:g} % quantile"
+            label = "median" if middle == 0.5 else f"{100 * middle:g}% quantile"
             ax.plot(
                 ahead,
                 prices[middle],
@@ -241,8 +241,8 @@ class ForecastFanDisplay(Display):
         low, high = 100 * self.returns.iloc[-1, [0, -1]]
         step = int(self.returns.index[-1])
         return (
-            f"{100 * (levels[-1] - levels[0]):g} % interval of the return over "
-            f"{count(step, 'row')}: {low:+.1f} % to {high:+.1f} %"
+            f"{100 * (levels[-1] - levels[0]):g}% interval of the return over "
+            f"{count(step, 'row')}: {low:+.1f}% to {high:+.1f}%"
         )
 
 

@@ -34,7 +34,7 @@ class IntervalCalibrationDisplay(Display):
     ----------
     shares : DataFrame of shape (n_levels, 2)
         Indexed by the nominal share; column observed, and error: the half width of
-        its 95 % interval over dates, NaN where it is not known.
+        its 95% interval over dates, NaN where it is not known.
     of_intervals : bool, default=False
         Whether shares are of returns inside intervals, not below quantiles.
 
@@ -181,7 +181,7 @@ class IntervalCalibrationDisplay(Display):
         ax.set_ylabel(f"returns {what}, %", color=INK)
         ax.legend(loc="upper left", frameon=False, fontsize=9)
         gap = np.abs(observed - nominal)
-        note = f"largest gap {gap.max():.1f} points, at {nominal[gap.argmax()]:g} %"
+        note = f"largest gap {gap.max():.1f} points, at {nominal[gap.argmax()]:g}%"
         name = "intervals" if self.of_intervals else "quantiles"
         tidy(ax, f"Calibration of {name}", note=note)
 

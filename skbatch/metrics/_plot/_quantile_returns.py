@@ -144,6 +144,6 @@ class QuantileReturnsDisplay(ForecastDisplay):
         ax.set_xticks(positions, labels)
         ax.set_xlabel("quantile of the forecasts", color=INK)
         ax.set_ylabel(f"mean return over {count(self.horizon, 'row')}, %", color=INK)
-        spread = f"highest − lowest {100 * self.spread_.mean:+.3f} %"
+        spread = f"highest − lowest {100 * self.spread_.mean:+.3f}%"
         note = spread + significance(self.spread_)
         tidy(ax, "Return by quantile of the forecasts", note=note)
