@@ -76,11 +76,11 @@ print(provenance.loc[["AAPL", "BBY", "GE"]].to_string())
 # :ref:`sphx_glr_auto_examples_plot_05_walk_forward.py`.
 
 ranked = 100 * forecasts.sort_values(na_position="first")
-colours = {"BatchXGBoostForecaster": "#1f6feb", "BatchLinearForecaster": "#e3a008"}
+colors = {"BatchXGBoostForecaster": "#1f6feb", "BatchLinearForecaster": "#e3a008"}
 fig, ax = plt.subplots(figsize=(8, 5.5), layout="constrained")
-for name, colour in colours.items():
+for name, color in colors.items():
     own = ranked.where(provenance["model"].reindex(ranked.index) == name)
-    ax.barh(ranked.index, own, color=colour, label=name)
+    ax.barh(ranked.index, own, color=color, label=name)
 for place, ticker in enumerate(ranked.index[ranked.isna()]):
     reason = provenance.loc[ticker, "reason"]
     ax.text(0.005, place, f"no forecast: {reason}", va="center", color="#c2410c")

@@ -47,7 +47,7 @@ X, forecaster = model[:-1].transform(prices.loc[new]), model[-1]
 # -----
 # From a date in the middle of the year. The median rises by 2 to 3% in a month: that
 # is the forecast. The band is the statement. AMD's is more than three times as wide as
-# that of Johnson & Johnson. One realised path inside or outside proves nothing.
+# that of Johnson & Johnson. One realized path inside or outside proves nothing.
 
 fig, axes = plt.subplots(1, 2, figsize=(10, 4), layout="constrained")
 for ax, ticker in zip(axes, ["AMD", "JNJ"], strict=True):
@@ -97,8 +97,8 @@ ax.imshow(100 * chances, aspect="auto", cmap="RdBu_r", vmin=0, vmax=40)
 ax.set_yticks(range(len(chances)), chances.index)
 ax.set_xticks(range(5), ["lowest fifth", "2", "3", "4", "highest fifth"])
 for (row, column), chance in np.ndenumerate(chances):
-    colour = "white" if abs(chance - 0.2) > 0.12 else "black"
-    ax.text(column, row, f"{100 * chance:.0f}", ha="center", va="center", color=colour)
+    color = "white" if abs(chance - 0.2) > 0.12 else "black"
+    ax.text(column, row, f"{100 * chance:.0f}", ha="center", va="center", color=color)
 ax.set_xlabel("where the return ranks among the 20")
 ax.set_title(f"Chances over 5 rows from {new[-1]:%Y-%m-%d}, %", loc="left")
 plt.show()

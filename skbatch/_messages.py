@@ -31,7 +31,7 @@ _CALLEES = ("skbatch.", "sklearn.", "skfolio.", "joblib.")
 _collected: ContextVar[list[tuple[type[Warning], str]] | None] = ContextVar(
     "collected", default=None
 )
-# What moves a terminal's cursor, changes its colours or turns the direction of text.
+# What moves a terminal's cursor, changes its colors or turns the direction of text.
 _CONTROLS = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
 

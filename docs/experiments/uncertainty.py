@@ -179,8 +179,8 @@ def volatility_rows(
     squares = moves**2
     garch = garch_paths(moves)
     for horizon in horizons:
-        realised = squares.rolling(horizon).mean().shift(-horizon)
-        realised = realised.where(realised > 1e-10)
+        realized = squares.rolling(horizon).mean().shift(-horizon)
+        realized = realized.where(realized > 1e-10)
         parts = []
         for system, new in fitted_years(prices, horizon, families):
             (member,) = system.fitted_.members
@@ -202,7 +202,7 @@ def volatility_rows(
             "63 rows": moves.rolling(63, min_periods=21).var(),
             "EWMA(.94)": squares.ewm(alpha=0.06, min_periods=20).mean(),
         }
-        known = realised.loc[expected.index]
+        known = realized.loc[expected.index]
         rivals = {name: rivals[name].loc[known.index] for name in VOLATILITY}
         use = known.notna()
         for variance in rivals.values():

@@ -32,7 +32,7 @@ _LOGGER = logging.getLogger("skbatch")
 class Checkpoint:
     """A folder with the outcome of each finished task, locked until it is closed."""
 
-    # Each file begins with a hash of the rest, by which a damaged one is recognised.
+    # Each file begins with a hash of the rest, by which a damaged one is recognized.
 
     def __init__(self, folder: str | os.PathLike[str], identity: Mapping[str, str]):
         self.folder = Path(folder)

@@ -80,7 +80,7 @@ class BatchComparison:
         return pd.Series(batch - single, index=SCORES, name="difference")
 
     def summary(self) -> str:
-        """Summarise the comparison in a few sentences.
+        """Summarize the comparison in a few sentences.
 
         Returns
         -------

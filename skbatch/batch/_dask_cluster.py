@@ -244,7 +244,7 @@ def _may_be_loss(error: Exception) -> bool:
 def _settled(futures: Sequence[Any]) -> bool:
     """Return whether all futures are done, or one of them has failed."""
     states = {future.status for future in futures}
-    return "pending" not in states or bool(states & {"error", "cancelled", "lost"})
+    return "pending" not in states or bool(states & {"error", "canceled", "lost"})
 
 
 def _no_workers() -> ClusterError:

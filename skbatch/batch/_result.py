@@ -25,7 +25,7 @@ class ForecastResult:
     horizon : int or tuple of int
         Rows ahead.
     expected_returns : Series of shape (n_tickers,)
-        Expected simple return over the horizon, not annualised, by ticker ((horizon,
+        Expected simple return over the horizon, not annualized, by ticker ((horizon,
         ticker) for several horizons); NaN where there is none.
     provenance : DataFrame of shape (n_tickers, 3)
         ``model``: class name of the forecaster behind the number, or ``"none"``;

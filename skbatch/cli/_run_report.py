@@ -46,7 +46,7 @@ def write_report(result: Result, report: Path) -> None:
         parts.append(section("Hold-out", held_out))
     parts.append(
         f"<footer>skbatch {version('skbatch')}, XGBoost {version('xgboost')}. Simple "
-        "returns over the horizon, not annualised, before costs. How good such "
+        "returns over the horizon, not annualized, before costs. How good such "
         "forecasts have been: skbatch evaluate.</footer>"
     )
     write(page(title, parts).encode(), report, "--report")

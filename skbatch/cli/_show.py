@@ -30,6 +30,10 @@ MODELS = {
     "BatchXGBoostForecaster": "XGBoost",
     "BatchLinearForecaster": "the linear model",
 }
+LEGEND = (
+    "lower, upper: bounds of the prediction interval, which holds nine returns in ten "
+    "unless --coverage was given. gain: probability of a positive return."
+)
 
 
 @dataclass
@@ -61,6 +65,7 @@ def report(result: Result, seconds: dict[str, float], console: Console) -> None:
         tables += [title, _forecast_table(rows, with_model=len(models) > 1)]
     parts = [
         *tables,
+        LEGEND,
         panel_line(result.panel),
         timing_table(seconds),
         result.scores_text,

@@ -33,7 +33,7 @@ class History:
     tail: pd.DataFrame  # last rows of the checked panel
     lookback: int  # how many rows before its own a feature reads
     steps: Steps
-    digest: str  # of the values, by which an array without dates is recognised
+    digest: str  # of the values, by which an array without dates is recognized
 
     @classmethod
     def of(cls, panel: pd.DataFrame, lookback: int) -> History:

@@ -235,7 +235,7 @@ class Calibration:
         return np.concatenate(means), np.concatenate(deviations)
 
     def _inverses(self, layout: LabelLayout) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Tabulate the centred scores of each horizon, with the labels that have it."""
+        """Tabulate centered scores of each horizon, with the labels that have them."""
         for horizon, use in _by_horizon(layout):
             if horizon in self.known:
                 yield use, _centred_inverse(self.known[horizon])
@@ -262,7 +262,7 @@ def calibrate(
         scale.learn(early, layout, moves, _early_step(layout))
         scores = deviations / scale.matrix(rows, layout)
     except PanelError:
-        # Standardised features, which whoever scales labels by them has refused.
+        # Standardized features, which whoever scales labels by them has refused.
         scale = _scale_of(None, rows, layout, deviations)
         scores = deviations / scale.matrix(rows, layout)
     if not np.isfinite(scores).any():

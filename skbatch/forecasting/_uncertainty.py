@@ -37,7 +37,7 @@ __all__ = [
 
 
 class PredictionInterval(NamedTuple):
-    """Bounds of the realised returns, two tables like those of `predict`.
+    """Bounds of the realized returns, two tables like those of `predict`.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""How sure a mean over dates is, when neighbouring dates share their returns."""
+"""How sure a mean over dates is, when neighboring dates share their returns."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class MeanInference:
         Mean and standard deviation (ddof=1) of the finite values.
     ratio : float
         ``mean / std``: the information ratio of an IC or a return, per date and not
-        annualised.
+        annualized.
     standard_error : float
         Newey–West or bootstrap standard error of the mean; NaN where it cannot be
         estimated, as are `t_statistic`, `critical_value`, `p_value` and
@@ -93,7 +93,7 @@ def mean_inference(
     n_resamples: int = 0,
     random_state: int = 0,
 ) -> MeanInference:
-    r"""Test the mean of a series whose neighbours overlap, such as an IC series.
+    r"""Test the mean of a series whose neighbors overlap, such as an IC series.
 
     Parameters
     ----------

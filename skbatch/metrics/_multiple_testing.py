@@ -97,7 +97,7 @@ def deflated_sharpe_ratio(
         Returns of the chosen strategy over rows that do not overlap; NaN is left out.
     trials : int or array-like of shape (n_trials,), default=1
         Number of strategies that were tried; or the Sharpe ratios of all of them, per
-        row and not annualised, from which their variance is estimated. For a number,
+        row and not annualized, from which their variance is estimated. For a number,
         it is that of Sharpe ratios without skill, 1 / (n_dates − 1).
 
     Returns

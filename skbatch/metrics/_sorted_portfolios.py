@@ -37,7 +37,7 @@ def quantile_returns(
     Parameters
     ----------
     y_true, y_pred : DataFrame or array-like of shape (n_dates, n_tickers)
-        Realised returns and forecasts, NaN where unknown. Columns may be
+        Realized returns and forecasts, NaN where unknown. Columns may be
         (horizon, ticker). Two DataFrames are aligned by their labels.
     n_quantiles : int, default=5
         Number of bins, at least 2.
@@ -92,7 +92,7 @@ def rank_portfolio_returns(y_true: Table, y_pred: Table) -> Scores:
     Parameters
     ----------
     y_true, y_pred : DataFrame or array-like of shape (n_dates, n_tickers)
-        Realised returns and forecasts, NaN where unknown. Columns may be
+        Realized returns and forecasts, NaN where unknown. Columns may be
         (horizon, ticker). Two DataFrames are aligned by their labels.
 
     Returns

@@ -101,10 +101,10 @@ class BacktestDisplay(Display):
             "before costs": (wealth["gross"], GOOD, ":"),
             "mean of all tickers": (market, GREY, "-"),
         }
-        for label, (series, colour, style) in lines.items():
+        for label, (series, color, style) in lines.items():
             values = 100 * (series.to_numpy() - 1)
-            width = 1.6 if colour == GOOD else 1.0
-            ax.plot(places, values, style, color=colour, lw=width, label=label)
+            width = 1.6 if color == GOOD else 1.0
+            ax.plot(places, values, style, color=color, lw=width, label=label)
         ax.axhline(0, color=INK, linewidth=0.8)
         ax.set_ylabel("cumulative return, %", color=INK)
         ax.legend(loc="upper left", frameon=False, fontsize=9)

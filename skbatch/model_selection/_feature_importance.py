@@ -56,7 +56,7 @@ def feature_importances(estimator: BaseEstimator) -> pd.DataFrame:
     Notes
     -----
     For trees, a feature's importance is the total gain of the splits on it; for a
-    linear model, the absolute coefficient of the standardised feature, summed over
+    linear model, the absolute coefficient of the standardized feature, summed over
     outputs. Models of several horizons or tickers count the same. Importance says what
     a model uses, not that it helps: correlated features share it at random, and the
     gain is that of the training rows.

@@ -61,7 +61,7 @@ def render(result: WalkForwardResult, costs: Any = 10.0, groups: Any = None) -> 
         f"<header><h1>Walk-forward evaluation: {escape(result.name)}</h1>"
         f'<p class="lead">{len(result.closes.columns)} tickers, {len(dates)} '
         f"out-of-sample dates, {span}, {len(result.refits)} refits. Returns are simple "
-        f"returns over the horizon{describe_delay(result.delay)}, not annualised.</p>"
+        f"returns over the horizon{describe_delay(result.delay)}, not annualized.</p>"
         "</header>"
     ]
     parts.append(_by_horizon(result))

@@ -178,7 +178,7 @@ class SkillBreakdownMixin:
         Notes
         -----
         A slope of 1 is calibrated; below it, forecasts are too far apart [1]_. Standard
-        errors allow for errors that are correlated within and between neighbouring
+        errors allow for errors that are correlated within and between neighboring
         dates [2]_.
 
         References

@@ -84,7 +84,7 @@ class WalkForwardResult(SkillBreakdownMixin):
     Attributes
     ----------
     returns : DataFrame of the shape of `forecasts`
-        Realised simple returns; NaN where a price is missing or not known yet.
+        Realized simple returns; NaN where a price is missing or not known yet.
     scorecard : DataFrame
         One row per forecaster, ``(horizon, forecaster)`` for several horizons.
     """
@@ -115,7 +115,7 @@ class WalkForwardResult(SkillBreakdownMixin):
 
     @cached_property
     def returns(self) -> pd.DataFrame:
-        """Realised simple returns on the dates of the forecasts."""
+        """Realized simple returns on the dates of the forecasts."""
         parts = {h: self._returns_after(h, self.delay) for h in self.horizons}
         if isinstance(self.horizon, int):
             table = parts[self.horizon]
@@ -126,7 +126,7 @@ class WalkForwardResult(SkillBreakdownMixin):
         return table
 
     def _returns_after(self, horizon: int, delay: int) -> pd.DataFrame:
-        """Realised returns over a horizon that starts some rows after each forecast."""
+        """Realized returns over a horizon that starts some rows after each forecast."""
         later = self.closes.shift(-delay - horizon) / self.closes.shift(-delay) - 1
         later = later.reindex(self.forecasts.index)
         return later if self.members is None else later.where(self.members)
@@ -405,7 +405,7 @@ class WalkForwardResult(SkillBreakdownMixin):
         )
 
     def summary(self) -> str:
-        """Summarise in a few sentences how good the forecasts were.
+        """Summarize in a few sentences how good the forecasts were.
 
         Returns
         -------

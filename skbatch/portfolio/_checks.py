@@ -167,15 +167,15 @@ def judge_dispersion(
 
 
 def _weigh(ratio: float, detail: str) -> Finding:
-    """Explain the consequence for an optimiser."""
+    """Explain the consequence for an optimizer."""
     if not math.isfinite(ratio):
         return Finding(False, f"{detail}: there is nothing to compare.", "warning")
     if ratio < FAINT:
         detail = (
-            f"{detail}, {1 / ratio:.0f} times as much: an optimiser will magnify "
-            "noise. Shrink the forecasts, bound the weights, or minimise the risk."
+            f"{detail}, {1 / ratio:.0f} times as much: an optimizer will magnify "
+            "noise. Shrink the forecasts, bound the weights, or minimize the risk."
             if ratio > 0
-            else f"{detail}: they do not rank the tickers. Minimise the risk instead."
+            else f"{detail}: they do not rank the tickers. Minimize the risk instead."
         )
         return Finding(False, detail, "warning")
     if ratio > LOUD:

@@ -62,7 +62,7 @@ def label_problem(labels: pd.Index) -> str:
 
 
 def _as_series(result: Any) -> pd.Series:
-    """Read labelled numbers."""
+    """Read labeled numbers."""
     if isinstance(result, Mapping):
         result = pd.Series(dict(result), dtype=np.float64)
     if not isinstance(result, pd.Series):

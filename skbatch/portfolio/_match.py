@@ -83,7 +83,7 @@ def _parts(name: str) -> tuple[str, ...]:
 
 
 def _check_distinct(found: Mapping[str, str | None]) -> None:
-    """Raise if an optimiser would get the same asset under two names."""
+    """Raise if an optimizer would get the same asset under two names."""
     names = defaultdict(list)
     for ticker, column in found.items():
         if column is not None:

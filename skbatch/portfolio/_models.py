@@ -262,7 +262,7 @@ def _read_config(
         config = config.replace(horizon=horizon)
     if isinstance(config.horizon, tuple):
         raise ValueError(
-            "`horizon` must be one number of rows: an optimiser needs one expected "
+            "`horizon` must be one number of rows: an optimizer needs one expected "
             f"return of each ticker. Got {config.horizon!r}. For example, pass "
             f"horizon={config.horizon[0]}."
         )

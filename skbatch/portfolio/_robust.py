@@ -147,7 +147,7 @@ def robust_forecast_returns(
 
     Notes
     -----
-    A return r over h of the P rows of a year is annualised as (1 + r)^(P / h) − 1. This
+    A return r over h of the P rows of a year is annualized as (1 + r)^(P / h) − 1. This
     is a matter of units, not a forecast over a year.
 
     Nothing is cached with a `forecaster`, whose code may change, nor if a seed

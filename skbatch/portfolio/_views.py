@@ -125,7 +125,7 @@ def black_litterman_views(
     -----
     The interval of coverage c over h rows is taken for that of a normal variable, whose
     standard deviation is s = (upper − lower) / (2 z) with
-    :math:`z = \Phi^{-1}((1 + c) / 2)`. It says how far the *realised* return strays
+    :math:`z = \Phi^{-1}((1 + c) / 2)`. It says how far the *realized* return strays
     from the forecast, so the view is on that return, with the error variance
     :math:`\omega = s^2 k / h` over the k rows of the covariance. Idzorek's confidence
     [1]_, in the closed form that skfolio and PyPortfolioOpt use [2]_, is

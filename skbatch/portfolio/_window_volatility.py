@@ -1,4 +1,4 @@
-"""How volatile tickers were over many windows of the past, to recognise covariances."""
+"""How volatile tickers were over many windows of the past, to recognize covariances."""
 
 from __future__ import annotations
 

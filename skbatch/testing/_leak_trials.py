@@ -134,7 +134,7 @@ def fit_transform_trial(
     return Trial(
         rule="Features must not depend on prices after their date.",
         advice=(
-            "Look for shift(-1), centred windows, back-filling, and statistics of the "
+            "Look for shift(-1), centered windows, back-filling, and statistics of the "
             "whole panel such as a mean over all rows."
         ),
         compute=lambda prices: as_table(
@@ -191,7 +191,7 @@ def new_features_trial(
             f"transformer is fitted up to {spell(panel.index[cut.fitted])}."
         ),
         advice=(
-            "Look in `transform` for shift(-1), centred windows, back-filling, and "
+            "Look in `transform` for shift(-1), centered windows, back-filling, and "
             "statistics of all rows that are transformed together."
         ),
         compute=lambda prices: _on_new_rows(fitted.transform, prices, cut),
@@ -216,7 +216,7 @@ def new_forecasts_trial(
             f"is fitted up to {spell(panel.index[cut.fitted])}."
         ),
         advice=(
-            "Look in `transform` and `predict` of its steps for shift(-1), centred "
+            "Look in `transform` and `predict` of its steps for shift(-1), centered "
             "windows, back-filling, and statistics of all rows that come together."
         ),
         compute=lambda prices: _on_new_rows(partial(_forecasts, fitted), prices, cut),

@@ -215,7 +215,7 @@ def test_it_holds_what_the_result_rests_on(html, result):
 def test_it_is_legible_in_the_dark_and_on_a_phone(html):
     assert "prefers-color-scheme: dark" in html
     assert "color-scheme: light dark" in html
-    # A colour of paper or ink that is fixed would stay so in the dark.
+    # A color of paper or ink that is fixed would stay so in the dark.
     style = html[html.index("<style>") : html.index("@media (max-width")]
     fixed = re.findall(r"(?:background|color): ?#\w+", style)
     assert not fixed

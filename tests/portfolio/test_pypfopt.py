@@ -325,7 +325,7 @@ def test_from_prices_to_weights():
     with pytest.warns(BatchWarning):
         result = system.fit(prices).forecast()
     covariance = risk_models.CovarianceShrinkage(prices).ledoit_wolf()
-    with pytest.raises(PortfolioError, match=r"returns over 5 rows.*Annualise"):
+    with pytest.raises(PortfolioError, match=r"returns over 5 rows.*Annualize"):
         to_pypfopt(result, covariance)
     still = prices.columns[2]
     with pytest.warns(PortfolioWarning, match=f"{still} .quarantined .constant"):

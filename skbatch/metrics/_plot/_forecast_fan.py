@@ -39,7 +39,7 @@ class ForecastFanDisplay(Display):
     returns : DataFrame of shape (n_horizons, n_quantiles)
         Quantiles of the simple return from the last price: rows are horizons, in
         rows, columns levels between 0 and 1, in rising order.
-    realised : Series, default=None
+    realized : Series, default=None
         Prices after the last date, where they are known by now.
 
     Attributes
@@ -63,11 +63,11 @@ class ForecastFanDisplay(Display):
         history: pd.Series,
         returns: pd.DataFrame,
         *,
-        realised: pd.Series | None = None,
+        realized: pd.Series | None = None,
     ) -> None:
         self.history = history
         self.returns = returns
-        self.realised = realised
+        self.realized = realized
 
     @classmethod
     def from_estimator(
@@ -90,7 +90,7 @@ class ForecastFanDisplay(Display):
         X : DataFrame
             What it forecasts from; the last row is drawn.
         prices : DataFrame of shape (n_dates, n_tickers)
-            Closing prices; those after the last date of `X` are drawn as realised.
+            Closing prices; those after the last date of `X` are drawn as realized.
         ticker : str
             The ticker.
         quantiles : sequence of float, default=(0.05, 0.25, 0.5, 0.75, 0.95)
@@ -130,7 +130,7 @@ class ForecastFanDisplay(Display):
         Parameters
         ----------
         prices : DataFrame of shape (n_dates, n_tickers)
-            Closing prices; those after `date` are drawn as realised.
+            Closing prices; those after `date` are drawn as realized.
         y_pred : mapping or DataFrame
             Level → forecasts of that quantile, with rows of dates and columns of
             tickers or (horizon, ticker); or a DataFrame with the levels as a level of
@@ -181,13 +181,13 @@ class ForecastFanDisplay(Display):
             index=steps,
         )
         later = series.iloc[place : place + 1 + max(steps)]
-        realised = later if len(later) > 1 else None
-        return cls(past, returns.sort_index(), realised=realised).plot(ax)
+        realized = later if len(later) > 1 else None
+        return cls(past, returns.sort_index(), realized=realized).plot(ax)
 
     def _draw(self, ax: Axes) -> None:
         last = float(self.history.iloc[-1])
         steps = [0, *self.returns.index]
-        index = _future(self.history.index, self.realised, max(steps))
+        index = _future(self.history.index, self.realized, max(steps))
         places = date_axis(ax, index)
         ahead = places[len(self.history) - 1 + np.asarray(steps)]
         prices = last * (1 + pd.concat([self.returns.iloc[:1] * 0, self.returns]))
@@ -225,10 +225,10 @@ class ForecastFanDisplay(Display):
                 ms=3.5,
                 label=label,
             )
-        if self.realised is not None:
-            known = places[len(self.history) - 1 :][: len(self.realised)]
+        if self.realized is not None:
+            known = places[len(self.history) - 1 :][: len(self.realized)]
             ax.plot(
-                known, self.realised, color=INK, linestyle=":", lw=1.4, label="realised"
+                known, self.realized, color=INK, linestyle=":", lw=1.4, label="realized"
             )
         ax.legend(loc="upper left", frameon=False, fontsize=9, ncols=2)
         ax.set_ylabel("price", color=INK)
@@ -258,9 +258,9 @@ def _cell(table: pd.DataFrame, date: Hashable, ticker: str, horizon: int) -> flo
     return float(table.loc[[date], [column]].to_numpy()[0, 0])
 
 
-def _future(past: pd.Index, realised: pd.Series | None, n_ahead: int) -> pd.Index:
+def _future(past: pd.Index, realized: pd.Series | None, n_ahead: int) -> pd.Index:
     """Continue an index: by known rows, then by business days or numbers."""
-    index = past if realised is None else past.append(realised.index[1:])
+    index = past if realized is None else past.append(realized.index[1:])
     missing = len(past) + n_ahead - len(index)
     if missing <= 0:
         return index

@@ -111,7 +111,7 @@ class InformationCoefficientDisplay(ForecastDisplay):
         Parameters
         ----------
         y_true, y_pred : DataFrame or array-like of shape (n_dates, n_tickers)
-            Realised returns and forecasts of one horizon.
+            Realized returns and forecasts of one horizon.
         method : {"rank", "pearson"}, default="rank"
             Correlation of ranks, or of values.
         horizon : int, default=None

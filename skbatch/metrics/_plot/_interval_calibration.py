@@ -86,7 +86,7 @@ class IntervalCalibrationDisplay(Display):
         X : DataFrame
             What it forecasts from, out of sample.
         y : DataFrame of shape (n_dates, n_tickers)
-            Realised returns.
+            Realized returns.
         quantiles : sequence of float, default=(0.01, 0.05, ..., 0.99)
             Levels between 0 and 1.
         **options
@@ -119,7 +119,7 @@ class IntervalCalibrationDisplay(Display):
         Parameters
         ----------
         y_true : DataFrame or array-like of shape (n_dates, n_tickers)
-            Realised returns.
+            Realized returns.
         y_pred : mapping or DataFrame
             Level → forecasts of that quantile, of the shape of `y_true`; or coverage
             → (lower, upper) bounds; or a DataFrame with the levels as a level of its

@@ -87,7 +87,7 @@ class QuantileReturnsDisplay(ForecastDisplay):
         Parameters
         ----------
         y_true, y_pred : DataFrame or array-like of shape (n_dates, n_tickers)
-            Realised returns and forecasts of one horizon.
+            Realized returns and forecasts of one horizon.
         n_quantiles : int, default=5
             Number of bins.
         horizon : int, default=None
