@@ -21,8 +21,6 @@ from skbatch._sklearn import Interval, StrOptions
 from skbatch.exceptions import BatchWarning
 from skbatch.panel.engine import panel_fields, panel_tickers
 
-__all__ = ["Batch", "SimpleBatchManager"]
-
 _CLUSTER_RETURNS = 504  # two years: long enough to measure, short enough to be of today
 _MIN_OVERLAP = 63  # common returns below which a correlation is mostly noise
 _MIN_VOLATILITY = 1e-10  # a constant growth leaves less than that to rounding

@@ -31,8 +31,6 @@ from skbatch.forecasting.engine import (
 )
 from skbatch.panel.engine import CheckedPanel, panel_tickers
 
-__all__ = ["MemoryEstimate", "MemoryPlan", "estimate_memory", "plan_memory"]
-
 MIB = 2**20
 # Libraries that are loaded on first use, threads, and small tables.
 BASE = 12 * MIB

@@ -32,8 +32,6 @@ from skbatch.forecasting.engine import (
 from skbatch.panel import forward_returns
 from skbatch.panel.engine import CheckedPanel
 
-__all__ = ["SystemUncertaintyMixin"]
-
 
 def _is_calibrated(system: Any) -> bool:
     """Return whether the forecaster of a system can be calibrated, or raise."""

@@ -28,8 +28,6 @@ from skbatch.config._settings import (
 from skbatch.exceptions import ConfigError
 from skbatch.forecasting import FallbackForecaster
 
-__all__ = ["BatchForecastingConfig"]
-
 
 class _Section(SimpleNamespace):
     """Settings that are read as attributes, and cannot be changed."""

@@ -45,8 +45,6 @@ from skbatch.forecasting._other_frame import OtherFrame, forecast_others
 from skbatch.forecasting._provenance import Provenance, forecast_with_provenance
 from skbatch.forecasting._uncertainty import UncertaintyMixin, calibrated_part
 
-__all__ = ["ConformalForecaster"]
-
 MAX_AUTO_TAIL = 504
 
 

@@ -48,8 +48,6 @@ from skbatch.forecasting._signal_model import (
     fit_signal_model,
 )
 
-__all__ = ["BatchXGBoostForecaster"]
-
 
 class BatchXGBoostForecaster(PanelForecaster):
     """Forecast the returns of all tickers with gradient boosted trees.

@@ -29,8 +29,6 @@ from skbatch.portfolio._models import METHODS, Model
 from skbatch.portfolio._prices import read_prices
 from skbatch.portfolio._window_volatility import window_volatility
 
-__all__ = ["robust_forecast_returns"]
-
 _NOT_IN_DATA = "not in the data"
 
 
