@@ -84,7 +84,7 @@ VARIANTS: dict[str, Any] = {
 def spikes(prices: pd.DataFrame) -> pd.DataFrame:
     """Mark prices that are off by a factor for a day: errors of the data.
 
-    A price counts as one when it lies outside a factor of 1.5 of both neighbours
+    A price counts as one when it lies outside a factor of 1.5 of both neighbors
     and these lie within it of each other. One such price in 500 tickers makes up
     two thirds of all squared returns of ten years, so scores leave out the labels
     that begin or end at one. The models see the prices as they are.

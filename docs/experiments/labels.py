@@ -5,7 +5,7 @@ Usage::
     python docs/experiments/labels.py PRICES [--step N] [--horizons N …] [--seeds N]
 
 `PRICES` is a file that :func:`skbatch.read_panel` reads. Models are refitted every
-`step` rows, from 40 % of the rows on, and forecast the rows up to the next fit. Other
+`step` rows, from 40% of the rows on, and forecast the rows up to the next fit. Other
 shares of rows and inputs for each tree are compared with `--shares 0.3 0.3`.
 """
 
@@ -49,7 +49,7 @@ def make(model: str, label: Any, seed: int, shares: list[float]) -> Any:
 
 
 def walk(model: Any, X: pd.DataFrame, y: pd.DataFrame, step: int) -> pd.DataFrame:
-    """Forecast the later 60 % of the rows, refitting every `step` rows."""
+    """Forecast the later 60% of the rows, refitting every `step` rows."""
     starts = range(int(len(X) * 0.4), len(X), step)
     parts = [model.fit(X[:a], y[:a]).predict(X[a : a + step]) for a in starts]
     return pd.concat(parts)

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from skbatch._kernels.target import winsorised
+from skbatch._kernels.target import winsorized
 
 __all__ = [
     "Dependence",
@@ -36,7 +36,7 @@ def dependence(scores: np.ndarray) -> Dependence:
     """Estimate how the scores of the tickers move together."""
     scores = np.array(scores, dtype=np.float64)
     scores[:, np.isfinite(scores).sum(axis=0) < MIN_SCORES] = np.nan
-    z = _standardised(winsorised(scores, MAX_SCORE))
+    z = _standardised(winsorized(scores, MAX_SCORE))
     finite = np.isfinite(z)
     filled = np.where(finite, z, 0.0)
     mean = filled.sum(axis=1) / np.maximum(finite.sum(axis=1), 1)
@@ -101,9 +101,9 @@ def rank_bin_shares(samples: np.ndarray, weights: np.ndarray) -> np.ndarray:
 
 
 def _standardised(scores: np.ndarray) -> np.ndarray:
-    """Standardise columns to mean 0 and deviation 1; NaN where they do not vary."""
+    """Standardize columns to mean 0 and deviation 1; NaN where they do not vary."""
     finite = np.isfinite(scores)
     count = np.maximum(finite.sum(axis=0), 1)
-    centred = scores - np.where(finite, scores, 0.0).sum(axis=0) / count
-    variance = (np.where(finite, centred, 0.0) ** 2).sum(axis=0) / count
-    return centred / np.sqrt(np.where(variance > 0, variance, np.nan))
+    centered = scores - np.where(finite, scores, 0.0).sum(axis=0) / count
+    variance = (np.where(finite, centered, 0.0) ** 2).sum(axis=0) / count
+    return centered / np.sqrt(np.where(variance > 0, variance, np.nan))

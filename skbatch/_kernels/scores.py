@@ -95,7 +95,7 @@ def _is_constant(values: np.ndarray, use: np.ndarray) -> np.ndarray:
 
 
 def _unit_rows(values: np.ndarray, use: np.ndarray) -> np.ndarray:
-    """Centre each row and scale it to length 1; rows without dispersion become NaN."""
+    """Center each row and scale it to length 1; rows without dispersion become NaN."""
     constant = _is_constant(values, use)
     rows = np.where(use, values, 0.0)
     # Squares of the raw values could overflow or vanish.

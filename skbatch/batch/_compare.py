@@ -26,14 +26,12 @@ from skbatch.metrics.alignment import align
 from skbatch.panel import check_panel, forward_returns
 from skbatch.panel.engine import panel_tickers, recorded_reach
 
-__all__ = ["BatchComparison", "compare_batch_vs_individual"]
-
 WAYS = ("batch", "individual")
 SCORES = ["rank_ic", "mae", "r2"]
 _TOLD: list[tuple[str, str, Callable[[float], str]]] = [
     ("rank_ic", "rank IC", "{:+.4f}".format),
     ("mae", "mean absolute error", "{:.5f}".format),
-    ("r2", "R² against zero", lambda r2: f"{100 * r2:+.2f} %"),
+    ("r2", "R² against zero", lambda r2: f"{100 * r2:+.2f}%"),
 ]
 
 
@@ -80,7 +78,7 @@ class BatchComparison:
         return pd.Series(batch - single, index=SCORES, name="difference")
 
     def summary(self) -> str:
-        """Summarise the comparison in a few sentences.
+        """Summarize the comparison in a few sentences.
 
         Returns
         -------

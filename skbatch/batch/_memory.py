@@ -1,7 +1,7 @@
 """How much memory a run takes, and how it is kept within a budget.
 
 The peak is plain arithmetic: what the process has, what it holds of the panel, one
-block of features, the stacked rows, and XGBoost's quantised matrix. The constants were
+block of features, the stacked rows, and XGBoost's quantized matrix. The constants were
 measured on 50 to 5,000 tickers: see ``docs/experiments``.
 """
 
@@ -22,10 +22,14 @@ from sklearn.base import clone
 
 from skbatch.batch._usage import available_memory, format_bytes, rss
 from skbatch.exceptions import ConfigError
-from skbatch.forecasting.engine import Storage, tail_rows, target_of, thinning
+from skbatch.forecasting.engine import (
+    BIN_ROWS,
+    Storage,
+    tail_rows,
+    target_of,
+    thinning,
+)
 from skbatch.panel.engine import CheckedPanel, panel_tickers
-
-__all__ = ["MemoryEstimate", "MemoryPlan", "estimate_memory", "plan_memory"]
 
 MIB = 2**20
 # Libraries that are loaded on first use, threads, and small tables.
@@ -43,10 +47,10 @@ PER_FURTHER_LABEL = 30
 # of them as fragments.
 SMALL_TEMPORARY, FIRST_TEMPORARY, TEMPORARY = 280, 30 * MIB, 75
 MOST_TEMPORARY, KEPT_TEMPORARY = 80 * MIB, 0.7
-# Bytes for each cell of a quantised matrix: bins, and the same by columns.
+# Bytes for each cell of a quantized matrix: bins, and the same by columns.
 PER_BIN = 2
-# Rows from which bins are cut, and bytes for each of their cells.
-BIN_ROWS, PER_BIN_ROW = 2**16, 5
+# Bytes for each cell of the rows from which bins are cut.
+PER_BIN_ROW = 5
 # Bytes for each stacked row (its place, label and date), and for each that trains
 # (gradients, forecasts, and the leaf that it is in).
 PER_ROW, PER_TRAINED_ROW = 40, 60
@@ -74,7 +78,7 @@ class MemoryEstimate:
         What the process has already.
     parts : dict of str to int
         What is added: ``"base"``, ``"panel"``, ``"block"`` of features, ``"rows"``,
-        the ``"quantised matrix"``, and ``"workers"``.
+        the ``"quantized matrix"``, and ``"workers"``.
     batch_size : int
         Largest number of tickers in a batch.
     """
@@ -143,9 +147,9 @@ class MemoryPlan:
         rows, matrix = self._rows_and_matrix(workers)
         labels = PER_LABEL + PER_FURTHER_LABEL * (self.n_horizons - 1)
         panel = cells * (self.n_fields * PER_PRICE + labels)
-        # A block of features is gone before the rows are quantised.
+        # A block of features is gone before the rows are quantized.
         matrix += int(KEPT_TEMPORARY * temporary)
-        larger = "block" if block > matrix else "quantised matrix"
+        larger = "block" if block > matrix else "quantized matrix"
         return {
             "base": BASE,
             "panel": panel,

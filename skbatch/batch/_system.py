@@ -354,15 +354,15 @@ class BatchForecastingSystem(
             returns = pd.Series(np.nan, tickers.label_index, name="expected_return")
             uncertainty = ForecastUncertainty(tickers.label_index, coverages)
             names = tickers.label_columns.get_level_values(-1)
-            realised = self._realised(panel)
+            realized = self._realised(panel)
             for member, features in self._served(panel, n_last=1):
                 use = names.isin(member.tickers)
                 returns[use] = provenance.fill_row(member, features)
-                if realised is None and returns[use].notna().any():
+                if realized is None and returns[use].notna().any():
                     outlook = member_outlook(member, features, returns)
                     uncertainty.fill(member, returns, outlook)
-            if realised is not None:
-                for member, outlook in self._outlooks(panel, realised, last=True):
+            if realized is not None:
+                for member, outlook in self._outlooks(panel, realized, last=True):
                     uncertainty.fill(member, returns, outlook)
             returns[names.isin(list(quarantined))] = np.nan
             provenance.withdraw(quarantined)

@@ -32,8 +32,6 @@ from skbatch.forecasting.engine import (
 from skbatch.panel import forward_returns
 from skbatch.panel.engine import CheckedPanel
 
-__all__ = ["SystemUncertaintyMixin"]
-
 
 def _is_calibrated(system: Any) -> bool:
     """Return whether the forecaster of a system can be calibrated, or raise."""
@@ -303,11 +301,11 @@ class SystemUncertaintyMixin:
                 yield member, part
 
     def _outlooks(
-        self, panel: pd.DataFrame, realised: pd.DataFrame | None, *, last: bool = False
+        self, panel: pd.DataFrame, realized: pd.DataFrame | None, *, last: bool = False
     ) -> list[tuple[Member, Outlook | None]]:
         """Find how sure each member is, at all dates or at the last one."""
-        # Returns realised after new dates count from when they were known.
-        n_new = 1 if realised is None else len(realised)
+        # Returns realized after new dates count from when they were known.
+        n_new = 1 if realized is None else len(realized)
         parts: dict[int, list[Outlook | None]] = {}
         members = {id(member): member for member in self.fitted_.members}
         for member, features in self._served(panel, n_last=n_new if last else None):
@@ -317,8 +315,8 @@ class SystemUncertaintyMixin:
         for key, blocks in parts.items():
             known = [block for block in blocks if block is not None]
             joined = Outlook.joined(known) if known else None
-            if joined is not None and realised is not None:
-                joined.follow(realised[list(joined.labels)].to_numpy())
+            if joined is not None and realized is not None:
+                joined.follow(realized[list(joined.labels)].to_numpy())
             found.append((members[key], joined))
         return found
 

@@ -16,8 +16,6 @@ from skbatch.cli._shell import UserError
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["check_report", "make_table", "print_as_json", "records"]
-
 
 def check_report(report: Path, prices: Path) -> None:
     """Raise before the work is done if the report cannot be written."""

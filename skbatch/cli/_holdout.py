@@ -77,8 +77,8 @@ def describe(held_out: dict[str, Any]) -> str:
     texts = []
     for found in held_out["scores"]:
         text = (
-            f"an R² of {100 * found['r2']:+.2f} % against forecasting zero (each "
-            f"ticker's historical mean: {100 * found['historical_mean_r2']:+.2f} %)"
+            f"an R² of {100 * found['r2']:+.2f}% against forecasting zero (each "
+            f"ticker's historical mean: {100 * found['historical_mean_r2']:+.2f}%)"
         )
         if found["rank_ic"] is not None:
             error = f"standard error {found['standard_error']:.3f}"

@@ -15,8 +15,6 @@ from skbatch.exceptions import HistoryWarning, PanelError
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["check_model", "load", "refuse_gaps", "rows_after", "save"]
-
 
 def check_model(model: Path) -> None:
     """Raise before the work is done if the model cannot be written."""

@@ -16,16 +16,6 @@ from skbatch.cli._shell import UserError, print_error
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = [
-    "as_text",
-    "check_output",
-    "check_tickers",
-    "is_stdout",
-    "without_formulas",
-    "write",
-    "write_forecasts",
-]
-
 # Spreadsheets run cells that begin like this as formulas.
 _FORMULA_STARTS = tuple("=+-@＝＋－＠")
 # What writing a file needs: the package, and the extra that has it.

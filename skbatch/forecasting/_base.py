@@ -31,12 +31,6 @@ from skbatch.forecasting._provenance import Provenance, Reason, own_provenance
 from skbatch.forecasting._training import PanelModel
 from skbatch.forecasting._uncertainty import UncertaintyMixin
 
-__all__ = [
-    "BaseBatchForecaster",
-    "BatchForecasterMixin",
-    "TableForecasterMixin",
-]
-
 
 class BatchForecasterMixin(RegressorMixin):
     """What every batch forecaster can do once it has `fit` and `predict`."""
@@ -136,8 +130,8 @@ class BatchForecasterMixin(RegressorMixin):
         actual, predicted = actual[use], predicted[use]
         if not weights.sum() > 0:
             return float("nan")
-        centred = actual - np.average(actual, weights=weights)
-        total = float(weights @ centred**2)
+        centered = actual - np.average(actual, weights=weights)
+        total = float(weights @ centered**2)
         return (
             1.0 - float(weights @ (actual - predicted) ** 2) / total if total else 0.0
         )
@@ -203,7 +197,7 @@ class TableForecasterMixin(BatchForecasterMixin):
         Notes
         -----
         Contributions of trees are the SHAP values of XGBoost [1]_, those of a linear
-        model its coefficients times the standardised inputs. Shrinkage is what is
+        model its coefficients times the standardized inputs. Shrinkage is what is
         taken off the sum of both and the model's average.
 
         References

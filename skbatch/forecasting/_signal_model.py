@@ -16,7 +16,7 @@ from skbatch._kernels.ridge import (
     normal_equations,
     part_moments,
     solved_path,
-    standardise,
+    standardize,
 )
 from skbatch._kernels.target import shrinkage_slope
 from skbatch.forecasting._categories import Seen, bearers, n_levels, seen_categories
@@ -82,7 +82,7 @@ class SignalModel:
 
     def contributions(self, X: np.ndarray) -> np.ndarray:
         """Split forecasts into those of the inputs, `(n_rows, n_signals)`."""
-        parts = standardise(self.terms(X), self.mean, self.deviation) * self.coef
+        parts = standardize(self.terms(X), self.mean, self.deviation) * self.coef
         return parts.reshape(len(X), N_TERMS, -1).sum(axis=1)
 
     def importances(self) -> np.ndarray:
@@ -98,7 +98,7 @@ class SignalModel:
     def terms(self, X: np.ndarray) -> np.ndarray:
         """Create the terms `(n_rows, n_terms)`; those of missing signals are NaN."""
         values, width = self.values(X), self.n_signals
-        scores = standardise(values, self.location, self.scale)
+        scores = standardize(values, self.location, self.scale)
         rank = scores[:, width:] if len(self.inputs) > width else 0.0
         terms = np.empty((len(X), self.n_terms))
         signals, squares = terms[:, :width], terms[:, width : 2 * width]
@@ -137,7 +137,7 @@ class CategoryModel:
 
     def contributions(self, X: np.ndarray) -> np.ndarray:
         """Split forecasts into those of the inputs, `(n_rows, n_inputs)`."""
-        scores = standardise(self.terms(X), self.mean, self.deviation)
+        scores = standardize(self.terms(X), self.mean, self.deviation)
         return self._by_input(scores * self.coef)
 
     def importances(self) -> np.ndarray:

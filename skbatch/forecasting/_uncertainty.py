@@ -23,21 +23,9 @@ from skbatch.forecasting._other_frame import OtherFrame, has_other_tickers
 from skbatch.forecasting._outlook import Outlook
 from skbatch.panel.engine import PanelColumns
 
-__all__ = [
-    "PredictionInterval",
-    "UncertaintyMixin",
-    "calibrated_part",
-    "calibrates_itself",
-    "check_coverage",
-    "check_coverages",
-    "check_quantiles",
-    "generator_of",
-    "outlook_of",
-]
-
 
 class PredictionInterval(NamedTuple):
-    """Bounds of the realised returns, two tables like those of `predict`.
+    """Bounds of the realized returns, two tables like those of `predict`.
 
     Attributes
     ----------

@@ -4,7 +4,12 @@ This module is for the other subpackages. It may change with any release.
 """
 
 from skbatch.forecasting._base import BatchForecasterMixin
-from skbatch.forecasting._booster import feature_types, loss_gradient
+from skbatch.forecasting._booster import (
+    BIN_ROWS,
+    bin_limits,
+    feature_types,
+    loss_gradient,
+)
 from skbatch.forecasting._children import (
     as_input,
     check_batch_forecaster_type,
@@ -53,6 +58,7 @@ from skbatch.forecasting._uncertainty import (
 )
 
 __all__ = [
+    "BIN_ROWS",
     "NO_FEATURES",
     "NO_MODEL",
     "BatchForecasterMixin",
@@ -71,6 +77,7 @@ __all__ = [
     "UncertaintyMixin",
     "Universe",
     "as_input",
+    "bin_limits",
     "calibrated_part",
     "calibrates_itself",
     "check_batch_forecaster_type",

@@ -9,8 +9,6 @@ import numpy as np
 from skbatch._kernels.scores import finite_mean, relative_squared_error, sign_agreement
 from skbatch.metrics.alignment import Table, align, broadcast
 
-__all__ = ["coverage", "directional_accuracy", "out_of_sample_r2"]
-
 
 def out_of_sample_r2(
     y_true: Table, y_pred: Table, benchmark: Table | Literal["mean"] = 0.0
@@ -25,7 +23,7 @@ def out_of_sample_r2(
     Parameters
     ----------
     y_true : DataFrame, Series or array-like of shape (n_dates, n_tickers)
-        Realised returns; any real number, NaN where unknown. With columns
+        Realized returns; any real number, NaN where unknown. With columns
         (horizon, ticker), the score is the mean over the horizons that have one.
     y_pred : DataFrame, Series or array-like of the same shape
         Forecasts; any real number. Two tables with labels are aligned by them,
@@ -37,7 +35,7 @@ def out_of_sample_r2(
         - DataFrame: forecasts that cover the dates and tickers of `y_true`, such as
           those of :class:`~skbatch.HistoricalMeanForecaster`, the benchmark of [1]_.
           More dates and tickers than needed do no harm.
-        - Series: one forecast per date, or one per column, recognised by its labels.
+        - Series: one forecast per date, or one per column, recognized by its labels.
         - array: forecasts of the shape of `y_true`.
         - ``"mean"``: for each horizon, the mean of the labels that are scored, over
           all dates and tickers. It is known in hindsight only, so no forecaster
@@ -103,7 +101,7 @@ def out_of_sample_r2(
 
 
 def directional_accuracy(y_true: Table, y_pred: Table) -> float:
-    """Compute the share of forecasts with the sign of the realised return.
+    """Compute the share of forecasts with the sign of the realized return.
 
     Greater is better: 1 is perfect, the range is [0, 1]. In markets that rise more
     often than they fall, a forecaster that always predicts "up" scores above one half:
@@ -112,7 +110,7 @@ def directional_accuracy(y_true: Table, y_pred: Table) -> float:
     Parameters
     ----------
     y_true : DataFrame, Series or array-like of shape (n_dates, n_tickers)
-        Realised returns; any real number, NaN where unknown. Returns of exactly zero
+        Realized returns; any real number, NaN where unknown. Returns of exactly zero
         have no direction and are left out. With columns (horizon, ticker), the score
         is the mean over the horizons that have one.
     y_pred : DataFrame, Series or array-like of the same shape
@@ -150,7 +148,7 @@ def directional_accuracy(y_true: Table, y_pred: Table) -> float:
 
 
 def coverage(y_true: Table, y_pred: Table) -> float:
-    """Compute the share of the realised returns that have a forecast.
+    """Compute the share of the realized returns that have a forecast.
 
     The other scores leave out what was not forecast; this one counts those.
     Greater is better: 1 is complete, the range is [0, 1].
@@ -158,7 +156,7 @@ def coverage(y_true: Table, y_pred: Table) -> float:
     Parameters
     ----------
     y_true : DataFrame, Series or array-like of shape (n_dates, n_tickers)
-        Realised returns, NaN where unknown. With columns (horizon, ticker), the score
+        Realized returns, NaN where unknown. With columns (horizon, ticker), the score
         is the mean over the horizons that have one.
     y_pred : DataFrame, Series or array-like of the same shape
         Forecasts, NaN where there is none. Two tables with labels are aligned by

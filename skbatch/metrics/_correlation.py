@@ -9,13 +9,6 @@ from skbatch._kernels.scores import (
 )
 from skbatch.metrics.alignment import Scores, Table, align
 
-__all__ = [
-    "information_coefficient",
-    "information_coefficient_series",
-    "rank_information_coefficient",
-    "rank_information_coefficient_series",
-]
-
 
 def information_coefficient(y_true: Table, y_pred: Table) -> float:
     r"""Compute the mean over dates of the correlation across tickers.
@@ -27,7 +20,7 @@ def information_coefficient(y_true: Table, y_pred: Table) -> float:
     Parameters
     ----------
     y_true : DataFrame or array-like of shape (n_dates, n_tickers)
-        Realised returns; any real number, NaN where unknown. With columns
+        Realized returns; any real number, NaN where unknown. With columns
         (horizon, ticker), the score is the mean over the horizons that have one.
     y_pred : DataFrame or array-like of the same shape
         Forecasts; any real number. Two DataFrames are aligned by their labels,
@@ -94,7 +87,7 @@ def rank_information_coefficient(y_true: Table, y_pred: Table) -> float:
     Parameters
     ----------
     y_true : DataFrame or array-like of shape (n_dates, n_tickers)
-        Realised returns; any real number, NaN where unknown. With columns
+        Realized returns; any real number, NaN where unknown. With columns
         (horizon, ticker), the score is the mean over the horizons that have one.
     y_pred : DataFrame or array-like of the same shape
         Forecasts; any real number. Two DataFrames are aligned by their labels,
@@ -148,13 +141,13 @@ def information_coefficient_series(y_true: Table, y_pred: Table) -> Scores:
     """Compute the correlation across tickers on each date.
 
     Greater is better: 1 is perfect, 0 is chance, the range is [-1, 1]. With horizons
-    of several rows, neighbouring dates share most of their returns, so that their ICs
+    of several rows, neighboring dates share most of their returns, so that their ICs
     are not independent.
 
     Parameters
     ----------
     y_true, y_pred : DataFrame or array-like of shape (n_dates, n_tickers)
-        Realised returns and forecasts, NaN where unknown. Columns may be
+        Realized returns and forecasts, NaN where unknown. Columns may be
         (horizon, ticker). Two DataFrames are aligned by their labels.
 
     Returns
@@ -190,13 +183,13 @@ def rank_information_coefficient_series(y_true: Table, y_pred: Table) -> Scores:
     """Compute the rank correlation across tickers on each date.
 
     Greater is better: 1 is perfect, 0 is chance, the range is [-1, 1]. With horizons
-    of several rows, neighbouring dates share most of their returns, so that their
+    of several rows, neighboring dates share most of their returns, so that their
     rank ICs are not independent.
 
     Parameters
     ----------
     y_true, y_pred : DataFrame or array-like of shape (n_dates, n_tickers)
-        Realised returns and forecasts, NaN where unknown. Columns may be
+        Realized returns and forecasts, NaN where unknown. Columns may be
         (horizon, ticker). Two DataFrames are aligned by their labels.
 
     Returns

@@ -80,14 +80,14 @@ def align(y_true: Table, y_pred: Table) -> AlignedTables:
             f"{np.shape(y_pred)} and {np.shape(y_true)}. Forecast the dates and "
             "tickers of the labels."
         )
-    labelled = next((t for t in (y_true, y_pred) if is_labelled(t)), None)
-    names = labelled.columns if isinstance(labelled, pd.DataFrame) else None
+    labeled = next((t for t in (y_true, y_pred) if is_labelled(t)), None)
+    names = labeled.columns if isinstance(labeled, pd.DataFrame) else None
     if names is not None and names.nlevels > 2:
         raise PanelError(
             "`y_true.columns` must be tickers or (horizon, ticker). Got "
             f"{names.nlevels} levels. Drop the others with `droplevel`."
         )
-    index = labelled.index if isinstance(labelled, pd.DataFrame | pd.Series) else None
+    index = labeled.index if isinstance(labeled, pd.DataFrame | pd.Series) else None
     return AlignedTables(actual, forecast, index, names)
 
 
@@ -200,7 +200,7 @@ def _spread(
     if by_date == by_column:
         given = "labels of both" if by_date else "labels that cover neither"
         raise PanelError(
-            "`benchmark` as a Series must be labelled by the dates or by the columns "
+            "`benchmark` as a Series must be labeled by the dates or by the columns "
             f"of `y_true`. Got {given}. Pass a DataFrame with both."
         )
     wanted = y_true.index if by_date else y_true.columns

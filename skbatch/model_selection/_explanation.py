@@ -17,8 +17,6 @@ from skbatch.model_selection._feature_importance import feature_families, signal
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["ForecastExplanation", "ForecastExplanationDisplay"]
-
 OTHERS = "all others"
 
 
@@ -300,9 +298,9 @@ class ForecastExplanationDisplay(Display):
         starts = np.append(0.0, np.cumsum(widths[:-1]))
         starts[-1] = 0.0
         places = np.arange(len(widths))
-        colours = [GOOD if width >= 0 else BAD for width in widths[:-1]]
+        colors = [GOOD if width >= 0 else BAD for width in widths[:-1]]
         self.bars_ = ax.barh(
-            places, widths, left=starts, color=[*colours, INK], height=0.62
+            places, widths, left=starts, color=[*colors, INK], height=0.62
         )
         ends = starts + widths
         ax.vlines(ends[:-1], places[:-1] - 0.31, places[1:] + 0.31, GREY, lw=0.6)
@@ -310,7 +308,7 @@ class ForecastExplanationDisplay(Display):
             places, widths, np.maximum(starts, ends), strict=True
         ):
             ax.annotate(
-                f"{width:+.3f} %",
+                f"{width:+.3f}%",
                 (high, place),
                 (4, 0),
                 textcoords="offset points",

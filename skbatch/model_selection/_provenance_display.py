@@ -19,10 +19,8 @@ if TYPE_CHECKING:
 
     from skbatch.model_selection._walk_forward_result import WalkForwardResult
 
-__all__ = ["ProvenanceDisplay"]
-
-COLOURS = ("#1f6feb", "#e3a008", "#8b5cf6", "#0e9f6e", "#d61f69")
-NONE_COLOUR = "#d5dbe1"
+COLORS = ("#1f6feb", "#e3a008", "#8b5cf6", "#0e9f6e", "#d61f69")
+NONE_COLOR = "#d5dbe1"
 
 
 class ProvenanceDisplay(Display):
@@ -157,15 +155,15 @@ class ProvenanceDisplay(Display):
         others = self.shares_.drop(columns=[*first, NO_MODEL], errors="ignore")
         self.fallback_rate_ = others.sum(axis=1) / given.where(given > 0)
         names = list(self.shares_.columns)
-        colours = [
-            NONE_COLOUR if name == NO_MODEL else COLOURS[number % len(COLOURS)]
+        colors = [
+            NONE_COLOR if name == NO_MODEL else COLORS[number % len(COLORS)]
             for number, name in enumerate(names)
         ]
         labels = ["no forecast" if name == NO_MODEL else name for name in names]
         places = date_axis(ax, self.shares_.index)
         shares = 100 * self.shares_.T.to_numpy()
         ax.stackplot(
-            places, shares, colors=colours, labels=labels, step="post", linewidth=0
+            places, shares, colors=colors, labels=labels, step="post", linewidth=0
         )
         ax.set(ylim=(0, 100), xlim=(places[0], places[-1]))
         ax.set_ylabel("share of tickers, %", color=INK)
@@ -185,11 +183,11 @@ class ProvenanceDisplay(Display):
         tidy(
             ax,
             "Where forecasts come from",
-            note=f"{rate:.2f} % by a fallback, {none:.2f} % without a forecast",
+            note=f"{rate:.2f}% by a fallback, {none:.2f}% without a forecast",
         )
         if ax.get_ylim()[0] > 0:
             ax.annotate(
-                f"axis begins at {ax.get_ylim()[0]:.0f} %",
+                f"axis begins at {ax.get_ylim()[0]:.0f}%",
                 (1, 0),
                 (-4, 4),
                 xycoords="axes fraction",

@@ -122,8 +122,8 @@ def draw_bins(bins: list[BacktestResult], ax: Axes) -> None:
     from matplotlib.colors import LinearSegmentedColormap
 
     # None is so light or so dark that it is lost on white paper or on black.
-    colours = LinearSegmentedColormap.from_list("bins", [BAD, GREY, GOOD])
-    shades = colours(np.linspace(0, 1, len(bins)))
+    colors = LinearSegmentedColormap.from_list("bins", [BAD, GREY, GOOD])
+    shades = colors(np.linspace(0, 1, len(bins)))
     for place, (found, shade) in enumerate(zip(bins, shades, strict=True)):
         wealth = found.wealth["net"]
         ends = {0: " lowest", len(bins) - 1: " highest"}

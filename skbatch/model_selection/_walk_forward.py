@@ -135,7 +135,7 @@ def walk_forward(
     Returns
     -------
     WalkForwardResult
-        Forecasts, realised returns, provenance, scorecard and report.
+        Forecasts, realized returns, provenance, scorecard and report.
 
     Raises
     ------
@@ -162,7 +162,7 @@ def walk_forward(
 
     - ``rank_ic``, ``ic``: mean over dates of the rank correlation and correlation
       across tickers; ``_ir`` is mean over standard deviation, per date and not
-      annualised; ``_t`` is the Newey–West t-statistic of
+      annualized; ``_t`` is the Newey–West t-statistic of
       :func:`~skbatch.metrics.mean_inference`, significant beyond ``critical_t``;
       ``rank_ic_positive`` is the share of dates above 0.
     - ``hit_rate``: share of forecasts with the sign of the return.
@@ -416,5 +416,5 @@ def _warn(results: dict[str, list[FoldForecast]]) -> None:
     for kind, messages in kinds.items():
         text = messages[min(messages)]
         if n_refits > 1:
-            text = f"In {len(messages)} of {n_refits} refits, the first: {text}"
+            text = f"{len(messages)} of {n_refits} refits warned. The first: {text}"
         warn_user(text, kind)

@@ -87,7 +87,7 @@ class WalkForwardResult(SkillBreakdownMixin):
     Attributes
     ----------
     returns : DataFrame of the shape of `forecasts`
-        Realised simple returns; NaN where a price is missing or not known yet.
+        Realized simple returns; NaN where a price is missing or not known yet.
     scorecard : DataFrame
         One row per forecaster, ``(horizon, forecaster)`` for several horizons.
     """
@@ -119,7 +119,7 @@ class WalkForwardResult(SkillBreakdownMixin):
 
     @cached_property
     def returns(self) -> pd.DataFrame:
-        """Realised simple returns on the dates of the forecasts."""
+        """Realized simple returns on the dates of the forecasts."""
         parts = {h: self._returns_after(h, self.delay) for h in self.horizons}
         if isinstance(self.horizon, int):
             table = parts[self.horizon]
@@ -130,7 +130,7 @@ class WalkForwardResult(SkillBreakdownMixin):
         return table
 
     def _returns_after(self, horizon: int, delay: int) -> pd.DataFrame:
-        """Realised returns over a horizon that starts some rows after each forecast."""
+        """Realized returns over a horizon that starts some rows after each forecast."""
         closes = self.closes
         values, final = closes.to_numpy(), self.delisting_return
         values = with_final_values(values, closes.columns, final)
@@ -272,7 +272,7 @@ class WalkForwardResult(SkillBreakdownMixin):
             Indexed by (benchmark, score), with scores rank_ic, squared_error and
             spread. Columns are the mean difference over dates, positive where the
             forecasts are better; its t_statistic and the value critical_t beyond which
-            that is significant; the bounds lower and upper of its 95 % confidence
+            that is significant; the bounds lower and upper of its 95% confidence
             interval; p_value; n_dates; and p_holm, the p-value adjusted for all tests
             of the table times `n_trials`.
 
@@ -417,7 +417,7 @@ class WalkForwardResult(SkillBreakdownMixin):
         )
 
     def summary(self) -> str:
-        """Summarise in a few sentences how good the forecasts were.
+        """Summarize in a few sentences how good the forecasts were.
 
         Returns
         -------

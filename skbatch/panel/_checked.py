@@ -6,8 +6,6 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-__all__ = ["CheckedPanel"]
-
 
 @dataclass(frozen=True)
 class CheckedPanel:

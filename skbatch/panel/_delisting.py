@@ -34,7 +34,7 @@ def final_returns(given: Final, tickers: Tickers) -> np.ndarray:
     if (found < -1).any() or np.isinf(found).any():
         raise ValueError(
             "`delisting_return` must be a simple return of at least -1. Got "
-            f"{np.nanmin(found):g}. For example, pass -0.3 for a loss of 30 %."
+            f"{np.nanmin(found):g}. For example, pass -0.3 for a loss of 30%."
         )
     return found
 

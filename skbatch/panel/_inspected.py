@@ -13,8 +13,6 @@ from skbatch.panel._checked import CheckedPanel
 from skbatch.panel._fields import adjust_prices, count_prices
 from skbatch.panel._spellings import ADJUSTED
 
-__all__ = ["InspectedPanel", "inspect_panel"]
-
 
 @dataclass(frozen=True)
 class InspectedPanel:

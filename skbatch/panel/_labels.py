@@ -51,7 +51,7 @@ def forward_returns(
     Returns
     -------
     DataFrame of shape (n_dates, n_tickers) or (n_dates, n_horizons * n_tickers)
-        Simple returns, not percent and not annualised. The last ``horizon + delay``
+        Simple returns, not percent and not annualized. The last ``horizon + delay``
         rows are NaN, as is every return that begins or ends with a missing price. For
         a sequence, the columns are a MultiIndex (horizon, ticker). The horizon, as int
         or tuple, is also in ``attrs["horizon"]``, and the delay in ``attrs["delay"]``,

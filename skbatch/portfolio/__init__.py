@@ -1,4 +1,4 @@
-"""From prices to expected returns, and from these to an optimiser, checked."""
+"""From prices to expected returns, and from these to an optimizer, checked."""
 
 from importlib import import_module
 from typing import TYPE_CHECKING

@@ -25,20 +25,18 @@ from skbatch.portfolio._expected import (
 from skbatch.portfolio._inputs import label_problem, read_expected
 from skbatch.portfolio._interval import row_deviations
 
-__all__ = ["STEPS", "Alignment", "Finding", "align"]
-
 # The `frequency` that all risk models of PyPortfolioOpt have by default.
 DEFAULT_PERIODS = 252.0
-# A typical annual volatility of assets that somebody optimises lies between. Daily ones
-# of single stocks are 1 % to 3 %; few optimise Treasury bills.
+# A typical annual volatility of assets that somebody optimizes lies between. Daily ones
+# of single stocks are 1% to 3%; few optimize Treasury bills.
 PLAUSIBLE = (0.04, 3.0)
 # Two measures of the same volatilities differ by less than this factor; those of a day
 # and a year differ by 16, and a fraction and its percentage by 100.
 SAME_SIZE = 4.0
-# Weekly returns annualised as daily ones give volatilities 2.2 times too large, as much
+# Weekly returns annualized as daily ones give volatilities 2.2 times too large, as much
 # as a crisis does. A crisis hits tickers unequally, though: what is off by one factor
 # for all of them is off by its units. On 20 stocks over 33 years, these bounds find
-# 93 % of such covariances, and refuse 1 % of those over other windows of the prices.
+# 93% of such covariances, and refuse 1% of those over other windows of the prices.
 OTHER_LEVEL, OTHER_UNITS, ALIKE, ENOUGH_TICKERS = 1.7, 1.8, 0.12, 4
 
 
@@ -88,7 +86,7 @@ class Alignment:
             return Finding(True, f"{same} in the same order.")
         return Finding(
             False,
-            f"{same}, but in another order. Optimisers go by position: pass what "
+            f"{same}, but in another order. Optimizers go by position: pass what "
             "to_pypfopt or to_riskfolio returns.",
             "warning",
         )
@@ -173,7 +171,7 @@ class Alignment:
             raise PortfolioError(
                 "`covariance` must be symmetric. Got other values below the diagonal "
                 f"than above it, of {format_tickers(tickers[crooked.any(axis=1)])}: "
-                "its rows may be labelled in another order than its columns. Label "
+                "its rows may be labeled in another order than its columns. Label "
                 "both alike."
             )
         variances = np.diag(values)
@@ -209,13 +207,13 @@ class Alignment:
             return Finding(True, f"Volatilities of {size}{compared}.")
         doubt = (
             f"A covariance over {self.span_:g} rows should give a typical annual "
-            f"volatility between {100 * PLAUSIBLE[0]:g} % and {100 * PLAUSIBLE[1]:g} "
-            f"%. Got {100 * typical:.2g} %."
+            f"volatility between {100 * PLAUSIBLE[0]:g}% and {100 * PLAUSIBLE[1]:g}%"
+            f". Got {100 * typical:.2g}%."
         )
         if self.said_:
             return Finding(False, doubt, "warning")
         raise PortfolioError(
-            f"{doubt} It looks like one of daily returns, or of percentages. Annualise "
+            f"{doubt} It looks like one of daily returns, or of percentages. Annualize "
             "it, as covariance * 252, or pass what it spans: covariance_periods=252 if "
             "it is annual nevertheless, 1 if it is of daily returns."
         )
@@ -245,7 +243,7 @@ def align(
     covariance_periods: float | None = None,
     on_missing: str = "exclude",
 ) -> tuple[pd.Series, pd.DataFrame]:
-    """Align and check what an optimiser takes; see `to_pypfopt`."""
+    """Align and check what an optimizer takes; see `to_pypfopt`."""
     if on_missing not in ("exclude", "raise"):
         raise ValueError(
             f'`on_missing` must be "exclude" or "raise". Got {on_missing!r}. Pass one '
@@ -289,7 +287,7 @@ def check_risk_free_rate(expected: ExpectedReturns, rate: float | None) -> None:
         "At least one expected return must be above `risk_free_rate`: there is no "
         f"long-only portfolio of maximum Sharpe ratio otherwise. Got "
         f"{count(len(values))} with at most {percent(values.max())} over "
-        f"{expected.unit}, and a rate of {percent(rate)}. Minimise the "
+        f"{expected.unit}, and a rate of {percent(rate)}. Minimize the "
         "volatility instead (pass risk_free_rate=None here, then "
         "EfficientFrontier.min_volatility()), or pass a lower rate; it must "
         "be in the units of the returns."
@@ -329,7 +327,7 @@ def _how_to_convert(expected: ExpectedReturns, periods: float) -> str:
             "spans as `covariance_periods`."
         )
     return (
-        "Annualise the returns (robust_forecast_returns(..., annualize=True), or "
+        "Annualize the returns (robust_forecast_returns(..., annualize=True), or "
         "ExpectedReturns.of(result)), or pass what the covariance spans as "
         "`covariance_periods`: 1 for that of daily returns."
     )

@@ -24,17 +24,6 @@ from skbatch._writing import remove_unfinished, write_whole
 from skbatch.exceptions import PortfolioWarning
 from skbatch.portfolio._expected import PROVENANCE, ExpectedReturns
 
-__all__ = [
-    "MEMORY",
-    "Cache",
-    "DiskCache",
-    "MemoryCache",
-    "find_cache",
-    "forecast_key",
-    "from_text",
-    "to_text",
-]
-
 LIBRARIES = ("numpy", "pandas", "sklearn", "xgboost")
 _SUFFIX = ".forecast.json"
 

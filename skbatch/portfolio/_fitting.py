@@ -33,8 +33,6 @@ from skbatch.portfolio._expected import PROVENANCE, ExpectedReturns, with_reason
 from skbatch.portfolio._interval import read_interval
 from skbatch.portfolio._models import Model
 
-__all__ = ["describe_service", "draw_scenarios", "fit_each", "fit_last"]
-
 INDIVIDUAL = "individual"
 
 

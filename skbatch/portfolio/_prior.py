@@ -23,8 +23,6 @@ except ImportError as error:
         "pip install 'skbatch[portfolio]'."
     ) from error
 
-__all__ = ["ForecastPrior"]
-
 
 class ForecastPrior(BasePrior):
     r"""Forecasts and their uncertainty as the prior of a portfolio.

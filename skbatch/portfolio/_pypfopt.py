@@ -8,8 +8,6 @@ import pandas as pd
 
 from skbatch.portfolio._alignment import align
 
-__all__ = ["to_pypfopt"]
-
 
 def to_pypfopt(
     result: Any,
@@ -77,7 +75,7 @@ def to_pypfopt(
     -----
     The volatilities of `covariance` are compared with those that the forecasts carry,
     as of :func:`~skbatch.robust_forecast_returns` or ``ExpectedReturns.of(result,
-    prices=prices)``, or with the widths of their intervals. What is annualised by the
+    prices=prices)``, or with the widths of their intervals. What is annualized by the
     factor of another frequency, percentages, and a correlation matrix are found by
     their size. A Series, a dict and a ForecastResult carry neither.
     :func:`preflight` makes the same checks, and more with prices.

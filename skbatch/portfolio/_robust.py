@@ -29,8 +29,6 @@ from skbatch.portfolio._models import METHODS, Model
 from skbatch.portfolio._prices import read_prices
 from skbatch.portfolio._window_volatility import window_volatility
 
-__all__ = ["robust_forecast_returns"]
-
 _NOT_IN_DATA = "not in the data"
 
 
@@ -147,7 +145,7 @@ def robust_forecast_returns(
 
     Notes
     -----
-    A return r over h of the P rows of a year is annualised as (1 + r)^(P / h) − 1. This
+    A return r over h of the P rows of a year is annualized as (1 + r)^(P / h) − 1. This
     is a matter of units, not a forecast over a year.
 
     Nothing is cached with a `forecaster`, whose code may change, nor if a seed

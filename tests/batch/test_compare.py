@@ -300,7 +300,7 @@ def test_summary(prices, comparison, monkeypatch):
         "long, so the batch saves 87%. Memory grew by 300 MiB and 20 MiB. On 140 "
         f"returns, rank IC {batch['rank_ic']:+.4f} and {single['rank_ic']:+.4f}, mean "
         f"absolute error {batch['mae']:.5f} and {single['mae']:.5f}, R² against zero "
-        f"{100 * batch['r2']:+.2f} % and {100 * single['r2']:+.2f} %."
+        f"{100 * batch['r2']:+.2f}% and {100 * single['r2']:+.2f}%."
     )
 
 

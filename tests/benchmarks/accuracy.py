@@ -67,6 +67,6 @@ def goals(table: list[dict]) -> list[tuple[str, bool, str]]:
         own = rows.get((n, "skbatch"))
         if own is not None and peer != "skbatch":
             is_above = own["R² %"] > other["R² %"]
-            told = f"{own['R² %']:.2f} against {other['R² %']:.2f} %"
+            told = f"{own['R² %']:.2f} against {other['R² %']:.2f}%"
             found.append((f"R² above that of {peer}, {n} tickers", is_above, told))
     return found

@@ -52,8 +52,8 @@ def goals(table: list[dict]) -> list[tuple[str, bool, str]]:
         goal = GOALS.get(row["n_tickers"])
         if goal is not None and "time saved %" in row:
             saved = row["time saved %"]
-            text = f"{100 * goal:.0f} % less time at {row['n_tickers']} tickers"
-            found.append((text, saved >= 100 * goal, f"{saved:.1f} %"))
+            text = f"{100 * goal:.0f}% less time at {row['n_tickers']} tickers"
+            found.append((text, saved >= 100 * goal, f"{saved:.1f}%"))
     for score, better in (("rank IC", 1), ("MAE %", -1), ("R² %", 1)):
         rows = [row for row in table if f"batch {score}" in row]
         worse = [

@@ -86,8 +86,8 @@ def goals(table: list[dict]) -> list[tuple[str, bool, str]]:
         if "update s" in row:
             way, took, share = row["way"], row["update s"], row["of a refit %"]
             found.append((f"{way} under 1 s", took < 1, f"{took:.2f} s"))
-            text = f"{way} under 2 % of a refit"
-            found.append((text, share < 2, f"{share:.2f} %"))
+            text = f"{way} under 2% of a refit"
+            found.append((text, share < 2, f"{share:.2f}%"))
             text = f"{way} equals a recomputation"
             found.append((text, row["equal"], "to the bit" if row["equal"] else "no"))
     return found

@@ -70,8 +70,8 @@ def goals(table: list[dict]) -> list[tuple[str, bool, str]]:
     for row in table:
         if "beyond %" in row:
             n, beyond = row["n_tickers"], row["beyond %"]
-            text = f"at most 10 % beyond the bare fits, {n} tickers"
-            found.append((text, beyond <= 10, f"{beyond:.1f} %"))
+            text = f"at most 10% beyond the bare fits, {n} tickers"
+            found.append((text, beyond <= 10, f"{beyond:.1f}%"))
             text = f"each fold extracted once, {n} tickers"
             told = f"{row['extractions']:.0f}, of training and test rows of 5 folds"
             found.append((text, row["extractions"] == 10, told))

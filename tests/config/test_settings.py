@@ -389,9 +389,7 @@ def test_a_disabled_batch_has_no_settings_and_makes_no_system():
     with pytest.raises(ConfigError, match=r"`batch\.enabled` must be true.*robust_"):
         config.to_system()
     enabled = config.replace(batch={"enabled": True})
-    assert enabled.to_system().get_params(deep=False) == (
-        BatchForecastingSystem().get_params(deep=False)
-    )
+    assert BatchForecastingConfig.from_system(enabled.to_system()) == enabled
     for name, value in {
         "max_batch_size": 5,
         "memory_budget": "1GiB",

@@ -160,7 +160,7 @@ def model_features(model, X):
 
 @pytest.mark.parametrize("coverage", [0.5, 0.8, 0.9])
 def test_few_scores_cover_on_average(coverage):
-    # The finite-sample correction: without it, 19 scores cover 5 % less than 90 %.
+    # The finite-sample correction: without it, 19 scores cover 5% less than 90%.
     random = np.random.default_rng(0)
     layout = LabelLayout("series", pd.Index(["A"]), 1, ("A",), (1,))
     levels = np.array([0.5 - coverage / 2, 0.5 + coverage / 2])
