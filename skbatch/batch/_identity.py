@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 import xgboost
 
+from skbatch.batch._batch_task import LabelWeights
 from skbatch.exceptions import CheckpointError
 
 PARTS = ("features", "forecaster", "error_handler")
@@ -30,9 +31,13 @@ class UnidentifiedError(Exception):
     """A function depends on something that can change without a trace."""
 
 
-def run_identity(system: Any, panel: pd.DataFrame) -> Mapping[str, str]:
-    """Hash the prices and settings of a system's run, by name."""
+def run_identity(
+    system: Any, panel: pd.DataFrame, weights: LabelWeights | None = None
+) -> Mapping[str, str]:
+    """Hash the prices, weights and settings of a system's run, by name."""
     identity = {"prices": joblib.hash(panel)}
+    if weights is not None:
+        identity["sample_weight"] = joblib.hash(weights.table)
     for name, value in _settings(system):
         try:
             identity[name] = _fingerprint(value)
