@@ -46,7 +46,8 @@ SECTIONS = {
     "performance": "Which processors do the work.",
 }
 # Parameters of a system, or paths, that are not settings of their part's section.
-_MOVED = {name: name for name in ("horizon", "delay", "coverage")} | {
+_ABOVE = ("horizon", "delay", "coverage", "delisting_return")
+_MOVED = {name: name for name in _ABOVE} | {
     "n_jobs": "performance.n_jobs",
     "engine": "performance.engine",
     "model.device": "performance.device",

@@ -21,6 +21,12 @@ from skbatch.panel._columns import (
     PanelColumns,
     join_column,
 )
+from skbatch.panel._delisting import (
+    final_returns,
+    last_prices,
+    mask_late,
+    with_final_values,
+)
 from skbatch.panel._fields import panel_fields, panel_tickers
 from skbatch.panel._reach import recorded_delay, recorded_horizon, recorded_reach
 from skbatch.panel._signal_fields import panel_signals
@@ -43,10 +49,13 @@ __all__ = [
     "Universe",
     "adopt_table",
     "describe_rows",
+    "final_returns",
     "find_members",
     "inspect_panel",
     "invalid_values",
     "join_column",
+    "last_prices",
+    "mask_late",
     "mixed_calendars",
     "number_calendars",
     "panel_fields",
@@ -55,4 +64,5 @@ __all__ = [
     "recorded_delay",
     "recorded_horizon",
     "recorded_reach",
+    "with_final_values",
 ]
