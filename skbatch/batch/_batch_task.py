@@ -14,18 +14,6 @@ from skbatch.batch._manager import Batch
 from skbatch.batch._usage import Usage, measure
 from skbatch.forecasting.engine import FeatureBlocks
 
-__all__ = [
-    "NO_FORECAST",
-    "NO_USAGE",
-    "Event",
-    "Member",
-    "Outcome",
-    "Rung",
-    "Task",
-    "labels_of",
-    "run_task",
-]
-
 Rung = Literal["model", "simpler model"]
 SIMPLER: Rung = "simpler model"
 NO_FORECAST = "no forecast"  # the step after the simpler model

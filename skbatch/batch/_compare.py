@@ -26,8 +26,6 @@ from skbatch.metrics.alignment import align
 from skbatch.panel import check_panel, forward_returns
 from skbatch.panel.engine import panel_tickers, recorded_reach
 
-__all__ = ["BatchComparison", "compare_batch_vs_individual"]
-
 WAYS = ("batch", "individual")
 SCORES = ["rank_ic", "mae", "r2"]
 _TOLD: list[tuple[str, str, Callable[[float], str]]] = [

@@ -25,8 +25,6 @@ from skbatch.forecasting.engine import (
     loss_gradient,
 )
 
-__all__ = ["train_trees"]
-
 # Seconds that workers have to leave a training that lost one of them.
 LEAVE = 10.0
 

@@ -29,8 +29,6 @@ from skbatch.forecasting import ConformalForecaster, FallbackForecaster
 from skbatch.forecasting.engine import FeatureBlocks, as_input
 from skbatch.panel.engine import inspect_panel, panel_tickers, recorded_reach
 
-__all__ = ["MODEL_FAILURES", "NO_LABELS", "BatchErrorHandler"]
-
 # Failures of a model on its data. Whatever else is raised is the fault of an argument
 # or of the program, and is not answered by another model.
 MODEL_FAILURES = (

@@ -91,6 +91,7 @@ def _fit(
             system.horizon,
             system.delay,
             universe=getattr(extractor, "universe", None),
+            delisting_return=system.delisting_return,
         )
         stream = stream_of(
             extractor,

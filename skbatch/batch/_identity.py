@@ -18,8 +18,6 @@ import xgboost
 
 from skbatch.exceptions import CheckpointError
 
-__all__ = ["PARTS", "run_identity"]
-
 PARTS = ("features", "forecaster", "error_handler")
 # Parameters of this package's classes on which forecasts do not depend.
 _HOW_TO_RUN = {"n_jobs", "engine", "checkpoint_dir", "memory_budget", "cache_size"}

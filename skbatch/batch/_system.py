@@ -49,10 +49,7 @@ from skbatch.forecasting.engine import (
     relative_to,
 )
 from skbatch.panel import check_panel, forward_returns, read_panel
-from skbatch.panel.engine import (
-    adopt_table,
-    inspect_panel,
-)
+from skbatch.panel.engine import adopt_table, inspect_panel
 
 __all__ = ["BatchForecastingSystem"]
 
@@ -115,6 +112,10 @@ class BatchForecastingSystem(
     coverage : float or sequence of float, default=0.9
         Share of the returns, between 0 and 1, that the intervals of :meth:`forecast`
         should hold. It changes no fit.
+    delisting_return : float or Series, default=None
+        Final return of tickers whose prices end, such as -0.3, or by ticker, see
+        :func:`~skbatch.forward_returns`. They are then learned from, up to that
+        return, although they have no forecast. None leaves them out.
 
     Attributes
     ----------
@@ -180,6 +181,7 @@ class BatchForecastingSystem(
         "engine": [StrOptions({"local", "dask"})],
         "random_state": ["random_state"],
         "coverage": [Interval(Real, 0, 1, closed="neither"), "array-like"],
+        "delisting_return": [Interval(Real, -1, None, closed="left"), pd.Series, None],
     }
 
     def __init__(
@@ -198,6 +200,7 @@ class BatchForecastingSystem(
         engine: Literal["local", "dask"] = "local",
         random_state: Any = 0,
         coverage: float | Sequence[float] = 0.9,
+        delisting_return: float | pd.Series | None = None,
     ) -> None:
         self.horizon = horizon
         self.delay = delay
@@ -212,6 +215,7 @@ class BatchForecastingSystem(
         self.engine = engine
         self.random_state = random_state
         self.coverage = coverage
+        self.delisting_return = delisting_return
 
     def _default_parts(self) -> dict[str, Callable[[], Any]]:
         return {
@@ -264,7 +268,11 @@ class BatchForecastingSystem(
         with monitor.stage("screen"):
             inspected = inspect_panel(X)
             tickers, panel = SystemTickers.of(
-                inspected, self.horizon, self.delay, handler
+                inspected,
+                self.horizon,
+                self.delay,
+                handler,
+                learns_from_ended=self.delisting_return is not None,
             )
         tickers.check_labels(y)
         with Progress(self, None) as progress:
@@ -473,7 +481,8 @@ class BatchForecastingSystem(
         if y is None:
             if len(X) <= np.max(self.horizon_) + self.delay_:
                 return float("nan")
-            y = forward_returns(X, self.horizon_, self.delay_)
+            final = self.delisting_return
+            y = forward_returns(X, self.horizon_, self.delay_, delisting_return=final)
         return super().score(X, y, sample_weight)
 
     def _provenance_at_end(self) -> pd.DataFrame:
@@ -481,6 +490,7 @@ class BatchForecastingSystem(
         provenance = self._provenance(self.tickers_.quarantined)
         known = [provenance.fill_as_fitted(m) for m in self.fitted_.members]
         if all(known):
+            provenance.withdraw(self.tickers_.quarantined)
             return provenance.table
         # Forecasters that keep no provenance are asked for their forecasts.
         return self.forecast().provenance

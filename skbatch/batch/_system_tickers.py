@@ -10,7 +10,7 @@ import pandas as pd
 from sklearn.base import clone
 
 from skbatch._messages import date_text, format_tickers, warn_user
-from skbatch.batch._screen import reasons_of
+from skbatch.batch._screen import reasons_of, unsound_of, without
 from skbatch.exceptions import BatchWarning, HistoryWarning, PanelError
 from skbatch.forecasting import Reason
 from skbatch.panel import forward_returns, periods_per_year
@@ -56,11 +56,19 @@ class SystemTickers:
 
     @classmethod
     def of(
-        cls, inspected: InspectedPanel, horizon: Any, delay: int, handler: Any
+        cls,
+        inspected: InspectedPanel,
+        horizon: Any,
+        delay: int,
+        handler: Any,
+        *,
+        learns_from_ended: bool = False,
     ) -> tuple[SystemTickers, pd.DataFrame]:
         """Set unusable tickers aside, and give the checked panel of the others."""
         whole = inspected.panel
         healthy, findings = handler.screen(inspected)
+        if learns_from_ended:
+            healthy = without(whole, unsound_of(findings))
         # Made for its columns and for what it refuses.
         labels = forward_returns(CheckedPanel(whole), horizon, delay)
         tickers = cls(

@@ -135,7 +135,8 @@ def warn_of_fit(
             " ".join(sentences),
             BatchWarning,
         )
-    served = provenance[provenance["batch"] != ""]
+    usable = ~provenance.index.get_level_values(-1).isin(list(quarantined))
+    served = provenance[(provenance["batch"] != "") & usable]
     meant = ("", str(Reason("not_member")))
     others = served.index.get_level_values(-1)[~served["reason"].isin(meant)].unique()
     if len(others):

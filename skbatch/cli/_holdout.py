@@ -25,7 +25,12 @@ MIN_TRAINING = 2
 def score(panel: pd.DataFrame, system: Any, holdout: int) -> dict[str, Any]:
     """Score a second fit on the last rows, which it has not seen."""
     several = system.horizon_ if isinstance(system.horizon_, tuple) else ()
-    labels = forward_returns(panel, system.horizon_, system.delay_)
+    labels = forward_returns(
+        panel,
+        system.horizon_,
+        system.delay_,
+        delisting_return=system.delisting_return,
+    )
     reach = recorded_reach(labels)
     n_known = int(labels.iloc[: -holdout - reach].notna().any(axis=1).sum())
     if holdout <= reach or n_known < MIN_TRAINING * holdout:

@@ -24,14 +24,6 @@ from skbatch.panel.engine import (
     panel_tickers,
 )
 
-__all__ = [
-    "SignalFeature",
-    "choose_signals",
-    "encode_signals",
-    "learn_categories",
-    "missing_at_end",
-]
-
 _CHANGE = re.compile(r"change_(\d+)")
 _VALUE, _CODE, _ONE = "value", CATEGORY[1:], "one_hot"
 

@@ -14,19 +14,6 @@ from skbatch.forecasting._feature_table import FeatureBlocks
 from skbatch.forecasting._label_layout import LabelLayout
 from skbatch.panel.engine import number_calendars, recorded_delay
 
-__all__ = [
-    "BLOCK_CELLS",
-    "MAX_SCALED_LABEL",
-    "Levels",
-    "benchmark_return",
-    "blocks",
-    "bound_all",
-    "forward_common_return",
-    "label_groups",
-    "mean_label",
-    "universe_common_return",
-]
-
 # Labels are winsorized at so many volatilities. Otherwise single crashes would own
 # the trees, and one price that is off by a factor of 100, as real data has them,
 # would move the mean over 500 tickers by 20%.

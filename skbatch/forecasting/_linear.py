@@ -34,8 +34,6 @@ from skbatch.forecasting._panel_forecaster import PanelForecaster
 from skbatch.forecasting._return_target import ReturnTarget
 from skbatch.forecasting._row_store import with_gaps
 
-__all__ = ["BatchLinearForecaster"]
-
 ALPHAS = np.logspace(-4, 2, 13)
 
 

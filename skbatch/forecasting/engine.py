@@ -14,6 +14,7 @@ from skbatch.forecasting._children import (
     as_input,
     check_batch_forecaster_type,
     run_model,
+    working_parts,
 )
 from skbatch.forecasting._common_return import (
     forward_common_return,
@@ -103,4 +104,5 @@ __all__ = [
     "target_of",
     "thinning",
     "universe_common_return",
+    "working_parts",
 ]

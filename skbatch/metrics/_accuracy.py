@@ -9,8 +9,6 @@ import numpy as np
 from skbatch._kernels.scores import finite_mean, relative_squared_error, sign_agreement
 from skbatch.metrics.alignment import Table, align, broadcast
 
-__all__ = ["coverage", "directional_accuracy", "out_of_sample_r2"]
-
 
 def out_of_sample_r2(
     y_true: Table, y_pred: Table, benchmark: Table | Literal["mean"] = 0.0

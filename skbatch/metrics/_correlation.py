@@ -9,13 +9,6 @@ from skbatch._kernels.scores import (
 )
 from skbatch.metrics.alignment import Scores, Table, align
 
-__all__ = [
-    "information_coefficient",
-    "information_coefficient_series",
-    "rank_information_coefficient",
-    "rank_information_coefficient_series",
-]
-
 
 def information_coefficient(y_true: Table, y_pred: Table) -> float:
     r"""Compute the mean over dates of the correlation across tickers.

@@ -19,7 +19,7 @@ from skbatch.metrics._correlation import (
 )
 from skbatch.metrics.alignment import Table, align, as_floats
 from skbatch.panel import forward_returns
-from skbatch.panel.engine import recorded_delay
+from skbatch.panel.engine import mask_late, recorded_delay
 
 __all__ = ["make_forecast_scorer"]
 
@@ -154,7 +154,8 @@ class _ForecastScorer(Scorer):
             delay = getattr(final, "delay_", 0)
             if len(X) <= np.max(horizon) + delay:
                 return float("nan")
-            y_true = forward_returns(X, horizon, delay)
+            final = getattr(final, "delisting_return", None)
+            y_true = forward_returns(X, horizon, delay, delisting_return=final)
         return float(super()._score(method_caller, estimator, X, y_true, **kwargs))
 
 
@@ -205,6 +206,8 @@ def _drop_unknown(y_true: Table, purge: int | Literal["auto"]) -> Table:
     if not any(n_unknown):
         return y_true
     values = as_floats(y_true, "y_true").copy()
+    if purge == "auto":
+        mask_late(values, y_true)
     for column, rows in enumerate(n_unknown):
         values[max(len(values) - rows, 0) :, column] = np.nan
     if isinstance(y_true, pd.DataFrame):

@@ -67,6 +67,7 @@ def collect_walk(
         ranking_rules=tuple(rules),
         quantiles=_joined_quantiles(own, forecasts),
         members=members,
+        delisting_return=source.delisting_return,
         attrs={
             "n_rows": len(panel),
             "n_tickers": closes.shape[1],

@@ -11,14 +11,6 @@ from skbatch._messages import format_tickers
 from skbatch.exceptions import PanelError
 from skbatch.panel._fields import panel_fields, panel_tickers
 
-__all__ = [
-    "WEEKDAYS_PER_YEAR",
-    "describe_rows",
-    "mixed_calendars",
-    "number_calendars",
-    "periods_per_year",
-]
-
 WEEKDAYS_PER_YEAR = 252.0
 _DAYS_PER_YEAR = 365.25
 # Rows a year by how many days of the week have them. Six is five and one more, with

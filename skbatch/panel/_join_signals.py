@@ -23,8 +23,6 @@ from skbatch.panel._long import find_ticker_column, ticker_texts
 from skbatch.panel._signal_fields import check_new_signals, check_signals, settle_signal
 from skbatch.panel._tables import to_pandas
 
-__all__ = ["join_signals"]
-
 _QUARTERS = re.compile(r"(\d{4})[-/ ]?[Qq]([1-4])")
 
 

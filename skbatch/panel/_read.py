@@ -14,8 +14,6 @@ from skbatch.panel._files import read_table
 from skbatch.panel._spellings import ADJUSTED, canonical_field
 from skbatch.panel._tables import arrange_table, to_pandas
 
-__all__ = ["read_panel"]
-
 
 def read_panel(
     path_or_frame: str | os.PathLike[str] | Any,

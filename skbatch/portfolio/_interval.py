@@ -12,8 +12,6 @@ from scipy.stats import norm
 
 from skbatch.exceptions import PortfolioError
 
-__all__ = ["check_coverage", "interval_deviations", "read_interval", "row_deviations"]
-
 # What intervals that do not say it are taken to cover, as those of `predict_interval`:
 # other coverages change a width by less than the comparison of sizes lets pass.
 COVERAGE = 0.9

@@ -22,8 +22,6 @@ from skbatch.portfolio._interval import (
     read_interval,
 )
 
-__all__ = ["BlackLittermanViews", "black_litterman_views"]
-
 
 @dataclass(frozen=True)
 class BlackLittermanViews:
