@@ -17,7 +17,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
 
 from skbatch._messages import format_tickers, warn_user
-from skbatch._sklearn import Interval, StrOptions
+from skbatch._sklearn import Interval, Seed, StrOptions
 from skbatch.exceptions import BatchWarning
 from skbatch.panel.engine import panel_fields, panel_tickers
 
@@ -110,7 +110,7 @@ class SimpleBatchManager(BaseEstimator):
         self,
         max_batch_size: int | None = None,
         groups: Any = None,
-        random_state: Any = 0,
+        random_state: Seed = 0,
     ) -> None:
         self.max_batch_size = max_batch_size
         self.groups = groups

@@ -28,6 +28,7 @@ from skbatch.forecasting.engine import (
     tail_rows,
     target_of,
     thinning,
+    working_parts,
 )
 from skbatch.panel.engine import CheckedPanel, panel_tickers
 
@@ -226,7 +227,8 @@ def _unlimited(system: Any, panel: pd.DataFrame, extractor: Any) -> MemoryPlan:
     """Read what the memory depends on from parameters and panel."""
     tickers = panel_tickers(panel)
     forecaster = system._part("forecaster")
-    target = target_of(forecaster)
+    target, parts = target_of(forecaster), working_parts(forecaster)
+    strategies = [str(part.strategy) for part in parts if hasattr(part, "strategy")]
     horizons = np.atleast_1d(system.horizon).tolist()
     n_train = n_tail = 0
     for horizon in horizons:
@@ -249,22 +251,13 @@ def _unlimited(system: Any, panel: pd.DataFrame, extractor: Any) -> MemoryPlan:
         len(extractor.plan_.market_names),
         n_train,
         n_tail,
-        _strategy_of(forecaster),
+        next(iter(strategies), "pooled"),
         splits,
         n_workers,
         n_workers > 1 and backend != "ThreadingBackend",
         min(system.max_batch_size or len(tickers), len(tickers)),
         DEFAULT_ROWS_LIMIT if has_disk else max(DEFAULT_ROWS_LIMIT, rows),
     )
-
-
-def _strategy_of(forecaster: Any) -> str:
-    """Find the strategy of a forecaster, or of the first one inside it."""
-    while forecaster is not None:
-        if hasattr(forecaster, "strategy"):
-            return str(forecaster.strategy)
-        forecaster = getattr(forecaster, "estimator", None)
-    return "pooled"
 
 
 def _budget(given: Any, before: int) -> int:

@@ -15,7 +15,7 @@ from xgboost.callback import EarlyStopping, TrainingCallback
 
 from skbatch._kernels.threads import inner_threads
 from skbatch._messages import warn_user
-from skbatch._sklearn import Interval
+from skbatch._sklearn import Interval, Seed
 from skbatch.exceptions import FallbackWarning
 from skbatch.forecasting._booster import (
     BIN_ROWS,
@@ -199,7 +199,7 @@ class BatchXGBoostForecaster(PanelForecaster):
         xgb_params: dict[str, Any] | None = None,
         device: str = "cpu",
         n_jobs: int | None = None,
-        random_state: Any = 0,
+        random_state: Seed = 0,
     ) -> None:
         self.strategy = strategy
         self.horizon = horizon

@@ -15,6 +15,7 @@ from skbatch.forecasting._children import (
     check_batch_forecaster_type,
     fit_weighted,
     run_model,
+    working_parts,
 )
 from skbatch.forecasting._common_return import (
     forward_common_return,
@@ -107,4 +108,5 @@ __all__ = [
     "target_of",
     "thinning",
     "universe_common_return",
+    "working_parts",
 ]

@@ -10,7 +10,7 @@ from skbatch.panel._calendar import (
     number_calendars,
 )
 from skbatch.panel._check import invalid_values
-from skbatch.panel._checked import CheckedPanel
+from skbatch.panel._checked import CheckedPanel, InspectedPanel, inspect_panel
 from skbatch.panel._columns import (
     CATEGORY,
     GROUPING,
@@ -28,7 +28,6 @@ from skbatch.panel._delisting import (
     with_final_values,
 )
 from skbatch.panel._fields import panel_fields, panel_tickers
-from skbatch.panel._inspected import InspectedPanel, inspect_panel
 from skbatch.panel._reach import recorded_delay, recorded_horizon, recorded_reach
 from skbatch.panel._signal_fields import panel_signals
 from skbatch.panel._spellings import FIELDS
