@@ -51,8 +51,6 @@ from skbatch.forecasting.engine import (
 from skbatch.panel import check_panel, forward_returns, read_panel
 from skbatch.panel.engine import adopt_table, inspect_panel
 
-__all__ = ["BatchForecastingSystem"]
-
 
 class BatchForecastingSystem(
     CallbackSupportMixin,
