@@ -175,4 +175,4 @@ def percent(value: float, digits: int, *, sign: bool = False) -> str:
     if not np.isfinite(value):
         return "–"
     # A number and its unit stay on one line.
-    return f"{100 * value:{'+' if sign else ''}.{digits}f}\N{NO-BREAK SPACE}%"
+    return f"{100 * value:{'+' if sign else ''}.{digits}f}%"

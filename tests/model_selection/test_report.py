@@ -90,7 +90,7 @@ def test_its_pictures_are_pictures(html):
 def test_it_holds_the_scores(html, result):
     card = result.scorecard.loc["FallbackForecaster"]
     assert f"{card['rank_ic']:+.4f}" in html
-    assert f"{100 * card['r2_zero']:+.3f}\N{NO-BREAK SPACE}%" in html
+    assert f"{100 * card['r2_zero']:+.3f}%" in html
     for name in result.scorecard.index:
         assert f">{name}</th>" in html
     assert "nan" not in re.sub(r"base64,[^\"]*", "", html)
@@ -134,7 +134,7 @@ def tables_of(html):
 
 def assert_shown(cell, value):
     """Compare a cell with a number, to the digits that the cell has."""
-    shown = cell.replace("+", "").replace("\N{NO-BREAK SPACE}", "")
+    shown = cell.replace("+", "")
     if not np.isfinite(value):
         assert shown == "–"
         return
