@@ -12,19 +12,6 @@ from contextvars import ContextVar
 from numbers import Integral
 from typing import Any
 
-__all__ = [
-    "check_int",
-    "collect_warnings",
-    "count",
-    "date_text",
-    "describe_delay",
-    "describe_error",
-    "format_tickers",
-    "printable",
-    "silence_warnings",
-    "warn_user",
-]
-
 # Modules between the line of the user and the one that warns.
 _CALLEES = ("skbatch.", "sklearn.", "skfolio.", "joblib.")
 # `warnings.catch_warnings` changes the filters of all threads, and may leave them so.

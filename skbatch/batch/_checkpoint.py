@@ -23,8 +23,6 @@ from skbatch.batch._batch_task import Event, Outcome, Task
 from skbatch.batch._manager import Batch
 from skbatch.exceptions import BatchWarning, CheckpointError
 
-__all__ = ["Checkpoint"]
-
 _DIGEST = 32
 _LOGGER = logging.getLogger("skbatch")
 

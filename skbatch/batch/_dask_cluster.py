@@ -13,8 +13,6 @@ from typing import Any, TypeVar
 from skbatch._messages import describe_error
 from skbatch.exceptions import ClusterError, ConfigError
 
-__all__ = ["Cluster", "WorkerLostError", "find_client"]
-
 # Seconds until a cluster must have a worker when a fit begins, and must have noticed
 # that one is gone.
 PATIENCE = 5.0

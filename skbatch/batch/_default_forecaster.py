@@ -8,8 +8,6 @@ from skbatch.forecasting import (
     FallbackForecaster,
 )
 
-__all__ = ["default_forecaster"]
-
 
 def default_forecaster() -> FallbackForecaster:
     """Create the forecaster of a system whose `forecaster` is None."""

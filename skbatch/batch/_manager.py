@@ -17,11 +17,9 @@ from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
 
 from skbatch._messages import format_tickers, warn_user
-from skbatch._sklearn import Interval, StrOptions
+from skbatch._sklearn import Interval, Seed, StrOptions
 from skbatch.exceptions import BatchWarning
 from skbatch.panel.engine import panel_fields, panel_tickers
-
-__all__ = ["Batch", "SimpleBatchManager"]
 
 _CLUSTER_RETURNS = 504  # two years: long enough to measure, short enough to be of today
 _MIN_OVERLAP = 63  # common returns below which a correlation is mostly noise
@@ -112,7 +110,7 @@ class SimpleBatchManager(BaseEstimator):
         self,
         max_batch_size: int | None = None,
         groups: Any = None,
-        random_state: Any = 0,
+        random_state: Seed = 0,
     ) -> None:
         self.max_batch_size = max_batch_size
         self.groups = groups

@@ -11,8 +11,6 @@ from skbatch._messages import date_text, describe_delay
 from skbatch.batch._monitor import BatchPerformanceMonitor
 from skbatch.panel.engine import describe_rows
 
-__all__ = ["ForecastResult"]
-
 
 @dataclass(frozen=True)
 class ForecastResult:

@@ -49,12 +49,7 @@ from skbatch.forecasting.engine import (
     relative_to,
 )
 from skbatch.panel import check_panel, forward_returns, read_panel
-from skbatch.panel.engine import (
-    adopt_table,
-    inspect_panel,
-)
-
-__all__ = ["BatchForecastingSystem"]
+from skbatch.panel.engine import adopt_table, inspect_panel
 
 
 class BatchForecastingSystem(
@@ -115,6 +110,10 @@ class BatchForecastingSystem(
     coverage : float or sequence of float, default=0.9
         Share of the returns, between 0 and 1, that the intervals of :meth:`forecast`
         should hold. It changes no fit.
+    delisting_return : float or Series, default=None
+        Final return of tickers whose prices end, such as -0.3, or by ticker, see
+        :func:`~skbatch.forward_returns`. They are then learned from, up to that
+        return, although they have no forecast. None leaves them out.
 
     Attributes
     ----------
@@ -180,6 +179,7 @@ class BatchForecastingSystem(
         "engine": [StrOptions({"local", "dask"})],
         "random_state": ["random_state"],
         "coverage": [Interval(Real, 0, 1, closed="neither"), "array-like"],
+        "delisting_return": [Interval(Real, -1, None, closed="left"), pd.Series, None],
     }
 
     def __init__(
@@ -198,6 +198,7 @@ class BatchForecastingSystem(
         engine: Literal["local", "dask"] = "local",
         random_state: Any = 0,
         coverage: float | Sequence[float] = 0.9,
+        delisting_return: float | pd.Series | None = None,
     ) -> None:
         self.horizon = horizon
         self.delay = delay
@@ -212,6 +213,7 @@ class BatchForecastingSystem(
         self.engine = engine
         self.random_state = random_state
         self.coverage = coverage
+        self.delisting_return = delisting_return
 
     def _default_parts(self) -> dict[str, Callable[[], Any]]:
         return {
@@ -222,7 +224,9 @@ class BatchForecastingSystem(
 
     @all_or_nothing
     @with_callbacks
-    def fit(self, X: Any, y: Any = None) -> BatchForecastingSystem:
+    def fit(
+        self, X: Any, y: Any = None, sample_weight: Any = None
+    ) -> BatchForecastingSystem:
         """Fit on a panel of prices.
 
         Parameters
@@ -233,6 +237,8 @@ class BatchForecastingSystem(
         y : DataFrame, default=None
             Not needed: labels are derived from the prices. If given, as by a search
             with a scorer of its own, its horizon and delay must be the system's.
+        sample_weight : array-like (n_dates,) or (n_dates, n_tickers), default=None
+            How much each date, or each label, counts.
 
         Returns
         -------
@@ -264,11 +270,12 @@ class BatchForecastingSystem(
         with monitor.stage("screen"):
             inspected = inspect_panel(X)
             tickers, panel = SystemTickers.of(
-                inspected, self.horizon, self.delay, handler
+                inspected, self.horizon, self.delay, handler, self.delisting_return
             )
         tickers.check_labels(y)
-        with Progress(self, None) as progress:
-            fitted = fit_batches(self, tickers, panel, monitor, progress)
+        weights = tickers.check_weights(sample_weight, inspected.panel.index)
+        with Progress(self, None) as task:
+            fitted = fit_batches(self, tickers, panel, monitor, task, weights)
         self.tickers_, self.fitted_, self.performance_ = tickers, fitted, monitor
         self.n_features_in_ = len(tickers.columns)
         self.horizon_, self.delay_ = tickers.horizon, tickers.delay
@@ -460,8 +467,8 @@ class BatchForecastingSystem(
         y : DataFrame, default=None
             Labels; None derives them from `X`, where those of the last rows are not
             known and do not count.
-        sample_weight : array-like of shape (n_dates,), default=None
-            Weight of each date.
+        sample_weight : array-like (n_dates,) or (n_dates, n_tickers), default=None
+            Weight of each date, or of each label.
 
         Returns
         -------
@@ -473,7 +480,8 @@ class BatchForecastingSystem(
         if y is None:
             if len(X) <= np.max(self.horizon_) + self.delay_:
                 return float("nan")
-            y = forward_returns(X, self.horizon_, self.delay_)
+            final = self.delisting_return
+            y = forward_returns(X, self.horizon_, self.delay_, delisting_return=final)
         return super().score(X, y, sample_weight)
 
     def _provenance_at_end(self) -> pd.DataFrame:
@@ -481,6 +489,7 @@ class BatchForecastingSystem(
         provenance = self._provenance(self.tickers_.quarantined)
         known = [provenance.fill_as_fitted(m) for m in self.fitted_.members]
         if all(known):
+            provenance.withdraw(self.tickers_.quarantined)
             return provenance.table
         # Forecasters that keep no provenance are asked for their forecasts.
         return self.forecast().provenance

@@ -17,8 +17,6 @@ from skbatch.cli._show import model_words, panel_line
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["explain"]
-
 # What is no feature → what it is, for a reader.
 NAMES = {
     "model average": "model average: the start for every ticker",

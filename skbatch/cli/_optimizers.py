@@ -11,8 +11,6 @@ from skbatch.cli._shell import UserError
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Optimizer", "check_optimizer", "optimize"]
-
 
 class Optimizer(StrEnum):
     """How weights are found."""

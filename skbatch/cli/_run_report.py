@@ -15,8 +15,6 @@ from skbatch.cli._show import Result, model_words, panel_line
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["write_report"]
-
 # Columns that are returns or shares, and so in percent → how they are written.
 PERCENT = {
     "expected_return": "{:+.2%}",

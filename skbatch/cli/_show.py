@@ -15,15 +15,6 @@ from skbatch._messages import count, date_text, describe_delay
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = [
-    "Result",
-    "model_words",
-    "panel_line",
-    "print_json",
-    "report",
-    "timing_table",
-]
-
 # A longer table is cut to the highest and the lowest forecasts.
 MAX_ROWS, CUT_ROWS = 30, 10
 MODELS = {

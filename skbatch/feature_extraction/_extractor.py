@@ -53,8 +53,6 @@ from skbatch.panel.engine import (
     panel_tickers,
 )
 
-__all__ = ["SharedFeatureExtractor"]
-
 Panel = pd.DataFrame | CheckedPanel | np.ndarray | Sequence[Sequence[float]]
 
 

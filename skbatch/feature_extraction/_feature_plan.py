@@ -33,8 +33,6 @@ from skbatch.panel.engine import (
 # Nor are the volatilities that the expected volatility is estimated from.
 _RAW = {"volatility", "beta", "idiosyncratic_volatility", "parkinson_volatility"}
 
-__all__ = ["FeaturePlan", "available_needs", "check_windows", "make_plan"]
-
 
 @dataclass(frozen=True)
 class FeaturePlan:

@@ -14,8 +14,6 @@ from skbatch.exceptions import HistoryWarning, PanelError
 from skbatch.feature_extraction._additions import index_kind
 from skbatch.feature_extraction._steps import Steps
 
-__all__ = ["History"]
-
 # Rows kept beyond the look-back, so that the last rows of the fitted panel can be
 # transformed on their own.
 _OVERLAP = 63

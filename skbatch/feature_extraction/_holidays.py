@@ -7,8 +7,6 @@ from datetime import date, timedelta
 
 import pandas as pd
 
-__all__ = ["missed_days"]
-
 _DAY = timedelta(days=1)
 _YEARS = 3  # that are looked back on
 _LEAST_DAYS = 372  # of history, so that every holiday was seen once

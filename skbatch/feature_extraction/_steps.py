@@ -10,8 +10,6 @@ import pandas as pd
 
 from skbatch.feature_extraction._holidays import missed_days
 
-__all__ = ["Steps"]
-
 # A step of a fitted panel is a hole if it skips more dates than any exchange holiday
 # does, and is long for the panel, too.
 _LONG_HOLIDAY = 10

@@ -31,12 +31,6 @@ from skbatch.forecasting._provenance import Provenance, Reason, own_provenance
 from skbatch.forecasting._training import PanelModel
 from skbatch.forecasting._uncertainty import UncertaintyMixin
 
-__all__ = [
-    "BaseBatchForecaster",
-    "BatchForecasterMixin",
-    "TableForecasterMixin",
-]
-
 
 class BatchForecasterMixin(RegressorMixin):
     """What every batch forecaster can do once it has `fit` and `predict`."""

@@ -27,17 +27,6 @@ from skbatch.forecasting._residual_scale import (
 from skbatch.forecasting._score_distribution import ScoreDistribution
 from skbatch.panel.engine import PanelColumns
 
-__all__ = [
-    "N_MOVES",
-    "Calibration",
-    "Tail",
-    "are_simple_returns",
-    "calibrate",
-    "deviations_of",
-    "joined",
-    "recent_moves",
-]
-
 # Normal scores at which the inverse of a pooled distribution is tabulated.
 NORMAL_GRID = np.linspace(-4.0, 4.0, 1601)
 NORMAL_WEIGHTS = np.exp(-0.5 * NORMAL_GRID**2)

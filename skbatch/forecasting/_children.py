@@ -13,16 +13,6 @@ from sklearn.utils.validation import has_fit_parameter
 from skbatch.forecasting._feature_table import FeatureBlocks
 from skbatch.forecasting._label_layout import LabelLayout
 
-__all__ = [
-    "as_input",
-    "check_batch_forecaster_type",
-    "defined_here",
-    "fit_weighted",
-    "reads_blocks",
-    "run_model",
-    "working_parts",
-]
-
 # Packages whose regressors cannot leave out labels that are NaN.
 _OTHERS = ("sklearn", "xgboost", "lightgbm", "catboost")
 

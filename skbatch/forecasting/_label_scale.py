@@ -14,8 +14,6 @@ from skbatch.forecasting._feature_table import FeatureBlocks, FeatureTable
 from skbatch.forecasting._label_layout import LabelLayout
 from skbatch.forecasting._rank_label import nearest_windows, shrunken_betas
 
-__all__ = ["LabelScale", "LabelTransform", "check_feature", "volatility_names"]
-
 
 @dataclass
 class LabelTransform:

@@ -19,8 +19,6 @@ from skbatch.forecasting._feature_table import FeatureBlocks, FeatureTable
 from skbatch.forecasting._label_layout import LabelLayout
 from skbatch.forecasting._return_target import split_tail
 
-__all__ = ["HistoricalMeanForecaster"]
-
 
 class HistoricalMeanForecaster(BaseBatchForecaster):
     """Forecast each ticker's mean return over all labels known so far.

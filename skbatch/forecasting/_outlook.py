@@ -11,8 +11,6 @@ import pandas as pd
 from skbatch.forecasting._calibration import Calibration, deviations_of
 from skbatch.forecasting._label_layout import LabelLayout
 
-__all__ = ["Outlook"]
-
 
 @dataclass
 class Outlook:

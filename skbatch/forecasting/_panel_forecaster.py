@@ -23,8 +23,6 @@ from skbatch.forecasting._training import (
     input_name,
 )
 
-__all__ = ["PanelForecaster"]
-
 
 class PanelForecaster(DefaultPartsMixin, BaseBatchForecaster):
     """Forecasters with a `strategy` and a `target`, that implement `_fit_model`."""

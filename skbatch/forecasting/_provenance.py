@@ -13,17 +13,6 @@ from skbatch.forecasting._children import as_input, run_model
 from skbatch.forecasting._feature_table import ABSENT, FeatureBlocks
 from skbatch.forecasting._label_layout import LabelLayout
 
-__all__ = [
-    "ABSENT_REASONS",
-    "NO_MODEL",
-    "Provenance",
-    "Reason",
-    "first_choice",
-    "fitted_provenance",
-    "forecast_with_provenance",
-    "own_provenance",
-]
-
 NO_MODEL = "none"
 
 Code = Literal[

@@ -23,8 +23,6 @@ from skbatch.forecasting._return_target import ReturnTarget
 from skbatch.forecasting._row_store import with_gaps
 from skbatch.forecasting._training import MAX_CELLS
 
-__all__ = ["BatchRegressorForecaster"]
-
 
 @dataclass
 class RegressorModel:

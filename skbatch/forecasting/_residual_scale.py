@@ -16,8 +16,6 @@ from skbatch.forecasting._label_layout import LabelLayout
 from skbatch.forecasting._label_scale import LabelScale
 from skbatch.panel.engine import IMPLIED_VOLATILITY
 
-__all__ = ["ResidualScale", "label_keys", "scale_features"]
-
 _VOLATILITY = re.compile(r"volatility_(\d+)")
 # Volatilities of another level, from highs and lows or from options: they only move the
 # mean of the others.

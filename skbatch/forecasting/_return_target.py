@@ -33,14 +33,6 @@ from skbatch.forecasting._label_weights import date_weights, drop_weightless
 from skbatch.forecasting._neutral_label import describe_relative, neutral_levels
 from skbatch.forecasting._rank_label import beta_names, rank_labels
 
-__all__ = [
-    "ReturnTarget",
-    "expected_slope",
-    "split_tail",
-    "tail_rows",
-    "thinning",
-]
-
 # Shrinkage never goes below this, so that tickers stay ranked where the tail of the
 # training window happened to reward nothing.
 MIN_SHRINKAGE = 0.1

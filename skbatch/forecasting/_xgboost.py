@@ -15,7 +15,7 @@ from xgboost.callback import EarlyStopping, TrainingCallback
 
 from skbatch._kernels.threads import inner_threads
 from skbatch._messages import warn_user
-from skbatch._sklearn import Interval
+from skbatch._sklearn import Interval, Seed
 from skbatch.exceptions import FallbackWarning
 from skbatch.forecasting._booster import (
     BIN_ROWS,
@@ -23,6 +23,7 @@ from skbatch.forecasting._booster import (
     DeferredInterrupt,
     SliceIterator,
     StepCallback,
+    bin_limits,
     draw_rows,
     feature_types,
     masked_loss,
@@ -46,8 +47,6 @@ from skbatch.forecasting._signal_model import (
     fit_category_model,
     fit_signal_model,
 )
-
-__all__ = ["BatchXGBoostForecaster"]
 
 
 class BatchXGBoostForecaster(PanelForecaster):
@@ -91,7 +90,7 @@ class BatchXGBoostForecaster(PanelForecaster):
     reg_lambda : float, default=10.0
         Penalty on the squared leaf values.
     max_bin : int, default=32
-        Histogram bins of each input. They are cut from 65,536 rows, drawn by
+        Histogram bins of each input. They are cut from 16,384 rows, drawn by
         `random_state`, where at least twice as many train.
     early_stopping_rounds : int or None, default=None
         Stop when the correlation with the validation tail's labels has not risen for
@@ -200,7 +199,7 @@ class BatchXGBoostForecaster(PanelForecaster):
         xgb_params: dict[str, Any] | None = None,
         device: str = "cpu",
         n_jobs: int | None = None,
-        random_state: Any = 0,
+        random_state: Seed = 0,
     ) -> None:
         self.strategy = strategy
         self.horizon = horizon
@@ -335,10 +334,12 @@ class BatchXGBoostForecaster(PanelForecaster):
         types = {"feature_types": feature_types(rows.X.shape[1], seen)}
         if reference is None and len(rows.X) >= 2 * self._bin_rows:
             drawn = draw_rows(rows.X, self._bin_rows, self._seed)
-            # A category has a bin if it is not above the highest one that was drawn.
+            # XGBoost keeps so few values as they are.
+            limits = bin_limits(drawn, self.max_bin)
+            # A category has a bin if it is not above the highest one.
             for number, code in highest(seen).items():
-                drawn[:, number] = code
-            reference = xgb.QuantileDMatrix(drawn, **types, **options)
+                limits[:, number] = code
+            reference = xgb.QuantileDMatrix(limits, **types, **options)
         # Those of vectors are in the objective.
         weight = rows.weight if rows.y.ndim == 1 else None
         if rows.X.array is not None:

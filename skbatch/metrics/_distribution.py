@@ -15,8 +15,6 @@ from skbatch._messages import check_int, format_tickers
 from skbatch.exceptions import PanelError
 from skbatch.metrics.alignment import Table, as_floats, is_labelled
 
-__all__ = ["crps_by_sample", "rank_bins", "ranked_probability_score"]
-
 
 def rank_bins(y_true: Table, n_bins: int = 5) -> pd.DataFrame:
     """Return in which quantile bin of the cross-section each realized return is.

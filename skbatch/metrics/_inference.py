@@ -18,8 +18,6 @@ from skbatch._kernels.evaluation import (
 from skbatch._messages import check_int
 from skbatch.exceptions import PanelError
 
-__all__ = ["MeanInference", "mean_inference"]
-
 # Fewer dates, or fewer returns that do not overlap, are too few for a variance.
 MIN_DATES = 20
 MIN_HORIZONS = 10

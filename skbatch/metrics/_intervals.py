@@ -10,8 +10,6 @@ from skbatch._kernels.distributions import quantile_loss
 from skbatch._kernels.scores import finite_mean
 from skbatch.metrics.alignment import Table, align
 
-__all__ = ["interval_coverage", "interval_width", "pinball_loss"]
-
 
 def interval_coverage(y_true: Table, lower: Table, upper: Table) -> float:
     """Compute the share of the realized returns that lie within their interval.

@@ -17,12 +17,6 @@ from skbatch._kernels.overfitting import (
 from skbatch._messages import check_int
 from skbatch.exceptions import PanelError
 
-__all__ = [
-    "deflated_sharpe_ratio",
-    "holm_adjusted",
-    "probability_of_backtest_overfitting",
-]
-
 MAX_SPLITS = 20  # 184,756 combinations
 
 

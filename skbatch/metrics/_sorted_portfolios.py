@@ -15,8 +15,6 @@ from skbatch._kernels.evaluation import (
 from skbatch._messages import check_int
 from skbatch.metrics.alignment import Scores, Table, align
 
-__all__ = ["quantile_returns", "rank_portfolio_returns", "rank_turnover"]
-
 
 @overload
 def quantile_returns(

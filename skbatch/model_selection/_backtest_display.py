@@ -21,8 +21,6 @@ from skbatch.model_selection._backtest_result import BacktestResult
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["BacktestDisplay"]
-
 MONTHS = "JFMAMJJASOND"
 
 

@@ -18,8 +18,6 @@ from skbatch.panel import periods_per_year
 if TYPE_CHECKING:
     from skfolio import MultiPeriodPortfolio
 
-__all__ = ["BacktestResult"]
-
 NAN = float("nan")
 
 

@@ -17,8 +17,6 @@ from skbatch.model_selection._feature_importance import feature_families, signal
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["ForecastExplanation", "ForecastExplanationDisplay"]
-
 OTHERS = "all others"
 
 

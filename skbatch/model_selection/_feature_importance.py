@@ -20,13 +20,6 @@ from skbatch.panel.engine import MARKET
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = [
-    "FeatureImportanceDisplay",
-    "feature_families",
-    "feature_importances",
-    "signals_of",
-]
-
 OTHER = "your own"
 
 

@@ -12,8 +12,6 @@ from sklearn.pipeline import Pipeline
 from skbatch._messages import collect_warnings
 from skbatch.forecasting.engine import calibrated_part, outlook_of
 
-__all__ = ["LEVELS", "fold_quantiles"]
-
 LEVELS: Sequence[float] = (0.05, 0.25, 0.5, 0.75, 0.95)
 
 

@@ -16,8 +16,6 @@ from skbatch.metrics import (
 if TYPE_CHECKING:
     from skbatch.model_selection._walk_forward_result import WalkForwardResult
 
-__all__ = ["DERIVED", "EQUAL_WEIGHT", "ZERO", "compare"]
-
 ZERO = "zero"
 EQUAL_WEIGHT = "equal weight"
 # Benchmarks that a walk has without being given them, and that order no tickers.

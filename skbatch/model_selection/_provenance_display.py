@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
     from skbatch.model_selection._walk_forward_result import WalkForwardResult
 
-__all__ = ["ProvenanceDisplay"]
-
 COLORS = ("#1f6feb", "#e3a008", "#8b5cf6", "#0e9f6e", "#d61f69")
 NONE_COLOR = "#d5dbe1"
 

@@ -26,8 +26,6 @@ from skbatch.model_selection._shared_features import extractor_of
 from skbatch.panel import forward_returns
 from skbatch.panel.engine import Universe
 
-__all__ = ["FoldForecast", "Source", "labels_itself", "run_fold"]
-
 NO_MODEL = "none"
 
 
@@ -42,11 +40,17 @@ class Source:
     features: pd.DataFrame | None
     extractor: SharedFeatureExtractor | None  # that these are of
     universe: Universe | None = None
+    delisting_return: float | pd.Series | None = None
 
-    def labels(self, rows: slice) -> pd.DataFrame:
+    def labels(self, rows: slice, *, final: bool = True) -> pd.DataFrame:
         """Compute the returns that are known at the last of some rows."""
-        panel = self.panel.iloc[rows]
-        return forward_returns(panel, self.horizon, self.delay, universe=self.universe)
+        return forward_returns(
+            self.panel.iloc[rows],
+            self.horizon,
+            self.delay,
+            universe=self.universe,
+            delisting_return=self.delisting_return if final else None,
+        )
 
     def known_features(self) -> KnownFeatures | None:
         """Return what estimators that are given prices may take from the features."""
@@ -126,7 +130,10 @@ def _run(
     provenance = _provenance(tail, following, forecasts).loc[dates]
     quantiles = {}
     if own:
-        returns = source.labels(slice(fold.train_stop, fold.test_stop))
+        # These adjust later quantiles as soon as they end, when it is not known yet
+        # who is gone.
+        following_rows = slice(fold.train_stop, fold.test_stop)
+        returns = source.labels(following_rows, final=False)
         quantiles = fold_quantiles(tail, following, forecasts, returns)
     whole = tail if head is None else _join(estimator, head, tail)
     return FoldForecast(

@@ -23,8 +23,6 @@ from skbatch.panel.engine import describe_rows
 if TYPE_CHECKING:
     from skbatch.model_selection._walk_forward_result import WalkForwardResult
 
-__all__ = ["render"]
-
 # Score → (what a reader calls it, how it is written).
 ROWS: dict[str, tuple[str, Callable[[float], str]]] = {
     "rank_ic": ("Rank IC, mean", lambda v: number(v, 4)),

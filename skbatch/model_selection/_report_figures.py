@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 
     from skbatch.model_selection._walk_forward_result import WalkForwardResult
 
-__all__ = ["draw_decay", "draw_figure", "model_figures", "skill_figures"]
-
 
 def skill_figures(result: WalkForwardResult, horizon: int, delays: pd.DataFrame) -> str:
     """Draw what one horizon's scores rest on."""

@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 
     from skbatch.model_selection._walk_forward_result import WalkForwardResult
 
-__all__ = ["data_section", "skill_sections"]
-
 PACKAGES = ("skbatch", "xgboost", "scikit-learn", "numpy", "pandas")
 
 

@@ -21,8 +21,6 @@ from skbatch.model_selection._verdict import percent
 if TYPE_CHECKING:
     from skbatch.model_selection._walk_forward_result import WalkForwardResult
 
-__all__ = ["uncertainty_section"]
-
 
 def uncertainty_section(result: WalkForwardResult, horizon: int, suffix: str) -> str:
     """Compare the intervals of one horizon with the returns, where there are some."""

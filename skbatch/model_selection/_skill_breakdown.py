@@ -29,8 +29,6 @@ from skbatch.model_selection._paired_tests import EQUAL_WEIGHT, ZERO
 from skbatch.model_selection._ranking_rules import RANKING_RULES
 from skbatch.model_selection._scorecard import delay_scores
 
-__all__ = ["SkillBreakdownMixin"]
-
 # Rows over which volatility, volume and the market's past return are measured.
 ROWS = 63
 BETA_ROWS = 252

@@ -10,8 +10,6 @@ import pandas as pd
 
 from skbatch.exceptions import PanelError
 
-__all__ = ["RecordedHorizon", "recorded_delay", "recorded_horizon", "recorded_reach"]
-
 # Labels kept with a horizon: so many cells, in some rows at least and at most.
 _CELLS, _FEWEST_ROWS, _MOST_ROWS = 2**16, 32, 256
 

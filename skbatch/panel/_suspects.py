@@ -14,8 +14,6 @@ from skbatch.panel._date_numbers import counts_rows, may_be_date, numbers_to_dat
 from skbatch.panel._dates import is_date_text
 from skbatch.panel._spellings import find_row_numbers, is_date_part
 
-__all__ = ["check_days", "check_names", "check_no_index", "check_no_returns"]
-
 _DECIMAL = re.compile(r"^\d+\.\d+(?:\.\d+)?(?:[eE][-+]?\d+)?$", re.MULTILINE)
 _NUMBER = re.compile(r"^\d+(?:\.\d*)*$", re.MULTILINE)
 # Wrong prices are rare; of returns, about half are negative.

@@ -29,8 +29,6 @@ from skbatch.panel._suspects import check_names
 # Spaces, and spaces of no width.
 _UNSEEN = string.whitespace + "\xa0\u3000\u200b\u200c\u200d\u2060\ufeff"
 
-__all__ = ["adopt_table", "arrange_table", "to_pandas"]
-
 
 def adopt_table(X: Any) -> Any:
     """Convert a table of another library, such as polars, to a panel."""

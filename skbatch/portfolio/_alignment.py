@@ -25,8 +25,6 @@ from skbatch.portfolio._expected import (
 from skbatch.portfolio._inputs import label_problem, read_expected
 from skbatch.portfolio._interval import row_deviations
 
-__all__ = ["STEPS", "Alignment", "Finding", "align"]
-
 # The `frequency` that all risk models of PyPortfolioOpt have by default.
 DEFAULT_PERIODS = 252.0
 # A typical annual volatility of assets that somebody optimizes lies between. Daily ones

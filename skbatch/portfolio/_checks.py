@@ -21,16 +21,6 @@ from skbatch.portfolio._alignment import (
 )
 from skbatch.portfolio._expected import ExpectedReturns, percent, with_reasons
 
-__all__ = [
-    "Prices",
-    "judge_covariance",
-    "judge_dates",
-    "judge_dispersion",
-    "judge_missing",
-    "judge_rate",
-    "judge_stale",
-]
-
 # Standard deviation of forecasts over that of returns: below, differences are small
 # against what nobody can know; above, forecasts claim to know more than they can.
 FAINT, LOUD = 0.1, 0.3

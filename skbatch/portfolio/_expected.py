@@ -18,16 +18,6 @@ from skbatch.panel.engine import WEEKDAYS_PER_YEAR
 from skbatch.portfolio._interval import read_interval
 from skbatch.portfolio._window_volatility import window_volatility
 
-__all__ = [
-    "PROVENANCE",
-    "ExpectedReturns",
-    "check_periods_per_year",
-    "percent",
-    "same_span",
-    "warn_without_dates",
-    "with_reasons",
-]
-
 PROVENANCE = ["model", "batch", "reason"]
 # Years of 250, 252 and 260 weekdays are all in use; 252 and 365 must not pass.
 SAME_SPAN = 0.05

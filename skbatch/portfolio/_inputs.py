@@ -13,8 +13,6 @@ from skbatch._messages import format_tickers
 from skbatch.exceptions import PortfolioError
 from skbatch.portfolio._expected import ExpectedReturns, same_span
 
-__all__ = ["LabelsError", "UnitsError", "label_problem", "read_expected"]
-
 
 class LabelsError(PortfolioError):
     """Expected returns do not name their tickers."""

@@ -10,8 +10,6 @@ from typing import Any
 from skbatch._messages import format_tickers
 from skbatch.exceptions import PortfolioError
 
-__all__ = ["asked_tickers", "match_columns"]
-
 # Vendors write the share class of BRK.B as BRK-B, BRK/B, BRK_B or BRK B.
 _SEPARATORS = re.compile(r"[.\-/_\s]+")
 

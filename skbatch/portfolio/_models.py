@@ -28,8 +28,6 @@ from skbatch.forecasting.engine import (
     horizon_parameters,
 )
 
-__all__ = ["METHODS", "Model", "is_search", "prepare"]
-
 METHODS = ("batch", "individual", "linear", "mean")
 DEFAULT_HORIZON = 5
 # How many do the work, and what is kept of it, changes no forecast. Trees of a cluster

@@ -26,8 +26,6 @@ from skbatch.portfolio._inputs import LabelsError, UnitsError, read_expected
 from skbatch.portfolio._interval import row_deviations
 from skbatch.portfolio._window_volatility import window_volatility
 
-__all__ = ["PreflightReport", "preflight"]
-
 WIDTH = 88
 
 

@@ -8,8 +8,6 @@ import pandas as pd
 
 from skbatch.portfolio._alignment import align
 
-__all__ = ["to_pypfopt"]
-
 
 def to_pypfopt(
     result: Any,

@@ -31,8 +31,6 @@ from skbatch.portfolio._expected import ExpectedReturns
 from skbatch.portfolio._fitting import describe_service, fit_last
 from skbatch.portfolio._models import prepare
 
-__all__ = ["Window", "compounded_prices", "fit_on_window"]
-
 # Returns of `X` and of `prices` are the same if they differ by less than this: rounding
 # and single-precision prices do, neighboring days do not.
 SAME_RETURN = 1e-4

@@ -7,8 +7,6 @@ import pandas as pd
 
 from skbatch.panel.engine import panel_fields, panel_tickers
 
-__all__ = ["window_volatility"]
-
 BLOCK = 63  # rows of a quarter
 YEAR = 4  # blocks
 SHORTEST = 20  # rows needed to estimate a volatility

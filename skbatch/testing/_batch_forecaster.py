@@ -11,8 +11,6 @@ from skbatch.testing._label_rules import LABEL_RULES, BrokenRuleError
 from skbatch.testing._synthetic_case import make_case
 from skbatch.testing._table_rules import METHOD_RULES, TABLE_RULES
 
-__all__ = ["RULES", "check_batch_forecaster"]
-
 RULES = (*TABLE_RULES, *LABEL_RULES, *METHOD_RULES)
 
 

@@ -17,8 +17,6 @@ from skbatch.panel.engine import PanelColumns
 from skbatch.testing._synthetic_case import Case, fit
 from skbatch.testing._table_difference import as_table, find_difference
 
-__all__ = ["LABEL_RULES", "BrokenRuleError", "require_equal"]
-
 # Forecasts of the same numbers in another order of sums, relative to their spread.
 TOLERANCE = 1e-3
 

@@ -18,17 +18,6 @@ from skbatch.testing._panel_cuts import Cut
 from skbatch.testing._planted_leaks import fit_transform
 from skbatch.testing._table_difference import as_table, find_difference, spell
 
-__all__ = [
-    "MakeLabels",
-    "Trial",
-    "fit_transform_trial",
-    "labels_trial",
-    "new_features_trial",
-    "new_forecasts_trial",
-    "refit_trial",
-    "transforms_alike",
-]
-
 # Labels of a panel.
 MakeLabels = Callable[[pd.DataFrame], pd.DataFrame]
 

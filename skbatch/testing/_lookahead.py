@@ -27,8 +27,6 @@ from skbatch.testing._panel_cuts import Cut, draw_cuts
 from skbatch.testing._planted_leaks import PeekingEstimator, TattlingEstimator
 from skbatch.testing._table_difference import find_difference
 
-__all__ = ["LookAheadError", "check_no_lookahead"]
-
 # A trial of an estimator at a cut.
 Build = Callable[[BaseEstimator, pd.DataFrame, Cut], Trial]
 

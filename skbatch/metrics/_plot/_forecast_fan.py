@@ -22,8 +22,6 @@ from skbatch.metrics.plotting import GOOD, INK, Display, date_axis, tidy
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["ForecastFanDisplay"]
-
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 
 

@@ -31,8 +31,6 @@ if TYPE_CHECKING:
 
     from skbatch.metrics.alignment import Table
 
-__all__ = ["InformationCoefficientDisplay"]
-
 _SERIES = {
     "rank": ("rank IC", rank_information_coefficient_series),
     "pearson": ("IC", information_coefficient_series),

@@ -17,8 +17,6 @@ from skbatch.metrics.plotting import GOOD, GREY, INK, Display, horizon_of, tidy
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["IntervalCalibrationDisplay", "forecast_quantiles", "quantile_tables"]
-
 QuantileForecasts: TypeAlias = (
     Mapping[float, Table | tuple[Table, Table]] | pd.DataFrame
 )

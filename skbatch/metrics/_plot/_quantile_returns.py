@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 
     from skbatch.metrics.alignment import Table
 
-__all__ = ["QuantileReturnsDisplay"]
-
 
 class QuantileReturnsDisplay(ForecastDisplay):
     """Picture of the mean return of each bin of the forecasts.
