@@ -21,12 +21,13 @@ from skbatch.batch._batch_task import (
     Member,
     Outcome,
     Task,
+    weights_of,
 )
 from skbatch.batch._causal_screen import set_aside
 from skbatch.batch._screen import ScreeningRules, reasons_of, screen
 from skbatch.exceptions import ModelFitError
 from skbatch.forecasting import ConformalForecaster, FallbackForecaster
-from skbatch.forecasting.engine import FeatureBlocks, as_input
+from skbatch.forecasting.engine import FeatureBlocks, as_input, fit_weighted
 from skbatch.panel.engine import inspect_panel, panel_tickers, recorded_reach
 
 # Failures of a model on its data. Whatever else is raised is the fault of an argument
@@ -289,7 +290,7 @@ class FailedForecaster(BaseEstimator):
     def __init__(self, error: str) -> None:
         self.error = error
 
-    def fit(self, X: Any, y: Any) -> Self:
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """Fail again."""
         raise ModelFitError(self.error)
 
@@ -366,7 +367,8 @@ class _Attempts:
             labels = labels.loc[:, labels.columns.get_level_values(-1).isin(tickers)]
         try:
             fitted = clone(self.forecaster) if self.n_attempts > 1 else self.forecaster
-            fitted = fitted.fit(as_input(fitted, features), labels)
+            given = as_input(fitted, features), labels, weights_of(labels)
+            fitted = fit_weighted(fitted, *given, "forecaster")
             self._check_models(fitted)
         except MODEL_FAILURES as error:
             if _OUT_OF_MEMORY.search(str(error)):

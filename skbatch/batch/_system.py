@@ -51,8 +51,6 @@ from skbatch.forecasting.engine import (
 from skbatch.panel import check_panel, forward_returns, read_panel
 from skbatch.panel.engine import adopt_table, inspect_panel
 
-__all__ = ["BatchForecastingSystem"]
-
 
 class BatchForecastingSystem(
     CallbackSupportMixin,
@@ -226,7 +224,9 @@ class BatchForecastingSystem(
 
     @all_or_nothing
     @with_callbacks
-    def fit(self, X: Any, y: Any = None) -> BatchForecastingSystem:
+    def fit(
+        self, X: Any, y: Any = None, sample_weight: Any = None
+    ) -> BatchForecastingSystem:
         """Fit on a panel of prices.
 
         Parameters
@@ -237,6 +237,8 @@ class BatchForecastingSystem(
         y : DataFrame, default=None
             Not needed: labels are derived from the prices. If given, as by a search
             with a scorer of its own, its horizon and delay must be the system's.
+        sample_weight : array-like (n_dates,) or (n_dates, n_tickers), default=None
+            How much each date, or each label, counts.
 
         Returns
         -------
@@ -268,15 +270,12 @@ class BatchForecastingSystem(
         with monitor.stage("screen"):
             inspected = inspect_panel(X)
             tickers, panel = SystemTickers.of(
-                inspected,
-                self.horizon,
-                self.delay,
-                handler,
-                learns_from_ended=self.delisting_return is not None,
+                inspected, self.horizon, self.delay, handler, self.delisting_return
             )
         tickers.check_labels(y)
-        with Progress(self, None) as progress:
-            fitted = fit_batches(self, tickers, panel, monitor, progress)
+        weights = tickers.check_weights(sample_weight, inspected.panel.index)
+        with Progress(self, None) as task:
+            fitted = fit_batches(self, tickers, panel, monitor, task, weights)
         self.tickers_, self.fitted_, self.performance_ = tickers, fitted, monitor
         self.n_features_in_ = len(tickers.columns)
         self.horizon_, self.delay_ = tickers.horizon, tickers.delay
@@ -468,8 +467,8 @@ class BatchForecastingSystem(
         y : DataFrame, default=None
             Labels; None derives them from `X`, where those of the last rows are not
             known and do not count.
-        sample_weight : array-like of shape (n_dates,), default=None
-            Weight of each date.
+        sample_weight : array-like (n_dates,) or (n_dates, n_tickers), default=None
+            Weight of each date, or of each label.
 
         Returns
         -------

@@ -26,8 +26,6 @@ from skbatch.model_selection._shared_features import extractor_of
 from skbatch.panel import forward_returns
 from skbatch.panel.engine import Universe
 
-__all__ = ["FoldForecast", "Source", "labels_itself", "run_fold"]
-
 NO_MODEL = "none"
 
 
