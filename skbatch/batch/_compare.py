@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import partial
@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from sklearn.base import clone
+from sklearn.base import BaseEstimator, clone
 from sklearn.pipeline import make_pipeline
 
 from skbatch._kernels.scores import finite_mean
@@ -29,7 +29,7 @@ from skbatch.feature_extraction import SharedFeatureExtractor
 from skbatch.metrics import out_of_sample_r2, rank_information_coefficient
 from skbatch.metrics.alignment import align
 from skbatch.panel import check_panel, forward_returns
-from skbatch.panel.engine import panel_tickers, recorded_reach
+from skbatch.panel.engine import PanelLike, panel_tickers, recorded_reach
 
 WAYS = ("batch", "individual")
 SCORES = ["rank_ic", "mae", "r2"]
@@ -117,12 +117,12 @@ class BatchComparison:
 
 
 def compare_batch_vs_individual(
-    prices: Any,
+    prices: PanelLike,
     *,
-    horizon: Any = 5,
+    horizon: int | Sequence[int] = 5,
     delay: int = 0,
-    forecaster: Any = None,
-    features: Any = None,
+    forecaster: BaseEstimator | None = None,
+    features: BaseEstimator | None = None,
     test_size: int = 252,
     repeats: int = 1,
 ) -> BatchComparison:

@@ -28,7 +28,13 @@ from skbatch.batch._screen import ScreeningRules, reasons_of, screen
 from skbatch.exceptions import ModelFitError
 from skbatch.forecasting import ConformalForecaster, FallbackForecaster
 from skbatch.forecasting.engine import FeatureBlocks, as_input, fit_weighted
-from skbatch.panel.engine import inspect_panel, panel_tickers, recorded_reach
+from skbatch.panel.engine import (
+    InspectedPanel,
+    PanelLike,
+    inspect_panel,
+    panel_tickers,
+    recorded_reach,
+)
 
 # Failures of a model on its data. Whatever else is raised is the fault of an argument
 # or of the program, and is not answered by another model.
@@ -123,7 +129,9 @@ class BatchErrorHandler(BaseEstimator):
         self.max_invalid_share = max_invalid_share
         self.max_attempts = max_attempts
 
-    def screen(self, prices: Any) -> tuple[pd.DataFrame, pd.DataFrame]:
+    def screen(
+        self, prices: PanelLike | InspectedPanel
+    ) -> tuple[pd.DataFrame, pd.DataFrame]:
         """Set tickers aside whose prices cannot be forecast.
 
         Parameters
@@ -151,7 +159,7 @@ class BatchErrorHandler(BaseEstimator):
         names = [field.name for field in fields(ScreeningRules)]
         return ScreeningRules(**{name: getattr(self, name) for name in names})
 
-    def set_aside(self, prices: Any, n_rows: int) -> np.ndarray:
+    def set_aside(self, prices: PanelLike, n_rows: int) -> np.ndarray:
         """Find which tickers each of the last rows would be screened out at.
 
         Parameters
