@@ -21,8 +21,7 @@ from skbatch._messages import (
     format_tickers,
     silence_warnings,
 )
-from skbatch.batch._default_forecaster import default_forecaster
-from skbatch.batch._errors import MODEL_FAILURES
+from skbatch.batch._errors import MODEL_FAILURES, default_forecaster
 from skbatch.batch._usage import Usage, format_bytes, measure
 from skbatch.exceptions import SkbatchWarning
 from skbatch.feature_extraction import SharedFeatureExtractor

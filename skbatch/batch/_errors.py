@@ -26,7 +26,12 @@ from skbatch.batch._batch_task import (
 from skbatch.batch._causal_screen import set_aside
 from skbatch.batch._screen import ScreeningRules, reasons_of, screen
 from skbatch.exceptions import ModelFitError
-from skbatch.forecasting import ConformalForecaster, FallbackForecaster
+from skbatch.forecasting import (
+    BatchLinearForecaster,
+    BatchXGBoostForecaster,
+    ConformalForecaster,
+    FallbackForecaster,
+)
 from skbatch.forecasting.engine import FeatureBlocks, as_input, fit_weighted
 from skbatch.panel.engine import (
     InspectedPanel,
@@ -305,6 +310,11 @@ class FailedForecaster(BaseEstimator):
     def predict(self, X: Any) -> Any:
         """Never called, as nothing has been fitted."""
         raise NotImplementedError
+
+
+def default_forecaster() -> FallbackForecaster:
+    """Create the forecaster of a system whose `forecaster` is None."""
+    return FallbackForecaster(BatchXGBoostForecaster(), BatchLinearForecaster())
 
 
 def simpler_forecaster(forecaster: Any, error: str) -> FallbackForecaster:

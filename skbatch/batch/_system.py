@@ -25,8 +25,7 @@ from skbatch._sklearn import (
     all_or_nothing,
 )
 from skbatch.batch._batch_task import Event
-from skbatch.batch._default_forecaster import default_forecaster
-from skbatch.batch._errors import BatchErrorHandler
+from skbatch.batch._errors import BatchErrorHandler, default_forecaster
 from skbatch.batch._fit_batches import fit_batches
 from skbatch.batch._forecast_uncertainty import ForecastUncertainty, member_outlook
 from skbatch.batch._memory import MemoryEstimate, estimate_memory
@@ -49,6 +48,7 @@ from skbatch.forecasting.engine import (
     check_batch_forecaster_type,
     relative_to,
 )
+from skbatch.metrics.alignment import Table
 from skbatch.panel import check_panel, forward_returns, read_panel
 from skbatch.panel.engine import PanelLike, adopt_table, inspect_panel
 
@@ -226,10 +226,7 @@ class BatchForecastingSystem(
     @all_or_nothing
     @with_callbacks
     def fit(
-        self,
-        X: PanelLike,
-        y: pd.DataFrame | pd.Series | np.ndarray | None = None,
-        sample_weight: pd.DataFrame | pd.Series | np.ndarray | None = None,
+        self, X: PanelLike, y: Table | None = None, sample_weight: Table | None = None
     ) -> BatchForecastingSystem:
         """Fit on a panel of prices.
 
