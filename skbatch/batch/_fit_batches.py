@@ -24,8 +24,6 @@ from skbatch.forecasting.engine import Reason, target_of
 from skbatch.panel import forward_returns
 from skbatch.panel.engine import CheckedPanel, panel_tickers
 
-__all__ = ["FittedBatches", "fit_batches"]
-
 # Batches of a cluster: enough that small portfolios keep some workers busy, too, and
 # small enough that none waits long for the last. Not by the number of workers, since
 # what goes wrong in a batch is answered within it: forecasts would depend on them.

@@ -109,7 +109,7 @@ class SimpleBatchManager(BaseEstimator):
     def __init__(
         self,
         max_batch_size: int | None = None,
-        groups: Any = None,
+        groups: Mapping[str, str | float] | pd.Series | str | None = None,
         random_state: Seed = 0,
     ) -> None:
         self.max_batch_size = max_batch_size

@@ -178,15 +178,13 @@ class MemoryPlan:
         whole = 4 * self.n_dates * (self.n_own * self.n_tickers + self.n_shared)
         batch = 0
         if size < self.n_tickers:
-            whole, batch = self._kept(whole), 4 * self.n_dates * width
+            batch = 4 * self.n_dates * width
+            if whole > self.rows_limit:  # it may go to a file
+                whole = min(whole, BUFFER)
         stacked = {"vector": width, "per_ticker": inputs, "pooled": size * inputs}
         rows = 4 * n_dates * stacked[self.strategy]
         copies = 2 if self.in_processes and workers > 1 else 1
         return whole + workers * (copies * batch + rows), workers * rows // 2
-
-    def _kept(self, n_bytes: int) -> int:
-        """Count what is in memory of an array that may go to a file."""
-        return n_bytes if n_bytes <= self.rows_limit else min(n_bytes, BUFFER)
 
 
 def estimate_memory(system: Any, panel: pd.DataFrame) -> MemoryEstimate:

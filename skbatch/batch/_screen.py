@@ -19,9 +19,6 @@ from skbatch.panel.engine import (
     panel_tickers,
 )
 
-__all__ = ["ScreeningRules", "field_names", "reasons_of", "screen", "stale_of"]
-__all__ += ["unsound_of", "without"]
-
 # In the order in which the reason for a quarantine is chosen.
 RULES = ("empty", "short", "stale", "invalid", "constant", "duplicate", "jump")
 NOTED, QUARANTINED = "noted", "quarantined"

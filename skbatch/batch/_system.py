@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 import pandas as pd
-from sklearn.base import clone
+from sklearn.base import BaseEstimator, clone
 from sklearn.callback import CallbackSupportMixin, with_callbacks
 from sklearn.utils.validation import check_is_fitted
 
@@ -20,12 +20,12 @@ from skbatch._sklearn import (
     DefaultPartsMixin,
     HasMethods,
     Interval,
+    Seed,
     StrOptions,
     all_or_nothing,
 )
 from skbatch.batch._batch_task import Event
-from skbatch.batch._default_forecaster import default_forecaster
-from skbatch.batch._errors import BatchErrorHandler
+from skbatch.batch._errors import BatchErrorHandler, default_forecaster
 from skbatch.batch._fit_batches import fit_batches
 from skbatch.batch._forecast_uncertainty import ForecastUncertainty, member_outlook
 from skbatch.batch._memory import MemoryEstimate, estimate_memory
@@ -48,10 +48,9 @@ from skbatch.forecasting.engine import (
     check_batch_forecaster_type,
     relative_to,
 )
+from skbatch.metrics.alignment import Table
 from skbatch.panel import check_panel, forward_returns, read_panel
-from skbatch.panel.engine import adopt_table, inspect_panel
-
-__all__ = ["BatchForecastingSystem"]
+from skbatch.panel.engine import PanelLike, adopt_table, inspect_panel
 
 
 class BatchForecastingSystem(
@@ -189,16 +188,16 @@ class BatchForecastingSystem(
         horizon: int | Sequence[int] = 5,
         *,
         delay: int = 0,
-        features: Any = None,
-        forecaster: Any = None,
-        error_handler: Any = None,
+        features: BaseEstimator | None = None,
+        forecaster: BaseEstimator | None = None,
+        error_handler: BatchErrorHandler | None = None,
         max_batch_size: int | None = None,
         memory_budget: str | float | None = None,
-        groups: Any = None,
+        groups: Mapping[str, str | float] | pd.Series | str | None = None,
         n_jobs: int | None = None,
         checkpoint_dir: str | os.PathLike[str] | None = None,
         engine: Literal["local", "dask"] = "local",
-        random_state: Any = 0,
+        random_state: Seed = 0,
         coverage: float | Sequence[float] = 0.9,
         delisting_return: float | pd.Series | None = None,
     ) -> None:
@@ -227,7 +226,7 @@ class BatchForecastingSystem(
     @all_or_nothing
     @with_callbacks
     def fit(
-        self, X: Any, y: Any = None, sample_weight: Any = None
+        self, X: PanelLike, y: Table | None = None, sample_weight: Table | None = None
     ) -> BatchForecastingSystem:
         """Fit on a panel of prices.
 
@@ -289,7 +288,7 @@ class BatchForecastingSystem(
         warn_of_fit(tickers, fitted.events, self.provenance_, inspected.problems)
         return self
 
-    def predict(self, X: Any) -> Any:
+    def predict(self, X: PanelLike) -> Any:
         """Forecast every ticker at every date of `X`.
 
         Parameters
@@ -326,7 +325,7 @@ class BatchForecastingSystem(
             )
         return forecasts if isinstance(X, pd.DataFrame) else forecasts.to_numpy()
 
-    def forecast(self, X: Any = None) -> ForecastResult:
+    def forecast(self, X: PanelLike | None = None) -> ForecastResult:
         """Forecast every ticker at the last date, with provenance.
 
         Parameters
@@ -383,7 +382,7 @@ class BatchForecastingSystem(
             relative_to(self),
         )
 
-    def predict_batch(self, X: Any) -> dict[Any, float]:
+    def predict_batch(self, X: PanelLike) -> dict[Any, float]:
         """Forecast every ticker at the last date of `X`.
 
         Parameters
@@ -401,7 +400,7 @@ class BatchForecastingSystem(
         return {name: float(value) for name, value in returns.items()}
 
     def forecast_batch_returns(
-        self, tickers: Sequence[str], data: Any, periods: int = 5
+        self, tickers: Sequence[str], data: object, periods: int = 5
     ) -> dict[str, float]:
         """Turn prices into a dict of expected returns in one call.
 
@@ -443,7 +442,7 @@ class BatchForecastingSystem(
             )
         return {t: float(result.expected_returns.get(t, np.nan)) for t in tickers}
 
-    def estimate_memory(self, prices: Any) -> MemoryEstimate:
+    def estimate_memory(self, prices: PanelLike) -> MemoryEstimate:
         """Predict the memory that `fit` takes on prices.
 
         Parameters

@@ -27,8 +27,6 @@ from skbatch.panel.engine import (
     recorded_horizon,
 )
 
-__all__ = ["SystemRows", "SystemTickers", "describe_partial_row"]
-
 # Rows before the last that show how many tickers usually have a price.
 _USUAL_ROWS = 5
 

@@ -23,8 +23,6 @@ from skbatch.forecasting.engine import (
     run_model,
 )
 
-__all__ = ["TickerProvenance", "labels_of_member", "predict_member", "warn_of_fit"]
-
 COLUMNS = ["model", "batch", "reason"]
 
 

@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
     from skbatch.model_selection import WalkForwardResult
 
-__all__ = ["evaluate"]
-
 # Column of the scorecard → its title, and how its numbers are written.
 SCORES = {
     "rank_ic": ("rank IC", "{:+.3f}"),

@@ -40,8 +40,6 @@ from skbatch.cli._show import Result, panel_line, print_json, report, timing_tab
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["demo", "fit", "forecast"]
-
 
 def demo(
     horizon: options.Horizons = None,

@@ -16,8 +16,6 @@ from skbatch.panel.engine import recorded_reach
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["describe", "score"]
-
 # Scoring a second fit takes this many times the held-out rows to train it on.
 MIN_TRAINING = 2
 

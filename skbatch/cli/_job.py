@@ -13,17 +13,6 @@ from skbatch.cli._show import Result
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = [
-    "Source",
-    "fit_system",
-    "forecast_with",
-    "given",
-    "make_system",
-    "one_or_all",
-    "read_prices",
-    "settings_of",
-]
-
 READ_ERRORS = (OSError, ValueError, ImportError)
 
 

@@ -27,9 +27,6 @@ from skbatch.forecasting import (
     ReturnTarget,
 )
 
-__all__ = ["CHOICES", "KINDS", "SECTIONS", "SETTINGS", "Setting", "idle_settings"]
-__all__ += ["make_setting", "parameter_owners", "toml_key", "toml_value"]
-
 KINDS: dict[str, Any] = {
     "xgboost": BatchXGBoostForecaster,
     "linear": BatchLinearForecaster,

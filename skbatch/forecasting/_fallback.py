@@ -50,8 +50,6 @@ from skbatch.forecasting._uncertainty import (
     calibrates_itself,
 )
 
-__all__ = ["FallbackForecaster"]
-
 ROLES = ("primary", "fallback", "mean")
 
 

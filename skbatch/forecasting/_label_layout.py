@@ -17,15 +17,6 @@ from skbatch.forecasting._horizons import resolve_horizons
 from skbatch.forecasting._names import check_names
 from skbatch.panel.engine import PanelColumns, mask_late, recorded_delay
 
-__all__ = [
-    "LabelLayout",
-    "check_features",
-    "check_labels",
-    "check_same_rows",
-    "drop_unknown",
-    "layout_of",
-]
-
 
 @dataclass(frozen=True)
 class LabelLayout:

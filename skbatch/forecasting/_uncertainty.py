@@ -271,7 +271,7 @@ def check_coverage(coverage: Any) -> None:
     """Raise unless intervals can hold such a share of returns."""
     if not isinstance(coverage, Real) or not 0 < float(coverage) < 1:
         raise ValueError(
-            f"coverage must be between 0 and 1. Got {coverage!r}. Pass 0.9 for "
+            f"`coverage` must be between 0 and 1. Got {coverage!r}. Pass 0.9 for "
             "intervals that contain nine returns in ten."
         )
 

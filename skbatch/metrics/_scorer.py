@@ -21,8 +21,6 @@ from skbatch.metrics.alignment import Table, align, as_floats, broadcast_weights
 from skbatch.panel import forward_returns
 from skbatch.panel.engine import mask_late, recorded_delay
 
-__all__ = ["make_forecast_scorer"]
-
 _SCORES: dict[str, Callable[..., float]] = {
     "rank_ic": rank_information_coefficient,
     "ic": information_coefficient,

@@ -28,8 +28,6 @@ from skbatch.panel.engine import (
     recorded_horizon,
 )
 
-__all__ = ["TradingCosts", "backtest"]
-
 BASIS_POINT = 1e-4
 # Rows over which volatility and volume are measured for the impact of trades.
 IMPACT_ROWS = 63

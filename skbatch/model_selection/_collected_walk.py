@@ -15,8 +15,6 @@ from skbatch.model_selection._refit_schedule import Fold
 from skbatch.model_selection._walk_forward_result import WalkForwardResult
 from skbatch.panel.engine import find_members, panel_fields, panel_tickers
 
-__all__ = ["Benchmark", "collect_walk"]
-
 # A forecaster of feature frames, or the name of a rule.
 Benchmark: TypeAlias = BaseEstimator | str
 

@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 
     from skbatch.model_selection._walk_forward_result import WalkForwardResult
 
-__all__ = ["portfolio_section"]
-
 # Measure → (what a reader calls it, how it is written).
 ROWS: dict[str, tuple[str, Callable[[float], str]]] = {
     "return_gross": ("Return a year before costs", lambda v: percent(v, 2, sign=True)),

@@ -43,8 +43,6 @@ from skbatch.panel.engine import (
     recorded_reach,
 )
 
-__all__ = ["walk_forward"]
-
 LINEAR_MODEL = "linear model"
 
 

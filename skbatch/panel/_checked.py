@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -20,6 +22,11 @@ class CheckedPanel:
     # The extractor and `forward_returns` take it in place of a DataFrame, and do not
     # check the same table again.
     frame: pd.DataFrame
+
+
+PanelLike: TypeAlias = (
+    pd.DataFrame | CheckedPanel | np.ndarray | Sequence[Sequence[float]]
+)
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,6 @@ from typing import Any, TypeAlias
 import numpy as np
 import pandas as pd
 
-__all__ = ["final_returns", "last_prices", "late_labels", "mask_late"]
-__all__ += ["with_final_values"]
-
 Tickers: TypeAlias = Sequence[str] | pd.Index
 # Of all tickers, by ticker, or of none.
 Final: TypeAlias = float | pd.Series | None

@@ -194,7 +194,10 @@ class _Join:
         check_new_signals(self.panel.columns, names)
         rows = self._publications(frame, *columns)
         order = rows.in_order()
-        self._report_repeated(frame, columns, rows.repeated(order))
+        twice = rows.repeated(order)
+        if len(twice):
+            example = "{1} on {0}".format(*frame.iloc[twice[0]][columns[:2]])
+            self.report.repeated("`signals`", len(twice), date_text(example))
         places, is_old = rows.newest(
             order, self.clock, self.max_age, self.lag, len(self.tickers)
         )
@@ -221,15 +224,6 @@ class _Join:
         self.report.missing("`signals`", int(lacking.sum()), parts)
         self.report.early("`signals`", visible[rows.usable], owners[rows.usable])
         return rows
-
-    def _report_repeated(
-        self, frame: pd.DataFrame, columns: list[str], twice: np.ndarray
-    ) -> None:
-        """Report rows of which a later one has the same ticker and date."""
-        if len(twice):
-            known, ticker = frame.iloc[twice[0]][columns[:2]]
-            example = f"{ticker} on {date_text(known)}"
-            self.report.repeated("`signals`", len(twice), example)
 
     def _number_tickers(self, values: pd.Series) -> np.ndarray:
         """Find the place of tickers in the panel, -1 for unknown ones."""

@@ -16,8 +16,6 @@ from skbatch.panel._fields import panel_fields, panel_tickers
 from skbatch.panel._reach import RecordedHorizon
 from skbatch.panel._universe import Universe, find_members
 
-__all__ = ["forward_returns"]
-
 
 def forward_returns(
     prices: object,

@@ -131,17 +131,13 @@ def _pick_field(frame: pd.DataFrame, field: str | None) -> pd.DataFrame:
     if field is None:
         return panel if wide or len(fields) > 1 else panel.droplevel(0, axis=1)
     name = field if field in fields else canonical_field(field)
-    if not wide and name == ADJUSTED and _has_adjusted(frame.columns):
-        name = "Close"
+    if not wide and name == ADJUSTED:
+        # Closes of a panel are adjusted where the table has such.
+        names = [canonical_field(name) for pair in frame.columns for name in pair]
+        name = "Close" if ADJUSTED in names else name
     if name not in fields:
         raise PanelError(
             f"`field` must be a field of the table. Got {field!r}. The fields are "
             f"{format_tickers(fields)}."
         )
     return panel if wide else pd.DataFrame(panel[name])
-
-
-def _has_adjusted(columns: pd.Index) -> bool:
-    """Return whether a table has adjusted closes beside its tickers."""
-    names = [name for pair in columns for name in pair]
-    return ADJUSTED in map(canonical_field, names)

@@ -10,7 +10,12 @@ from skbatch.panel._calendar import (
     number_calendars,
 )
 from skbatch.panel._check import invalid_values
-from skbatch.panel._checked import CheckedPanel, InspectedPanel, inspect_panel
+from skbatch.panel._checked import (
+    CheckedPanel,
+    InspectedPanel,
+    PanelLike,
+    inspect_panel,
+)
 from skbatch.panel._columns import (
     CATEGORY,
     GROUPING,
@@ -46,6 +51,7 @@ __all__ = [
     "CheckedPanel",
     "InspectedPanel",
     "PanelColumns",
+    "PanelLike",
     "Universe",
     "adopt_table",
     "describe_rows",

@@ -12,6 +12,7 @@ import pandas as pd
 from skbatch._messages import warn_user
 from skbatch.batch.engine import describe_partial_row
 from skbatch.exceptions import PortfolioError, PortfolioWarning
+from skbatch.forecasting.engine import check_coverage
 from skbatch.panel import periods_per_year as year_of
 from skbatch.panel.engine import panel_tickers
 from skbatch.portfolio._cache import forecast_key, open_folder, recall
@@ -23,7 +24,6 @@ from skbatch.portfolio._expected import (
     with_reasons,
 )
 from skbatch.portfolio._fitting import describe_service, fit_each, fit_last
-from skbatch.portfolio._interval import check_coverage
 from skbatch.portfolio._match import asked_tickers, match_columns
 from skbatch.portfolio._models import METHODS, Model
 from skbatch.portfolio._prices import read_prices
