@@ -77,7 +77,7 @@ class BatchXGBoostForecaster(PanelForecaster):
         ``"per_ticker"``: one model each, the slow baseline.
     horizon : int or "auto", default="auto"
         Rows that a label looks ahead. ``"auto"`` reads ``y.attrs["horizon"]``.
-    n_estimators : int, default=150
+    n_estimators : int, default=100
         Largest number of trees.
     learning_rate : float, default=0.05
         Weight of each tree.
@@ -186,7 +186,7 @@ class BatchXGBoostForecaster(PanelForecaster):
         strategy: Literal["pooled", "vector", "per_ticker"] = "pooled",
         *,
         horizon: int | Literal["auto"] = "auto",
-        n_estimators: int = 150,
+        n_estimators: int = 100,
         learning_rate: float = 0.05,
         max_depth: int = 4,
         subsample: float = 0.8,
