@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import wraps
-from typing import Any, Self, TypeVar, cast
+from typing import Any, Self, TypeAlias, TypeVar, cast
 
+import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.metrics._scorer import _Scorer as Scorer
 from sklearn.utils._param_validation import (
@@ -23,12 +24,13 @@ __all__ = [
     "HasMethods",
     "Interval",
     "Scorer",
+    "Seed",
     "StrOptions",
     "all_or_nothing",
     "make_constraint",
 ]
 
-
+Seed: TypeAlias = int | np.random.RandomState | None
 Method = TypeVar("Method", bound=Callable[..., Any])
 
 

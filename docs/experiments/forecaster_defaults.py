@@ -76,8 +76,6 @@ VARIANTS: dict[str, Any] = {
     "another seed": XGB(random_state=1),
     "bins of all rows": AllRowsBins(),
     "bins of all rows, another seed": AllRowsBins(random_state=1),
-    "100 trees, 32 bins (preset speed)": XGB(n_estimators=100, max_bin=32),
-    "600 trees, rate 0.02 (preset accuracy)": XGB(n_estimators=600, learning_rate=0.02),
 }
 
 

@@ -63,6 +63,23 @@ class Event:
     error: str
 
 
+@dataclass(frozen=True)
+class LabelWeights:
+    """How much each label counts; goes with the labels, in their `attrs`."""
+
+    table: pd.DataFrame
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> LabelWeights:
+        # Whenever a frame is sliced, pandas copies its `attrs`.
+        return self
+
+
+def weights_of(labels: pd.DataFrame) -> pd.DataFrame | None:
+    """Return the weights that go with labels; None if all count alike."""
+    weights = labels.attrs.get("sample_weight")
+    return weights.table if isinstance(weights, LabelWeights) else None
+
+
 def run_task(
     task: Task,
     features: FeatureBlocks,

@@ -17,7 +17,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
 
 from skbatch._messages import format_tickers, warn_user
-from skbatch._sklearn import Interval, StrOptions
+from skbatch._sklearn import Interval, Seed, StrOptions
 from skbatch.exceptions import BatchWarning
 from skbatch.panel.engine import panel_fields, panel_tickers
 
@@ -109,8 +109,8 @@ class SimpleBatchManager(BaseEstimator):
     def __init__(
         self,
         max_batch_size: int | None = None,
-        groups: Any = None,
-        random_state: Any = 0,
+        groups: Mapping[str, str | float] | pd.Series | str | None = None,
+        random_state: Seed = 0,
     ) -> None:
         self.max_batch_size = max_batch_size
         self.groups = groups

@@ -28,6 +28,7 @@ from skbatch.forecasting.engine import (
     tail_rows,
     target_of,
     thinning,
+    working_parts,
 )
 from skbatch.panel.engine import CheckedPanel, panel_tickers
 
@@ -177,15 +178,13 @@ class MemoryPlan:
         whole = 4 * self.n_dates * (self.n_own * self.n_tickers + self.n_shared)
         batch = 0
         if size < self.n_tickers:
-            whole, batch = self._kept(whole), 4 * self.n_dates * width
+            batch = 4 * self.n_dates * width
+            if whole > self.rows_limit:  # it may go to a file
+                whole = min(whole, BUFFER)
         stacked = {"vector": width, "per_ticker": inputs, "pooled": size * inputs}
         rows = 4 * n_dates * stacked[self.strategy]
         copies = 2 if self.in_processes and workers > 1 else 1
         return whole + workers * (copies * batch + rows), workers * rows // 2
-
-    def _kept(self, n_bytes: int) -> int:
-        """Count what is in memory of an array that may go to a file."""
-        return n_bytes if n_bytes <= self.rows_limit else min(n_bytes, BUFFER)
 
 
 def estimate_memory(system: Any, panel: pd.DataFrame) -> MemoryEstimate:
@@ -226,7 +225,8 @@ def _unlimited(system: Any, panel: pd.DataFrame, extractor: Any) -> MemoryPlan:
     """Read what the memory depends on from parameters and panel."""
     tickers = panel_tickers(panel)
     forecaster = system._part("forecaster")
-    target = target_of(forecaster)
+    target, parts = target_of(forecaster), working_parts(forecaster)
+    strategies = [str(part.strategy) for part in parts if hasattr(part, "strategy")]
     horizons = np.atleast_1d(system.horizon).tolist()
     n_train = n_tail = 0
     for horizon in horizons:
@@ -249,22 +249,13 @@ def _unlimited(system: Any, panel: pd.DataFrame, extractor: Any) -> MemoryPlan:
         len(extractor.plan_.market_names),
         n_train,
         n_tail,
-        _strategy_of(forecaster),
+        next(iter(strategies), "pooled"),
         splits,
         n_workers,
         n_workers > 1 and backend != "ThreadingBackend",
         min(system.max_batch_size or len(tickers), len(tickers)),
         DEFAULT_ROWS_LIMIT if has_disk else max(DEFAULT_ROWS_LIMIT, rows),
     )
-
-
-def _strategy_of(forecaster: Any) -> str:
-    """Find the strategy of a forecaster, or of the first one inside it."""
-    while forecaster is not None:
-        if hasattr(forecaster, "strategy"):
-            return str(forecaster.strategy)
-        forecaster = getattr(forecaster, "estimator", None)
-    return "pooled"
 
 
 def _budget(given: Any, before: int) -> int:

@@ -11,6 +11,7 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from skbatch._messages import check_int, format_tickers, warn_user
+from skbatch._sklearn import Seed
 from skbatch.batch._batch_task import Member
 from skbatch.batch._forecast_uncertainty import member_outlook
 from skbatch.batch._panel_features import stream_of
@@ -57,7 +58,7 @@ class SystemUncertaintyMixin:
     horizon_: int | tuple[int, ...]
     delay_: int
     coverage: Any
-    random_state: Any
+    random_state: Seed
     _part: Any
 
     @available_if(_is_calibrated)
@@ -135,7 +136,7 @@ class SystemUncertaintyMixin:
 
     @available_if(_is_calibrated)
     def predict_scenarios(
-        self, X: Any = None, n_samples: int = 1000, random_state: Any = None
+        self, X: Any = None, n_samples: int = 1000, random_state: Seed = None
     ) -> pd.DataFrame:
         """Draw joint scenarios of the returns that follow the last date of `X`.
 
@@ -182,7 +183,7 @@ class SystemUncertaintyMixin:
         n_bins: int = 5,
         *,
         n_samples: int = 10_000,
-        random_state: Any = None,
+        random_state: Seed = None,
     ) -> pd.DataFrame:
         """Return each ticker's probability of ending in each cross-sectional quantile.
 
@@ -231,7 +232,7 @@ class SystemUncertaintyMixin:
         outlooks = list(self._calibrated(panel, last=True))
         return JointScenarios(outlooks), list(reasons_of(found))
 
-    def _generator(self, random_state: Any) -> np.random.Generator:
+    def _generator(self, random_state: Seed) -> np.random.Generator:
         """Create a generator; without a seed, of the system's own."""
         return generator_of(self.random_state if random_state is None else random_state)
 

@@ -27,9 +27,6 @@ from skbatch.forecasting import (
     ReturnTarget,
 )
 
-__all__ = ["CHOICES", "KINDS", "SECTIONS", "SETTINGS", "Setting", "idle_settings"]
-__all__ += ["make_setting", "parameter_owners", "toml_key", "toml_value"]
-
 KINDS: dict[str, Any] = {
     "xgboost": BatchXGBoostForecaster,
     "linear": BatchLinearForecaster,
@@ -46,7 +43,8 @@ SECTIONS = {
     "performance": "Which processors do the work.",
 }
 # Parameters of a system, or paths, that are not settings of their part's section.
-_MOVED = {name: name for name in ("horizon", "delay", "coverage")} | {
+_ABOVE = ("horizon", "delay", "coverage", "delisting_return")
+_MOVED = {name: name for name in _ABOVE} | {
     "n_jobs": "performance.n_jobs",
     "engine": "performance.engine",
     "model.device": "performance.device",

@@ -108,7 +108,9 @@ def _number_labels(
 
 
 def universe_common_return(
-    labels: pd.DataFrame, volatility: np.ndarray | None
+    labels: pd.DataFrame,
+    volatility: np.ndarray | None,
+    weights: pd.DataFrame | None = None,
 ) -> tuple[pd.DataFrame, dict[str, int] | None]:
     """Average the labels of each calendar: by horizon, or (horizon, calendar)."""
     # The second result numbers the calendars of the tickers, None if there is only one.
@@ -117,7 +119,7 @@ def universe_common_return(
         shortest = labels[min(labels.columns.get_level_values(0))]
     numbers = number_calendars(labels.index, np.isfinite(shortest.to_numpy()))
     if not numbers.any():
-        return forward_common_return(labels, volatility), None
+        return forward_common_return(labels, volatility, weights), None
     calendars = dict(zip(map(str, shortest.columns), numbers.tolist(), strict=True))
     of_label = np.array([calendars[t] for t in labels.columns.get_level_values(-1)])
     common = {}
@@ -125,7 +127,9 @@ def universe_common_return(
         # One ticker alone has no return relative to others.
         if (numbers == number).sum() > 1:
             own = None if volatility is None else volatility[:, numbers == number]
-            part = forward_common_return(labels.loc[:, of_label == number], own)
+            part = forward_common_return(
+                labels.loc[:, of_label == number], own, weights
+            )
             common.update({(h, int(number)): part[h] for h in part})
     table = pd.DataFrame(
         index=labels.index, columns=pd.MultiIndex.from_arrays([[], []])
@@ -134,7 +138,9 @@ def universe_common_return(
 
 
 def forward_common_return(
-    labels: pd.DataFrame, volatility: np.ndarray | None
+    labels: pd.DataFrame,
+    volatility: np.ndarray | None,
+    weights: pd.DataFrame | None = None,
 ) -> pd.DataFrame:
     """Average the winsorized labels of a universe on each date, by horizon."""
     # NaN in the last rows, of which the return is not known, and on dates with fewer
@@ -152,7 +158,11 @@ def forward_common_return(
             bound_all(values, np.broadcast_to(unit, values.shape), 1.0)
         else:
             bound_all(values, volatility, np.sqrt(float(horizon)))
-        common[int(horizon)] = common_return(values)
+        counts = None
+        if weights is not None:
+            counts = weights[labels.columns[level == horizon]].to_numpy()
+            values[counts == 0] = np.nan
+        common[int(horizon)] = common_return(values, weights=counts)
     return pd.DataFrame(common, index=labels.index)
 
 

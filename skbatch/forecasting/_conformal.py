@@ -13,7 +13,7 @@ from sklearn.callback import CallbackSupportMixin, with_callbacks
 from sklearn.utils.validation import check_is_fitted
 
 from skbatch._progress import Progress
-from skbatch._sklearn import HasMethods, Interval, StrOptions, all_or_nothing
+from skbatch._sklearn import HasMethods, Interval, Seed, StrOptions, all_or_nothing
 from skbatch.exceptions import PanelError
 from skbatch.forecasting._base import TableForecasterMixin
 from skbatch.forecasting._calibration import (
@@ -167,7 +167,7 @@ class ConformalForecaster(
         scale: str | None = "auto",
         adaptation: float = 0.005,
         refit: bool = True,
-        random_state: Any = 0,
+        random_state: Seed = 0,
     ) -> None:
         self.estimator = estimator
         self.calibration_size = calibration_size

@@ -163,7 +163,10 @@ class BatchLinearForecaster(PanelForecaster):
         """Fit all penalties, keep the one that serves the validation tail best."""
         seen = seen_categories(rows)
         X = with_indicators(with_gaps(rows.X), seen)
-        alphas = self._alphas(tail=validation is not None)
+        if self.alpha != "auto":
+            alphas = np.array([float(self.alpha)])
+        else:
+            alphas = np.ones(1) if validation is None else ALPHAS
         targets = rows.y.reshape(len(rows.y), -1)
         known, weights = np.isfinite(targets), _matrix(rows.weight)
         each = () if weights is None else (np.where(known, weights, 0.0).mean(axis=1),)
@@ -195,12 +198,6 @@ class BatchLinearForecaster(PanelForecaster):
         best = int(np.argmin(errors if serves else np.abs(alphas - 1.0)))
         coef = path[best, :, 0] if rows.y.ndim == 1 else path[best]
         return RidgeModel(mean, deviation, coef, float(alphas[best]), seen)
-
-    def _alphas(self, tail: bool) -> np.ndarray:
-        """List the penalties to try, of which a tail can choose one."""
-        if self.alpha != "auto":
-            return np.array([float(self.alpha)])
-        return ALPHAS if tail else np.ones(1)
 
 
 def _path(

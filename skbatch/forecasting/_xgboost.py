@@ -15,7 +15,7 @@ from xgboost.callback import EarlyStopping, TrainingCallback
 
 from skbatch._kernels.threads import inner_threads
 from skbatch._messages import warn_user
-from skbatch._sklearn import Interval
+from skbatch._sklearn import Interval, Seed
 from skbatch.exceptions import FallbackWarning
 from skbatch.forecasting._booster import (
     BIN_ROWS,
@@ -77,7 +77,7 @@ class BatchXGBoostForecaster(PanelForecaster):
         ``"per_ticker"``: one model each, the slow baseline.
     horizon : int or "auto", default="auto"
         Rows that a label looks ahead. ``"auto"`` reads ``y.attrs["horizon"]``.
-    n_estimators : int, default=150
+    n_estimators : int, default=100
         Largest number of trees.
     learning_rate : float, default=0.05
         Weight of each tree.
@@ -186,7 +186,7 @@ class BatchXGBoostForecaster(PanelForecaster):
         strategy: Literal["pooled", "vector", "per_ticker"] = "pooled",
         *,
         horizon: int | Literal["auto"] = "auto",
-        n_estimators: int = 150,
+        n_estimators: int = 100,
         learning_rate: float = 0.05,
         max_depth: int = 4,
         subsample: float = 0.8,
@@ -199,7 +199,7 @@ class BatchXGBoostForecaster(PanelForecaster):
         xgb_params: dict[str, Any] | None = None,
         device: str = "cpu",
         n_jobs: int | None = None,
-        random_state: Any = 0,
+        random_state: Seed = 0,
     ) -> None:
         self.strategy = strategy
         self.horizon = horizon
@@ -224,6 +224,10 @@ class BatchXGBoostForecaster(PanelForecaster):
         check_is_fitted(self)
         return [fitted.model.booster for fitted in self.model_.models]
 
+    @property
+    def _n_steps(self) -> int:
+        return 0 if self.strategy == "per_ticker" else self.n_estimators
+
     def _fit_table(
         self,
         features: FeatureBlocks,
@@ -239,8 +243,7 @@ class BatchXGBoostForecaster(PanelForecaster):
         check_training_process()
         check_params(self.xgb_params, self.strategy)
         self._seed = int(check_random_state(self.random_state).randint(2**31 - 1))
-        n_steps = 0 if self.strategy == "per_ticker" else self.n_estimators
-        tail = self._fit_models(features, labels, layout, weights, n_steps)
+        tail = super()._fit_table(features, labels, layout, weights)
         if self.device != "cpu" and self.model_.models[0].model.device == "cpu":
             warn_user(
                 f"device={self.device!r} must find a GPU that XGBoost can use. Got "

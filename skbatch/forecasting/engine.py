@@ -13,7 +13,9 @@ from skbatch.forecasting._booster import (
 from skbatch.forecasting._children import (
     as_input,
     check_batch_forecaster_type,
+    fit_weighted,
     run_model,
+    working_parts,
 )
 from skbatch.forecasting._common_return import (
     forward_common_return,
@@ -34,6 +36,7 @@ from skbatch.forecasting._horizons import horizon_parameters
 from skbatch.forecasting._joint_scenarios import JointScenarios, rank_table
 from skbatch.forecasting._label_layout import LabelLayout, layout_of
 from skbatch.forecasting._label_scale import LabelScale
+from skbatch.forecasting._label_weights import check_weights
 from skbatch.forecasting._outlook import Outlook
 from skbatch.forecasting._provenance import (
     NO_MODEL,
@@ -84,9 +87,11 @@ __all__ = [
     "check_coverage",
     "check_coverages",
     "check_quantiles",
+    "check_weights",
     "explained_by",
     "feature_types",
     "first_choice",
+    "fit_weighted",
     "fitted_provenance",
     "forecast_with_provenance",
     "forward_common_return",
@@ -103,4 +108,5 @@ __all__ = [
     "target_of",
     "thinning",
     "universe_common_return",
+    "working_parts",
 ]

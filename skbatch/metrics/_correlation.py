@@ -5,12 +5,14 @@ from __future__ import annotations
 from skbatch._kernels.scores import (
     cross_sectional_correlation,
     cross_sectional_rank_correlation,
-    finite_mean,
+    mean_of_dates,
 )
-from skbatch.metrics.alignment import Scores, Table, align
+from skbatch.metrics.alignment import Scores, Table, align, broadcast_weights
 
 
-def information_coefficient(y_true: Table, y_pred: Table) -> float:
+def information_coefficient(
+    y_true: Table, y_pred: Table, sample_weight: Table | None = None
+) -> float:
     r"""Compute the mean over dates of the correlation across tickers.
 
     The information coefficient (IC) asks whether, on a date, the tickers with higher
@@ -25,6 +27,9 @@ def information_coefficient(y_true: Table, y_pred: Table) -> float:
     y_pred : DataFrame or array-like of the same shape
         Forecasts; any real number. Two DataFrames are aligned by their labels,
         whatever the order; otherwise the shapes must agree.
+    sample_weight : array-like (n_dates,) or (n_dates, n_tickers), default=None
+        Weight of each date, or of each label; those of weight 0 are left out. Tables
+        with labels are matched by them.
 
     Returns
     -------
@@ -55,7 +60,9 @@ def information_coefficient(y_true: Table, y_pred: Table) -> float:
         {\sqrt{\sum_i (y_{ti} - \bar y_t)^2 \sum_i (\hat y_{ti} - \bar{\hat y}_t)^2}}
 
     Dates without a correlation are skipped, as are pairs with a missing forecast: a
-    forecaster that abstains is not punished here, but by :func:`coverage`.
+    forecaster that abstains is not punished here, but by :func:`coverage`. With
+    weights, means, variances and covariances of a date are weighted, and the date
+    counts by the mean weight of its pairs.
 
     References
     ----------
@@ -71,11 +78,14 @@ def information_coefficient(y_true: Table, y_pred: Table) -> float:
     0.75
     """
     return align(y_true, y_pred).score(
-        lambda *pair: finite_mean(cross_sectional_correlation(*pair))
+        lambda *cells: mean_of_dates(cross_sectional_correlation(*cells), *cells),
+        broadcast_weights(sample_weight, y_true),
     )
 
 
-def rank_information_coefficient(y_true: Table, y_pred: Table) -> float:
+def rank_information_coefficient(
+    y_true: Table, y_pred: Table, sample_weight: Table | None = None
+) -> float:
     r"""Compute the mean over dates of the rank correlation across tickers.
 
     The rank information coefficient (rank IC) asks whether forecasts order the
@@ -92,6 +102,9 @@ def rank_information_coefficient(y_true: Table, y_pred: Table) -> float:
     y_pred : DataFrame or array-like of the same shape
         Forecasts; any real number. Two DataFrames are aligned by their labels,
         whatever the order; otherwise the shapes must agree.
+    sample_weight : array-like (n_dates,) or (n_dates, n_tickers), default=None
+        Weight of each date, or of each label; those of weight 0 are left out. Tables
+        with labels are matched by them.
 
     Returns
     -------
@@ -114,7 +127,8 @@ def rank_information_coefficient(y_true: Table, y_pred: Table) -> float:
     -----
     This is Spearman's correlation [1]_: the :func:`information_coefficient` of the
     ranks of each date's finite pairs, where ties share the mean of their ranks. Dates
-    without a correlation are skipped, as are pairs with a missing forecast.
+    without a correlation are skipped, as are pairs with a missing forecast. With
+    weights, a pair of weight 2 is ranked like two pairs.
 
     References
     ----------
@@ -133,7 +147,8 @@ def rank_information_coefficient(y_true: Table, y_pred: Table) -> float:
     0.75
     """
     return align(y_true, y_pred).score(
-        lambda *pair: finite_mean(cross_sectional_rank_correlation(*pair))
+        lambda *cells: mean_of_dates(cross_sectional_rank_correlation(*cells), *cells),
+        broadcast_weights(sample_weight, y_true),
     )
 
 

@@ -22,6 +22,7 @@ from skbatch.model_selection._paired_tests import DERIVED, EQUAL_WEIGHT, ZERO, c
 from skbatch.model_selection._scorecard import decay_table, score_card
 from skbatch.model_selection._skill_breakdown import SkillBreakdownMixin
 from skbatch.model_selection._verdict import describe
+from skbatch.panel.engine import with_final_values
 
 __all__ = ["HISTORICAL_MEAN", "WalkForwardResult"]
 
@@ -80,6 +81,8 @@ class WalkForwardResult(SkillBreakdownMixin):
         Level (0.05, 0.25, 0.5, 0.75 and 0.95) → forecasts of that quantile, tables
         like `forecasts`, adjusted from date to date by the returns known since the
         refit; empty if the forecaster has none.
+    delisting_return : float or Series, default=None
+        Final return of tickers whose prices end; None if these are missing.
 
     Attributes
     ----------
@@ -107,6 +110,7 @@ class WalkForwardResult(SkillBreakdownMixin):
     attrs: dict[str, Any] = field(default_factory=dict)
     delay: int = 0
     quantiles: dict[float, pd.DataFrame] = field(default_factory=dict)
+    delisting_return: float | pd.Series | None = None
 
     @property
     def horizons(self) -> tuple[int, ...]:
@@ -127,7 +131,11 @@ class WalkForwardResult(SkillBreakdownMixin):
 
     def _returns_after(self, horizon: int, delay: int) -> pd.DataFrame:
         """Realized returns over a horizon that starts some rows after each forecast."""
-        later = self.closes.shift(-delay - horizon) / self.closes.shift(-delay) - 1
+        closes = self.closes
+        values, final = closes.to_numpy(), self.delisting_return
+        values = with_final_values(values, closes.columns, final)
+        ends = pd.DataFrame(values, closes.index, closes.columns)
+        later = ends.shift(-delay - horizon) / closes.shift(-delay) - 1
         later = later.reindex(self.forecasts.index)
         return later if self.members is None else later.where(self.members)
 
@@ -328,7 +336,7 @@ class WalkForwardResult(SkillBreakdownMixin):
         **options
             Other arguments of :func:`~skbatch.model_selection.backtest`, such as
             ``weights`` and ``costs``. `delay` is that of the forecasts by default, and
-            1 where that is 0.
+            1 where that is 0; `delisting_return` that of the walk.
 
         Returns
         -------
@@ -346,8 +354,12 @@ class WalkForwardResult(SkillBreakdownMixin):
         forecasts = self.of_horizon(tables[name], horizon).copy()
         forecasts.attrs["horizon"] = horizon
         prices = self.closes if self.prices is None else self.prices
-        options = {"name": name, "delay": max(self.delay, 1), **options}
-        return backtest(forecasts, prices, **options)
+        defaults: dict[str, Any] = {
+            "name": name,
+            "delay": max(self.delay, 1),
+            "delisting_return": self.delisting_return,
+        }
+        return backtest(forecasts, prices, **(defaults | options))
 
     def decay(self, horizon: int | None = None, n_windows: int = 6) -> pd.DataFrame:
         """Test the rank IC with the returns of later windows, one after another.

@@ -13,14 +13,11 @@ import pandas as pd
 
 from skbatch._messages import count, warn_user
 from skbatch.exceptions import PortfolioError, PortfolioWarning
+from skbatch.forecasting.engine import check_coverage
 from skbatch.portfolio._alignment import Alignment
 from skbatch.portfolio._expected import ExpectedReturns, with_reasons
 from skbatch.portfolio._inputs import read_expected
-from skbatch.portfolio._interval import (
-    check_coverage,
-    interval_deviations,
-    read_interval,
-)
+from skbatch.portfolio._interval import interval_deviations, read_interval
 
 
 @dataclass(frozen=True)

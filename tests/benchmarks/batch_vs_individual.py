@@ -6,9 +6,9 @@ from report import scale_by_tickers
 
 TITLE = "Batch against individual"
 TEXT = (
-    "`compare_batch_vs_individual`: features, fit and forecast of the last 252 rows, "
-    "the same XGBoost settings, both ways in turn in one process. Memory is what is "
-    "added to what the process had before."
+    "`compare_batch_vs_individual`: features, fit and forecasts of the last 252 rows "
+    "with the same XGBoost settings, both ways in turn in one process. MiB are added "
+    "to what the process held before."
 )
 N_DATES = 1512
 GOALS = {10: 0.80, 50: 0.95, 500: 0.98}

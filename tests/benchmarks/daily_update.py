@@ -4,9 +4,9 @@ from __future__ import annotations
 
 TITLE = "Daily update"
 TEXT = (
-    "Fit on 5 years, dump with joblib, load in the same process, and forecast from one "
-    "new row; the median of five. The recomputation is given all rows, and its "
-    "forecasts have to be the same to the bit."
+    "Fit on 5 years, save with joblib, load in the same process, and forecast from "
+    "one new row; the median of five. The recomputation starts from all rows, and "
+    "must give the same forecasts bit for bit."
 )
 WAYS = ["pipeline", "system", "system without fallback"]
 

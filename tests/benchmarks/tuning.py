@@ -4,10 +4,10 @@ from __future__ import annotations
 
 TITLE = "Tuning"
 TEXT = (
-    "GridSearchCV of 4 model settings on 5 folds of TimeSeriesSplit over a pipeline, "
-    "from prices, without the last refit; beside it, the 20 model fits alone on "
-    "features that are there already, one after the other in the same process. Scoring "
-    "is features and forecasts of the test rows, which the bare fits do without."
+    "GridSearchCV of 4 model settings over a pipeline, from prices, on 5 folds of "
+    "TimeSeriesSplit, without the last refit; beside it, the same 20 model fits "
+    "alone, on features computed beforehand, in the same process. Scoring is the time "
+    "for features and forecasts of the test rows, which the fits alone do without."
 )
 GRID = {
     "batchxgboostforecaster__max_depth": [3, 5],

@@ -472,10 +472,13 @@ def test_bad_parameters(make_frames, parameters, match):
     [
         (
             lambda m, X: m.predict_interval(X, 90),
-            r"coverage must be between .* Pass 0.9",
+            r"`coverage` must be between .* Pass 0.9",
         ),
-        (lambda m, X: m.predict_interval(X, "high"), r"coverage must be .* Got 'high'"),
-        (lambda m, X: m.predict_interval(X, 1), r"coverage must be"),
+        (
+            lambda m, X: m.predict_interval(X, "high"),
+            r"`coverage` must be .* Got 'high'",
+        ),
+        (lambda m, X: m.predict_interval(X, 1), r"`coverage` must be"),
         (lambda m, X: m.predict_quantiles(X, []), r"quantiles must be levels"),
         (lambda m, X: m.predict_quantiles(X, [0.5, 5]), r"Got \[0.5, 5\]. Pass for"),
         (lambda m, X: m.predict_quantiles(X, "low"), r"Got 'low'. Pass for"),
