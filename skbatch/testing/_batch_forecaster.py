@@ -54,7 +54,7 @@ def check_batch_forecaster(forecaster: BaseEstimator) -> None:
     - pickle_keeps_forecasts, bit for bit.
     - unfitted_raises: NotFittedError before `fit`.
     - other_rows_raise: ValueError if `X` and `y` have other dates.
-    - last_labels_are_not_learnt: the labels of the last ``horizon + delay`` rows change
+    - last_labels_are_not_learned: the labels of the last ``horizon + delay`` rows change
       nothing.
     - missing_labels_are_not_filled: forecasts differ from those of a model that is
       trained on zeros, neighboring labels or the date's mean in their place, and
