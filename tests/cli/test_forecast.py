@@ -491,7 +491,7 @@ def test_several_horizons_are_shown_one_after_the_other(prices, tmp_path):
 
 
 @pytest.mark.parametrize("where", ["option", "file", "environment"])
-def test_a_delay_is_learnt_written_and_shown(where, prices, tmp_path, monkeypatch):
+def test_a_delay_is_learned_written_and_shown(where, prices, tmp_path, monkeypatch):
     path, _ = write_wide(prices, tmp_path)
     output, settings = tmp_path / "forecasts.csv", tmp_path / "settings.toml"
     settings.write_text('[model]\nkind = "linear"\n')
