@@ -27,7 +27,12 @@ from skbatch.forecasting._label_layout import (
 )
 from skbatch.forecasting._label_weights import check_weights, drop_weightless
 from skbatch.forecasting._other_frame import OtherFrame
-from skbatch.forecasting._provenance import Provenance, Reason, own_provenance
+from skbatch.forecasting._provenance import (
+    Provenance,
+    Reason,
+    notes_of,
+    own_provenance,
+)
 from skbatch.forecasting._training import PanelModel
 from skbatch.forecasting._uncertainty import UncertaintyMixin
 
@@ -356,6 +361,7 @@ class BaseBatchForecaster(
             forecasts,
             absent,
             failures,
+            notes_of(self),
             self.layout_,
             features.index,
         )
