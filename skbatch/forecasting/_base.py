@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABCMeta, abstractmethod
 from copy import copy
+from dataclasses import replace
 from numbers import Integral
 from typing import Any, ClassVar
 
@@ -32,6 +33,7 @@ from skbatch.forecasting._provenance import (
     Reason,
     notes_of,
     own_provenance,
+    without_signals,
 )
 from skbatch.forecasting._training import PanelModel
 from skbatch.forecasting._uncertainty import UncertaintyMixin
@@ -164,11 +166,12 @@ class TableForecasterMixin(BatchForecasterMixin):
         forecasts : DataFrame, Series or ndarray, as `y` was
             As from :meth:`predict`.
         provenance : Provenance
-            The model behind each of them, and why the models before do not serve, or
-            why there is none.
+            The model behind each of them, why the models before do not serve, or why
+            there is none, and the signals that a ticker is forecast without.
         """
         check_is_fitted(self)
-        return self._provenance(check_features(self, X, reset=False))
+        forecasts, found = self._provenance(check_features(self, X, reset=False))
+        return forecasts, replace(found, without=without_signals(X, found))
 
     @abstractmethod
     def _provenance(self, features: FeatureBlocks) -> tuple[Any, Provenance]:

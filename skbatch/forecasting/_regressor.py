@@ -158,7 +158,7 @@ class BatchRegressorForecaster(MetaEstimatorMixin, PanelForecaster):
                 f"{type(self.regressor).__name__}, which is a batch forecaster itself. "
                 "Use it as it is."
             )
-        return self._fit_models(features, labels, layout, weights)
+        return super()._fit_table(features, labels, layout, weights)
 
     def _fit_model(
         self, rows: Rows, validation: Rows | None, step: Callable[[], None]

@@ -224,6 +224,10 @@ class BatchXGBoostForecaster(PanelForecaster):
         check_is_fitted(self)
         return [fitted.model.booster for fitted in self.model_.models]
 
+    @property
+    def _n_steps(self) -> int:
+        return 0 if self.strategy == "per_ticker" else self.n_estimators
+
     def _fit_table(
         self,
         features: FeatureBlocks,
@@ -239,8 +243,7 @@ class BatchXGBoostForecaster(PanelForecaster):
         check_training_process()
         check_params(self.xgb_params, self.strategy)
         self._seed = int(check_random_state(self.random_state).randint(2**31 - 1))
-        n_steps = 0 if self.strategy == "per_ticker" else self.n_estimators
-        tail = self._fit_models(features, labels, layout, weights, n_steps)
+        tail = super()._fit_table(features, labels, layout, weights)
         if self.device != "cpu" and self.model_.models[0].model.device == "cpu":
             warn_user(
                 f"device={self.device!r} must find a GPU that XGBoost can use. Got "

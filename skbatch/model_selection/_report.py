@@ -146,14 +146,16 @@ def _paired_tests(result: WalkForwardResult, horizon: int) -> str:
     scales = {"rank_ic": (1.0, 4), "squared_error": (1e8, 1), "spread": (100.0, 3)}
     rows = []
     tests = result.paired_tests(horizon).reset_index()
-    for test in tests.to_dict("records"):
+    numbers = [name for name in tests if name != "benchmark"]
+    for _, same in tests.groupby(numbers, sort=False, dropna=False):
+        test = same.iloc[0]
         score = str(test["score"])
         scale, digits = scales[score]
         shown = [number(scale * test[key], digits) for key in ("lower", "upper")]
         if np.isfinite(test["difference"]):
             rows.append(
                 [
-                    f"{test['benchmark']}: {names[score]}",
+                    f"{', '.join(same['benchmark'])}: {names[score]}",
                     number(scale * test["difference"], digits),
                     f"{shown[0]} to {shown[1]}",
                     number(test["t_statistic"], 2),
@@ -162,9 +164,10 @@ def _paired_tests(result: WalkForwardResult, horizon: int) -> str:
                 ]
             )
     header = ["better than", "by", "95% interval", "t", "p", "p, adjusted"]
+    n_tests = tests.drop_duplicates(numbers)["p_value"].count()
     note = (
-        f"Adjusted by Holm's method for all {len(rows)} comparisons, times "
-        f"{result.n_trials} tried."
+        f"Adjusted by Holm's method for all {n_tests} comparisons, times "
+        f"{result.n_trials} tried. Benchmarks without an order share theirs."
     )
     return table(header, rows, note=note)
 

@@ -274,7 +274,8 @@ class WalkForwardResult(SkillBreakdownMixin):
             forecasts are better; its t_statistic and the value critical_t beyond which
             that is significant; the bounds lower and upper of its 95% confidence
             interval; p_value; n_dates; and p_holm, the p-value adjusted for all tests
-            of the table times `n_trials`.
+            of the table times `n_trials`. A comparison that two benchmarks share
+            counts once.
 
         See Also
         --------
@@ -287,7 +288,8 @@ class WalkForwardResult(SkillBreakdownMixin):
         squared error is the benchmark's less the forecasts' (Diebold–Mariano), NaN for
         benchmarks that only rank tickers. Zero has no order, and neither has equal
         weight, which forecasts for all tickers the average of their historical means:
-        their rank IC and spread count as 0.
+        their rank IC and spread count as 0. Where they forecast the same tickers and
+        dates, both are the same comparison.
         """
         horizon = self.horizons[0] if horizon is None else horizon
         self.of_horizon(self.forecasts, horizon)  # refuses unknown horizons

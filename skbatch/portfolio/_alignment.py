@@ -14,15 +14,15 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from skbatch._messages import count, format_tickers, warn_user
-from skbatch.exceptions import PortfolioError, PortfolioWarning
+from skbatch._messages import count, format_tickers
+from skbatch.exceptions import PortfolioError
 from skbatch.portfolio._expected import (
     ExpectedReturns,
     percent,
     same_span,
     with_reasons,
 )
-from skbatch.portfolio._inputs import label_problem, read_expected
+from skbatch.portfolio._inputs import label_problem
 from skbatch.portfolio._interval import row_deviations
 
 # The `frequency` that all risk models of PyPortfolioOpt have by default.
@@ -232,49 +232,6 @@ STEPS = {
     "covariance": Alignment.check_matrix,
     "size": Alignment.compare_sizes,
 }
-
-
-def align(
-    result: Any,
-    covariance: Any,
-    *,
-    risk_free_rate: float | None = 0.0,
-    returns_periods: float | None = None,
-    covariance_periods: float | None = None,
-    on_missing: str = "exclude",
-) -> tuple[pd.Series, pd.DataFrame]:
-    """Align and check what an optimizer takes; see `to_pypfopt`."""
-    if on_missing not in ("exclude", "raise"):
-        raise ValueError(
-            f'`on_missing` must be "exclude" or "raise". Got {on_missing!r}. Pass one '
-            "of them."
-        )
-    expected = read_expected(result, returns_periods)
-    alignment = Alignment(expected, covariance, covariance_periods)
-    findings = {name: step(alignment) for name, step in STEPS.items()}
-    excluded = alignment.excluded
-    if excluded and on_missing == "raise":
-        raise PortfolioError(
-            "Every ticker must have a forecast and a covariance. Got "
-            f"{with_reasons(excluded)}. Leave them out, or pass on_missing="
-            '"exclude".'
-        )
-    check_risk_free_rate(expected, risk_free_rate)
-    size = findings["size"]
-    sentences = [] if size.ok else [size.detail]
-    if excluded:
-        total = len(alignment.values) + len(excluded)
-        verb = "is" if len(excluded) == 1 else "are"
-        sentences.append(
-            f"{len(excluded)} of {count(total)} {verb} left out: "
-            f"{with_reasons(excluded)}."
-        )
-    if sentences:
-        warn_user(" ".join(sentences), PortfolioWarning)
-    values, table = alignment.values, alignment.covariance
-    for part in (values, table):
-        part.attrs = {"periods": alignment.span_, "date": expected.date}
-    return values, table
 
 
 def check_risk_free_rate(expected: ExpectedReturns, rate: float | None) -> None:

@@ -3,6 +3,7 @@
 import base64
 import re
 import sys
+from dataclasses import replace
 from html import unescape
 from html.parser import HTMLParser
 from importlib.metadata import version
@@ -185,6 +186,69 @@ def test_the_numbers_of_its_tables_are_those_of_the_result(html, result):
     for year, scores in result.skill_by("year").iterrows():
         for key, value in scores.items():
             assert_shown(years.loc[str(year), _report.ROWS[key][0]], value)
+
+
+def test_the_numbers_of_its_other_tables_are_those_of_the_result(html, result):
+    skill, slopes, factors, inside, reasons, refits = tables_of(html)[5:]
+    parts = {
+        f"{by}: {part}": row
+        for by in ("market", "volatility")
+        for part, row in result.skill_by(by).iterrows()
+    }
+    assert list(skill.index) == list(parts)
+    for label, row in parts.items():
+        keys = ["rank_ic", "rank_ic_t", "r2_zero", "spread", "n_dates"]
+        for cell, key in zip(skill.loc[label], keys, strict=True):
+            assert_shown(cell, row[key])
+    for name, row in result.calibration().attrs["slopes"].iterrows():
+        slope, interval = slopes.loc[name]
+        cells = [slope, *interval.split(" to ")]
+        for cell, key in zip(cells, ("slope", "lower", "upper"), strict=True):
+            assert_shown(cell, row[key])
+    for name, row in result.factor_skill().iterrows():
+        for cell, value in zip(
+            factors.loc[name], row.drop("factor_ic_t")[:4], strict=1
+        ):
+            assert_shown(cell, value)
+    # Cell by cell, whether the return was between the bounds.
+    returns = result.returns.to_numpy()
+    bounds = {level: table.to_numpy() for level, table in result.quantiles.items()}
+    for column, (low, high) in {
+        "90% interval": (0.05, 0.95),
+        "50% interval": (0.25, 0.75),
+    }.items():
+        held, width = [], []
+        for cell in np.ndindex(returns.shape):
+            lower, actual, upper = bounds[low][cell], returns[cell], bounds[high][cell]
+            if np.isfinite(lower + actual + upper):
+                held.append(lower <= actual <= upper)
+            if np.isfinite(lower + upper):
+                width.append(upper - lower)
+        assert_shown(inside.loc["all", column], np.mean(held))
+        if low == 0.05:
+            assert_shown(inside.loc["all", "width of the 90% interval"], np.mean(width))
+    assert reasons["times"].astype(int).sum() == len(result.reasons)
+    for (first, row), cells in zip(
+        result.refits.iterrows(), refits.reset_index().to_numpy(), strict=True
+    ):
+        assert cells[0] == f"{first:%Y-%m-%d}"
+        assert cells[1] == f"{row['test_end']:%Y-%m-%d}"
+        assert cells[2] == f"{row['train_start']:%Y-%m-%d}"
+        assert cells[3] == f"{row['train_end']:%Y-%m-%d}"
+        assert cells[4] == str(row["n_train_rows"])
+        assert_shown(cells[5], row["fit_seconds"])
+        assert_shown(cells[6], row["fallback_rate"])
+
+
+def test_benchmarks_that_are_compared_alike_share_a_row(result):
+    mean = result.benchmarks["historical mean"]
+    filled = mean.where(mean.notna(), result.forecasts * 0)
+    alike = replace(result, benchmarks={"historical mean": filled})
+    (tests,) = tables_of(_report._paired_tests(alike, 3))
+    assert "equal weight, zero: rank IC" in tests.index
+    assert "zero: rank IC" not in tests.index
+    assert "zero: squared error saved, basis points²" in tests.index
+    assert "for all 7 comparisons" in _report._paired_tests(alike, 3)
 
 
 def test_it_holds_adjusted_p_values_and_parts_of_the_skill(html, result):
