@@ -62,7 +62,7 @@ class ShrunkenMeanForecaster(BaseBatchForecaster):
 # Check the promises
 # ------------------
 # :func:`~skbatch.testing.check_batch_forecaster` tries what a batch forecaster
-# promises: unknown labels are not learnt, missing ones are not filled, tickers go by
+# promises: unknown labels are not learned, missing ones are not filled, tickers go by
 # name, and a dozen more. Fill missing labels with zero, and it says so.
 
 

@@ -189,7 +189,7 @@ class SystemTickers:
             warn_user(
                 "`X` must end with the latest prices. Got rows to "
                 f"{date_text(end)}, fitted to {date_text(last)}: these are forecasts "
-                "of returns that the models may have learnt from. Pass the rows that "
+                "of returns that the models may have learned from. Pass the rows that "
                 "follow, or call `forecast()` for the last fitted date.",
                 HistoryWarning,
             )

@@ -489,8 +489,7 @@ class SharedFeatureExtractor(TransformerMixin, BaseEstimator):
         if not isinstance(X, (pd.DataFrame, CheckedPanel)):
             return values
         index = X.frame.index if isinstance(X, CheckedPanel) else X.index
-        # A view, so that who names the columns does not name those of other frames.
-        return pd.DataFrame(values, index, self.plan_.index.view(), copy=False)
+        return self.plan_.frame(values, index)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from sklearn.base import BaseEstimator, MetaEstimatorMixin
 from sklearn.callback import CallbackSupportMixin, with_callbacks
+from sklearn.utils.validation import check_is_fitted
 
 from skbatch._messages import describe_error, format_tickers, warn_user
 from skbatch._progress import Progress
@@ -230,7 +231,8 @@ default=None
         DataFrame, Series or ndarray, as `y` was
             Expected simple returns over the horizon; NaN where no model can serve.
         """
-        return self.predict_with_provenance(X)[0]
+        check_is_fitted(self)
+        return self._provenance(check_features(self, X, reset=False))[0]
 
     def _provenance(self, features: FeatureBlocks) -> tuple[Any, Provenance]:
         forecasts, provenance = self._serve(features)

@@ -54,8 +54,8 @@ def check_batch_forecaster(forecaster: BaseEstimator) -> None:
     - pickle_keeps_forecasts, bit for bit.
     - unfitted_raises: NotFittedError before `fit`.
     - other_rows_raise: ValueError if `X` and `y` have other dates.
-    - last_labels_are_not_learnt: the labels of the last ``horizon + delay`` rows change
-      nothing.
+    - last_labels_are_not_learned: the labels of the last ``horizon + delay`` rows
+      change nothing.
     - missing_labels_are_not_filled: forecasts differ from those of a model that is
       trained on zeros, neighboring labels or the date's mean in their place, and
       keep their level when labels go missing at random. Filling with the ticker's own

@@ -35,7 +35,7 @@ def require_equal(
         raise BrokenRuleError(f"Got {difference}, {when}. {advice}")
 
 
-def last_labels_are_not_learnt(forecaster: BaseEstimator, case: Case) -> None:
+def last_labels_are_not_learned(forecaster: BaseEstimator, case: Case) -> None:
     """Omit the labels of the last `horizon + delay` rows, not known yet."""
     _require_purge(forecaster, case, "")
     delayed = case.delayed(2)
@@ -58,7 +58,7 @@ def _require_purge(forecaster: BaseEstimator, case: Case, when: str) -> None:
             got,
             case.X.index,
             f"when the labels of the last {rows} rows were {name}{when}",
-            "In `fit`, drop these labels before anything is learnt or chosen by them.",
+            "In `fit`, drop these labels before anything is learned or chosen by them.",
         )
 
 
@@ -202,7 +202,7 @@ def _reorder_features(X: pd.DataFrame) -> pd.DataFrame:
 
 
 LABEL_RULES = (
-    last_labels_are_not_learnt,
+    last_labels_are_not_learned,
     missing_labels_are_not_filled,
     no_labels_give_no_numbers,
     missing_features_give_no_forecast,

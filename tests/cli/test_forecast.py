@@ -491,7 +491,7 @@ def test_several_horizons_are_shown_one_after_the_other(prices, tmp_path):
 
 
 @pytest.mark.parametrize("where", ["option", "file", "environment"])
-def test_a_delay_is_learnt_written_and_shown(where, prices, tmp_path, monkeypatch):
+def test_a_delay_is_learned_written_and_shown(where, prices, tmp_path, monkeypatch):
     path, _ = write_wide(prices, tmp_path)
     output, settings = tmp_path / "forecasts.csv", tmp_path / "settings.toml"
     settings.write_text('[model]\nkind = "linear"\n')
@@ -709,7 +709,9 @@ def test_the_report_has_every_forecast_and_is_safe_to_open(prices, tmp_path):
     assert page.count('<img alt="Expected returns with their intervals, ranked"') == 2
     assert page.count('<img alt="Expected volatility, ranked"') == 2
     tables = page.split("<table>")[1:]
-    rows = json.loads(result.stdout)["forecasts"]
+    content = json.loads(result.stdout)
+    assert content["relative_to"] == "the market"
+    rows = content["forecasts"]
     for table, horizon in zip(tables, (3, 5), strict=True):
         shown = re.findall("<tr><td>(.*?)</td><td>(.*?)</td>", table)
         assert {html.unescape(ticker): number for ticker, number in shown} == {
