@@ -12,12 +12,14 @@ from typing import Any, Self, TypeAlias, TypeVar, cast
 import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.metrics._scorer import _Scorer as Scorer
+from sklearn.pipeline import Pipeline
 from sklearn.utils._param_validation import (
     HasMethods,
     Interval,
     StrOptions,
     make_constraint,
 )
+from sklearn.utils.validation import _check_feature_names_in as check_feature_names_in
 
 __all__ = [
     "DefaultPartsMixin",
@@ -27,11 +29,20 @@ __all__ = [
     "Seed",
     "StrOptions",
     "all_or_nothing",
+    "check_feature_names_in",
+    "last_step",
     "make_constraint",
 ]
 
 Seed: TypeAlias = int | np.random.RandomState | None
 Method = TypeVar("Method", bound=Callable[..., Any])
+
+
+def last_step(estimator: Any, X: Any) -> tuple[Any, Any]:
+    """Return the last step of a fitted pipeline, and what `X` is for it."""
+    if not isinstance(estimator, Pipeline):
+        return estimator, X
+    return estimator[-1], estimator[:-1].transform(X) if len(estimator) > 1 else X
 
 
 def all_or_nothing(fit: Method) -> Method:

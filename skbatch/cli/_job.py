@@ -114,7 +114,12 @@ def forecast_with(
     """Forecast from the last fitted row, or that of later rows."""
     with stages.stage("forecast"):
         result = system.forecast(later)
-    return Result(panel, _tabulate(result), result.performance)
+    return Result(
+        panel,
+        _tabulate(result),
+        result.performance,
+        relative_to=result.relative_to,
+    )
 
 
 def _tabulate(result: Any) -> pd.DataFrame:

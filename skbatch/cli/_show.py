@@ -37,6 +37,7 @@ class Result:
     advice: list[str] = field(default_factory=list)
     scores: dict[str, Any] | None = None
     scores_text: str = ""
+    relative_to: str = ""
 
 
 def report(result: Result, seconds: dict[str, float], console: Console) -> None:
@@ -57,6 +58,9 @@ def report(result: Result, seconds: dict[str, float], console: Console) -> None:
     parts = [
         *tables,
         LEGEND,
+        result.relative_to
+        and f"Models learned returns relative to "
+        f"{result.relative_to}; what is expected of it is part of the forecasts.",
         panel_line(result.panel),
         timing_table(seconds),
         result.scores_text,
@@ -87,6 +91,7 @@ def print_json(result: Result, seconds: dict[str, float]) -> None:
     first, last = (date_text(date) for date in result.panel.index[[0, -1]])
     content = {
         "rows": {"count": len(result.panel), "first": first, "last": last},
+        "relative_to": result.relative_to or None,
         "forecasts": rows,
         "held_out": result.scores,
         "seconds": {name: round(duration, 3) for name, duration in seconds.items()},

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABCMeta, abstractmethod
 from copy import copy
+from dataclasses import replace
 from numbers import Integral
 from typing import Any, ClassVar
 
@@ -27,7 +28,13 @@ from skbatch.forecasting._label_layout import (
 )
 from skbatch.forecasting._label_weights import check_weights, drop_weightless
 from skbatch.forecasting._other_frame import OtherFrame
-from skbatch.forecasting._provenance import Provenance, Reason, own_provenance
+from skbatch.forecasting._provenance import (
+    Provenance,
+    Reason,
+    notes_of,
+    own_provenance,
+    without_signals,
+)
 from skbatch.forecasting._training import PanelModel
 from skbatch.forecasting._uncertainty import UncertaintyMixin
 
@@ -159,11 +166,12 @@ class TableForecasterMixin(BatchForecasterMixin):
         forecasts : DataFrame, Series or ndarray, as `y` was
             As from :meth:`predict`.
         provenance : Provenance
-            The model behind each of them, and why the models before do not serve, or
-            why there is none.
+            The model behind each of them, why the models before do not serve, or why
+            there is none, and the signals that a ticker is forecast without.
         """
         check_is_fitted(self)
-        return self._provenance(check_features(self, X, reset=False))
+        forecasts, found = self._provenance(check_features(self, X, reset=False))
+        return forecasts, replace(found, without=without_signals(X, found))
 
     @abstractmethod
     def _provenance(self, features: FeatureBlocks) -> tuple[Any, Provenance]:
@@ -356,6 +364,7 @@ class BaseBatchForecaster(
             forecasts,
             absent,
             failures,
+            notes_of(self),
             self.layout_,
             features.index,
         )

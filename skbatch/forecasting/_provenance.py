@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
@@ -12,6 +12,7 @@ import pandas as pd
 from skbatch.forecasting._children import as_input, run_model
 from skbatch.forecasting._feature_table import ABSENT, FeatureBlocks
 from skbatch.forecasting._label_layout import LabelLayout
+from skbatch.panel.engine import SEPARATOR
 
 NO_MODEL = "none"
 
@@ -23,6 +24,7 @@ Code = Literal[
     "unobserved",
     "not_member",
     "quarantined",
+    "no_skill",
 ]
 _TEXTS: dict[str, str] = {
     "fit_failed": "fit failed ({error})",
@@ -32,17 +34,19 @@ _TEXTS: dict[str, str] = {
     "unobserved": "no finite feature of its own at this date",
     "not_member": "not a member of the universe",
     "quarantined": "quarantined ({rule}): {detail}",
+    "no_skill": "market expectation alone, as the model shows no skill in the "
+    "validation tail (t-statistic {t_statistic}, needs {needed})",
 }
 
 
 @dataclass(frozen=True)
 class Reason:
-    """Why a model does not serve a ticker.
+    """Why a model does not serve a ticker, or not with what it has learned.
 
     Attributes
     ----------
     code : {"fit_failed", "few_labels", "no_labels", "not_finite", "unobserved", \
-            "not_member", "quarantined"}
+            "not_member", "quarantined", "no_skill"}
         What kind of reason it is.
     role : str, default=""
         Which model it is about: ``"primary"``, ``"fallback"``, ``"mean"``, or
@@ -78,14 +82,17 @@ class Provenance:
     served_by : ndarray of shape (n_dates, n_labels), dtype intp
         Place of each forecast's model in `models`.
     reasons : tuple of tuples of Reason
-        The different answers to why the models before do not serve a ticker; the first
-        is empty.
+        The different answers to why the models before do not serve a ticker, or the one
+        that does without what it has learned; the first is empty.
     reason_number : ndarray of shape (n_dates, n_labels), dtype intp
         Place of each forecast's answer in `reasons`.
     layout : LabelLayout
         Tickers and horizons of the forecasts.
     index : Index or None
         Dates.
+    without : dict of str to ndarray of shape (n_dates, n_labels), dtype bool
+        Signal → which tickers are forecast without it. Empty if the features do not
+        record what they are made of, as those of ``SharedFeatureExtractor`` do.
     """
 
     models: tuple[str, ...]
@@ -94,6 +101,7 @@ class Provenance:
     reason_number: np.ndarray
     layout: LabelLayout
     index: pd.Index | None
+    without: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     @property
     def model(self) -> pd.DataFrame | pd.Series | np.ndarray:
@@ -116,21 +124,27 @@ class Provenance:
 
         Returns
         -------
-        DataFrame of shape (n_labels, 2)
+        DataFrame of shape (n_labels, 2) or (n_labels, 3)
             Columns ``model`` and ``reason``, indexed by ticker, or by (horizon,
-            ticker) for several horizons.
+            ticker) for several horizons. Features made of signals add
+            ``missing_signals``: which of them a ticker is forecast without.
         """
         index = self.layout.columns
         if index is None or self.layout.kind == "series":
             index = pd.Index(self.layout.names)
         names = np.array(self.models, dtype=object)
-        return pd.DataFrame(
-            {
-                "model": names[self.served_by[row]].tolist(),
-                "reason": self._texts()[self.reason_number[row]].tolist(),
-            },
-            index=index.rename("ticker") if index.nlevels == 1 else index,
-        )
+        cells = {
+            "model": names[self.served_by[row]].tolist(),
+            "reason": self._texts()[self.reason_number[row]].tolist(),
+        }
+        if self.without:
+            lacking = [
+                [signal for signal, lacks in self.without.items() if lacks[row, number]]
+                for number in range(len(self.layout.tickers))
+            ]
+            cells["missing_signals"] = [", ".join(names) for names in lacking]
+        index = index.rename("ticker") if index.nlevels == 1 else index
+        return pd.DataFrame(cells, index=index)
 
     def _texts(self) -> np.ndarray:
         """Describe all answers."""
@@ -138,30 +152,53 @@ class Provenance:
         return np.array(texts, dtype=object)
 
 
+def without_signals(X: Any, provenance: Provenance) -> dict[str, np.ndarray]:
+    """Find forecasts `(n_dates, n_labels)` of tickers that lack a signal."""
+    named = getattr(X, "attrs", {}).get("signals", {})
+    served = provenance.served_by < len(provenance.models) - 1
+    lacking = {}
+    for signal, feature in named.items():
+        columns = [
+            f"{ticker}{SEPARATOR}{feature}" for ticker in provenance.layout.tickers
+        ]
+        places = X.columns.get_indexer(columns)
+        if (places >= 0).all():
+            lacking[signal] = served & np.isnan(X.to_numpy()[:, places])
+    return lacking
+
+
 def own_provenance(
     name: str,
     forecasts: np.ndarray,
     absent: np.ndarray,
     failures: Sequence[Reason | None],
+    notes: Sequence[Reason | None],
     layout: LabelLayout,
     index: pd.Index | None,
 ) -> Provenance:
     """Describe where forecasts `(n_dates, n_labels)` of a single model come from."""
     finite = np.isfinite(forecasts)
-    known = dict.fromkeys(reason for reason in failures if reason is not None)
+    known = dict.fromkeys(r for r in (*failures, *notes) if r is not None)
     reasons = (*ABSENT_REASONS, (Reason("not_finite"),), *((r,) for r in known))
     first = len(ABSENT_REASONS)
     places = {reason: first + 1 + number for number, reason in enumerate(known)}
     failed = [first if reason is None else places[reason] for reason in failures]
+    noted = [0 if reason is None else places[reason] for reason in notes]
     number = np.where(absent > 0, absent, np.array(failed, dtype=np.intp))
     return Provenance(
         (name, NO_MODEL),
         np.where(finite, 0, 1),
         reasons,
-        np.where(finite, 0, number),
+        np.where(finite, np.array(noted, dtype=np.intp), number),
         layout,
         index,
     )
+
+
+def notes_of(model: Any) -> list[Reason | None]:
+    """List for each label why a model forecasts it without what it has learned."""
+    notes = getattr(model, "unskilled_", {})
+    return [notes.get(name) for name in model.layout_.keys]
 
 
 def forecast_with_provenance(
@@ -175,6 +212,7 @@ def forecast_with_provenance(
         type(model).__name__,
         forecasts,
         features.absence(layout.tickers),
+        [None] * forecasts.shape[1],
         [None] * forecasts.shape[1],
         layout,
         features.index,

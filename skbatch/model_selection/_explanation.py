@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 from sklearn.base import BaseEstimator
-from sklearn.pipeline import Pipeline
 
 from skbatch._messages import count, date_text, format_tickers
+from skbatch._sklearn import last_step
 from skbatch.metrics.plotting import BAD, GOOD, GREY, INK, Display, tidy
 from skbatch.model_selection._feature_importance import feature_families, signals_of
 
@@ -88,10 +88,7 @@ class ForecastExplanation:
         ValueError
             If it is of trees with several outputs (``strategy="vector"``).
         """
-        model = getattr(estimator, "best_estimator_", estimator)
-        if isinstance(model, Pipeline):
-            X = model[:-1].transform(X) if len(model) > 1 else X
-            model = model[-1]
+        model, X = last_step(getattr(estimator, "best_estimator_", estimator), X)
         if not hasattr(model, "explain"):
             raise TypeError(
                 "`estimator` must have `explain`, or end in a forecaster that has. Got "

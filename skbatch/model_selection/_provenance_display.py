@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 from sklearn.base import BaseEstimator
-from sklearn.pipeline import Pipeline
 
+from skbatch._sklearn import last_step
 from skbatch.forecasting.engine import first_choice
 from skbatch.metrics.plotting import INK, Display, date_axis, tidy
 from skbatch.model_selection._refit import NO_MODEL
@@ -110,15 +110,13 @@ class ProvenanceDisplay(Display):
         TypeError
             If the estimator does not record its provenance.
         """
-        final = estimator[-1] if isinstance(estimator, Pipeline) else estimator
+        final, X = last_step(estimator, X)
         if not hasattr(final, "predict_with_provenance"):
             raise TypeError(
                 "`estimator` must have `predict_with_provenance`. Got "
                 f"{type(final).__name__}. Pass a fitted batch forecaster, or a "
                 "pipeline that ends in one."
             )
-        if final is not estimator and len(estimator) > 1:
-            X = estimator[:-1].transform(X)
         table = final.predict_with_provenance(X)[1].model
         first = (first_choice(final) or "",)
         return cls.from_predictions(table, first_choice=first, ax=ax)

@@ -15,6 +15,7 @@ from sklearn.base import BaseEstimator, clone
 from sklearn.pipeline import Pipeline
 
 from skbatch._messages import collect_warnings, format_tickers
+from skbatch._sklearn import last_step
 from skbatch.exceptions import ModelFitError, PanelError
 from skbatch.feature_extraction import SharedFeatureExtractor
 from skbatch.feature_extraction.engine import KnownFeatures, sharing
@@ -249,9 +250,7 @@ def _quantiles(
 ) -> dict[float, pd.DataFrame]:
     """Forecast quantiles of the rows after a fit, if the model forecasts some."""
     # Returns of these rows adjust what follows once they are known, as in a system.
-    final = model
-    if isinstance(model, Pipeline):
-        final, X = model[-1], model[:-1].transform(X) if len(model) > 1 else X
+    final, X = last_step(model, X)
     forecaster = calibrated_part(final)
     if forecaster is not None and forecaster.layout_.kind == "frame":
         labels = forecaster.layout_.columns

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 import pandas as pd
 from sklearn.base import BaseEstimator
-from sklearn.pipeline import Pipeline
 
+from skbatch._sklearn import last_step
 from skbatch.metrics._inference import mean_inference
 from skbatch.metrics.alignment import Table, align
 from skbatch.metrics.plotting import GOOD, GREY, INK, Display, horizon_of, tidy
@@ -188,15 +188,13 @@ def forecast_quantiles(
     estimator: BaseEstimator, X: pd.DataFrame, quantiles: Sequence[float]
 ) -> dict[float, Any]:
     """Have a fitted forecaster, or the last step of a pipeline, forecast quantiles."""
-    final = estimator[-1] if isinstance(estimator, Pipeline) else estimator
+    final, X = last_step(estimator, X)
     if not hasattr(final, "predict_quantiles"):
         raise TypeError(
             "`estimator` must have `predict_quantiles`. Got "
             f"{type(final).__name__}. Pass a forecaster of quantiles, such as "
             "ConformalForecaster."
         )
-    if final is not estimator and len(estimator) > 1:
-        X = estimator[:-1].transform(X)
     return quantile_tables(final.predict_quantiles(X, list(quantiles)), quantiles)
 
 
