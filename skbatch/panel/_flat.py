@@ -73,7 +73,7 @@ def split_columns(frame: pd.DataFrame) -> pd.DataFrame:
             '`pd.concat({"TICKER": X}, axis=1)`. If these are tickers, use '
             '`pd.concat({"Close": X}, axis=1)`.'
         )
-    pairs = _split_all(texts)
+    pairs = _split_all(texts) or _split_signals(texts)
     if pairs is None:
         _check_no_fields(texts)
         return frame
@@ -96,6 +96,34 @@ def _split_all(names: Sequence[str]) -> list[Pair] | None:
             "table two column levels with `pd.MultiIndex.from_tuples`."
         )
     return found[0] if found else None
+
+
+def _split_signals(names: Sequence[str]) -> list[Pair] | None:
+    """Split names of closes, and of other fields and signals of the same tickers."""
+    for first in (True, False):
+        pairs = {name: _split(name, first) for name in names}
+        tickers = {
+            pair[1]
+            for pair in pairs.values()
+            if pair and canonical_field(pair[0]) in _CLOSES and not pair[0].isupper()
+        }
+        found = [
+            pair if pair and pair[1] in tickers else _split_known(name, tickers, first)
+            for name, pair in pairs.items()
+        ]
+        if tickers and all(found):
+            return [pair for pair in found if pair]
+    return None
+
+
+def _split_known(name: str, tickers: set[str], field_first: bool) -> Pair | None:
+    """Split a name where one part is a ticker that has a close."""
+    for sign in _BREAK.finditer(name):
+        parts = name[: sign.start()], name[sign.end() :]
+        field, ticker = parts if field_first else parts[::-1]
+        if field and ticker in tickers:
+            return field, ticker
+    return None
 
 
 def _have_close(pairs: Iterable[Pair]) -> bool:
