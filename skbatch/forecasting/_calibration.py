@@ -36,6 +36,7 @@ __all__ = [
     "deviations_of",
     "joined",
     "recent_moves",
+    "score_quantiles",
 ]
 
 # Normal scores at which the inverse of a pooled distribution is tabulated.
@@ -152,14 +153,6 @@ class Calibration:
         now.known = self.known
         now.moves = pd.concat([self.moves, later])[-N_MOVES:]
         return now
-
-    def quantiles(self, levels: np.ndarray, layout: LabelLayout) -> np.ndarray:
-        """Scores at quantile levels `(n_levels, n_labels)`, NaN for a lost horizon."""
-        table = np.full((len(levels), len(layout.horizons)), np.nan)
-        for horizon, use in _by_horizon(layout):
-            if horizon in self.known:
-                table[:, use] = self.known[horizon].quantiles(levels)[:, None]
-        return table
 
     def spread(
         self, forecasts: np.ndarray, scale: np.ndarray, layout: LabelLayout
@@ -338,6 +331,22 @@ def _selected(
 def _rows_of(table: FeatureTable, rows: np.ndarray) -> FeatureTable:
     index = None if table.index is None else table.index[rows]
     return replace(table, values=table.values[rows], index=index)
+
+
+def score_quantiles(
+    calibrations: Sequence[Calibration], levels: np.ndarray, layout: LabelLayout
+) -> np.ndarray:
+    """Scores at quantile levels `(n_levels, n_dates, n_labels)`, NaN where unknown."""
+    table = np.full((len(levels), len(calibrations), len(layout.horizons)), np.nan)
+    for horizon, use in _by_horizon(layout):
+        known = [c.known[horizon] for c in calibrations if horizon in c.known]
+        if known:
+            # Dates without news have the distribution of the one before.
+            values = {id(one): one for one in known}
+            found = {key: one.quantiles(levels) for key, one in values.items()}
+            by_date = np.stack([found[id(one)] for one in known], axis=1)
+            table[:, :, use] = by_date[:, :, None]
+    return table
 
 
 def joined(parts: Sequence[Calibration]) -> Calibration:
