@@ -44,7 +44,7 @@ print(forecasts.iloc[:, :5].round(5))
 print(model[-1].provenance_["model"].value_counts())
 
 # %%
-# Forecasts are simple returns over the horizon: 0.004 is 0.4 % in five rows. All
+# Forecasts are simple returns over the horizon: 0.004 is 0.4% in five rows. All
 # tickers are served by the primary model, the trees.
 #
 # When the model cannot serve a ticker
@@ -70,23 +70,23 @@ print(provenance.loc[["AAPL", "BBY", "GE"]].to_string())
 # Forecasts and their source
 # --------------------------
 # The bars differ by less than half a percent, while a return over five rows typically
-# deviates by more than 3 %: a ranking with a wide margin of error. Most of
+# deviates by more than 3%: a ranking with a wide margin of error. Most of
 # each bar's length is what all have in common, the shrunken mean return of the market.
 # Forecasts alone do not show whether the order is worth anything; see
 # :ref:`sphx_glr_auto_examples_plot_05_walk_forward.py`.
 
 ranked = 100 * forecasts.sort_values(na_position="first")
-colours = {"BatchXGBoostForecaster": "#1f6feb", "BatchLinearForecaster": "#e3a008"}
+colors = {"BatchXGBoostForecaster": "#1f6feb", "BatchLinearForecaster": "#e3a008"}
 fig, ax = plt.subplots(figsize=(8, 5.5), layout="constrained")
-for name, colour in colours.items():
+for name, color in colors.items():
     own = ranked.where(provenance["model"].reindex(ranked.index) == name)
-    ax.barh(ranked.index, own, color=colour, label=name)
+    ax.barh(ranked.index, own, color=color, label=name)
 for place, ticker in enumerate(ranked.index[ranked.isna()]):
     reason = provenance.loc[ticker, "reason"]
     ax.text(0.005, place, f"no forecast: {reason}", va="center", color="#c2410c")
 stray = 100 * y.std().median()
 ax.set_xlabel(
-    f"expected return over 5 rows, %  (standard deviation of a return: {stray:.1f} %)"
+    f"expected return over 5 rows, %  (standard deviation of a return: {stray:.1f}%)"
 )
 ax.set_title(f"Forecasts from {spoilt.index[-1]:%Y-%m-%d}", loc="left", weight="bold")
 ax.legend(loc="lower right", frameon=False)

@@ -107,8 +107,8 @@ labels = [
 ] + ["the best, in the year held out"]
 means = [*results["rank_ic"], held_out.mean]
 errors = [*results["standard_error"], error]
-colours = ["#1f6feb"] * n_candidates + ["#c2410c"]
-ax.barh(labels, means, xerr=errors, color=colours, alpha=0.85, capsize=4, height=0.6)
+colors = ["#1f6feb"] * n_candidates + ["#c2410c"]
+ax.barh(labels, means, xerr=errors, color=colors, alpha=0.85, capsize=4, height=0.6)
 ax.axvline(0, color="black", linewidth=0.8)
 ax.axvline(luck, color="grey", linestyle="--", label="best of six without skill")
 ax.invert_yaxis()

@@ -56,7 +56,7 @@ print(walk.scorecard[[*scores, "spread_t", "break_even_bps"]].T.round(4).to_stri
 # ---------------
 # Single dates (dots) scatter so widely that only long means are informative. A rolling
 # mean that wanders around zero is what no skill looks like. Five-row returns of
-# neighbouring dates share four rows: the t-statistic allows for that, the eye does not.
+# neighboring dates share four rows: the t-statistic allows for that, the eye does not.
 
 ic = walk.rank_ic()[walk.name]
 InformationCoefficientDisplay(ic, horizon=5).plot()

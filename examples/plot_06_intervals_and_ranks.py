@@ -45,9 +45,9 @@ X, forecaster = model[:-1].transform(prices.loc[new]), model[-1]
 # %%
 # A fan
 # -----
-# From a date in the middle of the year. The median rises by 2 to 3 % in a month: that
+# From a date in the middle of the year. The median rises by 2 to 3% in a month: that
 # is the forecast. The band is the statement. AMD's is more than three times as wide as
-# that of Johnson & Johnson. One realised path inside or outside proves nothing.
+# that of Johnson & Johnson. One realized path inside or outside proves nothing.
 
 fig, axes = plt.subplots(1, 2, figsize=(10, 4), layout="constrained")
 for ax, ticker in zip(axes, ["AMD", "JNJ"], strict=True):
@@ -63,8 +63,8 @@ plt.show()
 # Over all tickers and dates of the year, this share of the five-row returns was below
 # each quantile. Whiskers are wide, because the tickers fall and rise together: a year
 # has some 50 independent weeks, not 5,000. Yet at the low end the diagonal is outside
-# them. 2022 was a falling year: 18 % of the returns ended below the quantile that
-# promised 10 %. Intervals are calibrated on the past, and hold as far as it returns.
+# them. 2022 was a falling year: 18% of the returns ended below the quantile that
+# promised 10%. Intervals are calibrated on the past, and hold as far as it returns.
 
 LEVELS = [0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99]
 quantiles = forecaster.predict_quantiles(X, LEVELS)
@@ -74,8 +74,8 @@ IntervalCalibrationDisplay.from_predictions(week, tables, horizon=5)
 plt.show()
 
 # %%
-# So the 80 % intervals held 73 % of the returns. That is an average: of the returns of
-# single tickers, they held from 62 to 81 %.
+# So the 80% intervals held 73% of the returns. That is an average: of the returns of
+# single tickers, they held from 62 to 81%.
 
 held = {t: interval_coverage(week[t], tables[0.1][t], tables[0.9][t]) for t in week}
 held = pd.Series(held).sort_values().iloc[[0, 1, -2, -1]]
@@ -97,8 +97,8 @@ ax.imshow(100 * chances, aspect="auto", cmap="RdBu_r", vmin=0, vmax=40)
 ax.set_yticks(range(len(chances)), chances.index)
 ax.set_xticks(range(5), ["lowest fifth", "2", "3", "4", "highest fifth"])
 for (row, column), chance in np.ndenumerate(chances):
-    colour = "white" if abs(chance - 0.2) > 0.12 else "black"
-    ax.text(column, row, f"{100 * chance:.0f}", ha="center", va="center", color=colour)
+    color = "white" if abs(chance - 0.2) > 0.12 else "black"
+    ax.text(column, row, f"{100 * chance:.0f}", ha="center", va="center", color=color)
 ax.set_xlabel("where the return ranks among the 20")
 ax.set_title(f"Chances over 5 rows from {new[-1]:%Y-%m-%d}, %", loc="left")
 plt.show()

@@ -59,7 +59,7 @@ check_no_lookahead(mine, sample)
 
 
 def smooth_trend(prices):
-    """Gap between the price and its centred mean: looks ahead."""
+    """Gap between the price and its centered mean: looks ahead."""
     return prices / prices.rolling(21, center=True, min_periods=1).mean() - 1
 
 
@@ -80,7 +80,7 @@ for function in (smooth_trend, scaled_return):
 # What a leak looks like in a score
 # ---------------------------------
 # Forecasting a year of test rows in one call, as cross-validation does, hands the
-# centred mean the prices that follow. The rank IC is then a multiple of what anyone
+# centered mean the prices that follow. The rank IC is then a multiple of what anyone
 # has: on daily prices, a mean above 0.05 (dashed) is a leak until proven otherwise.
 #
 # The second leak would never show here. It is small, it does not look good, and it is
@@ -97,14 +97,14 @@ bars = {
 }
 scores = {}
 fig, ax = plt.subplots(figsize=(7.5, 4), layout="constrained")
-for name, (functions, colour) in bars.items():
+for name, (functions, color) in bars.items():
     extractor = SharedFeatureExtractor(functions=functions)
     model = make_pipeline(extractor, BatchXGBoostForecaster(n_estimators=60))
     forecasts = model.fit(past, y.loc[past.index]).predict(prices.iloc[-252:])
     ic = rank_information_coefficient_series(y.iloc[-252:], forecasts)
     score = scores[name] = mean_inference(ic, horizon=5)
     error = abs(score.mean / score.t_statistic)
-    bar = ax.bar(name, score.mean, yerr=error, color=colour, alpha=0.85, capsize=4)
+    bar = ax.bar(name, score.mean, yerr=error, color=color, alpha=0.85, capsize=4)
     ax.bar_label(bar, fmt="{:+.3f}", padding=3)
 ax.axhline(0.05, color="grey", linestyle="--", label="a leak until proven otherwise")
 ax.axhline(0, color="black", linewidth=0.8)

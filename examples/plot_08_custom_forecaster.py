@@ -62,7 +62,7 @@ class ShrunkenMeanForecaster(BaseBatchForecaster):
 # Check the promises
 # ------------------
 # :func:`~skbatch.testing.check_batch_forecaster` tries what a batch forecaster
-# promises: unknown labels are not learnt, missing ones are not filled, tickers go by
+# promises: unknown labels are not learned, missing ones are not filled, tickers go by
 # name, and a dozen more. Fill missing labels with zero, and it says so.
 
 
@@ -95,7 +95,7 @@ print(result.to_frame()[["expected_return", "model"]].head(3).round(5).to_string
 # ------------
 # In 33 years the means do differ by more than their errors. AMD, a noisy ticker, keeps
 # less than a tenth of its distance, JNJ, a quiet one, more than half. Walking forward
-# since the end of 1994, that beats the historical mean by less than 1 % (``r2_mean``):
+# since the end of 1994, that beats the historical mean by less than 1% (``r2_mean``):
 # the smaller error that shrinkage promises, and no skill in ordering the tickers.
 
 model = make_pipeline(

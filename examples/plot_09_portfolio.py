@@ -1,10 +1,10 @@
 """
-Into an optimiser, checked
+Into an optimizer, checked
 ==========================
 
-An optimiser believes what it is given, and magnifies its errors. Between forecasts and
+An optimizer believes what it is given, and magnifies its errors. Between forecasts and
 weights there are therefore two calls: one that makes annual expected returns with a
-source for each, and one that says what an optimiser would make of them.
+source for each, and one that says what an optimizer would make of them.
 """
 
 # %%
@@ -12,7 +12,7 @@ source for each, and one that says what an optimiser would make of them.
 # ----------------
 # :func:`~skbatch.robust_forecast_returns` is a dict from ticker to expected return per
 # year that remembers its date, its horizon and its units. A month ahead is forecast
-# and then annualised, to match an annual covariance. That is a matter of units, not a
+# and then annualized, to match an annual covariance. That is a matter of units, not a
 # forecast of the year.
 
 from textwrap import fill
@@ -37,7 +37,7 @@ print(expected.to_frame().iloc[:4].round(4).to_string())
 # Preflight
 # ---------
 # Labels, units, dates and sizes are compared, before they cost money. Read the last
-# note: the forecasts differ far less than returns stray, so an optimiser will bet on
+# note: the forecasts differ far less than returns stray, so an optimizer will bet on
 # differences that are mostly noise. That is no fault of these forecasts; it is what
 # forecasts of returns are like.
 
@@ -47,7 +47,7 @@ print(report)
 
 # %%
 # What it is for: a daily covariance beside annual returns, as ``returns.cov()`` gives
-# it, is a mistake that no optimiser notices.
+# it, is a mistake that no optimizer notices.
 
 daily = prices.pct_change().cov()
 wrong = preflight(expected, daily, prices=prices, covariance_periods=252)
@@ -64,13 +64,13 @@ weights = {"PyPortfolioOpt, max Sharpe": frontier.max_sharpe(risk_free_rate=0.02
 bounded = EfficientFrontier(
     *to_pypfopt(expected, covariance, covariance_periods=252), weight_bounds=(0, 0.1)
 )
-weights["the same, at most 10 %"] = bounded.max_sharpe(risk_free_rate=0.02)
+weights["the same, at most 10%"] = bounded.max_sharpe(risk_free_rate=0.02)
 
 # %%
 # skfolio
 # -------
 # :class:`~skbatch.portfolio.ForecastMu` is a ``mu_estimator``: it is fitted with the
-# optimiser on each window, so that it may go into ``WalkForward`` and searches. With
+# optimizer on each window, so that it may go into ``WalkForward`` and searches. With
 # ``prices`` it forecasts from the same panel as above. Without, it makes prices of the
 # returns, which begin one row later: nothing else differs.
 
@@ -98,7 +98,7 @@ weights["skfolio, minimum risk"] = dict(zip(returns, least.weights_, strict=True
 # all, and both the trees and how far they are trusted change. That is how little such
 # forecasts know.
 #
-# Do not conclude that any of these would have earned more than equal weights (5 % each,
+# Do not conclude that any of these would have earned more than equal weights (5% each,
 # dotted): in backtests with costs, no portfolio of forecasts did by more than chance,
 # on any panel tried. ``portfolio_backtest.py`` among the examples has bounded views
 # instead.

@@ -89,7 +89,7 @@ pairs = {
 gaps = {a: 100 * (forecasts[a] - forecasts[b]).abs().max() for a, b in pairs.items()}
 print(pd.Series(seconds, name="seconds").round(1).to_string())
 for name, gap in gaps.items():
-    print(f"{name} against {pairs[name]}: differs by up to {gap:.4f} %")
+    print(f"{name} against {pairs[name]}: differs by up to {gap:.4f}%")
 
 fig, axes = plt.subplots(1, 3, figsize=(11, 4), layout="constrained")
 for ax, (name, base) in zip(axes, pairs.items(), strict=True):
@@ -98,5 +98,5 @@ for ax, (name, base) in zip(axes, pairs.items(), strict=True):
     ax.axline((x.mean(), x.mean()), slope=1, color="grey", linewidth=0.8, zorder=0)
     ax.set_xlabel(f"forecast of {base}, %")
     ax.set_ylabel(f"{name}, %")
-    ax.set_title(f"largest difference {gaps[name]:.3f} %", loc="left", fontsize=10)
+    ax.set_title(f"largest difference {gaps[name]:.3f}%", loc="left", fontsize=10)
 plt.show()

@@ -6,8 +6,6 @@ import traceback
 
 from skbatch._messages import printable
 
-__all__ = ["main"]
-
 
 def main() -> None:
     """Run the command line, or name the packages to install."""

@@ -6,8 +6,6 @@ import re
 from collections.abc import Iterable, Sequence
 from html import escape
 
-__all__ = ["card", "figure", "grid", "page", "section", "table", "tiles"]
-
 STYLE = """
 :root { color-scheme: light dark; --ink: #1f2933; --soft: #616e7c; --line: #e4e7eb;
   --wash: #f5f7fa; --paper: #fff; --own: #eef4ff; }

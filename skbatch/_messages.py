@@ -12,26 +12,13 @@ from contextvars import ContextVar
 from numbers import Integral
 from typing import Any
 
-__all__ = [
-    "check_int",
-    "collect_warnings",
-    "count",
-    "date_text",
-    "describe_delay",
-    "describe_error",
-    "format_tickers",
-    "printable",
-    "silence_warnings",
-    "warn_user",
-]
-
 # Modules between the line of the user and the one that warns.
 _CALLEES = ("skbatch.", "sklearn.", "skfolio.", "joblib.")
 # `warnings.catch_warnings` changes the filters of all threads, and may leave them so.
 _collected: ContextVar[list[tuple[type[Warning], str]] | None] = ContextVar(
     "collected", default=None
 )
-# What moves a terminal's cursor, changes its colours or turns the direction of text.
+# What moves a terminal's cursor, changes its colors or turns the direction of text.
 _CONTROLS = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
 

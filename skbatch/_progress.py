@@ -6,8 +6,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Self
 
-__all__ = ["Progress"]
-
 
 class Progress:
     """Report the tasks of one fit, and the steps of each task."""

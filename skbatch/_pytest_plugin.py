@@ -10,8 +10,6 @@ from typing import Any
 
 import pytest
 
-__all__ = ["no_lookahead"]
-
 
 @pytest.fixture
 def no_lookahead() -> Callable[..., None]:

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import wraps
-from typing import Any, Self, TypeVar, cast
+from typing import Any, Self, TypeAlias, TypeVar, cast
 
+import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.metrics._scorer import _Scorer as Scorer
+from sklearn.pipeline import Pipeline
 from sklearn.utils._param_validation import (
     HasMethods,
     Interval,
@@ -23,13 +25,22 @@ __all__ = [
     "HasMethods",
     "Interval",
     "Scorer",
+    "Seed",
     "StrOptions",
     "all_or_nothing",
+    "last_step",
     "make_constraint",
 ]
 
-
+Seed: TypeAlias = int | np.random.RandomState | None
 Method = TypeVar("Method", bound=Callable[..., Any])
+
+
+def last_step(estimator: Any, X: Any) -> tuple[Any, Any]:
+    """Return the last step of a fitted pipeline, and what `X` is for it."""
+    if not isinstance(estimator, Pipeline):
+        return estimator, X
+    return estimator[-1], estimator[:-1].transform(X) if len(estimator) > 1 else X
 
 
 def all_or_nothing(fit: Method) -> Method:

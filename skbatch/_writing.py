@@ -17,8 +17,6 @@ if sys.platform == "win32":
 else:
     import fcntl
 
-__all__ = ["lock", "remove_unfinished", "write_whole", "written_whole"]
-
 _UNFINISHED = ".unfinished"
 
 

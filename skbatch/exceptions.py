@@ -48,7 +48,7 @@ class ClusterError(SkbatchError, RuntimeError):
 
 
 class PortfolioError(SkbatchError, ValueError):
-    """Forecasts cannot be handed to an optimiser as they are."""
+    """Forecasts cannot be handed to an optimizer as they are."""
 
 
 class SkbatchWarning(UserWarning):
@@ -76,4 +76,4 @@ class FallbackWarning(SkbatchWarning):
 
 
 class PortfolioWarning(SkbatchWarning):
-    """Forecasts reach an optimiser without some tickers, or look doubtful."""
+    """Forecasts reach an optimizer without some tickers, or look doubtful."""

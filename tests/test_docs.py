@@ -13,6 +13,7 @@ import pytest
 
 import skbatch.datasets
 from skbatch.config import BatchForecastingConfig
+from skbatch.feature_extraction._registry import families
 
 DOCS = Path(skbatch.__file__).parents[1] / "docs"
 pytestmark = pytest.mark.skipif(
@@ -148,13 +149,17 @@ def test_commands_print_what_the_page_says(page, tmp_path, prices_csv):
         "COLUMNS": "100",
         "PATH": f"{here}{os.pathsep}{os.environ['PATH']}",
     }
-    for language, caption, block in captioned_blocks(page, "console", "toml"):
-        if language == "toml":
+    alone = ""  # what a command printed that is shown in the next block
+    for language, caption, block in captioned_blocks(page, "console", "toml", "text"):
+        if language != "console":
             if caption:
                 (tmp_path / caption).write_text(block, encoding="utf-8")
+            elif alone:
+                assert re.fullmatch(_pattern(block), _shape(alone)), alone
+            alone = ""
             continue
         for part in re.split(r"^\$ ", block, flags=re.M)[1:]:
-            command, _, shown = part.partition("\n")
+            command, _, shown = part.replace("\\\n", " ").partition("\n")
             if re.search(r"\bpip install\b|\bactivate\b|-m venv\b", command):
                 continue
             result = subprocess.run(
@@ -169,6 +174,7 @@ def test_commands_print_what_the_page_says(page, tmp_path, prices_csv):
             assert result.returncode == 0, printed
             if shown.strip():
                 assert _as_shown(shown, printed), f"{command}\n{printed}"
+            alone = "" if shown.strip() else printed
 
 
 def _as_shown(shown, printed):
@@ -178,6 +184,25 @@ def _as_shown(shown, printed):
         for text in (shown, printed)
     )
     return doctest.OutputChecker().check_output(shown, printed, FLAGS)
+
+
+def _shape(text):
+    """Leave out what depends on the release of XGBoost: numbers and their order."""
+    names = {
+        "TICKER": "|".join(skbatch.datasets.load_sp500_prices()),
+        "FAMILY": "|".join(families()),
+        "FEATURE": r"[a-z]+(?:_+[a-z0-9]+)+",
+    }
+    for name, pattern in names.items():
+        text = re.sub(rf"\b(?:{pattern})\b", name, text)
+    text = re.sub(r"\d+ positions", "# positions", text)
+    text = re.sub(r"[-+]?\d+\.(\d+)", lambda found: "#." + "#" * len(found[1]), text)
+    return " ".join(text.split())
+
+
+def _pattern(shown):
+    """Match output of the shape that is shown; `[...]` stands for anything."""
+    return r"(?s:.*)".join(map(re.escape, _shape(shown).split("[...]")))
 
 
 @pytest.mark.parametrize("page", having("toml"))

@@ -108,6 +108,18 @@ def test_no_thread_changes_the_filters_of_warnings():
     assert users <= allowed
 
 
+def test_percentages_follow_their_number_without_a_space():
+    root = Path(skbatch.__file__).parent
+    files = [*root.rglob("*.py"), *(root.parent / "docs").rglob("*.rst")]
+    spaced = re.compile(r"[\d}.](?:[ \xa0]|\\N\{NO-BREAK SPACE\})%")
+    found = {
+        str(path.relative_to(root.parent)): spaced.findall(text)
+        for path in files
+        if spaced.search(text := path.read_text(encoding="utf-8"))
+    }
+    assert not found
+
+
 def test_silenced_warnings_let_others_through():
     with collect_warnings() as collected, silence_warnings(FallbackWarning):
         warn_user("fallback", FallbackWarning)

@@ -92,4 +92,4 @@ def test_the_table_of_sizes_agrees_with_the_blocks():
     doctests = r">>> print\(round\(100 \* week\.std\(\), 1\)\)\n *([\d.]+)\n"
     sizes["loop"], sizes["skbatch"] = re.findall(doctests, text)
     for name, size in sizes.items():
-        assert f"\n   {name} | {size} %\n" in text
+        assert f"\n   {name} | {size}%\n" in text

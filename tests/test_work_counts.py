@@ -1,6 +1,6 @@
 """A guard against regressions of speed that counts work instead of seconds.
 
-How often features are extracted, models trained, inputs quantised and stacked, and
+How often features are extracted, models trained, inputs quantized and stacked, and
 feature frames copied, for what users do. The numbers are the least that each task
 takes, unless a comment says what is done twice.
 """
@@ -255,9 +255,9 @@ def test_the_feature_frame_is_not_copied_on_its_way_into_the_model(monkeypatch, 
 def test_each_input_of_the_model_is_made_once(prices, monkeypatch):
     """XGBoost is given the stacked inputs as they are, float32 in Fortran order."""
     given, stored = [], []
-    quantise = xgb.QuantileDMatrix
+    quantize = xgb.QuantileDMatrix
 
-    class Matrix(quantise):
+    class Matrix(quantize):
         def __init__(self, data, *args, **kwargs):
             given.append(data)
             super().__init__(data, *args, **kwargs)

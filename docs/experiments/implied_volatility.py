@@ -9,8 +9,8 @@ Usage::
 default those of `load_sp500_prices`. The default forecaster is refitted at the start of
 each year on all rows before. The table has the rank IC with its standard error over
 dates whose labels do not overlap, the R² against forecasting zero, width and coverage
-of the 90 % interval, and the QLIKE of the expected volatility: the mean of
-r − log r − 1, with r the realised variance of the rows that follow over the expected.
+of the 90% interval, and the QLIKE of the expected volatility: the mean of
+r − log r − 1, with r the realized variance of the rows that follow over the expected.
 """
 
 from __future__ import annotations
@@ -82,9 +82,9 @@ def mean_error(values: pd.Series, horizon: int) -> str:
     return f"{values.mean():+.4f} ± {apart.std() / np.sqrt(len(apart)):.4f}"
 
 
-def qlike(realised: pd.DataFrame, variance: pd.DataFrame) -> pd.Series:
+def qlike(realized: pd.DataFrame, variance: pd.DataFrame) -> pd.Series:
     """QLIKE of each date."""
-    ratio = realised / variance
+    ratio = realized / variance
     return (ratio - np.log(ratio) - 1).mean(axis=1).dropna()
 
 
@@ -94,14 +94,14 @@ def rows_of(
     """Score each way, and its difference from the first, date by date."""
     labels = forward_returns(prices, horizon)
     squares = np.log(prices).diff() ** 2
-    realised = squares.rolling(horizon).mean().shift(-horizon)
-    realised = realised.where(realised > 1e-10)
+    realized = squares.rolling(horizon).mean().shift(-horizon)
+    realized = realized.where(realized > 1e-10)
     before: tuple[pd.Series, pd.Series] | None = None
     for way in WAYS:
         found = yearly(prices, implied, horizon, way, first)
         actual, forecasts = labels.loc[found.index], found["forecast"]
         ics = daily_ic(forecasts, actual)
-        loss = qlike(realised.loc[found.index], found["volatility"] ** 2)
+        loss = qlike(realized.loc[found.index], found["volatility"] ** 2)
         known = actual.notna()
         miss = ((actual - forecasts) ** 2).where(known).sum().sum()
         total = (actual**2).where(known).sum().sum()

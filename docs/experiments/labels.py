@@ -5,8 +5,9 @@ Usage::
     python docs/experiments/labels.py PRICES [--step N] [--horizons N …] [--seeds N]
 
 `PRICES` is a file that :func:`skbatch.read_panel` reads. Models are refitted every
-`step` rows, from 40 % of the rows on, and forecast the rows up to the next fit. Other
-shares of rows and inputs for each tree are compared with `--shares 0.3 0.3`.
+`step` rows, from 40% of the rows on, and forecast the rows up to the next fit. Other
+shares of rows and inputs for each tree are compared with `--shares 0.3 0.3`, another
+number of trees with `--trees 150`.
 """
 
 from __future__ import annotations
@@ -38,18 +39,17 @@ BEFORE = {
 }
 
 
-def make(model: str, label: Any, seed: int, shares: list[float]) -> Any:
+def make(model: str, label: Any, seed: int, settings: dict[str, Any]) -> Any:
     """Create a forecaster that learns a label, with the trees of its time."""
     target = ReturnTarget(label=label)
     if model == "ridge":
         return BatchLinearForecaster(target=target)
-    drawn = dict(zip(("subsample", "colsample_bytree"), shares, strict=False))
-    trees = BEFORE if label == "scaled" else drawn
+    trees = BEFORE if label == "scaled" else settings
     return BatchXGBoostForecaster(**trees, target=target, random_state=seed)
 
 
 def walk(model: Any, X: pd.DataFrame, y: pd.DataFrame, step: int) -> pd.DataFrame:
-    """Forecast the later 60 % of the rows, refitting every `step` rows."""
+    """Forecast the later 60% of the rows, refitting every `step` rows."""
     starts = range(int(len(X) * 0.4), len(X), step)
     parts = [model.fit(X[:a], y[:a]).predict(X[a : a + step]) for a in starts]
     return pd.concat(parts)
@@ -72,7 +72,10 @@ def main() -> None:
     parser.add_argument("--horizons", type=int, nargs="+", default=[1, 5, 21])
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--shares", type=float, nargs=2, default=[])
+    parser.add_argument("--trees", type=int)
     given = parser.parse_args()
+    settings = dict(zip(("subsample", "colsample_bytree"), given.shares, strict=False))
+    settings |= {"n_estimators": given.trees} if given.trees else {}
     warnings.simplefilter("ignore")
     panel = read_panel(given.prices)
     close = panel["Close"] if panel.columns.nlevels > 1 else panel
@@ -86,7 +89,7 @@ def main() -> None:
             for label in ("scaled", "rank"):
                 n_seeds = given.seeds if model == "trees" else 1
                 found = [
-                    walk(make(model, label, seed, given.shares), X, y, given.step)
+                    walk(make(model, label, seed, settings), X, y, given.step)
                     for seed in range(n_seeds)
                 ]
                 returns = y.loc[found[0].index]

@@ -5,7 +5,7 @@ Usage::
     python docs/experiments/shrinkage.py PRICES [--step N] [--horizons N …]
 
 `PRICES` is a file that :func:`skbatch.read_panel` reads. Models are refitted every
-`step` rows, from 40 % of the rows on, and forecast the rows up to the next fit.
+`step` rows, from 40% of the rows on, and forecast the rows up to the next fit.
 """
 
 from __future__ import annotations

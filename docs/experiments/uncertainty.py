@@ -6,7 +6,7 @@ Usage::
     python docs/experiments/uncertainty.py volatility PRICES.parquet --output TABLE.md
     python docs/experiments/uncertainty.py ranks PRICES.parquet --output TABLE.md
 
-``coverage`` refits a system at the start of each year and counts how often the 90 %
+``coverage`` refits a system at the start of each year and counts how often the 90%
 interval holds the return, overall, by year and by decile of volatility. ``volatility``
 scores the expected volatility beside its rivals, of which GARCH(1,1) needs the package
 ``arch``. ``ranks`` scores the chances of return
@@ -125,7 +125,7 @@ def coverage_rows(
                 "by year": " ".join(f"{value:.1f}" for value in by_year),
                 "by volatility decile": " ".join(f"{v:.0f}" for v in by_decile),
                 "width %": f"{100 * interval_width(lower, upper):.2f}",
-                "pinball 5 % + 95 %, bp": f"{1e4 * loss:.2f}",
+                "pinball 5% + 95%, bp": f"{1e4 * loss:.2f}",
             }
 
 
@@ -179,8 +179,8 @@ def volatility_rows(
     squares = moves**2
     garch = garch_paths(moves)
     for horizon in horizons:
-        realised = squares.rolling(horizon).mean().shift(-horizon)
-        realised = realised.where(realised > 1e-10)
+        realized = squares.rolling(horizon).mean().shift(-horizon)
+        realized = realized.where(realized > 1e-10)
         parts = []
         for system, new in fitted_years(prices, horizon, families):
             (member,) = system.fitted_.members
@@ -202,7 +202,7 @@ def volatility_rows(
             "63 rows": moves.rolling(63, min_periods=21).var(),
             "EWMA(.94)": squares.ewm(alpha=0.06, min_periods=20).mean(),
         }
-        known = realised.loc[expected.index]
+        known = realized.loc[expected.index]
         rivals = {name: rivals[name].loc[known.index] for name in VOLATILITY}
         use = known.notna()
         for variance in rivals.values():

@@ -5,7 +5,7 @@ Usage::
     python docs/experiments/weak_signals.py [--tickers N] [--dates N] [--seeds N]
         [--ic IC ...] [--models NAME ...]
 
-The signal is a field of the panel that lasts for months and lacks 30 % of its values.
+The signal is a field of the panel that lasts for months and lacks 30% of its values.
 It moves the returns of the next five rows, as it is, by its square, or only in tickers
 of high volatility, so that a forecast of what is known has a rank IC of about `--ic`.
 The table has the share of that rank IC that forecasts of later rows recover. As planted

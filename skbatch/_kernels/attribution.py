@@ -55,7 +55,7 @@ def within_dates(values: np.ndarray, use: np.ndarray) -> np.ndarray:
 def calibration_slope(
     actual: np.ndarray, forecast: np.ndarray, lags: int
 ) -> tuple[float, float, float]:
-    """Slope of centred returns on forecasts, its standard error and critical t."""
+    """Slope of centered returns on forecasts, its standard error and critical t."""
     # Driscoll, J. C. and Kraay, A. C. (1998). Consistent covariance matrix estimation
     # with spatially dependent panel data. Review of Economics and Statistics, 80(4),
     # 549–560. https://doi.org/10.1162/003465398557825

@@ -64,8 +64,8 @@ def row_mean(values: np.ndarray, at_least: int = 1) -> np.ndarray:
 @np.errstate(all="ignore")
 def row_deviation(values: np.ndarray) -> np.ndarray:
     """Compute the standard deviation (ddof=1) of each date's finite values."""
-    centred = values - row_mean(values)[:, None]
-    total, count = row_sum(centred * centred)
+    centered = values - row_mean(values)[:, None]
+    total, count = row_sum(centered * centered)
     return np.where(count >= 2, np.sqrt(total / (count - 1)), np.nan)
 
 
@@ -88,7 +88,7 @@ def gap_from_mean(values: np.ndarray) -> np.ndarray:
 
 @np.errstate(all="ignore")
 def clipped_score(values: np.ndarray) -> np.ndarray:
-    """Standardise the finite values of each date, no further than 3 from their mean."""
+    """Standardize the finite values of each date, no further than 3 from their mean."""
     gaps, deviation = gap_from_mean(values), row_deviation(values)[:, None]
     scores = np.clip(gaps / deviation, -3.0, 3.0)
     return np.where(deviation == 0.0, 0.0 * gaps, scores)

@@ -139,9 +139,9 @@ def rank_weights(forecast: np.ndarray) -> np.ndarray:
     ranks = bn.nanrankdata(masked, axis=1) if masked.size else masked
     count = np.maximum(use.sum(axis=1, keepdims=True), 1)
     # The mean rank of n values is (n + 1) / 2, whatever the ties.
-    centred = np.where(use, ranks - (count + 1) / 2, 0.0)
-    gross = np.abs(centred).sum(axis=1, keepdims=True)
-    weights = 2.0 * centred / np.where(gross > 0, gross, 1.0)
+    centered = np.where(use, ranks - (count + 1) / 2, 0.0)
+    gross = np.abs(centered).sum(axis=1, keepdims=True)
+    weights = 2.0 * centered / np.where(gross > 0, gross, 1.0)
     return np.where(usable[:, None], weights, np.nan)
 
 

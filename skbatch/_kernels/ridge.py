@@ -1,4 +1,4 @@
-"""Ridge regression on standardised inputs with missing values."""
+"""Ridge regression on standardized inputs with missing values."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ __all__ = [
     "path_errors",
     "ridge_path",
     "solved_path",
-    "standardise",
+    "standardize",
 ]
 
-# Standardised inputs are winsorised here: one absurd price must not own a coefficient.
+# Standardized inputs are winsorized here: one absurd price must not own a coefficient.
 MAX_SCORE = 5.0
-# Rows standardised at once: 2**18 cells are 2 MiB of float64, which stay in the cache.
+# Rows standardized at once: 2**18 cells are 2 MiB of float64, which stay in the cache.
 BLOCK_CELLS = 2**15
 
 
@@ -86,7 +86,7 @@ def _block_moments(block: np.ndarray, weights: np.ndarray | None) -> Moments:
     return count, mean, weight @ np.square(values, out=values)
 
 
-def standardise(X: np.ndarray, mean: np.ndarray, deviation: np.ndarray) -> np.ndarray:
+def standardize(X: np.ndarray, mean: np.ndarray, deviation: np.ndarray) -> np.ndarray:
     """Scores of the inputs, missing ones imputed by the mean."""
     inverse = np.divide(
         1.0, deviation, out=np.zeros_like(deviation), where=deviation > 0
@@ -105,7 +105,7 @@ def ridge_path(
     alphas: np.ndarray,
     weights: np.ndarray | None = None,
 ) -> np.ndarray:
-    """Ridge coefficients for several penalties from one factorisation."""
+    """Ridge coefficients for several penalties from one factorization."""
     # The eigenvectors of the smaller of Z'Z and ZZ' serve every penalty and output;
     # Z'Z is summed over blocks of rows.
     # Hastie, T., Tibshirani, R. and Friedman, J. (2009). The Elements of Statistical
@@ -115,7 +115,7 @@ def ridge_path(
     if n_inputs <= n_rows:
         equations = [normal_equations(X, Y, weights, mean=mean, deviation=deviation)]
         return solved_path(equations, n_weighted, alphas)
-    scores = standardise(X[:], mean, deviation)
+    scores = standardize(X[:], mean, deviation)
     if weights is not None:
         root = np.sqrt(weights)[:, None]
         scores, Y = scores * root, Y * root
@@ -138,7 +138,7 @@ def normal_equations(
     gram = np.zeros((X.shape[1], X.shape[1]))
     moment = np.zeros((X.shape[1], Y.shape[1]))
     for rows in _blocks(X.shape[0], X.shape[1]):
-        scores = standardise(X[rows], mean, deviation)
+        scores = standardize(X[rows], mean, deviation)
         weighted = scores if weights is None else scores * weights[rows, None]
         gram += weighted.T @ scores
         moment += weighted.T @ Y[rows]
@@ -173,7 +173,7 @@ def path_errors(
     if not known.any():
         return np.full(len(path), np.nan)
     for rows in _blocks(X.shape[0], X.shape[1]):
-        scores = standardise(X[rows], mean, deviation)
+        scores = standardize(X[rows], mean, deviation)
         for number, coef in enumerate(path):
             miss = (Y[rows] - scores @ coef)[known[rows]]
             weighted = miss if weights is None else miss * weights[rows][known[rows]]
@@ -188,7 +188,7 @@ def linear_forecast(
     forecast = np.zeros((X.shape[0], *coef.shape[1:]))
     for rows in _blocks(X.shape[0], X.shape[1]):
         # In C's order, einsum adds up one row after the other, unlike BLAS.
-        scores = np.ascontiguousarray(standardise(X[rows], mean, deviation))
+        scores = np.ascontiguousarray(standardize(X[rows], mean, deviation))
         if coef.ndim == 1:
             forecast[rows] = np.einsum("ij,j->i", scores, coef)
             continue
@@ -198,7 +198,7 @@ def linear_forecast(
 
 
 def _blocks(n_rows: int, n_inputs: int) -> Iterator[slice]:
-    """Split rows into blocks that are standardised at once."""
+    """Split rows into blocks that are standardized at once."""
     size = max(1, BLOCK_CELLS // max(1, n_inputs))
     for start in range(0, n_rows, size):
         yield slice(start, start + size)

@@ -8,7 +8,7 @@ import bottleneck as bn
 import numpy as np
 from scipy.special import stdtr, stdtrit
 
-from skbatch._kernels.target import winsorised
+from skbatch._kernels.target import winsorized
 
 __all__ = [
     "Dependence",
@@ -27,7 +27,8 @@ MIN_SCORES = 20
 # In robust deviations. A crash must not own the correlations.
 MAX_SCORE = 5.0
 # Returns relative to the median ticker have a t distribution with so many degrees of
-# freedom, of which this is the mean size, and are measured over so many rows.
+# freedom, of which this is the mean size, and are measured over so many rows; see
+# docs/experiments/uncertainty.md.
 TAIL = 5.0
 MEAN_SIZE = 4.0 * np.sqrt(5.0) / (3.0 * np.pi)
 SIZE_ROWS = (63, 252)
@@ -47,7 +48,7 @@ def dependence(scores: np.ndarray) -> Dependence:
     """Estimate how the scores of the tickers move together."""
     scores = np.array(scores, dtype=np.float64)
     scores[:, np.isfinite(scores).sum(axis=0) < MIN_SCORES] = np.nan
-    z = _standardised(winsorised(scores, MAX_SCORE))
+    z = _standardised(winsorized(scores, MAX_SCORE))
     finite = np.isfinite(z)
     filled = np.where(finite, z, 0.0)
     mean = filled.sum(axis=1) / np.maximum(finite.sum(axis=1), 1)
@@ -147,9 +148,9 @@ def _below(limits: np.ndarray, location: np.ndarray, scale: np.ndarray) -> np.nd
 
 
 def _standardised(scores: np.ndarray) -> np.ndarray:
-    """Standardise columns to mean 0 and deviation 1; NaN where they do not vary."""
+    """Standardize columns to mean 0 and deviation 1; NaN where they do not vary."""
     finite = np.isfinite(scores)
     count = np.maximum(finite.sum(axis=0), 1)
-    centred = scores - np.where(finite, scores, 0.0).sum(axis=0) / count
-    variance = (np.where(finite, centred, 0.0) ** 2).sum(axis=0) / count
-    return centred / np.sqrt(np.where(variance > 0, variance, np.nan))
+    centered = scores - np.where(finite, scores, 0.0).sum(axis=0) / count
+    variance = (np.where(finite, centered, 0.0) ** 2).sum(axis=0) / count
+    return centered / np.sqrt(np.where(variance > 0, variance, np.nan))

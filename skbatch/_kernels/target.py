@@ -14,7 +14,7 @@ __all__ = [
     "shrunken_mean",
     "standard_deviation",
     "typical_volatility",
-    "winsorised",
+    "winsorized",
 ]
 
 
@@ -54,7 +54,7 @@ def shrunken_mean(
     values: np.ndarray, horizon: int, weights: np.ndarray | None = None
 ) -> tuple[float, float]:
     """Mean of overlapping returns, and the weight that its certainty deserves."""
-    # The weight minimises the expected squared error of a shrunken mean when the
+    # The weight minimizes the expected squared error of a shrunken mean when the
     # squared true mean is estimated by the squared sample mean.
     # Thompson, J. R. (1968). Some shrinkage techniques for estimating the mean. Journal
     # of the American Statistical Association, 63(321), 113–122.
@@ -90,7 +90,7 @@ def _certainty(mean: float, error: float) -> float:
 
 
 def shrinkage_slope(
-    realised: np.ndarray,
+    realized: np.ndarray,
     forecast: np.ndarray,
     dates: np.ndarray,
     overlap: float,
@@ -99,7 +99,7 @@ def shrinkage_slope(
     weights: np.ndarray | None = None,
 ) -> float:
     """Find the factor that forecasts deserve, from how they did on past dates."""
-    # The slope b of realised values on forecasts through the origin, averaged with the
+    # The slope b of realized values on forecasts through the origin, averaged with the
     # one that was expected before, each in proportion to its precision. Where they
     # differ by more than three standard errors of b, the latter loses its own.
     # With a_d = sum_i y f and q_d = sum_i f^2 of n dates, b = sum a_d / sum q_d, and
@@ -112,8 +112,8 @@ def shrinkage_slope(
     # https://doi.org/10.3368/jhr.50.2.317
     # Theil, H. and Goldberger, A. S. (1961). On pure and mixed statistical estimation
     # in economics. International Economic Review, 2(1), 65–78.
-    use = np.isfinite(realised) & np.isfinite(forecast)
-    actual = np.where(use, realised, 0.0).reshape(len(dates), -1)
+    use = np.isfinite(realized) & np.isfinite(forecast)
+    actual = np.where(use, realized, 0.0).reshape(len(dates), -1)
     predicted = np.where(use, forecast, 0.0).astype(np.float64).reshape(len(dates), -1)
     _, codes = np.unique(dates, return_inverse=True)
     weighted = predicted
@@ -132,7 +132,7 @@ def shrinkage_slope(
     return weight * slope + (1.0 - weight) * prior
 
 
-def winsorised(labels: np.ndarray, sizes: float = 10.0) -> np.ndarray:
+def winsorized(labels: np.ndarray, sizes: float = 10.0) -> np.ndarray:
     """Bound the labels of each column by a multiple of their typical size."""
     size = np.abs(labels)
     size[size == 0.0] = np.nan

@@ -9,8 +9,6 @@ from typing import Literal
 from skbatch.batch._usage import format_bytes
 from skbatch.forecasting.engine import thinning
 
-__all__ = ["Record", "Run", "advise"]
-
 # What is over sooner is not worth a recommendation.
 _WORTHWHILE = 5.0  # seconds
 _DOMINATES_FIT, _DOMINATES_FEATURES = 0.7, 0.5  # shares of the run's time

@@ -41,8 +41,6 @@ from skbatch.forecasting.engine import (
     fitted_provenance,
 )
 
-__all__ = ["BatchRun"]
-
 # Backends of this machine, where one task can have all cores.
 _LOCAL = (
     "LokyBackend",

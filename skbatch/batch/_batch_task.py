@@ -14,18 +14,6 @@ from skbatch.batch._manager import Batch
 from skbatch.batch._usage import Usage, measure
 from skbatch.forecasting.engine import FeatureBlocks
 
-__all__ = [
-    "NO_FORECAST",
-    "NO_USAGE",
-    "Event",
-    "Member",
-    "Outcome",
-    "Rung",
-    "Task",
-    "labels_of",
-    "run_task",
-]
-
 Rung = Literal["model", "simpler model"]
 SIMPLER: Rung = "simpler model"
 NO_FORECAST = "no forecast"  # the step after the simpler model
@@ -73,6 +61,23 @@ class Event:
     step: str
     tickers: tuple[str, ...]
     error: str
+
+
+@dataclass(frozen=True)
+class LabelWeights:
+    """How much each label counts; goes with the labels, in their `attrs`."""
+
+    table: pd.DataFrame
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> LabelWeights:
+        # Whenever a frame is sliced, pandas copies its `attrs`.
+        return self
+
+
+def weights_of(labels: pd.DataFrame) -> pd.DataFrame | None:
+    """Return the weights that go with labels; None if all count alike."""
+    weights = labels.attrs.get("sample_weight")
+    return weights.table if isinstance(weights, LabelWeights) else None
 
 
 def run_task(

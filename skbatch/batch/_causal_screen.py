@@ -11,8 +11,6 @@ import pandas as pd
 from skbatch.batch._screen import ScreeningRules, field_names
 from skbatch.panel.engine import InspectedPanel, panel_fields, panel_tickers
 
-__all__ = ["set_aside"]
-
 
 def set_aside(prices: InspectedPanel, rules: ScreeningRules, n_rows: int) -> np.ndarray:
     """Return who is set aside by the rows up to each of the last `n_rows`."""

@@ -23,8 +23,6 @@ from skbatch.batch._batch_task import Event, Outcome, Task
 from skbatch.batch._manager import Batch
 from skbatch.exceptions import BatchWarning, CheckpointError
 
-__all__ = ["Checkpoint"]
-
 _DIGEST = 32
 _LOGGER = logging.getLogger("skbatch")
 
@@ -32,7 +30,7 @@ _LOGGER = logging.getLogger("skbatch")
 class Checkpoint:
     """A folder with the outcome of each finished task, locked until it is closed."""
 
-    # Each file begins with a hash of the rest, by which a damaged one is recognised.
+    # Each file begins with a hash of the rest, by which a damaged one is recognized.
 
     def __init__(self, folder: str | os.PathLike[str], identity: Mapping[str, str]):
         self.folder = Path(folder)

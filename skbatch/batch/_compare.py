@@ -3,37 +3,39 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
-from numbers import Integral
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from sklearn.base import clone
+from sklearn.base import BaseEstimator, clone
 from sklearn.pipeline import make_pipeline
 
 from skbatch._kernels.scores import finite_mean
-from skbatch._messages import describe_error, format_tickers, silence_warnings
-from skbatch.batch._default_forecaster import default_forecaster
-from skbatch.batch._errors import MODEL_FAILURES
+from skbatch._messages import (
+    check_int,
+    describe_error,
+    format_tickers,
+    silence_warnings,
+)
+from skbatch.batch._errors import MODEL_FAILURES, default_forecaster
 from skbatch.batch._usage import Usage, format_bytes, measure
 from skbatch.exceptions import SkbatchWarning
 from skbatch.feature_extraction import SharedFeatureExtractor
 from skbatch.metrics import out_of_sample_r2, rank_information_coefficient
 from skbatch.metrics.alignment import align
 from skbatch.panel import check_panel, forward_returns
-from skbatch.panel.engine import panel_tickers, recorded_reach
-
-__all__ = ["BatchComparison", "compare_batch_vs_individual"]
+from skbatch.panel.engine import PanelLike, panel_tickers, recorded_reach
 
 WAYS = ("batch", "individual")
 SCORES = ["rank_ic", "mae", "r2"]
 _TOLD: list[tuple[str, str, Callable[[float], str]]] = [
     ("rank_ic", "rank IC", "{:+.4f}".format),
     ("mae", "mean absolute error", "{:.5f}".format),
-    ("r2", "R² against zero", lambda r2: f"{100 * r2:+.2f} %"),
+    ("r2", "R² against zero", lambda r2: f"{100 * r2:+.2f}%"),
 ]
 
 
@@ -80,7 +82,7 @@ class BatchComparison:
         return pd.Series(batch - single, index=SCORES, name="difference")
 
     def summary(self) -> str:
-        """Summarise the comparison in a few sentences.
+        """Summarize the comparison in a few sentences.
 
         Returns
         -------
@@ -114,12 +116,12 @@ class BatchComparison:
 
 
 def compare_batch_vs_individual(
-    prices: Any,
+    prices: PanelLike,
     *,
-    horizon: Any = 5,
+    horizon: int | Sequence[int] = 5,
     delay: int = 0,
-    forecaster: Any = None,
-    features: Any = None,
+    forecaster: BaseEstimator | None = None,
+    features: BaseEstimator | None = None,
     test_size: int = 252,
     repeats: int = 1,
 ) -> BatchComparison:
@@ -178,9 +180,15 @@ def compare_batch_vs_individual(
     """
     panel = check_panel(prices)
     labels = forward_returns(panel, horizon, delay)
-    _check_number(repeats, "repeats", 1, None)
+    check_int(repeats, "repeats", 1, "Pass 3.")
     longest = recorded_reach(labels)
-    _check_number(test_size, "test_size", longest + 1, len(panel) - longest - 1)
+    most = len(panel) - longest - 1
+    check_int(test_size, "test_size", longest + 1, "Pass a number of rows.")
+    if test_size > most:
+        raise ValueError(
+            f"`test_size` must be at most {most}. Got {test_size}. Pass fewer rows, or "
+            "a longer history."
+        )
     extractor = SharedFeatureExtractor() if features is None else clone(features)
     if "cache_size" in extractor.get_params():
         extractor.set_params(cache_size=0)
@@ -188,12 +196,13 @@ def compare_batch_vs_individual(
         extractor, default_forecaster() if forecaster is None else forecaster
     )
     ways = _Ways(model, panel, labels, int(test_size))
+    together = partial(ways.forecast, panel, labels)
     with silence_warnings(SkbatchWarning):
         ways.individually(ways.tickers[:1])
     usages: dict[str, list[Usage]] = {way: [] for way in WAYS}
     forecasts: dict[str, pd.DataFrame] = {}
     for repeat in range(repeats):
-        forecasts["batch"], usage = _measured(ways.as_batch, quiet=repeat > 0)
+        forecasts["batch"], usage = _measured(together, quiet=repeat > 0)
         usages["batch"].append(usage)
         forecasts["individual"], usage = _measured(ways.individually, quiet=True)
         usages["individual"].append(usage)
@@ -215,10 +224,6 @@ class _Ways:
         """Tickers in panel order."""
         return panel_tickers(self.panel)
 
-    def as_batch(self) -> pd.DataFrame:
-        """Forecast all tickers together."""
-        return self._forecast(self.panel, self.labels)
-
     def individually(self, tickers: list[str] | None = None) -> pd.DataFrame:
         """Forecast one ticker after another; NaN for those that fail."""
         self.failures.clear()
@@ -227,7 +232,7 @@ class _Ways:
         for ticker in self.tickers if tickers is None else tickers:
             own, own_labels = (_select(t, ticker) for t in (self.panel, self.labels))
             try:
-                forecast = self._forecast(own, own_labels)
+                forecast = self.forecast(own, own_labels)
             except (*MODEL_FAILURES, ValueError) as error:
                 # The batch ran with the same settings: what fails here is the ticker.
                 self.failures[ticker] = describe_error(error)
@@ -235,7 +240,7 @@ class _Ways:
                 forecasts[forecast.columns] = forecast
         return forecasts
 
-    def _forecast(self, panel: pd.DataFrame, labels: pd.DataFrame) -> pd.DataFrame:
+    def forecast(self, panel: pd.DataFrame, labels: pd.DataFrame) -> pd.DataFrame:
         """Fit on the first rows, forecast the last."""
         model = clone(self.model)
         model.fit(panel.iloc[: -self.test_size], labels.iloc[: -self.test_size])
@@ -303,15 +308,3 @@ def _score(actual: pd.DataFrame, forecasts: pd.DataFrame) -> dict[str, float]:
         "mae": absolute_error,
         "r2": out_of_sample_r2(actual, forecasts),
     }
-
-
-def _check_number(value: Any, name: str, least: int, most: int | None) -> None:
-    """Raise unless a parameter is a number of rows or runs within its range."""
-    is_number = isinstance(value, Integral) and not isinstance(value, bool)
-    if is_number and least <= value and (most is None or value <= most):
-        return
-    limits = f"{least} or more" if most is None else f"from {least} to {most}"
-    raise ValueError(
-        f"`{name}` must be an integer, {limits}. Got {value!r}. Pass another number, "
-        "or a longer history."
-    )

@@ -29,8 +29,6 @@ from skbatch.forecasting.engine import (
 )
 from skbatch.panel.engine import PanelColumns
 
-__all__ = ["DaskEngine"]
-
 # Dates whose rows one task computes. Not by the number of workers: XGBoost's rows are
 # drawn part by part, so that forecasts would depend on them.
 BLOCK_DATES = 128

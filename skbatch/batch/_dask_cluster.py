@@ -13,8 +13,6 @@ from typing import Any, TypeVar
 from skbatch._messages import describe_error
 from skbatch.exceptions import ClusterError, ConfigError
 
-__all__ = ["Cluster", "WorkerLostError", "find_client"]
-
 # Seconds until a cluster must have a worker when a fit begins, and must have noticed
 # that one is gone.
 PATIENCE = 5.0
@@ -244,7 +242,7 @@ def _may_be_loss(error: Exception) -> bool:
 def _settled(futures: Sequence[Any]) -> bool:
     """Return whether all futures are done, or one of them has failed."""
     states = {future.status for future in futures}
-    return "pending" not in states or bool(states & {"error", "cancelled", "lost"})
+    return "pending" not in states or bool(states & {"error", "canceled", "lost"})
 
 
 def _no_workers() -> ClusterError:

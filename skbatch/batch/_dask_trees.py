@@ -18,13 +18,13 @@ from xgboost.collective import CommunicatorContext
 from xgboost.core import XGBoostError
 
 from skbatch.batch._dask_cluster import Cluster, WorkerLostError
-from skbatch.forecasting.engine import feature_types, loss_gradient
+from skbatch.forecasting.engine import (
+    BIN_ROWS,
+    bin_limits,
+    feature_types,
+    loss_gradient,
+)
 
-__all__ = ["train_trees"]
-
-# Rows by which bins are cut, drawn from those of all workers: bins cut by each worker
-# from its own rows would depend on how many workers there are.
-BIN_ROWS = 2**16
 # Seconds that workers have to leave a training that lost one of them.
 LEAVE = 10.0
 
@@ -140,19 +140,11 @@ def _placed(cluster: Cluster, parts: Sequence[Part]) -> dict[str, list[Part]]:
 
 
 def _reference(cluster: Cluster, parts: Sequence[Part], max_bin: int) -> np.ndarray:
-    """Return rows `(n_bins, n_inputs)` that are quantiles of each input."""
+    """Cut the bins of each input, `(max_bin, n_inputs)`."""
+    # Bins that each worker cuts from its own rows would depend on how many there are.
     share = BIN_ROWS / sum(len(part.y) for part in parts)
     futures = [cluster.submit(_bin_rows, part.X, part.number, share) for part in parts]
-    X = np.concatenate(cluster.gather(futures))
-    X.sort(axis=0)
-    places = np.linspace(0, len(X) - 1, max_bin).round().astype(np.intp)
-    cuts = [np.unique(values) for values in X.T]
-    cuts = [
-        distinct if len(distinct) <= max_bin else values[places]
-        for distinct, values in zip(cuts, X.T, strict=True)
-    ]
-    n_rows = max(map(len, cuts))
-    return np.column_stack([np.pad(c, (0, n_rows - len(c)), "edge") for c in cuts])
+    return bin_limits(np.concatenate(cluster.gather(futures)), max_bin)
 
 
 def _bin_rows(X: np.ndarray, number: int, share: float) -> np.ndarray:

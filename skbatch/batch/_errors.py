@@ -21,15 +21,25 @@ from skbatch.batch._batch_task import (
     Member,
     Outcome,
     Task,
+    weights_of,
 )
 from skbatch.batch._causal_screen import set_aside
 from skbatch.batch._screen import ScreeningRules, reasons_of, screen
 from skbatch.exceptions import ModelFitError
-from skbatch.forecasting import ConformalForecaster, FallbackForecaster
-from skbatch.forecasting.engine import FeatureBlocks, as_input
-from skbatch.panel.engine import inspect_panel, panel_tickers, recorded_reach
-
-__all__ = ["MODEL_FAILURES", "NO_LABELS", "BatchErrorHandler"]
+from skbatch.forecasting import (
+    BatchLinearForecaster,
+    BatchXGBoostForecaster,
+    ConformalForecaster,
+    FallbackForecaster,
+)
+from skbatch.forecasting.engine import FeatureBlocks, as_input, fit_weighted
+from skbatch.panel.engine import (
+    InspectedPanel,
+    PanelLike,
+    inspect_panel,
+    panel_tickers,
+    recorded_reach,
+)
 
 # Failures of a model on its data. Whatever else is raised is the fault of an argument
 # or of the program, and is not answered by another model.
@@ -124,7 +134,9 @@ class BatchErrorHandler(BaseEstimator):
         self.max_invalid_share = max_invalid_share
         self.max_attempts = max_attempts
 
-    def screen(self, prices: Any) -> tuple[pd.DataFrame, pd.DataFrame]:
+    def screen(
+        self, prices: PanelLike | InspectedPanel
+    ) -> tuple[pd.DataFrame, pd.DataFrame]:
         """Set tickers aside whose prices cannot be forecast.
 
         Parameters
@@ -152,7 +164,7 @@ class BatchErrorHandler(BaseEstimator):
         names = [field.name for field in fields(ScreeningRules)]
         return ScreeningRules(**{name: getattr(self, name) for name in names})
 
-    def set_aside(self, prices: Any, n_rows: int) -> np.ndarray:
+    def set_aside(self, prices: PanelLike, n_rows: int) -> np.ndarray:
         """Find which tickers each of the last rows would be screened out at.
 
         Parameters
@@ -291,13 +303,18 @@ class FailedForecaster(BaseEstimator):
     def __init__(self, error: str) -> None:
         self.error = error
 
-    def fit(self, X: Any, y: Any) -> Self:
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """Fail again."""
         raise ModelFitError(self.error)
 
     def predict(self, X: Any) -> Any:
         """Never called, as nothing has been fitted."""
         raise NotImplementedError
+
+
+def default_forecaster() -> FallbackForecaster:
+    """Create the forecaster of a system whose `forecaster` is None."""
+    return FallbackForecaster(BatchXGBoostForecaster(), BatchLinearForecaster())
 
 
 def simpler_forecaster(forecaster: Any, error: str) -> FallbackForecaster:
@@ -368,7 +385,8 @@ class _Attempts:
             labels = labels.loc[:, labels.columns.get_level_values(-1).isin(tickers)]
         try:
             fitted = clone(self.forecaster) if self.n_attempts > 1 else self.forecaster
-            fitted = fitted.fit(as_input(fitted, features), labels)
+            given = as_input(fitted, features), labels, weights_of(labels)
+            fitted = fit_weighted(fitted, *given, "forecaster")
             self._check_models(fitted)
         except MODEL_FAILURES as error:
             if _OUT_OF_MEMORY.search(str(error)):

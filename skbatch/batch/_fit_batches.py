@@ -11,7 +11,7 @@ from sklearn.base import clone
 from skbatch._messages import warn_user
 from skbatch._progress import Progress
 from skbatch.batch._batch_run import BatchRun
-from skbatch.batch._batch_task import Event, Member
+from skbatch.batch._batch_task import Event, LabelWeights, Member
 from skbatch.batch._checkpoint import Checkpoint
 from skbatch.batch._identity import run_identity
 from skbatch.batch._manager import Batch, SimpleBatchManager
@@ -23,8 +23,6 @@ from skbatch.exceptions import BatchWarning
 from skbatch.forecasting.engine import Reason, target_of
 from skbatch.panel import forward_returns
 from skbatch.panel.engine import CheckedPanel, panel_tickers
-
-__all__ = ["FittedBatches", "fit_batches"]
 
 # Batches of a cluster: enough that small portfolios keep some workers busy, too, and
 # small enough that none waits long for the last. Not by the number of workers, since
@@ -51,6 +49,7 @@ def fit_batches(
     panel: pd.DataFrame,
     monitor: BatchPerformanceMonitor,
     progress: Progress,
+    weights: LabelWeights | None = None,
 ) -> FittedBatches:
     """Fit the forecaster of a system on a panel of healthy tickers."""
     if not panel.shape[1]:
@@ -60,10 +59,11 @@ def fit_batches(
         from skbatch.batch._dask import DaskEngine
 
         engine = DaskEngine.of_client()
-    parts = system, tickers, panel, monitor, progress, engine
+    parts = system, tickers, panel, monitor, progress, weights, engine
     if system.checkpoint_dir is None:
         return _fit(*parts, None)
-    with Checkpoint(system.checkpoint_dir, run_identity(system, panel)) as checkpoint:
+    identity = run_identity(system, panel, weights)
+    with Checkpoint(system.checkpoint_dir, identity) as checkpoint:
         return _fit(*parts, checkpoint)
 
 
@@ -73,6 +73,7 @@ def _fit(
     panel: pd.DataFrame,
     monitor: BatchPerformanceMonitor,
     progress: Progress,
+    weights: LabelWeights | None,
     engine: Any,
     checkpoint: Checkpoint | None,
 ) -> FittedBatches:
@@ -91,7 +92,10 @@ def _fit(
             system.horizon,
             system.delay,
             universe=getattr(extractor, "universe", None),
+            delisting_return=system.delisting_return,
         )
+        if weights is not None:
+            labels.attrs["sample_weight"] = weights
         stream = stream_of(
             extractor,
             panel,

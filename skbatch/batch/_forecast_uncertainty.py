@@ -15,8 +15,6 @@ from skbatch.forecasting.engine import (
     outlook_of,
 )
 
-__all__ = ["ForecastUncertainty", "member_outlook"]
-
 
 class ForecastUncertainty:
     """A table of bounds, volatility and chance of a gain, filled member by member."""

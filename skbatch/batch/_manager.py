@@ -17,11 +17,9 @@ from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
 
 from skbatch._messages import format_tickers, warn_user
-from skbatch._sklearn import Interval, StrOptions
+from skbatch._sklearn import Interval, Seed, StrOptions
 from skbatch.exceptions import BatchWarning
 from skbatch.panel.engine import panel_fields, panel_tickers
-
-__all__ = ["Batch", "SimpleBatchManager"]
 
 _CLUSTER_RETURNS = 504  # two years: long enough to measure, short enough to be of today
 _MIN_OVERLAP = 63  # common returns below which a correlation is mostly noise
@@ -64,14 +62,14 @@ class SimpleBatchManager(BaseEstimator):
     groups : dict, Series, "correlation" or None, default=None
         Which tickers belong together, if there are several batches.
 
-        - None: neighbours in the panel.
+        - None: neighbors in the panel.
         - ticker → label, such as the sector: whole groups, packed into as few batches
           as will hold them. A group larger than a batch is cut into equal parts.
           Tickers without a label are a group of their own. Codes of sectors must be
           text, as numbers have another meaning.
-        - ticker → number, such as the market capitalisation: neighbours when sorted
+        - ticker → number, such as the market capitalization: neighbors when sorted
           from large to small; tickers without a number come last.
-        - "correlation": neighbours in a hierarchical clustering of the returns.
+        - "correlation": neighbors in a hierarchical clustering of the returns.
     random_state : int, RandomState instance or None, default=0
         Seed of the random assignment of tickers that cannot be clustered.
 
@@ -111,8 +109,8 @@ class SimpleBatchManager(BaseEstimator):
     def __init__(
         self,
         max_batch_size: int | None = None,
-        groups: Any = None,
-        random_state: Any = 0,
+        groups: Mapping[str, str | float] | pd.Series | str | None = None,
+        random_state: Seed = 0,
     ) -> None:
         self.max_batch_size = max_batch_size
         self.groups = groups
@@ -240,7 +238,7 @@ def _cut(tickers: Sequence[str], size: int) -> list[list[str]]:
 
 
 def _span(tickers: Sequence[str]) -> str:
-    """Name neighbours by the first and the last of them."""
+    """Name neighbors by the first and the last of them."""
     return " to ".join(dict.fromkeys([tickers[0], tickers[-1]]))
 
 
@@ -314,7 +312,7 @@ def _pairwise_correlation(returns: np.ndarray) -> np.ndarray:
     known = np.isfinite(returns)
     weight = known.astype(np.float64)
     count = weight.T @ weight
-    # Standardised, sums of squares differ too little to cancel each other out.
+    # Standardized, sums of squares differ too little to cancel each other out.
     with np.errstate(invalid="ignore", divide="ignore"):
         x = np.where(known, returns, 0.0)
         x = (x - x.sum(axis=0) / weight.sum(axis=0)) * weight  # missing stay at 0

@@ -1,7 +1,7 @@
 """How much memory a run takes, and how it is kept within a budget.
 
 The peak is plain arithmetic: what the process has, what it holds of the panel, one
-block of features, the stacked rows, and XGBoost's quantised matrix. The constants were
+block of features, the stacked rows, and XGBoost's quantized matrix. The constants were
 measured on 50 to 5,000 tickers: see ``docs/experiments``.
 """
 
@@ -22,10 +22,15 @@ from sklearn.base import clone
 
 from skbatch.batch._usage import available_memory, format_bytes, rss
 from skbatch.exceptions import ConfigError
-from skbatch.forecasting.engine import Storage, tail_rows, target_of, thinning
+from skbatch.forecasting.engine import (
+    BIN_ROWS,
+    Storage,
+    tail_rows,
+    target_of,
+    thinning,
+    working_parts,
+)
 from skbatch.panel.engine import CheckedPanel, panel_tickers
-
-__all__ = ["MemoryEstimate", "MemoryPlan", "estimate_memory", "plan_memory"]
 
 MIB = 2**20
 # Libraries that are loaded on first use, threads, and small tables.
@@ -43,10 +48,10 @@ PER_FURTHER_LABEL = 30
 # of them as fragments.
 SMALL_TEMPORARY, FIRST_TEMPORARY, TEMPORARY = 280, 30 * MIB, 75
 MOST_TEMPORARY, KEPT_TEMPORARY = 80 * MIB, 0.7
-# Bytes for each cell of a quantised matrix: bins, and the same by columns.
+# Bytes for each cell of a quantized matrix: bins, and the same by columns.
 PER_BIN = 2
-# Rows from which bins are cut, and bytes for each of their cells.
-BIN_ROWS, PER_BIN_ROW = 2**16, 5
+# Bytes for each cell of the rows from which bins are cut.
+PER_BIN_ROW = 5
 # Bytes for each stacked row (its place, label and date), and for each that trains
 # (gradients, forecasts, and the leaf that it is in).
 PER_ROW, PER_TRAINED_ROW = 40, 60
@@ -74,7 +79,7 @@ class MemoryEstimate:
         What the process has already.
     parts : dict of str to int
         What is added: ``"base"``, ``"panel"``, ``"block"`` of features, ``"rows"``,
-        the ``"quantised matrix"``, and ``"workers"``.
+        the ``"quantized matrix"``, and ``"workers"``.
     batch_size : int
         Largest number of tickers in a batch.
     """
@@ -143,9 +148,9 @@ class MemoryPlan:
         rows, matrix = self._rows_and_matrix(workers)
         labels = PER_LABEL + PER_FURTHER_LABEL * (self.n_horizons - 1)
         panel = cells * (self.n_fields * PER_PRICE + labels)
-        # A block of features is gone before the rows are quantised.
+        # A block of features is gone before the rows are quantized.
         matrix += int(KEPT_TEMPORARY * temporary)
-        larger = "block" if block > matrix else "quantised matrix"
+        larger = "block" if block > matrix else "quantized matrix"
         return {
             "base": BASE,
             "panel": panel,
@@ -173,15 +178,13 @@ class MemoryPlan:
         whole = 4 * self.n_dates * (self.n_own * self.n_tickers + self.n_shared)
         batch = 0
         if size < self.n_tickers:
-            whole, batch = self._kept(whole), 4 * self.n_dates * width
+            batch = 4 * self.n_dates * width
+            if whole > self.rows_limit:  # it may go to a file
+                whole = min(whole, BUFFER)
         stacked = {"vector": width, "per_ticker": inputs, "pooled": size * inputs}
         rows = 4 * n_dates * stacked[self.strategy]
         copies = 2 if self.in_processes and workers > 1 else 1
         return whole + workers * (copies * batch + rows), workers * rows // 2
-
-    def _kept(self, n_bytes: int) -> int:
-        """Count what is in memory of an array that may go to a file."""
-        return n_bytes if n_bytes <= self.rows_limit else min(n_bytes, BUFFER)
 
 
 def estimate_memory(system: Any, panel: pd.DataFrame) -> MemoryEstimate:
@@ -222,7 +225,8 @@ def _unlimited(system: Any, panel: pd.DataFrame, extractor: Any) -> MemoryPlan:
     """Read what the memory depends on from parameters and panel."""
     tickers = panel_tickers(panel)
     forecaster = system._part("forecaster")
-    target = target_of(forecaster)
+    target, parts = target_of(forecaster), working_parts(forecaster)
+    strategies = [str(part.strategy) for part in parts if hasattr(part, "strategy")]
     horizons = np.atleast_1d(system.horizon).tolist()
     n_train = n_tail = 0
     for horizon in horizons:
@@ -245,22 +249,13 @@ def _unlimited(system: Any, panel: pd.DataFrame, extractor: Any) -> MemoryPlan:
         len(extractor.plan_.market_names),
         n_train,
         n_tail,
-        _strategy_of(forecaster),
+        next(iter(strategies), "pooled"),
         splits,
         n_workers,
         n_workers > 1 and backend != "ThreadingBackend",
         min(system.max_batch_size or len(tickers), len(tickers)),
         DEFAULT_ROWS_LIMIT if has_disk else max(DEFAULT_ROWS_LIMIT, rows),
     )
-
-
-def _strategy_of(forecaster: Any) -> str:
-    """Find the strategy of a forecaster, or of the first one inside it."""
-    while forecaster is not None:
-        if hasattr(forecaster, "strategy"):
-            return str(forecaster.strategy)
-        forecaster = getattr(forecaster, "estimator", None)
-    return "pooled"
 
 
 def _budget(given: Any, before: int) -> int:

@@ -20,8 +20,6 @@ from skbatch.batch._advice import Record, Run, advise
 from skbatch.batch._usage import Usage, available_memory, format_bytes, measure, rss
 from skbatch.feature_extraction import cache_info
 
-__all__ = ["BatchPerformanceMonitor"]
-
 logger = logging.getLogger("skbatch")
 logger.addHandler(logging.NullHandler())
 

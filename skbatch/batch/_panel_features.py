@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from skbatch._kernels.target import typical_volatility
+from skbatch.batch._batch_task import weights_of
 from skbatch.feature_extraction.engine import panel_columns
 from skbatch.forecasting.engine import (
     FeatureBlocks,
@@ -88,7 +89,8 @@ def _universe_of(
     volatility = chosen.matrix(stream) if chosen.features else None
     common, calendars, typical = None, None, None
     if labels is not None and len(tickers) > 1:
-        common, calendars = universe_common_return(labels, volatility)
+        weights = weights_of(labels)
+        common, calendars = universe_common_return(labels, volatility, weights)
     if volatility is not None:
         typical = pd.Series(typical_volatility(volatility), stream.index)
     return Universe(common, typical, calendars)

@@ -11,8 +11,6 @@ from skbatch._messages import date_text, describe_delay
 from skbatch.batch._monitor import BatchPerformanceMonitor
 from skbatch.panel.engine import describe_rows
 
-__all__ = ["ForecastResult"]
-
 
 @dataclass(frozen=True)
 class ForecastResult:
@@ -25,7 +23,7 @@ class ForecastResult:
     horizon : int or tuple of int
         Rows ahead.
     expected_returns : Series of shape (n_tickers,)
-        Expected simple return over the horizon, not annualised, by ticker ((horizon,
+        Expected simple return over the horizon, not annualized, by ticker ((horizon,
         ticker) for several horizons); NaN where there is none.
     provenance : DataFrame of shape (n_tickers, 3)
         ``model``: class name of the forecaster behind the number, or ``"none"``;

@@ -19,8 +19,6 @@ from skbatch.panel.engine import (
     panel_tickers,
 )
 
-__all__ = ["ScreeningRules", "field_names", "reasons_of", "screen", "stale_of"]
-
 # In the order in which the reason for a quarantine is chosen.
 RULES = ("empty", "short", "stale", "invalid", "constant", "duplicate", "jump")
 NOTED, QUARANTINED = "noted", "quarantined"
@@ -76,15 +74,15 @@ def screen(prices: Any, rules: ScreeningRules) -> tuple[pd.DataFrame, pd.DataFra
         columns=["rule", "action", "detail"],
         dtype=str,
     )
-    return _without(panel, findings), findings
-
-
-def _without(panel: pd.DataFrame, findings: pd.DataFrame) -> pd.DataFrame:
-    """Drop the quarantined tickers; a panel without any is returned itself."""
     bad = findings.index[findings["action"] == QUARANTINED]
-    if not len(bad):
+    return without(panel, bad), findings
+
+
+def without(panel: pd.DataFrame, tickers: pd.Index) -> pd.DataFrame:
+    """Drop tickers; a panel that keeps all is returned itself."""
+    if not len(tickers):
         return panel
-    return panel.loc[:, ~panel.columns.get_level_values(-1).isin(bad)]
+    return panel.loc[:, ~panel.columns.get_level_values(-1).isin(tickers)]
 
 
 @dataclass(frozen=True)
@@ -262,6 +260,12 @@ def reasons_of(findings: pd.DataFrame) -> dict[str, Reason]:
             grave.index, grave["rule"], grave["detail"], strict=True
         )
     }
+
+
+def unsound_of(findings: pd.DataFrame) -> pd.Index:
+    """Find tickers that were set aside for more than that their prices ended."""
+    grave = findings[findings["action"] == QUARANTINED]
+    return grave.index[grave["rule"] != "stale"].unique()
 
 
 def stale_of(findings: pd.DataFrame) -> dict[str, str]:

@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 import pandas as pd
-from sklearn.base import clone
+from sklearn.base import BaseEstimator, clone
 from sklearn.callback import CallbackSupportMixin, with_callbacks
 from sklearn.utils.validation import check_is_fitted
 
@@ -20,12 +20,12 @@ from skbatch._sklearn import (
     DefaultPartsMixin,
     HasMethods,
     Interval,
+    Seed,
     StrOptions,
     all_or_nothing,
 )
 from skbatch.batch._batch_task import Event
-from skbatch.batch._default_forecaster import default_forecaster
-from skbatch.batch._errors import BatchErrorHandler
+from skbatch.batch._errors import BatchErrorHandler, default_forecaster
 from skbatch.batch._fit_batches import fit_batches
 from skbatch.batch._forecast_uncertainty import ForecastUncertainty, member_outlook
 from skbatch.batch._memory import MemoryEstimate, estimate_memory
@@ -48,13 +48,9 @@ from skbatch.forecasting.engine import (
     check_batch_forecaster_type,
     relative_to,
 )
+from skbatch.metrics.alignment import Table
 from skbatch.panel import check_panel, forward_returns, read_panel
-from skbatch.panel.engine import (
-    adopt_table,
-    inspect_panel,
-)
-
-__all__ = ["BatchForecastingSystem"]
+from skbatch.panel.engine import PanelLike, adopt_table, inspect_panel
 
 
 class BatchForecastingSystem(
@@ -115,6 +111,10 @@ class BatchForecastingSystem(
     coverage : float or sequence of float, default=0.9
         Share of the returns, between 0 and 1, that the intervals of :meth:`forecast`
         should hold. It changes no fit.
+    delisting_return : float or Series, default=None
+        Final return of tickers whose prices end, such as -0.3, or by ticker, see
+        :func:`~skbatch.forward_returns`. They are then learned from, up to that
+        return, although they have no forecast. None leaves them out.
 
     Attributes
     ----------
@@ -180,6 +180,7 @@ class BatchForecastingSystem(
         "engine": [StrOptions({"local", "dask"})],
         "random_state": ["random_state"],
         "coverage": [Interval(Real, 0, 1, closed="neither"), "array-like"],
+        "delisting_return": [Interval(Real, -1, None, closed="left"), pd.Series, None],
     }
 
     def __init__(
@@ -187,17 +188,18 @@ class BatchForecastingSystem(
         horizon: int | Sequence[int] = 5,
         *,
         delay: int = 0,
-        features: Any = None,
-        forecaster: Any = None,
-        error_handler: Any = None,
+        features: BaseEstimator | None = None,
+        forecaster: BaseEstimator | None = None,
+        error_handler: BatchErrorHandler | None = None,
         max_batch_size: int | None = None,
         memory_budget: str | float | None = None,
-        groups: Any = None,
+        groups: Mapping[str, str | float] | pd.Series | str | None = None,
         n_jobs: int | None = None,
         checkpoint_dir: str | os.PathLike[str] | None = None,
         engine: Literal["local", "dask"] = "local",
-        random_state: Any = 0,
+        random_state: Seed = 0,
         coverage: float | Sequence[float] = 0.9,
+        delisting_return: float | pd.Series | None = None,
     ) -> None:
         self.horizon = horizon
         self.delay = delay
@@ -212,6 +214,7 @@ class BatchForecastingSystem(
         self.engine = engine
         self.random_state = random_state
         self.coverage = coverage
+        self.delisting_return = delisting_return
 
     def _default_parts(self) -> dict[str, Callable[[], Any]]:
         return {
@@ -222,7 +225,9 @@ class BatchForecastingSystem(
 
     @all_or_nothing
     @with_callbacks
-    def fit(self, X: Any, y: Any = None) -> BatchForecastingSystem:
+    def fit(
+        self, X: PanelLike, y: Table | None = None, sample_weight: Table | None = None
+    ) -> BatchForecastingSystem:
         """Fit on a panel of prices.
 
         Parameters
@@ -233,6 +238,8 @@ class BatchForecastingSystem(
         y : DataFrame, default=None
             Not needed: labels are derived from the prices. If given, as by a search
             with a scorer of its own, its horizon and delay must be the system's.
+        sample_weight : array-like (n_dates,) or (n_dates, n_tickers), default=None
+            How much each date, or each label, counts.
 
         Returns
         -------
@@ -264,11 +271,12 @@ class BatchForecastingSystem(
         with monitor.stage("screen"):
             inspected = inspect_panel(X)
             tickers, panel = SystemTickers.of(
-                inspected, self.horizon, self.delay, handler
+                inspected, self.horizon, self.delay, handler, self.delisting_return
             )
         tickers.check_labels(y)
-        with Progress(self, None) as progress:
-            fitted = fit_batches(self, tickers, panel, monitor, progress)
+        weights = tickers.check_weights(sample_weight, inspected.panel.index)
+        with Progress(self, None) as task:
+            fitted = fit_batches(self, tickers, panel, monitor, task, weights)
         self.tickers_, self.fitted_, self.performance_ = tickers, fitted, monitor
         self.n_features_in_ = len(tickers.columns)
         self.horizon_, self.delay_ = tickers.horizon, tickers.delay
@@ -280,7 +288,7 @@ class BatchForecastingSystem(
         warn_of_fit(tickers, fitted.events, self.provenance_, inspected.problems)
         return self
 
-    def predict(self, X: Any) -> Any:
+    def predict(self, X: PanelLike) -> Any:
         """Forecast every ticker at every date of `X`.
 
         Parameters
@@ -317,7 +325,7 @@ class BatchForecastingSystem(
             )
         return forecasts if isinstance(X, pd.DataFrame) else forecasts.to_numpy()
 
-    def forecast(self, X: Any = None) -> ForecastResult:
+    def forecast(self, X: PanelLike | None = None) -> ForecastResult:
         """Forecast every ticker at the last date, with provenance.
 
         Parameters
@@ -346,15 +354,15 @@ class BatchForecastingSystem(
             returns = pd.Series(np.nan, tickers.label_index, name="expected_return")
             uncertainty = ForecastUncertainty(tickers.label_index, coverages)
             names = tickers.label_columns.get_level_values(-1)
-            realised = self._realised(panel)
+            realized = self._realised(panel)
             for member, features in self._served(panel, n_last=1):
                 use = names.isin(member.tickers)
                 returns[use] = provenance.fill_row(member, features)
-                if realised is None and returns[use].notna().any():
+                if realized is None and returns[use].notna().any():
                     outlook = member_outlook(member, features, returns)
                     uncertainty.fill(member, returns, outlook)
-            if realised is not None:
-                for member, outlook in self._outlooks(panel, realised, last=True):
+            if realized is not None:
+                for member, outlook in self._outlooks(panel, realized, last=True):
                     uncertainty.fill(member, returns, outlook)
             returns[names.isin(list(quarantined))] = np.nan
             provenance.withdraw(quarantined)
@@ -374,7 +382,7 @@ class BatchForecastingSystem(
             relative_to(self),
         )
 
-    def predict_batch(self, X: Any) -> dict[Any, float]:
+    def predict_batch(self, X: PanelLike) -> dict[Any, float]:
         """Forecast every ticker at the last date of `X`.
 
         Parameters
@@ -392,7 +400,7 @@ class BatchForecastingSystem(
         return {name: float(value) for name, value in returns.items()}
 
     def forecast_batch_returns(
-        self, tickers: Sequence[str], data: Any, periods: int = 5
+        self, tickers: Sequence[str], data: object, periods: int = 5
     ) -> dict[str, float]:
         """Turn prices into a dict of expected returns in one call.
 
@@ -434,7 +442,7 @@ class BatchForecastingSystem(
             )
         return {t: float(result.expected_returns.get(t, np.nan)) for t in tickers}
 
-    def estimate_memory(self, prices: Any) -> MemoryEstimate:
+    def estimate_memory(self, prices: PanelLike) -> MemoryEstimate:
         """Predict the memory that `fit` takes on prices.
 
         Parameters
@@ -460,8 +468,8 @@ class BatchForecastingSystem(
         y : DataFrame, default=None
             Labels; None derives them from `X`, where those of the last rows are not
             known and do not count.
-        sample_weight : array-like of shape (n_dates,), default=None
-            Weight of each date.
+        sample_weight : array-like (n_dates,) or (n_dates, n_tickers), default=None
+            Weight of each date, or of each label.
 
         Returns
         -------
@@ -473,7 +481,8 @@ class BatchForecastingSystem(
         if y is None:
             if len(X) <= np.max(self.horizon_) + self.delay_:
                 return float("nan")
-            y = forward_returns(X, self.horizon_, self.delay_)
+            final = self.delisting_return
+            y = forward_returns(X, self.horizon_, self.delay_, delisting_return=final)
         return super().score(X, y, sample_weight)
 
     def _provenance_at_end(self) -> pd.DataFrame:
@@ -481,6 +490,7 @@ class BatchForecastingSystem(
         provenance = self._provenance(self.tickers_.quarantined)
         known = [provenance.fill_as_fitted(m) for m in self.fitted_.members]
         if all(known):
+            provenance.withdraw(self.tickers_.quarantined)
             return provenance.table
         # Forecasters that keep no provenance are asked for their forecasts.
         return self.forecast().provenance

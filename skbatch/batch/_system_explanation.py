@@ -12,8 +12,6 @@ from skbatch.batch._ticker_provenance import labels_of_member
 from skbatch.forecasting.engine import explained_by, joined_parts, layout_of
 from skbatch.model_selection import ForecastExplanation
 
-__all__ = ["SystemExplanationMixin"]
-
 
 class SystemExplanationMixin:
     """Explain the forecasts of the models of a system."""

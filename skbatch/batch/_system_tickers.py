@@ -10,9 +10,11 @@ import pandas as pd
 from sklearn.base import clone
 
 from skbatch._messages import date_text, format_tickers, warn_user
-from skbatch.batch._screen import reasons_of
+from skbatch.batch._batch_task import LabelWeights
+from skbatch.batch._screen import reasons_of, unsound_of, without
 from skbatch.exceptions import BatchWarning, HistoryWarning, PanelError
 from skbatch.forecasting import Reason
+from skbatch.forecasting.engine import check_weights, layout_of
 from skbatch.panel import forward_returns, periods_per_year
 from skbatch.panel.engine import (
     CheckedPanel,
@@ -24,8 +26,6 @@ from skbatch.panel.engine import (
     recorded_delay,
     recorded_horizon,
 )
-
-__all__ = ["SystemRows", "SystemTickers", "describe_partial_row"]
 
 # Rows before the last that show how many tickers usually have a price.
 _USUAL_ROWS = 5
@@ -56,11 +56,19 @@ class SystemTickers:
 
     @classmethod
     def of(
-        cls, inspected: InspectedPanel, horizon: Any, delay: int, handler: Any
+        cls,
+        inspected: InspectedPanel,
+        horizon: Any,
+        delay: int,
+        handler: Any,
+        delisting_return: float | pd.Series | None = None,
     ) -> tuple[SystemTickers, pd.DataFrame]:
         """Set unusable tickers aside, and give the checked panel of the others."""
         whole = inspected.panel
         healthy, findings = handler.screen(inspected)
+        if delisting_return is not None:
+            # Their last returns are known, and something to learn from.
+            healthy = without(whole, unsound_of(findings))
         # Made for its columns and for what it refuses.
         labels = forward_returns(CheckedPanel(whole), horizon, delay)
         tickers = cls(
@@ -96,6 +104,14 @@ class SystemTickers:
                     "no y, or labels from forward_returns(prices, system.horizon, "
                     "system.delay)."
                 )
+
+    def check_weights(self, sample_weight: Any, index: pd.Index) -> LabelWeights | None:
+        """Broadcast weights of dates, or of dates and tickers, to all labels."""
+        layout = layout_of(self.label_columns, self.horizon)
+        weights = check_weights(sample_weight, len(index), index, layout)
+        if weights is None:
+            return None
+        return LabelWeights(pd.DataFrame(weights, index, self.label_columns))
 
     def check(self, X: Any, extractor: Any) -> SystemRows:
         """Check rows for forecasts, and give them their place in time."""
@@ -173,7 +189,7 @@ class SystemTickers:
             warn_user(
                 "`X` must end with the latest prices. Got rows to "
                 f"{date_text(end)}, fitted to {date_text(last)}: these are forecasts "
-                "of returns that the models may have learnt from. Pass the rows that "
+                "of returns that the models may have learned from. Pass the rows that "
                 "follow, or call `forecast()` for the last fitted date.",
                 HistoryWarning,
             )

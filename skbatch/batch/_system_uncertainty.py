@@ -11,6 +11,7 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from skbatch._messages import check_int, format_tickers, warn_user
+from skbatch._sklearn import Seed
 from skbatch.batch._batch_task import Member
 from skbatch.batch._forecast_uncertainty import member_outlook
 from skbatch.batch._panel_features import stream_of
@@ -31,8 +32,6 @@ from skbatch.forecasting.engine import (
 )
 from skbatch.panel import forward_returns
 from skbatch.panel.engine import CheckedPanel
-
-__all__ = ["SystemUncertaintyMixin"]
 
 
 def _is_calibrated(system: Any) -> bool:
@@ -59,7 +58,7 @@ class SystemUncertaintyMixin:
     horizon_: int | tuple[int, ...]
     delay_: int
     coverage: Any
-    random_state: Any
+    random_state: Seed
     _part: Any
 
     @available_if(_is_calibrated)
@@ -137,7 +136,7 @@ class SystemUncertaintyMixin:
 
     @available_if(_is_calibrated)
     def predict_scenarios(
-        self, X: Any = None, n_samples: int = 1000, random_state: Any = None
+        self, X: Any = None, n_samples: int = 1000, random_state: Seed = None
     ) -> pd.DataFrame:
         """Draw joint scenarios of the returns that follow the last date of `X`.
 
@@ -184,7 +183,7 @@ class SystemUncertaintyMixin:
         n_bins: int = 5,
         *,
         n_samples: int = 10_000,
-        random_state: Any = None,
+        random_state: Seed = None,
     ) -> pd.DataFrame:
         """Return each ticker's probability of ending in each cross-sectional quantile.
 
@@ -234,7 +233,7 @@ class SystemUncertaintyMixin:
         outlooks = list(self._calibrated(panel, last=True))
         return JointScenarios(outlooks), list(reasons_of(found))
 
-    def _generator(self, random_state: Any) -> np.random.Generator:
+    def _generator(self, random_state: Seed) -> np.random.Generator:
         """Create a generator; without a seed, of the system's own."""
         return generator_of(self.random_state if random_state is None else random_state)
 
@@ -304,11 +303,11 @@ class SystemUncertaintyMixin:
                 yield member, part
 
     def _outlooks(
-        self, panel: pd.DataFrame, realised: pd.DataFrame | None, *, last: bool = False
+        self, panel: pd.DataFrame, realized: pd.DataFrame | None, *, last: bool = False
     ) -> list[tuple[Member, Outlook | None]]:
         """Find how sure each member is, at all dates or at the last one."""
-        # Returns realised after new dates count from when they were known.
-        n_new = 1 if realised is None else len(realised)
+        # Returns realized after new dates count from when they were known.
+        n_new = 1 if realized is None else len(realized)
         parts: dict[int, list[Outlook | None]] = {}
         members = {id(member): member for member in self.fitted_.members}
         for member, features in self._served(panel, n_last=n_new if last else None):
@@ -318,8 +317,8 @@ class SystemUncertaintyMixin:
         for key, blocks in parts.items():
             known = [block for block in blocks if block is not None]
             joined = Outlook.joined(known) if known else None
-            if joined is not None and realised is not None:
-                joined.follow(realised[list(joined.labels)].to_numpy())
+            if joined is not None and realized is not None:
+                joined.follow(realized[list(joined.labels)].to_numpy())
             found.append((members[key], joined))
         return found
 

@@ -23,8 +23,6 @@ from skbatch.forecasting.engine import (
     run_model,
 )
 
-__all__ = ["TickerProvenance", "labels_of_member", "predict_member", "warn_of_fit"]
-
 COLUMNS = ["model", "batch", "reason"]
 
 
@@ -135,7 +133,8 @@ def warn_of_fit(
             " ".join(sentences),
             BatchWarning,
         )
-    served = provenance[provenance["batch"] != ""]
+    usable = ~provenance.index.get_level_values(-1).isin(list(quarantined))
+    served = provenance[(provenance["batch"] != "") & usable]
     meant = ("", str(Reason("not_member")))
     others = served.index.get_level_values(-1)[~served["reason"].isin(meant)].unique()
     if len(others):

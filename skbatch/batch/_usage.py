@@ -13,8 +13,6 @@ from threading import Lock, Thread
 
 import psutil
 
-__all__ = ["Usage", "available_memory", "format_bytes", "measure", "rss"]
-
 _INTERVAL = 0.005  # seconds; a look at the memory takes about 15 µs
 # Files of a control group: limit, usage, and the cached files in it.
 _CGROUP_FILES = {

@@ -3,8 +3,7 @@
 This module is for the other subpackages. It may change with any release.
 """
 
-from skbatch.batch._default_forecaster import default_forecaster
-from skbatch.batch._errors import MODEL_FAILURES
+from skbatch.batch._errors import MODEL_FAILURES, default_forecaster
 from skbatch.batch._system_tickers import describe_partial_row
 
 __all__ = [

@@ -13,8 +13,6 @@ from rich.table import Table
 from skbatch._writing import write_whole
 from skbatch.cli._shell import UserError, errors_to_users, make_console, shown_to_users
 
-__all__ = ["app"]
-
 FILE = Path("skbatch.toml")
 
 app = typer.Typer(help="Write, show and check files of settings.", no_args_is_help=True)

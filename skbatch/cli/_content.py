@@ -11,12 +11,11 @@ from rich import box
 from rich.table import Table
 
 from skbatch._messages import date_text
+from skbatch.cli._output import check_place
 from skbatch.cli._shell import UserError
 
 if TYPE_CHECKING:
     import pandas as pd
-
-__all__ = ["check_report", "make_table", "print_as_json", "records"]
 
 
 def check_report(report: Path, prices: Path) -> None:
@@ -25,16 +24,7 @@ def check_report(report: Path, prices: Path) -> None:
         raise UserError(
             f"`--report` must end in .html. Got '{report}'. Choose another name."
         )
-    if not report.parent.is_dir():
-        raise UserError(
-            f"`--report` must be in an existing folder. Got '{report.parent}'. Create "
-            "it first."
-        )
-    if report.exists() and prices.exists() and report.samefile(prices):
-        raise UserError(
-            f"`--report` must not be the file of prices. Got '{report}' for both. "
-            "Choose another name."
-        )
+    check_place("--report", report, prices)
 
 
 def make_table(*titles: str, numbers: int = 0) -> Table:

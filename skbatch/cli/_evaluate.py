@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
     from skbatch.model_selection import WalkForwardResult
 
-__all__ = ["evaluate"]
-
 # Column of the scorecard → its title, and how its numbers are written.
 SCORES = {
     "rank_ic": ("rank IC", "{:+.3f}"),
@@ -84,13 +82,16 @@ def evaluate(
         int | None,
         typer.Option(help="Refits to run at the same time; -1 is one for each core."),
     ] = None,
+    delisting_return: options.DelistingReturn = None,
 ) -> None:
     """Test how good past forecasts would have been, beside simple benchmarks.
 
     Goes through the file as time did: trains on the rows so far, forecasts the rows
     that follow, and trains again every quarter.
     """
-    settings = settings_of(horizon, delay, memory_budget)
+    settings = settings_of(
+        horizon, delay, memory_budget, delisting_return=delisting_return
+    )
     with shown_to_users() as stages:
         if report is not None:
             check_report(report, prices)

@@ -17,12 +17,10 @@ from skbatch.cli._show import model_words, panel_line
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["explain"]
-
 # What is no feature → what it is, for a reader.
 NAMES = {
-    "model average": "model average: where every ticker starts",
-    "shrinkage": "shrinkage: what past errors took off",
+    "model average": "model average: the start for every ticker",
+    "shrinkage": "shrinkage: correction for past errors",
     "market expectation": "market expectation: the same for all tickers",
     "historical mean": "historical mean: no model could forecast",
 }

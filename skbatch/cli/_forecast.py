@@ -40,8 +40,6 @@ from skbatch.cli._show import Result, panel_line, print_json, report, timing_tab
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["demo", "fit", "forecast"]
-
 
 def demo(
     horizon: options.Horizons = None,
@@ -80,11 +78,14 @@ def fit(
     memory_budget: options.MemoryBudget = None,
     checkpoint_dir: options.CheckpointDir = None,
     n_jobs: options.Jobs = None,
+    delisting_return: options.DelistingReturn = None,
     performance: options.Performance = None,
     verbose: options.Verbose = False,
 ) -> None:
     """Fit a model on a file of prices, for the forecasts of later days."""
-    settings = settings_of(horizon, delay, memory_budget, checkpoint_dir, n_jobs)
+    settings = settings_of(
+        horizon, delay, memory_budget, checkpoint_dir, n_jobs, delisting_return
+    )
     if verbose:
         log_to_stderr()
     with shown_to_users() as stages:
@@ -135,11 +136,14 @@ def forecast(
     memory_budget: options.MemoryBudget = None,
     checkpoint_dir: options.CheckpointDir = None,
     n_jobs: options.Jobs = None,
+    delisting_return: options.DelistingReturn = None,
     performance: options.Performance = None,
     verbose: options.Verbose = False,
 ) -> None:
     """Forecast the tickers of a file of prices."""
-    settings = settings_of(horizon, delay, memory_budget, checkpoint_dir, n_jobs)
+    settings = settings_of(
+        horizon, delay, memory_budget, checkpoint_dir, n_jobs, delisting_return
+    )
     shares = one_or_all(coverage)
     if verbose:
         log_to_stderr()

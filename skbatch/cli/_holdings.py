@@ -11,8 +11,6 @@ from skbatch.cli._shell import UserError
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["read_groups", "read_holdings"]
-
 TICKERS, AMOUNTS = ("ticker", "symbol"), ("weight", "value", "shares", "quantity")
 GROUPS = ("group", "sector", "gics sector", "industry")
 

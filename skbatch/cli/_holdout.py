@@ -16,8 +16,6 @@ from skbatch.panel.engine import recorded_reach
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["describe", "score"]
-
 # Scoring a second fit takes this many times the held-out rows to train it on.
 MIN_TRAINING = 2
 
@@ -25,7 +23,12 @@ MIN_TRAINING = 2
 def score(panel: pd.DataFrame, system: Any, holdout: int) -> dict[str, Any]:
     """Score a second fit on the last rows, which it has not seen."""
     several = system.horizon_ if isinstance(system.horizon_, tuple) else ()
-    labels = forward_returns(panel, system.horizon_, system.delay_)
+    labels = forward_returns(
+        panel,
+        system.horizon_,
+        system.delay_,
+        delisting_return=system.delisting_return,
+    )
     reach = recorded_reach(labels)
     n_known = int(labels.iloc[: -holdout - reach].notna().any(axis=1).sum())
     if holdout <= reach or n_known < MIN_TRAINING * holdout:
@@ -72,8 +75,8 @@ def describe(held_out: dict[str, Any]) -> str:
     texts = []
     for found in held_out["scores"]:
         text = (
-            f"an R² of {100 * found['r2']:+.2f} % against forecasting zero (each "
-            f"ticker's historical mean: {100 * found['historical_mean_r2']:+.2f} %)"
+            f"an R² of {100 * found['r2']:+.2f}% against forecasting zero (each "
+            f"ticker's historical mean: {100 * found['historical_mean_r2']:+.2f}%)"
         )
         if found["rank_ic"] is not None:
             error = f"standard error {found['standard_error']:.3f}"

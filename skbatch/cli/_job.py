@@ -13,17 +13,6 @@ from skbatch.cli._show import Result
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = [
-    "Source",
-    "fit_system",
-    "forecast_with",
-    "given",
-    "make_system",
-    "one_or_all",
-    "read_prices",
-    "settings_of",
-]
-
 READ_ERRORS = (OSError, ValueError, ImportError)
 
 
@@ -63,11 +52,13 @@ def settings_of(
     memory_budget: str | None = None,
     checkpoint_dir: Path | None = None,
     n_jobs: int | None = None,
+    delisting_return: float | None = None,
 ) -> dict[str, Any]:
     """Lay out options as a configuration has them."""
     return {
         "horizon": one_or_all(horizon),
         "delay": delay,
+        "delisting_return": delisting_return,
         "batch": given(memory_budget=memory_budget, checkpoint_dir=checkpoint_dir),
         "performance": given(n_jobs=n_jobs),
     }
@@ -123,7 +114,12 @@ def forecast_with(
     """Forecast from the last fitted row, or that of later rows."""
     with stages.stage("forecast"):
         result = system.forecast(later)
-    return Result(panel, _tabulate(result), result.performance)
+    return Result(
+        panel,
+        _tabulate(result),
+        result.performance,
+        relative_to=result.relative_to,
+    )
 
 
 def _tabulate(result: Any) -> pd.DataFrame:

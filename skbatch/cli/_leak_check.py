@@ -18,8 +18,6 @@ from skbatch.cli._shell import NOT_OK, UserError, make_console, shown_to_users
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["check"]
-
 
 def check(
     pipeline: Annotated[

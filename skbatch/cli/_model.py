@@ -9,22 +9,17 @@ from typing import TYPE_CHECKING, Any
 
 from skbatch._messages import collect_warnings, date_text, format_tickers, warn_user
 from skbatch._writing import written_whole
+from skbatch.cli._output import check_place
 from skbatch.cli._shell import UserError
 from skbatch.exceptions import HistoryWarning, PanelError
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["check_model", "load", "refuse_gaps", "rows_after", "save"]
-
 
 def check_model(model: Path) -> None:
     """Raise before the work is done if the model cannot be written."""
-    if not model.parent.is_dir():
-        raise UserError(
-            "`--model` must be in an existing folder. Got "
-            f"'{model.parent}'. Create it first."
-        )
+    check_place("--model", model)
 
 
 def save(system: Any, model: Path) -> None:

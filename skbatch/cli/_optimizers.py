@@ -1,4 +1,4 @@
-"""Weights from expected returns and a covariance, by whichever optimizer is there."""
+"""Weights from expected returns and a covariance, by skfolio."""
 
 from __future__ import annotations
 
@@ -11,8 +11,6 @@ from skbatch.cli._shell import UserError
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Optimizer", "check_optimizer", "optimize"]
-
 
 class Optimizer(StrEnum):
     """How weights are found."""
@@ -24,13 +22,11 @@ class Optimizer(StrEnum):
 
 
 def check_optimizer(optimizer: Optimizer) -> None:
-    """Raise before the work is done if no package can do it."""
-    if optimizer is not Optimizer.EQUAL and not (
-        find_spec("pypfopt") or find_spec("skfolio")
-    ):
+    """Raise before the work is done if it needs a package that is not installed."""
+    if optimizer is not Optimizer.EQUAL and not find_spec("skfolio"):
         raise UserError(
-            "`--optimizer` must be equal without PyPortfolioOpt or skfolio. Got "
-            f"{optimizer}. Install both with: pip install 'skbatch[portfolio]'"
+            "`--optimizer` must be equal without skfolio. Got "
+            f"{optimizer}. Install it with: pip install 'skbatch[portfolio]'"
         )
 
 
@@ -49,56 +45,6 @@ def optimize(
     Of mean-risk, the mean less `risk_aversion` / 2 times the variance, and less `cost`
     times what is traded from what is held, if anything is.
     """
-    solve = _by_pypfopt if find_spec("pypfopt") else _by_skfolio
-    found = solve(optimizer, mu, covariance, max_weight, risk_aversion, held, cost)
-    return found.where(found.abs() >= 1e-4, 0.0).round(6)
-
-
-def _no_weights(error: Exception) -> UserError:
-    return UserError(
-        f"`--optimizer` must find weights. Got: {error} Try min-risk or equal."
-    )
-
-
-def _by_pypfopt(
-    optimizer: Optimizer,
-    mu: pd.Series,
-    covariance: pd.DataFrame,
-    max_weight: float,
-    risk_aversion: float,
-    held: pd.Series | None,
-    cost: float,
-) -> pd.Series:
-    import pandas as pd
-    from pypfopt import EfficientFrontier, objective_functions
-    from pypfopt.exceptions import OptimizationError
-
-    frontier = EfficientFrontier(mu, covariance, weight_bounds=(0, max_weight))
-    try:
-        if optimizer is Optimizer.MIN_RISK:
-            frontier.min_volatility()
-        elif optimizer is Optimizer.MAX_SHARPE:
-            frontier.max_sharpe(risk_free_rate=0.0)
-        else:
-            if held is not None:
-                frontier.add_objective(
-                    objective_functions.transaction_cost, w_prev=held.to_numpy(), k=cost
-                )
-            frontier.max_quadratic_utility(risk_aversion=risk_aversion)
-    except (OptimizationError, ValueError) as error:
-        raise _no_weights(error) from error
-    return pd.Series(frontier.weights, mu.index)
-
-
-def _by_skfolio(
-    optimizer: Optimizer,
-    mu: pd.Series,
-    covariance: pd.DataFrame,
-    max_weight: float,
-    risk_aversion: float,
-    held: pd.Series | None,
-    cost: float,
-) -> pd.Series:
     import numpy as np
     import pandas as pd
     from cvxpy.error import SolverError
@@ -135,5 +81,8 @@ def _by_skfolio(
     try:
         weights = model.fit(np.zeros((2, len(mu)))).weights_
     except (SkfolioError, SolverError, ValueError) as error:
-        raise _no_weights(error) from error
-    return pd.Series(weights, mu.index)
+        raise UserError(
+            f"`--optimizer` must find weights. Got: {error} Try min-risk or equal."
+        ) from error
+    found = pd.Series(weights, mu.index)
+    return found.where(found.abs() >= 1e-4, 0.0).round(6)

@@ -34,6 +34,15 @@ Delay = Annotated[
         show_default="0",
     ),
 ]
+DelistingReturn = Annotated[
+    float | None,
+    typer.Option(
+        min=-1.0,
+        help="Return that tickers whose prices end are taken to end with, such as "
+        "-0.3; they are then learned from.",
+        show_default="left out",
+    ),
+]
 Coverages = Annotated[
     list[float] | None,
     typer.Option(

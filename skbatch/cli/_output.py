@@ -16,16 +16,6 @@ from skbatch.cli._shell import UserError, print_error
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = [
-    "as_text",
-    "check_output",
-    "check_tickers",
-    "is_stdout",
-    "without_formulas",
-    "write",
-    "write_forecasts",
-]
-
 # Spreadsheets run cells that begin like this as formulas.
 _FORMULA_STARTS = tuple("=+-@＝＋－＠")
 # What writing a file needs: the package, and the extra that has it.
@@ -60,15 +50,20 @@ def check_output(output: Path, prices: Path, *, as_json: bool) -> None:
             f"`--output` must end in .csv without {package}. Got '{output}'. Install "
             f"it with: pip install 'skbatch[{extra}]'"
         )
-    if not output.parent.is_dir():
+    check_place("--output", output, prices)
+
+
+def check_place(option: str, path: Path, prices: Path | None = None) -> None:
+    """Raise if a file cannot be written there, or would replace that of the prices."""
+    if not path.parent.is_dir():
         raise UserError(
-            "`--output` must be in an existing folder. Got "
-            f"'{output.parent}'. Create it first."
+            f"`{option}` must be in an existing folder. Got '{path.parent}'. Create it "
+            "first."
         )
-    if output.exists() and prices.exists() and output.samefile(prices):
+    if prices and path.exists() and prices.exists() and path.samefile(prices):
         raise UserError(
-            "`--output` must not be the file of prices. "
-            f"Got '{output}' for both. Choose another name."
+            f"`{option}` must not be the file of prices. Got '{path}' for both. Choose "
+            "another name."
         )
 
 

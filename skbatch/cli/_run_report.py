@@ -15,8 +15,6 @@ from skbatch.cli._show import Result, model_words, panel_line
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["write_report"]
-
 # Columns that are returns or shares, and so in percent → how they are written.
 PERCENT = {
     "expected_return": "{:+.2%}",
@@ -46,7 +44,7 @@ def write_report(result: Result, report: Path) -> None:
         parts.append(section("Hold-out", held_out))
     parts.append(
         f"<footer>skbatch {version('skbatch')}, XGBoost {version('xgboost')}. Simple "
-        "returns over the horizon, not annualised, before costs. How good such "
+        "returns over the horizon, not annualized, before costs. How good such "
         "forecasts have been: skbatch evaluate.</footer>"
     )
     write(page(title, parts).encode(), report, "--report")

@@ -20,17 +20,6 @@ from rich.text import Text
 from skbatch._messages import printable
 from skbatch.exceptions import CheckpointError, ConfigError, PanelError, SkbatchWarning
 
-__all__ = [
-    "NOT_OK",
-    "Stages",
-    "UserError",
-    "errors_to_users",
-    "log_to_stderr",
-    "make_console",
-    "print_error",
-    "shown_to_users",
-]
-
 PIPE_WIDTH = 100
 # How messages for Python name things → what the command line calls them.
 _NAMES = [

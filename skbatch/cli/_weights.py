@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 
     from skbatch.portfolio import PreflightReport
 
-__all__ = ["weights"]
-
 RISK_ROWS = 504
 # Basis points of what is traded, where there are holdings to trade from.
 COST = 10.0

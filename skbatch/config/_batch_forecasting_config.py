@@ -19,7 +19,6 @@ from skbatch.config._layers import (
     read_layers,
 )
 from skbatch.config._settings import (
-    CHOICES,
     KINDS,
     SETTINGS,
     parameter_owners,
@@ -28,8 +27,6 @@ from skbatch.config._settings import (
 )
 from skbatch.exceptions import ConfigError
 from skbatch.forecasting import FallbackForecaster
-
-__all__ = ["BatchForecastingConfig"]
 
 
 class _Section(SimpleNamespace):
@@ -123,14 +120,6 @@ class BatchForecastingConfig(_Section):
         ------
         ConfigError
             If a setting is wrong.
-
-        Examples
-        --------
-        >>> from skbatch import BatchForecastingConfig
-        >>> config = BatchForecastingConfig(horizon=1, model={"max_depth": 3})
-        >>> config = config.replace(model={"max_bin": 32})
-        >>> config.horizon, config.model.max_depth, config.model.max_bin
-        (1, 3, 32)
         """
         return type(self)(**_nest(self._given | flatten(changes)))
 
@@ -172,12 +161,6 @@ class BatchForecastingConfig(_Section):
         -----
         SkbatchWarning
             For a variable whose name is nearly that of a setting.
-
-        Examples
-        --------
-        >>> from skbatch import BatchForecastingConfig
-        >>> BatchForecastingConfig.from_file(env=False, horizon=[1, 5]).horizon
-        (1, 5)
         """
         return cls(**_nest(read_layers(path, env, overrides)[0]))
 
@@ -260,8 +243,8 @@ class BatchForecastingConfig(_Section):
         Returns
         -------
         BatchForecastingSystem
-            An unfitted system. A part is None where all of its settings are the
-            the defaults.
+            An unfitted system. Its `features` and `error_handler` are None where all
+            of their settings are the defaults.
 
         Raises
         ------
@@ -274,24 +257,15 @@ class BatchForecastingConfig(_Section):
                 "Forecast one ticker at a time with robust_forecast_returns(tickers, "
                 "prices, config=...), or remove the setting."
             )
-        system = BatchForecastingSystem()
         values = complete(self._given)
-        forecaster = _forecaster(values)
-        if forecaster is not None:
-            system.set_params(forecaster=forecaster)
+        forecaster = KINDS[values["model.kind"]]()
+        if values["fallback.enabled"]:
+            simpler = KINDS[values["fallback.model"]]()
+            forecaster = FallbackForecaster(forecaster, simpler)
+        system = BatchForecastingSystem(forecaster=forecaster)
         held, owners = system.get_params(), parameter_owners(values)
         wanted = {n: values[path] for n, (_, path) in owners.items() if path in values}
         return system.set_params(**{n: v for n, v in wanted.items() if held[n] != v})
-
-
-def _forecaster(values: Values) -> Any:
-    """Create a forecaster, unless the system's own is of the kinds that are chosen."""
-    if all(setting.chosen(values) == setting.default for setting in CHOICES.values()):
-        return None
-    model = KINDS[values["model.kind"]]()
-    if not values["fallback.enabled"]:
-        return model
-    return FallbackForecaster(model, KINDS[values["fallback.model"]]())
 
 
 def _nest(values: Values, make: Callable[..., Any] = dict, above: str = "") -> Any:

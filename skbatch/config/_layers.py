@@ -20,16 +20,6 @@ from skbatch.config._settings import (
 )
 from skbatch.exceptions import ConfigError, SkbatchWarning
 
-__all__ = [
-    "Values",
-    "check",
-    "complete",
-    "flatten",
-    "join_problems",
-    "plain",
-    "read_layers",
-]
-
 Values = dict[str, Any]
 # Keys that earlier files may hold, and what to do about them.
 _REMOVED = {

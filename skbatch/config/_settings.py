@@ -12,8 +12,6 @@ import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import partial
-from itertools import product
 from math import isfinite
 from numbers import Integral, Real
 from typing import Any
@@ -28,9 +26,6 @@ from skbatch.forecasting import (
     HistoricalMeanForecaster,
     ReturnTarget,
 )
-
-__all__ = ["CHOICES", "KINDS", "SECTIONS", "SETTINGS", "Setting", "idle_settings"]
-__all__ += ["make_setting", "parameter_owners", "toml_key", "toml_value"]
 
 KINDS: dict[str, Any] = {
     "xgboost": BatchXGBoostForecaster,
@@ -48,10 +43,8 @@ SECTIONS = {
     "performance": "Which processors do the work.",
 }
 # Parameters of a system, or paths, that are not settings of their part's section.
-_MOVED = {
-    "horizon": "horizon",
-    "delay": "delay",
-    "coverage": "coverage",
+_ABOVE = ("horizon", "delay", "coverage", "delisting_return")
+_MOVED = {name: name for name in _ABOVE} | {
     "n_jobs": "performance.n_jobs",
     "engine": "performance.engine",
     "model.device": "performance.device",
@@ -65,9 +58,7 @@ _NULLS |= dict.fromkeys(["features.lookback", "performance.threads"], "auto")
 
 def toml_value(value: Any) -> str:
     """Write a value as TOML does; tables in a line."""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, str):
+    if isinstance(value, bool | str):
         # JSON's escapes are TOML's, except that it leaves the delete character alone.
         return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
     if isinstance(value, list | tuple):
@@ -87,41 +78,56 @@ def toml_key(key: Any) -> str:
 Rule = tuple[str, Callable[[Any], bool]]
 
 
-def _is_text(value: Any) -> bool:
-    return isinstance(value, str) and value != ""
+def _matches(pattern: str) -> Callable[[Any], bool]:
+    test = re.compile(pattern, re.IGNORECASE | re.ASCII)
+    return lambda value: isinstance(value, str) and bool(test.fullmatch(value))
 
 
-def _is_label(value: Any) -> bool:
-    return isinstance(value, str) or (type(value) in (int, float) and isfinite(value))
+def _within(interval: Interval) -> Rule:
+    return str(
+        interval
+    ), lambda value: type(value) in (int, float) and interval.is_satisfied_by(value)
 
 
-def _is_table(holds: Callable[[Any], bool], value: Any, least: int = 0) -> bool:
-    table = isinstance(value, dict) and len(value) >= least
-    return table and all(isinstance(k, str) and holds(value[k]) for k in value)
+def _table(words: str, holds: Callable[[Any], bool], least: int = 1) -> Rule:
+    return (
+        f"a table{words}",
+        lambda value: (
+            isinstance(value, dict)
+            and len(value) >= least
+            and all(isinstance(key, str) and holds(value[key]) for key in value)
+        ),
+    )
 
 
-def _is_list(holds: Callable[[Any], bool], value: Any, least: int = 0) -> bool:
-    whole = isinstance(value, tuple) and all(map(holds, value))
-    return whole and least <= len(value) == len(set(value))
+def _list(constraint: Any, least: int = 1) -> Rule:
+    words, holds = _rule(constraint) or ("", bool)
+    return (
+        f"a list of different items, each {words}",
+        lambda value: (
+            isinstance(value, tuple)
+            and all(map(holds, value))
+            and least <= len(value) == len(set(value))
+        ),
+    )
 
 
-def _is_number(interval: Interval, value: Any) -> bool:
-    return type(value) in (int, float) and interval.is_satisfied_by(value)
+def _from(least: int) -> Interval:
+    return Interval(Integral, least, None, closed="left")
 
 
-def _matches(pattern: str, value: Any) -> bool:
-    flags = re.IGNORECASE | re.ASCII
-    return isinstance(value, str) and re.fullmatch(pattern, value, flags) is not None
-
-
-_is_labels = partial(_is_table, _is_label, least=1)
-_SEED = Interval(Integral, 0, 2**32 - 1, closed="both")
+_GROUP = _table(
+    " of ticker = text or number",
+    lambda value: (
+        isinstance(value, str) or (type(value) in (int, float) and isfinite(value))
+    ),
+)
 _RULES: dict[Any, Rule] = {
     "boolean": ("true or false", lambda value: isinstance(value, bool)),
-    "random_state": (str(_SEED), partial(_is_number, _SEED)),
-    str: ("text", _is_text),
-    dict: ("a table", partial(_is_table, lambda value: True)),
-    Mapping: ("a table of ticker = text or number", _is_labels),
+    "random_state": _within(Interval(Integral, 0, 2**32 - 1, closed="both")),
+    str: ("text", lambda value: isinstance(value, str) and value != ""),
+    dict: _table("", lambda value: True, least=0),
+    Mapping: _GROUP,
 }
 
 
@@ -131,54 +137,40 @@ def _rule(constraint: Any) -> Rule | None:
         words = " or ".join(map(toml_value, sorted(constraint.options)))
         return words, constraint.is_satisfied_by
     if isinstance(constraint, Interval):
-        return str(constraint), partial(_is_number, constraint)
+        return _within(constraint)
     return constraint if isinstance(constraint, tuple) else _RULES.get(constraint)
 
 
-def _list(constraint: Any, least: int = 1) -> Rule:
-    words, holds = _rule(constraint) or ("", bool)
-    text = f"a list of different items, each {words}"
-    return text, partial(_is_list, holds, least=least)
-
-
-_POSITIVE = Interval(Integral, 1, None, closed="left")
-_WORKERS = [_POSITIVE, Interval(Integral, None, -1, closed="right")]
+_WORKERS = [_from(1), Interval(Integral, None, -1, closed="right")]
 _SIZE = r"\s*(?=.*[1-9])(\d+\.?\d*|\.\d+)\s*[KMGT]?i?B?\s*"
-_SIZE_WORDS = 'a size such as "4GiB" or "500MB"'
-_DEVICE_WORDS = '"cpu", "cuda" or a device such as "cuda:1"'
-_COMPARISON_WORDS = "rank, zscore, or a grouping with _ and one of these"
-_names = partial(_is_list, _is_text)
+_DEVICE = "cpu|(cuda|gpu)(:[0-9]+)?"
+_COMPARISON = "rank, zscore, or a grouping with _ and one of these"
 # What a part checks itself, or would leave to others.
 _MORE: dict[str, list[Any]] = {
-    "horizon": [_list(_POSITIVE)],
+    "horizon": [_list(_from(1))],
     "coverage": [_list(Interval(Real, 0, 1, closed="neither"))],
-    "batch.memory_budget": [(_SIZE_WORDS, partial(_matches, _SIZE))],
+    "batch.memory_budget": [('a size such as "4GiB" or "500MB"', _matches(_SIZE))],
     "features.families": [_list(StrOptions({"default", *list_features()["family"]}))],
-    "features.windows": [_list(Interval(Integral, 2, None, closed="left"), least=0)],
+    "features.windows": [_list(_from(2), least=0)],
     "features.groups": [
         Mapping,
-        (
-            "a table of name = table of ticker = group",
-            partial(_is_table, _is_labels, least=1),
-        ),
+        _table(" of name = table of ticker = group", _GROUP[1]),
         _list(str),
     ],
     "features.signals": [
-        ("a table of signal = list of features", partial(_is_table, _names)),
+        _table(" of signal = list of features", _list(str, least=0)[1], least=0),
         _list(str, least=0),
     ],
-    "features.cross_section": [
-        (_COMPARISON_WORDS, partial(_matches, ".*(rank|zscore)"))
-    ],
+    "features.cross_section": [(_COMPARISON, _matches(".*(rank|zscore)"))],
     "features.universe": [str],
-    "features.lookback": [Interval(Integral, 0, None, closed="left")],
-    "features.cache_size": [Interval(Integral, 0, None, closed="left")],
+    "features.lookback": [_from(0)],
+    "features.cache_size": [_from(0)],
     "model.target.relative": [_list(str)],
     "fallback.target.relative": [_list(str)],
     "performance.n_jobs": _WORKERS,
     "performance.threads": _WORKERS,
     "performance.device": [
-        (_DEVICE_WORDS, partial(_matches, "cpu|(cuda|gpu)(:[0-9]+)?"))
+        ('"cpu", "cuda" or a device such as "cuda:1"', _matches(_DEVICE))
     ],
 }
 
@@ -247,13 +239,8 @@ _CHOICES: dict[str, tuple[Any, Any, str]] = {
 }
 
 
-def _make(path: str, default: Any, text: str, own: list[Any], null: str) -> Setting:
-    rules = filter(None, map(_rule, own))
-    return Setting(path, default, " ".join(text.split()), dict(rules), null)
-
-
 CHOICES = {
-    path: _make(path, default, text, [rule], "")
+    path: Setting(path, default, text, dict(filter(None, [_rule(rule)])))
     for path, (default, rule, text) in _CHOICES.items()
 }
 
@@ -303,20 +290,22 @@ def make_setting(owner: type, name: str, path: str) -> Setting | None:
     own = getattr(owner, "_parameter_constraints", {}).get(name, [])
     more = _MORE.get(path, [])
     default = inspect.signature(owner).parameters[name].default
-    optional = default is None or None in own or "random_state" in own
     entry = rf"^{name} : .*\n((?:(?: .*)?(?:\n|\Z))*)"
     text = re.search(entry, inspect.getdoc(owner) or "", re.MULTILINE)
+    optional = default is None or None in own or "random_state" in own
+    found = map(_rule, [each for each in own if not (more and each is str)] + more)
+    rules = dict(filter(None, found))
+    words = " ".join(text[1].split()) if text else ""
     null = _NULLS.get(path, "none") if optional else ""
-    rules = [each for each in own if not (more and each is str)] + more
-    setting = _make(path, default, text[1] if text else "", rules, null)
-    return setting if setting.rules else None
+    return Setting(path, default, words, rules, null) if rules else None
 
 
 def _all_settings() -> dict[str, Setting]:
     """Create all settings, section by section."""
     found = dict(CHOICES)
-    for kind, simpler in product(KINDS, ("linear", "mean")):
-        choices = {"model.kind": kind, "fallback.model": simpler}
+    for kind in KINDS:
+        # Between them, the fallbacks are all kinds of simpler models, too.
+        choices = {"model.kind": kind, "fallback.model": kind}
         for name, (owner, path) in parameter_owners(choices).items():
             setting = make_setting(owner, name.rpartition("__")[2], path)
             # The horizon of the forecasters is the system's.

@@ -6,8 +6,6 @@ import pandas as pd
 
 from skbatch.panel import check_panel
 
-__all__ = ["load_sp500_prices"]
-
 
 def load_sp500_prices() -> pd.DataFrame:
     """Load daily prices of 20 stocks of the S&P 500 from 1990 to 2022.

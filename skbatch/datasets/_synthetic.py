@@ -11,8 +11,6 @@ from sklearn.utils import check_random_state
 
 from skbatch._messages import check_int
 
-__all__ = ["make_panel"]
-
 _WINDOW = 5
 _MAX_NOISE = 4.0  # standard deviations; symmetric, so that the mean stays zero
 _MAX_SCORE = 10.0

@@ -20,23 +20,6 @@ from skbatch.panel.engine import (
     join_column,
 )
 
-__all__ = [
-    "call_function",
-    "check_dates",
-    "check_functions",
-    "check_lookback",
-    "check_market_data",
-    "check_name",
-    "check_universe",
-    "checked_panel",
-    "fitted_market_data",
-    "function_kinds",
-    "join_market_data",
-    "warn_short",
-    "warn_stale",
-    "with_flat_names",
-]
-
 _TRIAL_ROWS = 256  # on which functions are tried in `fit`
 # Market series may be late by so many of their usual steps, and days.
 _LATE_STEPS = 5

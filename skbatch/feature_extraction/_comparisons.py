@@ -13,8 +13,6 @@ from skbatch._kernels.cross_section import (
     gap_from_mean,
 )
 
-__all__ = ["COMPARISONS", "Statistic", "check_cross_section", "compare"]
-
 Statistic = Callable[[np.ndarray], np.ndarray]
 
 COMPARISONS: dict[str, Statistic] = {

@@ -14,8 +14,6 @@ from skbatch._kernels.threads import for_each
 from skbatch.feature_extraction._registry import Feature, entry_of
 from skbatch.feature_extraction._rolling import ALL_ROWS, Presence, Rolling, Rows
 
-__all__ = ["RowBlock", "TickerBlock", "Universe", "store"]
-
 # Small series keep the temporaries of a feature in the processor's cache, and bound
 # the memory of all the series that a block shares, of which each thread has its own.
 _BLOCK_CELLS = 2**16

@@ -9,8 +9,6 @@ import pandas as pd
 from skbatch.feature_extraction._feature_plan import check_windows
 from skbatch.feature_extraction._registry import CHOSEN, catalogue
 
-__all__ = ["list_features"]
-
 
 def list_features(windows: Sequence[int] = (5, 10, 21, 63, 126, 252)) -> pd.DataFrame:
     """List the built-in features.

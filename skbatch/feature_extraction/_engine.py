@@ -26,8 +26,6 @@ from skbatch.feature_extraction._known_features import known_features
 from skbatch.feature_extraction._rolling import ALL_ROWS
 from skbatch.panel.engine import panel_fields, panel_signals
 
-__all__ = ["FeatureSource", "call", "fill_market", "make_universe"]
-
 
 @dataclass(frozen=True)
 class FeatureSource:

@@ -48,14 +48,11 @@ from skbatch.feature_extraction._signals import (
 )
 from skbatch.panel.engine import (
     CheckedPanel,
+    PanelLike,
     Universe,
     adopt_table,
     panel_tickers,
 )
-
-__all__ = ["SharedFeatureExtractor"]
-
-Panel = pd.DataFrame | CheckedPanel | np.ndarray | Sequence[Sequence[float]]
 
 
 class SharedFeatureExtractor(TransformerMixin, BaseEstimator):
@@ -200,7 +197,7 @@ class SharedFeatureExtractor(TransformerMixin, BaseEstimator):
         self.lookback = lookback
         self.cache_size = cache_size
 
-    def fit(self, X: Panel, y: object = None) -> SharedFeatureExtractor:
+    def fit(self, X: PanelLike, y: object = None) -> SharedFeatureExtractor:
         """Learn the columns, and keep the rows that later rows look back on.
 
         Parameters
@@ -237,7 +234,9 @@ class SharedFeatureExtractor(TransformerMixin, BaseEstimator):
         self._fit(adopt_table(X))
         return self
 
-    def fit_transform(self, X: Panel, y: object = None) -> pd.DataFrame | np.ndarray:
+    def fit_transform(
+        self, X: PanelLike, y: object = None
+    ) -> pd.DataFrame | np.ndarray:
         """Fit, and compute the features of the same panel.
 
         Parameters
@@ -256,7 +255,7 @@ class SharedFeatureExtractor(TransformerMixin, BaseEstimator):
         panel = self._fit(X)
         return self._wrap(self._extract(*self.history_.complete(panel)), X)
 
-    def transform(self, X: Panel) -> pd.DataFrame | np.ndarray:
+    def transform(self, X: PanelLike) -> pd.DataFrame | np.ndarray:
         """Compute the features of a panel.
 
         Parameters
@@ -292,7 +291,7 @@ class SharedFeatureExtractor(TransformerMixin, BaseEstimator):
 
     def transform_blocks(
         self,
-        X: Panel,
+        X: PanelLike,
         *,
         rows: Sequence[int] | np.ndarray | None = None,
         features: Sequence[str] | None = None,
@@ -358,7 +357,7 @@ class SharedFeatureExtractor(TransformerMixin, BaseEstimator):
 
         return frames()
 
-    def missing_signals(self, X: Panel) -> dict[str, str]:
+    def missing_signals(self, X: PanelLike) -> dict[str, str]:
         """Name the signals that tickers with a price lack at the last row.
 
         Parameters
@@ -406,13 +405,13 @@ class SharedFeatureExtractor(TransformerMixin, BaseEstimator):
             )
         return self.plan_.columns(names if known is None else None)
 
-    def _check_columns(self, panel: pd.DataFrame, X: Panel, reset: bool) -> None:
+    def _check_columns(self, panel: pd.DataFrame, X: PanelLike, reset: bool) -> None:
         """Note the columns of a panel, or compare them, as scikit-learn does."""
         is_table = isinstance(X, (pd.DataFrame, CheckedPanel))
         named: Any = with_flat_names(panel) if is_table else panel.to_numpy()
         validate_data(self, named, reset=reset, skip_check_array=True)
 
-    def _locate(self, X: Panel) -> tuple[pd.DataFrame, pd.Index]:
+    def _locate(self, X: PanelLike) -> tuple[pd.DataFrame, pd.Index]:
         """Check rows to transform, and find their place beside the fitted ones."""
         panel = checked_panel(X, warn_all_nan=False)
         self._check_columns(panel, X, reset=False)
@@ -420,7 +419,7 @@ class SharedFeatureExtractor(TransformerMixin, BaseEstimator):
         is_table = isinstance(X, (pd.DataFrame, CheckedPanel))
         return panel if is_table else self.history_.place(panel), panel.index
 
-    def _fit(self, X: Panel) -> pd.DataFrame:
+    def _fit(self, X: PanelLike) -> pd.DataFrame:
         """Choose the features of a panel, keep its last rows, and return it checked."""
         panel = checked_panel(X, warn_all_nan=True)
         check_int(self.cache_size, "cache_size", 0, "Pass a number of bytes.")
@@ -485,13 +484,12 @@ class SharedFeatureExtractor(TransformerMixin, BaseEstimator):
         marks = group_marks(self.groups, groups, panel, rows)
         return FeatureSource(plan, panel, rows, called, market_data, *more, marks)
 
-    def _wrap(self, values: np.ndarray, X: Panel) -> pd.DataFrame | np.ndarray:
+    def _wrap(self, values: np.ndarray, X: PanelLike) -> pd.DataFrame | np.ndarray:
         """Return features in the container of the panel."""
         if not isinstance(X, (pd.DataFrame, CheckedPanel)):
             return values
         index = X.frame.index if isinstance(X, CheckedPanel) else X.index
-        # A view, so that who names the columns does not name those of other frames.
-        return pd.DataFrame(values, index, self.plan_.index.view(), copy=False)
+        return self.plan_.frame(values, index)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

@@ -33,8 +33,6 @@ from skbatch.panel.engine import (
 # Nor are the volatilities that the expected volatility is estimated from.
 _RAW = {"volatility", "beta", "idiosyncratic_volatility", "parkinson_volatility"}
 
-__all__ = ["FeaturePlan", "available_needs", "check_windows", "make_plan"]
-
 
 @dataclass(frozen=True)
 class FeaturePlan:
@@ -88,6 +86,17 @@ class FeaturePlan:
         """Names of what all tickers share."""
         names = [feature.name for feature in self.market_features]
         return [*names, *self.market_functions, *self.market_data]
+
+    def frame(self, values: np.ndarray, index: pd.Index) -> pd.DataFrame:
+        """Create the feature frame, and record which feature shows a missing signal."""
+        # A view, so that who names the columns does not name those of other frames.
+        frame = pd.DataFrame(values, index, self.index.view(), copy=False)
+        named: dict[str, str] = {}
+        for feature in sorted(self.signals, key=lambda feature: feature.window > 0):
+            named.setdefault(feature.signal, feature.name)
+        if named:
+            frame.attrs["signals"] = named
+        return frame
 
     @property
     def n_columns(self) -> int:

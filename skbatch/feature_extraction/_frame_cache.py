@@ -18,8 +18,6 @@ import joblib
 import numpy as np
 import pandas as pd
 
-__all__ = ["FEATURE_CACHE", "CacheInfo", "cache_info", "clear_cache", "table_key"]
-
 # A search needs several frames at once, one of each fold and side. If the limit holds
 # fewer than this many, they would displace each other before any is found again.
 _LEAST_ENTRIES = 4

@@ -12,8 +12,6 @@ from skbatch._messages import format_tickers
 from skbatch.feature_extraction._additions import check_dates, check_name
 from skbatch.panel.engine import GROUPING, panel_fields, panel_signals, panel_tickers
 
-__all__ = ["Codes", "Grouping", "fixed_codes", "group_codes", "group_marks"]
-
 GROUP = "group"  # what a grouping without a name is called
 
 _One = Mapping[str, Hashable] | pd.Series | pd.DataFrame | str

@@ -14,8 +14,6 @@ from skbatch.exceptions import HistoryWarning, PanelError
 from skbatch.feature_extraction._additions import index_kind
 from skbatch.feature_extraction._steps import Steps
 
-__all__ = ["History"]
-
 # Rows kept beyond the look-back, so that the last rows of the fitted panel can be
 # transformed on their own.
 _OVERLAP = 63
@@ -33,7 +31,7 @@ class History:
     tail: pd.DataFrame  # last rows of the checked panel
     lookback: int  # how many rows before its own a feature reads
     steps: Steps
-    digest: str  # of the values, by which an array without dates is recognised
+    digest: str  # of the values, by which an array without dates is recognized
 
     @classmethod
     def of(cls, panel: pd.DataFrame, lookback: int) -> History:

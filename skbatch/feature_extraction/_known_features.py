@@ -15,8 +15,6 @@ from skbatch.feature_extraction._feature_plan import FeaturePlan
 from skbatch.feature_extraction._registry import Feature
 from skbatch.panel.engine import IN_UNIVERSE, panel_fields
 
-__all__ = ["KnownFeatures", "known_features", "sharing"]
-
 _KNOWN: ContextVar[KnownFeatures | None] = ContextVar("known features", default=None)
 
 

@@ -8,8 +8,6 @@ from typing import Any, Literal, TypeVar
 
 import numpy as np
 
-__all__ = ["CHOSEN", "Entry", "Feature", "catalogue", "entry_of", "families", "feature"]
-
 CHOSEN = frozenset({"anomalies"})  # families that are computed only when named
 
 Scope = Literal["ticker", "cross_section", "market"]

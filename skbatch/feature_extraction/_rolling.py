@@ -18,8 +18,6 @@ from skbatch._kernels.rolling import (
     window_sum,
 )
 
-__all__ = ["ALL_ROWS", "Presence", "Rolling", "Rows"]
-
 Rows = slice | np.ndarray
 ALL_ROWS = slice(None)
 

@@ -8,8 +8,6 @@ import numpy as np
 
 from skbatch._messages import check_int
 
-__all__ = ["check_rows", "cut_rows", "default_block_rows"]
-
 _BLOCK_BYTES = 2**26
 _LEAST_ROWS = 192
 

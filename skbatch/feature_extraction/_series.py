@@ -8,17 +8,8 @@ from skbatch._kernels.cross_section import row_mean
 from skbatch._kernels.rolling import difference, lag
 from skbatch.feature_extraction._context import TickerBlock, Universe
 
-__all__ = [
-    "close",
-    "log_close",
-    "log_return_1",
-    "market_log_return",
-    "market_return",
-    "simple_return",
-]
-
 # Returns beyond it count as this. One price that is off by a factor of 100, as in real
-# data, would otherwise move the mean of 500 tickers by 20 %, and with it every
+# data, would otherwise move the mean of 500 tickers by 20%, and with it every
 # ticker's beta for a year.
 MAX_RETURN = 0.5
 

@@ -24,14 +24,6 @@ from skbatch.panel.engine import (
     panel_tickers,
 )
 
-__all__ = [
-    "SignalFeature",
-    "choose_signals",
-    "encode_signals",
-    "learn_categories",
-    "missing_at_end",
-]
-
 _CHANGE = re.compile(r"change_(\d+)")
 _VALUE, _CODE, _ONE = "value", CATEGORY[1:], "one_hot"
 
@@ -181,7 +173,7 @@ def choose_signals(
 
 
 def _check_volatility(signal: str, table: pd.DataFrame) -> None:
-    """Refuse volatilities below zero, such as standardised ones."""
+    """Refuse volatilities below zero, such as standardized ones."""
     low = table.min(numeric_only=True)
     if (low < 0).any():
         raise PanelError(
@@ -251,7 +243,7 @@ def _parse(
 def missing_at_end(panel: pd.DataFrame, names: Iterable[str]) -> dict[str, str]:
     """Find the signals that each ticker with a last price lacks, and since when."""
     signals, priced = panel_signals(panel), np.isfinite(panel_fields(panel)["close"])
-    texts: dict[str, list[str]] = {}
+    tickers, texts = panel_tickers(panel), dict[str, list[str]]()
     for name in dict.fromkeys(names):
         known = np.isfinite(signals[name].to_numpy())
         age = np.argmax(known[::-1], axis=0)  # 0 where it is never known
@@ -260,5 +252,5 @@ def missing_at_end(panel: pd.DataFrame, names: Iterable[str]) -> dict[str, str]:
             if age[number]:
                 since = f"(last known {count(age[number], 'row')} ago)"
             text = f"no {name} {since}"
-            texts.setdefault(panel_tickers(panel)[number], []).append(text)
+            texts.setdefault(tickers[number], []).append(text)
     return {ticker: ", ".join(found) for ticker, found in texts.items()}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABCMeta, abstractmethod
 from copy import copy
+from dataclasses import replace
 from numbers import Integral
 from typing import Any, ClassVar
 
@@ -27,15 +28,14 @@ from skbatch.forecasting._label_layout import (
 )
 from skbatch.forecasting._label_weights import check_weights, drop_weightless
 from skbatch.forecasting._other_frame import OtherFrame
-from skbatch.forecasting._provenance import Provenance, Reason, own_provenance
+from skbatch.forecasting._provenance import (
+    Provenance,
+    Reason,
+    own_provenance,
+    without_signals,
+)
 from skbatch.forecasting._training import PanelModel
 from skbatch.forecasting._uncertainty import UncertaintyMixin
-
-__all__ = [
-    "BaseBatchForecaster",
-    "BatchForecasterMixin",
-    "TableForecasterMixin",
-]
 
 
 class BatchForecasterMixin(RegressorMixin):
@@ -136,8 +136,8 @@ class BatchForecasterMixin(RegressorMixin):
         actual, predicted = actual[use], predicted[use]
         if not weights.sum() > 0:
             return float("nan")
-        centred = actual - np.average(actual, weights=weights)
-        total = float(weights @ centred**2)
+        centered = actual - np.average(actual, weights=weights)
+        total = float(weights @ centered**2)
         return (
             1.0 - float(weights @ (actual - predicted) ** 2) / total if total else 0.0
         )
@@ -165,11 +165,12 @@ class TableForecasterMixin(BatchForecasterMixin):
         forecasts : DataFrame, Series or ndarray, as `y` was
             As from :meth:`predict`.
         provenance : Provenance
-            The model behind each of them, and why the models before do not serve, or
-            why there is none.
+            The model behind each of them, why the models before do not serve, or why
+            there is none, and the signals that a ticker is forecast without.
         """
         check_is_fitted(self)
-        return self._provenance(check_features(self, X, reset=False))
+        forecasts, found = self._provenance(check_features(self, X, reset=False))
+        return forecasts, replace(found, without=without_signals(X, found))
 
     @abstractmethod
     def _provenance(self, features: FeatureBlocks) -> tuple[Any, Provenance]:
@@ -203,7 +204,7 @@ class TableForecasterMixin(BatchForecasterMixin):
         Notes
         -----
         Contributions of trees are the SHAP values of XGBoost [1]_, those of a linear
-        model its coefficients times the standardised inputs. Shrinkage is what is
+        model its coefficients times the standardized inputs. Shrinkage is what is
         taken off the sum of both and the model's average.
 
         References

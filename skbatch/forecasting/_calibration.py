@@ -27,18 +27,6 @@ from skbatch.forecasting._residual_scale import (
 from skbatch.forecasting._score_distribution import ScoreDistribution
 from skbatch.panel.engine import PanelColumns
 
-__all__ = [
-    "N_MOVES",
-    "Calibration",
-    "Tail",
-    "are_simple_returns",
-    "calibrate",
-    "deviations_of",
-    "joined",
-    "recent_moves",
-    "score_quantiles",
-]
-
 # Normal scores at which the inverse of a pooled distribution is tabulated.
 NORMAL_GRID = np.linspace(-4.0, 4.0, 1601)
 NORMAL_WEIGHTS = np.exp(-0.5 * NORMAL_GRID**2)
@@ -228,7 +216,7 @@ class Calibration:
         return np.concatenate(means), np.concatenate(deviations)
 
     def _inverses(self, layout: LabelLayout) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Tabulate the centred scores of each horizon, with the labels that have it."""
+        """Tabulate centered scores of each horizon, with the labels that have them."""
         for horizon, use in _by_horizon(layout):
             if horizon in self.known:
                 yield use, _centred_inverse(self.known[horizon])
@@ -255,7 +243,7 @@ def calibrate(
         scale.learn(early, layout, moves, _early_step(layout))
         scores = deviations / scale.matrix(rows, layout)
     except PanelError:
-        # Standardised features, which whoever scales labels by them has refused.
+        # Standardized features, which whoever scales labels by them has refused.
         scale = _scale_of(None, rows, layout, deviations)
         scores = deviations / scale.matrix(rows, layout)
     if not np.isfinite(scores).any():
@@ -388,7 +376,7 @@ def recent_moves(features: FeatureBlocks, layout: LabelLayout) -> pd.DataFrame |
 
 
 def are_simple_returns(labels: np.ndarray) -> bool:
-    """Whether labels can be simple returns, none of which is below -100 %."""
+    """Whether labels can be simple returns, none of which is below -100%."""
     return not (labels < -1.0).any()
 
 

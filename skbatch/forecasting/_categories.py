@@ -12,17 +12,6 @@ from skbatch.forecasting._feature_table import Rows
 from skbatch.forecasting._row_store import RowStore, with_gaps
 from skbatch.forecasting._training import MAX_CELLS
 
-__all__ = [
-    "Seen",
-    "bearers",
-    "highest",
-    "indicators",
-    "known_only",
-    "n_levels",
-    "seen_categories",
-    "with_indicators",
-]
-
 # Number of an input → which of its categories, by number, training rows have.
 Seen = dict[int, np.ndarray]
 

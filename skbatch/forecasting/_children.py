@@ -13,29 +13,13 @@ from sklearn.utils.validation import has_fit_parameter
 from skbatch.forecasting._feature_table import FeatureBlocks
 from skbatch.forecasting._label_layout import LabelLayout
 
-__all__ = [
-    "as_input",
-    "check_batch_forecaster_type",
-    "defined_here",
-    "fit_weighted",
-    "reads_blocks",
-    "run_model",
-]
-
 # Packages whose regressors cannot leave out labels that are NaN.
 _OTHERS = ("sklearn", "xgboost", "lightgbm", "catboost")
 
 
 def check_batch_forecaster_type(model: Any, name: str) -> None:
     """Reject regressors of one target, also at the end of a pipeline or search."""
-    final = model
-    while True:
-        if getattr(final, "steps", None):
-            final = final.steps[-1][1]
-        elif hasattr(getattr(final, "estimator", None), "fit"):
-            final = final.estimator
-        else:
-            break
+    final = working_parts(model)[-1]
     owner = type(final).__module__.partition(".")[0]
     if owner in _OTHERS and not hasattr(final, "predict_batch"):
         raise ValueError(
@@ -45,6 +29,16 @@ def check_batch_forecaster_type(model: Any, name: str) -> None:
             "BatchRegressorForecaster(regressor), or write a forecaster that "
             "`skbatch.testing.check_batch_forecaster` accepts."
         )
+
+
+def working_parts(model: Any) -> list[Any]:
+    """List a model, the end of its pipeline, what its search fits, and so on."""
+    found = []
+    while hasattr(model, "fit"):
+        found.append(model)
+        steps = getattr(model, "steps", None)
+        model = steps[-1][1] if steps else getattr(model, "estimator", None)
+    return found
 
 
 def defined_here(model: Any, *names: str) -> bool:

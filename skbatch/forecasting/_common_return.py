@@ -8,28 +8,15 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from skbatch._kernels.target import common_return, standard_deviation, winsorised
+from skbatch._kernels.target import common_return, standard_deviation, winsorized
 from skbatch.exceptions import PanelError
 from skbatch.forecasting._feature_table import FeatureBlocks
 from skbatch.forecasting._label_layout import LabelLayout
 from skbatch.panel.engine import number_calendars, recorded_delay
 
-__all__ = [
-    "BLOCK_CELLS",
-    "MAX_SCALED_LABEL",
-    "Levels",
-    "benchmark_return",
-    "blocks",
-    "bound_all",
-    "forward_common_return",
-    "label_groups",
-    "mean_label",
-    "universe_common_return",
-]
-
-# Labels are winsorised at so many volatilities. Otherwise single crashes would own
+# Labels are winsorized at so many volatilities. Otherwise single crashes would own
 # the trees, and one price that is off by a factor of 100, as real data has them,
-# would move the mean over 500 tickers by 20 %.
+# would move the mean over 500 tickers by 20%.
 MAX_SCALED_LABEL = 5.0
 # Cells of labels that are transformed at once.
 BLOCK_CELLS = 2**20
@@ -58,7 +45,7 @@ class Levels:
 
 
 def bound_all(labels: np.ndarray, unit: np.ndarray, root: np.ndarray | float) -> None:
-    """Winsorise labels in place at five of their units times `root`."""
+    """Winsorize labels in place at five of their units times `root`."""
     squares, counts = np.zeros(labels.shape[1]), np.zeros(labels.shape[1])
     for rows in blocks(labels):
         scale = unit[rows]
@@ -70,7 +57,7 @@ def bound_all(labels: np.ndarray, unit: np.ndarray, root: np.ndarray | float) ->
         squares += np.einsum("ij,ij->j", values, values)
         counts += known.sum(axis=0)
     for column in np.flatnonzero(counts == 0):
-        labels[:, column] = winsorised(labels[:, [column]])[:, 0]
+        labels[:, column] = winsorized(labels[:, [column]])[:, 0]
     usual = 10 * np.sqrt(squares / np.maximum(counts, 1))
     usual[counts == 0] = np.inf
     for rows in blocks(labels):
@@ -121,7 +108,9 @@ def _number_labels(
 
 
 def universe_common_return(
-    labels: pd.DataFrame, volatility: np.ndarray | None
+    labels: pd.DataFrame,
+    volatility: np.ndarray | None,
+    weights: pd.DataFrame | None = None,
 ) -> tuple[pd.DataFrame, dict[str, int] | None]:
     """Average the labels of each calendar: by horizon, or (horizon, calendar)."""
     # The second result numbers the calendars of the tickers, None if there is only one.
@@ -130,7 +119,7 @@ def universe_common_return(
         shortest = labels[min(labels.columns.get_level_values(0))]
     numbers = number_calendars(labels.index, np.isfinite(shortest.to_numpy()))
     if not numbers.any():
-        return forward_common_return(labels, volatility), None
+        return forward_common_return(labels, volatility, weights), None
     calendars = dict(zip(map(str, shortest.columns), numbers.tolist(), strict=True))
     of_label = np.array([calendars[t] for t in labels.columns.get_level_values(-1)])
     common = {}
@@ -138,7 +127,9 @@ def universe_common_return(
         # One ticker alone has no return relative to others.
         if (numbers == number).sum() > 1:
             own = None if volatility is None else volatility[:, numbers == number]
-            part = forward_common_return(labels.loc[:, of_label == number], own)
+            part = forward_common_return(
+                labels.loc[:, of_label == number], own, weights
+            )
             common.update({(h, int(number)): part[h] for h in part})
     table = pd.DataFrame(
         index=labels.index, columns=pd.MultiIndex.from_arrays([[], []])
@@ -147,9 +138,11 @@ def universe_common_return(
 
 
 def forward_common_return(
-    labels: pd.DataFrame, volatility: np.ndarray | None
+    labels: pd.DataFrame,
+    volatility: np.ndarray | None,
+    weights: pd.DataFrame | None = None,
 ) -> pd.DataFrame:
-    """Average the winsorised labels of a universe on each date, by horizon."""
+    """Average the winsorized labels of a universe on each date, by horizon."""
     # NaN in the last rows, of which the return is not known, and on dates with fewer
     # than two tickers.
     if isinstance(labels.columns, pd.MultiIndex):
@@ -161,11 +154,15 @@ def forward_common_return(
         values = labels.to_numpy()[:, np.asarray(level == horizon)].astype(np.float64)
         values[max(0, len(values) - horizon - delay) :] = np.nan
         if volatility is None:
-            unit = standard_deviation(winsorised(values))
+            unit = standard_deviation(winsorized(values))
             bound_all(values, np.broadcast_to(unit, values.shape), 1.0)
         else:
             bound_all(values, volatility, np.sqrt(float(horizon)))
-        common[int(horizon)] = common_return(values)
+        counts = None
+        if weights is not None:
+            counts = weights[labels.columns[level == horizon]].to_numpy()
+            values[counts == 0] = np.nan
+        common[int(horizon)] = common_return(values, weights=counts)
     return pd.DataFrame(common, index=labels.index)
 
 

@@ -13,7 +13,7 @@ from sklearn.callback import CallbackSupportMixin, with_callbacks
 from sklearn.utils.validation import check_is_fitted
 
 from skbatch._progress import Progress
-from skbatch._sklearn import HasMethods, Interval, StrOptions, all_or_nothing
+from skbatch._sklearn import HasMethods, Interval, Seed, StrOptions, all_or_nothing
 from skbatch.exceptions import PanelError
 from skbatch.forecasting._base import TableForecasterMixin
 from skbatch.forecasting._calibration import (
@@ -44,8 +44,6 @@ from skbatch.forecasting._label_weights import check_weights, drop_weightless
 from skbatch.forecasting._other_frame import OtherFrame, forecast_others
 from skbatch.forecasting._provenance import Provenance, forecast_with_provenance
 from skbatch.forecasting._uncertainty import UncertaintyMixin, calibrated_part
-
-__all__ = ["ConformalForecaster"]
 
 MAX_AUTO_TAIL = 504
 
@@ -104,7 +102,7 @@ class ConformalForecaster(
     The deviation d is :math:`r - \hat r` above the forecast and
     :math:`\log(1 + r) - \log(1 + \hat r)` below it. The quantile of level q at a later
     date is the return whose deviation is :math:`\sigma \sqrt h\, Q(a(q))`, with the
-    quantile function Q of all scores of the tail, so that no bound is below -100 %.
+    quantile function Q of all scores of the tail, so that no bound is below -100%.
     Labels of which some are below -1 are no simple returns; for them, d is
     :math:`r - \hat r` on both sides. The level a(q) is q, moved outwards for the few
     independent dates of the tail, as in split conformal prediction [1]_, and then by
@@ -169,7 +167,7 @@ class ConformalForecaster(
         scale: str | None = "auto",
         adaptation: float = 0.005,
         refit: bool = True,
-        random_state: Any = 0,
+        random_state: Seed = 0,
     ) -> None:
         self.estimator = estimator
         self.calibration_size = calibration_size

@@ -12,15 +12,6 @@ from skbatch.forecasting._feature_table import FeatureTable
 from skbatch.forecasting._label_layout import LabelLayout
 from skbatch.forecasting._training import PanelModel, TaskModel, input_name
 
-__all__ = [
-    "MEAN",
-    "NO_FEATURES",
-    "explain_panel_model",
-    "explained_by",
-    "joined_parts",
-    "label_index",
-]
-
 # Parts of a forecast that no feature contributes.
 COMMON = "model average"
 SHRINKAGE = "shrinkage"

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from sklearn.base import BaseEstimator, MetaEstimatorMixin
 from sklearn.callback import CallbackSupportMixin, with_callbacks
+from sklearn.utils.validation import check_is_fitted
 
 from skbatch._messages import describe_error, format_tickers, warn_user
 from skbatch._progress import Progress
@@ -37,6 +38,7 @@ from skbatch.forecasting._label_weights import check_weights, drop_weightless
 from skbatch.forecasting._linear import BatchLinearForecaster
 from skbatch.forecasting._mean import HistoricalMeanForecaster
 from skbatch.forecasting._other_frame import OtherFrame, forecast_others
+from skbatch.forecasting._panel_forecaster import PanelForecaster
 from skbatch.forecasting._provenance import (
     ABSENT_REASONS,
     NO_MODEL,
@@ -48,8 +50,6 @@ from skbatch.forecasting._uncertainty import (
     calibrated_part,
     calibrates_itself,
 )
-
-__all__ = ["FallbackForecaster"]
 
 ROLES = ("primary", "fallback", "mean")
 
@@ -87,7 +87,9 @@ class FallbackForecaster(
         for the primary and otherwise states why the models before it could not serve.
         For other dates see :meth:`predict_with_provenance`.
     estimator_, fallback_, mean_ : estimator or None
-        The fitted forecasters; None for one whose fit failed.
+        The fitted forecasters; None for one whose fit failed, and for a fallback that
+        no ticker can need: both models are pooled, with the same target, and every
+        ticker has `min_labels`.
     failures_ : dict
         ``"primary"`` or ``"fallback"`` → the error's class and message, where the fit
         failed.
@@ -185,18 +187,21 @@ default=None
         index = getattr(y, "index", None)
         known = self.layout_.wrap(labels, index)
         mean = HistoricalMeanForecaster(min_labels=-(-self.min_labels // 3))
-        models = {
-            "primary": self.estimator,
-            "fallback": self._fallback_estimator(),
-            "mean": mean,
-        }
         if isinstance(y, pd.DataFrame | pd.Series):
             known.attrs = dict(y.attrs)
-        with Progress(self, n_tasks=len(models)) as progress:
-            self.estimator_, self.fallback_, self.mean_ = (
-                self._fit_one(role, model, features, known, sample_weight, progress)
-                for role, model in models.items()
+        with Progress(self, n_tasks=len(ROLES)) as progress:
+            fit = partial(
+                self._fit_one,
+                features=features,
+                y=known,
+                sample_weight=sample_weight,
+                progress=progress,
             )
+            self.estimator_ = fit("primary", self.estimator)
+            self.fallback_ = None
+            if self._needs_fallback():
+                self.fallback_ = fit("fallback", self._fallback_estimator())
+            self.mean_ = fit("mean", mean)
         self.calibration_ = self._joined_calibration()
         self.provenance_ = self._serve(features.last())[1].at()
         if not reads_blocks(X):
@@ -226,7 +231,8 @@ default=None
         DataFrame, Series or ndarray, as `y` was
             Expected simple returns over the horizon; NaN where no model can serve.
         """
-        return self.predict_with_provenance(X)[0]
+        check_is_fitted(self)
+        return self._provenance(check_features(self, X, reset=False))[0]
 
     def _provenance(self, features: FeatureBlocks) -> tuple[Any, Provenance]:
         forecasts, provenance = self._serve(features)
@@ -262,6 +268,18 @@ default=None
             except ModelFitError as error:
                 self.failures_[role] = describe_error(error)
                 return None
+
+    def _needs_fallback(self) -> bool:
+        """Whether the fallback may forecast what the fitted primary model cannot."""
+        if (self.n_known_ < self.min_labels).any():
+            return True
+        models = self.estimator_, self._fallback_estimator()
+        for model in models:
+            if not (isinstance(model, PanelForecaster) and model.strategy == "pooled"):
+                return True
+        # Pooled models forecast whoever has a volatility, and nobody else.
+        first, other = (model._part("target") for model in models)
+        return (first.scale, first.relative) != (other.scale, other.relative)
 
     def _joined_calibration(self) -> Calibration | None:
         """Join the calibrations of the models, unless the primary one has none."""

@@ -14,16 +14,6 @@ import pandas as pd
 from skbatch.forecasting._row_store import RowStore, Storage, fill_rows, numbered
 from skbatch.panel.engine import IN_UNIVERSE, PanelColumns
 
-__all__ = [
-    "ABSENT",
-    "FeatureBlocks",
-    "FeatureStream",
-    "FeatureTable",
-    "Rows",
-    "Universe",
-]
-
-
 # What absent tickers are: the codes of the reasons, by number; 0 is present.
 ABSENT = ("", "unobserved", "not_member")
 

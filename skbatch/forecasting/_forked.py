@@ -6,8 +6,6 @@ import os
 
 from skbatch._kernels.threads import inner_threads
 
-__all__ = ["check_training_process", "prediction_threads"]
-
 _STATE = {"ran": False, "forked": False}
 
 

@@ -14,8 +14,6 @@ from skbatch._messages import warn_user
 from skbatch.exceptions import HorizonWarning, PanelError
 from skbatch.panel.engine import recorded_horizon
 
-__all__ = ["clone_for", "horizon_parameters", "resolve_horizons"]
-
 
 def resolve_horizons(
     y: Any, n_labels: int, horizon: int | Literal["auto"]

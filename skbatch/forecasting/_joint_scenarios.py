@@ -22,8 +22,6 @@ from skbatch.forecasting._calibration import MAX_CELLS, N_MOVES
 from skbatch.forecasting._outlook import Outlook
 from skbatch.forecasting._residual_scale import label_keys
 
-__all__ = ["JointScenarios", "rank_table"]
-
 # Weight of the one-factor correlations, and of the simulation beside equal chances; see
 # docs/experiments/uncertainty.md.
 CORRELATION_SHRINKAGE = 0.2

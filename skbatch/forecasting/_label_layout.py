@@ -15,16 +15,7 @@ from skbatch.exceptions import PanelError
 from skbatch.forecasting._feature_table import FeatureBlocks, FeatureTable
 from skbatch.forecasting._horizons import resolve_horizons
 from skbatch.forecasting._names import check_names
-from skbatch.panel.engine import PanelColumns, recorded_delay
-
-__all__ = [
-    "LabelLayout",
-    "check_features",
-    "check_labels",
-    "check_same_rows",
-    "drop_unknown",
-    "layout_of",
-]
+from skbatch.panel.engine import PanelColumns, mask_late, recorded_delay
 
 
 @dataclass(frozen=True)
@@ -178,6 +169,7 @@ def check_labels(
     check_same_rows(features.index, features.n_dates, y, len(values))
     layout = _label_layout(y, values.shape[1], ndim, features, horizon)
     drop_unknown(values, layout)
+    mask_late(values, y)
     members = features.members(layout.tickers)
     if members is not None:
         values[~members] = np.nan

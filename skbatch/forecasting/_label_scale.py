@@ -8,13 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from skbatch._kernels.target import market_share, standard_deviation, winsorised
+from skbatch._kernels.target import market_share, standard_deviation, winsorized
 from skbatch.exceptions import PanelError
 from skbatch.forecasting._feature_table import FeatureBlocks, FeatureTable
 from skbatch.forecasting._label_layout import LabelLayout
 from skbatch.forecasting._rank_label import nearest_windows, shrunken_betas
-
-__all__ = ["LabelScale", "LabelTransform", "check_feature", "volatility_names"]
 
 
 @dataclass
@@ -70,7 +68,7 @@ class LabelScale:
         needed = scale is not None and not chosen
         deviation = np.ones(len(root_horizon))
         if needed:
-            deviation = standard_deviation(winsorised(labels))
+            deviation = standard_deviation(winsorized(labels))
         return cls(chosen, layout.tickers, deviation / root_horizon)
 
     def matrix(self, features: FeatureBlocks) -> np.ndarray:
@@ -97,7 +95,7 @@ class LabelScale:
             if (candidate < 0).any():
                 raise PanelError(
                     f"The volatilities of X, {name!r}, must not be negative. Got "
-                    "features that look standardised. Leave out the scaler, which "
+                    "features that look standardized. Leave out the scaler, which "
                     "no forecaster here needs, or pass scale=None."
                 )
             scale = np.where(scale > 0, scale, candidate)

@@ -11,8 +11,6 @@ from skbatch._messages import format_tickers
 from skbatch.exceptions import PanelError
 from skbatch.forecasting._label_layout import LabelLayout, check_same_rows
 
-__all__ = ["check_weights", "date_weights", "drop_weightless"]
-
 
 def check_weights(
     sample_weight: Any, n_dates: int, index: pd.Index | None, layout: LabelLayout

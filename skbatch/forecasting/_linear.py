@@ -18,7 +18,7 @@ from skbatch._kernels.ridge import (
     path_errors,
     ridge_path,
     solved_path,
-    standardise,
+    standardize,
 )
 from skbatch._sklearn import Interval, StrOptions
 from skbatch.exceptions import ModelFitError
@@ -33,8 +33,6 @@ from skbatch.forecasting._feature_table import Rows
 from skbatch.forecasting._panel_forecaster import PanelForecaster
 from skbatch.forecasting._return_target import ReturnTarget
 from skbatch.forecasting._row_store import with_gaps
-
-__all__ = ["BatchLinearForecaster"]
 
 ALPHAS = np.logspace(-4, 2, 13)
 
@@ -57,12 +55,12 @@ class RidgeModel:
 
     def contributions(self, X: np.ndarray) -> np.ndarray:
         """Split forecasts into those of inputs, `(n_rows, n_inputs, n_outputs)`."""
-        scores = standardise(indicators(X, self.seen), self.mean, self.deviation)
+        scores = standardize(indicators(X, self.seen), self.mean, self.deviation)
         parts = scores[:, :, None] * self.coef.reshape(1, len(self.coef), -1)
         return self._by_input(parts, axis=1)
 
     def importances(self) -> np.ndarray:
-        """Sum the absolute coefficients of each standardised input."""
+        """Sum the absolute coefficients of each standardized input."""
         sizes = np.abs(np.nan_to_num(self.coef)).reshape(len(self.coef), -1)
         return self._by_input(sizes.sum(axis=1), axis=0)
 
@@ -80,8 +78,8 @@ class RidgeModel:
 class BatchLinearForecaster(PanelForecaster):
     """Forecast the returns of all tickers with one ridge regression.
 
-    Inputs are standardised with the training rows, winsorised at five standard
-    deviations, and missing ones are imputed by the mean. One factorisation serves
+    Inputs are standardized with the training rows, winsorized at five standard
+    deviations, and missing ones are imputed by the mean. One factorization serves
     all penalties and, in ``strategy="vector"``, all tickers with the same history.
 
     Features whose names end with ``_category`` are codes of categories, 0, 1, … or NaN:
@@ -97,7 +95,7 @@ class BatchLinearForecaster(PanelForecaster):
     horizon : int or "auto", default="auto"
         Rows that a label looks ahead. ``"auto"`` reads ``y.attrs["horizon"]``.
     alpha : float or "auto", default="auto"
-        Penalty on the squared coefficients of the standardised inputs, per training
+        Penalty on the squared coefficients of the standardized inputs, per training
         row. ``"auto"`` takes the one of 13 values from 1e-4 to 100 with the least
         squared error in the validation tail, and 1.0 without a tail.
     target : ReturnTarget, default=None
@@ -117,7 +115,7 @@ class BatchLinearForecaster(PanelForecaster):
         What the returns are relative to that were learned: see `target`.
     feature_importances_ : Series of shape (n_features,)
         Share of each feature, indexed by name without ticker, in the absolute
-        coefficients of the standardised inputs, over all models and outputs.
+        coefficients of the standardized inputs, over all models and outputs.
     layout_, horizon_, panel_columns_, n_features_in_, feature_names_in_
         As in every batch forecaster.
 
@@ -165,7 +163,10 @@ class BatchLinearForecaster(PanelForecaster):
         """Fit all penalties, keep the one that serves the validation tail best."""
         seen = seen_categories(rows)
         X = with_indicators(with_gaps(rows.X), seen)
-        alphas = self._alphas(tail=validation is not None)
+        if self.alpha != "auto":
+            alphas = np.array([float(self.alpha)])
+        else:
+            alphas = np.ones(1) if validation is None else ALPHAS
         targets = rows.y.reshape(len(rows.y), -1)
         known, weights = np.isfinite(targets), _matrix(rows.weight)
         each = () if weights is None else (np.where(known, weights, 0.0).mean(axis=1),)
@@ -197,12 +198,6 @@ class BatchLinearForecaster(PanelForecaster):
         best = int(np.argmin(errors if serves else np.abs(alphas - 1.0)))
         coef = path[best, :, 0] if rows.y.ndim == 1 else path[best]
         return RidgeModel(mean, deviation, coef, float(alphas[best]), seen)
-
-    def _alphas(self, tail: bool) -> np.ndarray:
-        """List the penalties to try, of which a tail can choose one."""
-        if self.alpha != "auto":
-            return np.array([float(self.alpha)])
-        return ALPHAS if tail else np.ones(1)
 
 
 def _path(

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 import pandas as pd
 
-from skbatch._kernels.target import winsorised
+from skbatch._kernels.target import winsorized
 from skbatch._progress import Progress
 from skbatch._sklearn import Interval
 from skbatch.forecasting._base import BaseBatchForecaster
@@ -18,8 +18,6 @@ from skbatch.forecasting._contributions import MEAN, label_index
 from skbatch.forecasting._feature_table import FeatureBlocks, FeatureTable
 from skbatch.forecasting._label_layout import LabelLayout
 from skbatch.forecasting._return_target import split_tail
-
-__all__ = ["HistoricalMeanForecaster"]
 
 
 class HistoricalMeanForecaster(BaseBatchForecaster):
@@ -95,7 +93,7 @@ class HistoricalMeanForecaster(BaseBatchForecaster):
         self, labels: np.ndarray, weights: np.ndarray | None
     ) -> tuple[np.ndarray, np.ndarray]:
         """Average the labels of each ticker, and count them."""
-        labels = winsorised(labels)
+        labels = winsorized(labels)
         known = np.isfinite(labels)
         n_known = known.sum(axis=0)
         values, counts = np.where(known, labels, 0.0), n_known

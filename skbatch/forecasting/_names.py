@@ -12,8 +12,6 @@ from skbatch.exceptions import PanelError, PanelWarning
 from skbatch.forecasting._feature_table import FeatureBlocks
 from skbatch.panel.engine import MARKET, SEPARATOR
 
-__all__ = ["check_names"]
-
 
 def check_names(y: Any, tickers: Sequence[str | None], features: FeatureBlocks) -> None:
     """Raise if the names of features do not match the tickers of the labels."""

@@ -15,8 +15,6 @@ from skbatch.forecasting._label_layout import LabelLayout
 from skbatch.forecasting._rank_label import beta_names, shrunken_betas
 from skbatch.panel.engine import CATEGORY, GROUPING
 
-__all__ = ["describe_relative", "neutral_levels"]
-
 Relative = bool | str | Sequence[str]
 
 

@@ -16,8 +16,6 @@ from skbatch.forecasting._feature_table import FeatureTable
 from skbatch.forecasting._label_layout import LabelLayout
 from skbatch.panel.engine import PanelColumns
 
-__all__ = ["OtherFrame", "forecast_others", "has_other_tickers"]
-
 
 def has_other_tickers(X: Any, fitted: PanelColumns) -> bool:
     """Whether a frame has columns of tickers, but not of exactly those of `fit`."""

@@ -15,8 +15,6 @@ from skbatch.forecasting._calibration import (
 )
 from skbatch.forecasting._label_layout import LabelLayout
 
-__all__ = ["Outlook"]
-
 
 @dataclass
 class Outlook:

@@ -23,8 +23,6 @@ from skbatch.forecasting._training import (
     input_name,
 )
 
-__all__ = ["PanelForecaster"]
-
 
 class PanelForecaster(DefaultPartsMixin, BaseBatchForecaster):
     """Forecasters with a `strategy` and a `target`, that implement `_fit_model`."""
@@ -67,6 +65,11 @@ class PanelForecaster(DefaultPartsMixin, BaseBatchForecaster):
         """Train one model on rows; the tail may choose among its settings."""
         raise NotImplementedError
 
+    @property
+    def _n_steps(self) -> int:
+        """How many steps each model counts."""
+        return 0
+
     def _fit_table(
         self,
         features: FeatureBlocks,
@@ -74,19 +77,8 @@ class PanelForecaster(DefaultPartsMixin, BaseBatchForecaster):
         layout: LabelLayout,
         weights: np.ndarray | None = None,
     ) -> Tail:
-        return self._fit_models(features, labels, layout, weights)
-
-    def _fit_models(
-        self,
-        features: FeatureBlocks,
-        labels: np.ndarray,
-        layout: LabelLayout,
-        weights: np.ndarray | None,
-        n_steps: int = 0,
-    ) -> Tail:
-        """Train the models, of which each counts so many steps."""
         self.model_, tail = fit_panel_model(
-            self, features, labels, layout, self._fit_model, n_steps, weights
+            self, features, labels, layout, self._fit_model, self._n_steps, weights
         )
         self.failures_ = self.model_.failures
         self.relative_to_ = self._part("target").relative_to

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
@@ -12,17 +12,7 @@ import pandas as pd
 from skbatch.forecasting._children import as_input, run_model
 from skbatch.forecasting._feature_table import ABSENT, FeatureBlocks
 from skbatch.forecasting._label_layout import LabelLayout
-
-__all__ = [
-    "ABSENT_REASONS",
-    "NO_MODEL",
-    "Provenance",
-    "Reason",
-    "first_choice",
-    "fitted_provenance",
-    "forecast_with_provenance",
-    "own_provenance",
-]
+from skbatch.panel.engine import SEPARATOR
 
 NO_MODEL = "none"
 
@@ -97,6 +87,9 @@ class Provenance:
         Tickers and horizons of the forecasts.
     index : Index or None
         Dates.
+    without : dict of str to ndarray of shape (n_dates, n_labels), dtype bool
+        Signal → which tickers are forecast without it. Empty if the features do not
+        record what they are made of, as those of ``SharedFeatureExtractor`` do.
     """
 
     models: tuple[str, ...]
@@ -105,6 +98,7 @@ class Provenance:
     reason_number: np.ndarray
     layout: LabelLayout
     index: pd.Index | None
+    without: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     @property
     def model(self) -> pd.DataFrame | pd.Series | np.ndarray:
@@ -127,26 +121,47 @@ class Provenance:
 
         Returns
         -------
-        DataFrame of shape (n_labels, 2)
+        DataFrame of shape (n_labels, 2) or (n_labels, 3)
             Columns ``model`` and ``reason``, indexed by ticker, or by (horizon,
-            ticker) for several horizons.
+            ticker) for several horizons. Features made of signals add
+            ``missing_signals``: which of them a ticker is forecast without.
         """
         index = self.layout.columns
         if index is None or self.layout.kind == "series":
             index = pd.Index(self.layout.names)
         names = np.array(self.models, dtype=object)
-        return pd.DataFrame(
-            {
-                "model": names[self.served_by[row]].tolist(),
-                "reason": self._texts()[self.reason_number[row]].tolist(),
-            },
-            index=index.rename("ticker") if index.nlevels == 1 else index,
-        )
+        cells = {
+            "model": names[self.served_by[row]].tolist(),
+            "reason": self._texts()[self.reason_number[row]].tolist(),
+        }
+        if self.without:
+            lacking = [
+                [signal for signal, lacks in self.without.items() if lacks[row, number]]
+                for number in range(len(self.layout.tickers))
+            ]
+            cells["missing_signals"] = [", ".join(names) for names in lacking]
+        index = index.rename("ticker") if index.nlevels == 1 else index
+        return pd.DataFrame(cells, index=index)
 
     def _texts(self) -> np.ndarray:
         """Describe all answers."""
         texts = ["; ".join(map(str, reasons)) for reasons in self.reasons]
         return np.array(texts, dtype=object)
+
+
+def without_signals(X: Any, provenance: Provenance) -> dict[str, np.ndarray]:
+    """Find forecasts `(n_dates, n_labels)` of tickers that lack a signal."""
+    named = getattr(X, "attrs", {}).get("signals", {})
+    served = provenance.served_by < len(provenance.models) - 1
+    lacking = {}
+    for signal, feature in named.items():
+        columns = [
+            f"{ticker}{SEPARATOR}{feature}" for ticker in provenance.layout.tickers
+        ]
+        places = X.columns.get_indexer(columns)
+        if (places >= 0).all():
+            lacking[signal] = served & np.isnan(X.to_numpy()[:, places])
+    return lacking
 
 
 def own_provenance(

@@ -12,8 +12,6 @@ from skbatch.forecasting._common_return import Levels, blocks
 from skbatch.forecasting._feature_table import FeatureBlocks
 from skbatch.forecasting._label_layout import LabelLayout
 
-__all__ = ["beta_names", "nearest_windows", "rank_labels", "shrunken_betas"]
-
 # A beta is drawn to the market's, as Blume (1975) does, and absurd ones are cut.
 BETA_WEIGHT, BETA_BOUNDS = 0.67, (-1.0, 4.0)
 # With fewer labels at a date, ranks carry next to no information.

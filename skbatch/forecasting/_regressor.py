@@ -15,15 +15,13 @@ from skbatch._messages import describe_error
 from skbatch._sklearn import HasMethods, StrOptions
 from skbatch.exceptions import ModelFitError
 from skbatch.forecasting._calibration import Tail
-from skbatch.forecasting._children import fit_weighted
+from skbatch.forecasting._children import fit_weighted, working_parts
 from skbatch.forecasting._feature_table import FeatureBlocks, Rows
 from skbatch.forecasting._label_layout import LabelLayout
 from skbatch.forecasting._panel_forecaster import PanelForecaster
 from skbatch.forecasting._return_target import ReturnTarget
 from skbatch.forecasting._row_store import with_gaps
 from skbatch.forecasting._training import MAX_CELLS
-
-__all__ = ["BatchRegressorForecaster"]
 
 
 @dataclass
@@ -105,7 +103,7 @@ class BatchRegressorForecaster(MetaEstimatorMixin, PanelForecaster):
     also for regressors for which it otherwise means all cores.
 
     Validation inside a regressor, such as the early stopping of
-    ``HistGradientBoostingRegressor``, draws rows at random, and rows of neighbouring
+    ``HistGradientBoostingRegressor``, draws rows at random, and rows of neighboring
     dates share most of their return: what it finds is too optimistic.
 
     Examples
@@ -160,7 +158,7 @@ class BatchRegressorForecaster(MetaEstimatorMixin, PanelForecaster):
                 f"{type(self.regressor).__name__}, which is a batch forecaster itself. "
                 "Use it as it is."
             )
-        return self._fit_models(features, labels, layout, weights)
+        return super()._fit_table(features, labels, layout, weights)
 
     def _fit_model(
         self, rows: Rows, validation: Rows | None, step: Callable[[], None]
@@ -168,10 +166,9 @@ class BatchRegressorForecaster(MetaEstimatorMixin, PanelForecaster):
         """Fit a clone; what numerics fail at becomes `ModelFitError`."""
         regressor = clone(self.regressor)
         if inner_threads(None) == 1:
-            params = regressor.get_params()
-            threads = [name for name in params if name.split("__")[-1] == "n_jobs"]
-            unset = {name: 1 for name in threads if params[name] is None}
-            regressor.set_params(**unset)
+            for part in working_parts(regressor):
+                if part.get_params(deep=False).get("n_jobs", 1) is None:
+                    part.set_params(n_jobs=1)
         X = _loaded(with_gaps(rows.X))
         # Rounded, so that the last bits, in which labels differ with the order of the
         # tickers, decide no tie between two splits of a tree.

@@ -9,14 +9,12 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from skbatch._kernels.conformal import independent_dates, shrunken_deviation
-from skbatch._kernels.target import winsorised
+from skbatch._kernels.target import winsorized
 from skbatch._kernels.volatility import fit_log_volatility
 from skbatch.forecasting._feature_table import FeatureBlocks, FeatureTable
 from skbatch.forecasting._label_layout import LabelLayout
 from skbatch.forecasting._label_scale import LabelScale
 from skbatch.panel.engine import IMPLIED_VOLATILITY
-
-__all__ = ["ResidualScale", "label_keys", "scale_features"]
 
 _VOLATILITY = re.compile(r"volatility_(\d+)")
 # Volatilities of another level, from highs and lows or from options: they only move the
@@ -49,8 +47,8 @@ class VolatilityRegression:
         deviation = np.sqrt(np.square(spread).sum(axis=0) / count)
         # Nothing is known of tickers that are far calmer or wilder than these.
         low, high = mean - MAX_INPUT * deviation, mean + MAX_INPUT * deviation
-        centred = np.nan_to_num(np.clip(inputs, low, high) - mean)
-        coef = fit_log_volatility(base, centred, squares, ridge)
+        centered = np.nan_to_num(np.clip(inputs, low, high) - mean)
+        coef = fit_log_volatility(base, centered, squares, ridge)
         constant = float(coef[0] - coef[1:] @ mean)
         return cls(constant, coef[1:], low, high)
 
@@ -138,7 +136,7 @@ class ResidualScale:
         deviation = np.full(len(horizons), np.nan)
         for horizon in np.unique(horizons):
             use = horizons == horizon
-            deviation[use] = shrunken_deviation(winsorised(residuals[:, use]))
+            deviation[use] = shrunken_deviation(winsorized(residuals[:, use]))
         self.deviation = dict(zip(label_keys(layout), deviation.tolist(), strict=True))
 
     def _of_table(self, table: FeatureTable, layout: LabelLayout) -> np.ndarray:

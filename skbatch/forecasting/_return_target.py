@@ -33,14 +33,6 @@ from skbatch.forecasting._label_weights import date_weights, drop_weightless
 from skbatch.forecasting._neutral_label import describe_relative, neutral_levels
 from skbatch.forecasting._rank_label import beta_names, rank_labels
 
-__all__ = [
-    "ReturnTarget",
-    "expected_slope",
-    "split_tail",
-    "tail_rows",
-    "thinning",
-]
-
 # Shrinkage never goes below this, so that tickers stay ranked where the tail of the
 # training window happened to reward nothing.
 MIN_SHRINKAGE = 0.1
@@ -87,14 +79,14 @@ class ReturnTarget(BaseEstimator):
         Ticker feature by which labels are scaled: its volatility per row. ``"auto"``
         takes the ``volatility_*`` feature with the window nearest to 63 by ratio, and
         others where that one is missing. Without such features, or for plain arrays,
-        labels are scaled by their standard deviation. Labels are winsorised at five
+        labels are scaled by their standard deviation. Labels are winsorized at five
         of these units. None disables both.
     market_weight : float or "auto", default="auto"
         Weight in [0, 1] of the historical mean return in every forecast. ``"auto"``
         is t²/(1+t²) with the mean's t-statistic. A ticker with less than half the
         typical volatility takes it in proportion to its volatility only.
     thin : int or "auto", default="auto"
-        Train on every `thin`-th date, because labels of neighbouring dates overlap.
+        Train on every `thin`-th date, because labels of neighboring dates overlap.
         ``"auto"`` is half the horizon, rounded up.
     validation_size : int, float or "auto", default="auto"
         Number of rows or share of rows, the latest of the training rows and purged
@@ -113,16 +105,16 @@ class ReturnTarget(BaseEstimator):
         lets all dates count alike.
     weight : str or None, default=None
         What labels count in proportion to, beside `half_life` and the `sample_weight`
-        of `fit`: a ticker feature, such as a market capitalisation, or
+        of `fit`: a ticker feature, such as a market capitalization, or
         ``"inverse_volatility"``. A label without it, or with zero, is not trained on.
 
     Notes
     -----
     With label :math:`r_{t,i}` over h rows and the ticker's volatility per row
-    :math:`\sigma_{t,i}`, the label is winsorised at :math:`\pm 5\sigma_{t,i}\sqrt{h}`.
+    :math:`\sigma_{t,i}`, the label is winsorized at :math:`\pm 5\sigma_{t,i}\sqrt{h}`.
     With its mean :math:`m_t` over tickers that trade on the same days of the week, the
     scaled return is :math:`z_{t,i} = (r_{t,i} - m_t) / (\sigma_{t,i}\sqrt{h})`,
-    winsorised at :math:`\pm 5`. The model f learns z, or the normal score of the rank
+    winsorized at :math:`\pm 5`. The model f learns z, or the normal score of the rank
     on its date of
     :math:`(r_{t,i} - m_t\,\beta_{t,i}/\bar\beta_t) / \psi_{t,i}`. There
     :math:`\beta_{t,i}` is .33 + .67 times the feature ``beta_252`` within [-1, 4] [3]_,
@@ -134,7 +126,7 @@ class ReturnTarget(BaseEstimator):
     by least squares, and a ticker without one, or alone in its group, is not trained on
     then. The forecast is
     :math:`c\,w \bar m + s\,\sigma_{t,i}\sqrt{h}\,f(x_{t,i})`. The shrinkage s is the
-    slope of realised on forecast z in the tail [1]_, averaged with the slope that is
+    slope of realized on forecast z in the tail [1]_, averaged with the slope that is
     expected from n training labels, :math:`0.1 + 0.2\,n/(n + 20000)`, in proportion to
     their precisions, where the latter's standard error is 0.1, or more where the tail
     is at odds with it by more than three standard errors [4]_. It is kept within

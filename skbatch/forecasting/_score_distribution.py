@@ -15,8 +15,6 @@ from skbatch._kernels.conformal import (
     sorted_quantiles,
 )
 
-__all__ = ["ScoreDistribution"]
-
 # Scores of two years; older ones predict little.
 WINDOW = 504
 # Rows after which the pool of scores is made anew.

@@ -16,7 +16,7 @@ from skbatch._kernels.ridge import (
     normal_equations,
     part_moments,
     solved_path,
-    standardise,
+    standardize,
 )
 from skbatch._kernels.target import shrinkage_slope
 from skbatch.forecasting._categories import Seen, bearers, n_levels, seen_categories
@@ -34,8 +34,8 @@ __all__ = [
     "signal_names",
 ]
 
-# Terms of each input: itself, its square, and both times the rank of volatility.
-N_TERMS = 4
+# Further terms of a signal's values: their square, and both times volatility's rank.
+N_CURVED = 3
 CONTEXT = "rank_volatility_63"
 # This penalty only steadies inputs that are nearly the same, such as a signal and its
 # rank. How much forecasts deserve is found on blocks of dates that did not train them.
@@ -52,9 +52,11 @@ Equations = tuple[float, np.ndarray, np.ndarray]
 
 @dataclass
 class SignalModel:
-    """Ridge regression on signals, their squares, and both times volatility's rank."""
+    """Ridge regression on signals; of values also squares, times volatility's rank."""
 
-    inputs: np.ndarray  # columns of signals, and last of volatility's rank, if any
+    # Columns of values, of what is made of them, and last of volatility's rank, if any.
+    inputs: np.ndarray
+    n_values: int
     n_signals: int
     location: np.ndarray = field(init=False)
     scale: np.ndarray = field(init=False)
@@ -74,7 +76,7 @@ class SignalModel:
     @property
     def n_terms(self) -> int:
         """Number of terms."""
-        return N_TERMS * self.n_signals
+        return self.n_signals + N_CURVED * self.n_values
 
     def predict(self, X: np.ndarray) -> np.ndarray:
         """Forecast `(n_rows,)`."""
@@ -82,12 +84,19 @@ class SignalModel:
 
     def contributions(self, X: np.ndarray) -> np.ndarray:
         """Split forecasts into those of the inputs, `(n_rows, n_signals)`."""
-        parts = standardise(self.terms(X), self.mean, self.deviation) * self.coef
-        return parts.reshape(len(X), N_TERMS, -1).sum(axis=1)
+        scores = standardize(self.terms(X), self.mean, self.deviation)
+        return self._by_input(scores * self.coef)
 
     def importances(self) -> np.ndarray:
         """Sum the absolute coefficients of the terms of each input."""
-        return np.abs(self.coef).reshape(N_TERMS, -1).sum(axis=0)
+        return self._by_input(np.abs(self.coef)[None])[0]
+
+    def _by_input(self, parts: np.ndarray) -> np.ndarray:
+        """Add up the parts of the terms of one input."""
+        found = parts[:, : self.n_signals].copy()
+        curved = parts[:, self.n_signals :].reshape(len(parts), N_CURVED, -1)
+        found[:, : self.n_values] += curved.sum(axis=1)
+        return found
 
     def values(self, X: np.ndarray) -> np.ndarray:
         """Read the inputs of this model; missing ones are NaN."""
@@ -98,14 +107,15 @@ class SignalModel:
     def terms(self, X: np.ndarray) -> np.ndarray:
         """Create the terms `(n_rows, n_terms)`; those of missing signals are NaN."""
         values, width = self.values(X), self.n_signals
-        scores = standardise(values, self.location, self.scale)
-        rank = scores[:, width:] if len(self.inputs) > width else 0.0
+        scores = standardize(values, self.location, self.scale)
+        np.copyto(scores[:, :width], np.nan, where=np.isnan(values[:, :width]))
         terms = np.empty((len(X), self.n_terms))
-        signals, squares = terms[:, :width], terms[:, width : 2 * width]
-        signals[:] = scores[:, :width]
-        np.copyto(signals, np.nan, where=np.isnan(values[:, :width]))
-        np.square(signals, out=squares)
-        np.multiply(terms[:, : 2 * width], rank, out=terms[:, 2 * width :])
+        terms[:, :width] = scores[:, :width]
+        rank = scores[:, width:] if len(self.inputs) > width else 0.0
+        curved = terms[:, width:].reshape(len(X), N_CURVED, -1)
+        curved[:, 0] = np.square(scores[:, : self.n_values])
+        np.multiply(scores[:, : self.n_values], rank, out=curved[:, 1])
+        np.multiply(curved[:, 0], rank, out=curved[:, 2])
         return terms
 
 
@@ -137,7 +147,7 @@ class CategoryModel:
 
     def contributions(self, X: np.ndarray) -> np.ndarray:
         """Split forecasts into those of the inputs, `(n_rows, n_inputs)`."""
-        scores = standardise(self.terms(X), self.mean, self.deviation)
+        scores = standardize(self.terms(X), self.mean, self.deviation)
         return self._by_input(scores * self.coef)
 
     def importances(self) -> np.ndarray:
@@ -220,26 +230,28 @@ class FittedSignals(NamedTuple):
     validation: Rows | None
 
 
-def signal_names(names: Sequence[str]) -> list[str]:
-    """List the features that are made of signals: whatever has its rank beside it."""
-    bases = [name for name in names if f"{name}_rank" in names]
-    return [
+def signal_names(names: Sequence[str]) -> tuple[list[str], list[str]]:
+    """List the values of signals, which have their ranks beside them, and the rest."""
+    values = [name for name in names if f"{name}_rank" in names]
+    made = [
         name
         for name in names
-        if any(name == base or name.startswith(f"{base}_") for base in bases)
+        if name not in values
+        and any(name.startswith(f"{value}_") for value in values)
         and not name.endswith(CATEGORY)
     ]
+    return values, made
 
 
 def fit_signal_model(rows: Rows, validation: Rows | None) -> FittedSignals | None:
     """Fit the signals' own model, if there are any, and take its forecasts off."""
     names = list(rows.names or ())
-    signals = signal_names(names)
-    if not signals:
+    values, made = signal_names(names)
+    if not values:
         return None
     context = [CONTEXT] if CONTEXT in names else []
-    inputs = np.array([names.index(name) for name in signals + context])
-    model = SignalModel(inputs, len(signals))
+    inputs = np.array([names.index(name) for name in values + made + context])
+    model = SignalModel(inputs, len(values), len(values) + len(made))
     model.location, model.scale = _moments_of(rows, model.values, len(inputs))
     return _fitted(model, rows, validation)
 

@@ -13,6 +13,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from skbatch._messages import check_int, warn_user
+from skbatch._sklearn import Seed
 from skbatch.exceptions import FallbackWarning, PanelError
 from skbatch.forecasting._calibration import Calibration, recent_moves
 from skbatch.forecasting._children import run_model
@@ -23,21 +24,9 @@ from skbatch.forecasting._other_frame import OtherFrame, has_other_tickers
 from skbatch.forecasting._outlook import Outlook
 from skbatch.panel.engine import PanelColumns
 
-__all__ = [
-    "PredictionInterval",
-    "UncertaintyMixin",
-    "calibrated_part",
-    "calibrates_itself",
-    "check_coverage",
-    "check_coverages",
-    "check_quantiles",
-    "generator_of",
-    "outlook_of",
-]
-
 
 class PredictionInterval(NamedTuple):
-    """Bounds of the realised returns, two tables like those of `predict`.
+    """Bounds of the realized returns, two tables like those of `predict`.
 
     Attributes
     ----------
@@ -114,7 +103,7 @@ class UncertaintyMixin:
         )
 
     def predict_scenarios(
-        self, X: Any, n_samples: int = 1000, random_state: Any = None
+        self, X: Any, n_samples: int = 1000, random_state: Seed = None
     ) -> Any:
         """Draw joint scenarios of the returns that follow the last date of `X`.
 
@@ -158,7 +147,7 @@ class UncertaintyMixin:
         n_bins: int = 5,
         *,
         n_samples: int = 10_000,
-        random_state: Any = None,
+        random_state: Seed = None,
     ) -> pd.DataFrame:
         """Return each ticker's probability of ending in each cross-sectional quantile.
 
@@ -231,7 +220,7 @@ class UncertaintyMixin:
         outlook = outlook_of(self, features, forecasts, layout)
         return JointScenarios([outlook]), layout
 
-    def _generator(self, random_state: Any) -> np.random.Generator:
+    def _generator(self, random_state: Seed) -> np.random.Generator:
         """Create a generator; without a seed, of the forecaster's own."""
         if random_state is None:
             random_state = getattr(self, "random_state", 0)
@@ -288,7 +277,7 @@ def check_coverage(coverage: Any) -> None:
     """Raise unless intervals can hold such a share of returns."""
     if not isinstance(coverage, Real) or not 0 < float(coverage) < 1:
         raise ValueError(
-            f"coverage must be between 0 and 1. Got {coverage!r}. Pass 0.9 for "
+            f"`coverage` must be between 0 and 1. Got {coverage!r}. Pass 0.9 for "
             "intervals that contain nine returns in ten."
         )
 
@@ -320,7 +309,7 @@ def check_quantiles(quantiles: Any) -> np.ndarray:
     return levels
 
 
-def generator_of(random_state: Any) -> np.random.Generator:
+def generator_of(random_state: Seed) -> np.random.Generator:
     """Create a generator from whatever scikit-learn takes as a seed."""
     return np.random.default_rng(
         int(check_random_state(random_state).randint(2**31 - 1))

@@ -15,7 +15,7 @@ from xgboost.callback import EarlyStopping, TrainingCallback
 
 from skbatch._kernels.threads import inner_threads
 from skbatch._messages import warn_user
-from skbatch._sklearn import Interval
+from skbatch._sklearn import Interval, Seed
 from skbatch.exceptions import FallbackWarning
 from skbatch.forecasting._booster import (
     BIN_ROWS,
@@ -23,6 +23,7 @@ from skbatch.forecasting._booster import (
     DeferredInterrupt,
     SliceIterator,
     StepCallback,
+    bin_limits,
     draw_rows,
     feature_types,
     masked_loss,
@@ -46,8 +47,6 @@ from skbatch.forecasting._signal_model import (
     fit_category_model,
     fit_signal_model,
 )
-
-__all__ = ["BatchXGBoostForecaster"]
 
 
 class BatchXGBoostForecaster(PanelForecaster):
@@ -78,7 +77,7 @@ class BatchXGBoostForecaster(PanelForecaster):
         ``"per_ticker"``: one model each, the slow baseline.
     horizon : int or "auto", default="auto"
         Rows that a label looks ahead. ``"auto"`` reads ``y.attrs["horizon"]``.
-    n_estimators : int, default=150
+    n_estimators : int, default=100
         Largest number of trees.
     learning_rate : float, default=0.05
         Weight of each tree.
@@ -91,7 +90,7 @@ class BatchXGBoostForecaster(PanelForecaster):
     reg_lambda : float, default=10.0
         Penalty on the squared leaf values.
     max_bin : int, default=32
-        Histogram bins of each input. They are cut from 65,536 rows, drawn by
+        Histogram bins of each input. They are cut from 16,384 rows, drawn by
         `random_state`, where at least twice as many train.
     early_stopping_rounds : int or None, default=None
         Stop when the correlation with the validation tail's labels has not risen for
@@ -187,7 +186,7 @@ class BatchXGBoostForecaster(PanelForecaster):
         strategy: Literal["pooled", "vector", "per_ticker"] = "pooled",
         *,
         horizon: int | Literal["auto"] = "auto",
-        n_estimators: int = 150,
+        n_estimators: int = 100,
         learning_rate: float = 0.05,
         max_depth: int = 4,
         subsample: float = 0.8,
@@ -200,7 +199,7 @@ class BatchXGBoostForecaster(PanelForecaster):
         xgb_params: dict[str, Any] | None = None,
         device: str = "cpu",
         n_jobs: int | None = None,
-        random_state: Any = 0,
+        random_state: Seed = 0,
     ) -> None:
         self.strategy = strategy
         self.horizon = horizon
@@ -225,6 +224,10 @@ class BatchXGBoostForecaster(PanelForecaster):
         check_is_fitted(self)
         return [fitted.model.booster for fitted in self.model_.models]
 
+    @property
+    def _n_steps(self) -> int:
+        return 0 if self.strategy == "per_ticker" else self.n_estimators
+
     def _fit_table(
         self,
         features: FeatureBlocks,
@@ -240,8 +243,7 @@ class BatchXGBoostForecaster(PanelForecaster):
         check_training_process()
         check_params(self.xgb_params, self.strategy)
         self._seed = int(check_random_state(self.random_state).randint(2**31 - 1))
-        n_steps = 0 if self.strategy == "per_ticker" else self.n_estimators
-        tail = self._fit_models(features, labels, layout, weights, n_steps)
+        tail = super()._fit_table(features, labels, layout, weights)
         if self.device != "cpu" and self.model_.models[0].model.device == "cpu":
             warn_user(
                 f"device={self.device!r} must find a GPU that XGBoost can use. Got "
@@ -329,16 +331,18 @@ class BatchXGBoostForecaster(PanelForecaster):
     def _matrix(
         self, rows: Rows, seen: Seen, reference: xgb.DMatrix | None = None
     ) -> xgb.QuantileDMatrix:
-        """Quantise inputs; missing labels of vectors are masked by the objective."""
+        """Quantize inputs; missing labels of vectors are masked by the objective."""
         labels = np.nan_to_num(rows.y) if rows.y.ndim == 2 else rows.y
         options = {"max_bin": self.max_bin, "nthread": inner_threads(self.n_jobs)}
         types = {"feature_types": feature_types(rows.X.shape[1], seen)}
         if reference is None and len(rows.X) >= 2 * self._bin_rows:
             drawn = draw_rows(rows.X, self._bin_rows, self._seed)
-            # A category has a bin if it is not above the highest one that was drawn.
+            # XGBoost keeps so few values as they are.
+            limits = bin_limits(drawn, self.max_bin)
+            # A category has a bin if it is not above the highest one.
             for number, code in highest(seen).items():
-                drawn[:, number] = code
-            reference = xgb.QuantileDMatrix(drawn, **types, **options)
+                limits[:, number] = code
+            reference = xgb.QuantileDMatrix(limits, **types, **options)
         # Those of vectors are in the objective.
         weight = rows.weight if rows.y.ndim == 1 else None
         if rows.X.array is not None:

@@ -4,11 +4,18 @@ This module is for the other subpackages. It may change with any release.
 """
 
 from skbatch.forecasting._base import BatchForecasterMixin
-from skbatch.forecasting._booster import feature_types, loss_gradient
+from skbatch.forecasting._booster import (
+    BIN_ROWS,
+    bin_limits,
+    feature_types,
+    loss_gradient,
+)
 from skbatch.forecasting._children import (
     as_input,
     check_batch_forecaster_type,
+    fit_weighted,
     run_model,
+    working_parts,
 )
 from skbatch.forecasting._common_return import (
     forward_common_return,
@@ -29,6 +36,7 @@ from skbatch.forecasting._horizons import horizon_parameters
 from skbatch.forecasting._joint_scenarios import JointScenarios, rank_table
 from skbatch.forecasting._label_layout import LabelLayout, layout_of
 from skbatch.forecasting._label_scale import LabelScale
+from skbatch.forecasting._label_weights import check_weights
 from skbatch.forecasting._outlook import Outlook
 from skbatch.forecasting._provenance import (
     NO_MODEL,
@@ -53,6 +61,7 @@ from skbatch.forecasting._uncertainty import (
 )
 
 __all__ = [
+    "BIN_ROWS",
     "NO_FEATURES",
     "NO_MODEL",
     "BatchForecasterMixin",
@@ -71,15 +80,18 @@ __all__ = [
     "UncertaintyMixin",
     "Universe",
     "as_input",
+    "bin_limits",
     "calibrated_part",
     "calibrates_itself",
     "check_batch_forecaster_type",
     "check_coverage",
     "check_coverages",
     "check_quantiles",
+    "check_weights",
     "explained_by",
     "feature_types",
     "first_choice",
+    "fit_weighted",
     "fitted_provenance",
     "forecast_with_provenance",
     "forward_common_return",
@@ -96,4 +108,5 @@ __all__ = [
     "target_of",
     "thinning",
     "universe_common_return",
+    "working_parts",
 ]

@@ -7,13 +7,14 @@ from typing import Literal
 import numpy as np
 
 from skbatch._kernels.scores import finite_mean, relative_squared_error, sign_agreement
-from skbatch.metrics.alignment import Table, align, broadcast
-
-__all__ = ["coverage", "directional_accuracy", "out_of_sample_r2"]
+from skbatch.metrics.alignment import Table, align, broadcast, broadcast_weights
 
 
 def out_of_sample_r2(
-    y_true: Table, y_pred: Table, benchmark: Table | Literal["mean"] = 0.0
+    y_true: Table,
+    y_pred: Table,
+    benchmark: Table | Literal["mean"] = 0.0,
+    sample_weight: Table | None = None,
 ) -> float:
     r"""Compute the share of a benchmark's squared error that the forecasts save.
 
@@ -25,7 +26,7 @@ def out_of_sample_r2(
     Parameters
     ----------
     y_true : DataFrame, Series or array-like of shape (n_dates, n_tickers)
-        Realised returns; any real number, NaN where unknown. With columns
+        Realized returns; any real number, NaN where unknown. With columns
         (horizon, ticker), the score is the mean over the horizons that have one.
     y_pred : DataFrame, Series or array-like of the same shape
         Forecasts; any real number. Two tables with labels are aligned by them,
@@ -37,13 +38,16 @@ def out_of_sample_r2(
         - DataFrame: forecasts that cover the dates and tickers of `y_true`, such as
           those of :class:`~skbatch.HistoricalMeanForecaster`, the benchmark of [1]_.
           More dates and tickers than needed do no harm.
-        - Series: one forecast per date, or one per column, recognised by its labels.
+        - Series: one forecast per date, or one per column, recognized by its labels.
         - array: forecasts of the shape of `y_true`.
         - ``"mean"``: for each horizon, the mean of the labels that are scored, over
           all dates and tickers. It is known in hindsight only, so no forecaster
           could have used it, and no constant can beat it: the result is that of
           :func:`sklearn.metrics.r2_score` on all finite pairs. For the historical
           mean that was known at the time, pass its forecasts.
+    sample_weight : array-like (n_dates,) or (n_dates, n_tickers), default=None
+        Weight of each date, or of each label; those of weight 0 are left out. Tables
+        with labels are matched by them.
 
     Returns
     -------
@@ -69,7 +73,8 @@ def out_of_sample_r2(
 
     .. math:: R^2 = 1 - \frac{\sum (y - \hat y)^2}{\sum (y - b)^2}
 
-    Labels without a forecast are left out, for the benchmark as well.
+    Labels without a forecast are left out, for the benchmark as well. Weights count in
+    both sums, and in the mean of ``benchmark="mean"``.
 
     References
     ----------
@@ -94,16 +99,20 @@ def out_of_sample_r2(
             f"{benchmark!r}. For the historical mean, pass its forecasts."
         )
     tables = align(y_true, y_pred)
+    weights = broadcast_weights(sample_weight, y_true)
     if isinstance(benchmark, str):
-        return tables.score(_r2_against_mean)
+        return tables.score(_r2_against_mean, weights)
     return tables.score(
         lambda *cells: 1.0 - relative_squared_error(*cells),
         broadcast(benchmark, y_true),
+        weights,
     )
 
 
-def directional_accuracy(y_true: Table, y_pred: Table) -> float:
-    """Compute the share of forecasts with the sign of the realised return.
+def directional_accuracy(
+    y_true: Table, y_pred: Table, sample_weight: Table | None = None
+) -> float:
+    """Compute the share of forecasts with the sign of the realized return.
 
     Greater is better: 1 is perfect, the range is [0, 1]. In markets that rise more
     often than they fall, a forecaster that always predicts "up" scores above one half:
@@ -112,13 +121,16 @@ def directional_accuracy(y_true: Table, y_pred: Table) -> float:
     Parameters
     ----------
     y_true : DataFrame, Series or array-like of shape (n_dates, n_tickers)
-        Realised returns; any real number, NaN where unknown. Returns of exactly zero
+        Realized returns; any real number, NaN where unknown. Returns of exactly zero
         have no direction and are left out. With columns (horizon, ticker), the score
         is the mean over the horizons that have one.
     y_pred : DataFrame, Series or array-like of the same shape
         Forecasts; any real number. A forecast of exactly zero takes no side and
         counts as a miss; a missing one is left out. Two tables with labels are
         aligned by them, whatever the order; otherwise the shapes must agree.
+    sample_weight : array-like (n_dates,) or (n_dates, n_tickers), default=None
+        Weight of each date, or of each label; those of weight 0 are left out. Tables
+        with labels are matched by them.
 
     Returns
     -------
@@ -146,11 +158,12 @@ def directional_accuracy(y_true: Table, y_pred: Table) -> float:
     >>> directional_accuracy([0.01, -0.02, 0.03, 0.0], [0.02, 0.01, 0.0, 0.01])
     0.333...
     """
-    return align(y_true, y_pred).score(sign_agreement)
+    weights = broadcast_weights(sample_weight, y_true)
+    return align(y_true, y_pred).score(sign_agreement, weights)
 
 
 def coverage(y_true: Table, y_pred: Table) -> float:
-    """Compute the share of the realised returns that have a forecast.
+    """Compute the share of the realized returns that have a forecast.
 
     The other scores leave out what was not forecast; this one counts those.
     Greater is better: 1 is complete, the range is [0, 1].
@@ -158,7 +171,7 @@ def coverage(y_true: Table, y_pred: Table) -> float:
     Parameters
     ----------
     y_true : DataFrame, Series or array-like of shape (n_dates, n_tickers)
-        Realised returns, NaN where unknown. With columns (horizon, ticker), the score
+        Realized returns, NaN where unknown. With columns (horizon, ticker), the score
         is the mean over the horizons that have one.
     y_pred : DataFrame, Series or array-like of the same shape
         Forecasts, NaN where there is none. Two tables with labels are aligned by
@@ -187,8 +200,10 @@ def coverage(y_true: Table, y_pred: Table) -> float:
     )
 
 
-def _r2_against_mean(actual: np.ndarray, forecast: np.ndarray) -> float:
+def _r2_against_mean(
+    actual: np.ndarray, forecast: np.ndarray, weights: np.ndarray | None = None
+) -> float:
     """R² against the mean of the labels that are scored."""
     scored = np.where(np.isfinite(forecast), actual, np.nan)
-    mean = np.full(actual.shape, finite_mean(scored))
-    return 1.0 - relative_squared_error(actual, forecast, mean)
+    mean = np.full(actual.shape, finite_mean(scored, weights))
+    return 1.0 - relative_squared_error(actual, forecast, mean, weights)

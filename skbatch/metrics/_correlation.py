@@ -5,19 +5,14 @@ from __future__ import annotations
 from skbatch._kernels.scores import (
     cross_sectional_correlation,
     cross_sectional_rank_correlation,
-    finite_mean,
+    mean_of_dates,
 )
-from skbatch.metrics.alignment import Scores, Table, align
-
-__all__ = [
-    "information_coefficient",
-    "information_coefficient_series",
-    "rank_information_coefficient",
-    "rank_information_coefficient_series",
-]
+from skbatch.metrics.alignment import Scores, Table, align, broadcast_weights
 
 
-def information_coefficient(y_true: Table, y_pred: Table) -> float:
+def information_coefficient(
+    y_true: Table, y_pred: Table, sample_weight: Table | None = None
+) -> float:
     r"""Compute the mean over dates of the correlation across tickers.
 
     The information coefficient (IC) asks whether, on a date, the tickers with higher
@@ -27,11 +22,14 @@ def information_coefficient(y_true: Table, y_pred: Table) -> float:
     Parameters
     ----------
     y_true : DataFrame or array-like of shape (n_dates, n_tickers)
-        Realised returns; any real number, NaN where unknown. With columns
+        Realized returns; any real number, NaN where unknown. With columns
         (horizon, ticker), the score is the mean over the horizons that have one.
     y_pred : DataFrame or array-like of the same shape
         Forecasts; any real number. Two DataFrames are aligned by their labels,
         whatever the order; otherwise the shapes must agree.
+    sample_weight : array-like (n_dates,) or (n_dates, n_tickers), default=None
+        Weight of each date, or of each label; those of weight 0 are left out. Tables
+        with labels are matched by them.
 
     Returns
     -------
@@ -62,7 +60,9 @@ def information_coefficient(y_true: Table, y_pred: Table) -> float:
         {\sqrt{\sum_i (y_{ti} - \bar y_t)^2 \sum_i (\hat y_{ti} - \bar{\hat y}_t)^2}}
 
     Dates without a correlation are skipped, as are pairs with a missing forecast: a
-    forecaster that abstains is not punished here, but by :func:`coverage`.
+    forecaster that abstains is not punished here, but by :func:`coverage`. With
+    weights, means, variances and covariances of a date are weighted, and the date
+    counts by the mean weight of its pairs.
 
     References
     ----------
@@ -78,11 +78,14 @@ def information_coefficient(y_true: Table, y_pred: Table) -> float:
     0.75
     """
     return align(y_true, y_pred).score(
-        lambda *pair: finite_mean(cross_sectional_correlation(*pair))
+        lambda *cells: mean_of_dates(cross_sectional_correlation(*cells), *cells),
+        broadcast_weights(sample_weight, y_true),
     )
 
 
-def rank_information_coefficient(y_true: Table, y_pred: Table) -> float:
+def rank_information_coefficient(
+    y_true: Table, y_pred: Table, sample_weight: Table | None = None
+) -> float:
     r"""Compute the mean over dates of the rank correlation across tickers.
 
     The rank information coefficient (rank IC) asks whether forecasts order the
@@ -94,11 +97,14 @@ def rank_information_coefficient(y_true: Table, y_pred: Table) -> float:
     Parameters
     ----------
     y_true : DataFrame or array-like of shape (n_dates, n_tickers)
-        Realised returns; any real number, NaN where unknown. With columns
+        Realized returns; any real number, NaN where unknown. With columns
         (horizon, ticker), the score is the mean over the horizons that have one.
     y_pred : DataFrame or array-like of the same shape
         Forecasts; any real number. Two DataFrames are aligned by their labels,
         whatever the order; otherwise the shapes must agree.
+    sample_weight : array-like (n_dates,) or (n_dates, n_tickers), default=None
+        Weight of each date, or of each label; those of weight 0 are left out. Tables
+        with labels are matched by them.
 
     Returns
     -------
@@ -121,7 +127,8 @@ def rank_information_coefficient(y_true: Table, y_pred: Table) -> float:
     -----
     This is Spearman's correlation [1]_: the :func:`information_coefficient` of the
     ranks of each date's finite pairs, where ties share the mean of their ranks. Dates
-    without a correlation are skipped, as are pairs with a missing forecast.
+    without a correlation are skipped, as are pairs with a missing forecast. With
+    weights, a pair of weight 2 is ranked like two pairs.
 
     References
     ----------
@@ -140,7 +147,8 @@ def rank_information_coefficient(y_true: Table, y_pred: Table) -> float:
     0.75
     """
     return align(y_true, y_pred).score(
-        lambda *pair: finite_mean(cross_sectional_rank_correlation(*pair))
+        lambda *cells: mean_of_dates(cross_sectional_rank_correlation(*cells), *cells),
+        broadcast_weights(sample_weight, y_true),
     )
 
 
@@ -148,13 +156,13 @@ def information_coefficient_series(y_true: Table, y_pred: Table) -> Scores:
     """Compute the correlation across tickers on each date.
 
     Greater is better: 1 is perfect, 0 is chance, the range is [-1, 1]. With horizons
-    of several rows, neighbouring dates share most of their returns, so that their ICs
+    of several rows, neighboring dates share most of their returns, so that their ICs
     are not independent.
 
     Parameters
     ----------
     y_true, y_pred : DataFrame or array-like of shape (n_dates, n_tickers)
-        Realised returns and forecasts, NaN where unknown. Columns may be
+        Realized returns and forecasts, NaN where unknown. Columns may be
         (horizon, ticker). Two DataFrames are aligned by their labels.
 
     Returns
@@ -190,13 +198,13 @@ def rank_information_coefficient_series(y_true: Table, y_pred: Table) -> Scores:
     """Compute the rank correlation across tickers on each date.
 
     Greater is better: 1 is perfect, 0 is chance, the range is [-1, 1]. With horizons
-    of several rows, neighbouring dates share most of their returns, so that their
+    of several rows, neighboring dates share most of their returns, so that their
     rank ICs are not independent.
 
     Parameters
     ----------
     y_true, y_pred : DataFrame or array-like of shape (n_dates, n_tickers)
-        Realised returns and forecasts, NaN where unknown. Columns may be
+        Realized returns and forecasts, NaN where unknown. Columns may be
         (horizon, ticker). Two DataFrames are aligned by their labels.
 
     Returns

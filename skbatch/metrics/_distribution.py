@@ -15,16 +15,14 @@ from skbatch._messages import check_int, format_tickers
 from skbatch.exceptions import PanelError
 from skbatch.metrics.alignment import Table, as_floats, is_labelled
 
-__all__ = ["crps_by_sample", "rank_bins", "ranked_probability_score"]
-
 
 def rank_bins(y_true: Table, n_bins: int = 5) -> pd.DataFrame:
-    """Return in which quantile bin of the cross-section each realised return is.
+    """Return in which quantile bin of the cross-section each realized return is.
 
     Parameters
     ----------
     y_true : Series, one-row DataFrame or array-like of shape (n_tickers,)
-        Realised returns of one date; NaN where unknown.
+        Realized returns of one date; NaN where unknown.
     n_bins : int, default=5
         Number of bins; 5 for quintiles.
 
@@ -70,7 +68,7 @@ def ranked_probability_score(y_true: Table, probability: Table) -> float:
     Parameters
     ----------
     y_true : Series, one-row DataFrame or array-like of shape (n_tickers,)
-        Realised returns of one date; NaN where unknown. For several dates, average
+        Realized returns of one date; NaN where unknown. For several dates, average
         the scores.
     probability : DataFrame or array-like of shape (n_tickers, n_bins)
         Chances of each ticker to be in each bin of the cross-section, from the lowest
@@ -91,12 +89,12 @@ def ranked_probability_score(y_true: Table, probability: Table) -> float:
 
     See Also
     --------
-    rank_bins : The bins that are realised.
+    rank_bins : The bins that are realized.
 
     Notes
     -----
     With cumulative chances :math:`P_{i,k}` and cumulative shares :math:`O_{i,k}` of
-    ticker i in the realised bins 1 to k of K,
+    ticker i in the realized bins 1 to k of K,
 
     .. math:: \mathrm{RPS} = \frac{1}{N K} \sum_{i=1}^N \sum_{k=1}^K
               (P_{i,k} - O_{i,k})^2
@@ -151,7 +149,7 @@ def crps_by_sample(y_true: Table, samples: Table, *, fair: bool = True) -> float
     Parameters
     ----------
     y_true : Series, one-row DataFrame or array-like of shape (n_tickers,)
-        Realised returns of one date; any real number, NaN where unknown. For several
+        Realized returns of one date; any real number, NaN where unknown. For several
         dates, average the scores.
     samples : DataFrame or array-like of shape (n_samples, n_tickers)
         Draws of the returns, such as from

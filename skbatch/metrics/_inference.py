@@ -1,4 +1,4 @@
-"""How sure a mean over dates is, when neighbouring dates share their returns."""
+"""How sure a mean over dates is, when neighboring dates share their returns."""
 
 from __future__ import annotations
 
@@ -18,8 +18,6 @@ from skbatch._kernels.evaluation import (
 from skbatch._messages import check_int
 from skbatch.exceptions import PanelError
 
-__all__ = ["MeanInference", "mean_inference"]
-
 # Fewer dates, or fewer returns that do not overlap, are too few for a variance.
 MIN_DATES = 20
 MIN_HORIZONS = 10
@@ -37,7 +35,7 @@ class MeanInference:
         Mean and standard deviation (ddof=1) of the finite values.
     ratio : float
         ``mean / std``: the information ratio of an IC or a return, per date and not
-        annualised.
+        annualized.
     standard_error : float
         Newey–West or bootstrap standard error of the mean; NaN where it cannot be
         estimated, as are `t_statistic`, `critical_value`, `p_value` and
@@ -54,7 +52,7 @@ class MeanInference:
     lags : int
         Lags of the Newey–West standard error.
     p_value : float
-        Two-sided p-value: of Student's t with the same critical value at 5 %, or the
+        Two-sided p-value: of Student's t with the same critical value at 5%, or the
         share of the resampled means that are as far from `mean` as that is from 0.
     """
 
@@ -76,12 +74,12 @@ class MeanInference:
 
     @property
     def margin(self) -> float:
-        """Half the width of the 95 % confidence interval."""
+        """Half the width of the 95% confidence interval."""
         return self.standard_error * self.critical_value
 
     @property
     def confidence_interval(self) -> tuple[float, float]:
-        """Bounds that hold the true mean in 95 % of all series."""
+        """Bounds that hold the true mean in 95% of all series."""
         return self.mean - self.margin, self.mean + self.margin
 
 
@@ -93,7 +91,7 @@ def mean_inference(
     n_resamples: int = 0,
     random_state: int = 0,
 ) -> MeanInference:
-    r"""Test the mean of a series whose neighbours overlap, such as an IC series.
+    r"""Test the mean of a series whose neighbors overlap, such as an IC series.
 
     Parameters
     ----------
@@ -108,7 +106,7 @@ def mean_inference(
         horizon h.
     n_resamples : int, default=0
         Resamples of the stationary block bootstrap [4]_, which replaces the
-        Newey–West test; 0 for none, 2,000 are enough for a p-value of 5 %.
+        Newey–West test; 0 for none, 2,000 are enough for a p-value of 5%.
     random_state : int, default=0
         Seed of the bootstrap.
 
@@ -138,13 +136,13 @@ def mean_inference(
 
     the estimator of [1]_. The usual L = h − 1 gives half of the overlap's covariances
     too little weight: independent returns over 21 rows, 1250 of them, then show
-    :math:`|t| > 1.96` in 12 % of all cases instead of 5 %. With more lags, and the
-    critical value of [3]_, it is between 5 and 7 %.
+    :math:`|t| > 1.96` in 12% of all cases instead of 5%. With more lags, and the
+    critical value of [3]_, it is between 5 and 7%.
 
     The bootstrap draws blocks of a random length with mean L + 1 rows, in which
-    near lags count as much as above. `critical_value` is then the 95 % quantile of the
+    near lags count as much as above. `critical_value` is then the 95% quantile of the
     distance of resampled means from the mean, in standard errors. In the simulations
-    above it rejects in 8 to 11 % of all cases: prefer it as a second opinion.
+    above it rejects in 8 to 11% of all cases: prefer it as a second opinion.
 
     References
     ----------

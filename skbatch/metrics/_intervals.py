@@ -10,11 +10,9 @@ from skbatch._kernels.distributions import quantile_loss
 from skbatch._kernels.scores import finite_mean
 from skbatch.metrics.alignment import Table, align
 
-__all__ = ["interval_coverage", "interval_width", "pinball_loss"]
-
 
 def interval_coverage(y_true: Table, lower: Table, upper: Table) -> float:
-    """Compute the share of the realised returns that lie within their interval.
+    """Compute the share of the realized returns that lie within their interval.
 
     The closer to the coverage that was asked for, the better; the range is [0, 1].
     Intervals that are wide enough cover everything: look at :func:`interval_width`,
@@ -23,7 +21,7 @@ def interval_coverage(y_true: Table, lower: Table, upper: Table) -> float:
     Parameters
     ----------
     y_true : DataFrame, Series or array-like of shape (n_dates, n_tickers)
-        Realised returns; any real number, NaN where unknown. With columns
+        Realized returns; any real number, NaN where unknown. With columns
         (horizon, ticker), the score is the mean over the horizons that have one.
     lower, upper : DataFrame, Series or array-like of the same shape
         Bounds, which belong to the interval. Cells without both are left out. Tables
@@ -95,7 +93,7 @@ def pinball_loss(y_true: Table, y_pred: Table, quantile: float) -> float:
     Parameters
     ----------
     y_true : DataFrame, Series or array-like of shape (n_dates, n_tickers)
-        Realised returns; any real number, NaN where unknown. With columns
+        Realized returns; any real number, NaN where unknown. With columns
         (horizon, ticker), the score is the mean over the horizons that have one.
     y_pred : DataFrame, Series or array-like of the same shape
         Forecasts of the quantile. Two tables with labels are aligned by them,

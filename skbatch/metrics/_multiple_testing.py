@@ -17,20 +17,14 @@ from skbatch._kernels.overfitting import (
 from skbatch._messages import check_int
 from skbatch.exceptions import PanelError
 
-__all__ = [
-    "deflated_sharpe_ratio",
-    "holm_adjusted",
-    "probability_of_backtest_overfitting",
-]
-
 MAX_SPLITS = 20  # 184,756 combinations
 
 
 def holm_adjusted(p_values: ArrayLike, n_tests: int | None = None) -> np.ndarray:
     r"""Adjust p-values for the number of tests, by Holm's step-down method.
 
-    Rejecting those of at most 5 % keeps the probability of any false rejection below
-    5 %, whatever the tests have in common.
+    Rejecting those of at most 5% keeps the probability of any false rejection below
+    5%, whatever the tests have in common.
 
     Parameters
     ----------
@@ -97,13 +91,13 @@ def deflated_sharpe_ratio(
         Returns of the chosen strategy over rows that do not overlap; NaN is left out.
     trials : int or array-like of shape (n_trials,), default=1
         Number of strategies that were tried; or the Sharpe ratios of all of them, per
-        row and not annualised, from which their variance is estimated. For a number,
+        row and not annualized, from which their variance is estimated. For a number,
         it is that of Sharpe ratios without skill, 1 / (n_dates − 1).
 
     Returns
     -------
     float
-        Between 0 and 1; above 0.95 is statistically significant at 5 %. With one
+        Between 0 and 1; above 0.95 is statistically significant at 5%. With one
         trial, the probabilistic Sharpe ratio: that it is above 0. NaN with fewer than
         three returns, or returns that do not vary.
 

@@ -10,8 +10,6 @@ import pandas as pd
 from skbatch.exceptions import PanelError
 from skbatch.metrics.alignment import Table, align, as_floats
 
-__all__ = ["residual_forecasts"]
-
 
 def residual_forecasts(
     y_pred: Table, exposures: Mapping[str, Table]

@@ -17,11 +17,9 @@ from skbatch.metrics._correlation import (
     information_coefficient,
     rank_information_coefficient,
 )
-from skbatch.metrics.alignment import Table, align, as_floats
+from skbatch.metrics.alignment import Table, align, as_floats, broadcast_weights
 from skbatch.panel import forward_returns
-from skbatch.panel.engine import recorded_delay
-
-__all__ = ["make_forecast_scorer"]
+from skbatch.panel.engine import mask_late, recorded_delay
 
 _SCORES: dict[str, Callable[..., float]] = {
     "rank_ic": rank_information_coefficient,
@@ -66,10 +64,12 @@ default="rank_ic"
     Returns
     -------
     callable
-        ``scorer(estimator, X, y)``: a float, greater is better; NaN if nothing can be
-        scored, as when a test fold has no more rows than the horizon. Without `y`, as
-        in ``GridSearchCV(system, ..., scoring=scorer).fit(prices)``, the labels are
-        the forward returns of the prices `X`.
+        ``scorer(estimator, X, y, sample_weight=None)``: a float, greater is better; NaN
+        if nothing can be scored, as when a test fold has no more rows than the
+        horizon. Without `y`, as in ``GridSearchCV(system, ...,
+        scoring=scorer).fit(prices)``, the labels are the forward returns of the prices
+        `X`. Weights are of dates, or of dates and tickers; searches pass theirs on
+        after ``scorer.set_score_request(sample_weight=True)``.
 
     Raises
     ------
@@ -154,7 +154,8 @@ class _ForecastScorer(Scorer):
             delay = getattr(final, "delay_", 0)
             if len(X) <= np.max(horizon) + delay:
                 return float("nan")
-            y_true = forward_returns(X, horizon, delay)
+            final = getattr(final, "delisting_return", None)
+            y_true = forward_returns(X, horizon, delay, delisting_return=final)
         return float(super()._score(method_caller, estimator, X, y_true, **kwargs))
 
 
@@ -165,20 +166,40 @@ class _ForecastScore:
     function: Callable[..., float]
     purge: int | Literal["auto"]
 
-    def __call__(self, y_true: Table, y_pred: Table, **kwargs: Any) -> float:
+    def __call__(
+        self,
+        y_true: Table,
+        y_pred: Table,
+        sample_weight: Table | None = None,
+        **kwargs: Any,
+    ) -> float:
         known = _drop_unknown(y_true, self.purge)
         if self.function in _SCORES.values():
-            return float(self.function(known, y_pred, **kwargs))
-        return align(known, y_pred).score(lambda *pair: self._pool(*pair, **kwargs))
+            return float(
+                self.function(known, y_pred, sample_weight=sample_weight, **kwargs)
+            )
+        return align(known, y_pred).score(
+            lambda *cells: self._pool(*cells, **kwargs),
+            broadcast_weights(sample_weight, known),
+        )
 
     @property
     def __name__(self) -> str:
         # The repr of scikit-learn's scorer asks for it.
         return f"{_name(self.function)}, purge={self.purge!r}"
 
-    def _pool(self, actual: np.ndarray, forecast: np.ndarray, **kwargs: Any) -> float:
+    def _pool(
+        self,
+        actual: np.ndarray,
+        forecast: np.ndarray,
+        weights: np.ndarray | None = None,
+        **kwargs: Any,
+    ) -> float:
         """Score finite pairs as two vectors."""
         use = np.isfinite(actual) & np.isfinite(forecast)
+        if weights is not None:
+            use &= weights > 0
+            kwargs["sample_weight"] = weights[use]
         if not use.any():
             return float("nan")
         return float(self.function(actual[use], forecast[use], **kwargs))
@@ -205,6 +226,8 @@ def _drop_unknown(y_true: Table, purge: int | Literal["auto"]) -> Table:
     if not any(n_unknown):
         return y_true
     values = as_floats(y_true, "y_true").copy()
+    if purge == "auto":
+        mask_late(values, y_true)
     for column, rows in enumerate(n_unknown):
         values[max(len(values) - rows, 0) :, column] = np.nan
     if isinstance(y_true, pd.DataFrame):

@@ -15,8 +15,6 @@ from skbatch._kernels.evaluation import (
 from skbatch._messages import check_int
 from skbatch.metrics.alignment import Scores, Table, align
 
-__all__ = ["quantile_returns", "rank_portfolio_returns", "rank_turnover"]
-
 
 @overload
 def quantile_returns(
@@ -37,7 +35,7 @@ def quantile_returns(
     Parameters
     ----------
     y_true, y_pred : DataFrame or array-like of shape (n_dates, n_tickers)
-        Realised returns and forecasts, NaN where unknown. Columns may be
+        Realized returns and forecasts, NaN where unknown. Columns may be
         (horizon, ticker). Two DataFrames are aligned by their labels.
     n_quantiles : int, default=5
         Number of bins, at least 2.
@@ -92,7 +90,7 @@ def rank_portfolio_returns(y_true: Table, y_pred: Table) -> Scores:
     Parameters
     ----------
     y_true, y_pred : DataFrame or array-like of shape (n_dates, n_tickers)
-        Realised returns and forecasts, NaN where unknown. Columns may be
+        Realized returns and forecasts, NaN where unknown. Columns may be
         (horizon, ticker). Two DataFrames are aligned by their labels.
 
     Returns

@@ -17,7 +17,8 @@ from skbatch._kernels.scores import finite_mean
 from skbatch._messages import format_tickers
 from skbatch.exceptions import PanelError
 
-__all__ = ["AlignedTables", "Table", "align", "as_floats", "broadcast", "locate"]
+__all__ = ["AlignedTables", "Table", "align", "as_floats", "broadcast"]
+__all__ += ["broadcast_weights", "locate"]
 
 Table: TypeAlias = pd.DataFrame | pd.Series | ArrayLike
 Scores: TypeAlias = pd.Series | pd.DataFrame | np.ndarray
@@ -48,9 +49,11 @@ class AlignedTables:
         for horizon in self.horizons:
             yield np.flatnonzero(level == horizon)
 
-    def score(self, function: Callable[..., float], *others: np.ndarray) -> float:
+    def score(
+        self, function: Callable[..., float], *others: np.ndarray | None
+    ) -> float:
         """Average the scores of all horizons."""
-        tables = (self.actual, self.forecast, *others)
+        tables = (self.actual, self.forecast, *(t for t in others if t is not None))
         scores = [function(*(t[:, use] for t in tables)) for use in self.split()]
         return finite_mean(np.asarray(scores, dtype=np.float64))
 
@@ -80,14 +83,14 @@ def align(y_true: Table, y_pred: Table) -> AlignedTables:
             f"{np.shape(y_pred)} and {np.shape(y_true)}. Forecast the dates and "
             "tickers of the labels."
         )
-    labelled = next((t for t in (y_true, y_pred) if is_labelled(t)), None)
-    names = labelled.columns if isinstance(labelled, pd.DataFrame) else None
+    labeled = next((t for t in (y_true, y_pred) if is_labelled(t)), None)
+    names = labeled.columns if isinstance(labeled, pd.DataFrame) else None
     if names is not None and names.nlevels > 2:
         raise PanelError(
             "`y_true.columns` must be tickers or (horizon, ticker). Got "
             f"{names.nlevels} levels. Drop the others with `droplevel`."
         )
-    index = labelled.index if isinstance(labelled, pd.DataFrame | pd.Series) else None
+    index = labeled.index if isinstance(labeled, pd.DataFrame | pd.Series) else None
     return AlignedTables(actual, forecast, index, names)
 
 
@@ -108,6 +111,41 @@ def broadcast(benchmark: Table, y_true: Table) -> np.ndarray:
             "each label, or a float."
         )
     return values
+
+
+def broadcast_weights(sample_weight: Table | None, y_true: Table) -> np.ndarray | None:
+    """Broadcast weights of dates, or of dates and tickers, to the labels' shape."""
+    if sample_weight is None:
+        return None
+    name, shape = "sample_weight", as_floats(y_true, "y_true").shape
+    values = as_floats(sample_weight, name)
+    wrong = values[~(np.isfinite(values) & (values >= 0))]
+    if len(wrong):
+        raise ValueError(
+            f"`sample_weight` must be finite and not negative. Got {wrong[0]:g}. Pass "
+            "0 for what is to be left out, as with `.fillna(0)`."
+        )
+    if isinstance(sample_weight, pd.DataFrame | pd.Series) and isinstance(
+        y_true, pd.DataFrame | pd.Series
+    ):
+        index = sample_weight.index, y_true.index
+        values = values[locate(*index, name, "dates", exact=False)]
+    if isinstance(y_true, pd.DataFrame) and values.shape[1] > 1:
+        want, have = y_true.columns, getattr(sample_weight, "columns", None)
+        tickers = want.get_level_values(-1)
+        if have is None and values.shape[1] == tickers.nunique():
+            have = tickers.unique()
+        if have is not None:
+            want = want if have.nlevels == want.nlevels else tickers
+            locate(have, want.unique(), name, "columns", exact=False)
+            values = values[:, have.get_indexer_for(want)]
+    if len(values) != shape[0] or values.shape[1] not in (1, shape[1]):
+        raise PanelError(
+            "`sample_weight` must have shape (n_dates,) or (n_dates, n_tickers), like "
+            f"`y_true`. Got {np.shape(sample_weight)} and {np.shape(y_true)}. Pass one "
+            "weight for each date, or for each label."
+        )
+    return np.broadcast_to(values, shape)
 
 
 def is_labelled(table: Table) -> bool:
@@ -200,7 +238,7 @@ def _spread(
     if by_date == by_column:
         given = "labels of both" if by_date else "labels that cover neither"
         raise PanelError(
-            "`benchmark` as a Series must be labelled by the dates or by the columns "
+            "`benchmark` as a Series must be labeled by the dates or by the columns "
             f"of `y_true`. Got {given}. Pass a DataFrame with both."
         )
     wanted = y_true.index if by_date else y_true.columns

@@ -1,4 +1,4 @@
-"""What all pictures share: matplotlib on demand, colours, axes.
+"""What all pictures share: matplotlib on demand, colors, axes.
 
 This module is for the other subpackages. It may change with any release.
 """
@@ -89,7 +89,7 @@ class Display:
 
 
 class ForecastDisplay(Display):
-    """A picture of forecasts and realised returns."""
+    """A picture of forecasts and realized returns."""
 
     from_predictions: Any
 
@@ -106,7 +106,7 @@ class ForecastDisplay(Display):
         X : DataFrame
             What it forecasts from, out of sample.
         y : DataFrame of shape (n_dates, n_tickers)
-            Realised returns.
+            Realized returns.
         **options
             Parameters of `from_predictions`.
 
@@ -141,7 +141,7 @@ def tidy(ax: Axes, title: str, *, note: str = "") -> None:
 
 
 def date_axis(ax: Axes, index: pd.Index) -> np.ndarray:
-    """Return positions on the x-axis, which is labelled briefly if they are dates."""
+    """Return positions on the x-axis, which is labeled briefly if they are dates."""
     if isinstance(index, pd.PeriodIndex):
         index = index.to_timestamp()
     if not isinstance(index, pd.DatetimeIndex):

@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 
 from skbatch._kernels.trading import impact_cost, run_account
-from skbatch._messages import check_int, date_text, format_tickers
-from skbatch.exceptions import PanelError
+from skbatch._messages import check_int, count, date_text, format_tickers, warn_user
+from skbatch.exceptions import PanelError, PanelWarning
 from skbatch.model_selection._backtest_result import BacktestResult
 from skbatch.model_selection._position_rules import (
     Rule,
@@ -21,12 +21,12 @@ from skbatch.model_selection._position_rules import (
 from skbatch.panel import check_panel
 from skbatch.panel.engine import (
     adopt_table,
+    final_returns,
+    last_prices,
     panel_fields,
     panel_tickers,
     recorded_horizon,
 )
-
-__all__ = ["TradingCosts", "backtest"]
 
 BASIS_POINT = 1e-4
 # Rows over which volatility and volume are measured for the impact of trades.
@@ -105,7 +105,7 @@ def backtest(
     costs: float | TradingCosts = 10.0,
     n_quantiles: int = 5,
     capital: float = 1e6,
-    delisting_return: float | pd.Series = 0.0,
+    delisting_return: float | pd.Series | None = None,
     lookback: int = 504,
     name: str = "",
 ) -> BacktestResult:
@@ -145,10 +145,11 @@ def backtest(
         Bins of ``weights="quantile"``.
     capital : float, default=1e6
         Size of the portfolio in the currency of the prices, on which impact depends.
-    delisting_return : float or Series, default=0.0
-        Return of a position after the last price of its ticker, where prices end
-        before the panel does; it becomes cash. −0.3 is usual for stocks that fail. A
-        Series gives that of each ticker, 0 for those that it does not name.
+    delisting_return : float or Series, default=None
+        Return of a position after the last price of its ticker, where that has no
+        price for ten rows, up to the end of the panel; it becomes cash. −0.3 is usual
+        for stocks that fail, 0 for takeovers. None, or a ticker that a Series lacks,
+        counts as 0, with a warning that names the tickers that were held.
     lookback : int, default=504
         Rows of past returns that functions and optimizers are given.
     name : str, default=""
@@ -166,6 +167,12 @@ def backtest(
         horizons, or volumes are needed and missing.
     ValueError
         For an invalid argument.
+
+    Warns
+    -----
+    PanelWarning
+        If a position was held to the last price of a ticker whose final return is not
+        given.
 
     See Also
     --------
@@ -207,14 +214,15 @@ def backtest(
     first, decided = int(places[0]), places[::step]
     stop = min(int(decided[-1]) + delay + int(step), len(panel) - 1) + 1
     charge, unit_impact = _charges(costs, closes, volumes, first, capital)
+    ends, finals = _ends(closes, first), final_returns(delisting_return, table.columns)
     account = run_account(
         closes.to_numpy()[first:stop],
         _decision(rule, table, returns, first, lookback),
         charge,
         decided - first,
         int(delay),
-        _last_rows(closes) - first,
-        _last_returns(delisting_return, table.columns),
+        ends,
+        np.nan_to_num(finals),
     )
     if not account.trades:
         raise PanelError(
@@ -222,6 +230,7 @@ def backtest(
             f"{len(panel)} rows to {date_text(panel.index[-1])}. Pass prices that go "
             "on after the forecasts, or delay=0."
         )
+    _warn_of_ends(account.weights, ends, finals, closes.columns)
     rows = np.array(list(account.trades))
     dates, begin = panel.index[first:stop], int(rows.min())
     gross, cost = account.gross[begin:], account.cost[begin:]
@@ -289,25 +298,26 @@ def _aligned(
     return table.where(np.isfinite(table)), closes, volumes
 
 
-def _last_rows(closes: pd.DataFrame) -> np.ndarray:
-    """Row of each ticker's last price, beyond the end if it is the last row."""
-    known = closes.notna().to_numpy()
-    last = len(known) - 1 - known[::-1].argmax(axis=0)
-    return np.where(last == len(known) - 1, 2 * len(known), last)
+def _ends(closes: pd.DataFrame, first: int) -> np.ndarray:
+    """Row of each ticker's last price, beyond the end if it is not gone."""
+    last, is_gone = last_prices(closes.to_numpy())
+    return np.where(is_gone, last, 2 * len(closes)) - first
 
 
-def _last_returns(given: float | pd.Series, tickers: pd.Index) -> np.ndarray:
-    """Return of each ticker after its last price."""
-    returns = given
-    if isinstance(given, pd.Series):
-        returns = given.reindex(tickers, fill_value=0.0)
-    found = np.broadcast_to(np.asarray(returns, dtype=np.float64), (len(tickers),))
-    if not (np.isfinite(found) & (found >= -1)).all():
-        raise ValueError(
-            "`delisting_return` must be a simple return of at least -1. Got "
-            f"{given!r}. Pass -0.3, for example."
+def _warn_of_ends(
+    weights: np.ndarray, ends: np.ndarray, finals: np.ndarray, tickers: pd.Index
+) -> None:
+    """Warn of tickers held to their last price without a final return."""
+    within = (ends >= 0) & (ends < len(weights) - 1)
+    held = weights[np.where(within, ends, 0), np.arange(len(ends))] != 0
+    lost = tickers[within & held & np.isnan(finals)]
+    if len(lost):
+        warn_user(
+            f"Positions in {count(len(lost), 'ticker')} were held until the prices "
+            f"ended, and count as sold at the last one: {format_tickers(lost)}. Pass "
+            "`delisting_return`, such as -0.3, or 0 if that is what was paid.",
+            PanelWarning,
         )
-    return found
 
 
 def _charges(

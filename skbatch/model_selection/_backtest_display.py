@@ -21,8 +21,6 @@ from skbatch.model_selection._backtest_result import BacktestResult
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["BacktestDisplay"]
-
 MONTHS = "JFMAMJJASOND"
 
 
@@ -101,10 +99,10 @@ class BacktestDisplay(Display):
             "before costs": (wealth["gross"], GOOD, ":"),
             "mean of all tickers": (market, GREY, "-"),
         }
-        for label, (series, colour, style) in lines.items():
+        for label, (series, color, style) in lines.items():
             values = 100 * (series.to_numpy() - 1)
-            width = 1.6 if colour == GOOD else 1.0
-            ax.plot(places, values, style, color=colour, lw=width, label=label)
+            width = 1.6 if color == GOOD else 1.0
+            ax.plot(places, values, style, color=color, lw=width, label=label)
         ax.axhline(0, color=INK, linewidth=0.8)
         ax.set_ylabel("cumulative return, %", color=INK)
         ax.legend(loc="upper left", frameon=False, fontsize=9)
@@ -120,7 +118,7 @@ class BacktestDisplay(Display):
         ax.fill_between(places, -100 * drawdown.to_numpy(), color=BAD, alpha=0.6, lw=0)
         ax.axhline(0, color=INK, linewidth=0.8)
         ax.set_ylabel("drawdown, %", color=INK)
-        note = f"at most {100 * drawdown.max():.1f} %"
+        note = f"at most {100 * drawdown.max():.1f}%"
         tidy(ax, "Drawdown after costs", note=note)
 
     def _draw_months(self, ax: Axes) -> None:

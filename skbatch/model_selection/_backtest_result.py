@@ -18,8 +18,6 @@ from skbatch.panel import periods_per_year
 if TYPE_CHECKING:
     from skfolio import MultiPeriodPortfolio
 
-__all__ = ["BacktestResult"]
-
 NAN = float("nan")
 
 
@@ -244,7 +242,7 @@ class BacktestResult:
         return (
             f"BacktestResult({named}{len(self.returns)} dates, "
             f"{count(len(self.trades), 'rebalance')}, net return "
-            f"{100 * measures['return_net']:.2f} % a year, Sharpe ratio "
+            f"{100 * measures['return_net']:.2f}% a year, Sharpe ratio "
             f"{measures['sharpe_net']:.2f} net, {measures['sharpe_gross']:.2f} gross)"
         )
 

@@ -15,8 +15,6 @@ from skbatch.model_selection._refit_schedule import Fold
 from skbatch.model_selection._walk_forward_result import WalkForwardResult
 from skbatch.panel.engine import find_members, panel_fields, panel_tickers
 
-__all__ = ["Benchmark", "collect_walk"]
-
 # A forecaster of feature frames, or the name of a rule.
 Benchmark: TypeAlias = BaseEstimator | str
 
@@ -67,6 +65,7 @@ def collect_walk(
         ranking_rules=tuple(rules),
         quantiles=_joined_quantiles(own, forecasts),
         members=members,
+        delisting_return=source.delisting_return,
         attrs={
             "n_rows": len(panel),
             "n_tickers": closes.shape[1],

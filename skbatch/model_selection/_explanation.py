@@ -8,16 +8,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 from sklearn.base import BaseEstimator
-from sklearn.pipeline import Pipeline
 
 from skbatch._messages import count, date_text, format_tickers
+from skbatch._sklearn import last_step
 from skbatch.metrics.plotting import BAD, GOOD, GREY, INK, Display, tidy
 from skbatch.model_selection._feature_importance import feature_families, signals_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-
-__all__ = ["ForecastExplanation", "ForecastExplanationDisplay"]
 
 OTHERS = "all others"
 
@@ -90,10 +88,7 @@ class ForecastExplanation:
         ValueError
             If it is of trees with several outputs (``strategy="vector"``).
         """
-        model = getattr(estimator, "best_estimator_", estimator)
-        if isinstance(model, Pipeline):
-            X = model[:-1].transform(X) if len(model) > 1 else X
-            model = model[-1]
+        model, X = last_step(getattr(estimator, "best_estimator_", estimator), X)
         if not hasattr(model, "explain"):
             raise TypeError(
                 "`estimator` must have `explain`, or end in a forecaster that has. Got "
@@ -300,9 +295,9 @@ class ForecastExplanationDisplay(Display):
         starts = np.append(0.0, np.cumsum(widths[:-1]))
         starts[-1] = 0.0
         places = np.arange(len(widths))
-        colours = [GOOD if width >= 0 else BAD for width in widths[:-1]]
+        colors = [GOOD if width >= 0 else BAD for width in widths[:-1]]
         self.bars_ = ax.barh(
-            places, widths, left=starts, color=[*colours, INK], height=0.62
+            places, widths, left=starts, color=[*colors, INK], height=0.62
         )
         ends = starts + widths
         ax.vlines(ends[:-1], places[:-1] - 0.31, places[1:] + 0.31, GREY, lw=0.6)
@@ -310,7 +305,7 @@ class ForecastExplanationDisplay(Display):
             places, widths, np.maximum(starts, ends), strict=True
         ):
             ax.annotate(
-                f"{width:+.3f} %",
+                f"{width:+.3f}%",
                 (high, place),
                 (4, 0),
                 textcoords="offset points",

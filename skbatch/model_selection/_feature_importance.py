@@ -20,13 +20,6 @@ from skbatch.panel.engine import MARKET
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = [
-    "FeatureImportanceDisplay",
-    "feature_families",
-    "feature_importances",
-    "signals_of",
-]
-
 OTHER = "your own"
 
 
@@ -56,7 +49,7 @@ def feature_importances(estimator: BaseEstimator) -> pd.DataFrame:
     Notes
     -----
     For trees, a feature's importance is the total gain of the splits on it; for a
-    linear model, the absolute coefficient of the standardised feature, summed over
+    linear model, the absolute coefficient of the standardized feature, summed over
     outputs. Models of several horizons or tickers count the same. Importance says what
     a model uses, not that it helps: correlated features share it at random, and the
     gain is that of the training rows.
@@ -184,7 +177,7 @@ class FeatureImportanceDisplay:
             more = int((table["family"] == family).sum()) - len(best)
             shown += f" and {more} more" if more > 0 and n_names else ""
             ax.annotate(
-                f"{100 * share:.1f} %",
+                f"{100 * share:.1f}%",
                 (100 * share, place),
                 (4, 0),
                 textcoords="offset points",

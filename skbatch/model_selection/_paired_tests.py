@@ -16,8 +16,6 @@ from skbatch.metrics import (
 if TYPE_CHECKING:
     from skbatch.model_selection._walk_forward_result import WalkForwardResult
 
-__all__ = ["DERIVED", "EQUAL_WEIGHT", "ZERO", "compare"]
-
 ZERO = "zero"
 EQUAL_WEIGHT = "equal weight"
 # Benchmarks that a walk has without being given them, and that order no tickers.
@@ -45,8 +43,14 @@ def compare(result: WalkForwardResult, horizon: int, n_resamples: int) -> pd.Dat
         if name != result.name
     }
     table = pd.concat(tables, names=["benchmark", "score"])
-    n_tests = int(table["p_value"].notna().sum()) * result.n_trials
-    return table.assign(p_holm=holm_adjusted(table["p_value"], n_tests))
+    # Zero and equal weight order no tickers: where both forecast the same ones, their
+    # rank IC and spread are one comparison.
+    once = table.reset_index("score").drop_duplicates()["p_value"].dropna()
+    adjusted = holm_adjusted(once, max(1, len(once)) * result.n_trials)
+    # Equal p-values are adjusted alike.
+    return table.assign(
+        p_holm=table["p_value"].map(dict(zip(once, adjusted, strict=True)))
+    )
 
 
 class PairedScores:

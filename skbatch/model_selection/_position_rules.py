@@ -14,8 +14,6 @@ from skbatch._kernels.evaluation import rank_weights
 from skbatch._kernels.trading import bin_weights
 from skbatch.exceptions import PanelError
 
-__all__ = ["Rule", "checked_weights", "position_rule", "single_bin"]
-
 # Given forecasts, past returns and the weights held, all by ticker: weights.
 Rule = Callable[[pd.Series, pd.DataFrame, pd.Series], Any]
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 from sklearn.base import BaseEstimator
-from sklearn.pipeline import Pipeline
 
+from skbatch._sklearn import last_step
 from skbatch.forecasting.engine import first_choice
 from skbatch.metrics.plotting import INK, Display, date_axis, tidy
 from skbatch.model_selection._refit import NO_MODEL
@@ -19,10 +19,8 @@ if TYPE_CHECKING:
 
     from skbatch.model_selection._walk_forward_result import WalkForwardResult
 
-__all__ = ["ProvenanceDisplay"]
-
-COLOURS = ("#1f6feb", "#e3a008", "#8b5cf6", "#0e9f6e", "#d61f69")
-NONE_COLOUR = "#d5dbe1"
+COLORS = ("#1f6feb", "#e3a008", "#8b5cf6", "#0e9f6e", "#d61f69")
+NONE_COLOR = "#d5dbe1"
 
 
 class ProvenanceDisplay(Display):
@@ -112,15 +110,13 @@ class ProvenanceDisplay(Display):
         TypeError
             If the estimator does not record its provenance.
         """
-        final = estimator[-1] if isinstance(estimator, Pipeline) else estimator
+        final, X = last_step(estimator, X)
         if not hasattr(final, "predict_with_provenance"):
             raise TypeError(
                 "`estimator` must have `predict_with_provenance`. Got "
                 f"{type(final).__name__}. Pass a fitted batch forecaster, or a "
                 "pipeline that ends in one."
             )
-        if final is not estimator and len(estimator) > 1:
-            X = estimator[:-1].transform(X)
         table = final.predict_with_provenance(X)[1].model
         first = (first_choice(final) or "",)
         return cls.from_predictions(table, first_choice=first, ax=ax)
@@ -157,15 +153,15 @@ class ProvenanceDisplay(Display):
         others = self.shares_.drop(columns=[*first, NO_MODEL], errors="ignore")
         self.fallback_rate_ = others.sum(axis=1) / given.where(given > 0)
         names = list(self.shares_.columns)
-        colours = [
-            NONE_COLOUR if name == NO_MODEL else COLOURS[number % len(COLOURS)]
+        colors = [
+            NONE_COLOR if name == NO_MODEL else COLORS[number % len(COLORS)]
             for number, name in enumerate(names)
         ]
         labels = ["no forecast" if name == NO_MODEL else name for name in names]
         places = date_axis(ax, self.shares_.index)
         shares = 100 * self.shares_.T.to_numpy()
         ax.stackplot(
-            places, shares, colors=colours, labels=labels, step="post", linewidth=0
+            places, shares, colors=colors, labels=labels, step="post", linewidth=0
         )
         ax.set(ylim=(0, 100), xlim=(places[0], places[-1]))
         ax.set_ylabel("share of tickers, %", color=INK)
@@ -185,11 +181,11 @@ class ProvenanceDisplay(Display):
         tidy(
             ax,
             "Where forecasts come from",
-            note=f"{rate:.2f} % by a fallback, {none:.2f} % without a forecast",
+            note=f"{rate:.2f}% by a fallback, {none:.2f}% without a forecast",
         )
         if ax.get_ylim()[0] > 0:
             ax.annotate(
-                f"axis begins at {ax.get_ylim()[0]:.0f} %",
+                f"axis begins at {ax.get_ylim()[0]:.0f}%",
                 (1, 0),
                 (-4, 4),
                 xycoords="axes fraction",

@@ -11,8 +11,6 @@ from skbatch.exceptions import PanelError
 from skbatch.panel import periods_per_year
 from skbatch.panel.engine import WEEKDAYS_PER_YEAR
 
-__all__ = ["RANKING_RULES"]
-
 
 def _reversal(closes: pd.DataFrame) -> pd.DataFrame:
     """Rank by the loss over the last row."""

@@ -15,20 +15,24 @@ from sklearn.base import BaseEstimator, clone
 from sklearn.pipeline import Pipeline
 
 from skbatch._messages import collect_warnings, format_tickers
+from skbatch._sklearn import last_step
 from skbatch.exceptions import ModelFitError, PanelError
 from skbatch.feature_extraction import SharedFeatureExtractor
 from skbatch.feature_extraction.engine import KnownFeatures, sharing
-from skbatch.forecasting.engine import first_choice, fitted_provenance
+from skbatch.forecasting.engine import (
+    calibrated_part,
+    first_choice,
+    fitted_provenance,
+    outlook_of,
+)
 from skbatch.metrics.alignment import Table
-from skbatch.model_selection._fold_quantiles import fold_quantiles
 from skbatch.model_selection._refit_schedule import Fold
 from skbatch.model_selection._shared_features import extractor_of
 from skbatch.panel import forward_returns
 from skbatch.panel.engine import Universe
 
-__all__ = ["FoldForecast", "Source", "labels_itself", "run_fold"]
-
 NO_MODEL = "none"
+LEVELS = (0.05, 0.25, 0.5, 0.75, 0.95)
 
 
 @dataclass(frozen=True)
@@ -42,11 +46,17 @@ class Source:
     features: pd.DataFrame | None
     extractor: SharedFeatureExtractor | None  # that these are of
     universe: Universe | None = None
+    delisting_return: float | pd.Series | None = None
 
-    def labels(self, rows: slice) -> pd.DataFrame:
+    def labels(self, rows: slice, *, final: bool = True) -> pd.DataFrame:
         """Compute the returns that are known at the last of some rows."""
-        panel = self.panel.iloc[rows]
-        return forward_returns(panel, self.horizon, self.delay, universe=self.universe)
+        return forward_returns(
+            self.panel.iloc[rows],
+            self.horizon,
+            self.delay,
+            universe=self.universe,
+            delisting_return=self.delisting_return if final else None,
+        )
 
     def known_features(self) -> KnownFeatures | None:
         """Return what estimators that are given prices may take from the features."""
@@ -126,8 +136,11 @@ def _run(
     provenance = _provenance(tail, following, forecasts).loc[dates]
     quantiles = {}
     if own:
-        returns = source.labels(slice(fold.train_stop, fold.test_stop))
-        quantiles = fold_quantiles(tail, following, forecasts, returns)
+        # These adjust later quantiles as soon as they end, when it is not known yet
+        # who is gone.
+        following_rows = slice(fold.train_stop, fold.test_stop)
+        returns = source.labels(following_rows, final=False)
+        quantiles = _quantiles(tail, following, forecasts, returns)
     whole = tail if head is None else _join(estimator, head, tail)
     return FoldForecast(
         forecasts.loc[dates],
@@ -227,6 +240,36 @@ def _provenance(
     known = np.isfinite(forecasts.to_numpy())
     names = np.where(known, names.reshape(forecasts.shape), NO_MODEL)
     return pd.DataFrame(names, forecasts.index, forecasts.columns)
+
+
+def _quantiles(
+    model: BaseEstimator,
+    X: pd.DataFrame,
+    forecasts: pd.DataFrame,
+    returns: pd.DataFrame,
+) -> dict[float, pd.DataFrame]:
+    """Forecast quantiles of the rows after a fit, if the model forecasts some."""
+    # Returns of these rows adjust what follows once they are known, as in a system.
+    final, X = last_step(model, X)
+    forecaster = calibrated_part(final)
+    if forecaster is not None and forecaster.layout_.kind == "frame":
+        labels = forecaster.layout_.columns
+        outlook = outlook_of(forecaster, X, forecasts[labels].to_numpy())
+        outlook.follow(returns[labels].to_numpy())
+        tables = outlook.quantiles(np.array(LEVELS))
+        found = [pd.DataFrame(table, forecasts.index, labels) for table in tables]
+    else:
+        final = getattr(final, "best_estimator_", final)
+        if not hasattr(final, "predict_quantiles"):
+            return {}
+        with collect_warnings():  # what has no quantiles stays NaN
+            joined = final.predict_quantiles(X, list(LEVELS))
+        found = [joined[level] for level in LEVELS]
+    known = forecasts.notna()
+    return {
+        level: table.reindex(columns=forecasts.columns).where(known)
+        for level, table in zip(LEVELS, found, strict=True)
+    }
 
 
 def _innermost(model: BaseEstimator) -> BaseEstimator:

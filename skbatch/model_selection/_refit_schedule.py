@@ -13,8 +13,6 @@ import pandas as pd
 from numpy.typing import ArrayLike
 from sklearn.model_selection import BaseCrossValidator, TimeSeriesSplit
 
-__all__ = ["Fold", "Folds", "make_folds"]
-
 # What `cv` may be: a number, a splitter, pairs of rows, or nothing.
 Folds: TypeAlias = (
     int | BaseCrossValidator | Iterable[tuple[ArrayLike, ArrayLike]] | None

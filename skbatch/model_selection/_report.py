@@ -23,8 +23,6 @@ from skbatch.panel.engine import describe_rows
 if TYPE_CHECKING:
     from skbatch.model_selection._walk_forward_result import WalkForwardResult
 
-__all__ = ["render"]
-
 # Score → (what a reader calls it, how it is written).
 ROWS: dict[str, tuple[str, Callable[[float], str]]] = {
     "rank_ic": ("Rank IC, mean", lambda v: number(v, 4)),
@@ -49,7 +47,7 @@ ROWS: dict[str, tuple[str, Callable[[float], str]]] = {
     "break_even_bps": ("Break-even cost, basis points", lambda v: number(v, 1)),
     "coverage": ("Returns with a forecast", lambda v: percent(v, 2)),
     "n_dates": ("Dates with a rank IC", lambda v: f"{v:.0f}"),
-    "critical_t": ("|t| that chance exceeds in 5 %", lambda v: plain(v, 2)),
+    "critical_t": ("|t| that chance exceeds in 5%", lambda v: plain(v, 2)),
 }
 
 
@@ -61,7 +59,7 @@ def render(result: WalkForwardResult, costs: Any = 10.0, groups: Any = None) -> 
         f"<header><h1>Walk-forward evaluation: {escape(result.name)}</h1>"
         f'<p class="lead">{len(result.closes.columns)} tickers, {len(dates)} '
         f"out-of-sample dates, {span}, {len(result.refits)} refits. Returns are simple "
-        f"returns over the horizon{describe_delay(result.delay)}, not annualised.</p>"
+        f"returns over the horizon{describe_delay(result.delay)}, not annualized.</p>"
         "</header>"
     ]
     parts.append(_by_horizon(result))
@@ -148,14 +146,16 @@ def _paired_tests(result: WalkForwardResult, horizon: int) -> str:
     scales = {"rank_ic": (1.0, 4), "squared_error": (1e8, 1), "spread": (100.0, 3)}
     rows = []
     tests = result.paired_tests(horizon).reset_index()
-    for test in tests.to_dict("records"):
+    numbers = [name for name in tests if name != "benchmark"]
+    for _, same in tests.groupby(numbers, sort=False, dropna=False):
+        test = same.iloc[0]
         score = str(test["score"])
         scale, digits = scales[score]
         shown = [number(scale * test[key], digits) for key in ("lower", "upper")]
         if np.isfinite(test["difference"]):
             rows.append(
                 [
-                    f"{test['benchmark']}: {names[score]}",
+                    f"{', '.join(same['benchmark'])}: {names[score]}",
                     number(scale * test["difference"], digits),
                     f"{shown[0]} to {shown[1]}",
                     number(test["t_statistic"], 2),
@@ -163,10 +163,11 @@ def _paired_tests(result: WalkForwardResult, horizon: int) -> str:
                     plain(test["p_holm"], 3),
                 ]
             )
-    header = ["better than", "by", "95 % interval", "t", "p", "p, adjusted"]
+    header = ["better than", "by", "95% interval", "t", "p", "p, adjusted"]
+    n_tests = tests.drop_duplicates(numbers)["p_value"].count()
     note = (
-        f"Adjusted by Holm's method for all {len(rows)} comparisons, times "
-        f"{result.n_trials} tried."
+        f"Adjusted by Holm's method for all {n_tests} comparisons, times "
+        f"{result.n_trials} tried. Benchmarks without an order share theirs."
     )
     return table(header, rows, note=note)
 

@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 
     from skbatch.model_selection._walk_forward_result import WalkForwardResult
 
-__all__ = ["draw_decay", "draw_figure", "model_figures", "skill_figures"]
-
 
 def skill_figures(result: WalkForwardResult, horizon: int, delays: pd.DataFrame) -> str:
     """Draw what one horizon's scores rest on."""
@@ -49,7 +47,7 @@ def skill_figures(result: WalkForwardResult, horizon: int, delays: pd.DataFrame)
                 returns, forecasts, ax=ax, **bins
             ),
             "Mean return by quantile of the forecasts",
-            "Whiskers: 95 % intervals of a bin's return less that of all tickers.",
+            "Whiskers: 95% intervals of a bin's return less that of all tickers.",
         ),
         draw_figure(
             lambda ax: draw_decay(result.decay(horizon), ax),
@@ -99,7 +97,7 @@ def draw_decay(decay: pd.DataFrame, ax: Axes) -> None:
     ]
     _draw_rank_ics(decay, labels, ax)
     ax.set_xlabel("rows after the forecast", color=INK)
-    tidy(ax, "Decay of the rank IC", note="whiskers: 95 % intervals")
+    tidy(ax, "Decay of the rank IC", note="whiskers: 95% intervals")
 
 
 def _draw_delays(delays: pd.DataFrame, name: str, ax: Axes) -> None:
@@ -107,7 +105,7 @@ def _draw_delays(delays: pd.DataFrame, name: str, ax: Axes) -> None:
     own = delays.loc[[name]].droplevel("forecaster")
     _draw_rank_ics(own, [str(delay) for delay in own.index], ax)
     ax.set_xlabel("rows until the forecast is traded", color=INK)
-    tidy(ax, "Rank IC by execution delay", note="whiskers: 95 % intervals")
+    tidy(ax, "Rank IC by execution delay", note="whiskers: 95% intervals")
 
 
 def _draw_rank_ics(tests: pd.DataFrame, labels: list[str], ax: Axes) -> None:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from skbatch._html import grid, section, table
-from skbatch._messages import count
+from skbatch._messages import count, silence_warnings
+from skbatch.exceptions import PanelWarning
 from skbatch.metrics import deflated_sharpe_ratio
 from skbatch.metrics.plotting import BAD, GOOD, GREY, INK, date_axis, tidy
 from skbatch.model_selection._backtest_display import BacktestDisplay
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from skbatch.model_selection._walk_forward_result import WalkForwardResult
-
-__all__ = ["portfolio_section"]
 
 # Measure → (what a reader calls it, how it is written).
 ROWS: dict[str, tuple[str, Callable[[float], str]]] = {
@@ -48,12 +47,18 @@ def portfolio_section(
     result: WalkForwardResult, horizon: int, suffix: str, costs: Any
 ) -> str:
     """Backtest the forecasts of one horizon beside portfolios without a model."""
-    # All begin and end on the same dates, those of the forecasts.
-    portfolios = {
-        "long–short": result.backtest(horizon, costs=costs),
-        "long only": result.backtest(horizon, weights="long_only", costs=costs),
-        "equal weight": result.backtest(horizon, weights="equal", costs=costs),
-    }
+    # All begin and end on the same dates, those of the forecasts. What they warn of
+    # is in the note.
+    with silence_warnings(PanelWarning):
+        portfolios = {
+            "long–short": result.backtest(horizon, costs=costs),
+            "long only": result.backtest(horizon, weights="long_only", costs=costs),
+            "equal weight": result.backtest(horizon, weights="equal", costs=costs),
+        }
+        figures = _figures(result, horizon, portfolios["long–short"], costs)
+    note = _note(portfolios["long–short"])
+    if result.delisting_return is None:
+        note += " Where prices end, positions count as sold at the last price."
     measured = {name: found.measures for name, found in portfolios.items()}
     rows = [
         [label, *(write(float(values[key])) for values in measured.values())]
@@ -66,8 +71,8 @@ def portfolio_section(
     rows.append([label, *(plain(value, 2) for value in trials)])
     return section(
         f"Portfolios after transaction costs{suffix}",
-        _figures(result, horizon, portfolios["long–short"], costs),
-        table(["", *portfolios], rows, own=1, note=_note(portfolios["long–short"])),
+        figures,
+        table(["", *portfolios], rows, own=1, note=note),
     )
 
 
@@ -115,8 +120,8 @@ def draw_bins(bins: list[BacktestResult], ax: Axes) -> None:
     from matplotlib.colors import LinearSegmentedColormap
 
     # None is so light or so dark that it is lost on white paper or on black.
-    colours = LinearSegmentedColormap.from_list("bins", [BAD, GREY, GOOD])
-    shades = colours(np.linspace(0, 1, len(bins)))
+    colors = LinearSegmentedColormap.from_list("bins", [BAD, GREY, GOOD])
+    shades = colors(np.linspace(0, 1, len(bins)))
     for place, (found, shade) in enumerate(zip(bins, shades, strict=True)):
         wealth = found.wealth["net"]
         ends = {0: " lowest", len(bins) - 1: " highest"}

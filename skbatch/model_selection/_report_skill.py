@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 
     from skbatch.model_selection._walk_forward_result import WalkForwardResult
 
-__all__ = ["data_section", "skill_sections"]
-
 PACKAGES = ("skbatch", "xgboost", "scikit-learn", "numpy", "pandas")
 
 
@@ -77,7 +75,7 @@ def _calibration(result: WalkForwardResult, horizon: int) -> str:
         "Each dot is a tenth of all forecasts; the line is where both are equal.",
     )
     slopes = table(
-        ["slope of returns on forecasts", "", "95 % interval"], rows, note=note
+        ["slope of returns on forecasts", "", "95% interval"], rows, note=note
     )
     return grid([picture, slopes])
 

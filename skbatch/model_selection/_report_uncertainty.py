@@ -21,8 +21,6 @@ from skbatch.model_selection._verdict import percent
 if TYPE_CHECKING:
     from skbatch.model_selection._walk_forward_result import WalkForwardResult
 
-__all__ = ["uncertainty_section"]
-
 
 def uncertainty_section(result: WalkForwardResult, horizon: int, suffix: str) -> str:
     """Compare the intervals of one horizon with the returns, where there are some."""
@@ -41,7 +39,7 @@ def uncertainty_section(result: WalkForwardResult, horizon: int, suffix: str) ->
             ),
             "Calibration of the quantiles",
             "On the dashed line, as many returns fell below each quantile as should. "
-            "Whiskers: 95 % intervals over dates.",
+            "Whiskers: 95% intervals over dates.",
         ),
         _fan(result, tables, horizon),
     ]
@@ -93,7 +91,7 @@ def _coverage_by_year(returns: pd.DataFrame, tables: dict[float, pd.DataFrame]) 
     """Count year by year how many returns the intervals held."""
     levels = sorted(tables)
     pairs = list(zip(levels, levels[::-1], strict=True))[: len(levels) // 2]
-    names = [f"{100 * (high - low):.0f} % interval" for low, high in pairs]
+    names = [f"{100 * (high - low):.0f}% interval" for low, high in pairs]
     years = np.asarray(getattr(returns.index, "year", np.zeros(len(returns))))
     parts = {str(year): years == year for year in np.unique(years)}
     # A single year is the whole.

@@ -22,8 +22,6 @@ from skbatch.metrics import (
 )
 from skbatch.metrics.alignment import Table
 
-__all__ = ["SCORES", "decay_table", "delay_scores", "score_card"]
-
 # Name → what it is, for tables that are read by people.
 SCORES = {
     "rank_ic": "mean over dates of the rank correlation of forecasts and returns "

@@ -10,8 +10,6 @@ from skbatch._messages import collect_warnings
 from skbatch.feature_extraction import SharedFeatureExtractor
 from skbatch.model_selection._refit_schedule import Fold
 
-__all__ = ["extractor_of", "find_extractor", "share_features"]
-
 
 def extractor_of(estimator: BaseEstimator) -> SharedFeatureExtractor | None:
     """Return the first step of a pipeline that goes from prices to a forecaster."""

@@ -29,8 +29,6 @@ from skbatch.model_selection._paired_tests import EQUAL_WEIGHT, ZERO
 from skbatch.model_selection._ranking_rules import RANKING_RULES
 from skbatch.model_selection._scorecard import delay_scores
 
-__all__ = ["SkillBreakdownMixin"]
-
 # Rows over which volatility, volume and the market's past return are measured.
 ROWS = 63
 BETA_ROWS = 252
@@ -172,13 +170,13 @@ class SkillBreakdownMixin:
         DataFrame of shape (n_bins, 3)
             Mean forecast, mean return and number of forecasts of each bin. Its
             ``attrs["slopes"]`` is a table of the slope of returns on forecasts, its
-            standard_error and its 95 % bounds lower and upper, over all (``"overall"``)
+            standard_error and its 95% bounds lower and upper, over all (``"overall"``)
             and of what exceeds each date's mean (``"within dates"``).
 
         Notes
         -----
         A slope of 1 is calibrated; below it, forecasts are too far apart [1]_. Standard
-        errors allow for errors that are correlated within and between neighbouring
+        errors allow for errors that are correlated within and between neighboring
         dates [2]_.
 
         References

@@ -19,8 +19,6 @@ from skbatch.metrics import (
 if TYPE_CHECKING:
     from skbatch.model_selection._walk_forward_result import WalkForwardResult
 
-__all__ = ["TrialLedger"]
-
 NAN = float("nan")
 
 

@@ -149,7 +149,7 @@ def _on_rivals(result: WalkForwardResult, horizon: int, cards: pd.DataFrame) -> 
         return text
     return (
         f"{text} Against the best of them, {best}, the difference in rank IC is "
-        f"{number(test['difference'], 4)} (95 % interval {number(test['lower'], 4)} to "
+        f"{number(test['difference'], 4)} (95% interval {number(test['lower'], 4)} to "
         f"{number(test['upper'], 4)}, p = {test['p_value']:.2f})."
     )
 
@@ -175,4 +175,4 @@ def percent(value: float, digits: int, *, sign: bool = False) -> str:
     if not np.isfinite(value):
         return "–"
     # A number and its unit stay on one line.
-    return f"{100 * value:{'+' if sign else ''}.{digits}f}\N{NO-BREAK SPACE}%"
+    return f"{100 * value:{'+' if sign else ''}.{digits}f}%"

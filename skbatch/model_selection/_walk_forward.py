@@ -43,8 +43,6 @@ from skbatch.panel.engine import (
     recorded_reach,
 )
 
-__all__ = ["walk_forward"]
-
 LINEAR_MODEL = "linear model"
 
 
@@ -64,6 +62,7 @@ def walk_forward(
     n_trials: int | TrialLedger = 1,
     n_jobs: int | None = None,
     callbacks: Sequence[Any] = (),
+    delisting_return: float | pd.Series | None = None,
 ) -> WalkForwardResult:
     r"""Evaluate a forecaster as it would have been used: refit, forecast, go on.
 
@@ -125,11 +124,16 @@ def walk_forward(
     callbacks : sequence of callbacks, default=()
         Callbacks of scikit-learn, such as :class:`sklearn.callback.ProgressBar`, that
         are notified of each refit and passed on to the estimators.
+    delisting_return : float or Series, default=None
+        Final return of tickers whose prices end, as for
+        :func:`~skbatch.forward_returns`: models learn it once it is known, scores and
+        backtests count it. None takes that of an estimator that is fitted on prices
+        alone; without one, these returns are missing.
 
     Returns
     -------
     WalkForwardResult
-        Forecasts, realised returns, provenance, scorecard and report.
+        Forecasts, realized returns, provenance, scorecard and report.
 
     Raises
     ------
@@ -156,7 +160,7 @@ def walk_forward(
 
     - ``rank_ic``, ``ic``: mean over dates of the rank correlation and correlation
       across tickers; ``_ir`` is mean over standard deviation, per date and not
-      annualised; ``_t`` is the Newey–West t-statistic of
+      annualized; ``_t`` is the Newey–West t-statistic of
       :func:`~skbatch.metrics.mean_inference`, significant beyond ``critical_t``;
       ``rank_ic_positive`` is the share of dates above 0.
     - ``hit_rate``: share of forecasts with the sign of the return.
@@ -215,7 +219,8 @@ def walk_forward(
     _check_estimator(estimator)
     labels = forward_returns(panel, horizon, delay)
     steps = recorded_horizon(labels)
-    _check_horizon(estimator, steps, delay)
+    own = _check_horizon(estimator, steps, delay)
+    final = _check_final(delisting_return, own.get("delisting_return"), bool(own))
     folds = make_folds(
         panel,
         recorded_reach(labels),
@@ -239,7 +244,7 @@ def walk_forward(
     features, whole = share_features(extractor, panel, folds) if used else (None, None)
     given = prices if isinstance(prices, pd.DataFrame) else panel
     source = Source(
-        given, panel, steps, int(delay), features, whole, extractor.universe
+        given, panel, steps, int(delay), features, whole, extractor.universe, final
     )
     walk = _WalkForward(n_jobs).set_callbacks(*callbacks)
     walk.fit(models, source, folds)
@@ -314,10 +319,10 @@ def _check_estimator(estimator: BaseEstimator) -> None:
 
 def _check_horizon(
     estimator: BaseEstimator, steps: int | tuple[int, ...], delay: int
-) -> None:
-    """Raise if an estimator that makes its own labels makes others."""
+) -> dict[str, Any]:
+    """Return the parameters of who makes its own labels; raise if it makes others."""
     if not labels_itself(estimator):
-        return
+        return {}
     model = estimator
     while "horizon" not in model.get_params(deep=False):
         model = model.estimator
@@ -334,6 +339,24 @@ def _check_horizon(
                 f"`{name}` must be that of the estimator, {of_estimator}. Got {given}. "
                 f"Pass {name}={of_estimator}, or set the estimator's."
             )
+    return dict(params)
+
+
+def _check_final(given: Any, own: Any, labels_itself: bool) -> Any:
+    """Return the final returns, the estimator's where none are given."""
+    if given is None or not labels_itself or _are_same(given, own):
+        return own if given is None else given
+    raise ValueError(
+        "`delisting_return` must be that of the estimator. Got another. Leave it out, "
+        "or set the estimator's."
+    )
+
+
+def _are_same(given: Any, own: Any) -> bool:
+    """Return whether final returns, of all or by ticker, are the same."""
+    if isinstance(given, pd.Series) and isinstance(own, pd.Series):
+        return given.equals(own)
+    return np.ndim(given) == np.ndim(own) == 0 and given == own
 
 
 def _check_benchmarks(
@@ -391,5 +414,5 @@ def _warn(results: dict[str, list[FoldForecast]]) -> None:
     for kind, messages in kinds.items():
         text = messages[min(messages)]
         if n_refits > 1:
-            text = f"In {len(messages)} of {n_refits} refits, the first: {text}"
+            text = f"{len(messages)} of {n_refits} refits warned. The first: {text}"
         warn_user(text, kind)

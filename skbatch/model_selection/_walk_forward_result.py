@@ -22,6 +22,7 @@ from skbatch.model_selection._paired_tests import DERIVED, EQUAL_WEIGHT, ZERO, c
 from skbatch.model_selection._scorecard import decay_table, score_card
 from skbatch.model_selection._skill_breakdown import SkillBreakdownMixin
 from skbatch.model_selection._verdict import describe
+from skbatch.panel.engine import with_final_values
 
 __all__ = ["HISTORICAL_MEAN", "WalkForwardResult"]
 
@@ -80,11 +81,13 @@ class WalkForwardResult(SkillBreakdownMixin):
         Level (0.05, 0.25, 0.5, 0.75 and 0.95) → forecasts of that quantile, tables
         like `forecasts`, adjusted from date to date by the returns known since the
         refit; empty if the forecaster has none.
+    delisting_return : float or Series, default=None
+        Final return of tickers whose prices end; None if these are missing.
 
     Attributes
     ----------
     returns : DataFrame of the shape of `forecasts`
-        Realised simple returns; NaN where a price is missing or not known yet.
+        Realized simple returns; NaN where a price is missing or not known yet.
     scorecard : DataFrame
         One row per forecaster, ``(horizon, forecaster)`` for several horizons.
     """
@@ -107,6 +110,7 @@ class WalkForwardResult(SkillBreakdownMixin):
     attrs: dict[str, Any] = field(default_factory=dict)
     delay: int = 0
     quantiles: dict[float, pd.DataFrame] = field(default_factory=dict)
+    delisting_return: float | pd.Series | None = None
 
     @property
     def horizons(self) -> tuple[int, ...]:
@@ -115,7 +119,7 @@ class WalkForwardResult(SkillBreakdownMixin):
 
     @cached_property
     def returns(self) -> pd.DataFrame:
-        """Realised simple returns on the dates of the forecasts."""
+        """Realized simple returns on the dates of the forecasts."""
         parts = {h: self._returns_after(h, self.delay) for h in self.horizons}
         if isinstance(self.horizon, int):
             table = parts[self.horizon]
@@ -126,8 +130,12 @@ class WalkForwardResult(SkillBreakdownMixin):
         return table
 
     def _returns_after(self, horizon: int, delay: int) -> pd.DataFrame:
-        """Realised returns over a horizon that starts some rows after each forecast."""
-        later = self.closes.shift(-delay - horizon) / self.closes.shift(-delay) - 1
+        """Realized returns over a horizon that starts some rows after each forecast."""
+        closes = self.closes
+        values, final = closes.to_numpy(), self.delisting_return
+        values = with_final_values(values, closes.columns, final)
+        ends = pd.DataFrame(values, closes.index, closes.columns)
+        later = ends.shift(-delay - horizon) / closes.shift(-delay) - 1
         later = later.reindex(self.forecasts.index)
         return later if self.members is None else later.where(self.members)
 
@@ -264,9 +272,10 @@ class WalkForwardResult(SkillBreakdownMixin):
             Indexed by (benchmark, score), with scores rank_ic, squared_error and
             spread. Columns are the mean difference over dates, positive where the
             forecasts are better; its t_statistic and the value critical_t beyond which
-            that is significant; the bounds lower and upper of its 95 % confidence
+            that is significant; the bounds lower and upper of its 95% confidence
             interval; p_value; n_dates; and p_holm, the p-value adjusted for all tests
-            of the table times `n_trials`.
+            of the table times `n_trials`. A comparison that two benchmarks share
+            counts once.
 
         See Also
         --------
@@ -279,7 +288,8 @@ class WalkForwardResult(SkillBreakdownMixin):
         squared error is the benchmark's less the forecasts' (Diebold–Mariano), NaN for
         benchmarks that only rank tickers. Zero has no order, and neither has equal
         weight, which forecasts for all tickers the average of their historical means:
-        their rank IC and spread count as 0.
+        their rank IC and spread count as 0. Where they forecast the same tickers and
+        dates, both are the same comparison.
         """
         horizon = self.horizons[0] if horizon is None else horizon
         self.of_horizon(self.forecasts, horizon)  # refuses unknown horizons
@@ -326,7 +336,7 @@ class WalkForwardResult(SkillBreakdownMixin):
         **options
             Other arguments of :func:`~skbatch.model_selection.backtest`, such as
             ``weights`` and ``costs``. `delay` is that of the forecasts by default, and
-            1 where that is 0.
+            1 where that is 0; `delisting_return` that of the walk.
 
         Returns
         -------
@@ -344,8 +354,12 @@ class WalkForwardResult(SkillBreakdownMixin):
         forecasts = self.of_horizon(tables[name], horizon).copy()
         forecasts.attrs["horizon"] = horizon
         prices = self.closes if self.prices is None else self.prices
-        options = {"name": name, "delay": max(self.delay, 1), **options}
-        return backtest(forecasts, prices, **options)
+        defaults: dict[str, Any] = {
+            "name": name,
+            "delay": max(self.delay, 1),
+            "delisting_return": self.delisting_return,
+        }
+        return backtest(forecasts, prices, **(defaults | options))
 
     def decay(self, horizon: int | None = None, n_windows: int = 6) -> pd.DataFrame:
         """Test the rank IC with the returns of later windows, one after another.
@@ -405,7 +419,7 @@ class WalkForwardResult(SkillBreakdownMixin):
         )
 
     def summary(self) -> str:
-        """Summarise in a few sentences how good the forecasts were.
+        """Summarize in a few sentences how good the forecasts were.
 
         Returns
         -------

@@ -14,8 +14,6 @@ from skbatch.exceptions import PanelError
 from skbatch.panel._dates import parse_dates
 from skbatch.panel._numbers import is_text
 
-__all__ = ["Clock", "Publications"]
-
 _DAY = 86_400_000_000
 
 

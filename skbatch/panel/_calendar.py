@@ -11,14 +11,6 @@ from skbatch._messages import format_tickers
 from skbatch.exceptions import PanelError
 from skbatch.panel._fields import panel_fields, panel_tickers
 
-__all__ = [
-    "WEEKDAYS_PER_YEAR",
-    "describe_rows",
-    "mixed_calendars",
-    "number_calendars",
-    "periods_per_year",
-]
-
 WEEKDAYS_PER_YEAR = 252.0
 _DAYS_PER_YEAR = 365.25
 # Rows a year by how many days of the week have them. Six is five and one more, with
@@ -125,7 +117,10 @@ def mixed_calendars(panel: pd.DataFrame) -> str | None:
     known = ~np.isnan(closes)
     known[1:] &= ~_carried(closes)
     numbers = number_calendars(panel.index, known)
-    if not numbers.any() or _has_hours(panel.index):
+    if not numbers.any():
+        return None
+    days = pd.DatetimeIndex(panel.index).tz_localize(None).normalize()
+    if days.has_duplicates:
         return None
     tickers = np.array(panel_tickers(panel), dtype=object)
     sizes = np.bincount(numbers)
@@ -171,11 +166,6 @@ def number_calendars(index: pd.Index, known: np.ndarray) -> np.ndarray:
     codes = (1 << np.arange(7)) @ closed
     most = np.bincount(codes[enough]).argmax()
     return np.unique(np.where(enough, codes, most), return_inverse=True)[1]
-
-
-def _has_hours(index: pd.Index) -> bool:
-    """Return whether there are several rows a day."""
-    return bool(pd.DatetimeIndex(index).tz_localize(None).normalize().has_duplicates)
 
 
 def _days_of(index: pd.Index, known: np.ndarray) -> int:

@@ -207,10 +207,14 @@ def _closes(columns: pd.Index, values: np.ndarray) -> np.ndarray:
 def _as_frame(X: object) -> pd.DataFrame:
     """Convert the input to a table, or raise if it cannot be one."""
     if isinstance(X, pd.Series):
-        how = ".unstack()" if X.index.nlevels > 1 else '.to_frame("TICKER")'
+        if isinstance(X.name, pd.Timestamp):  # one row of a table
+            advice = "Select a row with two brackets, as in `X.iloc[[-1]]`."
+        elif X.index.nlevels > 1:
+            advice = "Turn it into a table with `.unstack()`."
+        else:
+            advice = 'Turn it into a table with `.to_frame("TICKER")`.'
         raise PanelError(
-            "`X` must be a table with one column per ticker. Got a Series. Turn it "
-            f"into a table with `{how}`."
+            "`X` must be a table with one column per ticker. Got a Series. " + advice
         )
     X = adopt_table(X)
     if not isinstance(X, pd.DataFrame):

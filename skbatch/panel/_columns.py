@@ -8,18 +8,6 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-__all__ = [
-    "CATEGORY",
-    "GROUPING",
-    "IMPLIED_VOLATILITY",
-    "IN_UNIVERSE",
-    "MARKET",
-    "SEPARATOR",
-    "PanelColumns",
-    "join_column",
-    "split_column",
-]
-
 SEPARATOR = "__"
 MARKET = "market"
 IN_UNIVERSE = "in_universe"  # 1 for members of the universe, else NaN; no feature

@@ -7,8 +7,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-__all__ = ["counts_rows", "may_be_date", "numbers_to_dates"]
-
 # Digits of figures such as 202401021630, least and largest value.
 _FIGURES = {
     "%Y%m": (190001, 220012),

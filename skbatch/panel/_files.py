@@ -21,7 +21,9 @@ from skbatch.panel._spellings import has_close, is_date_name, is_ticker_name
 _DECIMAL = re.compile(r"\s*[-+]?\d*[.,]\d*([eE][-+]?\d+)?\s*$")
 
 
-def read_table(path: str | os.PathLike[str], ticker: str | None) -> pd.DataFrame:
+def read_table(
+    path: str | os.PathLike[str], ticker: str | None, id: str | None = None
+) -> pd.DataFrame:
     """Read a file; CSV and Excel keep their columns' names, even duplicates."""
     path = Path(path)
     if not path.exists():
@@ -29,16 +31,16 @@ def read_table(path: str | os.PathLike[str], ticker: str | None) -> pd.DataFrame
             f"`path_or_frame` must be an existing file. Got {str(path)!r}. Check the "
             f"spelling; relative paths start at {str(Path.cwd())!r}."
         )
-    suffix = path.suffix.lower()
+    suffix, texts = path.suffix.lower(), [ticker, id]
     if suffix in (".parquet", ".pq"):
         return _read_parquet(path)
     if suffix == ".xlsx":
-        return _read_csv(_excel_as_csv(path), path, ticker)
+        return _read_csv(_excel_as_csv(path), path, texts)
     if suffix in (".csv", ".tsv", ".txt"):
         try:
             # utf-8-sig: spreadsheet programs write a byte order mark before the first
             # name.
-            return _read_csv(path.read_text(encoding="utf-8-sig"), path, ticker)
+            return _read_csv(path.read_text(encoding="utf-8-sig"), path, texts)
         except (pd.errors.ParserError, UnicodeDecodeError) as error:
             raise PanelError(
                 f"{path.name!r} must be a table in UTF-8 text, with as many cells in "
@@ -87,7 +89,7 @@ def _excel_as_csv(path: Path) -> str:
     return sheet.to_csv(index=False, header=False).replace(" 00:00:00", "")
 
 
-def _read_csv(text: str, path: Path, ticker: str | None) -> pd.DataFrame:
+def _read_csv(text: str, path: Path, as_text: Sequence[str | None]) -> pd.DataFrame:
     """Read CSV with one row of column names, or yfinance's two or three."""
     lines = list(islice(text.splitlines(), 4))
     separator = max(",;\t|", key="".join(lines[:1]).count)
@@ -102,7 +104,7 @@ def _read_csv(text: str, path: Path, ticker: str | None) -> pd.DataFrame:
             f"{len(rows)} row(s). Check the file."
         )
     names = _fill_names(rows[:n_header])
-    texts = _text_columns(rows[0], rows[skipped], ticker) if n_header == 1 else []
+    texts = _text_columns(rows[0], rows[skipped], as_text) if n_header == 1 else []
     try:
         body = _read_body(text, separator, skipped, texts)
     except pd.errors.ParserError:
@@ -136,12 +138,14 @@ def _read_body(
     )
 
 
-def _text_columns(names: list[str], cells: list[str], ticker: str | None) -> list[int]:
+def _text_columns(
+    names: list[str], cells: list[str], as_text: Sequence[str | None]
+) -> list[int]:
     """Find columns of tickers: NA, TRUE and 0700 are not to be read as values."""
     return [
         number
         for number, (name, cell) in enumerate(zip(names, cells, strict=False))
-        if name == ticker or (is_ticker_name(name) and not _DECIMAL.match(cell))
+        if name in as_text or (is_ticker_name(name) and not _DECIMAL.match(cell))
     ]
 
 

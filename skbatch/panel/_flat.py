@@ -24,8 +24,6 @@ from skbatch.panel._spellings import (
     plain,
 )
 
-__all__ = ["is_single_ticker", "split_columns"]
-
 Pair = tuple[str, str]  # field, as it is spelled, and ticker
 _CLOSES = {"Close", ADJUSTED, UNADJUSTED}
 _BARS = {"Open", "High", "Low"}

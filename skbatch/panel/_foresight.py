@@ -11,8 +11,6 @@ from skbatch._kernels.cross_section import centred_rank
 from skbatch._messages import format_tickers
 from skbatch.panel._fields import panel_fields
 
-__all__ = ["find_foresight"]
-
 _HORIZONS = (1, 5)
 _DATES = 500
 _LEAST_DATES, _LEAST_TICKERS = 60, 10

@@ -12,8 +12,6 @@ from skbatch.exceptions import PanelError, PanelWarning
 from skbatch.panel._as_of import Clock
 from skbatch.panel._fields import panel_fields, panel_tickers
 
-__all__ = ["JoinReport"]
-
 # Tickers without a price in as many last rows have left.
 _RECENT = 5
 # A table has ended if nothing came for so many times its longest interval.

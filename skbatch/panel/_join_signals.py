@@ -18,12 +18,11 @@ from skbatch.panel._check import check_panel
 from skbatch.panel._dates import index_by_date, is_datetime, parse_dates
 from skbatch.panel._fields import COLUMN_NAMES
 from skbatch.panel._foresight import find_foresight
+from skbatch.panel._identifiers import id_texts, ids_of
 from skbatch.panel._join_report import JoinReport
 from skbatch.panel._long import find_ticker_column, ticker_texts
 from skbatch.panel._signal_fields import check_new_signals, check_signals, settle_signal
 from skbatch.panel._tables import to_pandas
-
-__all__ = ["join_signals"]
 
 _QUARTERS = re.compile(r"(\d{4})[-/ ]?[Qq]([1-4])")
 
@@ -37,6 +36,7 @@ def join_signals(
     period: str | None = None,
     max_age: str | pd.Timedelta | int | None = "400D",
     lag: int = 0,
+    id: str | None = None,
 ) -> pd.DataFrame:
     """Add signals such as fundamentals to prices, as of the date they became known.
 
@@ -66,6 +66,9 @@ def join_signals(
     lag : int, default=0
         Rows by which all values are delayed in addition, such as 1 if the dates of
         `known` are those of publications after the close.
+    id : str, default=None
+        Column of a long table with the ids of companies, for prices that were read by
+        them, see :func:`read_panel`. Tickers of the table then do not matter.
 
     Returns
     -------
@@ -126,11 +129,15 @@ def join_signals(
     clock = Clock.of(panel.index)
     join = _Join(panel, clock, JoinReport(panel, clock), max_age, lag)
     if isinstance(signals, Mapping):
-        _check_no_columns(known, ticker, period)
+        _check_no_columns(known, ticker, period, id)
         check_new_signals(panel.columns, signals)
         tables = [join.wide(name, table) for name, table in signals.items()]
     else:
-        tables = join.long(_as_table(signals), known, ticker, period)
+        table = _as_table(signals)
+        if id is not None:
+            table, ticker = _without_tickers(table, ticker, id), id
+            join.owners = ids_of(panel, join.tickers)
+        tables = join.long(table, known, ticker, period)
     added, infinite = check_signals(pd.concat(tables, axis=1))
     named = {str(table.columns[0][0]): table for table in tables}
     join.report.warn([*infinite, *filter(None, [find_foresight(panel, named)])])
@@ -151,6 +158,7 @@ class _Join:
 
     def __post_init__(self) -> None:
         self.tickers = pd.Index(self.report.tickers, name="ticker")
+        self.owners = self.tickers  # by what rows of long tables name them
 
     def wide(self, name: str, table: Any) -> pd.DataFrame:
         """Read a wide table, one row of which is known at a time."""
@@ -186,7 +194,10 @@ class _Join:
         check_new_signals(self.panel.columns, names)
         rows = self._publications(frame, *columns)
         order = rows.in_order()
-        self._report_repeated(frame, columns, rows.repeated(order))
+        twice = rows.repeated(order)
+        if len(twice):
+            example = "{1} on {0}".format(*frame.iloc[twice[0]][columns[:2]])
+            self.report.repeated("`signals`", len(twice), date_text(example))
         places, is_old = rows.newest(
             order, self.clock, self.max_age, self.lag, len(self.tickers)
         )
@@ -214,20 +225,12 @@ class _Join:
         self.report.early("`signals`", visible[rows.usable], owners[rows.usable])
         return rows
 
-    def _report_repeated(
-        self, frame: pd.DataFrame, columns: list[str], twice: np.ndarray
-    ) -> None:
-        """Report rows of which a later one has the same ticker and date."""
-        if len(twice):
-            known, ticker = frame.iloc[twice[0]][columns[:2]]
-            example = f"{ticker} on {date_text(known)}"
-            self.report.repeated("`signals`", len(twice), example)
-
     def _number_tickers(self, values: pd.Series) -> np.ndarray:
         """Find the place of tickers in the panel, -1 for unknown ones."""
         codes, found = pd.factorize(values)
-        names = ticker_texts(pd.Series(found))
-        places = self.tickers.get_indexer(pd.Index(names))
+        by_id = self.owners is not self.tickers
+        names = (id_texts if by_id else ticker_texts)(pd.Series(found))
+        places = self.owners.get_indexer(pd.Index(names, dtype=object))
         unknown = sorted(names[places < 0], key=str)
         self.report.unknown("`signals`", unknown, int((places >= 0).sum()))
         return np.append(places, -1)[codes]
@@ -286,9 +289,20 @@ def _check_no_columns(*columns: str | None) -> None:
     """Raise if columns of a long table are named beside wide ones."""
     if any(column is not None for column in columns):
         raise ValueError(
-            "`known`, `ticker` and `period` must be columns of a long table. Got wide "
-            "tables, whose dates are their index. Leave them out."
+            "`known`, `ticker`, `period` and `id` must be columns of a long table. Got "
+            "wide tables, whose dates are their index. Leave them out."
         )
+
+
+def _without_tickers(frame: pd.DataFrame, ticker: str | None, id: str) -> pd.DataFrame:
+    """Drop the column of tickers of a table that has ids."""
+    if id not in frame.columns:
+        raise PanelError(
+            f"`id` must be a column of the table. Got {id!r}. The columns are "
+            f"{format_tickers(frame.columns, 10)}."
+        )
+    other = find_ticker_column(frame.drop(columns=[id]), ticker)
+    return frame if other is None else frame.drop(columns=[other])
 
 
 def _find_columns(

@@ -11,14 +11,10 @@ import pandas as pd
 from skbatch._messages import check_int
 from skbatch.panel._check import check_panel
 from skbatch.panel._checked import CheckedPanel
+from skbatch.panel._delisting import late_labels, with_final_values
 from skbatch.panel._fields import panel_fields, panel_tickers
 from skbatch.panel._reach import RecordedHorizon
 from skbatch.panel._universe import Universe, find_members
-
-__all__ = ["forward_returns"]
-
-# A ticker without a price in so many last rows is gone, and not only quiet.
-QUIET_ROWS = 10
 
 
 def forward_returns(
@@ -53,7 +49,7 @@ def forward_returns(
     Returns
     -------
     DataFrame of shape (n_dates, n_tickers) or (n_dates, n_horizons * n_tickers)
-        Simple returns, not percent and not annualised. The last ``horizon + delay``
+        Simple returns, not percent and not annualized. The last ``horizon + delay``
         rows are NaN, as is every return that begins or ends with a missing price. For
         a sequence, the columns are a MultiIndex (horizon, ticker). The horizon, as int
         or tuple, is also in ``attrs["horizon"]``, and the delay in ``attrs["delay"]``,
@@ -68,7 +64,7 @@ def forward_returns(
     ValueError
         If `horizon` is not an int, repeated or less than 1, `delay` not an int or
         negative, or their sum not less than the number of dates; if
-        `delisting_return` is below -1.
+        `delisting_return` is below -1 or infinite.
 
     Notes
     -----
@@ -77,9 +73,9 @@ def forward_returns(
 
     .. math:: y_t = P_{t+d+h} / P_{t+d} - 1
 
-    That a ticker is gone is known ten rows after its last price. Labels with a
-    `delisting_return` are therefore known as late: split with a gap of ten rows more,
-    or compute them from the rows of each training window, as ``walk_forward`` does.
+    That a ticker is gone is known ten rows after its last price, and so are labels
+    that end with a `delisting_return`. ``attrs["final_returns"]`` records when, and
+    forecasters and scorers leave out those that the last of their rows did not know.
 
     Examples
     --------
@@ -103,9 +99,7 @@ def forward_returns(
     check_int(delay, "delay", 0, "Pass 1 to trade at the close of the next row.")
     horizons = _check_horizons(horizon, int(delay), len(panel))
     closes = panel_fields(panel)["close"]
-    ends = closes
-    if delisting_return is not None:
-        ends = _with_final_values(closes, panel_tickers(panel), delisting_return)
+    ends = with_final_values(closes, panel_tickers(panel), delisting_return)
     returns = [_returns(closes, ends, step, delay) for step in horizons]
     if universe is not None:
         members = find_members(panel, universe)
@@ -117,8 +111,7 @@ def forward_returns(
     if isinstance(horizon, Integral):
         labels = pd.DataFrame(returns[0], index=panel.index, columns=tickers)
         labels.attrs["horizon"] = RecordedHorizon.of(horizons[0], delay, labels)
-        labels.attrs["delay"] = int(delay)
-        return labels
+        return _recorded(labels, horizons, delay, closes, ends)
     columns = pd.MultiIndex.from_product(
         [horizons, list(tickers)], names=["horizon", "ticker"]
     )
@@ -126,7 +119,21 @@ def forward_returns(
     labels.attrs["horizon"] = tuple(
         RecordedHorizon.of(step, delay, pd.DataFrame(labels[step])) for step in horizons
     )
+    return _recorded(labels, horizons, delay, closes, ends)
+
+
+def _recorded(
+    labels: pd.DataFrame,
+    horizons: tuple[int, ...],
+    delay: int,
+    closes: np.ndarray,
+    ends: np.ndarray,
+) -> pd.DataFrame:
+    """Record the delay of labels, and when final returns became known."""
     labels.attrs["delay"] = int(delay)
+    if ends is not closes:
+        late = late_labels(closes, ends, labels, max(horizons) + delay)
+        labels.attrs["final_returns"] = late
     return labels
 
 
@@ -155,25 +162,6 @@ def _check_horizons(
             "horizon."
         )
     return tuple(steps)
-
-
-def _with_final_values(
-    closes: np.ndarray, tickers: list[str], final: float | pd.Series
-) -> np.ndarray:
-    """Continue the closes of tickers that are gone with what was left of them."""
-    known = np.isfinite(closes)
-    last = len(closes) - 1 - known[::-1].argmax(axis=0)
-    is_gone = known.any(axis=0) & (last + QUIET_ROWS < len(closes))
-    given = final.reindex(tickers) if isinstance(final, pd.Series) else final
-    growth = 1 + np.broadcast_to(np.asarray(given, dtype=np.float64), len(tickers))
-    if (growth < 0).any():
-        raise ValueError(
-            "`delisting_return` must be at least -1, a simple return. Got "
-            f"{growth.min() - 1:g}. For example, pass -0.3 for a loss of 30 %."
-        )
-    values = closes[last, np.arange(len(tickers))] * growth
-    beyond = is_gone & (np.arange(len(closes))[:, None] > last)
-    return np.where(beyond, values, closes)
 
 
 def _returns(

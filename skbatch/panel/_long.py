@@ -24,6 +24,7 @@ from skbatch.panel._spellings import (
 
 # Text with more values, or as many as tickers, names these.
 _MOST_CATEGORIES = 64
+_BY_ID = " A column that tells companies of the same ticker apart is `id=...`."
 
 
 def find_ticker_column(frame: pd.DataFrame, ticker: Hashable | None) -> Hashable | None:
@@ -56,6 +57,7 @@ def pick_one(found: Sequence[Hashable], what: str, argument: str) -> Hashable | 
         raise PanelError(
             f"One column must hold the {what}. Got {format_tickers(map(repr, found))}. "
             f"Name the right one with `{argument}=...`."
+            f"{_BY_ID if argument == 'ticker' else ''}"
         )
     return found[0] if found else None
 

@@ -17,8 +17,6 @@ from skbatch._messages import date_text
 from skbatch.exceptions import PanelError
 from skbatch.panel._spellings import plain
 
-__all__ = ["MISSING", "describe_cell", "is_number_text", "is_text", "texts_to_numbers"]
-
 # fmt: off
 MISSING = [
     "", "NA", "N/A", "n/a", "N.A.", "n.a.", "#N/A", "#N/A N/A", "NaN", "nan", "NaT",

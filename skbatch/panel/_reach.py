@@ -10,8 +10,6 @@ import pandas as pd
 
 from skbatch.exceptions import PanelError
 
-__all__ = ["RecordedHorizon", "recorded_delay", "recorded_horizon", "recorded_reach"]
-
 # Labels kept with a horizon: so many cells, in some rows at least and at most.
 _CELLS, _FEWEST_ROWS, _MOST_ROWS = 2**16, 32, 256
 
@@ -150,7 +148,7 @@ def _same_rows(known: np.ndarray, given: np.ndarray) -> bool:
     changed = close.sum(axis=0) < 0.5 * telling.sum(axis=0)
     if close.sum() >= 0.5 * telling.sum():
         if not changed.any():
-            return True  # all but some, which are winsorised
+            return True  # all but some, which are winsorized
     else:
         changed[:] = True
     known, given = np.where(both, known, np.nan), np.where(both, given, np.nan)
@@ -160,7 +158,7 @@ def _same_rows(known: np.ndarray, given: np.ndarray) -> bool:
 
 
 def _compare(known: np.ndarray, given: np.ndarray) -> tuple[int, int]:
-    """Count the neighbours in the order of each row, and those in another order."""
+    """Count the neighbors in the order of each row, and those in another order."""
     order = np.argsort(known, axis=1, kind="stable")
     steps = np.diff(np.take_along_axis(known, order, axis=1), axis=1)
     moves = np.diff(np.take_along_axis(given, order, axis=1), axis=1)

@@ -14,8 +14,6 @@ from skbatch.panel._files import read_table
 from skbatch.panel._spellings import ADJUSTED, canonical_field
 from skbatch.panel._tables import arrange_table, to_pandas
 
-__all__ = ["read_panel"]
-
 
 def read_panel(
     path_or_frame: str | os.PathLike[str] | Any,
@@ -24,6 +22,7 @@ def read_panel(
     date: str | None = None,
     ticker: str | None = None,
     value: str | None = None,
+    id: str | None = None,
 ) -> pd.DataFrame:
     """Read prices from a file or a table of any usual shape.
 
@@ -56,6 +55,12 @@ def read_panel(
     value : str, default=None
         Column of the prices in a long table. By default, the fields, or the column
         named price, value or last, and the volume. Other columns are ignored.
+    id : str, default=None
+        Column of a long table that identifies companies whatever their tickers are,
+        such as permno or an ISIN. Each becomes a column of the panel with the latest
+        of its tickers as its name; if another company had that ticker at some time,
+        both have their id in the name, as in ``"ABC=10107"``. ``attrs["ids"]`` holds
+        the id of each column.
 
     Returns
     -------
@@ -69,7 +74,8 @@ def read_panel(
         If there is no such file.
     PanelError
         If the file has another extension; if the columns of dates, tickers or prices
-        are unclear; if a date of a ticker comes twice; if dates or numbers cannot be
+        are unclear; if a date of a ticker comes twice; if two ids have the same ticker
+        on a date; if dates or numbers cannot be
         read, or can be read in two ways; and as :func:`check_panel` does.
     ImportError
         If a Parquet file or a table of polars is read without pyarrow.
@@ -101,7 +107,7 @@ def read_panel(
     2024-01-03  2.0  NaN
     """
     if isinstance(path_or_frame, (str, os.PathLike)):
-        frame = read_table(path_or_frame, ticker)
+        frame = read_table(path_or_frame, ticker, id)
         from_file = True
     else:
         frame = to_pandas(path_or_frame)
@@ -109,9 +115,12 @@ def read_panel(
     if not isinstance(frame, pd.DataFrame):
         return check_panel(frame)
     frame = arrange_table(
-        frame, date=date, ticker=ticker, value=value, needs_dates=from_file
+        frame, date=date, ticker=ticker, value=value, id=id, needs_dates=from_file
     )
-    return _pick_field(frame, field)
+    panel = _pick_field(frame, field)
+    if id is not None:
+        panel.attrs["ids"] = frame.attrs["ids"]
+    return panel
 
 
 def _pick_field(frame: pd.DataFrame, field: str | None) -> pd.DataFrame:
@@ -122,17 +131,13 @@ def _pick_field(frame: pd.DataFrame, field: str | None) -> pd.DataFrame:
     if field is None:
         return panel if wide or len(fields) > 1 else panel.droplevel(0, axis=1)
     name = field if field in fields else canonical_field(field)
-    if not wide and name == ADJUSTED and _has_adjusted(frame.columns):
-        name = "Close"
+    if not wide and name == ADJUSTED:
+        # Closes of a panel are adjusted where the table has such.
+        names = [canonical_field(name) for pair in frame.columns for name in pair]
+        name = "Close" if ADJUSTED in names else name
     if name not in fields:
         raise PanelError(
             f"`field` must be a field of the table. Got {field!r}. The fields are "
             f"{format_tickers(fields)}."
         )
     return panel if wide else pd.DataFrame(panel[name])
-
-
-def _has_adjusted(columns: pd.Index) -> bool:
-    """Return whether a table has adjusted closes beside its tickers."""
-    names = [name for pair in columns for name in pair]
-    return ADJUSTED in map(canonical_field, names)

@@ -20,8 +20,6 @@ from skbatch.panel._fields import (
 )
 from skbatch.panel._numbers import is_number_text
 
-__all__ = ["check_new_signals", "check_signals", "panel_signals", "settle_signal"]
-
 _NUMBERS = {"floating", "integer", "mixed-integer-float", "decimal", "boolean"}
 
 

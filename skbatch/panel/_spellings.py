@@ -7,28 +7,6 @@ import unicodedata
 from collections.abc import Hashable, Iterable
 from functools import lru_cache
 
-__all__ = [
-    "ADJUSTED",
-    "EXTRA",
-    "FIELDS",
-    "OTHER",
-    "PRICE",
-    "UNADJUSTED",
-    "canonical_field",
-    "canonical_fields",
-    "find_row_numbers",
-    "has_close",
-    "is_date_name",
-    "is_date_part",
-    "is_derived",
-    "is_letter",
-    "is_spelled",
-    "is_ticker_name",
-    "is_value",
-    "may_be_adjusted",
-    "plain",
-]
-
 FIELDS = ("Open", "High", "Low", "Close", "Volume")
 ADJUSTED = "Adj Close"
 UNADJUSTED = "Unadjusted Close"

@@ -14,8 +14,6 @@ from skbatch.panel._date_numbers import counts_rows, may_be_date, numbers_to_dat
 from skbatch.panel._dates import is_date_text
 from skbatch.panel._spellings import find_row_numbers, is_date_part
 
-__all__ = ["check_days", "check_names", "check_no_index", "check_no_returns"]
-
 _DECIMAL = re.compile(r"^\d+\.\d+(?:\.\d+)?(?:[eE][-+]?\d+)?$", re.MULTILINE)
 _NUMBER = re.compile(r"^\d+(?:\.\d*)*$", re.MULTILINE)
 # Wrong prices are rare; of returns, about half are negative.
@@ -164,7 +162,7 @@ def check_no_returns(closes: np.ndarray) -> None:
         # One ticker of returns, or of nonsense, does no harm to the others.
         if np.mean(signs & (shares > _MAX_NOT_POSITIVE)) > 0.5:
             raise PanelError(
-                f"Prices must be positive. Got {100 * np.mean(shares):.0f} % of values "
+                f"Prices must be positive. Got {100 * np.mean(shares):.0f}% of values "
                 "that are not, as in a table of returns. Pass the prices themselves, "
                 "or, if these are simple returns, `(1 + X).cumprod()`."
             )

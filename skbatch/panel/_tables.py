@@ -14,7 +14,8 @@ from skbatch._messages import format_tickers
 from skbatch.exceptions import PanelError
 from skbatch.panel._dates import index_by_date, is_datetime
 from skbatch.panel._flat import is_single_ticker, split_columns
-from skbatch.panel._long import find_ticker_column, pivot_long
+from skbatch.panel._identifiers import name_by_id
+from skbatch.panel._long import find_ticker_column, pivot_long, ticker_texts
 from skbatch.panel._numbers import texts_to_numbers
 from skbatch.panel._spellings import (
     EXTRA,
@@ -28,8 +29,6 @@ from skbatch.panel._suspects import check_names
 
 # Spaces, and spaces of no width.
 _UNSEEN = string.whitespace + "\xa0\u3000\u200b\u200c\u200d\u2060\ufeff"
-
-__all__ = ["adopt_table", "arrange_table", "to_pandas"]
 
 
 def adopt_table(X: Any) -> Any:
@@ -63,21 +62,31 @@ def arrange_table(
     date: Hashable | None = None,
     ticker: str | None = None,
     value: str | None = None,
+    id: str | None = None,
     needs_dates: bool = False,
 ) -> pd.DataFrame:
     """Find dates and tickers, and give a table a shape that `check_panel` takes."""
     # `needs_dates` refuses row numbers in place of dates; the rest is as in
     # `read_panel`.
     frame = _strip_names(frame)
-    is_long = False
+    is_long, ids = False, None
     if frame.columns.nlevels == 1:
         _check_unique(frame.columns)
         check_names(frame)
         frame = _drop_row_numbers(_flatten_index(frame))
-        is_long = find_ticker_column(frame, ticker) is not None
+        if id in frame.columns:
+            ids, frame = frame[id], frame.drop(columns=[id])
+        if id is None or ids is not None:
+            is_long = find_ticker_column(frame, ticker) is not None
+    if id is not None and not is_long:
+        raise PanelError(
+            "`id` must be a column of a long table, beside one of tickers. Got "
+            f"{id!r}. The columns are {format_tickers(frame.columns, 10)}. Without "
+            "tickers, pass `ticker=` with that column."
+        )
     frame = index_by_date(frame, date, needs_dates, is_long)
     if frame.columns.nlevels == 1:
-        frame = split_columns(_tickers_to_columns(frame, ticker, value))
+        frame = split_columns(_tickers_to_columns(frame, ticker, value, ids))
     if not frame.index.is_monotonic_increasing:
         frame = frame.sort_index(kind="stable")
     return texts_to_numbers(frame, _needed(frame.columns))
@@ -153,10 +162,19 @@ def _are_row_numbers(values: pd.Series) -> bool:
 
 
 def _tickers_to_columns(
-    frame: pd.DataFrame, ticker: str | None, value: str | None
+    frame: pd.DataFrame,
+    ticker: str | None,
+    value: str | None,
+    ids: pd.Series | None = None,
 ) -> pd.DataFrame:
     """Reshape a flat table for `check_panel`."""
     column = find_ticker_column(frame, ticker)
+    if column is not None and ids is not None:
+        names = ticker_texts(frame[column])
+        names, known = name_by_id(frame.index, names, ids)
+        panel = pivot_long(frame.assign(**{str(column): names}), column, value)
+        panel.attrs["ids"] = known
+        return panel
     if column is not None:
         return pivot_long(frame, column, value)
     if ticker is not None:

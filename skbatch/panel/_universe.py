@@ -15,8 +15,6 @@ from skbatch.exceptions import PanelError
 from skbatch.panel._fields import panel_fields, panel_tickers
 from skbatch.panel._signal_fields import panel_signals
 
-__all__ = ["Universe", "find_members", "liquid"]
-
 Universe = str | pd.DataFrame | Callable[[pd.DataFrame], pd.DataFrame]
 
 _DOLLAR_VOLUME = re.compile(r"dollar_volume_(\d+)")

@@ -10,7 +10,12 @@ from skbatch.panel._calendar import (
     number_calendars,
 )
 from skbatch.panel._check import invalid_values
-from skbatch.panel._checked import CheckedPanel
+from skbatch.panel._checked import (
+    CheckedPanel,
+    InspectedPanel,
+    PanelLike,
+    inspect_panel,
+)
 from skbatch.panel._columns import (
     CATEGORY,
     GROUPING,
@@ -21,8 +26,13 @@ from skbatch.panel._columns import (
     PanelColumns,
     join_column,
 )
+from skbatch.panel._delisting import (
+    final_returns,
+    last_prices,
+    mask_late,
+    with_final_values,
+)
 from skbatch.panel._fields import panel_fields, panel_tickers
-from skbatch.panel._inspected import InspectedPanel, inspect_panel
 from skbatch.panel._reach import recorded_delay, recorded_horizon, recorded_reach
 from skbatch.panel._signal_fields import panel_signals
 from skbatch.panel._spellings import FIELDS
@@ -41,13 +51,17 @@ __all__ = [
     "CheckedPanel",
     "InspectedPanel",
     "PanelColumns",
+    "PanelLike",
     "Universe",
     "adopt_table",
     "describe_rows",
+    "final_returns",
     "find_members",
     "inspect_panel",
     "invalid_values",
     "join_column",
+    "last_prices",
+    "mask_late",
     "mixed_calendars",
     "number_calendars",
     "panel_fields",
@@ -56,4 +70,5 @@ __all__ = [
     "recorded_delay",
     "recorded_horizon",
     "recorded_reach",
+    "with_final_values",
 ]

@@ -14,31 +14,29 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from skbatch._messages import count, format_tickers, warn_user
-from skbatch.exceptions import PortfolioError, PortfolioWarning
+from skbatch._messages import count, format_tickers
+from skbatch.exceptions import PortfolioError
 from skbatch.portfolio._expected import (
     ExpectedReturns,
     percent,
     same_span,
     with_reasons,
 )
-from skbatch.portfolio._inputs import label_problem, read_expected
+from skbatch.portfolio._inputs import label_problem
 from skbatch.portfolio._interval import row_deviations
-
-__all__ = ["STEPS", "Alignment", "Finding", "align"]
 
 # The `frequency` that all risk models of PyPortfolioOpt have by default.
 DEFAULT_PERIODS = 252.0
-# A typical annual volatility of assets that somebody optimises lies between. Daily ones
-# of single stocks are 1 % to 3 %; few optimise Treasury bills.
+# A typical annual volatility of assets that somebody optimizes lies between. Daily ones
+# of single stocks are 1% to 3%; few optimize Treasury bills.
 PLAUSIBLE = (0.04, 3.0)
 # Two measures of the same volatilities differ by less than this factor; those of a day
 # and a year differ by 16, and a fraction and its percentage by 100.
 SAME_SIZE = 4.0
-# Weekly returns annualised as daily ones give volatilities 2.2 times too large, as much
+# Weekly returns annualized as daily ones give volatilities 2.2 times too large, as much
 # as a crisis does. A crisis hits tickers unequally, though: what is off by one factor
 # for all of them is off by its units. On 20 stocks over 33 years, these bounds find
-# 93 % of such covariances, and refuse 1 % of those over other windows of the prices.
+# 93% of such covariances, and refuse 1% of those over other windows of the prices.
 OTHER_LEVEL, OTHER_UNITS, ALIKE, ENOUGH_TICKERS = 1.7, 1.8, 0.12, 4
 
 
@@ -88,7 +86,7 @@ class Alignment:
             return Finding(True, f"{same} in the same order.")
         return Finding(
             False,
-            f"{same}, but in another order. Optimisers go by position: pass what "
+            f"{same}, but in another order. Optimizers go by position: pass what "
             "to_pypfopt or to_riskfolio returns.",
             "warning",
         )
@@ -173,7 +171,7 @@ class Alignment:
             raise PortfolioError(
                 "`covariance` must be symmetric. Got other values below the diagonal "
                 f"than above it, of {format_tickers(tickers[crooked.any(axis=1)])}: "
-                "its rows may be labelled in another order than its columns. Label "
+                "its rows may be labeled in another order than its columns. Label "
                 "both alike."
             )
         variances = np.diag(values)
@@ -209,13 +207,13 @@ class Alignment:
             return Finding(True, f"Volatilities of {size}{compared}.")
         doubt = (
             f"A covariance over {self.span_:g} rows should give a typical annual "
-            f"volatility between {100 * PLAUSIBLE[0]:g} % and {100 * PLAUSIBLE[1]:g} "
-            f"%. Got {100 * typical:.2g} %."
+            f"volatility between {100 * PLAUSIBLE[0]:g}% and {100 * PLAUSIBLE[1]:g}%"
+            f". Got {100 * typical:.2g}%."
         )
         if self.said_:
             return Finding(False, doubt, "warning")
         raise PortfolioError(
-            f"{doubt} It looks like one of daily returns, or of percentages. Annualise "
+            f"{doubt} It looks like one of daily returns, or of percentages. Annualize "
             "it, as covariance * 252, or pass what it spans: covariance_periods=252 if "
             "it is annual nevertheless, 1 if it is of daily returns."
         )
@@ -236,49 +234,6 @@ STEPS = {
 }
 
 
-def align(
-    result: Any,
-    covariance: Any,
-    *,
-    risk_free_rate: float | None = 0.0,
-    returns_periods: float | None = None,
-    covariance_periods: float | None = None,
-    on_missing: str = "exclude",
-) -> tuple[pd.Series, pd.DataFrame]:
-    """Align and check what an optimiser takes; see `to_pypfopt`."""
-    if on_missing not in ("exclude", "raise"):
-        raise ValueError(
-            f'`on_missing` must be "exclude" or "raise". Got {on_missing!r}. Pass one '
-            "of them."
-        )
-    expected = read_expected(result, returns_periods)
-    alignment = Alignment(expected, covariance, covariance_periods)
-    findings = {name: step(alignment) for name, step in STEPS.items()}
-    excluded = alignment.excluded
-    if excluded and on_missing == "raise":
-        raise PortfolioError(
-            "Every ticker must have a forecast and a covariance. Got "
-            f"{with_reasons(excluded)}. Leave them out, or pass on_missing="
-            '"exclude".'
-        )
-    check_risk_free_rate(expected, risk_free_rate)
-    size = findings["size"]
-    sentences = [] if size.ok else [size.detail]
-    if excluded:
-        total = len(alignment.values) + len(excluded)
-        verb = "is" if len(excluded) == 1 else "are"
-        sentences.append(
-            f"{len(excluded)} of {count(total)} {verb} left out: "
-            f"{with_reasons(excluded)}."
-        )
-    if sentences:
-        warn_user(" ".join(sentences), PortfolioWarning)
-    values, table = alignment.values, alignment.covariance
-    for part in (values, table):
-        part.attrs = {"periods": alignment.span_, "date": expected.date}
-    return values, table
-
-
 def check_risk_free_rate(expected: ExpectedReturns, rate: float | None) -> None:
     """Reject forecasts that leave a maximum Sharpe ratio without a solution."""
     values = expected.to_series()
@@ -289,7 +244,7 @@ def check_risk_free_rate(expected: ExpectedReturns, rate: float | None) -> None:
         "At least one expected return must be above `risk_free_rate`: there is no "
         f"long-only portfolio of maximum Sharpe ratio otherwise. Got "
         f"{count(len(values))} with at most {percent(values.max())} over "
-        f"{expected.unit}, and a rate of {percent(rate)}. Minimise the "
+        f"{expected.unit}, and a rate of {percent(rate)}. Minimize the "
         "volatility instead (pass risk_free_rate=None here, then "
         "EfficientFrontier.min_volatility()), or pass a lower rate; it must "
         "be in the units of the returns."
@@ -329,7 +284,7 @@ def _how_to_convert(expected: ExpectedReturns, periods: float) -> str:
             "spans as `covariance_periods`."
         )
     return (
-        "Annualise the returns (robust_forecast_returns(..., annualize=True), or "
+        "Annualize the returns (robust_forecast_returns(..., annualize=True), or "
         "ExpectedReturns.of(result)), or pass what the covariance spans as "
         "`covariance_periods`: 1 for that of daily returns."
     )

@@ -12,8 +12,6 @@ from skbatch.exceptions import PanelError
 from skbatch.panel import check_panel
 from skbatch.panel.engine import panel_fields, panel_signals, panel_tickers
 
-__all__ = ["from_asset_panel", "to_asset_panel"]
-
 
 def to_asset_panel(prices: Any) -> Any:
     """Convert prices and signals to an AssetPanel of skfolio.

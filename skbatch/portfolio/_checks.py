@@ -21,16 +21,6 @@ from skbatch.portfolio._alignment import (
 )
 from skbatch.portfolio._expected import ExpectedReturns, percent, with_reasons
 
-__all__ = [
-    "Prices",
-    "judge_covariance",
-    "judge_dates",
-    "judge_dispersion",
-    "judge_missing",
-    "judge_rate",
-    "judge_stale",
-]
-
 # Standard deviation of forecasts over that of returns: below, differences are small
 # against what nobody can know; above, forecasts claim to know more than they can.
 FAINT, LOUD = 0.1, 0.3
@@ -167,15 +157,15 @@ def judge_dispersion(
 
 
 def _weigh(ratio: float, detail: str) -> Finding:
-    """Explain the consequence for an optimiser."""
+    """Explain the consequence for an optimizer."""
     if not math.isfinite(ratio):
         return Finding(False, f"{detail}: there is nothing to compare.", "warning")
     if ratio < FAINT:
         detail = (
-            f"{detail}, {1 / ratio:.0f} times as much: an optimiser will magnify "
-            "noise. Shrink the forecasts, bound the weights, or minimise the risk."
+            f"{detail}, {1 / ratio:.0f} times as much: an optimizer will magnify "
+            "noise. Shrink the forecasts, bound the weights, or minimize the risk."
             if ratio > 0
-            else f"{detail}: they do not rank the tickers. Minimise the risk instead."
+            else f"{detail}: they do not rank the tickers. Minimize the risk instead."
         )
         return Finding(False, detail, "warning")
     if ratio > LOUD:

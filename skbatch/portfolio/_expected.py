@@ -18,16 +18,6 @@ from skbatch.panel.engine import WEEKDAYS_PER_YEAR
 from skbatch.portfolio._interval import read_interval
 from skbatch.portfolio._window_volatility import window_volatility
 
-__all__ = [
-    "PROVENANCE",
-    "ExpectedReturns",
-    "check_periods_per_year",
-    "percent",
-    "same_span",
-    "warn_without_dates",
-    "with_reasons",
-]
-
 PROVENANCE = ["model", "batch", "reason"]
 # Years of 250, 252 and 260 weekdays are all in use; 252 and 365 must not pass.
 SAME_SPAN = 0.05
@@ -55,7 +45,7 @@ class ExpectedReturns(dict[str, float]):
         ``model``, ``batch`` and ``reason`` of every ticker, as in
         :class:`~skbatch.batch.ForecastResult`; None leaves them empty.
     interval : DataFrame of shape (n_tickers, 2), default=None
-        ``lower`` and ``upper`` end of the return over `horizon` rows, annualised or
+        ``lower`` and ``upper`` end of the return over `horizon` rows, annualized or
         not; None if the forecaster gives no intervals.
     stale : mapping of str to str, default=None
         Ticker → why its prices are taken for ended, or for standing still.
@@ -76,7 +66,7 @@ class ExpectedReturns(dict[str, float]):
 
     Notes
     -----
-    With P rows in a year, an expected return r over h rows is annualised as
+    With P rows in a year, an expected return r over h rows is annualized as
     (1 + r)^(P / h) − 1: the expectation of a year of independent horizons that are all
     expected to return r. It puts forecasts into the units of annual covariances; it
     does not forecast a year, and enlarges the error of a forecast P / h times and
@@ -145,7 +135,7 @@ class ExpectedReturns(dict[str, float]):
         result : ForecastResult
             Forecasts over one horizon.
         annualize : bool, default=True
-            Whether to annualise them; else they stay returns over the horizon.
+            Whether to annualize them; else they stay returns over the horizon.
         periods_per_year : float, default=None
             Rows in a year; by default, derived from the dates of the panel.
         interval : DataFrame or PredictionInterval, default=None
@@ -173,7 +163,7 @@ class ExpectedReturns(dict[str, float]):
         Warns
         -----
         PortfolioWarning
-            If returns are annualised without dates, which takes 252 rows for a year.
+            If returns are annualized without dates, which takes 252 rows for a year.
         """
         horizon = _one_horizon(result.horizon)
         returns, provenance = result.expected_returns, result.provenance
@@ -245,7 +235,7 @@ class ExpectedReturns(dict[str, float]):
         -------
         ExpectedReturns
             A converted copy. A return that has no finite counterpart, such as one
-            below −100 %, is NaN, with the reason in its provenance.
+            below −100%, is NaN, with the reason in its provenance.
 
         Raises
         ------
@@ -265,7 +255,7 @@ class ExpectedReturns(dict[str, float]):
             converted = _compounded(values, power)
             for ticker, old, new in zip(self, values, converted, strict=True):
                 if math.isfinite(old) and not math.isfinite(new):
-                    why = f"a return of {100 * old:.4g} % cannot be compounded"
+                    why = f"a return of {100 * old:.4g}% cannot be compounded"
                     provenance.loc[ticker, "reason"] = why
             values = converted
         return type(self)(
@@ -334,7 +324,7 @@ def same_span(first: float, second: float) -> bool:
 
 def percent(value: float) -> str:
     """Format a return as percent."""
-    return f"{100 * value:.3g} %"
+    return f"{100 * value:.3g}%"
 
 
 def with_reasons(reasons: Mapping[str, str]) -> str:
@@ -355,7 +345,7 @@ def check_periods_per_year(value: Any) -> float:
 
 
 def _known_year(number: float) -> float:
-    """Raise if returns cannot be annualised because the rows of a year are unknown."""
+    """Raise if returns cannot be annualized because the rows of a year are unknown."""
     if not math.isfinite(number):
         raise PortfolioError(
             "The number of rows in a year must be known. Got dates that do not show "
@@ -382,7 +372,7 @@ def _one_horizon(horizon: int | tuple[int, ...]) -> int:
     if len(horizon) == 1:
         return int(horizon[0])
     raise PortfolioError(
-        "An optimiser needs expected returns over one horizon. Got the horizons "
+        "An optimizer needs expected returns over one horizon. Got the horizons "
         f"{', '.join(map(str, horizon))}. Forecast with one, such as "
         f"horizon={horizon[0]}, or pass result.expected_returns[{horizon[0]}] as a "
         "Series."

@@ -12,6 +12,7 @@ from sklearn.base import clone
 from sklearn.pipeline import Pipeline
 
 from skbatch._messages import count, describe_error, format_tickers, silence_warnings
+from skbatch._sklearn import Seed
 from skbatch.batch import BatchForecastingSystem
 from skbatch.batch.engine import MODEL_FAILURES
 from skbatch.exceptions import (
@@ -32,8 +33,6 @@ from skbatch.panel.engine import CheckedPanel, panel_tickers
 from skbatch.portfolio._expected import PROVENANCE, ExpectedReturns, with_reasons
 from skbatch.portfolio._interval import read_interval
 from skbatch.portfolio._models import Model
-
-__all__ = ["describe_service", "draw_scenarios", "fit_each", "fit_last"]
 
 INDIVIDUAL = "individual"
 
@@ -77,7 +76,7 @@ def fit_each(
 
 
 def draw_scenarios(
-    model: Any, last: pd.DataFrame, tickers: Sequence[str], n: int, random_state: Any
+    model: Any, last: pd.DataFrame, tickers: Sequence[str], n: int, random_state: Seed
 ) -> pd.DataFrame | None:
     """Draw joint returns over the horizon; None if the model is not calibrated."""
     model = getattr(model, "best_estimator_", model)

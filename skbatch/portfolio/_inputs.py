@@ -13,8 +13,6 @@ from skbatch._messages import format_tickers
 from skbatch.exceptions import PortfolioError
 from skbatch.portfolio._expected import ExpectedReturns, same_span
 
-__all__ = ["LabelsError", "UnitsError", "label_problem", "read_expected"]
-
 
 class LabelsError(PortfolioError):
     """Expected returns do not name their tickers."""
@@ -62,7 +60,7 @@ def label_problem(labels: pd.Index) -> str:
 
 
 def _as_series(result: Any) -> pd.Series:
-    """Read labelled numbers."""
+    """Read labeled numbers."""
     if isinstance(result, Mapping):
         result = pd.Series(dict(result), dtype=np.float64)
     if not isinstance(result, pd.Series):

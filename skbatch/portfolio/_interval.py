@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -12,20 +11,9 @@ from scipy.stats import norm
 
 from skbatch.exceptions import PortfolioError
 
-__all__ = ["check_coverage", "interval_deviations", "read_interval", "row_deviations"]
-
 # What intervals that do not say it are taken to cover, as those of `predict_interval`:
 # other coverages change a width by less than the comparison of sizes lets pass.
 COVERAGE = 0.9
-
-
-def check_coverage(coverage: Any) -> None:
-    """Raise unless a value is a valid coverage."""
-    if not isinstance(coverage, Real) or not 0 < float(coverage) < 1:
-        raise ValueError(
-            f"`coverage` must be between 0 and 1. Got {coverage!r}. For example, pass "
-            "0.9 for intervals that should contain nine returns in ten."
-        )
 
 
 def read_interval(interval: Any) -> pd.DataFrame:

@@ -10,8 +10,6 @@ from typing import Any
 from skbatch._messages import format_tickers
 from skbatch.exceptions import PortfolioError
 
-__all__ = ["asked_tickers", "match_columns"]
-
 # Vendors write the share class of BRK.B as BRK-B, BRK/B, BRK_B or BRK B.
 _SEPARATORS = re.compile(r"[.\-/_\s]+")
 
@@ -83,7 +81,7 @@ def _parts(name: str) -> tuple[str, ...]:
 
 
 def _check_distinct(found: Mapping[str, str | None]) -> None:
-    """Raise if an optimiser would get the same asset under two names."""
+    """Raise if an optimizer would get the same asset under two names."""
     names = defaultdict(list)
     for ticker, column in found.items():
         if column is not None:

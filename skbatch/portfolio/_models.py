@@ -28,8 +28,6 @@ from skbatch.forecasting.engine import (
     horizon_parameters,
 )
 
-__all__ = ["METHODS", "Model", "is_search", "prepare"]
-
 METHODS = ("batch", "individual", "linear", "mean")
 DEFAULT_HORIZON = 5
 # How many do the work, and what is kept of it, changes no forecast. Trees of a cluster
@@ -262,7 +260,7 @@ def _read_config(
         config = config.replace(horizon=horizon)
     if isinstance(config.horizon, tuple):
         raise ValueError(
-            "`horizon` must be one number of rows: an optimiser needs one expected "
+            "`horizon` must be one number of rows: an optimizer needs one expected "
             f"return of each ticker. Got {config.horizon!r}. For example, pass "
             f"horizon={config.horizon[0]}."
         )

@@ -17,8 +17,6 @@ except ImportError as error:
         "pip install 'skbatch[portfolio]'."
     ) from error
 
-__all__ = ["ForecastMu"]
-
 
 class ForecastMu(BaseMu):
     r"""Expected returns that are forecast from the assets' own past.

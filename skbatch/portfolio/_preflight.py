@@ -1,4 +1,4 @@
-"""What to look at before an optimiser sees any forecast."""
+"""What to look at before an optimizer sees any forecast."""
 
 from __future__ import annotations
 
@@ -26,8 +26,6 @@ from skbatch.portfolio._inputs import LabelsError, UnitsError, read_expected
 from skbatch.portfolio._interval import row_deviations
 from skbatch.portfolio._window_volatility import window_volatility
 
-__all__ = ["PreflightReport", "preflight"]
-
 WIDTH = 88
 
 
@@ -54,7 +52,7 @@ class PreflightReport:
 
     @property
     def failed(self) -> list[str]:
-        """Names of the failed checks after which nothing should be optimised."""
+        """Names of the failed checks after which nothing should be optimized."""
         return list(self.checks.index[self.checks["severity"] == "error"])
 
     @property
@@ -66,13 +64,13 @@ class PreflightReport:
     def verdict(self) -> str:
         """The result, in a sentence."""
         if self.failed:
-            return f"Not ready for an optimiser: see {', '.join(self.failed)}."
+            return f"Not ready for an optimizer: see {', '.join(self.failed)}."
         if self.warnings:
-            return f"Ready for an optimiser, but read {', '.join(self.warnings)}."
-        return "Ready for an optimiser."
+            return f"Ready for an optimizer, but read {', '.join(self.warnings)}."
+        return "Ready for an optimizer."
 
     def raise_if_failed(self) -> None:
-        """Raise what must not go to an optimiser.
+        """Raise what must not go to an optimizer.
 
         Raises
         ------
@@ -126,7 +124,7 @@ def preflight(
     returns_periods: float | None = None,
     covariance_periods: float | None = None,
 ) -> PreflightReport:
-    """Check forecasts, and a covariance, before they go to an optimiser.
+    """Check forecasts, and a covariance, before they go to an optimizer.
 
     Nothing is changed and nothing raised: the report lists what is wrong, and
     ``report.raise_if_failed()`` raises it.

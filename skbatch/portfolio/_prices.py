@@ -13,8 +13,6 @@ from skbatch.exceptions import PanelError
 from skbatch.panel import read_panel
 from skbatch.panel.engine import panel_tickers
 
-__all__ = ["read_prices"]
-
 
 def read_prices(
     data: Any, ticker_to_data: Mapping[str, Any] | None

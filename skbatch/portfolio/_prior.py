@@ -10,6 +10,7 @@ from sklearn.base import clone
 from sklearn.utils import get_tags
 
 from skbatch._messages import check_int, format_tickers, warn_user
+from skbatch._sklearn import Seed
 from skbatch.exceptions import PortfolioError, PortfolioWarning
 from skbatch.portfolio._fitting import draw_scenarios
 from skbatch.portfolio._window import Window, fit_on_window
@@ -22,8 +23,6 @@ except ImportError as error:
         "skfolio must be installed to use ForecastPrior. Got no such package. Run "
         "pip install 'skbatch[portfolio]'."
     ) from error
-
-__all__ = ["ForecastPrior"]
 
 
 class ForecastPrior(BasePrior):
@@ -118,7 +117,7 @@ class ForecastPrior(BasePrior):
         covariance_estimator: Any = None,
         n_scenarios: int = 1000,
         prices: pd.DataFrame | None = None,
-        random_state: Any = None,
+        random_state: Seed = None,
     ) -> None:
         self.forecaster = forecaster
         self.horizon = horizon

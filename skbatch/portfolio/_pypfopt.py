@@ -6,9 +6,11 @@ from typing import Any, Literal
 
 import pandas as pd
 
-from skbatch.portfolio._alignment import align
-
-__all__ = ["to_pypfopt"]
+from skbatch._messages import count, warn_user
+from skbatch.exceptions import PortfolioError, PortfolioWarning
+from skbatch.portfolio._alignment import STEPS, Alignment, check_risk_free_rate
+from skbatch.portfolio._expected import with_reasons
+from skbatch.portfolio._inputs import read_expected
 
 
 def to_pypfopt(
@@ -77,7 +79,7 @@ def to_pypfopt(
     -----
     The volatilities of `covariance` are compared with those that the forecasts carry,
     as of :func:`~skbatch.robust_forecast_returns` or ``ExpectedReturns.of(result,
-    prices=prices)``, or with the widths of their intervals. What is annualised by the
+    prices=prices)``, or with the widths of their intervals. What is annualized by the
     factor of another frequency, percentages, and a correlation matrix are found by
     their size. A Series, a dict and a ForecastResult carry neither.
     :func:`preflight` makes the same checks, and more with prices.
@@ -93,11 +95,34 @@ def to_pypfopt(
     >>> list(covariance.columns)
     ['A', 'B', 'C']
     """
-    return align(
-        result,
-        covariance,
-        risk_free_rate=risk_free_rate,
-        returns_periods=returns_periods,
-        covariance_periods=covariance_periods,
-        on_missing=on_missing,
-    )
+    if on_missing not in ("exclude", "raise"):
+        raise ValueError(
+            f'`on_missing` must be "exclude" or "raise". Got {on_missing!r}. Pass one '
+            "of them."
+        )
+    expected = read_expected(result, returns_periods)
+    alignment = Alignment(expected, covariance, covariance_periods)
+    findings = {name: step(alignment) for name, step in STEPS.items()}
+    excluded = alignment.excluded
+    if excluded and on_missing == "raise":
+        raise PortfolioError(
+            "Every ticker must have a forecast and a covariance. Got "
+            f"{with_reasons(excluded)}. Leave them out, or pass on_missing="
+            '"exclude".'
+        )
+    check_risk_free_rate(expected, risk_free_rate)
+    size = findings["size"]
+    sentences = [] if size.ok else [size.detail]
+    if excluded:
+        total = len(alignment.values) + len(excluded)
+        verb = "is" if len(excluded) == 1 else "are"
+        sentences.append(
+            f"{len(excluded)} of {count(total)} {verb} left out: "
+            f"{with_reasons(excluded)}."
+        )
+    if sentences:
+        warn_user(" ".join(sentences), PortfolioWarning)
+    values, table = alignment.values, alignment.covariance
+    for part in (values, table):
+        part.attrs = {"periods": alignment.span_, "date": expected.date}
+    return values, table

@@ -6,9 +6,7 @@ from typing import Any, Literal
 
 import pandas as pd
 
-from skbatch.portfolio._alignment import align
-
-__all__ = ["to_riskfolio"]
+from skbatch.portfolio._pypfopt import to_pypfopt
 
 
 def to_riskfolio(
@@ -73,7 +71,7 @@ def to_riskfolio(
                         A     B     C
     expected_return  0.05  0.08  0.03
     """
-    values, table = align(
+    values, table = to_pypfopt(
         result,
         covariance,
         risk_free_rate=risk_free_rate,

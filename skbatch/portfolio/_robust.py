@@ -12,9 +12,10 @@ import pandas as pd
 from skbatch._messages import warn_user
 from skbatch.batch.engine import describe_partial_row
 from skbatch.exceptions import PortfolioError, PortfolioWarning
+from skbatch.forecasting.engine import check_coverage
 from skbatch.panel import periods_per_year as year_of
 from skbatch.panel.engine import panel_tickers
-from skbatch.portfolio._cache import Cache, find_cache, forecast_key, from_text, to_text
+from skbatch.portfolio._cache import forecast_key, open_folder, recall
 from skbatch.portfolio._expected import (
     PROVENANCE,
     ExpectedReturns,
@@ -23,13 +24,10 @@ from skbatch.portfolio._expected import (
     with_reasons,
 )
 from skbatch.portfolio._fitting import describe_service, fit_each, fit_last
-from skbatch.portfolio._interval import check_coverage
 from skbatch.portfolio._match import asked_tickers, match_columns
 from skbatch.portfolio._models import METHODS, Model
 from skbatch.portfolio._prices import read_prices
 from skbatch.portfolio._window_volatility import window_volatility
-
-__all__ = ["robust_forecast_returns"]
 
 _NOT_IN_DATA = "not in the data"
 
@@ -113,7 +111,7 @@ def robust_forecast_returns(
         taken from an earlier call. The cache of a process keeps the last 64.
     cache_dir : path, default=None
         Folder in which they are kept for other processes, too: the last 256, of 256 MiB
-        at most.
+        at most. It holds pickles: share it only with whom you trust.
 
     Returns
     -------
@@ -147,7 +145,7 @@ def robust_forecast_returns(
 
     Notes
     -----
-    A return r over h of the P rows of a year is annualised as (1 + r)^(P / h) − 1. This
+    A return r over h of the P rows of a year is annualized as (1 + r)^(P / h) − 1. This
     is a matter of units, not a forecast over a year.
 
     Nothing is cached with a `forecaster`, whose code may change, nor if a seed
@@ -172,14 +170,15 @@ def robust_forecast_returns(
         check_coverage(coverage)
         coverage = float(coverage)
     model = Model.choose(method, forecaster, config, horizon, coverage, max_workers)
-    store = find_cache(cache, cache_dir)
+    folder = open_folder(cache, cache_dir)
     panel, aliases = read_prices(data, ticker_to_data)
     names = asked_tickers(tickers, list(aliases) or panel_tickers(panel))
     columns = match_columns(names, panel_tickers(panel), aliases)
     year = _rows_of_year(panel.index, periods_per_year, annualize)
     if on_missing == "raise":
         _refuse_missing({t: _NOT_IN_DATA for t, c in columns.items() if c is None})
-    found = _forecast(model, panel, [c for c in columns.values() if c], store)
+    asked = [column for column in columns.values() if column]
+    found = _forecast(model, panel, asked, cache, folder)
     expected = _by_names(columns, found, panel, model, year)
     expected = expected.in_units(annualized=annualize)
     if not isinstance(panel.index, pd.DatetimeIndex | pd.PeriodIndex) and (
@@ -211,25 +210,22 @@ def _rows_of_year(index: pd.Index, given: float | None, annualize: bool) -> floa
 
 
 def _forecast(
-    model: Model, panel: pd.DataFrame, columns: list[str], cache: Cache | None
+    model: Model, panel: pd.DataFrame, columns: list[str], cache: bool, folder: Any
 ) -> ExpectedReturns:
     """Find forecasts in the cache, or make and keep them."""
     if not columns:
         return ExpectedReturns({}, horizon=model.horizon)
-    key = None
-    if cache is not None and model.identity is not None:
-        used = sorted(columns) if model.individual else None
-        key = forecast_key(panel, model.identity | {"columns": used})
-        text = cache.get(key)
-        if text is not None:
-            return from_text(text)
-    if model.individual:
-        found = fit_each(model, panel, columns)
-    else:
-        found, _ = fit_last(model.estimator, panel, model.horizon, model.coverage)
-    if cache is not None and key is not None:
-        cache.put(key, to_text(found))
-    return found
+
+    def make() -> ExpectedReturns:
+        if model.individual:
+            return fit_each(model, panel, columns)
+        return fit_last(model.estimator, panel, model.horizon, model.coverage)[0]
+
+    if not cache or model.identity is None:
+        return make()
+    used = sorted(columns) if model.individual else None
+    key = forecast_key(panel, model.identity | {"columns": used})
+    return recall(key, make, folder)
 
 
 def _by_names(

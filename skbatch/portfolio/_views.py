@@ -13,16 +13,11 @@ import pandas as pd
 
 from skbatch._messages import count, warn_user
 from skbatch.exceptions import PortfolioError, PortfolioWarning
+from skbatch.forecasting.engine import check_coverage
 from skbatch.portfolio._alignment import Alignment
 from skbatch.portfolio._expected import ExpectedReturns, with_reasons
 from skbatch.portfolio._inputs import read_expected
-from skbatch.portfolio._interval import (
-    check_coverage,
-    interval_deviations,
-    read_interval,
-)
-
-__all__ = ["BlackLittermanViews", "black_litterman_views"]
+from skbatch.portfolio._interval import interval_deviations, read_interval
 
 
 @dataclass(frozen=True)
@@ -125,7 +120,7 @@ def black_litterman_views(
     -----
     The interval of coverage c over h rows is taken for that of a normal variable, whose
     standard deviation is s = (upper − lower) / (2 z) with
-    :math:`z = \Phi^{-1}((1 + c) / 2)`. It says how far the *realised* return strays
+    :math:`z = \Phi^{-1}((1 + c) / 2)`. It says how far the *realized* return strays
     from the forecast, so the view is on that return, with the error variance
     :math:`\omega = s^2 k / h` over the k rows of the covariance. Idzorek's confidence
     [1]_, in the closed form that skfolio and PyPortfolioOpt use [2]_, is
@@ -231,7 +226,7 @@ def _coverage(given: float | None, known: float | None) -> float:
     if given is None and known is None:
         raise PortfolioError(
             "The coverage of the intervals must be known. "
-            "Got intervals without it. Pass coverage=0.9 if they cover 90 %."
+            "Got intervals without it. Pass coverage=0.9 if they cover 90%."
         )
     if given is not None:
         check_coverage(given)
@@ -253,7 +248,7 @@ def _unusable(expected: ExpectedReturns, deviation: pd.Series) -> dict[str, str]
         if not width > 0 or not math.isfinite(width):
             excluded[ticker] = "no interval with a width"
         elif value <= -1:
-            excluded[ticker] = "a forecast of -100 % or less cannot be compounded"
+            excluded[ticker] = "a forecast of -100% or less cannot be compounded"
     return excluded
 
 

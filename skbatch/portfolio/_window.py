@@ -31,10 +31,8 @@ from skbatch.portfolio._expected import ExpectedReturns
 from skbatch.portfolio._fitting import describe_service, fit_last
 from skbatch.portfolio._models import prepare
 
-__all__ = ["Window", "compounded_prices", "fit_on_window"]
-
 # Returns of `X` and of `prices` are the same if they differ by less than this: rounding
-# and single-precision prices do, neighbouring days do not.
+# and single-precision prices do, neighboring days do not.
 SAME_RETURN = 1e-4
 
 
@@ -53,7 +51,7 @@ class Window:
         lost = reasons.index[~np.isfinite(self.per_row)]
         missing = {str(t): str(reasons[t]) or "no finite forecast" for t in lost}
         others = reasons.index[reasons.ne("")].difference(lost)
-        fate = "to which optimisers of skfolio give no weight"
+        fate = "to which optimizers of skfolio give no weight"
         text = describe_service(missing, others, len(reasons), fate, "provenance_")
         if text:
             warn_user(text, PortfolioWarning if missing else FallbackWarning)

@@ -1,4 +1,4 @@
-"""How volatile tickers were over many windows of the past, to recognise covariances."""
+"""How volatile tickers were over many windows of the past, to recognize covariances."""
 
 from __future__ import annotations
 
@@ -6,8 +6,6 @@ import numpy as np
 import pandas as pd
 
 from skbatch.panel.engine import panel_fields, panel_tickers
-
-__all__ = ["window_volatility"]
 
 BLOCK = 63  # rows of a quarter
 YEAR = 4  # blocks

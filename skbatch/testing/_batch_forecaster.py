@@ -11,8 +11,6 @@ from skbatch.testing._label_rules import LABEL_RULES, BrokenRuleError
 from skbatch.testing._synthetic_case import make_case
 from skbatch.testing._table_rules import METHOD_RULES, TABLE_RULES
 
-__all__ = ["RULES", "check_batch_forecaster"]
-
 RULES = (*TABLE_RULES, *LABEL_RULES, *METHOD_RULES)
 
 
@@ -56,10 +54,10 @@ def check_batch_forecaster(forecaster: BaseEstimator) -> None:
     - pickle_keeps_forecasts, bit for bit.
     - unfitted_raises: NotFittedError before `fit`.
     - other_rows_raise: ValueError if `X` and `y` have other dates.
-    - last_labels_are_not_learnt: the labels of the last ``horizon + delay`` rows change
-      nothing.
+    - last_labels_are_not_learned: the labels of the last ``horizon + delay`` rows
+      change nothing.
     - missing_labels_are_not_filled: forecasts differ from those of a model that is
-      trained on zeros, neighbouring labels or the date's mean in their place, and
+      trained on zeros, neighboring labels or the date's mean in their place, and
       keep their level when labels go missing at random. Filling with the ticker's own
       mean cannot be distinguished from masking for every model, and is not tested.
     - no_labels_give_no_numbers: an error or NaN if all labels are missing.

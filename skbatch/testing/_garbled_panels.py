@@ -7,8 +7,6 @@ from collections.abc import Callable
 import numpy as np
 import pandas as pd
 
-__all__ = ["KINDS", "ORDERLY", "REMOVED", "garble", "make_gaps", "own_copy"]
-
 REMOVED = "removed"
 
 

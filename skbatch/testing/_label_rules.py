@@ -17,8 +17,6 @@ from skbatch.panel.engine import PanelColumns
 from skbatch.testing._synthetic_case import Case, fit
 from skbatch.testing._table_difference import as_table, find_difference
 
-__all__ = ["LABEL_RULES", "BrokenRuleError", "require_equal"]
-
 # Forecasts of the same numbers in another order of sums, relative to their spread.
 TOLERANCE = 1e-3
 
@@ -37,7 +35,7 @@ def require_equal(
         raise BrokenRuleError(f"Got {difference}, {when}. {advice}")
 
 
-def last_labels_are_not_learnt(forecaster: BaseEstimator, case: Case) -> None:
+def last_labels_are_not_learned(forecaster: BaseEstimator, case: Case) -> None:
     """Omit the labels of the last `horizon + delay` rows, not known yet."""
     _require_purge(forecaster, case, "")
     delayed = case.delayed(2)
@@ -60,7 +58,7 @@ def _require_purge(forecaster: BaseEstimator, case: Case, when: str) -> None:
             got,
             case.X.index,
             f"when the labels of the last {rows} rows were {name}{when}",
-            "In `fit`, drop these labels before anything is learnt or chosen by them.",
+            "In `fit`, drop these labels before anything is learned or chosen by them.",
         )
 
 
@@ -204,7 +202,7 @@ def _reorder_features(X: pd.DataFrame) -> pd.DataFrame:
 
 
 LABEL_RULES = (
-    last_labels_are_not_learnt,
+    last_labels_are_not_learned,
     missing_labels_are_not_filled,
     no_labels_give_no_numbers,
     missing_features_give_no_forecast,

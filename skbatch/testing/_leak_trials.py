@@ -18,17 +18,6 @@ from skbatch.testing._panel_cuts import Cut
 from skbatch.testing._planted_leaks import fit_transform
 from skbatch.testing._table_difference import as_table, find_difference, spell
 
-__all__ = [
-    "MakeLabels",
-    "Trial",
-    "fit_transform_trial",
-    "labels_trial",
-    "new_features_trial",
-    "new_forecasts_trial",
-    "refit_trial",
-    "transforms_alike",
-]
-
 # Labels of a panel.
 MakeLabels = Callable[[pd.DataFrame], pd.DataFrame]
 
@@ -134,7 +123,7 @@ def fit_transform_trial(
     return Trial(
         rule="Features must not depend on prices after their date.",
         advice=(
-            "Look for shift(-1), centred windows, back-filling, and statistics of the "
+            "Look for shift(-1), centered windows, back-filling, and statistics of the "
             "whole panel such as a mean over all rows."
         ),
         compute=lambda prices: as_table(
@@ -191,7 +180,7 @@ def new_features_trial(
             f"transformer is fitted up to {spell(panel.index[cut.fitted])}."
         ),
         advice=(
-            "Look in `transform` for shift(-1), centred windows, back-filling, and "
+            "Look in `transform` for shift(-1), centered windows, back-filling, and "
             "statistics of all rows that are transformed together."
         ),
         compute=lambda prices: _on_new_rows(fitted.transform, prices, cut),
@@ -216,7 +205,7 @@ def new_forecasts_trial(
             f"is fitted up to {spell(panel.index[cut.fitted])}."
         ),
         advice=(
-            "Look in `transform` and `predict` of its steps for shift(-1), centred "
+            "Look in `transform` and `predict` of its steps for shift(-1), centered "
             "windows, back-filling, and statistics of all rows that come together."
         ),
         compute=lambda prices: _on_new_rows(partial(_forecasts, fitted), prices, cut),
@@ -247,8 +236,8 @@ def labels_trial(
         ),
         advice=(
             "In `fit`, drop the labels of the last `horizon` rows, and of as many more "
-            "as their `delay`, before anything is learnt or chosen by them. If whoever "
-            "fits it leaves them out, check it as `purged`."
+            "as their `delay`, before anything is learned or chosen by them. If "
+            "whoever fits it leaves them out, check it as `purged`."
         ),
         compute=compute,
         first=0,

@@ -27,8 +27,6 @@ from skbatch.testing._panel_cuts import Cut, draw_cuts
 from skbatch.testing._planted_leaks import PeekingEstimator, TattlingEstimator
 from skbatch.testing._table_difference import find_difference
 
-__all__ = ["LookAheadError", "check_no_lookahead"]
-
 # A trial of an estimator at a cut.
 Build = Callable[[BaseEstimator, pd.DataFrame, Cut], Trial]
 
@@ -117,9 +115,9 @@ def check_no_lookahead(
     gives them. The last ``horizon + delay`` of these labels end after s. A model that
     learns from them has seen the test fold, and is caught; also one that drops the
     last `horizon` only. Where it (or the last step of a pipeline) has
-    `predict_quantiles`, its 5 % and 95 % quantiles are compared like the forecasts,
+    `predict_quantiles`, its 5% and 95% quantiles are compared like the forecasts,
     for the new rows after s with whatever they learn from these rows themselves.
-    Those are the bounds of 90 % intervals, and scenarios and chances of ranks rest on
+    Those are the bounds of 90% intervals, and scenarios and chances of ranks rest on
     the same distribution.
 
     A *search* is fitted up to s on the labels that are known at s, that is with the

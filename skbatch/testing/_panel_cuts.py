@@ -10,8 +10,6 @@ import pandas as pd
 from skbatch._messages import check_int
 from skbatch.exceptions import PanelError
 
-__all__ = ["Cut", "draw_cuts"]
-
 # Five rows in a row have every weekday among them.
 N_BEFORE = 4
 # Three month ends in a row have a quarter's end among them.

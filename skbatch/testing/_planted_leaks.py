@@ -10,8 +10,6 @@ from sklearn.utils.metaestimators import available_if
 from skbatch.panel.engine import recorded_horizon
 from skbatch.testing._table_difference import as_table
 
-__all__ = ["PeekingEstimator", "TattlingEstimator", "fit_transform"]
-
 
 class PeekingEstimator(BaseEstimator):
     """The same estimator, fed with tables that are shifted into the future."""

@@ -12,8 +12,6 @@ from sklearn.base import BaseEstimator, clone
 from skbatch.forecasting.engine import horizon_parameters
 from skbatch.panel.engine import MARKET, join_column
 
-__all__ = ["Case", "fit", "make_case"]
-
 N_DATES = 160
 TICKERS = ("AAA", "BBB", "CCC", "DDD", "EEE")
 FEATURES = ("log_return_5", "volatility_63", "sma_gap_21")

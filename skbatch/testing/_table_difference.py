@@ -11,8 +11,6 @@ import pandas as pd
 
 from skbatch._messages import date_text, format_tickers
 
-__all__ = ["as_table", "find_difference", "spell"]
-
 # Relative rounding error that another number of rows may cause in float32 output.
 ROUNDING = 1e-5
 

@@ -19,8 +19,6 @@ from sklearn.metrics import r2_score
 from skbatch.testing._label_rules import BrokenRuleError, require_equal
 from skbatch.testing._synthetic_case import Case, fit, fixed_horizons, make_case
 
-__all__ = ["METHOD_RULES", "TABLE_RULES"]
-
 
 def parameters_are_kept(forecaster: BaseEstimator, case: Case) -> None:
     """Keep parameters through `clone` and `fit`; return the estimator from `fit`."""

@@ -16,7 +16,7 @@ NAN = np.nan
 
 
 def test_levels_are_those_of_split_conformal_prediction():
-    # 19 scores: the central 90 % takes the level 0.9 · 20 / 19.
+    # 19 scores: the central 90% takes the level 0.9 · 20 / 19.
     low, high = corrected_levels(np.array([0.05, 0.95]), 19)
     assert high - low == pytest.approx(0.9 * 20 / 19)
     assert low + high == pytest.approx(1)

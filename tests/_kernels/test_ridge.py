@@ -16,7 +16,7 @@ from skbatch._kernels.ridge import (
     path_errors,
     ridge_path,
     solved_path,
-    standardise,
+    standardize,
 )
 
 NAN = np.nan
@@ -31,7 +31,7 @@ def make_inputs(n_rows, n_inputs, seed=0):
 
 
 def scikit_learn_ridge(X, Y, alpha):
-    """Coefficients of sklearn's own standardiser and ridge, mean-imputed."""
+    """Coefficients of sklearn's own standardizer and ridge, mean-imputed."""
     scores = StandardScaler().fit_transform(X.astype(np.float64))
     scores = np.clip(np.where(np.isnan(scores), 0.0, scores), -5, 5)
     model = Ridge(alpha=alpha * len(X), fit_intercept=False, solver="svd")
@@ -82,7 +82,7 @@ def test_constant_and_empty_columns_have_no_deviation_and_become_zero(level):
     mean, deviation = moments([part_moments(X)])
     np.testing.assert_allclose(mean, [np.float32(level), 0.0], rtol=1e-12)
     assert (deviation == 0).all()
-    assert (standardise(X + np.float32(level) + 1, mean, deviation) == 0).all()
+    assert (standardize(X + np.float32(level) + 1, mean, deviation) == 0).all()
 
 
 def test_the_rounding_noise_of_a_constant_is_no_deviation():
@@ -105,7 +105,7 @@ def test_scores_are_clipped_standardised_and_imputed_by_the_mean(seed):
     X = random.standard_t(2, (40, 3)).astype(np.float32)
     X[random.uniform(size=X.shape) < 0.2] = NAN
     mean, deviation = random.normal(0, 1, 3), np.array([0.1, 1.0, 0.0])
-    scores = standardise(X, mean, deviation)
+    scores = standardize(X, mean, deviation)
     for (row, column), score in np.ndenumerate(scores):
         value = float(X[row, column])
         if np.isnan(value) or column == 2:
@@ -118,7 +118,7 @@ def test_scores_are_clipped_standardised_and_imputed_by_the_mean(seed):
 def test_inputs_are_left_as_they_were():
     X, Y = make_inputs(30, 4)
     before = X.copy(), Y.copy()
-    standardise(X, *moments([part_moments(X)]))
+    standardize(X, *moments([part_moments(X)]))
     ridge_path(X, Y, *moments([part_moments(X)]), ALPHAS)
     np.testing.assert_array_equal(X, before[0])
     np.testing.assert_array_equal(Y, before[1])
@@ -131,7 +131,7 @@ def test_forecasts_are_the_matrix_product_row_by_row(shape, monkeypatch):
     X, coef = random.standard_normal((50, 7)), random.standard_normal(shape)
     mean, deviation = random.standard_normal(7), random.uniform(0.5, 1, 7)
     forecast = linear_forecast(X, mean, deviation, coef)
-    expected = standardise(X, mean, deviation) @ coef
+    expected = standardize(X, mean, deviation) @ coef
     np.testing.assert_allclose(forecast, expected, rtol=1e-12, atol=1e-14)
     for row in range(50):
         one = np.asfortranarray(X[row : row + 1])

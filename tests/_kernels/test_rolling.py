@@ -187,12 +187,12 @@ def test_central_moments_are_those_of_numpy(seed, n, shift, scale):
     values = scale * (random_values(seed, n) + shift)
     sums = [np.array([(values**power).sum()]) for power in (1, 2, 3)]
     second, third = central_moments(np.array([float(n)]), *sums)
-    centred = values - values.mean()
-    variance, square = (centred**2).mean(), (values**2).mean()
+    centered = values - values.mean()
+    variance, square = (centered**2).mean(), (values**2).mean()
     np.testing.assert_allclose(second, variance, atol=2e-14 * square)
     if variance > 1e-6 * square:
         third /= variance**1.5
-        expected = (centred**3).mean() / variance**1.5
+        expected = (centered**3).mean() / variance**1.5
         np.testing.assert_allclose(third, expected, atol=1e-5)
 
 

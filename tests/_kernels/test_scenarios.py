@@ -31,7 +31,7 @@ def make_scores(n_dates=50, n_tickers=6, seed=0):
 def test_draws_have_the_shrunken_correlations(shrinkage):
     scores = make_scores()
     draws = draw_normal(dependence(scores), 60_000, shrinkage, np.random.default_rng(1))
-    # A slow reference: correlations, and loadings on the mean of standardised scores.
+    # A slow reference: correlations, and loadings on the mean of standardized scores.
     z = (scores - scores.mean(axis=0)) / scores.std(axis=0)
     loading = np.array([np.corrcoef(column, z.mean(axis=1))[0, 1] for column in z.T])
     sample = np.corrcoef(scores, rowvar=False)

@@ -10,7 +10,7 @@ from skbatch._kernels.target import (
     shrinkage_slope,
     shrunken_mean,
     standard_deviation,
-    winsorised,
+    winsorized,
 )
 
 NAN = np.nan
@@ -100,19 +100,19 @@ def test_slope_is_least_squares_averaged_with_what_was_expected(
     random = np.random.default_rng(seed)
     dates = np.repeat(np.arange(10), 3)
     forecast = random.standard_normal((30, 2)).astype(np.float32)
-    realised = slope * forecast + random.standard_normal((30, 2))
-    realised[random.uniform(size=realised.shape) < 0.2] = NAN
-    forecast[random.uniform(size=realised.shape) < 0.2] = NAN
-    both = ~np.isnan(realised) & ~np.isnan(forecast)
+    realized = slope * forecast + random.standard_normal((30, 2))
+    realized[random.uniform(size=realized.shape) < 0.2] = NAN
+    forecast[random.uniform(size=realized.shape) < 0.2] = NAN
+    both = ~np.isnan(realized) & ~np.isnan(forecast)
     fitted = np.linalg.lstsq(
-        forecast[both][:, None].astype(float), realised[both], rcond=None
+        forecast[both][:, None].astype(float), realized[both], rcond=None
     )[0][0]
     score = {
         date: sum(
             f * (z - fitted * f)
             for f, z in zip(
                 forecast[dates == date].ravel().astype(float),
-                realised[dates == date].ravel(),
+                realized[dates == date].ravel(),
                 strict=True,
             )
             if not np.isnan(f * z)
@@ -129,7 +129,7 @@ def test_slope_is_least_squares_averaged_with_what_was_expected(
     design = np.array([[1 / error], [1 / own]])
     measured = np.array([fitted / error, prior / own])
     expected = np.linalg.lstsq(design, measured, rcond=None)[0][0]
-    found = shrinkage_slope(realised, forecast, dates, overlap, prior, 0.2)
+    found = shrinkage_slope(realized, forecast, dates, overlap, prior, 0.2)
     assert found == pytest.approx(expected, abs=1e-12)
 
 
@@ -157,7 +157,7 @@ def test_only_tickers_of_less_than_half_the_median_volatility_take_less():
 
 @given(labels, st.sampled_from([1.0, 2.5]))
 def test_winsorised_labels_are_bounded_by_their_typical_size(labels, sizes):
-    got = winsorised(labels, sizes)
+    got = winsorized(labels, sizes)
     for column, bounded in zip(labels.T, got.T, strict=True):
         moves = [abs(label) for label in column if label == label and label != 0]
         bound = sizes * 1.4826 * np.median(moves) if moves else np.inf
@@ -170,6 +170,6 @@ def test_winsorising_leaves_its_input_and_ordinary_returns_alone():
     usual = np.random.default_rng(0).normal(0, 0.01, (500, 3))
     wrong = usual.copy()
     wrong[7, 1] = 99.0
-    np.testing.assert_array_equal(winsorised(usual), usual)
-    assert 0.08 < winsorised(wrong)[7, 1] < 0.2
+    np.testing.assert_array_equal(winsorized(usual), usual)
+    assert 0.08 < winsorized(wrong)[7, 1] < 0.2
     assert wrong[7, 1] == 99.0

@@ -12,10 +12,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from skbatch import BatchLinearForecaster, SharedFeatureExtractor
+from skbatch import (
+    BatchLinearForecaster,
+    BatchXGBoostForecaster,
+    SharedFeatureExtractor,
+)
 from skbatch.batch import _fit_batches
 from skbatch.batch._checkpoint import Checkpoint
 from skbatch.exceptions import BatchWarning, CheckpointError, ModelFitError
+from skbatch.panel import liquid
 
 TICKERS = list("ABCDEFGH")
 
@@ -233,31 +238,35 @@ def test_another_function_of_the_same_name_is_refused(run):
         run(features=features(thrice))
 
 
-def from_a_file(panel):
-    return panel.pct_change(int(pd.read_csv("days.csv").iloc[0, 0]))
+def test_a_function_is_known_by_what_it_returns(run, fits, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+    def from_a_file(panel):
+        rows = int(pd.read_csv("rows.csv").iloc[0, 0])
+        return panel.pct_change(rows, fill_method=None)
+
+    own = SharedFeatureExtractor(["returns"], functions={"mine": from_a_file})
+    pd.DataFrame([2]).to_csv("rows.csv", index=False)
+    run(features=own)
+    n_fits = len(fits)
+    run(features=own)
+    assert len(fits) == n_fits
+    pd.DataFrame([3]).to_csv("rows.csv", index=False)
+    with pytest.raises(CheckpointError, match="made with other features__functions"):
+        run(features=own)
 
 
-def from_a_module(panel):
-    import conftest
-
-    return panel.pct_change(len(conftest.__doc__))
-
-
-def from_numpy(panel):
-    import numpy
-
-    return panel.apply(numpy.log)
+def test_rules_of_a_universe_are_known(run, fits):
+    own = SharedFeatureExtractor(["returns"], universe=liquid(min_price=1.0))
+    for _ in range(2):
+        run(features=own)
+    assert len(fits) == 3
 
 
-def test_functions_that_read_files_or_modules_are_refused(run):
-    def features(function):
-        own = {"mine": function}
-        return SharedFeatureExtractor(windows=(5, 21, 63), functions=own, cache_size=0)
-
-    for function in (from_a_file, from_a_module):
-        with pytest.raises(CheckpointError, match="must be identifiable"):
-            run(features=features(function))
-    run(features=features(from_numpy))
+def test_other_functions_are_refused(run):
+    model = BatchXGBoostForecaster(xgb_params={"own": lambda panel: panel})
+    with pytest.raises(CheckpointError, match="forecaster__xgb_params, for which"):
+        run(forecaster=model)
 
 
 def test_horizons_are_the_same_in_a_list_and_a_tuple(run, fits):

@@ -13,6 +13,7 @@ from skbatch import (
     BatchLinearForecaster,
     BatchRegressorForecaster,
     BatchXGBoostForecaster,
+    FallbackForecaster,
     SharedFeatureExtractor,
     forward_returns,
 )
@@ -85,6 +86,27 @@ def test_a_missing_signal_takes_away_no_forecast_and_is_named(panel):
     assert result.expected_returns.notna().all()
     assert (result.provenance["reason"] == "").all()
     assert result.to_frame().loc["T002", "reason"] == missing["T002"]
+
+
+@pytest.mark.parametrize(
+    "signals", [None, {"growth": ["change_5", "rank"]}, {"growth": ["rank"]}]
+)
+@pytest.mark.parametrize(
+    "model", [BatchLinearForecaster(), FallbackForecaster(BatchLinearForecaster())]
+)
+def test_a_pipeline_names_missing_signals_in_its_provenance(panel, signals, model):
+    extractor = SharedFeatureExtractor(["returns", "volatility"], [5], signals=signals)
+    pipeline = make_pipeline(extractor, model).fit(panel, forward_returns(panel, 5))
+    X = pipeline[:-1].transform(panel.iloc[-10:])
+    forecasts, found = pipeline[-1].predict_with_provenance(X)
+    lacking = panel["growth"].isna().iloc[-10:] & forecasts.notna()
+    assert lacking["T002"].tolist()[2:] == [False] + [True] * 7
+    np.testing.assert_array_equal(found.without["growth"], lacking)
+    table = found.at()
+    assert table.loc["T002"].tolist() == [table.loc["T001", "model"], "", "growth"]
+    assert (table.drop("T002")["missing_signals"] == "").all()
+    at_first = found.at(0)["missing_signals"] == "growth"
+    np.testing.assert_array_equal(at_first, lacking.iloc[0])
 
 
 def test_a_search_over_signals(panel):

@@ -6,11 +6,11 @@ from end_to_end import WAYS
 
 TITLE = "Accuracy"
 TEXT = (
-    "A walk forward over the last 201 dates of 5 years, with a refit on all rows "
-    "before at every 63rd date, and forecasts of 5 rows from every date. Each package "
-    "has its defaults, as in [end to end](#end-to-end). Real prices only, since what "
-    "synthetic ones reward is what was put into them. Errors of the means are "
-    "Newey–West's, with the overlap of the returns. R² is against a forecast of zero."
+    "A walk-forward over the last 201 dates of 5 years, refitted on all rows before "
+    "at every 63rd date, with forecasts of 5 rows from every date. Each package has "
+    "its defaults, as in [end to end](#end-to-end). Prices are real, because "
+    "synthetic ones reward whatever was put into them. Standard errors are "
+    "Newey–West's and allow for overlapping returns. R² is against forecasting zero."
 )
 
 
@@ -67,6 +67,6 @@ def goals(table: list[dict]) -> list[tuple[str, bool, str]]:
         own = rows.get((n, "skbatch"))
         if own is not None and peer != "skbatch":
             is_above = own["R² %"] > other["R² %"]
-            told = f"{own['R² %']:.2f} against {other['R² %']:.2f} %"
+            told = f"{own['R² %']:.2f} against {other['R² %']:.2f}%"
             found.append((f"R² above that of {peer}, {n} tickers", is_above, told))
     return found

@@ -6,9 +6,9 @@ from report import scale_by_tickers
 
 TITLE = "Batch against individual"
 TEXT = (
-    "`compare_batch_vs_individual`: features, fit and forecast of the last 252 rows, "
-    "the same XGBoost settings, both ways in turn in one process. Memory is what is "
-    "added to what the process had before."
+    "`compare_batch_vs_individual`: features, fit and forecasts of the last 252 rows "
+    "with the same XGBoost settings, both ways in turn in one process. MiB are added "
+    "to what the process held before."
 )
 N_DATES = 1512
 GOALS = {10: 0.80, 50: 0.95, 500: 0.98}
@@ -52,8 +52,8 @@ def goals(table: list[dict]) -> list[tuple[str, bool, str]]:
         goal = GOALS.get(row["n_tickers"])
         if goal is not None and "time saved %" in row:
             saved = row["time saved %"]
-            text = f"{100 * goal:.0f} % less time at {row['n_tickers']} tickers"
-            found.append((text, saved >= 100 * goal, f"{saved:.1f} %"))
+            text = f"{100 * goal:.0f}% less time at {row['n_tickers']} tickers"
+            found.append((text, saved >= 100 * goal, f"{saved:.1f}%"))
     for score, better in (("rank IC", 1), ("MAE %", -1), ("R² %", 1)):
         rows = [row for row in table if f"batch {score}" in row]
         worse = [

@@ -6,15 +6,12 @@ from report import scale_by_tickers
 
 TITLE = "End to end"
 TEXT = (
-    "Read prices from Parquet, make features, fit one model on all tickers, forecast "
-    "5 rows; 5 years. Same: 5 lags and 15 rolling statistics of the daily return, the "
-    "same trees on the same rows, float32 where the package allows it. skbatch learns "
-    "the return over 5 rows at once and leaves out the last 5 labels, the others learn "
-    "that of one row and forecast step by step. Own: each package's defaults, the "
-    "peers with the same lags and windows, since they have no default ones. The line "
-    "with horizon 1 is the same problem to the last row: there the forecasts should "
-    "agree. Peak is the process's, added is beyond what it had after its imports and a "
-    "small run."
+    "From prices in Parquet to features, one model fitted on all tickers, and a "
+    "forecast of 5 rows, on 5 years. *Same* settings: 5 lags and 15 rolling "
+    "statistics of the daily return, the same trees on the same rows, float32 where "
+    "the package allows it. *Own* settings: each package's defaults; the peers get "
+    "the same lags and windows, since they have no default ones. At horizon 1 the "
+    "problem is identical to the last row, so the forecasts should agree."
 )
 WAYS = {"skbatch": False, "mlforecast": True, "skforecast": True}
 

@@ -7,13 +7,13 @@ from settings import STATISTICS, register_features
 
 TITLE = "Features"
 TEXT = (
-    "Rolling mean, standard deviation and maximum of daily returns over 5, 10, 21, 63, "
-    "126 and 252 rows, with at least half a window of values. skbatch: the extractor "
-    "from prices to a feature frame, without its cache; engine: the same to an array. "
-    "The others are given the returns in the layout they like best. Write: numpy "
-    "writes the same float32 bytes into new memory. The yardstick is qlib's: 14 "
-    "features of 800 stocks over 14 years, from a file (147 s on one CPU in its "
-    "documentation, 8.8 s on 64)."
+    "Rolling mean, standard deviation and maximum of daily returns over 5, 10, 21, "
+    "63, 126 and 252 rows, with at least half a window of values. *skbatch* goes from "
+    "prices to a feature frame, without its cache; *skbatch engine* to an array. The "
+    "other packages start from returns in the layout that suits them best. *Write* is "
+    "numpy writing the same float32 bytes into new memory. *qlib's yardstick* is 14 "
+    "features of 800 stocks over 14 years, from a file (147 s on one CPU and 8.8 s on "
+    "64 in its documentation)."
 )
 WINDOWS = (5, 10, 21, 63, 126, 252)
 SKBATCH = ["skbatch", "skbatch engine", "write"]

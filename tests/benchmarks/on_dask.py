@@ -4,11 +4,11 @@ from __future__ import annotations
 
 TITLE = "Dask"
 TEXT = (
-    '`engine="dask"` on a LocalCluster with a process of one thread for each core, '
-    'beside `engine="local"` with as many threads, all defaults, fit and forecast. '
-    "On one machine the cluster has nothing to gain: what it adds is the cost of "
+    '`engine="dask"` on a LocalCluster with one process of one thread per core, '
+    'beside `engine="local"` with as many threads; all defaults, fit and forecast. On '
+    "one machine a cluster can gain nothing: the difference is the cost of "
     "scheduling, of copying, and of the histograms that XGBoost's workers exchange. "
-    "Memory is that of the largest worker and of the process that asks."
+    "Memory is that of the largest worker and of the client."
 )
 
 

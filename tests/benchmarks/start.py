@@ -4,9 +4,9 @@ from __future__ import annotations
 
 TITLE = "Start"
 TEXT = (
-    "New processes, with compiled files and disk cache warm: the median of 15 starts, "
-    "in turn. First use is the import of the estimators, with what they need of "
-    "scikit-learn and XGBoost."
+    "New processes with compiled files and a warm disk cache: the median of 15 "
+    "starts, in turn. First use is the import of the estimators, with what they need "
+    "of scikit-learn and XGBoost."
 )
 BASE = "import numpy, pandas"
 CODE = {

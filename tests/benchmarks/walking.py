@@ -6,10 +6,10 @@ import end_to_end
 
 TITLE = "Walk forward"
 TEXT = (
-    "12 refits on all rows before, 21 rows apart, with the same inputs and trees; 5 "
-    "years. After each refit skbatch forecasts the next 21 dates, 5 rows ahead; the "
-    "peers forecast 21 steps from the refit's date. Accuracy is that of the forecasts "
-    "of 5 rows from the 12 dates of the refits."
+    "12 refits on all rows before, 21 rows apart, with the same inputs and trees, on "
+    "5 years. After each refit skbatch forecasts the next 21 dates, 5 rows ahead; the "
+    "peers forecast 21 steps from the date of the refit. Accuracy is that of the "
+    "5-row forecasts from these 12 dates."
 )
 
 

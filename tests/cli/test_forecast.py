@@ -156,7 +156,7 @@ def test_forecast_writes_what_the_python_api_forecasts(
     rows = table_rows(result.stdout)
     assert list(rows) == list(by_forecast["ticker"])
     for row in by_forecast.itertuples():
-        assert rows[row.ticker].startswith(f"{100 * row.expected_return:+.3f} % ")
+        assert rows[row.ticker].startswith(f"{100 * row.expected_return:+.3f}% ")
 
 
 def test_the_table_has_intervals_and_fits_60_columns(prices, tmp_path):
@@ -168,7 +168,7 @@ def test_the_table_has_intervals_and_fits_60_columns(prices, tmp_path):
     rows = table_rows(result.stdout)
     for ticker, row in table.iterrows():
         for name in ("lower", "upper"):
-            assert f"{100 * float(row[name]):+.1f} %" in rows[ticker]
+            assert f"{100 * float(row[name]):+.1f}%" in rows[ticker]
     lines = result.stdout.splitlines()
     assert lines[0].endswith(", all by XGBoost")
     assert max(len(line.rstrip()) for line in lines if "%   " in line) <= 60
@@ -261,10 +261,10 @@ def test_demo_tells_stages_facts_and_scores_of_rows_not_seen(monkeypatch):
     ranks = [scipy.stats.spearmanr(*pair).statistic for pair in pairs]
     error = np.std(ranks, ddof=1) / np.sqrt(len(ranks) / 2)
     assert f"rank IC of {np.mean(ranks):+.3f} (standard error {error:.3f})" in text
-    assert f"R² of {100 * r2:+.2f} % against forecasting zero" in text
+    assert f"R² of {100 * r2:+.2f}% against forecasting zero" in text
     known = panel.pct_change(2, fill_method=None).shift(-2)[:-102]
     drift = 1 - ((actual - known.mean().to_numpy()) ** 2).sum() / (actual**2).sum()
-    assert f"historical mean: {100 * drift:+.2f} %)" in text
+    assert f"historical mean: {100 * drift:+.2f}%)" in text
 
 
 def test_a_short_panel_is_forecast_but_not_scored(prices, tmp_path):
@@ -491,7 +491,7 @@ def test_several_horizons_are_shown_one_after_the_other(prices, tmp_path):
 
 
 @pytest.mark.parametrize("where", ["option", "file", "environment"])
-def test_a_delay_is_learnt_written_and_shown(where, prices, tmp_path, monkeypatch):
+def test_a_delay_is_learned_written_and_shown(where, prices, tmp_path, monkeypatch):
     path, _ = write_wide(prices, tmp_path)
     output, settings = tmp_path / "forecasts.csv", tmp_path / "settings.toml"
     settings.write_text('[model]\nkind = "linear"\n')
@@ -577,7 +577,7 @@ def test_horizons_of_the_command_win_and_each_is_scored(prices, tmp_path):
         y = prices.pct_change(horizon, fill_method=None).shift(-horizon)
         actual, means = y[-60:-horizon], y[: -60 - horizon].mean()
         r2 = 1 - ((actual - means) ** 2).sum().sum() / (actual**2).sum().sum()
-        pattern = rf"{horizon} rows ahead, [^;]*an R² of {100 * r2:+.2f} % against"
+        pattern = rf"{horizon} rows ahead, [^;]*an R² of {100 * r2:+.2f}% against"
         assert re.search(pattern.replace("+", r"\+"), text), text
 
 
@@ -707,7 +707,9 @@ def test_the_report_has_every_forecast_and_is_safe_to_open(prices, tmp_path):
     page = report.read_text(encoding="utf-8")
     assert "<b>A</b>" not in page
     tables = page.split("<table>")[1:]
-    rows = json.loads(result.stdout)["forecasts"]
+    content = json.loads(result.stdout)
+    assert content["relative_to"] == "the market"
+    rows = content["forecasts"]
     for table, horizon in zip(tables, (3, 5), strict=True):
         shown = re.findall("<tr><td>(.*?)</td><td>(.*?)</td>", table)
         assert {html.unescape(ticker): number for ticker, number in shown} == {

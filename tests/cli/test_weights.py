@@ -8,7 +8,7 @@ from sklearn.covariance import LedoitWolf
 
 from skbatch.cli import _optimizers
 
-pytest.importorskip("pypfopt")
+pytest.importorskip("skfolio")
 
 
 @pytest.fixture
@@ -50,27 +50,39 @@ def test_least_risk_is_that_of_another_solver(weigh, eight_tickers, covariance):
 
 
 @pytest.mark.parametrize("optimizer", ["mean-risk", "max-sharpe", "min-risk"])
-def test_either_package_finds_the_same_weights(optimizer, monkeypatch):
-    pytest.importorskip("skfolio")
+def test_pyportfolioopt_finds_the_same_weights(optimizer):
+    pytest.importorskip("pypfopt")
+    from pypfopt import EfficientFrontier, objective_functions
+
     draws = np.random.default_rng(0)
     names = list("ABCDE")
     mu = pd.Series(draws.normal(0.004, 0.004, 5), names)
     factors = draws.normal(0, 0.02, (40, 5))
     covariance = pd.DataFrame(factors.T @ factors / 40, names, names)
     held = pd.Series([0.6, 0.4, 0, 0, 0], names)
-    options = {"max_weight": 0.45, "risk_aversion": 8, "held": held, "cost": 0.001}
-    both = []
-    for package in ("pypfopt", "skfolio"):
-        monkeypatch.setattr(
-            _optimizers, "find_spec", lambda name, it=package: name == it
-        )
-        kind = _optimizers.Optimizer(optimizer)
-        both.append(_optimizers.optimize(kind, mu, covariance, **options))
-    assert both[0].sum() == pytest.approx(1, abs=1e-4)
-    pd.testing.assert_series_equal(*both, atol=1e-3, rtol=0)
+    frontier = EfficientFrontier(mu, covariance, weight_bounds=(0, 0.45))
+    if optimizer == "mean-risk":
+        trade = objective_functions.transaction_cost
+        frontier.add_objective(trade, w_prev=held.to_numpy(), k=0.001)
+        frontier.max_quadratic_utility(risk_aversion=8)
+    elif optimizer == "max-sharpe":
+        frontier.max_sharpe(risk_free_rate=0.0)
+    else:
+        frontier.min_volatility()
+    got = _optimizers.optimize(
+        _optimizers.Optimizer(optimizer),
+        mu,
+        covariance,
+        max_weight=0.45,
+        risk_aversion=8,
+        held=held,
+        cost=0.001,
+    )
+    assert got.sum() == pytest.approx(1, abs=1e-4)
+    np.testing.assert_allclose(got, frontier.weights, atol=1e-3)
 
 
-def test_without_either_package_only_equal_weights_are_made(
+def test_without_skfolio_only_equal_weights_are_made(
     run, eight_tickers_csv, quick, monkeypatch
 ):
     monkeypatch.setattr(_optimizers, "find_spec", lambda name: None)

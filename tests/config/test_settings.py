@@ -33,7 +33,7 @@ KINDS = {
 BATCH, FEATURES, PERFORMANCE = ("batch",), ("features",), ("performance",)
 # Section, its choices, an estimator whose parameters it has, and those that it has not
 # because a file cannot hold them, the system sets them, or they are elsewhere.
-ABOVE = {"delay", "coverage", "n_jobs", "engine"}
+ABOVE = {"delay", "coverage", "delisting_return", "n_jobs", "engine"}
 OWNERS = [
     (("model",), {"kind": "xgboost"}, BatchXGBoostForecaster(), {"n_jobs", "device"}),
     (("model",), {"kind": "linear"}, BatchLinearForecaster(), set()),
@@ -60,7 +60,7 @@ def test_every_parameter_is_a_setting_with_its_default(section, choice, owner, o
 
 def test_the_other_settings_have_the_defaults_of_their_parameters():
     config, system = BatchForecastingConfig(), BatchForecastingSystem()
-    for name in ("horizon", "delay", "coverage"):
+    for name in ("horizon", "delay", "coverage", "delisting_return"):
         assert getattr(config, name) == getattr(system, name)
     assert config.performance.n_jobs == system.n_jobs
     assert config.performance.engine == system.engine
@@ -389,9 +389,7 @@ def test_a_disabled_batch_has_no_settings_and_makes_no_system():
     with pytest.raises(ConfigError, match=r"`batch\.enabled` must be true.*robust_"):
         config.to_system()
     enabled = config.replace(batch={"enabled": True})
-    assert enabled.to_system().get_params(deep=False) == (
-        BatchForecastingSystem().get_params(deep=False)
-    )
+    assert BatchForecastingConfig.from_system(enabled.to_system()) == enabled
     for name, value in {
         "max_batch_size": 5,
         "memory_budget": "1GiB",

@@ -453,7 +453,7 @@ def test_a_price_that_is_off_by_a_factor_hardly_moves_the_market():
     wrong = prices.copy()
     wrong.iloc[70, 0] /= 100
     extractor = SharedFeatureExtractor(["relative", "market"], windows=[63])
-    # One of 50 tickers moves the mean by at most 1 % a day, instead of by 200 %.
+    # One of 50 tickers moves the mean by at most 1% a day, instead of by 200%.
     clean = extractor.fit_transform(prices)["market__log_return_1"]
     moved = extractor.fit_transform(wrong)["market__log_return_1"]
     assert 0.009 < (moved - clean).abs().max() < 0.011

@@ -22,7 +22,7 @@ from pandas.tseries.holiday import (
 from skbatch import SharedFeatureExtractor
 from skbatch.datasets import load_sp500_prices
 from skbatch.exceptions import HistoryWarning
-from skbatch.feature_extraction._holidays import missed_days
+from skbatch.feature_extraction._steps import missed_days
 
 
 def weekday(name, month, day, offset):

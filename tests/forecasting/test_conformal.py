@@ -160,7 +160,7 @@ def model_features(model, X):
 
 @pytest.mark.parametrize("coverage", [0.5, 0.8, 0.9])
 def test_few_scores_cover_on_average(coverage):
-    # The finite-sample correction: without it, 19 scores cover 5 % less than 90 %.
+    # The finite-sample correction: without it, 19 scores cover 5% less than 90%.
     random = np.random.default_rng(0)
     layout = LabelLayout("series", pd.Index(["A"]), 1, ("A",), (1,))
     levels = np.array([0.5 - coverage / 2, 0.5 + coverage / 2])
@@ -472,10 +472,13 @@ def test_bad_parameters(make_frames, parameters, match):
     [
         (
             lambda m, X: m.predict_interval(X, 90),
-            r"coverage must be between .* Pass 0.9",
+            r"`coverage` must be between .* Pass 0.9",
         ),
-        (lambda m, X: m.predict_interval(X, "high"), r"coverage must be .* Got 'high'"),
-        (lambda m, X: m.predict_interval(X, 1), r"coverage must be"),
+        (
+            lambda m, X: m.predict_interval(X, "high"),
+            r"`coverage` must be .* Got 'high'",
+        ),
+        (lambda m, X: m.predict_interval(X, 1), r"`coverage` must be"),
         (lambda m, X: m.predict_quantiles(X, []), r"quantiles must be levels"),
         (lambda m, X: m.predict_quantiles(X, [0.5, 5]), r"Got \[0.5, 5\]. Pass for"),
         (lambda m, X: m.predict_quantiles(X, "low"), r"Got 'low'. Pass for"),

@@ -68,7 +68,7 @@ def test_scenarios_have_the_moments_of_the_market(market):
     correlation = np.corrcoef(scenarios.to_numpy(), rowvar=False)
     expected = np.full((12, 12), 0.49) + 0.51 * np.eye(12)
     assert np.abs(correlation - expected).mean() < 0.06
-    # Of full rank, so that an optimiser can use it.
+    # Of full rank, so that an optimizer can use it.
     assert np.linalg.eigvalsh(correlation)[0] > 0.1
 
 
@@ -328,7 +328,7 @@ def test_more_new_tickers_than_were_fitted_and_fewer(make_frames):
     found = model.predict(many)
     assert found.shape == (2, 12)
     assert found.notna().all(axis=None)
-    # Beside the same neighbours, the same forecast.
+    # Beside the same neighbors, the same forecast.
     few = X[[name for name in X if not name.startswith("T1__")]][-2:]
     assert list(model.predict(few).columns) == ["T0", "T2"]
     assert list(model.predict_scenarios(few, 3).columns) == ["T0", "T2"]

@@ -1,4 +1,4 @@
-"""Labels that start after a delay: what is learnt of them, and what is purged."""
+"""Labels that start after a delay: what is learned of them, and what is purged."""
 
 import numpy as np
 import pandas as pd

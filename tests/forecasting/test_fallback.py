@@ -12,7 +12,10 @@ from skbatch import (
     BatchXGBoostForecaster,
     ConformalForecaster,
     FallbackForecaster,
+    SharedFeatureExtractor,
+    forward_returns,
 )
+from skbatch.datasets import load_sp500_prices
 from skbatch.exceptions import FallbackWarning, HorizonWarning, ModelFitError
 from skbatch.forecasting import HistoricalMeanForecaster, ReturnTarget
 
@@ -173,6 +176,57 @@ def test_the_mean_needs_a_third_of_the_labels(make_frames, min_labels, for_mean)
     model = FallbackForecaster(Stub(), min_labels=min_labels).fit(X, y)
     assert model.mean_.min_labels == for_mean
     assert for_mean >= min_labels / 3 > for_mean - 1
+
+
+class Eager(FallbackForecaster):
+    """Fits its fallback whether or not a ticker may need it."""
+
+    def _needs_fallback(self):
+        return True
+
+
+@pytest.mark.filterwarnings("ignore::skbatch.exceptions.FallbackWarning")
+def test_a_fallback_that_no_ticker_can_need_is_not_fitted():
+    """Forecasts, provenance and calibration are those of one that is fitted."""
+    prices = load_sp500_prices().iloc[-600:, :6].copy()
+    prices.iloc[300:420, 2] = NAN  # a halt; its labels and features come back
+    X = SharedFeatureExtractor(["returns", "volatility"], [5, 63]).fit_transform(prices)
+    y = forward_returns(prices, 5)
+    trees = BatchXGBoostForecaster(n_estimators=3, n_jobs=1)
+    lazy = FallbackForecaster(trees).fit(X, y)
+    eager = Eager(trees).fit(X, y)
+    assert lazy.fallback_ is None
+    assert eager.fallback_ is not None
+    forecasts, provenance = lazy.predict_with_provenance(X)
+    expected, of_eager = eager.predict_with_provenance(X)
+    pd.testing.assert_frame_equal(forecasts, expected, check_exact=True)
+    pd.testing.assert_frame_equal(provenance.model, of_eager.model)
+    pd.testing.assert_frame_equal(provenance.reason, of_eager.reason)
+    assert set(of_eager.model.to_numpy().ravel()) > {"BatchXGBoostForecaster"}
+    np.testing.assert_array_equal(lazy.calibration_.scores, eager.calibration_.scores)
+    pd.testing.assert_frame_equal(
+        lazy.predict_quantiles(X, [0.1, 0.9]),
+        eager.predict_quantiles(X, [0.1, 0.9]),
+        check_exact=True,
+    )
+    y.iloc[50:, 4] = NAN
+    assert FallbackForecaster(trees).fit(X, y).fallback_ is not None
+
+
+@pytest.mark.parametrize(
+    "fallback",
+    [
+        BatchLinearForecaster("per_ticker"),
+        BatchLinearForecaster(target=ReturnTarget(scale=None)),
+        BatchLinearForecaster(target=ReturnTarget(relative=False)),
+        Stub(),
+    ],
+)
+def test_a_fallback_that_may_know_more_is_fitted(make_frames, fallback):
+    X, y = make_frames()
+    trees = BatchXGBoostForecaster(n_estimators=3, n_jobs=1)
+    assert FallbackForecaster(trees, fallback).fit(X, y).fallback_ is not None
+    assert FallbackForecaster(fallback, trees).fit(X, y).fallback_ is not None
 
 
 def test_the_last_labels_are_not_counted(make_frames):

@@ -180,5 +180,5 @@ def test_features_that_name_no_ticker_are_shared_with_a_warning(prices, extracto
 
 def test_scaled_volatilities_are_refused(prices, extractor, y):
     model = make_pipeline(extractor, StandardScaler(), BatchLinearForecaster())
-    with pytest.raises(PanelError, match="standardised"):
+    with pytest.raises(PanelError, match="standardized"):
         model.set_output(transform="pandas").fit(prices, y)

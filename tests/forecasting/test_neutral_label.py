@@ -55,7 +55,7 @@ def shrunken_betas(X, y):
 
 
 def level_of_date(kind, returns, exposures):
-    """What one date's winsorised returns are relative to."""
+    """What one date's winsorized returns are relative to."""
     if kind == "group":
         groups = pd.Series(SECTORS).reindex(returns.index)
         count = returns.groupby(groups).transform("count")
@@ -151,7 +151,7 @@ def test_what_is_expected_of_the_market_is_added_back(frames, kind):
     betas = shrunken_betas(X, y) if kind == "beta" else 1.0
     added = (with_market - without) / (share * betas)
     mean = added.stack().mean()
-    known = y[:-HORIZON].mean(axis=1).mean()  # of returns that are not winsorised
+    known = y[:-HORIZON].mean(axis=1).mean()  # of returns that are not winsorized
     assert mean == pytest.approx(known, abs=3e-4)
     np.testing.assert_allclose(added.where(added.notna(), mean), mean, rtol=1e-3)
 

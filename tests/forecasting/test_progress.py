@@ -143,7 +143,10 @@ class Plain(RegressorMixin, BaseEstimator):
 def test_the_models_below_a_fallback_are_tasks(make_frames):
     X, y = make_frames()
     recorder = Recorder()
-    model = FallbackForecaster(BatchXGBoostForecaster(n_estimators=2, n_jobs=1))
+    model = FallbackForecaster(
+        BatchXGBoostForecaster(n_estimators=2, n_jobs=1),
+        BatchLinearForecaster("per_ticker"),
+    )
     model.set_callbacks(recorder).fit(X, y)
     assert_balanced(recorder)
     assert [task for task in recorder.tasks("begin") if len(task) == 2] == [
@@ -210,7 +213,7 @@ def test_a_fitted_forecaster_keeps_no_context(make_frames, forecaster):
     forecaster.fit(X, y)
     models = [forecaster]
     if isinstance(forecaster, FallbackForecaster):
-        models += [forecaster.estimator_, forecaster.fallback_, forecaster.mean_]
+        models += [forecaster.estimator_, forecaster.mean_]
     if isinstance(forecaster, ConformalForecaster):
         models += [forecaster.estimator_]
     for model in models:

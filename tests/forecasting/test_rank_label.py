@@ -61,7 +61,7 @@ def ranked_slowly(X, y):
         returns = returns.where(unit.notna())
         exposure = (0.33 + 0.67 * beta.loc[date].clip(-1, 4)).fillna(1.0)
         exposure /= exposure[returns.notna()].mean()
-        # The scaled label is winsorised, too.
+        # The scaled label is winsorized, too.
         scaled = ((returns - common) / unit).clip(-5, 5)
         beyond = scaled * unit - (exposure - 1.0) * common
         beyond /= own.loc[date].fillna(volatility.loc[date])

@@ -66,7 +66,7 @@ def test_a_huge_penalty_makes_ridge_the_linear_forecaster(make_frames):
     n_rows = len(range(0, 119)) * 4
     ridge = make_pipeline(StandardScaler(), Ridge(0.5 * n_rows, fit_intercept=False))
     forecasts = BatchRegressorForecaster(ridge, target=target).fit(X, y).predict(X)
-    # Scores beyond five deviations are winsorised by the linear forecaster only.
+    # Scores beyond five deviations are winsorized by the linear forecaster only.
     assert np.abs(values).max() < 5
     pd.testing.assert_frame_equal(forecasts, linear.fit(X, y).predict(X), rtol=1e-3)
 
@@ -184,6 +184,18 @@ def test_inputs_can_be_chosen_by_name(make_frames):
     assert model.fit(X, y).regressors_[0][-1].n_features_in_ == 1
 
 
+class Scaled(StandardScaler):
+    """Counts jobs of its own, which are not threads."""
+
+    def __init__(self, n_jobs=None):
+        super().__init__()
+        self.n_jobs = n_jobs
+
+
+def _fitted(model, X, y):
+    return model.fit(X, y).regressors_[0]
+
+
 def _threads(model, X, y):
     return model.fit(X, y).regressors_[0].threads_
 
@@ -195,7 +207,14 @@ def test_workers_get_one_thread_each_where_the_regressor_does_not_say(make_frame
     with joblib.parallel_config("threading", n_jobs=2):
         call = joblib.delayed(_threads)
         found = joblib.Parallel()(call(m, X, y) for m in (model, chosen))
-    assert found == [1, 3]
+        assert found == [1, 3]
+        # Of a pipeline, what it ends in; no parameter is found by how its name ends.
+        piped = BatchRegressorForecaster(make_pipeline(Scaled(), Recorder()))
+        found = joblib.Parallel()(
+            joblib.delayed(_fitted)(m, X, y) for m in (piped, piped)
+        )
+    for regressor in found:
+        assert (regressor[0].n_jobs, regressor[-1].threads_) == (None, 1)
 
 
 def test_nested_parameters_are_searched(make_frames):

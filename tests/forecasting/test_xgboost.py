@@ -12,6 +12,7 @@ from skbatch.exceptions import ModelFitError, PanelError
 from skbatch.forecasting import ReturnTarget
 from skbatch.forecasting._booster import (
     StepCallback,
+    bin_limits,
     masked_loss,
     tail_correlation,
 )
@@ -258,13 +259,45 @@ def test_bins_are_cut_from_a_sample_of_many_rows(monkeypatch, n_rows, is_drawn):
     assert reference is (drawn[0][0] if is_drawn else None)
     assert len(drawn) == is_drawn
     if is_drawn:
-        chosen = [tuple(row) for row in drawn[0][1]]
-        assert len(set(chosen)) == len(chosen) == 64
-        assert set(chosen) < {tuple(row) for row in rows}
+        limits = drawn[0][1]
+        missing = np.float32(-1e30)
+        stored = np.where(np.isnan(X[:-1]), missing, X[:-1]).astype(np.float32)
+        for values, bins in zip(stored.T, limits.T, strict=True):
+            assert np.isin(bins, values).all()
+            # Every second of the 64 drawn rows, in order, starts one of 32 bins.
+            assert (np.diff(np.searchsorted(np.sort(values), bins)) >= 2).all()
         clone(model).set_params(random_state=1).fit(X, y)
-        others = {tuple(row) for row in made[2][1]}
-        assert len(others) == 64
-        assert others != set(chosen)
+        assert not np.array_equal(made[2][1], limits)
+
+
+@pytest.mark.parametrize("n_rows", [1_000, 1_023])
+def test_bins_hold_equally_many_rows(n_rows):
+    random = np.random.default_rng(0)
+    weekday = np.arange(n_rows) % 5
+    rare = (np.arange(n_rows) == 7).astype(float)
+    gaps = np.where(random.random(n_rows) < 0.3, -1e30, random.standard_normal(n_rows))
+    columns = [random.standard_t(2, n_rows), weekday, rare, gaps]
+    X = np.column_stack(columns).astype(np.float32)
+    limits = bin_limits(X, 16)
+    assert limits.shape == (16, 4)
+    assert set(limits[:, 1]) == {0, 1, 2, 3, 4}
+    assert set(limits[:, 2]) == {0, 1}
+    counts = np.diff([*(X[:, [0]] < limits[:, 0]).sum(axis=0), n_rows])
+    assert set(counts) <= {n_rows // 16, n_rows // 16 + 1}
+    # XGBoost splits at these limits and at no others.
+    matrix = xgb.QuantileDMatrix(
+        X,
+        random.standard_normal(n_rows),
+        ref=xgb.QuantileDMatrix(limits, max_bin=16),
+        max_bin=16,
+    )
+    booster = xgb.train({"max_bin": 16, "max_depth": 6}, matrix, 30)
+    splits = booster.trees_to_dataframe().query("Feature != 'Leaf'")
+    assert len(splits) > 300
+    for number in range(4):
+        found = splits.loc[splits["Feature"] == f"f{number}", "Split"]
+        assert np.isin(found.astype(np.float32), limits[:, number]).all()
+        assert len(set(found)) >= min(12, len(set(limits[:, number])) - 1)
 
 
 # Threads ------------------------------------------------------------------------------

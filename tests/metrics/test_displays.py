@@ -289,7 +289,7 @@ def test_fan_by_hand(closes, quantiles):
     assert len(display.history) == 30
     assert display.history.index[-1] == date
     pd.testing.assert_series_equal(
-        display.realised, closes["T1"].iloc[200:206], check_freq=False
+        display.realized, closes["T1"].iloc[200:206], check_freq=False
     )
     last = closes.loc[date, "T1"]
     corners = display.bands_[0].get_paths()[0].vertices[:, 1]
@@ -303,7 +303,7 @@ def test_fan_of_several_horizons_at_the_end_of_the_data(closes, quantiles):
     display = ForecastFanDisplay.from_predictions(
         closes, columns, ticker="T3", horizon=(1, 5)
     )
-    assert display.realised is None
+    assert display.realized is None
     assert display.returns.index.tolist() == [1, 5]
     assert display.returns.loc[5, 0.95] == pytest.approx(0.04 * norm.ppf(0.95))
     ahead = display.bands_[0].get_paths()[0].vertices[:, 0]
@@ -321,7 +321,7 @@ def test_fan_of_an_estimator(closes, quantiles):
             estimator, closes.iloc[:250], closes, ticker="T1"
         )
         assert display.history.index[-1] == closes.index[249]
-        assert len(display.realised) == 6
+        assert len(display.realized) == 6
 
 
 def test_fan_of_numbered_rows(closes, quantiles):

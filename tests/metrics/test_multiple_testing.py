@@ -88,10 +88,10 @@ def test_the_published_probabilistic_sharpe_ratio(skewness, kurtosis, expected):
 def test_the_moments_are_those_of_the_returns():
     returns = np.random.default_rng(0).gamma(2.0, 0.01, 300) - 0.018
     sharpes = np.random.default_rng(1).normal(0.02, 0.05, 30)
-    centred = returns - returns.mean()
+    centered = returns - returns.mean()
     sharpe = returns.mean() / returns.std(ddof=1)
-    skewness = np.mean(centred**3) / np.mean(centred**2) ** 1.5
-    kurtosis = np.mean(centred**4) / np.mean(centred**2) ** 2
+    skewness = np.mean(centered**3) / np.mean(centered**2) ** 1.5
+    kurtosis = np.mean(centered**4) / np.mean(centered**2) ** 2
     euler = -sum(math.log(-math.log(u)) for u in (np.arange(2e5) + 0.5) / 2e5) / 2e5
     luck = np.std(sharpes, ddof=1) * (
         (1 - euler) * norm.ppf(1 - 1 / 30) + euler * norm.ppf(1 - 1 / (30 * math.e))
@@ -112,7 +112,7 @@ def test_the_best_of_many_without_skill_is_expected_to_be_half_significant():
         returns = random.normal(0, 0.01, (250, 20))
         sharpes = returns.mean(0) / returns.std(0, ddof=1)
         best.append(deflated_sharpe_ratio(returns[:, sharpes.argmax()], 20))
-    # The expected maximum is about the 57 % quantile of the maximum.
+    # The expected maximum is about the 57% quantile of the maximum.
     assert 0.4 < np.mean(np.array(best) > 0.5) < 0.52
     assert np.mean(np.array(best) > 0.95) < 0.02
 

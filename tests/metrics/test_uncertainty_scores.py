@@ -112,7 +112,7 @@ class TestRanks:
 
     @pytest.mark.parametrize("n_bins", [2, 4, 10])
     def test_equal_chances_in_closed_form(self, n_bins):
-        # Σ over realised bins and cumulative bins of (k/K − 1{k ≥ j})² is (K² − 1)/6K².
+        # Σ over realized bins and cumulative bins of (k/K − 1{k ≥ j})² is (K² − 1)/6K².
         returns = np.random.default_rng(0).standard_normal(20 * n_bins)
         chances = np.full((20 * n_bins, n_bins), 1 / n_bins)
         score = ranked_probability_score(returns, chances)

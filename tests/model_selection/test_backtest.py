@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from scipy.stats import linregress
 
 from skbatch.datasets import make_panel
-from skbatch.exceptions import PanelError
+from skbatch.exceptions import PanelError, PanelWarning
 from skbatch.model_selection import BacktestDisplay, TradingCosts, backtest
 
 DATES = pd.bdate_range("2020-01-01", periods=60, name="date")
@@ -30,7 +30,7 @@ def slow_ledger(closes, wanted, decided, delay, rates, delisting=0.0, stop=None)
         for i in range(n_tickers):
             if np.isfinite(closes[t, i]):
                 last[i] = closes[t, i]
-            if ends[i] == t - 1 and shares[i]:
+            if ends[i] == t - 1 and ends[i] < n_dates - 10 and shares[i]:
                 cash += shares[i] * last[i] * (1 + delisting)
                 shares[i] = 0.0
         wealth = cash + sum(s * p for s, p in zip(shares, last, strict=True) if s)
@@ -317,22 +317,38 @@ def test_a_ruined_portfolio_stays_ruined():
     assert (result.weights.iloc[3:] == 0).all(axis=None)
 
 
-def test_each_ticker_is_delisted_at_its_own_return():
-    closes = pd.DataFrame(1.0, DATES[:6], ["A", "B", "C"])
+def ended():
+    """Two tickers whose prices end after three rows, and one that stays."""
+    closes = pd.DataFrame(1.0, DATES[:13], ["A", "B", "C"])
     closes.iloc[3:, :2] = np.nan
-    result = backtest(
-        closes * 0 + 1,
-        closes,
-        weights=lambda *_: [0.5, 0.25, 0.25],
-        rebalance_every=99,
-        costs=0,
-        delisting_return=pd.Series({"A": -0.6}),
-    )
-    np.testing.assert_allclose(result.returns["net"], [0, 0, -0.3, 0, 0])
+    return closes
+
+
+def test_each_ticker_is_delisted_at_its_own_return():
+    closes = ended()
+    options = {
+        "weights": lambda *_: [0.5, 0.25, 0.25],
+        "rebalance_every": 99,
+        "costs": 0,
+    }
+    final = pd.Series({"A": -0.6, "B": 0.0})
+    result = backtest(closes * 0 + 1, closes, **options, delisting_return=final)
+    np.testing.assert_allclose(result.returns["net"].iloc[:4], [0, 0, -0.3, 0])
     assert result.weights.iloc[-1].tolist() == [0, 0, pytest.approx(0.25 / 0.7)]
-    for wrong in (-30, pd.Series({"A": np.nan})):
-        with pytest.raises(ValueError, match="`delisting_return` must be a simple"):
-            backtest(closes, closes, delisting_return=wrong)
+    with pytest.warns(PanelWarning, match=r"1 ticker .* last one: B\. Pass"):
+        other = backtest(closes * 0 + 1, closes, **options, delisting_return=final[:1])
+    pd.testing.assert_frame_equal(other.returns, result.returns)
+    # Who is quiet for nine rows may be back tomorrow.
+    quiet = closes.iloc[:12]
+    result = backtest(quiet * 0 + 1, quiet, **options, delisting_return=-1)
+    assert (result.returns["net"] == 0).all()
+    with pytest.raises(ValueError, match="`delisting_return` must be a simple"):
+        backtest(closes, closes, delisting_return=-30)
+
+
+def test_who_is_not_held_to_the_end_needs_no_final_return():
+    closes = ended()
+    backtest(closes * 0 + 1, closes, weights=lambda *_: [0.0, 0.0, 1.0], costs=0)
 
 
 def test_the_horizon_of_the_forecasts_is_the_time_between_trades(market):

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy.stats import spearmanr
+from statsmodels.stats.multitest import multipletests
 
 from skbatch.metrics import mean_inference
 from skbatch.model_selection._ranking_rules import RANKING_RULES
@@ -181,14 +182,35 @@ def test_a_planted_signal_beats_the_rules(quiet_walk):
     assert tests.loc["zero", "lower"] > 0
 
 
+def assert_adjusted(tests, known, n_trials=1):
+    """Holm's method for the known p-values, as statsmodels has it."""
+    padded = np.append(known, np.ones(len(known) * (n_trials - 1)))
+    expected = multipletests(padded, method="holm")[1][: len(known)]
+    np.testing.assert_allclose(tests.loc[known.index, "p_holm"], expected)
+    assert tests["p_holm"].isna().equals(tests["p_value"].isna())
+
+
 def test_p_values_are_adjusted_for_all_tests_and_trials(result):
+    # One ticker has no historical mean at first, which makes other comparisons.
     tests = result.paired_tests()
     known = tests["p_value"].dropna()
-    assert tests["p_holm"].isna().equals(tests["p_value"].isna())
-    assert tests["p_holm"].min() == pytest.approx(min(1, known.min() * len(known)))
-    tried = replace(result, n_trials=7).paired_tests()
-    expected = min(1, known.min() * len(known) * 7)
-    assert tried["p_holm"].min() == pytest.approx(expected)
+    zero, alike = (tests["t_statistic"].loc[name] for name in ("zero", "equal weight"))
+    assert not np.isclose(zero, alike).any()
+    assert_adjusted(tests, known)
+    assert_adjusted(replace(result, n_trials=7).paired_tests(), known, 7)
+
+
+def test_a_comparison_that_two_benchmarks_share_counts_once(result):
+    """Zero and equal weight have no order, and here they forecast the same cells."""
+    mean = result.benchmarks["historical mean"]
+    filled = mean.where(mean.notna(), result.forecasts * 0)
+    tests = replace(result, benchmarks={"historical mean": filled}).paired_tests()
+    shared = [("equal weight", "rank_ic"), ("equal weight", "spread")]
+    zero = tests.loc[[("zero", score) for _, score in shared]]
+    np.testing.assert_array_equal(zero, tests.loc[shared])
+    known = tests["p_value"].drop(shared)
+    assert len(known) == 7
+    assert_adjusted(tests, known)
 
 
 def test_the_number_of_trials_is_kept(walk, linear_model):

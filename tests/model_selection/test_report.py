@@ -3,6 +3,7 @@
 import base64
 import re
 import sys
+from dataclasses import replace
 from html import unescape
 from html.parser import HTMLParser
 from importlib.metadata import version
@@ -90,7 +91,7 @@ def test_its_pictures_are_pictures(html):
 def test_it_holds_the_scores(html, result):
     card = result.scorecard.loc["FallbackForecaster"]
     assert f"{card['rank_ic']:+.4f}" in html
-    assert f"{100 * card['r2_zero']:+.3f}\N{NO-BREAK SPACE}%" in html
+    assert f"{100 * card['r2_zero']:+.3f}%" in html
     for name in result.scorecard.index:
         assert f">{name}</th>" in html
     assert "nan" not in re.sub(r"base64,[^\"]*", "", html)
@@ -134,7 +135,7 @@ def tables_of(html):
 
 def assert_shown(cell, value):
     """Compare a cell with a number, to the digits that the cell has."""
-    shown = cell.replace("+", "").replace("\N{NO-BREAK SPACE}", "")
+    shown = cell.replace("+", "")
     if not np.isfinite(value):
         assert shown == "–"
         return
@@ -158,7 +159,7 @@ def test_the_numbers_of_its_tables_are_those_of_the_result(html, result):
         benchmark, score = label.split(": ")
         key = {"rank": "rank_ic", "squa": "squared_error", "quan": "spread"}[score[:4]]
         test, scale = by_name[f"{benchmark}: {key}"], scales.get(score, 100)
-        ends = cells["95 % interval"].split(" to ")
+        ends = cells["95% interval"].split(" to ")
         for cell, name in zip(
             [cells["by"], *ends], ("difference", "lower", "upper"), strict=True
         ):
@@ -185,6 +186,69 @@ def test_the_numbers_of_its_tables_are_those_of_the_result(html, result):
     for year, scores in result.skill_by("year").iterrows():
         for key, value in scores.items():
             assert_shown(years.loc[str(year), _report.ROWS[key][0]], value)
+
+
+def test_the_numbers_of_its_other_tables_are_those_of_the_result(html, result):
+    skill, slopes, factors, inside, reasons, refits = tables_of(html)[5:]
+    parts = {
+        f"{by}: {part}": row
+        for by in ("market", "volatility")
+        for part, row in result.skill_by(by).iterrows()
+    }
+    assert list(skill.index) == list(parts)
+    for label, row in parts.items():
+        keys = ["rank_ic", "rank_ic_t", "r2_zero", "spread", "n_dates"]
+        for cell, key in zip(skill.loc[label], keys, strict=True):
+            assert_shown(cell, row[key])
+    for name, row in result.calibration().attrs["slopes"].iterrows():
+        slope, interval = slopes.loc[name]
+        cells = [slope, *interval.split(" to ")]
+        for cell, key in zip(cells, ("slope", "lower", "upper"), strict=True):
+            assert_shown(cell, row[key])
+    for name, row in result.factor_skill().iterrows():
+        for cell, value in zip(
+            factors.loc[name], row.drop("factor_ic_t")[:4], strict=1
+        ):
+            assert_shown(cell, value)
+    # Cell by cell, whether the return was between the bounds.
+    returns = result.returns.to_numpy()
+    bounds = {level: table.to_numpy() for level, table in result.quantiles.items()}
+    for column, (low, high) in {
+        "90% interval": (0.05, 0.95),
+        "50% interval": (0.25, 0.75),
+    }.items():
+        held, width = [], []
+        for cell in np.ndindex(returns.shape):
+            lower, actual, upper = bounds[low][cell], returns[cell], bounds[high][cell]
+            if np.isfinite(lower + actual + upper):
+                held.append(lower <= actual <= upper)
+            if np.isfinite(lower + upper):
+                width.append(upper - lower)
+        assert_shown(inside.loc["all", column], np.mean(held))
+        if low == 0.05:
+            assert_shown(inside.loc["all", "width of the 90% interval"], np.mean(width))
+    assert reasons["times"].astype(int).sum() == len(result.reasons)
+    for (first, row), cells in zip(
+        result.refits.iterrows(), refits.reset_index().to_numpy(), strict=True
+    ):
+        assert cells[0] == f"{first:%Y-%m-%d}"
+        assert cells[1] == f"{row['test_end']:%Y-%m-%d}"
+        assert cells[2] == f"{row['train_start']:%Y-%m-%d}"
+        assert cells[3] == f"{row['train_end']:%Y-%m-%d}"
+        assert cells[4] == str(row["n_train_rows"])
+        assert_shown(cells[5], row["fit_seconds"])
+        assert_shown(cells[6], row["fallback_rate"])
+
+
+def test_benchmarks_that_are_compared_alike_share_a_row(result):
+    mean = result.benchmarks["historical mean"]
+    filled = mean.where(mean.notna(), result.forecasts * 0)
+    alike = replace(result, benchmarks={"historical mean": filled})
+    (tests,) = tables_of(_report._paired_tests(alike, 3))
+    assert "equal weight, zero: rank IC" in tests.index
+    assert "zero: rank IC" not in tests.index
+    assert "zero: squared error saved, basis points²" in tests.index
+    assert "for all 7 comparisons" in _report._paired_tests(alike, 3)
 
 
 def test_it_holds_adjusted_p_values_and_parts_of_the_skill(html, result):
@@ -215,7 +279,7 @@ def test_it_holds_what_the_result_rests_on(html, result):
 def test_it_is_legible_in_the_dark_and_on_a_phone(html):
     assert "prefers-color-scheme: dark" in html
     assert "color-scheme: light dark" in html
-    # A colour of paper or ink that is fixed would stay so in the dark.
+    # A color of paper or ink that is fixed would stay so in the dark.
     style = html[html.index("<style>") : html.index("@media (max-width")]
     fixed = re.findall(r"(?:background|color): ?#\w+", style)
     assert not fixed

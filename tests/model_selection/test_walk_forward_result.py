@@ -243,7 +243,7 @@ def test_summary_says_what_the_scorecard_says(result):
     test = tests.loc[best]
     assert (
         f"Against the best of them, {best}, the difference in rank IC is "
-        f"{test['difference']:+.4f} (95 % interval {test['lower']:+.4f} to "
+        f"{test['difference']:+.4f} (95% interval {test['lower']:+.4f} to "
         f"{test['upper']:+.4f}, p = {test['p_value']:.2f})."
     ) in text
 

@@ -118,6 +118,7 @@ def test_attributes_survive():
 
 BAD_PANELS = {
     "series": (wide()["A"], '.to_frame("TICKER")'),
+    "row of a table": (wide().iloc[-1], "`X.iloc[[-1]]`"),
     "one-dimensional": (np.ones(4), "Reshape your data"),
     "three-dimensional": (np.ones((2, 2, 2)), "Got 3 dimension"),
     "sparse": (sparse.eye_array(3), ".toarray()"),

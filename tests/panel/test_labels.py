@@ -3,7 +3,7 @@ import pickle
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pandas.testing import assert_frame_equal
 from sklearn.model_selection import TimeSeriesSplit
@@ -11,6 +11,7 @@ from sklearn.utils import _safe_indexing
 
 from skbatch.exceptions import PanelError, PanelWarning
 from skbatch.panel import forward_returns
+from skbatch.panel.engine import mask_late
 
 
 def make_prices(n_dates=12, tickers=("A", "B", "C"), seed=0):
@@ -194,5 +195,48 @@ def test_final_returns_by_ticker():
     assert np.isnan(labels.loc[12, "B"])
     labels = forward_returns(gone(30, 12), delisting_return=pd.Series({"B": 0.5}))
     assert labels.loc[12, "B"] == 0.5
-    with pytest.raises(ValueError, match="must be at least -1"):
+    with pytest.raises(ValueError, match="of at least -1"):
         forward_returns(gone(30, 12), delisting_return=-30)
+
+
+def slow_labels(closes, horizon, delay, final):
+    """Compute each label on its own, as forward_returns documents them."""
+    labels = np.full(closes.shape, np.nan)
+    for column in range(closes.shape[1]):
+        known = [t for t, price in enumerate(closes[:, column]) if price == price]
+        last = known[-1] if known else None
+        gone = known and len(closes) - 1 - last >= 10
+        for t in range(len(closes) - horizon - delay):
+            start, end = closes[t + delay, column], closes[t + delay + horizon, column]
+            if gone and t + delay + horizon > last:
+                end = closes[last, column] * (1 + final[column])
+            labels[t, column] = end / start - 1
+    return labels
+
+
+@settings(max_examples=60)
+@given(st.data())
+def test_labels_with_final_returns_are_those_of_a_slow_loop(data):
+    random = np.random.default_rng(data.draw(st.integers(0, 10**6)))
+    n_dates, n_tickers = data.draw(st.integers(12, 40)), data.draw(st.integers(1, 4))
+    closes = np.exp(random.normal(0, 0.1, (n_dates, n_tickers)).cumsum(0))
+    closes[random.random(closes.shape) < 0.1] = np.nan
+    for column in range(n_tickers):
+        closes[data.draw(st.integers(1, n_dates)) :, column] = np.nan
+    final = random.choice([np.nan, -1.0, -0.3, 0.2], n_tickers)
+    tickers = list("ABCD")[:n_tickers]
+    panel = pd.DataFrame(closes, pd.bdate_range("2020-01-01", periods=n_dates), tickers)
+    horizon, delay = data.draw(st.integers(1, 6)), data.draw(st.integers(0, 2))
+    given_returns = pd.Series(final, tickers).dropna()
+    labels = forward_returns(panel, horizon, delay, delisting_return=given_returns)
+    expected = slow_labels(closes, horizon, delay, final)
+    np.testing.assert_allclose(labels, expected, rtol=1e-12)
+    # At an earlier end, forecasters see what could be computed there, and no more.
+    stop = data.draw(st.integers(horizon + delay + 1, n_dates))
+    seen = labels.iloc[:stop].to_numpy(copy=True)
+    mask_late(seen, labels.iloc[:stop])
+    seen[stop - horizon - delay :] = np.nan
+    known = forward_returns(
+        panel.iloc[:stop], horizon, delay, delisting_return=given_returns
+    )
+    np.testing.assert_array_equal(seen, known)

@@ -68,11 +68,11 @@ KEPT = {
     "pickle": lambda y: pickle.loads(pickle.dumps(y)),
     "tickers": lambda y: y.iloc[:, : max(1, y.shape[1] // 2)],
     "other order": lambda y: y.iloc[:, ::-1],
-    "winsorised": lambda y: y.clip(-0.02, 0.02),
-    "winsorised by ticker": lambda y: y.clip(
+    "winsorized": lambda y: y.clip(-0.02, 0.02),
+    "winsorized by ticker": lambda y: y.clip(
         y.quantile(0.02), y.quantile(0.98), axis=1
     ),
-    "winsorised by date": lambda y: y.clip(
+    "winsorized by date": lambda y: y.clip(
         y.quantile(0.1, axis=1), y.quantile(0.9, axis=1), axis=0
     ),
     "ranks": lambda y: y.rank(axis=1, pct=True),

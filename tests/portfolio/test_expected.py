@@ -97,7 +97,7 @@ def test_what_cannot_be_compounded_is_nan_with_its_reason():
     assert math.isnan(annual["D"])
     assert annual["C"] == pytest.approx(1.01**252 - 1)
     assert annual.provenance.loc["A", "reason"] == (
-        "a return of -120 % cannot be compounded"
+        "a return of -120% cannot be compounded"
     )
     assert annual.provenance.loc[["C", "D"], "reason"].tolist() == ["", ""]
     assert result.provenance["reason"].tolist() == [""] * 4

@@ -70,7 +70,7 @@ def test_nothing_is_wrong_with_good_inputs():
     assert report.ok
     assert report.checks["ok"].all()
     assert report.failed == report.warnings == []
-    assert report.verdict == "Ready for an optimiser."
+    assert report.verdict == "Ready for an optimizer."
     report.raise_if_failed()
     assert list(report.checks.index) == [
         "missing",
@@ -116,7 +116,7 @@ def test_what_a_hand_off_refuses_fails_here(check, result, covariance, params):
     report = preflight(result, covariance, **params)
     assert report.failed == [check]
     assert not report.ok
-    assert report.verdict == f"Not ready for an optimiser: see {check}."
+    assert report.verdict == f"Not ready for an optimizer: see {check}."
     with pytest.raises(PortfolioError) as refused:
         to_pypfopt(result, covariance, **params)
     assert report.checks.at[check, "detail"] == str(refused.value)
@@ -258,7 +258,7 @@ def test_several_horizons_are_no_matter_of_labels():
     ("ratio", "ok", "words"),
     [
         (0.0, False, "do not rank the tickers"),
-        (0.02, False, "50 times as much: an optimiser will magnify noise"),
+        (0.02, False, "50 times as much: an optimizer will magnify noise"),
         (0.2, True, "a ratio of 0.20"),
         (0.8, False, "claims a correlation of 0.80"),
     ],
@@ -294,13 +294,13 @@ def test_dispersion_goes_by_intervals_first_then_prices_then_the_covariance():
 
 @pytest.mark.parametrize(("coverage", "z"), [(0.5, 0.67449), (0.99, 2.57583)])
 def test_intervals_are_read_by_their_coverage(coverage, z):
-    """Of whatever coverage, they are those of returns that stray by 5 %."""
+    """Of whatever coverage, they are those of returns that stray by 5%."""
     half = np.full(len(TICKERS), z * 0.05)
     interval = pd.DataFrame({"lower": -half, "upper": half}, TICKERS)
     interval.attrs["coverage"] = coverage
     result = expected(spread(0.2), annualized=False, interval=interval)
     detail = preflight(result).checks.at["dispersion", "detail"]
-    assert "deviates by 5 %, by the intervals" in detail
+    assert "deviates by 5%, by the intervals" in detail
 
 
 def test_a_single_ticker_cannot_be_compared():

@@ -125,7 +125,7 @@ def test_risk_is_that_of_the_scenarios(returns):
     scenarios = model.prior_estimator_.return_distribution_.returns
 
     def cvar(weights):
-        return -np.sort(scenarios @ weights)[:15].mean()  # 5 % of 300
+        return -np.sort(scenarios @ weights)[:15].mean()  # 5% of 300
 
     rng = np.random.default_rng(0)
     others = [*np.eye(5), *rng.dirichlet(np.ones(5), 200)]

@@ -210,7 +210,7 @@ def test_a_daily_covariance_is_found_by_its_size():
     ("factor", "fits"), [(1, True), (1 / 252, False), (1e4, False)]
 )
 def test_intervals_betray_a_covariance_of_other_units(factor, fits):
-    # 90 % intervals of normal returns over five rows with this covariance.
+    # 90% intervals of normal returns over five rows with this covariance.
     half = 1.645 * np.sqrt(np.diag(annual()) * 5 / 252)
     interval = pd.DataFrame({"lower": -half, "upper": half}, TICKERS)
     result = expected(interval=interval)
@@ -325,7 +325,7 @@ def test_from_prices_to_weights():
     with pytest.warns(BatchWarning):
         result = system.fit(prices).forecast()
     covariance = risk_models.CovarianceShrinkage(prices).ledoit_wolf()
-    with pytest.raises(PortfolioError, match=r"returns over 5 rows.*Annualise"):
+    with pytest.raises(PortfolioError, match=r"returns over 5 rows.*Annualize"):
         to_pypfopt(result, covariance)
     still = prices.columns[2]
     with pytest.warns(PortfolioWarning, match=f"{still} .quarantined .constant"):

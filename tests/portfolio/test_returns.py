@@ -10,6 +10,7 @@ from skbatch import (
     BatchForecastingConfig,
     BatchForecastingSystem,
     BatchLinearForecaster,
+    BatchXGBoostForecaster,
     HistoricalMeanForecaster,
     robust_forecast_returns,
 )
@@ -337,7 +338,7 @@ def test_nobody_spoils_the_cache(prices):
 
 
 def test_the_cache_of_the_process_is_bounded(prices, monkeypatch):
-    monkeypatch.setattr(MEMORY, "max_entries", 3)
+    monkeypatch.setattr(_cache, "MAX_ENTRIES", 3)
     for horizon in range(1, 8):
         robust_forecast_returns(None, prices, "mean", horizon=horizon)
         assert len(MEMORY) <= 3
@@ -355,13 +356,6 @@ def test_a_folder_serves_other_processes(gappy, tmp_path, fits):
     assert again.stale == first.stale
     assert again.date == first.date
     pd.testing.assert_frame_equal(again.provenance, first.provenance)
-    (path,) = (tmp_path / "cache").iterdir()
-    path.write_text("spoilt")
-    with pytest.warns(PortfolioWarning) as record:
-        anew = robust_forecast_returns(None, gappy, "mean", **options)
-    assert "damaged" in str(record[0].message)
-    assert record[0].filename == __file__
-    assert (len(fits), anew) == (2, first)
 
 
 def test_max_workers_are_workers_of_the_system(prices, monkeypatch):
@@ -438,7 +432,7 @@ def test_forecasters_of_the_simple_methods():
     linear = forecaster("linear")
     assert type(linear.estimator) is BatchLinearForecaster
     assert type(linear.fallback) is HistoricalMeanForecaster
-    assert forecaster("batch") is None
+    assert type(forecaster("batch").estimator) is BatchXGBoostForecaster
     assert type(forecaster("mean")) is HistoricalMeanForecaster
 
 

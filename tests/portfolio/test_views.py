@@ -99,7 +99,7 @@ def bayes_posterior(views, covariance, prior):
 
 
 def test_a_view_by_hand():
-    """A 90 % interval of ±2 % on a day, and a daily volatility of 1 %."""
+    """A 90% interval of ±2% on a day, and a daily volatility of 1%."""
     covariance = pd.DataFrame([[1e-4]], ["A"], ["A"])
     views = black_litterman_views(
         {"A": 0.001}, covariance, interval=make_interval({"A": 0.001}, 0.02), **DAILY

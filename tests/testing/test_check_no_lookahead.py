@@ -135,8 +135,8 @@ def test_memory_order_does_not_look_like_a_leak(order):
 
 
 LEAKS = {
-    "standardised": lambda X: (X - X.mean()) / X.std(),
-    "centred window": lambda X: X.rolling(5, center=True).mean(),
+    "standardized": lambda X: (X - X.mean()) / X.std(),
+    "centered window": lambda X: X.rolling(5, center=True).mean(),
     "back-filled": lambda X: X.where(X.shift(1) < X).bfill(),
     "gaps back-filled": lambda X: X.bfill(),
     "gaps interpolated": lambda X: X.interpolate(limit_direction="both"),
@@ -198,7 +198,7 @@ def test_message_says_what_and_where(prices):
     ).groups()
     assert float(old) == prices["B"].shift(-2)[first]
     assert float(largest) >= abs(float(old) - float(new)) - 1e-3
-    assert "Look for shift(-1), centred windows" in message
+    assert "Look for shift(-1), centered windows" in message
 
 
 def test_a_leak_far_from_the_cut_is_caught(prices):
@@ -241,7 +241,7 @@ def test_training_on_the_last_labels_is_caught(horizon, dropped, prices):
         check_no_lookahead(model, prices, horizon=horizon)
 
 
-@pytest.mark.parametrize("name", ["standardised", "centred window", "back-filled"])
+@pytest.mark.parametrize("name", ["standardized", "centered window", "back-filled"])
 def test_leaking_step_of_a_forecaster_is_caught(name, prices):
     model = make_pipeline(FunctionTransformer(LEAKS[name]), Returns(), Slope())
     with pytest.raises(LookAheadError, match="Forecasts must not depend on prices"):

@@ -54,7 +54,7 @@ class TwoFaced(TransformerMixin, BaseEstimator):
         lambda X, honest: honest + 1e-12 * X.shift(-1).fillna(1.0),
         lambda X, honest: X.bfill().pct_change().where(honest.notna().cummax(), honest),
     ],
-    ids=["shifted", "centred", "tiny", "gaps back-filled"],
+    ids=["shifted", "centered", "tiny", "gaps back-filled"],
 )
 def test_transform_of_fitted_rows_that_peeks_is_caught(again, prices):
     with pytest.raises(LookAheadError, match="by `transform` of fitted rows"):

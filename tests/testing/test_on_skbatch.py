@@ -130,7 +130,7 @@ class TestExtractor:
             lambda panel: panel / panel.mean(),
             lambda panel: panel.pct_change(fill_method=None).bfill(),
         ],
-        ids=["shifted", "centred", "standardised", "back-filled"],
+        ids=["shifted", "centered", "standardized", "back-filled"],
     )
     def test_leaking_function_is_caught(self, function, prices):
         extractor = SharedFeatureExtractor(
@@ -190,8 +190,8 @@ class TestPipeline:
             check_no_lookahead(model, prices, horizon=5, delay=1)
 
     def test_step_before_the_extractor_is_caught(self, prices):
-        centred = FunctionTransformer(lambda X: X.rolling(3, center=True).mean())
-        model = make_pipeline(centred, few_features(), BatchLinearForecaster())
+        centered = FunctionTransformer(lambda X: X.rolling(3, center=True).mean())
+        model = make_pipeline(centered, few_features(), BatchLinearForecaster())
         with pytest.raises(LookAheadError, match="Forecasts must not depend on prices"):
             check_no_lookahead(model, prices)
 

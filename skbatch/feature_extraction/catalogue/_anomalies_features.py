@@ -263,7 +263,7 @@ def residual_return(block: TickerBlock, window: int) -> np.ndarray:
 
 @feature("anomalies", scope="cross_section", also=(1,))
 def rank_return(universe: Universe, window: int) -> np.ndarray:
-    """Centred percentile rank of the row's ``log_return``; see ``rank_log_return``.
+    """Centered percentile rank of the row's ``log_return``; see ``rank_log_return``.
 
     References
     ----------
@@ -276,5 +276,5 @@ def rank_return(universe: Universe, window: int) -> np.ndarray:
 
 @feature("anomalies", scope="cross_section", also=(1,), lookback=lambda _: _YEAR)
 def rank_residual_return(universe: Universe, window: int) -> np.ndarray:
-    """Centred percentile rank of ``residual_return``; see ``rank_log_return``."""
+    """Centered percentile rank of ``residual_return``; see ``rank_log_return``."""
     return centred_rank(universe.feature(residual_return, window))

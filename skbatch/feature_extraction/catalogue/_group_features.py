@@ -54,7 +54,7 @@ def group_volatility(dates: RowBlock, window: int) -> np.ndarray:
 
 @feature("group", scope="cross_section", windows=(5, 21), needs=_NEEDS)
 def group_rank_log_return(dates: RowBlock, window: int) -> np.ndarray:
-    r"""Centred percentile rank of ``log_return`` within the ticker's group.
+    r"""Centered percentile rank of ``log_return`` within the ticker's group.
 
     .. math:: \frac{\mathrm{rank} - 1}{n_g - 1} - \frac12
     """
@@ -63,7 +63,7 @@ def group_rank_log_return(dates: RowBlock, window: int) -> np.ndarray:
 
 @feature("group", scope="cross_section", windows=_YEAR, needs=_NEEDS)
 def group_rank_momentum(dates: RowBlock, window: int) -> np.ndarray:
-    """Centred percentile rank of ``momentum`` within the ticker's group.
+    """Centered percentile rank of ``momentum`` within the ticker's group.
 
     For the formula see ``group_rank_log_return``.
 

@@ -1,7 +1,7 @@
 """The market: the equal-weighted mean of the finite returns of all tickers.
 
 With tickers that are listed late, or have gaps, the mean is over those that have a
-return at the date. Returns beyond ±50 % enter it as ±50 %, so that a wrong price of
+return at the date. Returns beyond ±50% enter it as ±50%, so that a wrong price of
 one ticker does not move all others' features.
 """
 

@@ -20,7 +20,7 @@ _MONTH, _QUARTER, _YEAR = (15, 31), (42, 125), (189, None)
 
 @feature("rank", scope="cross_section", windows=(5, 21))
 def rank_log_return(universe: Universe, window: int) -> np.ndarray:
-    r"""Centred percentile rank of ``log_return``; ties share the mean of their ranks.
+    r"""Centered percentile rank of ``log_return``; ties share the mean of their ranks.
 
     .. math:: \frac{\mathrm{rank} - 1}{n - 1} - \frac12
     """
@@ -29,23 +29,23 @@ def rank_log_return(universe: Universe, window: int) -> np.ndarray:
 
 @feature("rank", scope="cross_section", windows=_YEAR)
 def rank_momentum(universe: Universe, window: int) -> np.ndarray:
-    """Centred percentile rank of ``momentum``; see ``rank_log_return``."""
+    """Centered percentile rank of ``momentum``; see ``rank_log_return``."""
     return centred_rank(universe.feature(momentum, window))
 
 
 @feature("rank", scope="cross_section", windows=_QUARTER)
 def rank_volatility(universe: Universe, window: int) -> np.ndarray:
-    """Centred percentile rank of ``volatility``; see ``rank_log_return``."""
+    """Centered percentile rank of ``volatility``; see ``rank_log_return``."""
     return centred_rank(universe.feature(volatility, window))
 
 
 @feature("rank", scope="cross_section", windows=_MONTH)
 def rank_largest_return(universe: Universe, window: int) -> np.ndarray:
-    """Centred percentile rank of ``largest_return``; see ``rank_log_return``."""
+    """Centered percentile rank of ``largest_return``; see ``rank_log_return``."""
     return centred_rank(universe.feature(largest_return, window))
 
 
 @feature("rank", scope="cross_section", windows=_QUARTER, needs=("close", "volume"))
 def rank_dollar_volume(universe: Universe, window: int) -> np.ndarray:
-    """Centred percentile rank of ``dollar_volume``; see ``rank_log_return``."""
+    """Centered percentile rank of ``dollar_volume``; see ``rank_log_return``."""
     return centred_rank(universe.feature(dollar_volume, window))

@@ -11,7 +11,7 @@ from skbatch.feature_extraction._series import log_return_1, simple_return
 
 @feature("volatility", windows=(10, None))
 def volatility(block: TickerBlock, window: int) -> np.ndarray:
-    r"""Volatility per row, not annualised: standard deviation (ddof=1) of log returns.
+    r"""Volatility per row, not annualized: standard deviation (ddof=1) of log returns.
 
     .. math:: \sqrt{\frac{1}{n-1} \sum_{k<w} (r_{t-k} - \bar r)^2}
     """

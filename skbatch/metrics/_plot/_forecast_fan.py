@@ -22,8 +22,6 @@ from skbatch.metrics.plotting import GOOD, INK, Display, date_axis, tidy
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["ForecastFanDisplay"]
-
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 
 
@@ -39,7 +37,7 @@ class ForecastFanDisplay(Display):
     returns : DataFrame of shape (n_horizons, n_quantiles)
         Quantiles of the simple return from the last price: rows are horizons, in
         rows, columns levels between 0 and 1, in rising order.
-    realised : Series, default=None
+    realized : Series, default=None
         Prices after the last date, where they are known by now.
 
     Attributes
@@ -63,11 +61,11 @@ class ForecastFanDisplay(Display):
         history: pd.Series,
         returns: pd.DataFrame,
         *,
-        realised: pd.Series | None = None,
+        realized: pd.Series | None = None,
     ) -> None:
         self.history = history
         self.returns = returns
-        self.realised = realised
+        self.realized = realized
 
     @classmethod
     def from_estimator(
@@ -90,7 +88,7 @@ class ForecastFanDisplay(Display):
         X : DataFrame
             What it forecasts from; the last row is drawn.
         prices : DataFrame of shape (n_dates, n_tickers)
-            Closing prices; those after the last date of `X` are drawn as realised.
+            Closing prices; those after the last date of `X` are drawn as realized.
         ticker : str
             The ticker.
         quantiles : sequence of float, default=(0.05, 0.25, 0.5, 0.75, 0.95)
@@ -130,7 +128,7 @@ class ForecastFanDisplay(Display):
         Parameters
         ----------
         prices : DataFrame of shape (n_dates, n_tickers)
-            Closing prices; those after `date` are drawn as realised.
+            Closing prices; those after `date` are drawn as realized.
         y_pred : mapping or DataFrame
             Level → forecasts of that quantile, with rows of dates and columns of
             tickers or (horizon, ticker); or a DataFrame with the levels as a level of
@@ -181,13 +179,13 @@ class ForecastFanDisplay(Display):
             index=steps,
         )
         later = series.iloc[place : place + 1 + max(steps)]
-        realised = later if len(later) > 1 else None
-        return cls(past, returns.sort_index(), realised=realised).plot(ax)
+        realized = later if len(later) > 1 else None
+        return cls(past, returns.sort_index(), realized=realized).plot(ax)
 
     def _draw(self, ax: Axes) -> None:
         last = float(self.history.iloc[-1])
         steps = [0, *self.returns.index]
-        index = _future(self.history.index, self.realised, max(steps))
+        index = _future(self.history.index, self.realized, max(steps))
         places = date_axis(ax, index)
         ahead = places[len(self.history) - 1 + np.asarray(steps)]
         prices = last * (1 + pd.concat([self.returns.iloc[:1] * 0, self.returns]))
@@ -200,7 +198,7 @@ class ForecastFanDisplay(Display):
         for low, high in zip(levels, reversed(levels), strict=True):
             if low >= high:
                 break
-            share = f"{100 * (high - low):g} %"
+            share = f"{100 * (high - low):g}%"
             self.bands_.append(
                 ax.fill_between(
                     ahead,
@@ -215,7 +213,7 @@ class ForecastFanDisplay(Display):
             )
         middle = levels[len(levels) // 2]
         if len(levels) % 2:
-            label = "median" if middle == 0.5 else f"{100 * middle:g} % quantile"
+            label = "median" if middle == 0.5 else f"{100 * middle:g}% quantile"
             ax.plot(
                 ahead,
                 prices[middle],
@@ -225,10 +223,10 @@ class ForecastFanDisplay(Display):
                 ms=3.5,
                 label=label,
             )
-        if self.realised is not None:
-            known = places[len(self.history) - 1 :][: len(self.realised)]
+        if self.realized is not None:
+            known = places[len(self.history) - 1 :][: len(self.realized)]
             ax.plot(
-                known, self.realised, color=INK, linestyle=":", lw=1.4, label="realised"
+                known, self.realized, color=INK, linestyle=":", lw=1.4, label="realized"
             )
         ax.legend(loc="upper left", frameon=False, fontsize=9, ncols=2)
         ax.set_ylabel("price", color=INK)
@@ -241,8 +239,8 @@ class ForecastFanDisplay(Display):
         low, high = 100 * self.returns.iloc[-1, [0, -1]]
         step = int(self.returns.index[-1])
         return (
-            f"{100 * (levels[-1] - levels[0]):g} % interval of the return over "
-            f"{count(step, 'row')}: {low:+.1f} % to {high:+.1f} %"
+            f"{100 * (levels[-1] - levels[0]):g}% interval of the return over "
+            f"{count(step, 'row')}: {low:+.1f}% to {high:+.1f}%"
         )
 
 
@@ -258,9 +256,9 @@ def _cell(table: pd.DataFrame, date: Hashable, ticker: str, horizon: int) -> flo
     return float(table.loc[[date], [column]].to_numpy()[0, 0])
 
 
-def _future(past: pd.Index, realised: pd.Series | None, n_ahead: int) -> pd.Index:
+def _future(past: pd.Index, realized: pd.Series | None, n_ahead: int) -> pd.Index:
     """Continue an index: by known rows, then by business days or numbers."""
-    index = past if realised is None else past.append(realised.index[1:])
+    index = past if realized is None else past.append(realized.index[1:])
     missing = len(past) + n_ahead - len(index)
     if missing <= 0:
         return index

@@ -31,8 +31,6 @@ if TYPE_CHECKING:
 
     from skbatch.metrics.alignment import Table
 
-__all__ = ["InformationCoefficientDisplay"]
-
 _SERIES = {
     "rank": ("rank IC", rank_information_coefficient_series),
     "pearson": ("IC", information_coefficient_series),
@@ -111,7 +109,7 @@ class InformationCoefficientDisplay(ForecastDisplay):
         Parameters
         ----------
         y_true, y_pred : DataFrame or array-like of shape (n_dates, n_tickers)
-            Realised returns and forecasts of one horizon.
+            Realized returns and forecasts of one horizon.
         method : {"rank", "pearson"}, default="rank"
             Correlation of ranks, or of values.
         horizon : int, default=None

@@ -8,16 +8,14 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 import pandas as pd
 from sklearn.base import BaseEstimator
-from sklearn.pipeline import Pipeline
 
+from skbatch._sklearn import last_step
 from skbatch.metrics._inference import mean_inference
 from skbatch.metrics.alignment import Table, align
 from skbatch.metrics.plotting import GOOD, GREY, INK, Display, horizon_of, tidy
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-
-__all__ = ["IntervalCalibrationDisplay", "forecast_quantiles", "quantile_tables"]
 
 QuantileForecasts: TypeAlias = (
     Mapping[float, Table | tuple[Table, Table]] | pd.DataFrame
@@ -34,7 +32,7 @@ class IntervalCalibrationDisplay(Display):
     ----------
     shares : DataFrame of shape (n_levels, 2)
         Indexed by the nominal share; column observed, and error: the half width of
-        its 95 % interval over dates, NaN where it is not known.
+        its 95% interval over dates, NaN where it is not known.
     of_intervals : bool, default=False
         Whether shares are of returns inside intervals, not below quantiles.
 
@@ -86,7 +84,7 @@ class IntervalCalibrationDisplay(Display):
         X : DataFrame
             What it forecasts from, out of sample.
         y : DataFrame of shape (n_dates, n_tickers)
-            Realised returns.
+            Realized returns.
         quantiles : sequence of float, default=(0.01, 0.05, ..., 0.99)
             Levels between 0 and 1.
         **options
@@ -119,7 +117,7 @@ class IntervalCalibrationDisplay(Display):
         Parameters
         ----------
         y_true : DataFrame or array-like of shape (n_dates, n_tickers)
-            Realised returns.
+            Realized returns.
         y_pred : mapping or DataFrame
             Level → forecasts of that quantile, of the shape of `y_true`; or coverage
             → (lower, upper) bounds; or a DataFrame with the levels as a level of its
@@ -181,7 +179,7 @@ class IntervalCalibrationDisplay(Display):
         ax.set_ylabel(f"returns {what}, %", color=INK)
         ax.legend(loc="upper left", frameon=False, fontsize=9)
         gap = np.abs(observed - nominal)
-        note = f"largest gap {gap.max():.1f} points, at {nominal[gap.argmax()]:g} %"
+        note = f"largest gap {gap.max():.1f} points, at {nominal[gap.argmax()]:g}%"
         name = "intervals" if self.of_intervals else "quantiles"
         tidy(ax, f"Calibration of {name}", note=note)
 
@@ -190,15 +188,13 @@ def forecast_quantiles(
     estimator: BaseEstimator, X: pd.DataFrame, quantiles: Sequence[float]
 ) -> dict[float, Any]:
     """Have a fitted forecaster, or the last step of a pipeline, forecast quantiles."""
-    final = estimator[-1] if isinstance(estimator, Pipeline) else estimator
+    final, X = last_step(estimator, X)
     if not hasattr(final, "predict_quantiles"):
         raise TypeError(
             "`estimator` must have `predict_quantiles`. Got "
             f"{type(final).__name__}. Pass a forecaster of quantiles, such as "
             "ConformalForecaster."
         )
-    if final is not estimator and len(estimator) > 1:
-        X = estimator[:-1].transform(X)
     return quantile_tables(final.predict_quantiles(X, list(quantiles)), quantiles)
 
 

@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 
     from skbatch.metrics.alignment import Table
 
-__all__ = ["QuantileReturnsDisplay"]
-
 
 class QuantileReturnsDisplay(ForecastDisplay):
     """Picture of the mean return of each bin of the forecasts.
@@ -87,7 +85,7 @@ class QuantileReturnsDisplay(ForecastDisplay):
         Parameters
         ----------
         y_true, y_pred : DataFrame or array-like of shape (n_dates, n_tickers)
-            Realised returns and forecasts of one horizon.
+            Realized returns and forecasts of one horizon.
         n_quantiles : int, default=5
             Number of bins.
         horizon : int, default=None
@@ -144,6 +142,6 @@ class QuantileReturnsDisplay(ForecastDisplay):
         ax.set_xticks(positions, labels)
         ax.set_xlabel("quantile of the forecasts", color=INK)
         ax.set_ylabel(f"mean return over {count(self.horizon, 'row')}, %", color=INK)
-        spread = f"highest − lowest {100 * self.spread_.mean:+.3f} %"
+        spread = f"highest − lowest {100 * self.spread_.mean:+.3f}%"
         note = spread + significance(self.spread_)
         tidy(ax, "Return by quantile of the forecasts", note=note)
