@@ -117,7 +117,7 @@ def forecast(
     output: options.Output = None,
     raw: options.Raw = False,
     report: Annotated[
-        Path | None, typer.Option(help="HTML file with all forecasts.")
+        Path | None, typer.Option(help="HTML file with all forecasts, and plots.")
     ] = None,
     json: options.Json = False,
     model: Annotated[

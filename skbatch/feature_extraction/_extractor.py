@@ -24,13 +24,13 @@ from skbatch.feature_extraction._additions import (
     with_flat_names,
 )
 from skbatch.feature_extraction._comparisons import check_cross_section
-from skbatch.feature_extraction._engine import FeatureSource, call
 from skbatch.feature_extraction._feature_plan import (
     FeaturePlan,
     available_needs,
     check_windows,
     make_plan,
 )
+from skbatch.feature_extraction._feature_source import FeatureSource, call
 from skbatch.feature_extraction._frame_cache import FEATURE_CACHE
 from skbatch.feature_extraction._groupings import (
     Grouping,

@@ -24,8 +24,6 @@ from skbatch.model_selection._skill_breakdown import SkillBreakdownMixin
 from skbatch.model_selection._verdict import describe
 from skbatch.panel.engine import with_final_values
 
-__all__ = ["HISTORICAL_MEAN", "WalkForwardResult"]
-
 HISTORICAL_MEAN = "historical mean"
 
 

@@ -19,7 +19,6 @@ from skbatch.panel._flat import split_columns
 from skbatch.panel._long import find_ticker_column
 from skbatch.panel._numbers import describe_cell, is_text
 from skbatch.panel._signal_fields import check_signals
-from skbatch.panel._spellings import ADJUSTED
 from skbatch.panel._suspects import (
     check_days,
     check_names,
@@ -27,8 +26,6 @@ from skbatch.panel._suspects import (
     check_no_returns,
 )
 from skbatch.panel._tables import adopt_table
-
-__all__ = ["check_panel", "find_invalid", "invalid_values"]
 
 
 def check_panel(
@@ -111,20 +108,6 @@ def check_panel(
             PanelWarning,
         )
     return arranged.with_prices(prices)
-
-
-def invalid_values(X: object) -> pd.DataFrame:
-    """Mark the values that can be no price or volume, which `check_panel` drops."""
-    _, invalid = find_invalid(X)
-    if invalid.columns.nlevels > 1 and ADJUSTED in invalid.columns.unique("field"):
-        invalid["Close"] |= invalid.pop(ADJUSTED)
-    return invalid
-
-
-def find_invalid(X: object) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Arrange a table as panels are, and mark the prices that cannot be."""
-    prices = _arrange(X).prices
-    return prices, _like(prices, _invalid_mask(prices))
 
 
 @dataclass(frozen=True)

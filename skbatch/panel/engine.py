@@ -6,10 +6,8 @@ This module is for the other subpackages. It may change with any release.
 from skbatch.panel._calendar import (
     WEEKDAYS_PER_YEAR,
     describe_rows,
-    mixed_calendars,
     number_calendars,
 )
-from skbatch.panel._check import invalid_values
 from skbatch.panel._checked import (
     CheckedPanel,
     InspectedPanel,
@@ -58,11 +56,9 @@ __all__ = [
     "final_returns",
     "find_members",
     "inspect_panel",
-    "invalid_values",
     "join_column",
     "last_prices",
     "mask_late",
-    "mixed_calendars",
     "number_calendars",
     "panel_fields",
     "panel_signals",

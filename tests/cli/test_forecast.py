@@ -706,6 +706,8 @@ def test_the_report_has_every_forecast_and_is_safe_to_open(prices, tmp_path):
     assert (result.exit_code, result.stderr) == (0, "")
     page = report.read_text(encoding="utf-8")
     assert "<b>A</b>" not in page
+    assert page.count('<img alt="Expected returns with their intervals, ranked"') == 2
+    assert page.count('<img alt="Expected volatility, ranked"') == 2
     tables = page.split("<table>")[1:]
     content = json.loads(result.stdout)
     assert content["relative_to"] == "the market"
