@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from skbatch._messages import warn_user
+from skbatch._messages import check_choice, warn_user
 from skbatch.batch.engine import describe_partial_row
 from skbatch.exceptions import PortfolioError, PortfolioWarning
 from skbatch.forecasting.engine import check_coverage
@@ -164,8 +164,8 @@ def robust_forecast_returns(
     >>> expected.provenance["model"].unique().tolist()
     ['HistoricalMeanForecaster']
     """
-    _check_choice("method", method, METHODS)
-    _check_choice("on_missing", on_missing, ("nan", "drop", "raise"))
+    check_choice(method, "method", METHODS)
+    check_choice(on_missing, "on_missing", ("nan", "drop", "raise"))
     if coverage is not None:
         check_coverage(coverage)
         coverage = float(coverage)
@@ -186,15 +186,6 @@ def robust_forecast_returns(
     ):
         warn_without_dates()
     return _without_missing(expected, on_missing, describe_partial_row(panel))
-
-
-def _check_choice(name: str, value: Any, choices: Sequence[str]) -> None:
-    """Raise unless a value is one of several words."""
-    if not isinstance(value, str) or value not in choices:
-        raise ValueError(
-            f"`{name}` must be one of {', '.join(map(repr, choices))}. Got {value!r}. "
-            "Choose one of these."
-        )
 
 
 def _rows_of_year(index: pd.Index, given: float | None, annualize: bool) -> float:
