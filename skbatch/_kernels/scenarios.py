@@ -48,7 +48,7 @@ def dependence(scores: np.ndarray) -> Dependence:
     """Estimate how the scores of the tickers move together."""
     scores = np.array(scores, dtype=np.float64)
     scores[:, np.isfinite(scores).sum(axis=0) < MIN_SCORES] = np.nan
-    z = _standardised(winsorized(scores, MAX_SCORE))
+    z = _standardized(winsorized(scores, MAX_SCORE))
     finite = np.isfinite(z)
     filled = np.where(finite, z, 0.0)
     mean = filled.sum(axis=1) / np.maximum(finite.sum(axis=1), 1)
@@ -147,7 +147,7 @@ def _below(limits: np.ndarray, location: np.ndarray, scale: np.ndarray) -> np.nd
     return stdtr(TAIL, (limits - location[:, None]) / scale[:, None])
 
 
-def _standardised(scores: np.ndarray) -> np.ndarray:
+def _standardized(scores: np.ndarray) -> np.ndarray:
     """Standardize columns to mean 0 and deviation 1; NaN where they do not vary."""
     finite = np.isfinite(scores)
     count = np.maximum(finite.sum(axis=0), 1)

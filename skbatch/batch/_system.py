@@ -360,7 +360,7 @@ class BatchForecastingSystem(
             returns = pd.Series(np.nan, tickers.label_index, name="expected_return")
             uncertainty = ForecastUncertainty(tickers.label_index, coverages)
             names = tickers.label_columns.get_level_values(-1)
-            realized = self._realised(panel)
+            realized = self._realized(panel)
             for member, features in self._served(panel, n_last=1):
                 use = names.isin(member.tickers)
                 returns[use] = provenance.fill_row(member, features)
