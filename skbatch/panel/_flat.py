@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Hashable, Iterable, Iterator, Sequence
+from functools import lru_cache
 from typing import Any
 
 import pandas as pd
@@ -66,6 +67,18 @@ def split_columns(frame: pd.DataFrame) -> pd.DataFrame:
     suspect = len(texts) <= _FEW or _WORDS.search("\n".join(texts))
     if not suspect or len(texts) < len(names):
         return frame
+    pairs = _pairs_of(tuple(texts))
+    if pairs is None:
+        return frame
+    if {canonical_field(field) for field, _ in pairs} in ({"Close"}, {ADJUSTED}):
+        return frame.set_axis(pd.Index([ticker for _, ticker in pairs]), axis=1)
+    return frame.set_axis(pd.MultiIndex.from_tuples(pairs), axis=1)
+
+
+# A panel, its history and its new rows have the same columns.
+@lru_cache(maxsize=8)
+def _pairs_of(texts: tuple[str, ...]) -> list[Pair] | None:
+    """Split names into fields and tickers; None where they are tickers."""
     if is_single_ticker(texts):
         raise PanelError(
             "`X.columns` must be tickers, or have two levels (field, ticker). Got the "
@@ -76,10 +89,7 @@ def split_columns(frame: pd.DataFrame) -> pd.DataFrame:
     pairs = _split_all(texts) or _split_signals(texts)
     if pairs is None:
         _check_no_fields(texts)
-        return frame
-    if {canonical_field(field) for field, _ in pairs} in ({"Close"}, {ADJUSTED}):
-        return frame.set_axis(pd.Index([ticker for _, ticker in pairs]), axis=1)
-    return frame.set_axis(pd.MultiIndex.from_tuples(pairs), axis=1)
+    return pairs
 
 
 def _split_all(names: Sequence[str]) -> list[Pair] | None:
