@@ -243,6 +243,7 @@ def panel_fields(panel: pd.DataFrame) -> dict[str, np.ndarray]:
         return {"close": panel.to_numpy()}
     prices = panel.iloc[:, : count_prices(panel.columns)]
     columns, values = prices.columns, prices.to_numpy()
+    assert isinstance(columns, pd.MultiIndex)
     # By codes: to compare names takes longer than what is done with the values.
     names, tickers = (columns.levels[columns.names.index(n)] for n in COLUMN_NAMES)
     kinds, owners = (columns.codes[columns.names.index(n)] for n in COLUMN_NAMES)
