@@ -254,7 +254,7 @@ def panel_fields(panel: pd.DataFrame) -> dict[str, np.ndarray]:
     for kind in pd.unique(kinds):
         numbers = np.flatnonzero(kinds == kind)
         found = _spread(values[:, numbers], places[owners[numbers]], len(closes))
-        fields[names[kind].lower()] = found
+        fields[str(names[int(kind)]).lower()] = found
     return fields
 
 
