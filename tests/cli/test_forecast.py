@@ -169,9 +169,22 @@ def test_the_table_has_intervals_and_fits_60_columns(prices, tmp_path):
     for ticker, row in table.iterrows():
         for name in ("lower", "upper"):
             assert f"{100 * float(row[name]):+.1f}%" in rows[ticker]
+        assert f" {100 * float(row['volatility']):.1f}%" in rows[ticker]
     lines = result.stdout.splitlines()
     assert lines[0].endswith(", all by XGBoost")
     assert max(len(line.rstrip()) for line in lines if "%   " in line) <= 60
+
+
+def test_the_table_has_the_bounds_of_every_coverage(prices, tmp_path):
+    path, _ = write_wide(prices, tmp_path)
+    output = tmp_path / "forecasts.csv"
+    shares = "--coverage", 0.5, "--coverage", 0.9
+    result = run("forecast", path, *shares, "--output", output, "--holdout", 0)
+    rows = table_rows(result.stdout)
+    for ticker, row in read_forecasts(output).set_index("ticker").iterrows():
+        for name in ("lower_50", "upper_50", "lower_90", "upper_90"):
+            assert name in result.stdout
+            assert f"{100 * float(row[name]):+.1f}%" in rows[ticker]
 
 
 def test_output_is_optional(prices, tmp_path):

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from skbatch import SharedFeatureExtractor, check_panel
 from skbatch.exceptions import HistoryWarning, PanelError, PanelWarning
 from skbatch.feature_extraction import _feature_source, cache_info, list_features
-from skbatch.feature_extraction._row_blocks import cut_rows, default_block_rows
+from skbatch.feature_extraction._feature_source import cut_rows, default_block_rows
 from skbatch.panel.engine import CheckedPanel
 
 N_DATES = 420
