@@ -356,6 +356,15 @@ def test_errors_of_users_are_one_line(
     assert before is None or path.read_bytes() == before
 
 
+@pytest.mark.parametrize("shares", [(2,), (90,), (0,), (0.5, 0.5)])
+def test_coverages_are_different_shares(shares):
+    flags = [part for share in shares for part in ("--coverage", share)]
+    result = run("forecast", "prices.csv", *flags)
+    assert result.exit_code == 2
+    assert result.stderr.startswith("error: `--coverage` must be different shares")
+    assert "For 90%, pass --coverage 0.9." in result.stderr
+
+
 @pytest.mark.parametrize("arguments", [("--horizon", 0), ("--horizon", "week")])
 def test_arguments_of_the_wrong_kind_are_refused(arguments):
     result = run("demo", *arguments)
