@@ -74,6 +74,7 @@ def fit(
     date: options.Date = None,
     ticker: options.Ticker = None,
     value: options.Value = None,
+    id: options.Id = None,
     config: options.Config = None,
     memory_budget: options.MemoryBudget = None,
     checkpoint_dir: options.CheckpointDir = None,
@@ -94,7 +95,7 @@ def fit(
         check_model(model)
         system = make_system(config, settings, stages)
         panel = fit_system(
-            Source(prices, field, date, ticker, value).read, system, stages
+            Source(prices, field, date, ticker, value, id).read, system, stages
         )
         with stages.stage("write"):
             save(system, model)
@@ -131,6 +132,7 @@ def forecast(
     date: options.Date = None,
     ticker: options.Ticker = None,
     value: options.Value = None,
+    id: options.Id = None,
     holdout: options.Holdout = 252,
     config: options.Config = None,
     memory_budget: options.MemoryBudget = None,
@@ -152,7 +154,7 @@ def forecast(
             check_output(output, prices, as_json=json)
         if report is not None:
             check_report(report, prices)
-        source = Source(prices, field, date, ticker, value)
+        source = Source(prices, field, date, ticker, value, id)
         if model is None:
             system = make_system(config, {**settings, "coverage": shares}, stages)
             panel = fit_system(source.read, system, stages)

@@ -67,6 +67,13 @@ Ticker = Annotated[
     typer.Option(help="Column of the tickers; for a file of one ticker, its name."),
 ]
 Value = Annotated[str | None, typer.Option(help="Column of the prices in a long file.")]
+Id = Annotated[
+    str | None,
+    typer.Option(
+        help="Column of a long file that tells companies apart which had the same "
+        "ticker at different times, such as permno."
+    ),
+]
 Config = Annotated[
     Path | None,
     typer.Option(help="TOML file of settings; see `skbatch config init`."),
