@@ -1,10 +1,17 @@
-"""The page that a report is written on: markup and style, no numbers."""
+"""The page that a report is written on: markup, style and frames, no numbers."""
 
 from __future__ import annotations
 
+import base64
+import io
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from html import escape
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 STYLE = """
 :root { color-scheme: light dark; --ink: #1f2933; --soft: #616e7c; --line: #e4e7eb;
@@ -105,6 +112,38 @@ def figure(source: str, text: str, caption: str = "") -> str:
     """Write a picture."""
     below = f"<figcaption>{escape(caption)}</figcaption>" if caption else ""
     return f'<figure><img alt="{escape(text)}" src="{source}">{below}</figure>'
+
+
+def draw_figure(draw: Callable[[Axes], object], text: str, caption: str) -> str:
+    """Draw one figure with its caption."""
+    picture, ax = new_figure()
+    draw(ax)
+    return figure(encode(picture), text, caption)
+
+
+def new_figure() -> tuple[Figure, Axes]:
+    """Create axes without a window."""
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise ImportError(
+            "A report needs matplotlib. Install it with `pip install 'skbatch[plot]'`."
+        ) from error
+    # Half a page on a desk, a whole one on a phone: letters are legible on both.
+    picture = Figure(figsize=(5.2, 3.5), layout="constrained")
+    return picture, picture.subplots()
+
+
+def encode(picture: Figure) -> str:
+    """Write a figure as SVG, which is sharp on every screen, in a data URI."""
+    from matplotlib import rc_context
+
+    buffer = io.BytesIO()
+    # The same result gives the same file, byte for byte.
+    with rc_context({"svg.hashsalt": "skbatch"}):
+        picture.savefig(buffer, format="svg", metadata={"Date": None}, transparent=True)
+    text = base64.b64encode(buffer.getvalue()).decode("ascii")
+    return f"data:image/svg+xml;base64,{text}"
 
 
 def grid(parts: Iterable[str]) -> str:

@@ -73,6 +73,16 @@ def check_int(value: Any, name: str, least: int, advice: str) -> None:
     )
 
 
+def check_choice(value: Any, name: str, choices: Iterable[str]) -> None:
+    """Raise unless a parameter is one of several words."""
+    known = list(choices)
+    if not isinstance(value, str) or value not in known:
+        raise ValueError(
+            f"`{name}` must be one of {', '.join(map(repr, known))}. Got {value!r}. "
+            "Choose one of these."
+        )
+
+
 def warn_user(message: str, category: type[Warning]) -> None:
     """Warn at the line that called skbatch, also through scikit-learn's wrappers."""
     collected = _collected.get()

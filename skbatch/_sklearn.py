@@ -19,6 +19,7 @@ from sklearn.utils._param_validation import (
     StrOptions,
     make_constraint,
 )
+from sklearn.utils.validation import _check_feature_names_in as check_feature_names_in
 
 __all__ = [
     "DefaultPartsMixin",
@@ -28,6 +29,7 @@ __all__ = [
     "Seed",
     "StrOptions",
     "all_or_nothing",
+    "check_feature_names_in",
     "last_step",
     "make_constraint",
 ]

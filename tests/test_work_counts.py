@@ -26,7 +26,7 @@ from skbatch import (
 from skbatch.datasets import make_panel
 from skbatch.feature_extraction import cache_info, clear_cache
 from skbatch.feature_extraction._context import Universe
-from skbatch.feature_extraction._engine import FeatureSource
+from skbatch.feature_extraction._feature_source import FeatureSource
 from skbatch.forecasting import ReturnTarget, _base, _feature_table
 from skbatch.forecasting._booster import BoosterModel
 from skbatch.forecasting._feature_table import FeatureTable

@@ -7,7 +7,7 @@ Usage::
 `PRICES` is a file that :func:`skbatch.read_panel` reads. Models are refitted every
 `step` rows, from 40% of the rows on, and forecast the rows up to the next fit. Other
 shares of rows and inputs for each tree are compared with `--shares 0.3 0.3`, another
-number of trees with `--trees 150`.
+number of trees with `--trees 150`, and a least skill with `--min-skill 0`.
 """
 
 from __future__ import annotations
@@ -45,7 +45,8 @@ def make(model: str, label: Any, seed: int, settings: dict[str, Any]) -> Any:
     if model == "ridge":
         return BatchLinearForecaster(target=target)
     trees = BEFORE if label == "scaled" else settings
-    return BatchXGBoostForecaster(**trees, target=target, random_state=seed)
+    forecaster = BatchXGBoostForecaster(target=target, random_state=seed)
+    return forecaster.set_params(**trees)
 
 
 def walk(model: Any, X: pd.DataFrame, y: pd.DataFrame, step: int) -> pd.DataFrame:
@@ -73,9 +74,11 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--shares", type=float, nargs=2, default=[])
     parser.add_argument("--trees", type=int)
+    parser.add_argument("--min-skill", type=float)
     given = parser.parse_args()
     settings = dict(zip(("subsample", "colsample_bytree"), given.shares, strict=False))
     settings |= {"n_estimators": given.trees} if given.trees else {}
+    settings |= {"target__min_skill": given.min_skill}
     warnings.simplefilter("ignore")
     panel = read_panel(given.prices)
     close = panel["Close"] if panel.columns.nlevels > 1 else panel

@@ -12,6 +12,7 @@ __all__ = [
     "market_share",
     "shrinkage_slope",
     "shrunken_mean",
+    "slope_and_error",
     "standard_deviation",
     "typical_volatility",
     "winsorized",
@@ -102,16 +103,33 @@ def shrinkage_slope(
     # The slope b of realized values on forecasts through the origin, averaged with the
     # one that was expected before, each in proportion to its precision. Where they
     # differ by more than three standard errors of b, the latter loses its own.
+    # Mincer, J. and Zarnowitz, V. (1969). The evaluation of economic forecasts. In
+    # Economic Forecasts and Expectations, NBER, 3–46.
+    # Theil, H. and Goldberger, A. S. (1961). On pure and mixed statistical estimation
+    # in economics. International Economic Review, 2(1), 65–78.
+    found = slope_and_error(realized, forecast, dates, overlap, weights)
+    if found is None:
+        return prior
+    slope, error = found
+    spread = max(deviation**2, (slope - prior) ** 2 - 9.0 * error)
+    weight = spread / (spread + error)
+    return weight * slope + (1.0 - weight) * prior
+
+
+def slope_and_error(
+    realized: np.ndarray,
+    forecast: np.ndarray,
+    dates: np.ndarray,
+    overlap: float,
+    weights: np.ndarray | None = None,
+) -> tuple[float, float] | None:
+    """Slope of realized values on forecasts, and its squared standard error, if any."""
     # With a_d = sum_i y f and q_d = sum_i f^2 of n dates, b = sum a_d / sum q_d, and
     # its squared standard error, clustered by date, is with the overlap k
     # k n / (n - k) sum (a_d - b q_d)^2 / (sum q_d)^2.
-    # Mincer, J. and Zarnowitz, V. (1969). The evaluation of economic forecasts. In
-    # Economic Forecasts and Expectations, NBER, 3–46.
     # Cameron, A. C. and Miller, D. L. (2015). A practitioner's guide to cluster-robust
     # inference. Journal of Human Resources, 50(2), 317–372.
     # https://doi.org/10.3368/jhr.50.2.317
-    # Theil, H. and Goldberger, A. S. (1961). On pure and mixed statistical estimation
-    # in economics. International Economic Review, 2(1), 65–78.
     use = np.isfinite(realized) & np.isfinite(forecast)
     actual = np.where(use, realized, 0.0).reshape(len(dates), -1)
     predicted = np.where(use, forecast, 0.0).astype(np.float64).reshape(len(dates), -1)
@@ -123,13 +141,11 @@ def shrinkage_slope(
     squares = np.bincount(codes, (predicted * weighted).sum(axis=1))
     n_dates, total = len(squares), float(squares.sum())
     if n_dates <= overlap or total == 0.0:
-        return prior
+        return None
     slope = float(products.sum()) / total
     errors = products - slope * squares
     error = overlap * n_dates / (n_dates - overlap) * float(errors @ errors) / total**2
-    spread = max(deviation**2, (slope - prior) ** 2 - 9.0 * error)
-    weight = spread / (spread + error)
-    return weight * slope + (1.0 - weight) * prior
+    return slope, error
 
 
 def winsorized(labels: np.ndarray, sizes: float = 10.0) -> np.ndarray:

@@ -285,7 +285,13 @@ class BatchForecastingSystem(
             list(map(vars, fitted.events)), columns=list(Event.__annotations__)
         )
         self.provenance_ = self._provenance_at_end()
-        warn_of_fit(tickers, fitted.events, self.provenance_, inspected.problems)
+        warn_of_fit(
+            tickers,
+            fitted.events,
+            self.provenance_,
+            fitted.members,
+            inspected.problems,
+        )
         return self
 
     def predict(self, X: PanelLike) -> Any:
@@ -354,7 +360,7 @@ class BatchForecastingSystem(
             returns = pd.Series(np.nan, tickers.label_index, name="expected_return")
             uncertainty = ForecastUncertainty(tickers.label_index, coverages)
             names = tickers.label_columns.get_level_values(-1)
-            realized = self._realised(panel)
+            realized = self._realized(panel)
             for member, features in self._served(panel, n_last=1):
                 use = names.isin(member.tickers)
                 returns[use] = provenance.fill_row(member, features)

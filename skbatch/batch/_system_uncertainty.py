@@ -220,7 +220,8 @@ class SystemUncertaintyMixin:
                 block[:, lost] = np.nan
                 yield block
 
-        found = rank_table(allowed(), joint.horizons, joint.labels, int(n_bins))
+        horizons, names, relative = joint.horizons, joint.labels, joint.relative()
+        found = rank_table(allowed(), horizons, names, int(n_bins), relative)
         return found.reindex(labels)
 
     def _joint(self, X: Any) -> tuple[JointScenarios, list[str]]:
@@ -270,7 +271,7 @@ class SystemUncertaintyMixin:
                 table.loc[:, columns] = values
         return [table.mask(aside) for table in tables]
 
-    def _realised(self, panel: pd.DataFrame) -> pd.DataFrame | None:
+    def _realized(self, panel: pd.DataFrame) -> pd.DataFrame | None:
         """Compute the returns that followed new dates, if the last row knows some."""
         new = panel.loc[panel.index > self.tickers_.recent.index[-1]]
         horizons = sorted(set(np.ravel(self.horizon_).tolist()))
@@ -326,7 +327,7 @@ class SystemUncertaintyMixin:
     ) -> Iterator[Outlook]:
         """Iterate over members' outlooks, warning of those without calibration."""
         lacking: list[str] = []
-        for member, outlook in self._outlooks(panel, self._realised(panel), last=last):
+        for member, outlook in self._outlooks(panel, self._realized(panel), last=last):
             if outlook is not None:
                 yield outlook
             else:

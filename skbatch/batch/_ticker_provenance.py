@@ -17,6 +17,7 @@ from skbatch.forecasting.engine import (
     NO_MODEL,
     FeatureBlocks,
     Reason,
+    first_choice,
     fitted_provenance,
     forecast_with_provenance,
     layout_of,
@@ -112,6 +113,7 @@ def warn_of_fit(
     tickers: SystemTickers,
     events: Sequence[Event],
     provenance: pd.DataFrame,
+    members: Sequence[Member],
     problems: Sequence[str],
 ) -> None:
     """Warn once of what went otherwise than planned in the fit of a system."""
@@ -136,7 +138,9 @@ def warn_of_fit(
     usable = ~provenance.index.get_level_values(-1).isin(list(quarantined))
     served = provenance[(provenance["batch"] != "") & usable]
     meant = ("", str(Reason("not_member")))
-    others = served.index.get_level_values(-1)[~served["reason"].isin(meant)].unique()
+    primary = {first_choice(member.forecaster) for member in members}
+    as_meant = served["reason"].isin(meant) | served["model"].isin(primary)
+    others = served.index.get_level_values(-1)[~as_meant].unique()
     if len(others):
         warn_user(
             f"{len(others)} of {n_tickers} tickers are not served by the primary "

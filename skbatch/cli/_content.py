@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +26,11 @@ def check_report(report: Path, prices: Path) -> None:
             f"`--report` must end in .html. Got '{report}'. Choose another name."
         )
     check_place("--report", report, prices)
+    if find_spec("matplotlib") is None:
+        raise UserError(
+            "`--report` must be left out without matplotlib. Got "
+            f"'{report}'. Install it with: pip install 'skbatch[plot]'"
+        )
 
 
 def make_table(*titles: str, numbers: int = 0) -> Table:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -95,7 +94,6 @@ def evaluate(
     with shown_to_users() as stages:
         if report is not None:
             check_report(report, prices)
-            _check_plots(report)
         known = None if groups is None else read_groups(groups)
         system = make_system(config, settings, stages)
         panel = read_prices(Source(prices, field, date, ticker, value).read, stages)
@@ -147,14 +145,6 @@ def _walk(
             )
     except ValueError as error:
         raise UserError(str(error)) from error
-
-
-def _check_plots(report: Path) -> None:
-    if find_spec("matplotlib") is None:
-        raise UserError(
-            "`--report` must be left out without matplotlib. Got "
-            f"'{report}'. Install it with: pip install 'skbatch[plot]'"
-        )
 
 
 def _write(

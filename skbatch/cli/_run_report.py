@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from skbatch._html import card, page, section, table
 from skbatch._messages import count, date_text
+from skbatch.cli._forecast_figures import draw_forecasts
 from skbatch.cli._output import write
 from skbatch.cli._show import Result, model_words, panel_line
 
@@ -38,7 +39,9 @@ def write_report(result: Result, report: Path) -> None:
     ]
     for horizon, rows in result.forecasts.groupby("horizon"):
         ahead = describe_rows(int(str(horizon)), result.panel.index)
-        parts.append(section(f"Over the next {ahead}", _table(rows)))
+        parts.append(
+            section(f"Over the next {ahead}", draw_forecasts(rows), _table(rows))
+        )
     if result.scores_text:
         held_out = card(f"<p>{escape(result.scores_text)}</p>")
         parts.append(section("Hold-out", held_out))

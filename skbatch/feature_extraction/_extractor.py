@@ -11,6 +11,7 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from skbatch._messages import check_int
+from skbatch._sklearn import check_feature_names_in
 from skbatch.feature_extraction._additions import (
     Function,
     check_functions,
@@ -23,23 +24,27 @@ from skbatch.feature_extraction._additions import (
     warn_short,
     with_flat_names,
 )
-from skbatch.feature_extraction._comparisons import check_cross_section
-from skbatch.feature_extraction._engine import FeatureSource, call
 from skbatch.feature_extraction._feature_plan import (
     FeaturePlan,
     available_needs,
     check_windows,
     make_plan,
 )
+from skbatch.feature_extraction._feature_source import (
+    FeatureSource,
+    call,
+    check_rows,
+    cut_rows,
+)
 from skbatch.feature_extraction._frame_cache import FEATURE_CACHE
 from skbatch.feature_extraction._groupings import (
     Grouping,
+    check_cross_section,
     fixed_codes,
     group_codes,
     group_marks,
 )
 from skbatch.feature_extraction._history import History
-from skbatch.feature_extraction._row_blocks import check_rows, cut_rows
 from skbatch.feature_extraction._signals import (
     choose_signals,
     encode_signals,
@@ -392,18 +397,10 @@ class SharedFeatureExtractor(TransformerMixin, BaseEstimator):
             ``TICKER__feature``, feature by feature, then ``market__feature``.
         """
         check_is_fitted(self)
-        if input_features is None:
+        check_feature_names_in(self, input_features)
+        if input_features is None or hasattr(self, "feature_names_in_"):
             return self.plan_.columns()
-        names = [str(name) for name in input_features]
-        known = getattr(self, "feature_names_in_", None)
-        if known is not None and names != list(known):
-            raise ValueError("input_features is not equal to feature_names_in_")
-        if len(names) != self.n_features_in_:
-            raise ValueError(
-                "input_features should have length equal to number of features "
-                f"({self.n_features_in_}), got {len(names)}"
-            )
-        return self.plan_.columns(names if known is None else None)
+        return self.plan_.columns([str(name) for name in input_features])
 
     def _check_columns(self, panel: pd.DataFrame, X: PanelLike, reset: bool) -> None:
         """Note the columns of a panel, or compare them, as scikit-learn does."""

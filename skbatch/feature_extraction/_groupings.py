@@ -1,13 +1,19 @@
-"""Groupings of tickers: fixed ones, tables of dates × tickers, and signals."""
+"""Groupings of tickers, and how those of a date are compared, all or in groups."""
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from skbatch._kernels.cross_section import (
+    by_group,
+    centred_rank,
+    clipped_score,
+    gap_from_mean,
+)
 from skbatch._messages import format_tickers
 from skbatch.feature_extraction._additions import check_dates, check_name
 from skbatch.panel.engine import GROUPING, panel_fields, panel_signals, panel_tickers
@@ -20,6 +26,14 @@ Grouping = _One | Sequence[str] | Mapping[str, _One]
 # By grouping, each group's number, negative for none: of each ticker, or of each date
 # and ticker.
 Codes = dict[str, np.ndarray]
+
+Statistic = Callable[[np.ndarray], np.ndarray]
+
+COMPARISONS: dict[str, Statistic] = {
+    "rank": centred_rank,
+    "zscore": clipped_score,
+    "gap": gap_from_mean,
+}
 
 
 def name_groupings(groups: Any) -> dict[str, Any]:
@@ -72,9 +86,12 @@ def group_marks(
     groups: Any, codes: Codes, panel: pd.DataFrame, rows: np.ndarray
 ) -> dict[str, np.ndarray]:
     """List by column the numbers of groups in some rows, `(n_rows, n_tickers)`."""
-    marks = {}
+    marks: dict[str, np.ndarray] = {}
+    sources = name_groupings(groups)
+    if not sources:
+        return marks
     priced = np.isfinite(panel_fields(panel)["close"])
-    for name, source in name_groupings(groups).items():
+    for name, source in sources.items():
         values = np.where(codes[name] >= 0, codes[name], np.nan)
         if isinstance(source, str):
             values = panel_signals(panel)[source].to_numpy()
@@ -141,3 +158,40 @@ def _number_signal(name: Any, panel: pd.DataFrame) -> np.ndarray:
     known = np.isfinite(values)
     numbers[known] = np.unique(values[known], return_inverse=True)[1].ravel()
     return numbers
+
+
+def split_comparison(text: str, groupings: Collection[str]) -> tuple[str, str] | None:
+    """Split ``GROUPING_rank``; the grouping is empty for all tickers."""
+    if text in COMPARISONS:
+        return "", text
+    grouping, _, kind = text.rpartition("_")
+    return (grouping, kind) if grouping in groupings and kind in COMPARISONS else None
+
+
+def check_cross_section(chosen: object, groupings: Collection[str]) -> None:
+    """Raise unless a way of comparison is known."""
+    if chosen is None:
+        return
+    found = split_comparison(chosen, groupings) if isinstance(chosen, str) else None
+    if found is None or found[1] == "gap":
+        kinds = ("rank", "zscore")
+        within = [f"{group}_{kind}" for group in groupings for kind in kinds]
+        raise ValueError(
+            f"`cross_section` must be None or among {', '.join([*kinds, *within])}. "
+            f"Got {chosen!r}. Correct it, or name the grouping in `groups`."
+        )
+
+
+def read_comparison(chosen: str, groupings: Collection[str]) -> tuple[str, Statistic]:
+    """Find the grouping, empty for all tickers, and the statistic."""
+    found = split_comparison(chosen, groupings)
+    assert found is not None
+    return found[0], COMPARISONS[found[1]]
+
+
+def compare(values: np.ndarray, statistic: Statistic, codes: np.ndarray | None) -> None:
+    """Replace values `(n_dates, n_tickers)` by what they are beside the others."""
+    if codes is None:
+        values[...] = statistic(values)
+    else:
+        values[...] = by_group(statistic, values, codes)

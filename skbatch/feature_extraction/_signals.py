@@ -14,8 +14,8 @@ from skbatch._kernels.cross_section import by_group
 from skbatch._messages import count, format_tickers, warn_user
 from skbatch.exceptions import PanelError, PanelWarning
 from skbatch.feature_extraction._additions import check_name
-from skbatch.feature_extraction._comparisons import COMPARISONS, split_comparison
 from skbatch.feature_extraction._context import RowBlock
+from skbatch.feature_extraction._groupings import COMPARISONS, split_comparison
 from skbatch.panel.engine import (
     CATEGORY,
     IMPLIED_VOLATILITY,

@@ -31,6 +31,7 @@ from skbatch.forecasting._other_frame import OtherFrame
 from skbatch.forecasting._provenance import (
     Provenance,
     Reason,
+    notes_of,
     own_provenance,
     without_signals,
 )
@@ -363,6 +364,7 @@ class BaseBatchForecaster(
             forecasts,
             absent,
             failures,
+            notes_of(self),
             self.layout_,
             features.index,
         )

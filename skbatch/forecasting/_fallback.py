@@ -22,6 +22,7 @@ from skbatch.forecasting._calibration import Calibration, joined
 from skbatch.forecasting._children import (
     as_input,
     check_batch_forecaster_type,
+    defined_here,
     fit_weighted,
     reads_blocks,
     run_model,
@@ -275,7 +276,8 @@ default=None
             return True
         models = self.estimator_, self._fallback_estimator()
         for model in models:
-            if not (isinstance(model, PanelForecaster) and model.strategy == "pooled"):
+            pooled = isinstance(model, PanelForecaster) and model.strategy == "pooled"
+            if not (pooled and defined_here(model, "predict")):
                 return True
         # Pooled models forecast whoever has a volatility, and nobody else.
         first, other = (model._part("target") for model in models)
@@ -336,23 +338,30 @@ default=None
             forecasts[dates], served_by[dates] = values, numbers
         outside = absent == ABSENT.index("not_member")
         forecasts[outside], served_by[outside] = np.nan, len(ROLES)
-        # First those of absent tickers; each label has one more per model.
-        numbers = served_by - 1 + len(ROLES) * np.arange(shape[1])
+        # First those of absent tickers; each label has one per model, and for none.
+        numbers = served_by + (len(ROLES) + 1) * np.arange(shape[1])
         numbers += len(ABSENT_REASONS)
-        numbers = np.where(absent > 0, absent, numbers)
+        numbers = np.where((absent > 0) & (served_by > 0), absent, numbers)
         reasons: list[tuple[Reason, ...]] = list(ABSENT_REASONS)
         others = (served_by != 0).any(axis=0)
-        for label, name in enumerate(self.layout_.keys):
-            if not others[label]:
-                reasons += [()] * len(ROLES)
-                continue
-            why = [self._reason(label, name, place) for place in range(len(ROLES))]
-            reasons += [tuple(why[: place + 1]) for place in range(len(ROLES))]
+        notes = [
+            [getattr(model, "unskilled_", {}).get(name) for name in self.layout_.keys]
+            for model in (self.estimator_, self.fallback_, self.mean_)
+        ]
+        for label, (name, *noted) in enumerate(
+            zip(self.layout_.keys, *notes, strict=True)
+        ):
+            why: list[Reason] = []
+            for place, note in enumerate(noted):
+                reasons.append((*why, note) if note is not None else tuple(why))
+                if others[label]:
+                    why.append(self._reason(label, name, place))
+            reasons.append(tuple(why))
         return forecasts, Provenance(
             (*self._names(), NO_MODEL),
             served_by,
             tuple(reasons),
-            np.where(served_by == 0, 0, numbers),
+            numbers,
             self.layout_,
             features.index,
         )

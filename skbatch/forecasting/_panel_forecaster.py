@@ -81,6 +81,12 @@ class PanelForecaster(DefaultPartsMixin, BaseBatchForecaster):
             self, features, labels, layout, self._fit_model, self._n_steps, weights
         )
         self.failures_ = self.model_.failures
+        self.unskilled_ = {
+            layout.keys[number]: fitted.lacks
+            for fitted in self.model_.models
+            if fitted.lacks is not None
+            for number in fitted.task.outputs.ravel()
+        }
         self.relative_to_ = self._part("target").relative_to
         return tail
 

@@ -24,6 +24,7 @@ Code = Literal[
     "unobserved",
     "not_member",
     "quarantined",
+    "no_skill",
 ]
 _TEXTS: dict[str, str] = {
     "fit_failed": "fit failed ({error})",
@@ -33,17 +34,19 @@ _TEXTS: dict[str, str] = {
     "unobserved": "no finite feature of its own at this date",
     "not_member": "not a member of the universe",
     "quarantined": "quarantined ({rule}): {detail}",
+    "no_skill": "market expectation alone, as the model shows no skill in the "
+    "validation tail (t-statistic {t_statistic}, needs {needed})",
 }
 
 
 @dataclass(frozen=True)
 class Reason:
-    """Why a model does not serve a ticker.
+    """Why a model does not serve a ticker, or not with what it has learned.
 
     Attributes
     ----------
     code : {"fit_failed", "few_labels", "no_labels", "not_finite", "unobserved", \
-            "not_member", "quarantined"}
+            "not_member", "quarantined", "no_skill"}
         What kind of reason it is.
     role : str, default=""
         Which model it is about: ``"primary"``, ``"fallback"``, ``"mean"``, or
@@ -79,8 +82,8 @@ class Provenance:
     served_by : ndarray of shape (n_dates, n_labels), dtype intp
         Place of each forecast's model in `models`.
     reasons : tuple of tuples of Reason
-        The different answers to why the models before do not serve a ticker; the first
-        is empty.
+        The different answers to why the models before do not serve a ticker, or the one
+        that does without what it has learned; the first is empty.
     reason_number : ndarray of shape (n_dates, n_labels), dtype intp
         Place of each forecast's answer in `reasons`.
     layout : LabelLayout
@@ -169,25 +172,33 @@ def own_provenance(
     forecasts: np.ndarray,
     absent: np.ndarray,
     failures: Sequence[Reason | None],
+    notes: Sequence[Reason | None],
     layout: LabelLayout,
     index: pd.Index | None,
 ) -> Provenance:
     """Describe where forecasts `(n_dates, n_labels)` of a single model come from."""
     finite = np.isfinite(forecasts)
-    known = dict.fromkeys(reason for reason in failures if reason is not None)
+    known = dict.fromkeys(r for r in (*failures, *notes) if r is not None)
     reasons = (*ABSENT_REASONS, (Reason("not_finite"),), *((r,) for r in known))
     first = len(ABSENT_REASONS)
     places = {reason: first + 1 + number for number, reason in enumerate(known)}
     failed = [first if reason is None else places[reason] for reason in failures]
+    noted = [0 if reason is None else places[reason] for reason in notes]
     number = np.where(absent > 0, absent, np.array(failed, dtype=np.intp))
     return Provenance(
         (name, NO_MODEL),
         np.where(finite, 0, 1),
         reasons,
-        np.where(finite, 0, number),
+        np.where(finite, np.array(noted, dtype=np.intp), number),
         layout,
         index,
     )
+
+
+def notes_of(model: Any) -> list[Reason | None]:
+    """List for each label why a model forecasts it without what it has learned."""
+    notes = getattr(model, "unskilled_", {})
+    return [notes.get(name) for name in model.layout_.keys]
 
 
 def forecast_with_provenance(
@@ -201,6 +212,7 @@ def forecast_with_provenance(
         type(model).__name__,
         forecasts,
         features.absence(layout.tickers),
+        [None] * forecasts.shape[1],
         [None] * forecasts.shape[1],
         layout,
         features.index,

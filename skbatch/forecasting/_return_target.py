@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from sklearn.base import BaseEstimator
 
-from skbatch._kernels.target import shrinkage_slope, shrunken_mean
+from skbatch._kernels.target import shrinkage_slope, shrunken_mean, slope_and_error
 from skbatch._sklearn import Interval, StrOptions
 from skbatch.exceptions import PanelError
 from skbatch.forecasting._common_return import (
@@ -31,6 +31,7 @@ from skbatch.forecasting._label_scale import (
 )
 from skbatch.forecasting._label_weights import date_weights, drop_weightless
 from skbatch.forecasting._neutral_label import describe_relative, neutral_levels
+from skbatch.forecasting._provenance import Reason
 from skbatch.forecasting._rank_label import beta_names, rank_labels
 
 # Shrinkage never goes below this, so that tickers stay ranked where the tail of the
@@ -107,6 +108,12 @@ class ReturnTarget(BaseEstimator):
         What labels count in proportion to, beside `half_life` and the `sample_weight`
         of `fit`: a ticker feature, such as a market capitalization, or
         ``"inverse_volatility"``. A label without it, or with zero, is not trained on.
+    min_skill : float or None, default=None
+        Least t-statistic of the slope of realized returns on forecasts in the tail. A
+        model below it, or without a tail, has no skill to rely on: its forecasts are
+        the market's expectation alone, and the provenance says so. None keeps the
+        forecasts of all models, which had the better R² and rank IC on nearly all
+        panels.
 
     Notes
     -----
@@ -169,6 +176,7 @@ class ReturnTarget(BaseEstimator):
         "benchmark": [pd.DataFrame, pd.Series, None],
         "half_life": [Interval(Real, 0, None, closed="neither"), None],
         "weight": [str, None],
+        "min_skill": [Real, None],
     }
 
     def __init__(
@@ -183,6 +191,7 @@ class ReturnTarget(BaseEstimator):
         benchmark: pd.Series | pd.DataFrame | None = None,
         half_life: float | None = None,
         weight: str | None = None,
+        min_skill: float | None = None,
     ) -> None:
         self.relative = relative
         self.label = label
@@ -193,6 +202,7 @@ class ReturnTarget(BaseEstimator):
         self.benchmark = benchmark
         self.half_life = half_life
         self.weight = weight
+        self.min_skill = min_skill
 
     @property
     def relative_to(self) -> str:
@@ -421,6 +431,39 @@ class ReturnTarget(BaseEstimator):
             return min(max(found, MIN_SHRINKAGE), 1.0)
         # Too little history to judge the model by.
         return MIN_SHRINKAGE if self.validation_size != 0 else 1.0
+
+    def lack_of_skill(
+        self,
+        labels: np.ndarray,
+        forecast: np.ndarray,
+        dates: np.ndarray,
+        horizon: int,
+        weights: np.ndarray | None = None,
+    ) -> Reason | None:
+        """Explain why a model's forecasts of a tail show too little skill, if they do.
+
+        Parameters
+        ----------
+        labels, forecast, dates, horizon, weights
+            As for `shrinkage`.
+
+        Returns
+        -------
+        Reason or None
+            The t-statistic and what is needed; None where that is reached.
+        """
+        if self.min_skill is None:
+            return None
+        found = None
+        if len(labels):
+            found = slope_and_error(labels, forecast, dates, horizon, weights)
+        slope, error = found or (0.0, 1.0)
+        t_statistic = slope / np.sqrt(error) if error else np.inf * np.sign(slope)
+        if t_statistic >= self.min_skill and found is not None:
+            return None
+        text = "unknown" if found is None else f"{t_statistic:.1f}"
+        details = ("t_statistic", text), ("needed", f"{self.min_skill:g}")
+        return Reason("no_skill", details=details)
 
 
 def expected_slope(n_known: int) -> float:

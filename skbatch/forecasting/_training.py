@@ -17,6 +17,7 @@ from skbatch.forecasting._feature_table import FeatureBlocks, FeatureTable, Rows
 from skbatch.forecasting._label_layout import LabelLayout
 from skbatch.forecasting._label_scale import LabelScale, LabelTransform
 from skbatch.forecasting._other_frame import OtherFrame
+from skbatch.forecasting._provenance import Reason
 from skbatch.forecasting._return_target import ReturnTarget, tail_rows
 from skbatch.forecasting._row_store import RowStore, with_gaps
 from skbatch.panel import split_column
@@ -80,6 +81,7 @@ class TaskModel:
     shrinkage: float
     # What a model forecasts of outputs without a label in training is made up.
     trained: np.ndarray
+    lacks: Reason | None = None  # why its forecasts are all zero
 
 
 @dataclass
@@ -289,7 +291,13 @@ def _fit_task(
         validation.weight,
     )
     trained = np.atleast_1d(np.isfinite(rows.y).any(axis=0))
-    return TaskModel(task, model, shrinkage, trained), validation, forecast
+    lacks = target.lack_of_skill(
+        validation.y, forecast, validation.dates, task.horizon, validation.weight
+    )
+    if lacks is not None:
+        shrinkage = 0.0
+    fitted = TaskModel(task, model, shrinkage, trained, lacks)
+    return fitted, validation, forecast
 
 
 def _stack(

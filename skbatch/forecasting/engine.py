@@ -18,7 +18,6 @@ from skbatch.forecasting._children import (
     working_parts,
 )
 from skbatch.forecasting._common_return import (
-    forward_common_return,
     universe_common_return,
 )
 from skbatch.forecasting._contributions import (
@@ -34,23 +33,21 @@ from skbatch.forecasting._feature_table import (
 )
 from skbatch.forecasting._horizons import horizon_parameters
 from skbatch.forecasting._joint_scenarios import JointScenarios, rank_table
-from skbatch.forecasting._label_layout import LabelLayout, layout_of
+from skbatch.forecasting._label_layout import layout_of
 from skbatch.forecasting._label_scale import LabelScale
 from skbatch.forecasting._label_weights import check_weights
 from skbatch.forecasting._outlook import Outlook
 from skbatch.forecasting._provenance import (
     NO_MODEL,
-    Provenance,
     Reason,
     first_choice,
     fitted_provenance,
     forecast_with_provenance,
 )
-from skbatch.forecasting._return_target import ReturnTarget, tail_rows, thinning
+from skbatch.forecasting._return_target import tail_rows, thinning
 from skbatch.forecasting._row_store import RowStore, Storage
 from skbatch.forecasting._training import relative_to, target_of
 from skbatch.forecasting._uncertainty import (
-    UncertaintyMixin,
     calibrated_part,
     calibrates_itself,
     check_coverage,
@@ -69,15 +66,11 @@ __all__ = [
     "FeatureStream",
     "FeatureTable",
     "JointScenarios",
-    "LabelLayout",
     "LabelScale",
     "Outlook",
-    "Provenance",
     "Reason",
-    "ReturnTarget",
     "RowStore",
     "Storage",
-    "UncertaintyMixin",
     "Universe",
     "as_input",
     "bin_limits",
@@ -94,7 +87,6 @@ __all__ = [
     "fit_weighted",
     "fitted_provenance",
     "forecast_with_provenance",
-    "forward_common_return",
     "generator_of",
     "horizon_parameters",
     "joined_parts",

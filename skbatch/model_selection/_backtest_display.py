@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Literal, Self
 
 import numpy as np
 
+from skbatch._messages import check_choice
 from skbatch.metrics.plotting import (
     BAD,
     GOOD,
@@ -80,11 +81,7 @@ class BacktestDisplay(Display):
             "drawdown": self._draw_drawdown,
             "months": self._draw_months,
         }
-        if kind not in draw:
-            raise ValueError(
-                f"`kind` must be one of {', '.join(map(repr, draw))}. Got {kind!r}. "
-                "Pass kind='wealth', for example."
-            )
+        check_choice(kind, "kind", draw)
         self.ax_ = new_axes(self, ax, self._size)
         self.figure_ = self.ax_.figure
         draw[kind](self.ax_)

@@ -71,7 +71,7 @@ def position_rule(weights: Any, n_quantiles: int, horizon: int) -> Rule:
             return partial(_quantile, n_quantiles=n_quantiles)
         return RULES[weights]
     if hasattr(weights, "fit") and hasattr(weights, "get_params"):
-        return partial(_optimised, optimizer=weights, horizon=horizon)
+        return partial(_optimized, optimizer=weights, horizon=horizon)
     if callable(weights):
         return weights
     raise ValueError(
@@ -80,7 +80,7 @@ def position_rule(weights: Any, n_quantiles: int, horizon: int) -> Rule:
     )
 
 
-def _optimised(
+def _optimized(
     forecasts: pd.Series,
     returns: pd.DataFrame,
     held: pd.Series,

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import base64
-import io
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
-from skbatch._html import figure, grid
+from skbatch._html import draw_figure, encode, figure, grid, new_figure
 from skbatch.metrics import InformationCoefficientDisplay, QuantileReturnsDisplay
 from skbatch.metrics.plotting import INK, bars_with_errors, tidy
 from skbatch.model_selection._feature_importance import FeatureImportanceDisplay
@@ -18,7 +15,6 @@ from skbatch.model_selection._provenance_display import ProvenanceDisplay
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
     from skbatch.model_selection._walk_forward_result import WalkForwardResult
 
@@ -72,7 +68,7 @@ def model_figures(result: WalkForwardResult) -> str:
             "Steps are refits, at which tickers are taken up.",
         )
     ]
-    picture, ax = _new_figure()
+    picture, ax = new_figure()
     try:
         display = FeatureImportanceDisplay.from_estimator(
             result.estimator, ax=ax, n_names=1
@@ -80,7 +76,7 @@ def model_figures(result: WalkForwardResult) -> str:
     except TypeError:
         display = None
     if display is not None and len(display.families_):
-        source = _encode(picture)
+        source = encode(picture)
         caption = (
             "Of the model fitted last: total gain of trees, or absolute coefficients "
             "of a linear model. What it uses, not what helps."
@@ -118,36 +114,3 @@ def _draw_rank_ics(tests: pd.DataFrame, labels: list[str], ax: Axes) -> None:
     bars_with_errors(ax, positions, np.nan_to_num(ic), whiskers)
     ax.set_xticks(positions, labels)
     ax.set_ylabel("rank IC", color=INK)
-
-
-def draw_figure(draw: Callable[[Axes], object], text: str, caption: str) -> str:
-    """Draw one figure with its caption."""
-    picture, ax = _new_figure()
-    draw(ax)
-    return figure(_encode(picture), text, caption)
-
-
-def _new_figure() -> tuple[Figure, Axes]:
-    """Create axes without a window."""
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise ImportError(
-            "WalkForwardResult.to_html needs matplotlib. Install it with "
-            "`pip install 'skbatch[plot]'`."
-        ) from error
-    # Half a page on a desk, a whole one on a phone: letters are legible on both.
-    picture = Figure(figsize=(5.2, 3.5), layout="constrained")
-    return picture, picture.subplots()
-
-
-def _encode(picture: Figure) -> str:
-    """Write a figure as SVG, which is sharp on every screen, in a data URI."""
-    from matplotlib import rc_context
-
-    buffer = io.BytesIO()
-    # The same result gives the same file, byte for byte.
-    with rc_context({"svg.hashsalt": "skbatch"}):
-        picture.savefig(buffer, format="svg", metadata={"Date": None}, transparent=True)
-    text = base64.b64encode(buffer.getvalue()).decode("ascii")
-    return f"data:image/svg+xml;base64,{text}"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from skbatch._html import grid, section, table
+from skbatch._html import draw_figure, grid, section, table
 from skbatch._messages import count, silence_warnings
 from skbatch.exceptions import PanelWarning
 from skbatch.metrics import deflated_sharpe_ratio
@@ -15,7 +15,6 @@ from skbatch.metrics.plotting import BAD, GOOD, GREY, INK, date_axis, tidy
 from skbatch.model_selection._backtest_display import BacktestDisplay
 from skbatch.model_selection._backtest_result import BacktestResult
 from skbatch.model_selection._position_rules import single_bin
-from skbatch.model_selection._report_figures import draw_figure
 from skbatch.model_selection._verdict import number, percent, plain
 
 if TYPE_CHECKING:

@@ -12,11 +12,10 @@ import numpy as np
 import pandas as pd
 from sklearn import config_context
 
-from skbatch._html import card, grid, section, table
+from skbatch._html import card, draw_figure, grid, section, table
 from skbatch._messages import count, date_text
 from skbatch.forecasting.engine import relative_to
 from skbatch.metrics.plotting import GOOD, GREY, INK, tidy
-from skbatch.model_selection._report_figures import draw_figure
 from skbatch.model_selection._verdict import number, percent
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from skbatch._html import grid, section, table
+from skbatch._html import draw_figure, grid, section, table
 from skbatch._messages import date_text
 from skbatch.metrics import (
     ForecastFanDisplay,
@@ -15,7 +15,6 @@ from skbatch.metrics import (
     interval_coverage,
     interval_width,
 )
-from skbatch.model_selection._report_figures import draw_figure
 from skbatch.model_selection._verdict import percent
 
 if TYPE_CHECKING:

@@ -13,8 +13,6 @@ from skbatch._messages import count, date_text, describe_delay
 if TYPE_CHECKING:
     from skbatch.model_selection._walk_forward_result import WalkForwardResult
 
-__all__ = ["describe", "number", "percent", "plain", "verdict"]
-
 # Mean daily rank ICs above this are a bug until proven otherwise.
 SUSPICIOUS_RANK_IC = 0.05
 

@@ -24,8 +24,6 @@ from skbatch.model_selection._skill_breakdown import SkillBreakdownMixin
 from skbatch.model_selection._verdict import describe
 from skbatch.panel.engine import with_final_values
 
-__all__ = ["HISTORICAL_MEAN", "WalkForwardResult"]
-
 HISTORICAL_MEAN = "historical mean"
 
 
@@ -394,12 +392,12 @@ class WalkForwardResult(SkillBreakdownMixin):
         Returns
         -------
         DataFrame of shape (n_dates * n_horizons * n_tickers, 4 + n_benchmarks)
-            Indexed by (date, horizon, ticker), with columns forecast, realised_return
+            Indexed by (date, horizon, ticker), with columns forecast, realized_return
             and model, then the forecasts of each benchmark by its name.
         """
         tables = {
             "forecast": self.forecasts,
-            "realised_return": self.returns,
+            "realized_return": self.returns,
             "model": self.provenance,
             **self.benchmarks,
         }

@@ -19,7 +19,6 @@ from skbatch.panel._flat import split_columns
 from skbatch.panel._long import find_ticker_column
 from skbatch.panel._numbers import describe_cell, is_text
 from skbatch.panel._signal_fields import check_signals
-from skbatch.panel._spellings import ADJUSTED
 from skbatch.panel._suspects import (
     check_days,
     check_names,
@@ -27,8 +26,6 @@ from skbatch.panel._suspects import (
     check_no_returns,
 )
 from skbatch.panel._tables import adopt_table
-
-__all__ = ["check_panel", "find_invalid", "invalid_values"]
 
 
 def check_panel(
@@ -104,27 +101,13 @@ def check_panel(
     if prices.columns.nlevels > 1:
         prices = adjust_prices(prices)
     problems = arranged.problems + invalid
-    problems += _find_gaps(prices) if warn_all_nan else []
+    if warn_all_nan:
+        problems += _find_all_nan(prices)
+        if mixed := mixed_calendars(prices):
+            problems.append(mixed)
     if problems:
-        warn_user(
-            " ".join(problems),
-            PanelWarning,
-        )
+        warn_user(" ".join(problems), PanelWarning)
     return arranged.with_prices(prices)
-
-
-def invalid_values(X: object) -> pd.DataFrame:
-    """Mark the values that can be no price or volume, which `check_panel` drops."""
-    _, invalid = find_invalid(X)
-    if invalid.columns.nlevels > 1 and ADJUSTED in invalid.columns.unique("field"):
-        invalid["Close"] |= invalid.pop(ADJUSTED)
-    return invalid
-
-
-def find_invalid(X: object) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Arrange a table as panels are, and mark the prices that cannot be."""
-    prices = _arrange(X).prices
-    return prices, _like(prices, _invalid_mask(prices))
 
 
 @dataclass(frozen=True)
@@ -402,12 +385,6 @@ def _drop_invalid(frame: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
         "the source, or set them to NaN yourself."
     )
     return _like(frame, np.where(invalid, np.nan, frame.to_numpy())), [message]
-
-
-def _find_gaps(frame: pd.DataFrame) -> list[str]:
-    """Warn of tickers that have no close at all, or trade on other days."""
-    mixed = mixed_calendars(frame)
-    return [*_find_all_nan(frame), *([mixed] if mixed else [])]
 
 
 def _find_all_nan(frame: pd.DataFrame) -> list[str]:

@@ -13,8 +13,6 @@ from skbatch._messages import date_text, format_tickers
 from skbatch.exceptions import PanelError
 from skbatch.panel._long import ticker_texts
 
-__all__ = ["Ids", "id_texts", "ids_of", "name_by_id"]
-
 # Between a ticker that several companies had and the id of one of them.
 SIGN = "="
 

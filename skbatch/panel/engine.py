@@ -6,10 +6,9 @@ This module is for the other subpackages. It may change with any release.
 from skbatch.panel._calendar import (
     WEEKDAYS_PER_YEAR,
     describe_rows,
-    mixed_calendars,
     number_calendars,
+    rows_per_year,
 )
-from skbatch.panel._check import invalid_values
 from skbatch.panel._checked import (
     CheckedPanel,
     InspectedPanel,
@@ -58,11 +57,9 @@ __all__ = [
     "final_returns",
     "find_members",
     "inspect_panel",
-    "invalid_values",
     "join_column",
     "last_prices",
     "mask_late",
-    "mixed_calendars",
     "number_calendars",
     "panel_fields",
     "panel_signals",
@@ -70,5 +67,6 @@ __all__ = [
     "recorded_delay",
     "recorded_horizon",
     "recorded_reach",
+    "rows_per_year",
     "with_final_values",
 ]

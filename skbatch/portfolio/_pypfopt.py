@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
 import pandas as pd
 
-from skbatch._messages import count, warn_user
+from skbatch._messages import check_choice, count, warn_user
 from skbatch.exceptions import PortfolioError, PortfolioWarning
 from skbatch.portfolio._alignment import STEPS, Alignment, check_risk_free_rate
 from skbatch.portfolio._expected import with_reasons
-from skbatch.portfolio._inputs import read_expected
+from skbatch.portfolio._inputs import Forecasts, read_expected
 
 
 def to_pypfopt(
-    result: Any,
+    result: Forecasts,
     covariance: pd.DataFrame,
     *,
     risk_free_rate: float | None = 0.0,
@@ -95,11 +95,7 @@ def to_pypfopt(
     >>> list(covariance.columns)
     ['A', 'B', 'C']
     """
-    if on_missing not in ("exclude", "raise"):
-        raise ValueError(
-            f'`on_missing` must be "exclude" or "raise". Got {on_missing!r}. Pass one '
-            "of them."
-        )
+    check_choice(on_missing, "on_missing", ("exclude", "raise"))
     expected = read_expected(result, returns_periods)
     alignment = Alignment(expected, covariance, covariance_periods)
     findings = {name: step(alignment) for name, step in STEPS.items()}

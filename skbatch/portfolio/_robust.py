@@ -8,13 +8,15 @@ from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
+from sklearn.base import BaseEstimator
 
-from skbatch._messages import warn_user
+from skbatch._messages import check_choice, warn_user
 from skbatch.batch.engine import describe_partial_row
+from skbatch.config import BatchForecastingConfig
 from skbatch.exceptions import PortfolioError, PortfolioWarning
 from skbatch.forecasting.engine import check_coverage
-from skbatch.panel import periods_per_year as year_of
-from skbatch.panel.engine import panel_tickers
+from skbatch.panel import periods_per_year as periods_of
+from skbatch.panel.engine import PanelLike, panel_tickers, rows_per_year
 from skbatch.portfolio._cache import forecast_key, open_folder, recall
 from skbatch.portfolio._expected import (
     PROVENANCE,
@@ -34,16 +36,20 @@ _NOT_IN_DATA = "not in the data"
 
 def robust_forecast_returns(
     tickers: Sequence[str] | None,
-    data: Any = None,
+    data: PanelLike | str | os.PathLike[str] | None = None,
     method: Literal["batch", "individual", "linear", "mean"] = "batch",
     *,
-    forecaster: Any = None,
+    forecaster: BaseEstimator | None = None,
     horizon: int | None = None,
-    config: Any = None,
+    config: BatchForecastingConfig
+    | Mapping[str, object]
+    | str
+    | os.PathLike[str]
+    | None = None,
     annualize: bool = True,
     coverage: float | None = None,
     max_workers: int | None = None,
-    ticker_to_data: Mapping[str, Any] | None = None,
+    ticker_to_data: Mapping[str, object] | None = None,
     on_missing: Literal["nan", "drop", "raise"] = "nan",
     periods_per_year: float | None = None,
     cache: bool = True,
@@ -164,8 +170,8 @@ def robust_forecast_returns(
     >>> expected.provenance["model"].unique().tolist()
     ['HistoricalMeanForecaster']
     """
-    _check_choice("method", method, METHODS)
-    _check_choice("on_missing", on_missing, ("nan", "drop", "raise"))
+    check_choice(method, "method", METHODS)
+    check_choice(on_missing, "on_missing", ("nan", "drop", "raise"))
     if coverage is not None:
         check_coverage(coverage)
         coverage = float(coverage)
@@ -188,25 +194,11 @@ def robust_forecast_returns(
     return _without_missing(expected, on_missing, describe_partial_row(panel))
 
 
-def _check_choice(name: str, value: Any, choices: Sequence[str]) -> None:
-    """Raise unless a value is one of several words."""
-    if not isinstance(value, str) or value not in choices:
-        raise ValueError(
-            f"`{name}` must be one of {', '.join(map(repr, choices))}. Got {value!r}. "
-            "Choose one of these."
-        )
-
-
 def _rows_of_year(index: pd.Index, given: float | None, annualize: bool) -> float:
     """Return the number of rows in a year; NaN if it is neither known nor needed."""
     if given is not None:
         return check_periods_per_year(given)
-    try:
-        return year_of(index)
-    except ValueError:
-        if annualize:
-            raise
-        return float("nan")
+    return periods_of(index) if annualize else rows_per_year(index)
 
 
 def _forecast(

@@ -21,7 +21,8 @@ from skbatch.batch import BatchErrorHandler
 from skbatch.batch._checkpoint import Checkpoint
 from skbatch.exceptions import BatchWarning, FallbackWarning, ModelFitError
 from skbatch.forecasting import HistoricalMeanForecaster
-from skbatch.forecasting.engine import Universe, forward_common_return
+from skbatch.forecasting._common_return import forward_common_return
+from skbatch.forecasting.engine import Universe
 
 TICKERS = list("ABCDEFGH")
 

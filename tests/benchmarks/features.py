@@ -51,16 +51,18 @@ def measure(case: dict, inputs: dict) -> dict:
 
 def _skbatch(way: str, prices):
     """Give the work of skbatch, or of a write of its result."""
-    from skbatch import SharedFeatureExtractor
-    from skbatch.feature_extraction._engine import compute_features
+    import numpy as np
+
+    from skbatch import SharedFeatureExtractor, check_panel
+    from skbatch.feature_extraction._feature_source import FeatureSource
 
     register_features()
     extractor = SharedFeatureExtractor(["same windows"], WINDOWS, cache_size=0)
     if way == "skbatch":
         return lambda: extractor.fit_transform(prices)
     if way == "skbatch engine":
-        plan, panel = extractor.fit(prices).plan_, extractor._check(prices, reset=True)
-        return lambda: compute_features(plan, panel, {})
+        plan, panel = extractor.fit(prices).plan_, check_panel(prices)
+        return FeatureSource(plan, panel, np.arange(len(panel)), {}).compute
     values = extractor.fit_transform(prices).to_numpy()
     return lambda: values.copy()
 

@@ -13,7 +13,7 @@ from skbatch import SharedFeatureExtractor
 from skbatch._kernels import threads as _threads
 from skbatch.feature_extraction import _context
 from skbatch.feature_extraction._context import TickerBlock, Universe
-from skbatch.feature_extraction._engine import FeatureSource
+from skbatch.feature_extraction._feature_source import FeatureSource
 from skbatch.panel.engine import panel_fields
 
 WINDOWS = (3, 5, 10, 21, 63)

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from skbatch import SharedFeatureExtractor, check_panel
 from skbatch.exceptions import HistoryWarning, PanelError, PanelWarning
-from skbatch.feature_extraction import _engine, cache_info, list_features
-from skbatch.feature_extraction._row_blocks import cut_rows, default_block_rows
+from skbatch.feature_extraction import _feature_source, cache_info, list_features
+from skbatch.feature_extraction._feature_source import cut_rows, default_block_rows
 from skbatch.panel.engine import CheckedPanel
 
 N_DATES = 420
@@ -239,8 +239,8 @@ def test_only_the_look_back_of_wanted_features_is_read(ohlcv, monkeypatch):
         seen.append(panel.index)
         return original(panel, *args)
 
-    original = _engine.make_universe
-    monkeypatch.setattr(_engine, "make_universe", make_universe)
+    original = _feature_source.make_universe
+    monkeypatch.setattr(_feature_source, "make_universe", make_universe)
     rows = [300, 310, 319, 320, 400]
     frames = extractor.transform_blocks(
         ohlcv, rows=rows, features=["volatility_63"], block_rows=20
@@ -259,7 +259,7 @@ def test_one_block_is_gone_before_the_next_is_made(ohlcv, monkeypatch):
         def __del__(self):
             alive.remove(id(self))
 
-    compute = _engine.FeatureSource.compute
+    compute = _feature_source.FeatureSource.compute
 
     def tracked(self, part):
         assert not alive
@@ -267,7 +267,7 @@ def test_one_block_is_gone_before_the_next_is_made(ohlcv, monkeypatch):
         alive.append(id(values))
         return values
 
-    monkeypatch.setattr(_engine.FeatureSource, "compute", tracked)
+    monkeypatch.setattr(_feature_source.FeatureSource, "compute", tracked)
     frames = extractor.transform_blocks(ohlcv, block_rows=50)
     n_blocks = sum(len(next(frames)) > 0 for _ in range(8))
     assert n_blocks == 8

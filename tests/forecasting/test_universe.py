@@ -8,12 +8,12 @@ from skbatch import BatchLinearForecaster, BatchXGBoostForecaster, FallbackForec
 from skbatch._kernels.target import typical_volatility
 from skbatch.exceptions import PanelError
 from skbatch.forecasting import ReturnTarget
+from skbatch.forecasting._common_return import forward_common_return
 from skbatch.forecasting._label_layout import check_labels
 from skbatch.forecasting._label_scale import volatility_names
 from skbatch.forecasting.engine import (
     FeatureTable,
     Universe,
-    forward_common_return,
     universe_common_return,
 )
 from skbatch.panel.engine import PanelColumns

@@ -149,11 +149,8 @@ def test_ic_of_an_estimator_and_of_arrays(tables):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (
-            {"method": "kendall"},
-            '`method` must be "rank" or "pearson". Got \'kendall\'',
-        ),
-        ({"kind": "bars"}, '`kind` must be "rolling" or "cumulative". Got \'bars\''),
+        ({"method": "kendall"}, "one of 'rank', 'pearson'. Got 'kendall'"),
+        ({"kind": "bars"}, "`kind` must be one of 'rolling', 'cumulative'. Got 'bars'"),
     ],
 )
 def test_ic_errors_say_what_to_do(tables, options, message):

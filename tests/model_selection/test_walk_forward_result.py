@@ -54,7 +54,7 @@ def tiny():
     )
 
 
-def test_realised_returns_by_hand(tiny):
+def test_realized_returns_by_hand(tiny):
     # A: 1→2, 1→1, 2→2, 1→1. C: 2→1, 2→2, 1→1, 2→unknown.
     expected = [[1, 0, -0.5], [0, 0, 0], [0, 0, 0], [0, 0, np.nan]]
     np.testing.assert_array_equal(tiny.returns, expected)
@@ -199,7 +199,7 @@ def test_to_frame_is_long(result):
     date, ticker = result.forecasts.index[7], "T002"
     row = table.loc[(date, HORIZON, ticker)]
     assert row["forecast"] == result.forecasts.loc[date, ticker]
-    assert row["realised_return"] == result.returns.loc[date, ticker]
+    assert row["realized_return"] == result.returns.loc[date, ticker]
     assert row["model"] == result.provenance.loc[date, ticker]
     assert row["linear model"] == result.benchmarks["linear model"].loc[date, ticker]
     assert len(table) == result.forecasts.size

@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 
 from skbatch.exceptions import PanelError, PanelWarning
 from skbatch.panel import check_panel, periods_per_year
-from skbatch.panel.engine import describe_rows, mixed_calendars, number_calendars
+from skbatch.panel._calendar import mixed_calendars
+from skbatch.panel.engine import describe_rows, number_calendars
 
 
 @pytest.mark.parametrize(

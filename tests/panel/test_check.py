@@ -12,7 +12,7 @@ from scipy import sparse
 
 from skbatch.exceptions import PanelError, PanelWarning
 from skbatch.panel import check_panel
-from skbatch.panel.engine import invalid_values
+from skbatch.panel.engine import inspect_panel
 
 DATES = pd.bdate_range("2024-01-01", periods=4)
 
@@ -269,6 +269,12 @@ def test_only_five_tickers_are_named():
 
 
 # ---------------------------------------------------------------- what is marked
+
+
+def invalid_values(X):
+    """Mark what the check drops."""
+    inspected = inspect_panel(X)
+    return inspected.marked().eq(0) & inspected.panel.ne(0)
 
 
 @given(hnp.arrays(np.float64, hnp.array_shapes(min_dims=2, max_dims=2), elements=cells))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 import numpy as np
 import pandas as pd
 
+from skbatch._messages import check_choice
 from skbatch.metrics._correlation import (
     information_coefficient_series,
     rank_information_coefficient_series,
@@ -134,10 +135,7 @@ class InformationCoefficientDisplay(ForecastDisplay):
         ValueError
             If `method` or `kind` is unknown.
         """
-        if method not in _SERIES:
-            raise ValueError(
-                f'`method` must be "rank" or "pearson". Got {method!r}. Choose one.'
-            )
+        check_choice(method, "method", _SERIES)
         name, function = _SERIES[method]
         ic = function(y_true, y_pred)
         if isinstance(ic, pd.DataFrame):
@@ -166,10 +164,7 @@ class InformationCoefficientDisplay(ForecastDisplay):
         InformationCoefficientDisplay
             Itself.
         """
-        if kind not in ("rolling", "cumulative"):
-            raise ValueError(
-                f'`kind` must be "rolling" or "cumulative". Got {kind!r}. Choose one.'
-            )
+        check_choice(kind, "kind", ("rolling", "cumulative"))
         ax = new_axes(self, ax)
         self.inference_ = mean_inference(self.ic, horizon=self.horizon)
         places = date_axis(ax, self.ic.index)
