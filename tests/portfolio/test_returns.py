@@ -179,7 +179,7 @@ def test_tickers_without_forecast_are_nan_and_named_once(gappy):
         expected = robust_forecast_returns(asked, gappy, "mean")
     (told,) = record
     assert told.filename == __file__
-    assert "3 of 4 tickers have no forecast, which are NaN: DEAD (" in str(told.message)
+    assert "No forecast for 3 of 4 tickers (NaN): DEAD (" in str(told.message)
     assert "NOPE (not in the data)" in str(told.message)
     assert "not served" not in str(told.message)
     assert list(expected) == asked
@@ -189,7 +189,7 @@ def test_tickers_without_forecast_are_nan_and_named_once(gappy):
 
 
 def test_tickers_without_forecast_are_dropped(gappy):
-    with pytest.warns(PortfolioWarning, match="which are left out"):
+    with pytest.warns(PortfolioWarning, match="left out"):
         expected = robust_forecast_returns(
             ["DEAD", "T001", "NOPE"], gappy, "mean", on_missing="drop"
         )
