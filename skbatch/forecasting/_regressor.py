@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 import pandas as pd
-from sklearn.base import MetaEstimatorMixin, clone
+from sklearn.base import BaseEstimator, MetaEstimatorMixin, clone
 
 from skbatch._kernels.threads import inner_threads
 from skbatch._messages import describe_error
@@ -127,7 +127,7 @@ class BatchRegressorForecaster(MetaEstimatorMixin, PanelForecaster):
 
     def __init__(
         self,
-        regressor: Any,
+        regressor: BaseEstimator,
         strategy: Literal["pooled", "per_ticker"] = "pooled",
         *,
         horizon: int | Literal["auto"] = "auto",

@@ -10,10 +10,10 @@ import pandas as pd
 from skbatch._messages import format_tickers
 from skbatch.exceptions import PanelError
 from skbatch.panel import check_panel
-from skbatch.panel.engine import panel_fields, panel_signals, panel_tickers
+from skbatch.panel.engine import PanelLike, panel_fields, panel_signals, panel_tickers
 
 
-def to_asset_panel(prices: Any) -> Any:
+def to_asset_panel(prices: PanelLike) -> Any:
     """Convert prices and signals to an AssetPanel of skfolio.
 
     Parameters

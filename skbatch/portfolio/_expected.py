@@ -13,8 +13,9 @@ import pandas as pd
 from skbatch._messages import count, date_text, format_tickers, warn_user
 from skbatch.batch import ForecastResult
 from skbatch.exceptions import PortfolioError, PortfolioWarning
+from skbatch.forecasting import PredictionInterval
 from skbatch.panel import check_panel
-from skbatch.panel.engine import WEEKDAYS_PER_YEAR
+from skbatch.panel.engine import WEEKDAYS_PER_YEAR, PanelLike
 from skbatch.portfolio._interval import read_interval
 from skbatch.portfolio._window_volatility import window_volatility
 
@@ -125,8 +126,8 @@ class ExpectedReturns(dict[str, float]):
         *,
         annualize: bool = True,
         periods_per_year: float | None = None,
-        interval: Any = None,
-        prices: Any = None,
+        interval: pd.DataFrame | PredictionInterval | None = None,
+        prices: PanelLike | None = None,
     ) -> Self:
         """Select the expected returns of a forecast.
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import pandas as pd
 
 from skbatch._messages import format_tickers
+from skbatch.batch import ForecastResult
 from skbatch.exceptions import PortfolioError
 from skbatch.portfolio._expected import ExpectedReturns, same_span
 
@@ -20,6 +21,12 @@ class LabelsError(PortfolioError):
 
 class UnitsError(PortfolioError):
     """It is not known, or contradictory, what expected returns span."""
+
+
+# What expected returns come as.
+Forecasts: TypeAlias = (
+    ExpectedReturns | ForecastResult | pd.Series | Mapping[str, float]
+)
 
 
 def read_expected(result: Any, periods: float | None = None) -> ExpectedReturns:

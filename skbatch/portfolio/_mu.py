@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
+from sklearn.base import BaseEstimator
 
 from skbatch.portfolio._window import fit_on_window
 
@@ -99,7 +100,7 @@ class ForecastMu(BaseMu):
 
     def __init__(
         self,
-        forecaster: Any = None,
+        forecaster: BaseEstimator | None = None,
         horizon: int | Literal["auto"] = "auto",
         *,
         prices: pd.DataFrame | None = None,
@@ -108,7 +109,7 @@ class ForecastMu(BaseMu):
         self.horizon = horizon
         self.prices = prices
 
-    def fit(self, X: Any, y: Any = None) -> ForecastMu:
+    def fit(self, X: pd.DataFrame | np.ndarray, y: object = None) -> ForecastMu:
         """Fit the forecaster on the prices behind the returns, and forecast.
 
         Parameters

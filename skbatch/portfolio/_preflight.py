@@ -22,7 +22,7 @@ from skbatch.portfolio._checks import (
     judge_stale,
 )
 from skbatch.portfolio._expected import ExpectedReturns
-from skbatch.portfolio._inputs import LabelsError, UnitsError, read_expected
+from skbatch.portfolio._inputs import Forecasts, LabelsError, UnitsError, read_expected
 from skbatch.portfolio._interval import row_deviations
 from skbatch.portfolio._window_volatility import window_volatility
 
@@ -116,7 +116,7 @@ class PreflightReport:
 
 
 def preflight(
-    result: Any,
+    result: Forecasts,
     covariance: pd.DataFrame | None = None,
     *,
     prices: pd.DataFrame | None = None,

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
-from sklearn.base import clone
+from sklearn.base import BaseEstimator, clone
 from sklearn.utils import get_tags
 
 from skbatch._messages import check_int, format_tickers, warn_user
@@ -111,10 +111,10 @@ class ForecastPrior(BasePrior):
 
     def __init__(
         self,
-        forecaster: Any = None,
+        forecaster: BaseEstimator | None = None,
         horizon: int | Literal["auto"] = "auto",
         *,
-        covariance_estimator: Any = None,
+        covariance_estimator: BaseCovariance | None = None,
         n_scenarios: int = 1000,
         prices: pd.DataFrame | None = None,
         random_state: Seed = None,
@@ -126,7 +126,7 @@ class ForecastPrior(BasePrior):
         self.prices = prices
         self.random_state = random_state
 
-    def fit(self, X: Any, y: Any = None) -> ForecastPrior:
+    def fit(self, X: pd.DataFrame | np.ndarray, y: object = None) -> ForecastPrior:
         """Fit the forecaster on the prices behind the returns, and forecast.
 
         Parameters

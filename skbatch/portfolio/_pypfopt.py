@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
 import pandas as pd
 
@@ -10,11 +10,11 @@ from skbatch._messages import check_choice, count, warn_user
 from skbatch.exceptions import PortfolioError, PortfolioWarning
 from skbatch.portfolio._alignment import STEPS, Alignment, check_risk_free_rate
 from skbatch.portfolio._expected import with_reasons
-from skbatch.portfolio._inputs import read_expected
+from skbatch.portfolio._inputs import Forecasts, read_expected
 
 
 def to_pypfopt(
-    result: Any,
+    result: Forecasts,
     covariance: pd.DataFrame,
     *,
     risk_free_rate: float | None = 0.0,

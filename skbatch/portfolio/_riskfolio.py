@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
 import pandas as pd
 
+from skbatch.portfolio._inputs import Forecasts
 from skbatch.portfolio._pypfopt import to_pypfopt
 
 
 def to_riskfolio(
-    result: Any,
+    result: Forecasts,
     covariance: pd.DataFrame,
     *,
     risk_free_rate: float | None = 0.0,

@@ -8,13 +8,15 @@ from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
+from sklearn.base import BaseEstimator
 
 from skbatch._messages import check_choice, warn_user
 from skbatch.batch.engine import describe_partial_row
+from skbatch.config import BatchForecastingConfig
 from skbatch.exceptions import PortfolioError, PortfolioWarning
 from skbatch.forecasting.engine import check_coverage
 from skbatch.panel import periods_per_year as year_of
-from skbatch.panel.engine import panel_tickers
+from skbatch.panel.engine import PanelLike, panel_tickers
 from skbatch.portfolio._cache import forecast_key, open_folder, recall
 from skbatch.portfolio._expected import (
     PROVENANCE,
@@ -34,16 +36,20 @@ _NOT_IN_DATA = "not in the data"
 
 def robust_forecast_returns(
     tickers: Sequence[str] | None,
-    data: Any = None,
+    data: PanelLike | str | os.PathLike[str] | None = None,
     method: Literal["batch", "individual", "linear", "mean"] = "batch",
     *,
-    forecaster: Any = None,
+    forecaster: BaseEstimator | None = None,
     horizon: int | None = None,
-    config: Any = None,
+    config: BatchForecastingConfig
+    | Mapping[str, object]
+    | str
+    | os.PathLike[str]
+    | None = None,
     annualize: bool = True,
     coverage: float | None = None,
     max_workers: int | None = None,
-    ticker_to_data: Mapping[str, Any] | None = None,
+    ticker_to_data: Mapping[str, object] | None = None,
     on_missing: Literal["nan", "drop", "raise"] = "nan",
     periods_per_year: float | None = None,
     cache: bool = True,

@@ -13,10 +13,11 @@ import pandas as pd
 
 from skbatch._messages import count, warn_user
 from skbatch.exceptions import PortfolioError, PortfolioWarning
+from skbatch.forecasting import PredictionInterval
 from skbatch.forecasting.engine import check_coverage
 from skbatch.portfolio._alignment import Alignment
 from skbatch.portfolio._expected import ExpectedReturns, with_reasons
-from skbatch.portfolio._inputs import read_expected
+from skbatch.portfolio._inputs import Forecasts, read_expected
 from skbatch.portfolio._interval import interval_deviations, read_interval
 
 
@@ -59,10 +60,10 @@ class BlackLittermanViews:
 
 
 def black_litterman_views(
-    result: Any,
+    result: Forecasts,
     covariance: pd.DataFrame,
     *,
-    interval: Any = None,
+    interval: pd.DataFrame | PredictionInterval | None = None,
     coverage: float | None = None,
     tau: float = 0.05,
     covariance_periods: float | None = None,
