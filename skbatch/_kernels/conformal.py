@@ -29,7 +29,7 @@ def corrected_levels(levels: np.ndarray, n_independent: float) -> np.ndarray:
     # https://doi.org/10.1080/01621459.2017.1307116
     levels = np.asarray(levels)
     moved = 0.5 + (levels - 0.5) * (1.0 + 1.0 / n_independent)
-    return np.clip(moved, 0.5 * levels, 0.5 + 0.5 * levels)
+    return np.minimum(np.maximum(moved, 0.5 * levels), 0.5 + 0.5 * levels)
 
 
 def independent_dates(n_dates: int, horizon: int) -> float:
@@ -72,13 +72,14 @@ def adapted_levels(
             # those that were given out.
             given = corrected_levels(level, n_independent)
             share = np.searchsorted(places, given, side="right") / len(row)
-            level = np.clip(level + step * (target - share), 0.0, 1.0)
+            level = np.minimum(np.maximum(level + step * (target - share), 0.0), 1.0)
     return np.concatenate([[0.0], np.sort(level), [1.0]])
 
 
 def sorted_quantiles(values: np.ndarray, levels: np.ndarray) -> np.ndarray:
     """Quantiles of sorted values, at the plotting positions of Hazen."""
-    places = np.clip(len(values) * levels - 0.5, 0.0, len(values) - 1.0)
+    places = np.maximum(len(values) * levels - 0.5, 0.0)
+    places = np.minimum(places, len(values) - 1.0)
     below = places.astype(np.intp)
     above = np.minimum(below + 1, len(values) - 1)
     share = places - below

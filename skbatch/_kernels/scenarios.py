@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import bottleneck as bn
 import numpy as np
+from scipy.special import stdtr, stdtrit
 
 from skbatch._kernels.target import winsorized
 
@@ -13,7 +15,9 @@ __all__ = [
     "bin_weights",
     "dependence",
     "draw_normal",
+    "rank_bin_chances",
     "rank_bin_shares",
+    "relative_scale",
     "select_dependence",
 ]
 
@@ -22,6 +26,14 @@ __all__ = [
 MIN_SCORES = 20
 # In robust deviations. A crash must not own the correlations.
 MAX_SCORE = 5.0
+# Returns relative to the median ticker have a t distribution with so many degrees of
+# freedom, of which this is the mean size, and are measured over so many rows; see
+# docs/experiments/uncertainty.md.
+TAIL = 5.0
+MEAN_SIZE = 4.0 * np.sqrt(5.0) / (3.0 * np.pi)
+SIZE_ROWS = (63, 252)
+# Steps in which limits of bins are found.
+N_HALVINGS = 45
 
 
 class Dependence(NamedTuple):
@@ -98,6 +110,41 @@ def rank_bin_shares(samples: np.ndarray, weights: np.ndarray) -> np.ndarray:
     for order in np.argsort(samples, axis=1, kind="stable"):
         total[order] += weights
     return total
+
+
+def relative_scale(moves: np.ndarray) -> np.ndarray:
+    """Scale of each ticker's returns relative to the median one; NaN if unknown."""
+    relative = np.abs(moves - bn.nanmedian(moves, axis=1)[:, None])
+    logs = np.zeros(moves.shape[1])
+    for rows in SIZE_ROWS:
+        finite = np.isfinite(relative[-rows:])
+        count = finite.sum(axis=0)
+        total = np.where(finite, relative[-rows:], 0.0).sum(axis=0)
+        known = (count >= MIN_SCORES) & (total > 0.0)
+        logs += np.log(np.where(known, total / np.maximum(count, 1), np.nan))
+    return np.exp(logs / len(SIZE_ROWS)) / MEAN_SIZE
+
+
+def rank_bin_chances(
+    location: np.ndarray, scale: np.ndarray, n_bins: int
+) -> np.ndarray:
+    """Chances of equally filled bins of the ranks of t-distributed values."""
+    # A bin is what lies between two limits, the quantiles of the mean distribution:
+    # with many tickers, the values at these ranks hardly vary.
+    levels = np.arange(1, n_bins) / n_bins
+    limits = location[:, None] + scale[:, None] * stdtrit(TAIL, levels)
+    low, high = limits.min(axis=0), limits.max(axis=0)
+    for _ in range(N_HALVINGS):
+        middle = 0.5 * (low + high)
+        above = _below(middle, location, scale).mean(axis=0) > levels
+        low, high = np.where(above, low, middle), np.where(above, middle, high)
+    below = _below(0.5 * (low + high), location, scale)
+    return np.diff(below, axis=1, prepend=0.0, append=1.0)
+
+
+def _below(limits: np.ndarray, location: np.ndarray, scale: np.ndarray) -> np.ndarray:
+    """Chance that each value is below each limit."""
+    return stdtr(TAIL, (limits - location[:, None]) / scale[:, None])
 
 
 def _standardized(scores: np.ndarray) -> np.ndarray:

@@ -346,11 +346,13 @@ class _Attempts:
 
     def run(self) -> Outcome:
         """Fit all tickers, or those that can be fitted."""
-        tickers = self._with_labels()
-        unknown = [t for t in self.task.batch.tickers if t not in set(tickers)]
-        outcome = Outcome(offenders=dict.fromkeys(unknown, NO_LABELS))
-        fitted = self._fit(tickers) if tickers else None
-        if tickers and fitted is None:
+        tickers = self.task.batch.tickers
+        reach, labels = recorded_reach(self.labels), self.labels.to_numpy()
+        if not np.isfinite(labels[: max(0, len(labels) - reach)]).any():
+            return Outcome(offenders=dict.fromkeys(tickers, NO_LABELS))
+        outcome = Outcome()
+        fitted = self._fit(tickers)
+        if fitted is None:
             if self.task.rung == SIMPLER and len(tickers) > 1:
                 outcome.offenders.update(dict.fromkeys(tickers, self.errors[tickers]))
                 outcome.n_attempts = self.n_attempts
@@ -368,13 +370,6 @@ class _Attempts:
             outcome.members.append(Member(name, rung, tickers, fitted))
         outcome.n_attempts = self.n_attempts
         return outcome
-
-    def _with_labels(self) -> tuple[str, ...]:
-        """List the tickers of the batch, if one of them has a label that is known."""
-        reach, labels = recorded_reach(self.labels), self.labels.to_numpy()
-        if np.isfinite(labels[: max(0, len(labels) - reach)]).any():
-            return self.task.batch.tickers
-        return ()
 
     def _fit(self, tickers: tuple[str, ...]) -> Any:
         """Fit the forecaster on some tickers; None if it fails."""

@@ -15,7 +15,7 @@ from skbatch.batch._screen import reasons_of, unsound_of, without
 from skbatch.exceptions import BatchWarning, HistoryWarning, PanelError
 from skbatch.forecasting import Reason
 from skbatch.forecasting.engine import check_weights, layout_of
-from skbatch.panel import forward_returns, periods_per_year
+from skbatch.panel import forward_returns
 from skbatch.panel.engine import (
     CheckedPanel,
     InspectedPanel,
@@ -25,6 +25,7 @@ from skbatch.panel.engine import (
     panel_tickers,
     recorded_delay,
     recorded_horizon,
+    rows_per_year,
 )
 
 # Rows before the last that show how many tickers usually have a price.
@@ -80,7 +81,7 @@ class SystemTickers:
             findings,
             reasons_of(findings),
             whole.iloc[-max(handler.recent, handler.max_flat) - 1 :],
-            _rows_of_year(whole.index),
+            rows_per_year(whole.index),
             handler,
         )
         return tickers, healthy
@@ -237,11 +238,3 @@ def describe_partial_row(panel: pd.DataFrame, n_new: int | None = None) -> str |
         f"To forecast from {date_text(dates[full])}, which has {n_known[full]}, "
         f"{advice}."
     )
-
-
-def _rows_of_year(index: pd.Index) -> float:
-    """Return the rows in a year; NaN if the dates do not show it."""
-    try:
-        return periods_per_year(index)
-    except PanelError:
-        return float("nan")

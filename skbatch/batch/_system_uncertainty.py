@@ -220,7 +220,8 @@ class SystemUncertaintyMixin:
                 block[:, lost] = np.nan
                 yield block
 
-        found = rank_table(allowed(), joint.horizons, joint.labels, int(n_bins))
+        horizons, names, relative = joint.horizons, joint.labels, joint.relative()
+        found = rank_table(allowed(), horizons, names, int(n_bins), relative)
         return found.reindex(labels)
 
     def _joint(self, X: Any) -> tuple[JointScenarios, list[str]]:

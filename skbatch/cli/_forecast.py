@@ -144,10 +144,10 @@ def forecast(
     settings = settings_of(
         horizon, delay, memory_budget, checkpoint_dir, n_jobs, delisting_return
     )
-    shares = one_or_all(coverage)
     if verbose:
         log_to_stderr()
     with shown_to_users() as stages:
+        shares = _check_coverages(coverage)
         if output is not None:
             check_output(output, prices, as_json=json)
         if report is not None:
@@ -180,6 +180,18 @@ def forecast(
         _say_written(console, output, performance, report)
 
 
+def _check_coverages(coverage: list[float] | None) -> Any:
+    """Raise unless each is a share, given once."""
+    shares = coverage or []
+    for share in shares:
+        if not 0 < share < 1 or shares.count(share) > 1:
+            raise UserError(
+                "`--coverage` must be different shares above 0 and below 1. Got "
+                f"{', '.join(map(str, shares))}. For 90%, pass --coverage 0.9."
+            )
+    return one_or_all(shares)
+
+
 def _refuse_settings(**settings: Any) -> None:
     """Raise if something was set that the model has from its fit."""
     found: dict[str, Any] = {}
@@ -202,12 +214,7 @@ def _forecast_by_model(
     with stages.stage("start"):
         system = load(model)
         if coverage is not None:
-            from skbatch.forecasting.engine import check_coverages
-
-            try:
-                system.set_params(coverage=check_coverages(coverage))
-            except ValueError as error:
-                raise UserError(f"`--coverage`: {error}") from error
+            system.set_params(coverage=coverage)
     panel = read_prices(source.read, stages)
     with refuse_gaps():
         return forecast_with(system, panel, rows_after(system, panel), stages)

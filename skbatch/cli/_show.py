@@ -23,7 +23,8 @@ MODELS = {
 }
 LEGEND = (
     "lower, upper: bounds of the prediction interval, which holds nine returns in ten "
-    "unless --coverage was given. gain: probability of a positive return."
+    "unless --coverage was given. volatility: expected standard deviation of the "
+    "return. gain: probability of a positive return."
 )
 
 
@@ -112,10 +113,10 @@ def _forecast_table(forecasts: pd.DataFrame, *, with_model: bool) -> Table:
     unknown = forecasts[forecasts["expected_return"].isna()]
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
     table.add_column("ticker", no_wrap=True)
-    table.add_column("expected return", justify="right", no_wrap=True)
+    table.add_column("forecast", justify="right", no_wrap=True)
     names = list(map(str, forecasts))
-    bounds = [name for name in names if name.startswith(("lower", "upper"))][:2]
-    for name in (*bounds, "gain"):
+    bounds = [name for name in names if name.startswith(("lower", "upper"))]
+    for name in (*bounds, "volatility", "gain"):
         table.add_column(name, justify="right", no_wrap=True)
     if with_model:
         table.add_column("model", overflow="fold")
@@ -125,6 +126,7 @@ def _forecast_table(forecasts: pd.DataFrame, *, with_model: bool) -> Table:
             if not cut or number < CUT_ROWS or number >= len(part) - CUT_ROWS:
                 shown = [_percent(row["expected_return"], "+.3f") or "NaN"]
                 shown += [_percent(row[name], "+.1f") for name in bounds]
+                shown += [_percent(row["volatility"], ".1f")]
                 shown += [_percent(row["p_positive"], ".0f")]
                 if with_model:
                     why = f" ({row['reason']})" if row["reason"] else ""

@@ -86,9 +86,12 @@ def group_marks(
     groups: Any, codes: Codes, panel: pd.DataFrame, rows: np.ndarray
 ) -> dict[str, np.ndarray]:
     """List by column the numbers of groups in some rows, `(n_rows, n_tickers)`."""
-    marks = {}
+    marks: dict[str, np.ndarray] = {}
+    sources = name_groupings(groups)
+    if not sources:
+        return marks
     priced = np.isfinite(panel_fields(panel)["close"])
-    for name, source in name_groupings(groups).items():
+    for name, source in sources.items():
         values = np.where(codes[name] >= 0, codes[name], np.nan)
         if isinstance(source, str):
             values = panel_signals(panel)[source].to_numpy()

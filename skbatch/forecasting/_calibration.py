@@ -142,14 +142,6 @@ class Calibration:
         now.moves = pd.concat([self.moves, later])[-N_MOVES:]
         return now
 
-    def quantiles(self, levels: np.ndarray, layout: LabelLayout) -> np.ndarray:
-        """Scores at quantile levels `(n_levels, n_labels)`, NaN for a lost horizon."""
-        table = np.full((len(levels), len(layout.horizons)), np.nan)
-        for horizon, use in _by_horizon(layout):
-            if horizon in self.known:
-                table[:, use] = self.known[horizon].quantiles(levels)[:, None]
-        return table
-
     def spread(
         self, forecasts: np.ndarray, scale: np.ndarray, layout: LabelLayout
     ) -> tuple[np.ndarray, np.ndarray]:
@@ -327,6 +319,22 @@ def _selected(
 def _rows_of(table: FeatureTable, rows: np.ndarray) -> FeatureTable:
     index = None if table.index is None else table.index[rows]
     return replace(table, values=table.values[rows], index=index)
+
+
+def score_quantiles(
+    calibrations: Sequence[Calibration], levels: np.ndarray, layout: LabelLayout
+) -> np.ndarray:
+    """Scores at quantile levels `(n_levels, n_dates, n_labels)`, NaN where unknown."""
+    table = np.full((len(levels), len(calibrations), len(layout.horizons)), np.nan)
+    for horizon, use in _by_horizon(layout):
+        known = [c.known[horizon] for c in calibrations if horizon in c.known]
+        if known:
+            # Dates without news have the distribution of the one before.
+            values = {id(one): one for one in known}
+            found = {key: one.quantiles(levels) for key, one in values.items()}
+            by_date = np.stack([found[id(one)] for one in known], axis=1)
+            table[:, :, use] = by_date[:, :, None]
+    return table
 
 
 def joined(parts: Sequence[Calibration]) -> Calibration:

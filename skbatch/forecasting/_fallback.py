@@ -22,6 +22,7 @@ from skbatch.forecasting._calibration import Calibration, joined
 from skbatch.forecasting._children import (
     as_input,
     check_batch_forecaster_type,
+    defined_here,
     fit_weighted,
     reads_blocks,
     run_model,
@@ -275,7 +276,8 @@ default=None
             return True
         models = self.estimator_, self._fallback_estimator()
         for model in models:
-            if not (isinstance(model, PanelForecaster) and model.strategy == "pooled"):
+            pooled = isinstance(model, PanelForecaster) and model.strategy == "pooled"
+            if not (pooled and defined_here(model, "predict")):
                 return True
         # Pooled models forecast whoever has a volatility, and nobody else.
         first, other = (model._part("target") for model in models)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
+import bottleneck as bn
 import numpy as np
 import pandas as pd
 
@@ -12,10 +13,12 @@ from skbatch._kernels.scenarios import (
     bin_weights,
     dependence,
     draw_normal,
+    rank_bin_chances,
     rank_bin_shares,
+    relative_scale,
     select_dependence,
 )
-from skbatch.forecasting._calibration import MAX_CELLS
+from skbatch.forecasting._calibration import MAX_CELLS, N_MOVES
 from skbatch.forecasting._outlook import Outlook
 from skbatch.forecasting._residual_scale import label_keys
 
@@ -70,18 +73,41 @@ class JointScenarios:
             table[start:stop] = block
         return table
 
+    def relative(self) -> tuple[np.ndarray, np.ndarray] | None:
+        """Location and scale of returns relative to the median ticker's, if known."""
+        moves = self._moves()
+        if moves is None or not all(part.calibration.bounded for part in self.parts):
+            return None
+        scale = relative_scale(moves[-N_MOVES:]) * np.sqrt(self.horizons)
+        # Of tickers without such returns, the volatility is known.
+        volatility = np.concatenate([part.scale[0] for part in self.parts])
+        typical = bn.nanmedian(scale / volatility)
+        if not np.isfinite(typical):
+            return None
+        scale = np.where(np.isfinite(scale), scale, typical * volatility)
+        return np.concatenate([part.forecasts[0] for part in self.parts]), scale
+
     def _dependence(self) -> Dependence:
         """Estimate how the tickers of all forecasters move together."""
         if len(self.parts) == 1:
             (part,) = self.parts
-            calibration = part.calibration
-            places = {key: n for n, key in enumerate(label_keys(calibration.layout))}
-            columns = [places.get(key, -1) for key in label_keys(part.layout)]
-            return select_dependence(calibration.dependence, np.array(columns))
-        moves = [part.calibration.moves for part in self.parts]
-        if any(table is None for table in moves):
-            moves = [_scores(part) for part in self.parts]
-        return dependence(pd.concat(moves, axis=1).sort_index().to_numpy())
+            return select_dependence(part.calibration.dependence, _places(part))
+        moves = self._moves()
+        if moves is None:
+            scores = [_scores(part) for part in self.parts]
+            moves = pd.concat(scores, axis=1).sort_index().to_numpy()
+        return dependence(moves)
+
+    def _moves(self) -> np.ndarray | None:
+        """Return the latest one-row returns of each label, NaN for one not fitted."""
+        tables = []
+        for part in self.parts:
+            moves, places = part.calibration.moves, _places(part)
+            if moves is None:
+                return None
+            known = np.where(places >= 0, moves.to_numpy()[:, places], np.nan)
+            tables.append(pd.DataFrame(known, moves.index))
+        return pd.concat(tables, axis=1).sort_index().to_numpy()
 
 
 def rank_table(
@@ -89,8 +115,9 @@ def rank_table(
     horizons: Sequence[int],
     labels: pd.Index,
     n_bins: int,
+    relative: tuple[np.ndarray, np.ndarray] | None = None,
 ) -> pd.DataFrame:
-    """Chances of each bin of the ranks, by label, from blocks of scenarios."""
+    """Chances of each bin of the ranks, from scenarios and relative returns."""
     total, n_samples = np.zeros((len(labels), n_bins)), 0
     known = np.zeros(len(labels), dtype=bool)
     for block in blocks:
@@ -104,9 +131,19 @@ def rank_table(
     # Volatilities and correlations are known with error.
     table = SIMULATION_WEIGHT * total / max(n_samples, 1)
     table += (1.0 - SIMULATION_WEIGHT) / n_bins
+    if relative is not None and known.any():
+        location, scale = (values[known] for values in relative)
+        table[known] += rank_bin_chances(location, scale, n_bins)
+        table[known] /= 2.0
     table[~known] = np.nan
     index = labels.rename("ticker") if labels.nlevels == 1 else labels
     return pd.DataFrame(table, index, pd.RangeIndex(1, n_bins + 1, name="bin"))
+
+
+def _places(part: Outlook) -> np.ndarray:
+    """Find where the calibration has each label; -1 for one that is not fitted."""
+    places = {key: n for n, key in enumerate(label_keys(part.calibration.layout))}
+    return np.array([places.get(key, -1) for key in label_keys(part.layout)])
 
 
 def _scores(part: Outlook) -> pd.DataFrame:

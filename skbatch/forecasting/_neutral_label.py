@@ -24,7 +24,10 @@ def describe_relative(relative: Relative, market: str = "the market") -> str:
         return market if relative else "its historical mean"
     if isinstance(relative, str):
         return f"beta × {market}" if relative == "beta" else "the mean of its group"
-    return f"what {', '.join(relative)} explain"
+    *others, last = relative
+    if not others:
+        return f"what {last} explains"
+    return f"what {', '.join(others)} and {last} explain"
 
 
 def neutral_levels(

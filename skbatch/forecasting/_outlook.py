@@ -8,7 +8,11 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import pandas as pd
 
-from skbatch.forecasting._calibration import Calibration, deviations_of
+from skbatch.forecasting._calibration import (
+    Calibration,
+    deviations_of,
+    score_quantiles,
+)
 from skbatch.forecasting._label_layout import LabelLayout
 
 
@@ -69,7 +73,7 @@ class Outlook:
     def quantiles(self, levels: np.ndarray) -> np.ndarray:
         """Quantiles of returns `(n_levels, n_dates, n_labels)`."""
         calibrations = self.followed or [self.calibration]
-        scores = np.stack([c.quantiles(levels, self.layout) for c in calibrations], 1)
+        scores = score_quantiles(calibrations, levels, self.layout)
         return self.calibration.returns(self.forecasts, scores * self.scale)
 
     def summary(self, coverages: Sequence[float]) -> pd.DataFrame:

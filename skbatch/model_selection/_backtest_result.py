@@ -11,9 +11,8 @@ import numpy as np
 import pandas as pd
 
 from skbatch._messages import count
-from skbatch.exceptions import PanelError
 from skbatch.metrics import mean_inference
-from skbatch.panel import periods_per_year
+from skbatch.panel.engine import rows_per_year
 
 if TYPE_CHECKING:
     from skfolio import MultiPeriodPortfolio
@@ -83,10 +82,7 @@ class BacktestResult:
     @property
     def periods_per_year(self) -> float:
         """Rows that make a year; NaN if the dates leave it open."""
-        try:
-            return periods_per_year(self.returns.index)
-        except PanelError:
-            return NAN
+        return rows_per_year(self.returns.index)
 
     @cached_property
     def measures(self) -> pd.Series:

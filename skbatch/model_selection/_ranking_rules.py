@@ -7,9 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import pandas as pd
 
-from skbatch.exceptions import PanelError
-from skbatch.panel import periods_per_year
-from skbatch.panel.engine import WEEKDAYS_PER_YEAR
+from skbatch.panel.engine import WEEKDAYS_PER_YEAR, rows_per_year
 
 
 def _reversal(closes: pd.DataFrame) -> pd.DataFrame:
@@ -19,13 +17,11 @@ def _reversal(closes: pd.DataFrame) -> pd.DataFrame:
 
 def _momentum(closes: pd.DataFrame) -> pd.DataFrame:
     """Rank by the return over the last twelve months without the latest."""
-    try:
-        rows_per_year = periods_per_year(closes.index)
-    except PanelError:
-        rows_per_year = WEEKDAYS_PER_YEAR
-    year = max(round(rows_per_year), 2)
+    n_rows = rows_per_year(closes.index)
+    n_rows = n_rows if np.isfinite(n_rows) else WEEKDAYS_PER_YEAR
+    year = max(round(n_rows), 2)
     # The latest month reverses, and would take from what the others continue.
-    month = max(round(rows_per_year / 12), 1)
+    month = max(round(n_rows / 12), 1)
     return closes.shift(month) / closes.shift(year) - 1
 
 

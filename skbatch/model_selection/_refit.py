@@ -7,6 +7,7 @@ import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -29,7 +30,7 @@ from skbatch.metrics.alignment import Table
 from skbatch.model_selection._refit_schedule import Fold
 from skbatch.model_selection._shared_features import extractor_of
 from skbatch.panel import forward_returns
-from skbatch.panel.engine import Universe
+from skbatch.panel.engine import CheckedPanel, Universe
 
 NO_MODEL = "none"
 LEVELS = (0.05, 0.25, 0.5, 0.75, 0.95)
@@ -51,13 +52,14 @@ class Source:
     def labels(self, rows: slice, *, final: bool = True) -> pd.DataFrame:
         """Compute the returns that are known at the last of some rows."""
         return forward_returns(
-            self.panel.iloc[rows],
+            CheckedPanel(self.panel.iloc[rows]),
             self.horizon,
             self.delay,
             universe=self.universe,
             delisting_return=self.delisting_return if final else None,
         )
 
+    @cached_property
     def known_features(self) -> KnownFeatures | None:
         """Return what estimators that are given prices may take from the features."""
         if self.features is None or self.extractor is None:
@@ -104,13 +106,23 @@ def run_fold(
 ) -> FoldForecast:
     """Fit a clone on one training window and forecast the rows after it."""
     # A pipeline is given features, and needs none of its own.
-    known = source.known_features() if extractor_of(estimator) is None else None
+    known = source.known_features if extractor_of(estimator) is None else None
     with collect_warnings() as collected, sharing(known):
         result = _run(estimator, source, fold, own, owner, context)
     result.warned = collected
     if not keep:
         result.estimator = None
+    elif result.estimator is not None and extractor_of(estimator) is not None:
+        _fit_head(result.estimator, source, fold)
     return result
+
+
+def _fit_head(whole: Pipeline, source: Source, fold: Fold) -> None:
+    """Fit the extractor of a pipeline that was given features of the whole panel."""
+    if source.features is not None:
+        # Warnings were raised when that was transformed.
+        with collect_warnings():
+            whole[0].fit(source.panel.iloc[: fold.train_stop])
 
 
 def _run(
@@ -167,9 +179,6 @@ def _inputs(
     head = clone(extractor)
     tail = clone(Pipeline(estimator.steps[1:], memory=estimator.memory))
     if source.features is not None:
-        # Warnings were raised when the whole panel was transformed.
-        with collect_warnings():
-            head.fit(panel.iloc[: fold.train_stop])
         frame = source.features
         return head, tail, frame.iloc[fold.train], frame.iloc[following]
     past = head.fit_transform(panel.iloc[: fold.train_stop]).iloc[fold.train_start :]

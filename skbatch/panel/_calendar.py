@@ -98,13 +98,18 @@ def periods_per_year(index: pd.Index) -> float:
     return _spaced(steps)
 
 
+def rows_per_year(index: pd.Index) -> float:
+    """Return the rows in a year; NaN if the dates do not show it."""
+    try:
+        return periods_per_year(index)
+    except PanelError:
+        return float("nan")
+
+
 def describe_rows(horizon: Any, spacing: float | pd.Index) -> str:
     """Write a horizon in rows, and what a row is where it is no day."""
     if isinstance(spacing, pd.Index):
-        try:
-            spacing = periods_per_year(spacing)
-        except PanelError:
-            spacing = float("nan")
+        spacing = rows_per_year(spacing)
     step = _STEPS.get(spacing)
     text = f"{horizon} row" if horizon == 1 else f"{horizon} rows"
     return f"{text} of {step} each" if step else text

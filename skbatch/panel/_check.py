@@ -101,12 +101,12 @@ def check_panel(
     if prices.columns.nlevels > 1:
         prices = adjust_prices(prices)
     problems = arranged.problems + invalid
-    problems += _find_gaps(prices) if warn_all_nan else []
+    if warn_all_nan:
+        problems += _find_all_nan(prices)
+        if mixed := mixed_calendars(prices):
+            problems.append(mixed)
     if problems:
-        warn_user(
-            " ".join(problems),
-            PanelWarning,
-        )
+        warn_user(" ".join(problems), PanelWarning)
     return arranged.with_prices(prices)
 
 
@@ -385,12 +385,6 @@ def _drop_invalid(frame: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
         "the source, or set them to NaN yourself."
     )
     return _like(frame, np.where(invalid, np.nan, frame.to_numpy())), [message]
-
-
-def _find_gaps(frame: pd.DataFrame) -> list[str]:
-    """Warn of tickers that have no close at all, or trade on other days."""
-    mixed = mixed_calendars(frame)
-    return [*_find_all_nan(frame), *([mixed] if mixed else [])]
 
 
 def _find_all_nan(frame: pd.DataFrame) -> list[str]:

@@ -243,13 +243,18 @@ def panel_fields(panel: pd.DataFrame) -> dict[str, np.ndarray]:
         return {"close": panel.to_numpy()}
     prices = panel.iloc[:, : count_prices(panel.columns)]
     columns, values = prices.columns, prices.to_numpy()
-    tickers = columns.get_level_values("ticker")
-    closes = tickers[_is_field(columns, "Close")]
+    assert isinstance(columns, pd.MultiIndex)
+    # By codes: to compare names takes longer than what is done with the values.
+    names, tickers = (columns.levels[columns.names.index(n)] for n in COLUMN_NAMES)
+    kinds, owners = (columns.codes[columns.names.index(n)] for n in COLUMN_NAMES)
+    closes = owners[kinds == names.get_loc("Close")]
+    places = np.full(len(tickers), -1)
+    places[closes] = np.arange(len(closes))
     fields = {}
-    for field in columns.unique("field"):
-        numbers = np.flatnonzero(_is_field(columns, field))
-        places = closes.get_indexer(tickers[numbers])
-        fields[field.lower()] = _spread(values[:, numbers], places, len(closes))
+    for kind in pd.unique(kinds):
+        numbers = np.flatnonzero(kinds == kind)
+        found = _spread(values[:, numbers], places[owners[numbers]], len(closes))
+        fields[str(names[int(kind)]).lower()] = found
     return fields
 
 

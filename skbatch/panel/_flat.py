@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Hashable, Iterable, Iterator, Sequence
+from functools import lru_cache
 from typing import Any
 
 import pandas as pd
@@ -66,6 +67,18 @@ def split_columns(frame: pd.DataFrame) -> pd.DataFrame:
     suspect = len(texts) <= _FEW or _WORDS.search("\n".join(texts))
     if not suspect or len(texts) < len(names):
         return frame
+    pairs = _pairs_of(tuple(texts))
+    if pairs is None:
+        return frame
+    if {canonical_field(field) for field, _ in pairs} in ({"Close"}, {ADJUSTED}):
+        return frame.set_axis(pd.Index([ticker for _, ticker in pairs]), axis=1)
+    return frame.set_axis(pd.MultiIndex.from_tuples(pairs), axis=1)
+
+
+# A panel, its history and its new rows have the same columns.
+@lru_cache(maxsize=8)
+def _pairs_of(texts: tuple[str, ...]) -> list[Pair] | None:
+    """Split names into fields and tickers; None where they are tickers."""
     if is_single_ticker(texts):
         raise PanelError(
             "`X.columns` must be tickers, or have two levels (field, ticker). Got the "
@@ -73,13 +86,10 @@ def split_columns(frame: pd.DataFrame) -> pd.DataFrame:
             '`pd.concat({"TICKER": X}, axis=1)`. If these are tickers, use '
             '`pd.concat({"Close": X}, axis=1)`.'
         )
-    pairs = _split_all(texts)
+    pairs = _split_all(texts) or _split_signals(texts)
     if pairs is None:
         _check_no_fields(texts)
-        return frame
-    if {canonical_field(field) for field, _ in pairs} in ({"Close"}, {ADJUSTED}):
-        return frame.set_axis(pd.Index([ticker for _, ticker in pairs]), axis=1)
-    return frame.set_axis(pd.MultiIndex.from_tuples(pairs), axis=1)
+    return pairs
 
 
 def _split_all(names: Sequence[str]) -> list[Pair] | None:
@@ -96,6 +106,34 @@ def _split_all(names: Sequence[str]) -> list[Pair] | None:
             "table two column levels with `pd.MultiIndex.from_tuples`."
         )
     return found[0] if found else None
+
+
+def _split_signals(names: Sequence[str]) -> list[Pair] | None:
+    """Split names of closes, and of other fields and signals of the same tickers."""
+    for first in (True, False):
+        pairs = {name: _split(name, first) for name in names}
+        tickers = {
+            pair[1]
+            for pair in pairs.values()
+            if pair and canonical_field(pair[0]) in _CLOSES and not pair[0].isupper()
+        }
+        found = [
+            pair if pair and pair[1] in tickers else _split_known(name, tickers, first)
+            for name, pair in pairs.items()
+        ]
+        if tickers and all(found):
+            return [pair for pair in found if pair]
+    return None
+
+
+def _split_known(name: str, tickers: set[str], field_first: bool) -> Pair | None:
+    """Split a name where one part is a ticker that has a close."""
+    for sign in _BREAK.finditer(name):
+        parts = name[: sign.start()], name[sign.end() :]
+        field, ticker = parts if field_first else parts[::-1]
+        if field and ticker in tickers:
+            return field, ticker
+    return None
 
 
 def _have_close(pairs: Iterable[Pair]) -> bool:

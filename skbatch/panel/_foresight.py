@@ -22,6 +22,8 @@ _LEAST_IC, _ERRORS = 0.07, 2.0
 
 def find_foresight(panel: pd.DataFrame, signals: Mapping[str, pd.DataFrame]) -> str:
     """Warn of signals whose rank IC is out of all proportion; empty without any."""
+    if not signals:
+        return ""
     closes = panel_fields(panel)["close"]
     if closes.shape[1] < _LEAST_TICKERS:
         return ""

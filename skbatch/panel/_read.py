@@ -7,10 +7,12 @@ from typing import Any
 
 import pandas as pd
 
-from skbatch._messages import format_tickers
-from skbatch.exceptions import PanelError
+from skbatch._messages import format_tickers, warn_user
+from skbatch.exceptions import PanelError, PanelWarning
 from skbatch.panel._check import check_panel
 from skbatch.panel._files import read_table
+from skbatch.panel._foresight import find_foresight
+from skbatch.panel._signal_fields import panel_signals
 from skbatch.panel._spellings import ADJUSTED, canonical_field
 from skbatch.panel._tables import arrange_table, to_pandas
 
@@ -39,6 +41,8 @@ def read_panel(
           closes or prices, or several fields;
         - one ticker: columns of fields, and `ticker` says whose they are;
         - flat: names of field and ticker in one, such as ``Close_AAPL``.
+
+        Fields beside prices and volume are signals.
 
         Fields, dates and numbers may be written as usual vendors write them.
     field : str, default=None
@@ -83,7 +87,8 @@ def read_panel(
     Warns
     -----
     PanelWarning
-        As :func:`check_panel` does.
+        As :func:`check_panel` does; and if the rank IC of a signal with the returns of
+        the next rows is out of all proportion, as of a column of future returns.
 
     Notes
     -----
@@ -118,6 +123,9 @@ def read_panel(
         frame, date=date, ticker=ticker, value=value, id=id, needs_dates=from_file
     )
     panel = _pick_field(frame, field)
+    foresight = find_foresight(panel, panel_signals(panel))
+    if foresight:
+        warn_user(foresight, PanelWarning)
     if id is not None:
         panel.attrs["ids"] = frame.attrs["ids"]
     return panel

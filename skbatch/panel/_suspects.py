@@ -170,7 +170,11 @@ def check_no_returns(closes: np.ndarray) -> None:
         return
     some = closes[:: len(closes) // 16]
     some = some[np.isfinite(some)]
-    scales = [s for s in (1, 100) if len(some) and _is_near(some / s)]
+    scales = [
+        scale
+        for scale in (1, 100)
+        if len(some) and np.median(np.abs(some / scale - 1)) <= _MAX_DISTANCE
+    ]
     sample = closes[:, :: -(-closes.shape[1] // _MAX_TICKERS)]
     if scales and _are_relatives(sample / scales[0]):
         unit, power = ("1", "X") if scales == [1] else ("100", "(X / 100)")
@@ -180,11 +184,6 @@ def check_no_returns(closes: np.ndarray) -> None:
             f"price relatives ({unit} + return). Pass the prices themselves, or "
             f"`{power}.cumprod()`."
         )
-
-
-def _is_near(values: np.ndarray) -> bool:
-    """Return whether values are mostly near 1."""
-    return bool(np.median(np.abs(values - 1)) <= _MAX_DISTANCE)
 
 
 def _are_relatives(closes: np.ndarray) -> bool:

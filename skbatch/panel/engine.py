@@ -7,6 +7,7 @@ from skbatch.panel._calendar import (
     WEEKDAYS_PER_YEAR,
     describe_rows,
     number_calendars,
+    rows_per_year,
 )
 from skbatch.panel._checked import (
     CheckedPanel,
@@ -66,5 +67,6 @@ __all__ = [
     "recorded_delay",
     "recorded_horizon",
     "recorded_reach",
+    "rows_per_year",
     "with_final_values",
 ]

@@ -15,8 +15,8 @@ from skbatch.batch.engine import describe_partial_row
 from skbatch.config import BatchForecastingConfig
 from skbatch.exceptions import PortfolioError, PortfolioWarning
 from skbatch.forecasting.engine import check_coverage
-from skbatch.panel import periods_per_year as year_of
-from skbatch.panel.engine import PanelLike, panel_tickers
+from skbatch.panel import periods_per_year as periods_of
+from skbatch.panel.engine import PanelLike, panel_tickers, rows_per_year
 from skbatch.portfolio._cache import forecast_key, open_folder, recall
 from skbatch.portfolio._expected import (
     PROVENANCE,
@@ -198,12 +198,7 @@ def _rows_of_year(index: pd.Index, given: float | None, annualize: bool) -> floa
     """Return the number of rows in a year; NaN if it is neither known nor needed."""
     if given is not None:
         return check_periods_per_year(given)
-    try:
-        return year_of(index)
-    except ValueError:
-        if annualize:
-            raise
-        return float("nan")
+    return periods_of(index) if annualize else rows_per_year(index)
 
 
 def _forecast(

@@ -1,13 +1,18 @@
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import stats
+from scipy.optimize import brentq
 
 from skbatch._kernels.scenarios import (
     bin_weights,
     dependence,
     draw_normal,
+    rank_bin_chances,
     rank_bin_shares,
+    relative_scale,
     select_dependence,
 )
 
@@ -94,3 +99,53 @@ def test_shares_count_ranks():
             expected[ticker, int((row < value).sum()) // 2] += 1
     shares = rank_bin_shares(samples, bin_weights(6, 3))
     np.testing.assert_allclose(shares, expected, atol=1e-9)
+
+
+@pytest.mark.parametrize("n_bins", [1, 2, 5])
+def test_chances_lie_between_quantiles_of_the_mean_distribution(n_bins):
+    random = np.random.default_rng(0)
+    location, scale = random.standard_normal(7), np.exp(random.standard_normal(7))
+    ways = [stats.t(5, m, s) for m, s in zip(location, scale, strict=True)]
+    limits = [
+        brentq(lambda x, q=q: np.mean([way.cdf(x) for way in ways]) - q, -99, 99)
+        for q in np.arange(1, n_bins) / n_bins
+    ]
+    below = [[0, *way.cdf(limits), 1] for way in ways]
+    found = rank_bin_chances(location, scale, n_bins)
+    np.testing.assert_allclose(found, np.diff(below), atol=1e-9)
+    np.testing.assert_allclose(found.sum(axis=0), 7 / n_bins)
+
+
+def test_chances_are_those_of_many_draws():
+    random = np.random.default_rng(0)
+    location = 0.3 * random.standard_normal(200)
+    scale = np.exp(0.5 * random.standard_normal(200))
+    draws = location + scale * random.standard_t(5, (4000, 200))
+    expected = rank_bin_shares(draws, bin_weights(200, 5)) / 4000
+    found = rank_bin_chances(location, scale, 5)
+    # Four standard errors of a share, and the limits move a little from draw to draw.
+    np.testing.assert_allclose(found, expected, atol=0.035)
+
+
+def test_the_scale_is_that_of_returns_relative_to_the_median_ticker():
+    moves = 0.01 * np.random.default_rng(0).standard_t(5, (300, 9))
+    moves[:, 1] *= 3
+    moves[250:, 2] = NAN  # too few of the last 63 rows
+    moves[:270, 3] = NAN
+    moves[-40:, 4] = NAN
+    relative = pd.DataFrame(moves).sub(np.nanmedian(moves, axis=1), axis=0).abs()
+    size = np.sqrt(relative[-63:].mean() * relative[-252:].mean())
+    # The mean size of a t variable with 5 degrees of freedom.
+    expected = np.array(size / stats.t(5).expect(np.abs))
+    expected[2] = NAN
+    found = relative_scale(moves)
+    np.testing.assert_allclose(found, expected)
+    assert found[1] == pytest.approx(0.03, rel=0.2)
+
+
+def test_prices_that_stand_still_have_no_scale():
+    moves = np.random.default_rng(0).standard_normal((252, 3))
+    moves[:, 1] = 0.0
+    same = np.zeros((252, 3))
+    assert np.isnan(relative_scale(same)).all()
+    assert np.isfinite(relative_scale(moves)).all()

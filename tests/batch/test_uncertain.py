@@ -377,7 +377,7 @@ def test_a_quarantined_ticker_has_nothing(make_system, prices, fit_quietly):
 @pytest.mark.parametrize(
     ("method", "params", "match"),
     [
-        ("predict_interval", {"coverage": 1.0}, "coverage must"),
+        ("predict_interval", {"coverage": 1.0}, "`coverage` must"),
         ("predict_scenarios", {"n_samples": 0}, "`n_samples` must"),
         ("predict_rank_proba", {"n_bins": 0}, "`n_bins` must"),
         ("predict_rank_proba", {"n_samples": 1.5}, "`n_samples` must"),

@@ -169,9 +169,22 @@ def test_the_table_has_intervals_and_fits_60_columns(prices, tmp_path):
     for ticker, row in table.iterrows():
         for name in ("lower", "upper"):
             assert f"{100 * float(row[name]):+.1f}%" in rows[ticker]
+        assert f" {100 * float(row['volatility']):.1f}%" in rows[ticker]
     lines = result.stdout.splitlines()
     assert lines[0].endswith(", all by XGBoost")
     assert max(len(line.rstrip()) for line in lines if "%   " in line) <= 60
+
+
+def test_the_table_has_the_bounds_of_every_coverage(prices, tmp_path):
+    path, _ = write_wide(prices, tmp_path)
+    output = tmp_path / "forecasts.csv"
+    shares = "--coverage", 0.5, "--coverage", 0.9
+    result = run("forecast", path, *shares, "--output", output, "--holdout", 0)
+    rows = table_rows(result.stdout)
+    for ticker, row in read_forecasts(output).set_index("ticker").iterrows():
+        for name in ("lower_50", "upper_50", "lower_90", "upper_90"):
+            assert name in result.stdout
+            assert f"{100 * float(row[name]):+.1f}%" in rows[ticker]
 
 
 def test_output_is_optional(prices, tmp_path):
@@ -341,6 +354,15 @@ def test_errors_of_users_are_one_line(
     assert re.fullmatch(r"error: .+\n", result.stderr)
     assert message in result.stderr
     assert before is None or path.read_bytes() == before
+
+
+@pytest.mark.parametrize("shares", [(2,), (90,), (0,), (0.5, 0.5)])
+def test_coverages_are_different_shares(shares):
+    flags = [part for share in shares for part in ("--coverage", share)]
+    result = run("forecast", "prices.csv", *flags)
+    assert result.exit_code == 2
+    assert result.stderr.startswith("error: `--coverage` must be different shares")
+    assert "For 90%, pass --coverage 0.9." in result.stderr
 
 
 @pytest.mark.parametrize("arguments", [("--horizon", 0), ("--horizon", "week")])

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import stats
 from sklearn.model_selection import GridSearchCV
 
 from skbatch import (
@@ -18,6 +19,7 @@ from skbatch import (
     SharedFeatureExtractor,
     forward_returns,
 )
+from skbatch._kernels.scenarios import rank_bin_chances
 from skbatch.datasets import make_panel
 from skbatch.exceptions import PanelError
 from skbatch.metrics import crps_by_sample, ranked_probability_score
@@ -151,7 +153,7 @@ def test_memory_of_a_sample_is_bounded():
 
 
 def test_ranks_of_many_scenarios_take_little_memory():
-    X, y = make_market(90, 5_000)
+    X, y = make_market(90, 5_000, moves=True)
     model = ConformalForecaster(HistoricalMeanForecaster()).fit(X, y)
     tracemalloc.start()
     chances = model.predict_rank_proba(X, n_samples=1_000)
@@ -221,6 +223,48 @@ def test_chances_are_those_of_the_known_distribution(market):
         gap = chances[number + 1] - (0.8 * expected + 0.2 / 4)
         assert gap.abs().max() < 0.08
         assert gap.abs().mean() < 0.03
+
+
+def test_chances_are_frequencies_and_where_moves_are_known_half_of_relative_ones(
+    market,
+):
+    model, X, y = market
+    draws = model.predict_scenarios(X, 500, random_state=1).to_numpy()
+    ranks = draws.argsort(axis=1).argsort(axis=1)
+    # Twelve tickers fill four bins without sharing any.
+    counts = np.stack([(ranks // 3 == number).mean(axis=0) for number in range(4)], 1)
+    expected = 0.8 * counts + 0.2 / 4
+    if model.calibration_.moves is not None:
+        recent = y.shift(1)[-252:]
+        relative = recent.sub(recent.median(axis=1), axis=0).abs()
+        size = np.sqrt(relative[-63:].mean() * relative.mean())
+        location = model.predict(X[-1:]).iloc[0]
+        expected += rank_bin_chances(
+            location.to_numpy(), size.to_numpy() / stats.t(5).expect(np.abs), 4
+        )
+        expected /= 2
+    chances = model.predict_rank_proba(X, 4, n_samples=500, random_state=1)
+    np.testing.assert_allclose(chances, expected, atol=1e-5)
+
+
+def test_chances_of_labels_that_are_no_simple_returns_are_frequencies_alone():
+    X, y = make_market(moves=True)
+    percent = 100 * y
+    found = [
+        ConformalForecaster(HistoricalMeanForecaster())
+        .fit(X.loc[:, use], percent)
+        .predict_rank_proba(X.loc[:, use], n_samples=4_000)
+        for use in (slice(None), X.columns.str.endswith("_63"))
+    ]
+    np.testing.assert_allclose(*found, atol=0.05)
+
+
+def test_a_new_ticker_s_relative_returns_are_as_its_volatility():
+    X, y = make_market(400, 6, moves=True)
+    model = ConformalForecaster(LINEAR).fit(X, y)
+    old = model.predict_rank_proba(X, n_samples=4_000)
+    new = model.predict_rank_proba(renamed(X, {"T5": "NEW"}), n_samples=4_000)
+    np.testing.assert_allclose(new.loc["NEW"], old.loc["T5"], atol=0.06)
 
 
 def test_a_better_forecast_is_ranked_higher(make_frames):

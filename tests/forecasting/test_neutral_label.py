@@ -239,7 +239,7 @@ def test_several_groupings_have_to_be_chosen_from(prices):
     with pytest.raises(ValueError, match="sector_grouping, country_grouping"):
         model.fit(X, y)
     model.set_params(target__relative=["sector"]).fit(X, y)
-    assert model.relative_to_ == "what sector explain"
+    assert model.relative_to_ == "what sector explains"
 
 
 def test_groups_are_no_inputs(frames):

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from skbatch.exceptions import PanelWarning
-from skbatch.panel import join_signals
+from skbatch.panel import join_signals, read_panel
 
 N_DATES, N_TICKERS = 700, 120
 
@@ -69,3 +69,15 @@ def test_few_tickers_or_dates_say_nothing():
         warnings.simplefilter("error")
         join_signals(prices.iloc[:, :8], {"secret": later.iloc[:, :8]})
         join_signals(prices.iloc[:50], {"secret": later.iloc[:50]})
+
+
+def test_a_column_of_later_returns_in_a_file_is_named():
+    prices, honest = make(0.03, 5, seed=0)
+    later = prices.shift(-5) / prices - 1
+    tables = {"close": prices, "book": honest, "label": later}
+    long = pd.concat({n: t.stack() for n, t in tables.items()}, axis=1)
+    long.index.names = ["date", "ticker"]
+    with pytest.warns(PanelWarning, match=r"in label \(1\.00\): honest") as warned:
+        panel = read_panel(long)
+    assert len(warned) == 1
+    assert set(panel.columns.unique("field")) == {"Close", "book", "label"}

@@ -527,3 +527,23 @@ def test_other_content_is_no_excel_file(tmp_path):
     (tmp_path / "prices.xlsx").write_text("date,A\n2020-01-01,1\n")
     with pytest.raises(PanelError, match="must be an Excel file"):
         read_panel(tmp_path / "prices.xlsx")
+
+
+@pytest.mark.parametrize("pattern", ["{0}_{1}", "{1} {0}", "{0}.{1}", "{1}_{0}"])
+def test_flat_columns_may_be_signals(pattern):
+    dates = pd.bdate_range("2024-01-01", periods=6)
+    fields = {"Close": 10.0, "earnings_yield": 0.5, "size": 3.0, "volume": 7.0}
+    parts = {(f, t): v for f, v in fields.items() for t in ("AAPL", "BRK.B")}
+    table = pd.DataFrame(list(parts.values()) * np.ones((6, 1)), dates)
+    table += np.arange(6)[:, None]
+    flat = table.set_axis([pattern.format(*pair) for pair in parts], axis=1)
+    two = table.set_axis(pd.MultiIndex.from_tuples(parts), axis=1)
+    pd.testing.assert_frame_equal(read_panel(flat), read_panel(two))
+
+
+def test_columns_without_a_close_of_their_ticker_are_no_signals():
+    dates = pd.bdate_range("2024-01-01", periods=6)
+    values = np.arange(18.0).reshape(6, 3) + 1
+    for names in (["CLOSE.L", "VOD.L", "BP.L"], ["Close_A", "Close_B", "eps_C"]):
+        panel = read_panel(pd.DataFrame(values, dates, names))
+        assert sorted(panel) == sorted(names)
