@@ -217,7 +217,7 @@ def test_tickers_without_a_price_are_listed_with_their_reason(prices, tmp_path):
     assert len(lines) == 2
     assert all(line.startswith("warning: ") for line in lines)
     assert "[bold]C[/bold]" in lines[0]
-    assert "1 of 5 tickers are not served" in lines[1]
+    assert "cannot forecast 1 of 5 tickers" in lines[1]
 
 
 def test_a_warning_is_shown_once(prices, tmp_path):
