@@ -9,8 +9,9 @@ import numpy as np
 import pandas as pd
 from sklearn.base import BaseEstimator
 
+from skbatch.forecasting.engine import NO_MODEL
 from skbatch.model_selection._ranking_rules import RANKING_RULES
-from skbatch.model_selection._refit import NO_MODEL, FoldForecast, Source
+from skbatch.model_selection._refit import FoldForecast, Source
 from skbatch.model_selection._refit_schedule import Fold
 from skbatch.model_selection._walk_forward_result import WalkForwardResult
 from skbatch.panel.engine import find_members, panel_fields, panel_tickers

@@ -10,9 +10,8 @@ import pandas as pd
 from sklearn.base import BaseEstimator
 
 from skbatch._sklearn import last_step
-from skbatch.forecasting.engine import first_choice
+from skbatch.forecasting.engine import NO_MODEL, first_choice
 from skbatch.metrics.plotting import INK, Display, date_axis, tidy
-from skbatch.model_selection._refit import NO_MODEL
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -21,6 +21,7 @@ from skbatch.exceptions import ModelFitError, PanelError
 from skbatch.feature_extraction import SharedFeatureExtractor
 from skbatch.feature_extraction.engine import KnownFeatures, sharing
 from skbatch.forecasting.engine import (
+    NO_MODEL,
     calibrated_part,
     first_choice,
     fitted_provenance,
@@ -32,7 +33,6 @@ from skbatch.model_selection._shared_features import extractor_of
 from skbatch.panel import forward_returns
 from skbatch.panel.engine import CheckedPanel, Universe
 
-NO_MODEL = "none"
 LEVELS = (0.05, 0.25, 0.5, 0.75, 0.95)
 
 
@@ -153,7 +153,10 @@ def _run(
         following_rows = slice(fold.train_stop, fold.test_stop)
         returns = source.labels(following_rows, final=False)
         quantiles = _quantiles(tail, following, forecasts, returns)
-    whole = tail if head is None else _join(estimator, head, tail)
+    whole = tail
+    if head is not None:
+        steps = [(estimator.steps[0][0], head), *tail.steps]
+        whole = Pipeline(steps, memory=estimator.memory)
     return FoldForecast(
         forecasts.loc[dates],
         provenance,
@@ -234,10 +237,7 @@ def _provenance(
     model: BaseEstimator, following: pd.DataFrame, forecasts: pd.DataFrame
 ) -> pd.DataFrame:
     """Name the model behind each forecast, as exactly as the estimator can."""
-    final, X = model, following
-    if isinstance(model, Pipeline):
-        final = model[-1]
-        X = model[:-1].transform(following) if len(model) > 1 else following
+    final, X = last_step(model, following)
     served = fitted_provenance(final)
     if served is not None and hasattr(final, "predict_with_provenance"):
         names = np.asarray(final.predict_with_provenance(X)[1].model, dtype=object)
@@ -321,9 +321,3 @@ def _failed(error: ModelFitError, dates: pd.Index, columns: pd.Index) -> FoldFor
         pd.DataFrame(NO_MODEL, dates, columns, dtype=object),
         pd.DataFrame({"model": NO_MODEL, "reason": reason}, columns),
     )
-
-
-def _join(estimator: Pipeline, head: BaseEstimator, tail: Pipeline) -> Pipeline:
-    """Reassemble the fitted steps."""
-    steps = [(estimator.steps[0][0], head), *tail.steps]
-    return Pipeline(steps, memory=estimator.memory)

@@ -13,6 +13,8 @@ import pandas as pd
 from numpy.typing import ArrayLike
 from sklearn.model_selection import BaseCrossValidator, TimeSeriesSplit
 
+from skbatch._messages import check_int
+
 # What `cv` may be: a number, a splitter, pairs of rows, or nothing.
 Folds: TypeAlias = (
     int | BaseCrossValidator | Iterable[tuple[ArrayLike, ArrayLike]] | None
@@ -180,12 +182,5 @@ def _check_training(folds: list[Fold], reach: int) -> None:
 def _check_rows(
     value: Any, name: str, low: int, advice: str, *, none: bool = True
 ) -> None:
-    if value is None and none:
-        return
-    valid = isinstance(value, Integral) and not isinstance(value, bool)
-    if valid and int(value) >= low:
-        return
-    raise ValueError(
-        f"`{name}` must be an int of at least {low}{' or None' if none else ''}. Got "
-        f"{value!r}. Pass a number of rows. {advice}."
-    )
+    if value is not None or not none:
+        check_int(value, name, low, f"Pass a number of rows. {advice}.")

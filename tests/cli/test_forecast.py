@@ -419,6 +419,18 @@ def test_missing_packages_of_the_command_line_name_its_extra(package, monkeypatc
     assert "pip install 'skbatch[cli]'" in str(stop.value)
 
 
+def test_help_names_files_rows_and_columns_and_no_type_of_python():
+    commands = skbatch.cli.app.registered_commands
+    names = [command.callback.__name__ for command in commands]
+    assert len(names) > 5
+    for name in names:
+        text = CliRunner().invoke(skbatch.cli.app, [name, "--help"]).output
+        options = re.findall(r"^[│ *]+(--[\w-]+.*)", text, re.M)
+        assert len(options) > 3
+        for option in options:
+            assert option.startswith("--help") or not re.search("<[^|>]*>", option)
+
+
 def test_version_and_help_import_nothing_heavy():
     code = (
         "import sys; from typer.testing import CliRunner; from skbatch.cli import app;"
