@@ -77,7 +77,7 @@ sphinx_gallery_conf = {
     "min_reported_time": 0,
 }
 
-html_search_scorer = "_static/scorer.js"
+html_search_scorer = str(HERE / "_static" / "scorer.js")
 html_theme = "pydata_sphinx_theme"
 html_title = "skbatch"
 html_static_path = ["_static"]

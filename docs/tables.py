@@ -133,7 +133,7 @@ def _parameter(parameter: Any) -> list[str]:
     if parameter.param_type_name == "argument":
         shown = parameter.metavar or parameter.name.upper()
     else:
-        shown = parameter.opts[-1]
+        shown = f"{parameter.opts[-1]} {parameter.metavar or ''}".rstrip()
     default = parameter.show_default
     if not isinstance(default, str):
         given = None if callable(parameter.default) else parameter.default

@@ -63,7 +63,7 @@ print(features[shown].iloc[-8:].round(4).to_string())
 # -------------
 # One year is held out. Every line is within two standard errors of every other, so
 # this year cannot tell them apart. The synthetic rate cannot help, and yet changes the
-# score: take its change for the size of differences that mean nothing.
+# score.
 
 past, y = prices.iloc[:-252], forward_returns(prices, horizon=5)
 rows = {}

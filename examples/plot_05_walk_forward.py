@@ -96,7 +96,7 @@ print(f"{report.name}: {size:.0f} KiB")
 # %%
 # What not to conclude
 # --------------------
-# - That skill was absent: with a standard error of about 0.02, a true rank IC of 0.02,
+# - That skill was absent: with standard errors of 0.01 to 0.03, a true rank IC of 0.02,
 #   which would be a good one, is not visible in four years of 20 stocks.
 # - That another setting would be better because its row looks better. Every variant
 #   that you try on the same years is one more draw

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from skbatch._messages import describe_error, format_tickers, warn_user
+from skbatch._messages import count, describe_error, format_tickers, warn_user
 from skbatch.batch._batch_task import Event, Member
 from skbatch.batch._errors import MODEL_FAILURES
 from skbatch.batch._system_tickers import SystemTickers
@@ -121,14 +121,14 @@ def warn_of_fit(
     sentences = [*problems, *filter(None, [tickers.partial_row()])]
     if quarantined:
         sentences.append(
-            f"{len(quarantined)} of {n_tickers} tickers have prices that cannot be "
-            f"used: {format_tickers(quarantined)}. See screening_ for reasons."
+            f"Prices of {len(quarantined)} of {n_tickers} tickers cannot be used: "
+            f"{format_tickers(quarantined)}. See screening_ for reasons."
         )
     if events:
         steps = ", ".join(dict.fromkeys(event.step for event in events))
         sentences.append(
-            f"{len(events)} steps of recovery were needed ({steps}), the first "
-            f"because of {events[0].error}. See events_."
+            f"Recovery took {count(len(events), 'step')} ({steps}), the first because "
+            f"of {events[0].error}. See events_."
         )
     if sentences:
         warn_user(
@@ -143,7 +143,7 @@ def warn_of_fit(
     others = served.index.get_level_values(-1)[~as_meant].unique()
     if len(others):
         warn_user(
-            f"{len(others)} of {n_tickers} tickers are not served by the primary "
-            f"model: {format_tickers(others)}. See provenance_ for reasons.",
+            f"The primary model cannot forecast {len(others)} of {n_tickers} tickers: "
+            f"{format_tickers(others)}. See provenance_ for reasons.",
             FallbackWarning,
         )

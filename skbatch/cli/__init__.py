@@ -41,7 +41,7 @@ app.add_typer(_config.app, name="config")
 @app.callback(invoke_without_command=True)
 def skbatch(
     version: Annotated[
-        bool, typer.Option("--version", help="Show the version and exit.")
+        bool, typer.Option("--version", metavar="", help="Show the version and exit.")
     ] = False,
 ) -> None:
     """Forecast the returns of a whole portfolio at once."""

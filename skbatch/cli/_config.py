@@ -24,7 +24,7 @@ def init(
         Path, typer.Argument(metavar="PATH", help="TOML file to write.")
     ] = FILE,
     force: Annotated[
-        bool, typer.Option("--force", help="Overwrite a file that exists.")
+        bool, typer.Option("--force", metavar="", help="Overwrite a file that exists.")
     ] = False,
 ) -> None:
     """Write a file with every setting, its default and what it does."""

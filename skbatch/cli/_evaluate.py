@@ -41,18 +41,27 @@ def evaluate(
     delay: options.Delay = None,
     report: Annotated[
         Path | None,
-        typer.Option(help="HTML file for the whole report, with plots."),
+        typer.Option(
+            metavar="FILE", help="HTML file for the whole report, with plots."
+        ),
     ] = None,
     json: options.Json = False,
     refit: Annotated[
-        int, typer.Option(min=1, help="Rows between refits; 63 is a quarter.")
+        int,
+        typer.Option(
+            metavar="ROWS", min=1, help="Rows between refits; 63 is a quarter."
+        ),
     ] = 63,
     train: Annotated[
-        int, typer.Option(min=2, help="Rows to train on before the first forecast.")
+        int,
+        typer.Option(
+            metavar="ROWS", min=2, help="Rows to train on before the first forecast."
+        ),
     ] = 504,
     trials: Annotated[
         int,
         typer.Option(
+            metavar="COUNT",
             min=1,
             help="How many settings you have tried on these prices, these included. "
             "The more, the stricter the tests.",
@@ -61,14 +70,17 @@ def evaluate(
     cost: Annotated[
         float,
         typer.Option(
-            min=0.0, help="Cost of trading in the report, in basis points of the trade."
+            metavar="POINTS",
+            min=0.0,
+            help="Cost of trading in the report, in basis points of the trade.",
         ),
     ] = 10.0,
     groups: Annotated[
         Path | None,
         typer.Option(
+            metavar="FILE",
             help="CSV or Excel file of a column ticker and a column group (or sector), "
-            "whose scores the report shows."
+            "whose scores the report shows.",
         ),
     ] = None,
     field: options.Field = None,
@@ -79,7 +91,10 @@ def evaluate(
     memory_budget: options.MemoryBudget = None,
     n_jobs: Annotated[
         int | None,
-        typer.Option(help="Refits to run at the same time; -1 is one for each core."),
+        typer.Option(
+            metavar="COUNT",
+            help="Refits to run at the same time; -1 is one for each core.",
+        ),
     ] = None,
     delisting_return: options.DelistingReturn = None,
 ) -> None:

@@ -36,7 +36,9 @@ def explain(
             show_default=False,
         ),
     ],
-    top: Annotated[int, typer.Option(min=1, help="How many features to list.")] = 10,
+    top: Annotated[
+        int, typer.Option(metavar="COUNT", min=1, help="How many features to list.")
+    ] = 10,
     json: options.Json = False,
     horizon: options.Horizons = None,
     delay: options.Delay = None,
@@ -44,7 +46,9 @@ def explain(
     date: options.Date = None,
     ticker_column: Annotated[
         str | None,
-        typer.Option("--ticker", help="Column of the tickers in a long file."),
+        typer.Option(
+            "--ticker", metavar="COLUMN", help="Column of the tickers in a long file."
+        ),
     ] = None,
     value: options.Value = None,
     config: options.Config = None,

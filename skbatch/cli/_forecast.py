@@ -66,7 +66,10 @@ def demo(
 def fit(
     prices: options.Prices,
     model: Annotated[
-        Path, typer.Option(help="File for the fitted model.", show_default=False)
+        Path,
+        typer.Option(
+            metavar="FILE", help="File for the fitted model.", show_default=False
+        ),
     ],
     horizon: options.Horizons = None,
     delay: options.Delay = None,
@@ -117,14 +120,16 @@ def forecast(
     output: options.Output = None,
     raw: options.Raw = False,
     report: Annotated[
-        Path | None, typer.Option(help="HTML file with all forecasts, and plots.")
+        Path | None,
+        typer.Option(metavar="FILE", help="HTML file with all forecasts, and plots."),
     ] = None,
     json: options.Json = False,
     model: Annotated[
         Path | None,
         typer.Option(
+            metavar="FILE",
             help="Model that `skbatch fit` wrote, for rows that follow those it was "
-            "fitted on."
+            "fitted on.",
         ),
     ] = None,
     field: options.Field = None,

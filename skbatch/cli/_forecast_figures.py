@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from skbatch._html import draw_figure, grid
 from skbatch._messages import count
 
@@ -46,7 +44,7 @@ def draw_returns(known: pd.DataFrame, ax: Axes) -> None:
     from skbatch.metrics.plotting import BAD, GOOD, GREY, INK, tidy
 
     known = known.sort_values("expected_return", ascending=False, kind="stable")
-    place = np.arange(1, len(known) + 1)
+    place = range(1, len(known) + 1)
     for name in known:
         if str(name).startswith("lower"):
             upper = known[str(name).replace("lower", "upper", 1)]
@@ -54,7 +52,7 @@ def draw_returns(known: pd.DataFrame, ax: Axes) -> None:
             width = min(4.0, 120 / len(known))
             ax.vlines(place, *bounds, color=GREY, alpha=0.4, linewidth=width)
     forecast = 100 * known["expected_return"].to_numpy()
-    colors = np.where(forecast >= 0, GOOD, BAD)
+    colors = [GOOD if value >= 0 else BAD for value in forecast]
     size = min(20.0, 800 / len(known))
     ax.scatter(place, forecast, c=colors, s=size, zorder=3)
     ax.axhline(0, color=INK, linewidth=0.8)
@@ -69,7 +67,7 @@ def draw_volatilities(known: pd.DataFrame, ax: Axes) -> None:
 
     known = known.dropna(subset="volatility")
     known = known.sort_values("volatility", ascending=False, kind="stable")
-    place = np.arange(1, len(known) + 1)
+    place = range(1, len(known) + 1)
     width = 0.65 if len(known) <= MAX_NAMES else 1.0
     ax.bar(place, 100 * known["volatility"], width=width, color=GOOD, alpha=0.85)
     ax.set_ylabel("volatility over the horizon, %", color=INK)

@@ -31,21 +31,30 @@ def check(
     ],
     prices: options.Prices,
     horizon: Annotated[
-        int, typer.Option(min=1, help="Rows that its labels look ahead.")
+        int,
+        typer.Option(metavar="ROWS", min=1, help="Rows that its labels look ahead."),
     ] = 5,
     rows: Annotated[
-        int, typer.Option(min=50, help="How many of the last rows to use.")
+        int,
+        typer.Option(metavar="ROWS", min=50, help="How many of the last rows to use."),
     ] = 500,
     columns: Annotated[
-        int, typer.Option(min=2, help="How many of the first tickers to use.")
+        int,
+        typer.Option(
+            metavar="COUNT", min=2, help="How many of the first tickers to use."
+        ),
     ] = 10,
     cuts: Annotated[
-        int, typer.Option(min=1, help="How many dates to test; each takes some fits.")
+        int,
+        typer.Option(
+            metavar="COUNT", min=1, help="How many dates to test; each takes some fits."
+        ),
     ] = 3,
     purged: Annotated[
         bool,
         typer.Option(
             "--purged",
+            metavar="",
             help="You leave out labels that end after the training rows yourself: "
             "check only what the pipeline makes of prices.",
         ),

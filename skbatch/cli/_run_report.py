@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 from skbatch._html import card, page, section, table
 from skbatch._messages import count, date_text
-from skbatch.cli._forecast_figures import draw_forecasts
 from skbatch.cli._output import write
 from skbatch.cli._show import Result, model_words, panel_line
 
@@ -29,6 +28,7 @@ TITLES = {"p_positive": "chance of a gain"}
 
 def write_report(result: Result, report: Path) -> None:
     """Write the page whole or not at all."""
+    from skbatch.cli._forecast_figures import draw_forecasts
     from skbatch.panel.engine import describe_rows
 
     title = f"Expected returns from {date_text(result.forecasts['date'].iloc[0])}"

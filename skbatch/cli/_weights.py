@@ -38,30 +38,43 @@ def weights(
         ),
     ] = Optimizer.MEAN_RISK,
     max_weight: Annotated[
-        float, typer.Option(min=0.0, max=1.0, help="Largest weight of a ticker.")
+        float,
+        typer.Option(
+            metavar="WEIGHT", min=0.0, max=1.0, help="Largest weight of a ticker."
+        ),
     ] = 0.1,
     risk_aversion: Annotated[
-        float, typer.Option(min=0.0, help="Penalty for risk of mean-risk.")
+        float,
+        typer.Option(metavar="NUMBER", min=0.0, help="Penalty for risk of mean-risk."),
     ] = 5.0,
     current: Annotated[
         Path | None,
         typer.Option(
+            metavar="FILE",
             help="CSV or Excel file of what you hold: a column ticker, and one of "
-            "weight, value or shares. mean-risk then weighs trades against their cost."
+            "weight, value or shares. mean-risk then weighs trades against their cost.",
         ),
     ] = None,
     cost: Annotated[
         float,
-        typer.Option(min=0.0, help="Cost of trading, in basis points, for mean-risk."),
+        typer.Option(
+            metavar="POINTS",
+            min=0.0,
+            help="Cost of trading, in basis points, for mean-risk.",
+        ),
     ] = COST,
     output: Annotated[
         Path | None,
-        typer.Option(help="CSV file for the weights; - writes it to stdout."),
+        typer.Option(
+            metavar="FILE", help="CSV file for the weights; - writes it to stdout."
+        ),
     ] = None,
     json: options.Json = False,
     horizon: Annotated[
         int | None,
-        typer.Option(min=1, help="Rows to look ahead.", show_default="5"),
+        typer.Option(
+            metavar="ROWS", min=1, help="Rows to look ahead.", show_default="5"
+        ),
     ] = None,
     field: options.Field = None,
     date: options.Date = None,

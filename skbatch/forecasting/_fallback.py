@@ -424,7 +424,7 @@ def warn_of_fallback(fitted: Any) -> None:
     ].unique()
     if len(others):
         warn_user(
-            f"{len(others)} of {tickers.nunique()} tickers are not served by "
-            f"{primary}: {format_tickers(others)}. See provenance_ for reasons.",
+            f"{primary} cannot forecast {len(others)} of {tickers.nunique()} tickers: "
+            f"{format_tickers(others)}. See provenance_ for reasons.",
             FallbackWarning,
         )

@@ -101,15 +101,13 @@ def describe_service(
     """Warn of tickers without a forecast, or without that of the primary model."""
     others, sentences = list(others), []
     if missing:
-        verb = "has" if len(missing) == 1 else "have"
         sentences.append(
-            f"{len(missing)} of {count(total)} {verb} no forecast, {fate}: "
+            f"No forecast for {len(missing)} of {count(total)} ({fate}): "
             f"{with_reasons(missing)}."
         )
     if others:
-        verb = "is" if len(others) == 1 else "are"
         sentences.append(
-            f"{len(others)} of {count(total)} {verb} not served by the primary model: "
+            f"The primary model cannot forecast {len(others)} of {count(total)}: "
             f"{format_tickers(others)}."
         )
     return " ".join([*sentences, f"See {where} for all reasons."]) if sentences else ""

@@ -264,7 +264,7 @@ def _without_missing(
     if on_missing == "raise":
         _refuse_missing(missing)
     others = [t for t in expected if reasons[t] and t not in missing]
-    fate = "which are left out" if on_missing == "drop" else "which are NaN"
+    fate = "left out" if on_missing == "drop" else "NaN"
     text = describe_service(missing, others, len(expected), fate, "provenance")
     if text:
         warn_user(" ".join(filter(None, [last_row, text])), PortfolioWarning)

@@ -51,7 +51,7 @@ class Window:
         lost = reasons.index[~np.isfinite(self.per_row)]
         missing = {str(t): str(reasons[t]) or "no finite forecast" for t in lost}
         others = reasons.index[reasons.ne("")].difference(lost)
-        fate = "to which optimizers of skfolio give no weight"
+        fate = "no weight in skfolio"
         text = describe_service(missing, others, len(reasons), fate, "provenance_")
         if text:
             warn_user(text, PortfolioWarning if missing else FallbackWarning)

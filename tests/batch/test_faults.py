@@ -238,8 +238,8 @@ def test_what_is_no_failure_of_a_model_is_raised(
 def test_a_fault_is_told_once(make_system, make_faulty, prices):
     system = make_system(forecaster=make_faulty("model", ["C"]))
     with (
-        pytest.warns(BatchWarning, match="2 steps of recovery.*ModelFitError: planted"),
-        pytest.warns(FallbackWarning, match="1 of 8 tickers are not served.*: C. See"),
+        pytest.warns(BatchWarning, match="took 2 steps.*ModelFitError: planted"),
+        pytest.warns(FallbackWarning, match="cannot forecast 1 of 8 tickers: C. See"),
     ):
         system.fit(prices)
 

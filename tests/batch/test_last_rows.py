@@ -74,7 +74,7 @@ def test_a_last_row_that_few_tickers_have_is_named_in_fit(prices, n_rows):
     )
     with (
         pytest.warns(BatchWarning, match=text),
-        pytest.warns(FallbackWarning, match="5 of 6 tickers are not served"),
+        pytest.warns(FallbackWarning, match="cannot forecast 5 of 6 tickers"),
     ):
         system().fit(partial)
     result = system().fit(partial.iloc[:-n_rows]).forecast()

@@ -203,7 +203,7 @@ def test_malformed_prices_are_refused(make_system, prices, change, message):
 
 def test_quarantined_tickers_have_no_part_in_the_market(make_system, prices):
     dirty = prices.assign(Z=prices["A"].where(prices.index != prices.index[-9], 1e6))
-    with pytest.warns(BatchWarning, match=r"1 of 9 tickers have prices.*: Z\. See"):
+    with pytest.warns(BatchWarning, match=r"Prices of 1 of 9 tickers.*: Z\. See"):
         result = make_system().fit(dirty).forecast()
     expected = make_system().fit(prices).forecast()
     np.testing.assert_array_equal(
@@ -541,8 +541,8 @@ def test_what_went_otherwise_is_one_warning(make_system, make_faulty, prices):
     with pytest.warns(BatchWarning) as caught:
         make_system(forecaster=make_faulty("memory", largest=4)).fit(dirty)
     assert len(caught) == 1
-    assert "1 of 9 tickers have prices" in str(caught[0].message)
-    assert "1 steps of recovery were needed (halved)" in str(caught[0].message)
+    assert "Prices of 1 of 9 tickers" in str(caught[0].message)
+    assert "Recovery took 1 step (halved)" in str(caught[0].message)
 
 
 def test_the_performance_of_a_result_stays_its_own(make_system, prices):

@@ -217,7 +217,7 @@ def test_tickers_without_a_price_are_listed_with_their_reason(prices, tmp_path):
     assert len(lines) == 2
     assert all(line.startswith("warning: ") for line in lines)
     assert "[bold]C[/bold]" in lines[0]
-    assert "1 of 5 tickers are not served" in lines[1]
+    assert "cannot forecast 1 of 5 tickers" in lines[1]
 
 
 def test_a_warning_is_shown_once(prices, tmp_path):
@@ -417,6 +417,18 @@ def test_missing_packages_of_the_command_line_name_its_extra(package, monkeypatc
         __main__.main()
     assert str(stop.value).startswith(f"error: the command line needs {package}")
     assert "pip install 'skbatch[cli]'" in str(stop.value)
+
+
+def test_help_names_files_rows_and_columns_and_no_type_of_python():
+    commands = skbatch.cli.app.registered_commands
+    names = [command.callback.__name__ for command in commands]
+    assert len(names) > 5
+    for name in names:
+        text = CliRunner().invoke(skbatch.cli.app, [name, "--help"]).output
+        options = re.findall(r"^[│ *]+(--[\w-]+.*)", text, re.M)
+        assert len(options) > 3
+        for option in options:
+            assert option.startswith("--help") or not re.search("<[^|>]*>", option)
 
 
 def test_version_and_help_import_nothing_heavy():

@@ -67,7 +67,7 @@ def test_a_fallback_of_the_same_class_has_a_name_of_its_own():
     prices = make_panel(420, 8, random_state=0)
     prices.iloc[:380, 0] = np.nan
     model = FallbackForecaster(BatchLinearForecaster())
-    with pytest.warns(match="1 of 8 tickers are not served by BatchLinearForecaster"):
+    with pytest.warns(match="BatchLinearForecaster cannot forecast 1 of 8 tickers"):
         model.fit(features(prices), forward_returns(prices, 5))
     names = model.provenance_["model"]
     assert names.iloc[0] == "BatchLinearForecaster (fallback)"

@@ -81,7 +81,7 @@ def test_a_failed_fit_is_served_by_the_fallback_and_says_why(make_frames):
     X, y = make_frames()
     model = FallbackForecaster(Stub(error=ModelFitError("out of luck")), Other(2.0))
     message = fit(model, X, y)
-    assert message.startswith("4 of 4 tickers are not served by Stub: T0, T1, T2, T3.")
+    assert message.startswith("Stub cannot forecast 4 of 4 tickers: T0, T1, T2, T3.")
     assert model.estimator_ is None
     assert (model.predict(X) == 2.0).all(axis=None)
     reason = "primary: fit failed (ModelFitError: out of luck)"
@@ -276,7 +276,7 @@ def test_a_ticker_without_features_at_the_last_date(make_frames):
     X.loc[X.index[-2:], X.columns.str.startswith("T3__")] = NAN
     model = FallbackForecaster(BatchLinearForecaster())
     message = fit(model, X, y)
-    assert message.startswith("1 of 4 tickers are not served by BatchLinear")
+    assert message.startswith("BatchLinearForecaster cannot forecast 1 of 4 tickers")
     assert "T3" in message
     assert model.provenance_.loc["T3"].tolist() == [
         "none",
@@ -325,7 +325,7 @@ def test_the_warning_names_five_tickers_and_counts_the_rest(make_frames):
     model = FallbackForecaster(Stub(), Other())
     message = fit(model, X, y)
     assert message == (
-        "7 of 8 tickers are not served by Stub: T1, T2, T3, T4, T5 and 2 more. "
+        "Stub cannot forecast 7 of 8 tickers: T1, T2, T3, T4, T5 and 2 more. "
         "See provenance_ for reasons."
     )
 
@@ -337,7 +337,7 @@ def test_several_horizons_have_a_row_each(make_frames, stack_horizons):
     model = FallbackForecaster(Stub(), Other(2.0))
     both = stack_horizons({1: y, 20: late})
     message = fit(model, X, both)
-    assert message.startswith("1 of 4 tickers are not served by Stub: T1.")
+    assert message.startswith("Stub cannot forecast 1 of 4 tickers: T1.")
     pd.testing.assert_index_equal(model.provenance_.index, both.columns)
     others = model.provenance_[model.provenance_["model"] != "Stub"]
     assert others.index.tolist() == [(20, "T1")]

@@ -142,7 +142,7 @@ def test_rows_are_stacked_once_for_trees_and_ridge(panel, monkeypatch):
 
     monkeypatch.setattr(_feature_table, "RowStore", Counted)
     model = FallbackForecaster(BatchXGBoostForecaster(**TREES))
-    with pytest.warns(match="not served by"):
+    with pytest.warns(match="cannot forecast"):
         model.fit(X, y)
     # Training rows and tail of each of two horizons.
     assert len(made) == 4

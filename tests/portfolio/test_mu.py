@@ -243,7 +243,7 @@ def test_malformed_returns_raise(returns):
 def test_a_dead_ticker_is_nan_named_and_gets_no_weight(returns):
     dead = returns.copy()
     dead.loc[dead.index[-60:], "C"] = 0.0
-    with pytest.warns(PortfolioWarning, match=r"1 of 5 .* no forecast, .*: C \(quara"):
+    with pytest.warns(PortfolioWarning, match=r"1 of 5 tickers .*: C \(quara"):
         mu = ForecastMu(linear_system()).fit(dead)
     assert np.isnan(mu.mu_).tolist() == [ticker == "C" for ticker in TICKERS]
     assert mu.provenance_.loc["C", "model"] == "none"
@@ -300,7 +300,7 @@ def test_short_windows_have_forecasts(returns, n_rows):
 
 
 def test_too_short_windows_have_reasons(returns):
-    with pytest.warns(PortfolioWarning, match="5 of 5 tickers have no forecast"):
+    with pytest.warns(PortfolioWarning, match="No forecast for 5 of 5 tickers"):
         mu = ForecastMu(linear_system()).fit(returns.iloc[-12:])
     assert np.isnan(mu.mu_).all()
     assert mu.provenance_["reason"].str.contains("short").all()
@@ -316,7 +316,7 @@ def test_a_model_that_fails_has_reasons(returns):
     with pytest.warns(PortfolioWarning, match="planted"):
         mu = ForecastMu(make_pipeline(features(), Failing())).fit(returns)
     assert np.isnan(mu.mu_).all()
-    with pytest.warns(FallbackWarning, match="5 of 5 tickers are not served"):
+    with pytest.warns(FallbackWarning, match="cannot forecast 5 of 5 tickers"):
         mu = ForecastMu(linear_system(forecaster=Failing())).fit(returns)
     assert np.isfinite(mu.mu_).all()
 
@@ -325,7 +325,7 @@ def test_a_pipeline_s_own_provenance(returns):
     young = returns.copy()
     young.loc[young.index[:-60], "B"] = np.nan
     inner = FallbackForecaster(BatchLinearForecaster(), HistoricalMeanForecaster())
-    with pytest.warns(FallbackWarning, match="not served by the primary model: B"):
+    with pytest.warns(FallbackWarning, match="model cannot forecast 1 of .*: B"):
         mu = ForecastMu(make_pipeline(features(), inner)).fit(young)
     assert mu.provenance_["model"].to_dict() == {
         **dict.fromkeys(TICKERS, "BatchLinearForecaster"),

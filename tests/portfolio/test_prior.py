@@ -245,7 +245,7 @@ def test_wrong_parameters_raise_in_fit(returns, params, error, match):
 
 def test_too_short_windows(returns):
     for system in (plain_system(), calibrated_system()):
-        with pytest.warns(PortfolioWarning, match="5 of 5 tickers have no forecast"):
+        with pytest.warns(PortfolioWarning, match="No forecast for 5 of 5 tickers"):
             prior = ForecastPrior(system).fit(returns.iloc[-12:])
         assert np.isnan(prior.return_distribution_.mu).all()
 

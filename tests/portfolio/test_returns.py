@@ -179,9 +179,9 @@ def test_tickers_without_forecast_are_nan_and_named_once(gappy):
         expected = robust_forecast_returns(asked, gappy, "mean")
     (told,) = record
     assert told.filename == __file__
-    assert "3 of 4 tickers have no forecast, which are NaN: DEAD (" in str(told.message)
+    assert "No forecast for 3 of 4 tickers (NaN): DEAD (" in str(told.message)
     assert "NOPE (not in the data)" in str(told.message)
-    assert "not served" not in str(told.message)
+    assert "cannot forecast" not in str(told.message)
     assert list(expected) == asked
     assert [t for t, v in expected.items() if math.isnan(v)] == ["DEAD", "NOPE", "FLAT"]
     assert expected.provenance.loc["NOPE"].tolist() == ["none", "", "not in the data"]
@@ -189,7 +189,7 @@ def test_tickers_without_forecast_are_nan_and_named_once(gappy):
 
 
 def test_tickers_without_forecast_are_dropped(gappy):
-    with pytest.warns(PortfolioWarning, match="which are left out"):
+    with pytest.warns(PortfolioWarning, match="left out"):
         expected = robust_forecast_returns(
             ["DEAD", "T001", "NOPE"], gappy, "mean", on_missing="drop"
         )
@@ -216,7 +216,7 @@ def test_nothing_is_fitted_for_nobody(prices, fits):
 def test_tickers_served_by_the_fallback_are_named(prices):
     prices["NEW"] = prices["T000"].where(np.arange(260) >= 225) * 1.5
     options = {"config": {**FAST, "fallback": {"min_labels": 200}}}
-    with pytest.warns(PortfolioWarning, match="1 of 5 .* not served .*: NEW. See"):
+    with pytest.warns(PortfolioWarning, match="cannot forecast 1 of 5 .*: NEW. See"):
         robust_forecast_returns(None, prices, **options)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
