@@ -56,8 +56,8 @@ search.fit(past, y.loc[past.index])
 # --------------------------
 # Six candidates on five folds ask 60 times for features, and the last fit once more.
 # All candidates share those of a fold, so they are computed twice for each fold (its
-# training and its test rows) and once for the last fit. Put feature parameters into
-# the grid, and this multiplies.
+# training and its test rows) and once for the last fit. With feature parameters in the
+# grid, this multiplies.
 
 cache = cache_info()
 print(f"asked for {cache.hits + cache.extractions} times, computed {cache.extractions}")
@@ -65,8 +65,8 @@ print(f"asked for {cache.hits + cache.extractions} times, computed {cache.extrac
 # %%
 # The result, with its standard error
 # -----------------------------------
-# ``std_test_score`` is the deviation between folds, of which the standard error of
-# their mean follows. Five folds are few, so it is rough itself.
+# The standard error of the mean follows from ``std_test_score``, the standard deviation
+# over folds. With five folds it is a rough estimate.
 
 results = pd.DataFrame(
     {
@@ -81,15 +81,15 @@ print(results.sort_values("rank_ic", ascending=False).round(4).to_string(index=F
 # %%
 # Multiple testing
 # ----------------
-# The best of six scores is too good by selection alone: of six independent candidates
-# without any skill, the best is expected 1.27 standard errors above zero (dashed). Of
-# a hundred, it would be 2.5. So ``best_score_`` is no estimate of what comes. The
-# year that the search has not seen gives one, for one candidate only and once only: a
-# second look at it is one more test.
+# Through selection alone, the best of six scores looks too good: of six independent
+# candidates without any skill, the best is expected 1.27 standard errors above zero
+# (dashed). Of a hundred, it would be 2.5. So ``best_score_`` is not an estimate of
+# future scores. The year that was held out gives one, but for one candidate and only
+# once: looking again is another test.
 #
-# Here the best of the search is no better than luck would give, and the year held out
-# within two standard errors of zero: the search has found nothing to prefer. Take the
-# cheapest candidate, or the default.
+# Here the best score is no higher than chance would produce, and the score of the
+# held-out year is within two standard errors of zero: the search has found nothing.
+# Take the cheapest candidate, or the default.
 
 n_candidates = len(results)
 draws = np.random.default_rng(0).standard_normal((20_000, n_candidates))

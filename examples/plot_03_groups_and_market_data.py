@@ -4,7 +4,7 @@ Sectors, and series that are not prices
 
 What a sector or a volatility index knows can reach a forecast in three ways: as
 features of a ticker beside its group, as features that all tickers share, and as
-models that learn from one group only. None of them is free of charge.
+models that learn from one group only. None of them is free.
 """
 
 # %%
@@ -89,10 +89,10 @@ print(scores.round(4).to_string())
 # -----------------------
 # In the batch system, ``groups`` keeps sectors in one batch, packed into as few batches
 # as ``max_batch_size`` allows, and each batch has a model of its own, which learns from
-# the rows of two to six tickers instead of twenty. Each model
-# takes the mean of its own tickers for the market, and what else is off the diagonal is
-# mostly the noise of models with few rows.
-# Batch by groups only if you have reason to believe that they obey different rules.
+# the rows of two to six tickers instead of twenty. Each model takes the mean of its own
+# tickers as the market; the remaining differences are mostly the noise of models with
+# few rows. Batch by groups only if you have reason to believe that they obey different
+# rules.
 
 options = {"features": extractor, "forecaster": trees}
 one = BatchForecastingSystem(5, **options).fit(prices).forecast()

@@ -32,7 +32,7 @@ walk = walk_forward(model, prices, horizon=5, refit_every=252)
 # %%
 # The verdict
 # -----------
-# ``summary`` states what the numbers support, and no more.
+# ``summary`` states only what the numbers support.
 
 print(*map(fill, walk.summary().splitlines()), sep="\n")
 
@@ -56,7 +56,7 @@ print(walk.scorecard[[*scores, "spread_t", "break_even_bps"]].T.round(4).to_stri
 # ---------------
 # Single dates (dots) scatter so widely that only long means are informative. A rolling
 # mean that wanders around zero is what no skill looks like. Five-row returns of
-# neighboring dates share four rows: the t-statistic allows for that, the eye does not.
+# neighboring dates share four rows: the t-statistic allows for that; the plot does not.
 
 ic = walk.rank_ic()[walk.name]
 InformationCoefficientDisplay(ic, horizon=5).plot()
@@ -75,10 +75,10 @@ plt.show()
 # %%
 # Year by year
 # ------------
-# No year stands out by more than chance, and one good year among four would be no
-# regime that the model understands. The year with the best R² has the worst rank IC:
-# the market rose as the model's mean said, and the order of the tickers was wrong. The
-# two scores ask different questions.
+# No year stands out by more than chance, and one good year in four would not show that
+# the model understands its regime. The year with the best R² has the worst rank IC: the
+# market rose as the model expected on average, but the ranking of the tickers was
+# wrong. The two scores measure different things.
 
 print(walk.skill_by("year").round(4).to_string())
 

@@ -2,17 +2,17 @@
 How sure: intervals, and chances of ranks
 =========================================
 
-Which way a stock goes is nearly unknown. How far it may go is known rather well, since
-volatility lasts. :class:`~skbatch.ConformalForecaster` wraps any forecaster and adds
-that: it looks at the residuals on the latest training dates, in units of each ticker's
-own recent volatility, and says how far returns stray.
+Which way a stock goes is nearly unknown. How far it may go is known rather well,
+since volatility lasts. :class:`~skbatch.ConformalForecaster` wraps any forecaster and
+adds that: it looks at the residuals on the latest training dates, in units of each
+ticker's own recent volatility, and measures how far returns deviate.
 """
 
 # %%
 # Fit on the past
 # ---------------
-# Four horizons at once. The last year is kept out, so that what the intervals promise
-# can be held against what happened.
+# Four horizons at once. The last year is held out, to compare the intervals with what
+# happened.
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -45,9 +45,9 @@ X, forecaster = model[:-1].transform(prices.loc[new]), model[-1]
 # %%
 # A fan
 # -----
-# From a date in the middle of the year. The median rises by 2 to 3% in a month: that
-# is the forecast. The band is the statement. AMD's is more than three times as wide as
-# that of Johnson & Johnson. One realized path inside or outside proves nothing.
+# From a date in the middle of the year. The median rises by 2 to 3% in a month: that is
+# the forecast. The band matters more: AMD's is more than three times as wide as that of
+# Johnson & Johnson. One realized path inside or outside proves nothing.
 
 fig, axes = plt.subplots(1, 2, figsize=(10, 4), layout="constrained")
 for ax, ticker in zip(axes, ["AMD", "JNJ"], strict=True):
@@ -64,7 +64,8 @@ plt.show()
 # each quantile. Whiskers are wide, because the tickers fall and rise together: a year
 # has some 50 independent weeks, not 5,000. Yet at the low end the diagonal is outside
 # them. 2022 was a falling year: 18% of the returns ended below the quantile that
-# promised 10%. Intervals are calibrated on the past, and hold as far as it returns.
+# promised 10%. Intervals are calibrated on the past, and hold only as far as the future
+# resembles it.
 
 LEVELS = [0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99]
 quantiles = forecaster.predict_quantiles(X, LEVELS)
@@ -87,7 +88,7 @@ print(held.round(3).to_string())
 # ----------------
 # Joint scenarios give each ticker's chances to end in each fifth of the 20 stocks. Rows
 # are sorted by the chance of the middle. The volatile stocks have high chances at
-# *both* ends, the quiet ones in the middle. That is volatility speaking, not a view on
+# *both* ends, the quiet ones in the middle. That reflects volatility, not a view on
 # direction.
 
 chances = forecaster.predict_rank_proba(X, n_bins=5).loc[5]

@@ -45,8 +45,8 @@ print(features[["AAPL__downside_share", "market__new_highs"]].iloc[-3:].round(3)
 # Check it
 # --------
 # :func:`~skbatch.testing.check_no_lookahead` replaces the prices after random dates by
-# garbage, and demands the same features up to these dates, bit for bit. Silence means
-# that it has found nothing, and that it caught leaks which it planted itself.
+# garbage, and demands the same features up to these dates, bit for bit. If it raises
+# nothing, it found no leak, and it did detect the leaks that it planted itself.
 
 sample = prices.iloc[-500:, :4]
 check_no_lookahead(mine, sample)
@@ -80,13 +80,14 @@ for function in (smooth_trend, scaled_return):
 # What a leak looks like in a score
 # ---------------------------------
 # Forecasting a year of test rows in one call, as cross-validation does, hands the
-# centered mean the prices that follow. The rank IC is then a multiple of what anyone
-# has: on daily prices, a mean above 0.05 (dashed) is a leak until proven otherwise.
+# centered mean the prices that follow. The rank IC is then far higher than anyone
+# achieves: on daily prices, a mean above 0.05 (dashed) is a leak until proven
+# otherwise.
 #
 # The second leak would never show here. It is small, it does not look good, and it is
 # still wrong: the score finds one of the two leaks, the check finds both. The other
-# bars do not differ beyond their standard errors, so nothing is said about the worth
-# of the two new features.
+# bars do not differ beyond their standard errors, so this shows nothing about the two
+# new features.
 
 past, y = prices.iloc[:-252], forward_returns(prices, horizon=5)
 bars = {

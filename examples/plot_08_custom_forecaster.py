@@ -4,18 +4,18 @@ A forecaster of your own
 
 :class:`~skbatch.forecasting.BaseBatchForecaster` does what all batch forecasters must
 do: check the tables, drop the labels that are not known yet, give forecasts the rows
-and columns that they should have. What is left are two hooks. A forecaster that has
-them works wherever the built-in ones do.
+and columns that they should have. You write only two hooks, and the forecaster works
+wherever the built-in ones do.
 """
 
 # %%
 # An idea
 # -------
-# The historical mean of each ticker is an honest forecast, and a noisy one. The noisier
-# it is, the closer it should be to the mean of all (James and Stein, 1961). With means
-# m of n labels, their variances s² = h v / n (labels over h rows overlap, so only n / h
-# of them count), and the variance between tickers τ² = max(var(m) − mean(s²), 0), the
-# forecast is m̄ + τ² / (τ² + s²) (m − m̄).
+# The historical mean of each ticker is an honest forecast, but a noisy one. The noisier
+# it is, the closer it should be to the mean of all tickers (James and Stein, 1961).
+# With means m of n labels, their variances s² = h v / n (labels over h rows overlap, so
+# only n / h of them count), and the variance between tickers τ² = max(var(m) −
+# mean(s²), 0), the forecast is m̄ + τ² / (τ² + s²) (m − m̄).
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -63,7 +63,7 @@ class ShrunkenMeanForecaster(BaseBatchForecaster):
 # ------------------
 # :func:`~skbatch.testing.check_batch_forecaster` tries what a batch forecaster
 # promises: unknown labels are not learned, missing ones are not filled, tickers go by
-# name, and a dozen more. Fill missing labels with zero, and it says so.
+# name, and a dozen more. If you fill missing labels with zero, it reports that.
 
 
 class FillingForecaster(ShrunkenMeanForecaster):

@@ -2,9 +2,9 @@
 Into an optimizer, checked
 ==========================
 
-An optimizer believes what it is given, and magnifies its errors. Between forecasts and
-weights there are therefore two calls: one that makes annual expected returns with a
-source for each, and one that says what an optimizer would make of them.
+An optimizer believes what it is given, and magnifies its errors. Between forecasts
+and weights there are therefore two calls: one that makes annual expected returns with
+a source for each, and one that checks what an optimizer would make of them.
 """
 
 # %%
@@ -36,18 +36,17 @@ print(expected.to_frame().iloc[:4].round(4).to_string())
 # %%
 # Preflight
 # ---------
-# Labels, units, dates and sizes are compared, before they cost money. Read the last
-# note: the forecasts differ far less than returns stray, so an optimizer will bet on
-# differences that are mostly noise. That is no fault of these forecasts; it is what
-# forecasts of returns are like.
+# Labels, units, dates and sizes are compared before they can do damage. Read the last
+# note: the forecasts differ far less than returns do, so an optimizer will bet on
+# differences that are mostly noise. All return forecasts have this problem.
 
 covariance = CovarianceShrinkage(prices, frequency=252).ledoit_wolf()
 report = preflight(expected, covariance, prices=prices, covariance_periods=252)
 print(report)
 
 # %%
-# What it is for: a daily covariance beside annual returns, as ``returns.cov()`` gives
-# it, is a mistake that no optimizer notices.
+# An example of what it catches: a daily covariance, such as ``returns.cov()``, beside
+# annual returns. No optimizer notices that mistake.
 
 daily = prices.pct_change().cov()
 wrong = preflight(expected, daily, prices=prices, covariance_periods=252)
@@ -95,8 +94,8 @@ weights["skfolio, minimum risk"] = dict(zip(returns, least.weights_, strict=True
 #
 # A single row, five years ago, moves a third to a half of the portfolio. Labels of 21
 # rows overlap, so the model trains on every eleventh date. One row less shifts them
-# all, and both the trees and how far they are trusted change. That is how little such
-# forecasts know.
+# all, and both the trees and how far they are trusted change. Such forecasts contain
+# very little information.
 #
 # Do not conclude that any of these would have earned more than equal weights (5% each,
 # dotted): in backtests with costs, no portfolio of forecasts did by more than chance,

@@ -4,19 +4,19 @@ On a Dask cluster
 
 ``engine="dask"`` does the work of a batch system on the workers of a Dask cluster:
 features are computed there in blocks of dates, and the trees are trained by its
-workers on rows that stay where they are. Here the cluster is two workers
-inside this process, which shows what the forecasts are, not that they come faster:
-with 20 tickers they do not. :doc:`/scaling` says what a cluster costs, and from which
-size on it is worth it. This needs ``pip install 'skbatch[dask]'``.
+workers on rows that stay where they are. Here the cluster is two workers inside this
+process, which shows that the forecasts agree; with 20 tickers they are not faster.
+:doc:`/scaling` describes what a cluster costs, and when it is worth it. This needs
+``pip install 'skbatch[dask]'``.
 """
 
 # %%
 # One machine
 # -----------
-# Trees draw rows and columns by their place, and on a cluster the rows lie elsewhere.
-# So that the two engines can be compared to the last digits, the first system draws
-# none, and has a bin for every value. The second draws as by default, and the third
-# does so from another seed.
+# Trees draw rows and columns by position, and on a cluster the rows are ordered
+# differently. To compare the two engines to the last digits, the first system draws
+# nothing and has a bin for every value. The second draws as by default, the third with
+# another seed.
 
 import logging
 import time

@@ -285,13 +285,7 @@ class BatchForecastingSystem(
             list(map(vars, fitted.events)), columns=list(Event.__annotations__)
         )
         self.provenance_ = self._provenance_at_end()
-        warn_of_fit(
-            tickers,
-            fitted.events,
-            self.provenance_,
-            fitted.members,
-            inspected.problems,
-        )
+        warn_of_fit(tickers, fitted, self.provenance_, inspected.problems)
         return self
 
     def predict(self, X: PanelLike) -> Any:

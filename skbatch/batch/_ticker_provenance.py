@@ -9,8 +9,9 @@ import numpy as np
 import pandas as pd
 
 from skbatch._messages import count, describe_error, format_tickers, warn_user
-from skbatch.batch._batch_task import Event, Member
+from skbatch.batch._batch_task import Member
 from skbatch.batch._errors import MODEL_FAILURES
+from skbatch.batch._fit_batches import FittedBatches
 from skbatch.batch._system_tickers import SystemTickers
 from skbatch.exceptions import BatchWarning, FallbackWarning
 from skbatch.forecasting.engine import (
@@ -111,12 +112,12 @@ def predict_member(
 
 def warn_of_fit(
     tickers: SystemTickers,
-    events: Sequence[Event],
+    fitted: FittedBatches,
     provenance: pd.DataFrame,
-    members: Sequence[Member],
     problems: Sequence[str],
 ) -> None:
     """Warn once of what went otherwise than planned in the fit of a system."""
+    events = fitted.events
     quarantined, n_tickers = tickers.quarantined, len(tickers.tickers)
     sentences = [*problems, *filter(None, [tickers.partial_row()])]
     if quarantined:
@@ -138,7 +139,7 @@ def warn_of_fit(
     usable = ~provenance.index.get_level_values(-1).isin(list(quarantined))
     served = provenance[(provenance["batch"] != "") & usable]
     meant = ("", str(Reason("not_member")))
-    primary = {first_choice(member.forecaster) for member in members}
+    primary = {first_choice(member.forecaster) for member in fitted.members}
     as_meant = served["reason"].isin(meant) | served["model"].isin(primary)
     others = served.index.get_level_values(-1)[~as_meant].unique()
     if len(others):

@@ -87,6 +87,7 @@ def evaluate(
     date: options.Date = None,
     ticker: options.Ticker = None,
     value: options.Value = None,
+    id: options.Id = None,
     config: options.Config = None,
     memory_budget: options.MemoryBudget = None,
     n_jobs: Annotated[
@@ -111,7 +112,7 @@ def evaluate(
             check_report(report, prices)
         known = None if groups is None else read_groups(groups)
         system = make_system(config, settings, stages)
-        panel = read_prices(Source(prices, field, date, ticker, value).read, stages)
+        panel = read_prices(Source(prices, field, date, ticker, value, id).read, stages)
         schedule = {
             "refit_every": refit,
             "min_train": train,

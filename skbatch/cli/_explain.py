@@ -51,6 +51,7 @@ def explain(
         ),
     ] = None,
     value: options.Value = None,
+    id: options.Id = None,
     config: options.Config = None,
     memory_budget: options.MemoryBudget = None,
     n_jobs: options.Jobs = None,
@@ -63,7 +64,7 @@ def explain(
     settings = settings_of(horizon, delay, memory_budget, n_jobs=n_jobs)
     with shown_to_users() as stages:
         system = make_system(config, settings, stages)
-        read = Source(prices, field, date, ticker_column, value).read
+        read = Source(prices, field, date, ticker_column, value, id).read
         panel = fit_system(read, system, stages)
         result = system.forecast()
         provenance = result.provenance.reset_index()

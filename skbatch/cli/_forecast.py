@@ -77,6 +77,7 @@ def fit(
     date: options.Date = None,
     ticker: options.Ticker = None,
     value: options.Value = None,
+    id: options.Id = None,
     config: options.Config = None,
     memory_budget: options.MemoryBudget = None,
     checkpoint_dir: options.CheckpointDir = None,
@@ -97,7 +98,7 @@ def fit(
         check_model(model)
         system = make_system(config, settings, stages)
         panel = fit_system(
-            Source(prices, field, date, ticker, value).read, system, stages
+            Source(prices, field, date, ticker, value, id).read, system, stages
         )
         with stages.stage("write"):
             save(system, model)
@@ -136,6 +137,7 @@ def forecast(
     date: options.Date = None,
     ticker: options.Ticker = None,
     value: options.Value = None,
+    id: options.Id = None,
     holdout: options.Holdout = 252,
     config: options.Config = None,
     memory_budget: options.MemoryBudget = None,
@@ -157,7 +159,7 @@ def forecast(
             check_output(output, prices, as_json=json)
         if report is not None:
             check_report(report, prices)
-        source = Source(prices, field, date, ticker, value)
+        source = Source(prices, field, date, ticker, value, id)
         if model is None:
             system = make_system(config, {**settings, "coverage": shares}, stages)
             panel = fit_system(source.read, system, stages)

@@ -25,13 +25,14 @@ class Source:
     date: str | None
     ticker: str | None
     value: str | None
+    id: str | None = None
 
     def read(self) -> pd.DataFrame:
         """Read the file."""
         from skbatch.panel import read_panel
 
         names = {"field": self.field, "date": self.date, "ticker": self.ticker}
-        return read_panel(self.prices, **names, value=self.value)
+        return read_panel(self.prices, **names, value=self.value, id=self.id)
 
 
 def given(**options: Any) -> dict[str, Any]:

@@ -64,6 +64,7 @@ def check(
     date: options.Date = None,
     ticker: options.Ticker = None,
     value: options.Value = None,
+    id: options.Id = None,
 ) -> None:
     """Check that no forecast of a pipeline depends on prices after its date.
 
@@ -72,7 +73,7 @@ def check(
     """
     with shown_to_users() as stages:
         estimator = _load(pipeline)
-        panel = read_prices(Source(prices, field, date, ticker, value).read, stages)
+        panel = read_prices(Source(prices, field, date, ticker, value, id).read, stages)
         panel = _part(panel, rows, columns)
         with stages.stage("check"):
             finding = _find(estimator, panel, horizon, cuts, purged=purged)

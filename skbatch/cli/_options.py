@@ -83,6 +83,14 @@ Value = Annotated[
     str | None,
     typer.Option(metavar="COLUMN", help="Column of the prices in a long file."),
 ]
+Id = Annotated[
+    str | None,
+    typer.Option(
+        metavar="COLUMN",
+        help="Column of a long file that tells companies apart which had the same "
+        "ticker at different times, such as permno.",
+    ),
+]
 Config = Annotated[
     Path | None,
     typer.Option(

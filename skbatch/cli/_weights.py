@@ -80,6 +80,7 @@ def weights(
     date: options.Date = None,
     ticker: options.Ticker = None,
     value: options.Value = None,
+    id: options.Id = None,
     config: options.Config = None,
     memory_budget: options.MemoryBudget = None,
     n_jobs: options.Jobs = None,
@@ -102,7 +103,7 @@ def weights(
                 f"{system.horizon} from the settings. Pass it."
             )
         panel = fit_system(
-            Source(prices, field, date, ticker, value).read, system, stages
+            Source(prices, field, date, ticker, value, id).read, system, stages
         )
         with stages.stage("optimize"):
             job = Portfolio(system, panel, optimizer, current)

@@ -22,11 +22,10 @@ from skbatch.forecasting._feature_table import FeatureBlocks, FeatureTable
 from skbatch.forecasting._label_layout import (
     LabelLayout,
     check_features,
-    check_labels,
     check_same_rows,
     layout_of,
 )
-from skbatch.forecasting._label_weights import check_weights, drop_weightless
+from skbatch.forecasting._label_weights import check_fit, check_weights
 from skbatch.forecasting._other_frame import OtherFrame
 from skbatch.forecasting._provenance import (
     Provenance,
@@ -309,13 +308,7 @@ class BaseBatchForecaster(
             When the model cannot be fitted although its arguments are valid.
         """
         self._validate_params()
-        features = check_features(self, X, reset=True)
-        labels, self.layout_ = check_labels(y, features, self.horizon)
-        self.horizon_ = self.layout_.horizon
-        weights = check_weights(
-            sample_weight, features.n_dates, features.index, self.layout_
-        )
-        weights = drop_weightless(labels, weights)
+        features, labels, weights = check_fit(self, X, y, self.horizon, sample_weight)
         if not defined_here(self, "_fit_table"):
             features = features.load()
         given = () if weights is None else (weights,)

@@ -40,7 +40,7 @@ from skbatch.forecasting._label_layout import (
     check_labels,
     drop_unknown,
 )
-from skbatch.forecasting._label_weights import check_weights, drop_weightless
+from skbatch.forecasting._label_weights import check_fit
 from skbatch.forecasting._other_frame import OtherFrame, forecast_others
 from skbatch.forecasting._provenance import Provenance, forecast_with_provenance
 from skbatch.forecasting._uncertainty import UncertaintyMixin, calibrated_part
@@ -208,15 +208,9 @@ default=None
         """
         self._validate_params()
         check_batch_forecaster_type(self.estimator, "estimator")
-        features = check_features(self, X, reset=True)
         given = {*horizon_parameters(self.estimator).values()} - {"auto"}
         horizon: Any = given.pop() if len(given) == 1 else "auto"
-        labels, self.layout_ = check_labels(y, features, horizon)
-        self.horizon_ = self.layout_.horizon
-        weights = check_weights(
-            sample_weight, features.n_dates, features.index, self.layout_
-        )
-        drop_weightless(labels, weights)
+        features, labels, _ = check_fit(self, X, y, horizon, sample_weight)
         start, stop = self._tail(labels)
         with Progress(self, n_tasks=1 + self.refit) as progress:
             model = self._fit_child(

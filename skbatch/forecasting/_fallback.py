@@ -34,8 +34,8 @@ from skbatch.forecasting._contributions import (
 )
 from skbatch.forecasting._feature_table import ABSENT, FeatureBlocks, FeatureTable
 from skbatch.forecasting._horizons import clone_for, horizon_parameters
-from skbatch.forecasting._label_layout import check_features, check_labels
-from skbatch.forecasting._label_weights import check_weights, drop_weightless
+from skbatch.forecasting._label_layout import check_features
+from skbatch.forecasting._label_weights import check_fit
 from skbatch.forecasting._linear import BatchLinearForecaster
 from skbatch.forecasting._mean import HistoricalMeanForecaster
 from skbatch.forecasting._other_frame import OtherFrame, forecast_others
@@ -175,13 +175,7 @@ default=None
         self._validate_params()
         check_batch_forecaster_type(self.estimator, "estimator")
         check_batch_forecaster_type(self._fallback_estimator(), "fallback")
-        features = check_features(self, X, reset=True)
-        labels, self.layout_ = check_labels(y, features, self._horizon())
-        self.horizon_ = self.layout_.horizon
-        weights = check_weights(
-            sample_weight, features.n_dates, features.index, self.layout_
-        )
-        drop_weightless(labels, weights)
+        features, labels, _ = check_fit(self, X, y, self._horizon(), sample_weight)
         self.n_known_ = np.isfinite(labels).sum(axis=0)
         self.failures_: dict[str, str] = {}
         # The forecasters inside may be anyone's: they never see an unknown label.

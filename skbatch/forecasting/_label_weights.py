@@ -9,7 +9,24 @@ import pandas as pd
 
 from skbatch._messages import format_tickers
 from skbatch.exceptions import PanelError
-from skbatch.forecasting._label_layout import LabelLayout, check_same_rows
+from skbatch.forecasting._feature_table import FeatureBlocks
+from skbatch.forecasting._label_layout import (
+    LabelLayout,
+    check_features,
+    check_labels,
+    check_same_rows,
+)
+
+
+def check_fit(
+    forecaster: Any, X: Any, y: Any, horizon: Any, sample_weight: Any
+) -> tuple[FeatureBlocks, np.ndarray, np.ndarray | None]:
+    """Check what a forecaster is fitted on, and record how its labels are laid out."""
+    features = check_features(forecaster, X, reset=True)
+    labels, layout = check_labels(y, features, horizon)
+    forecaster.layout_, forecaster.horizon_ = layout, layout.horizon
+    weights = check_weights(sample_weight, features.n_dates, features.index, layout)
+    return features, labels, drop_weightless(labels, weights)
 
 
 def check_weights(

@@ -82,7 +82,7 @@ def arrange_table(
         raise PanelError(
             "`id` must be a column of a long table, beside one of tickers. Got "
             f"{id!r}. The columns are {format_tickers(frame.columns, 10)}. Without "
-            "tickers, pass `ticker=` with that column."
+            "tickers, pass that column as `ticker`."
         )
     frame = index_by_date(frame, date, needs_dates, is_long)
     if frame.columns.nlevels == 1:

@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 from pandas.api import types
 from sklearn.base import BaseEstimator, clone
-from sklearn.pipeline import Pipeline
 
+from skbatch._sklearn import last_step
 from skbatch.exceptions import ModelFitError, PanelError
 from skbatch.testing._garbled_panels import KINDS, ORDERLY, REMOVED, garble, make_gaps
 from skbatch.testing._panel_cuts import Cut
@@ -258,11 +258,9 @@ def _on_new_rows(
 def _forecasts(fitted: BaseEstimator, X: pd.DataFrame) -> pd.DataFrame:
     """Forecast, with quantiles where there are some."""
     forecasts = as_table(fitted.predict(X), X.index)
-    final = fitted[-1] if isinstance(fitted, Pipeline) else fitted
+    final, X = last_step(fitted, X)
     if not hasattr(final, "predict_quantiles"):
         return forecasts
-    if final is not fitted:
-        X = fitted[:-1].transform(X) if len(fitted) > 1 else X
     quantiles = as_table(final.predict_quantiles(X, _QUANTILES), forecasts.index)
     # Forecasts of several horizons have columns of other levels than their quantiles.
     flat = forecasts.set_axis(pd.Index(list(forecasts), tupleize_cols=False), axis=1)
