@@ -26,6 +26,10 @@ LEGEND = (
     "unless --coverage was given. volatility: expected standard deviation of the "
     "return. gain: probability of a positive return."
 )
+LEFT_OUT = (
+    "The bounds of further coverages need a wider terminal; --output and --json have "
+    "them."
+)
 
 
 @dataclass
@@ -46,7 +50,7 @@ def report(result: Result, seconds: dict[str, float], console: Console) -> None:
     from skbatch.panel.engine import describe_rows
 
     start = describe_delay(int(result.forecasts["delay"].max()))
-    tables = []
+    tables, left_out = [], ""
     for (n_rows, date), rows in result.forecasts.groupby(["horizon", "date"]):
         title = (
             f"Expected returns from {date_text(date)} over the next "
@@ -55,10 +59,20 @@ def report(result: Result, seconds: dict[str, float], console: Console) -> None:
         models = set(rows["model"]) | set(rows["reason"]) - {""}
         if len(models) == 1:
             title += f", all by {model_words(*models)}"
-        tables += [title, _forecast_table(rows, with_model=len(models) > 1)]
+        names = [str(name) for name in rows]
+        bounds = [name for name in names if name.startswith(("lower", "upper"))]
+        table = _forecast_table(rows, bounds, with_model=len(models) > 1)
+        unbounded = console.options.update(width=1000)
+        wanted = console.measure(table, options=unbounded).minimum
+        if wanted > console.width and bounds[2:]:
+            # Cut short, tickers and numbers would read as others.
+            table = _forecast_table(rows, bounds[:2], with_model=len(models) > 1)
+            left_out = LEFT_OUT
+        tables += [title, table]
     parts = [
         *tables,
         LEGEND,
+        left_out,
         result.relative_to
         and f"Models learned returns relative to "
         f"{result.relative_to}; what is expected of it is part of the forecasts.",
@@ -106,7 +120,9 @@ def model_words(name: object) -> str:
     return MODELS.get(str(name), str(name))
 
 
-def _forecast_table(forecasts: pd.DataFrame, *, with_model: bool) -> Table:
+def _forecast_table(
+    forecasts: pd.DataFrame, bounds: list[str], *, with_model: bool
+) -> Table:
     """Lay out forecasts from the highest to the lowest, then those without one."""
     known = forecasts.dropna(subset="expected_return")
     known = known.sort_values("expected_return", ascending=False, kind="stable")
@@ -114,8 +130,6 @@ def _forecast_table(forecasts: pd.DataFrame, *, with_model: bool) -> Table:
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
     table.add_column("ticker", no_wrap=True)
     table.add_column("forecast", justify="right", no_wrap=True)
-    names = list(map(str, forecasts))
-    bounds = [name for name in names if name.startswith(("lower", "upper"))]
     for name in (*bounds, "volatility", "gain"):
         table.add_column(name, justify="right", no_wrap=True)
     if with_model:
