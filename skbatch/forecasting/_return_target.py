@@ -444,8 +444,8 @@ class ReturnTarget(BaseEstimator):
 
         Parameters
         ----------
-        labels, forecast, dates, horizon, weights
-            As for `shrinkage`.
+        labels, forecast, dates, horizon, weights : as of `shrinkage`
+            The same as there.
 
         Returns
         -------
