@@ -42,6 +42,7 @@ def explain(
     json: options.Json = False,
     horizon: options.Horizons = None,
     delay: options.Delay = None,
+    delisting_return: options.DelistingReturn = None,
     field: options.Field = None,
     date: options.Date = None,
     ticker_column: Annotated[
@@ -61,7 +62,9 @@ def explain(
     The model learns from all tickers of the file. What each feature, and each family
     of features, contributes adds up to the expected return.
     """
-    settings = settings_of(horizon, delay, memory_budget, n_jobs=n_jobs)
+    settings = settings_of(
+        horizon, delay, memory_budget, None, n_jobs, delisting_return
+    )
     with shown_to_users() as stages:
         system = make_system(config, settings, stages)
         read = Source(prices, field, date, ticker_column, value, id).read

@@ -34,6 +34,7 @@ def check(
         int,
         typer.Option(metavar="ROWS", min=1, help="Rows that its labels look ahead."),
     ] = 5,
+    delay: options.Delay = None,
     rows: Annotated[
         int,
         typer.Option(metavar="ROWS", min=50, help="How many of the last rows to use."),
@@ -76,7 +77,8 @@ def check(
         panel = read_prices(Source(prices, field, date, ticker, value, id).read, stages)
         panel = _part(panel, rows, columns)
         with stages.stage("check"):
-            finding = _find(estimator, panel, horizon, cuts, purged=purged)
+            reach = {"horizon": horizon, "delay": delay or 0}
+            finding = _find(estimator, panel, reach, cuts, purged=purged)
     size = f"{count(len(panel), 'row')}, {count(cuts, 'date')} tested"
     if json:
         print_as_json({"ok": not finding, "finding": finding, "checked": size})
@@ -122,15 +124,18 @@ def _part(panel: pd.DataFrame, rows: int, columns: int) -> pd.DataFrame:
 
 
 def _find(
-    estimator: Any, panel: pd.DataFrame, horizon: int, cuts: int, *, purged: bool
+    estimator: Any,
+    panel: pd.DataFrame,
+    reach: dict[str, int],
+    cuts: int,
+    *,
+    purged: bool,
 ) -> str:
     """Describe what looks ahead, if anything does."""
     from skbatch.testing import check_no_lookahead
 
     try:
-        check_no_lookahead(
-            estimator, panel, horizon=horizon, purged=purged, n_cuts=cuts
-        )
+        check_no_lookahead(estimator, panel, **reach, purged=purged, n_cuts=cuts)
     except AssertionError as error:
         return str(error)
     except (ValueError, TypeError) as error:

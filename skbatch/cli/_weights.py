@@ -76,6 +76,8 @@ def weights(
             metavar="ROWS", min=1, help="Rows to look ahead.", show_default="5"
         ),
     ] = None,
+    delay: options.Delay = None,
+    delisting_return: options.DelistingReturn = None,
     field: options.Field = None,
     date: options.Date = None,
     ticker: options.Ticker = None,
@@ -91,7 +93,7 @@ def weights(
     not survive, there are no weights, and the exit code is 3.
     """
     asked = None if horizon is None else [horizon]
-    settings = settings_of(asked, memory_budget=memory_budget, n_jobs=n_jobs)
+    settings = settings_of(asked, delay, memory_budget, None, n_jobs, delisting_return)
     with shown_to_users() as stages:
         check_optimizer(optimizer)
         if output is not None:

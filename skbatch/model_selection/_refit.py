@@ -265,19 +265,22 @@ def _quantiles(
         labels = forecaster.layout_.columns
         outlook = outlook_of(forecaster, X, forecasts[labels].to_numpy())
         outlook.follow(returns[labels].to_numpy())
-        tables = outlook.quantiles(np.array(LEVELS))
-        found = [pd.DataFrame(table, forecasts.index, labels) for table in tables]
+        values = np.full((len(LEVELS), *forecasts.shape), np.nan)
+        places = forecasts.columns.get_indexer(labels)
+        values[:, :, places] = outlook.quantiles(np.array(LEVELS))
     else:
         final = getattr(final, "best_estimator_", final)
         if not hasattr(final, "predict_quantiles"):
             return {}
         with collect_warnings():  # what has no quantiles stays NaN
             joined = final.predict_quantiles(X, list(LEVELS))
-        found = [joined[level] for level in LEVELS]
-    known = forecasts.notna()
+        columns = forecasts.columns
+        tables = [joined[level].reindex(columns=columns) for level in LEVELS]
+        values = np.stack(tables)
+    values[:, forecasts.isna()] = np.nan
     return {
-        level: table.reindex(columns=forecasts.columns).where(known)
-        for level, table in zip(LEVELS, found, strict=True)
+        level: pd.DataFrame(table, forecasts.index, forecasts.columns)
+        for level, table in zip(LEVELS, values, strict=True)
     }
 
 

@@ -25,6 +25,16 @@ def plain(shift):
     return make_pipeline(changes, LinearRegression())
 
 
+class UpToHorizon(LinearRegression):
+    # Leaves out the last five rows of labels, as if there were no delay.
+    def fit(self, X, y):
+        known = y.notna().all(axis=1).to_numpy(copy=True)
+        known[-5:] = False
+        return super().fit(X[known], y[known])
+
+
+changes = FunctionTransformer(lambda X: X.pct_change().fillna(0))
+undelayed = make_pipeline(changes, UpToHorizon())
 others, ahead = plain(0), plain(-1)
 nothing = 3
 """
@@ -67,6 +77,13 @@ def test_plain_regressors_pass_where_someone_else_leaves_late_labels_out(
     result = run("check", f"own_models:{name}", eight_tickers_csv, *options)
     assert result.exit_code == (3 if finding else 0), result.output
     assert finding in json.loads(result.stdout)["finding"]
+
+
+@pytest.mark.parametrize(("delay", "code"), [(0, 0), (1, 3)])
+def test_labels_reach_further_with_a_delay(delay, code, run, eight_tickers_csv):
+    options = ("--cuts", 1, "--rows", 120, "--columns", 3, "--delay", delay)
+    result = run("check", "own_models:undelayed", eight_tickers_csv, *options)
+    assert result.exit_code == code, result.output
 
 
 @pytest.mark.parametrize(
