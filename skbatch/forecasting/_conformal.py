@@ -37,10 +37,10 @@ from skbatch.forecasting._feature_table import FeatureBlocks, FeatureTable
 from skbatch.forecasting._horizons import clone_for, horizon_parameters
 from skbatch.forecasting._label_layout import (
     check_features,
+    check_fit,
     check_labels,
     drop_unknown,
 )
-from skbatch.forecasting._label_weights import check_fit
 from skbatch.forecasting._other_frame import OtherFrame, forecast_others
 from skbatch.forecasting._provenance import Provenance, forecast_with_provenance
 from skbatch.forecasting._uncertainty import UncertaintyMixin, calibrated_part

@@ -23,13 +23,12 @@ from skbatch.forecasting._common_return import (
     mean_label,
 )
 from skbatch.forecasting._feature_table import FeatureBlocks
-from skbatch.forecasting._label_layout import LabelLayout
+from skbatch.forecasting._label_layout import LabelLayout, date_weights, drop_weightless
 from skbatch.forecasting._label_scale import (
     LabelScale,
     LabelTransform,
     check_feature,
 )
-from skbatch.forecasting._label_weights import date_weights, drop_weightless
 from skbatch.forecasting._neutral_label import describe_relative, neutral_levels
 from skbatch.forecasting._provenance import Reason
 from skbatch.forecasting._rank_label import beta_names, rank_labels
