@@ -5,8 +5,8 @@ Usage::
     OMP_NUM_THREADS=1 python docs/experiments/neutral_targets.py PRICES [GROUPS]
 
 `PRICES` is a file that :func:`skbatch.read_panel` reads, `GROUPS` a CSV file of tickers
-and their groups in its first two columns. Models are refitted every 252 rows. Forecasts and
-returns are scored as they are, and as what remains of both beyond beta or groups.
+and their groups in its first two columns. Models are refitted every 252 rows. Forecasts
+and returns are scored as they are, and as what remains of both beyond beta or groups.
 """
 
 from __future__ import annotations
