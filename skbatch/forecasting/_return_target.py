@@ -431,7 +431,7 @@ class ReturnTarget(BaseEstimator):
         # Too little history to judge the model by.
         return MIN_SHRINKAGE if self.validation_size != 0 else 1.0
 
-    def lack_of_skill(
+    def _lack_of_skill(
         self,
         labels: np.ndarray,
         forecast: np.ndarray,
@@ -439,18 +439,7 @@ class ReturnTarget(BaseEstimator):
         horizon: int,
         weights: np.ndarray | None = None,
     ) -> Reason | None:
-        """Explain why a model's forecasts of a tail show too little skill, if they do.
-
-        Parameters
-        ----------
-        labels, forecast, dates, horizon, weights : as of `shrinkage`
-            The same as there.
-
-        Returns
-        -------
-        Reason or None
-            The t-statistic and what is needed; None where that is reached.
-        """
+        """Explain why a model's forecasts of a tail show too little skill, if so."""
         if self.min_skill is None:
             return None
         found = None
