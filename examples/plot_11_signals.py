@@ -2,10 +2,10 @@
 Signals of your own
 ===================
 
-Prices say little about returns to come. What you know beyond them, such as
-fundamentals, estimates or sentiment, joins the prices as of the dates on which it
-became known, and the extractor makes features of it. Here is one model with a signal
-and without.
+Prices alone hold little information about future returns. What you know beyond them,
+such as fundamentals, estimates or sentiment, joins the prices as of the dates on
+which it became known, and the extractor makes features of it. Here is one model with
+a signal and without.
 """
 
 # %%

@@ -22,10 +22,11 @@ from skbatch.forecasting._feature_table import FeatureBlocks, FeatureTable
 from skbatch.forecasting._label_layout import (
     LabelLayout,
     check_features,
+    check_fit,
     check_same_rows,
+    check_weights,
     layout_of,
 )
-from skbatch.forecasting._label_weights import check_fit, check_weights
 from skbatch.forecasting._other_frame import OtherFrame
 from skbatch.forecasting._provenance import (
     Provenance,

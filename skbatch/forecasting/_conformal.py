@@ -37,10 +37,10 @@ from skbatch.forecasting._feature_table import FeatureBlocks, FeatureTable
 from skbatch.forecasting._horizons import clone_for, horizon_parameters
 from skbatch.forecasting._label_layout import (
     check_features,
+    check_fit,
     check_labels,
     drop_unknown,
 )
-from skbatch.forecasting._label_weights import check_fit
 from skbatch.forecasting._other_frame import OtherFrame, forecast_others
 from skbatch.forecasting._provenance import Provenance, forecast_with_provenance
 from skbatch.forecasting._uncertainty import UncertaintyMixin, calibrated_part
@@ -72,9 +72,9 @@ class ConformalForecaster(
     scale : str or None, default="auto"
         Ticker feature that holds its volatility per row. ``"auto"`` takes the
         geometric mean of all ``volatility_WINDOW`` features known at the date, with
-        the windows as weights. None, and
-        ``"auto"`` without such features, take the standard deviation of the ticker's
-        own residuals, which does not move with the market.
+        the square roots of the windows as weights. None, and ``"auto"`` without such
+        features, take the standard deviation of the ticker's own residuals, which
+        does not move with the market.
     adaptation : float, default=0.005
         Step size of the adaptive correction [2]_: how fast quantiles move when
         returns have left them more, or less, often than they should. 0 disables.

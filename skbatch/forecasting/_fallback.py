@@ -34,8 +34,7 @@ from skbatch.forecasting._contributions import (
 )
 from skbatch.forecasting._feature_table import ABSENT, FeatureBlocks, FeatureTable
 from skbatch.forecasting._horizons import clone_for, horizon_parameters
-from skbatch.forecasting._label_layout import check_features
-from skbatch.forecasting._label_weights import check_fit
+from skbatch.forecasting._label_layout import check_features, check_fit
 from skbatch.forecasting._linear import BatchLinearForecaster
 from skbatch.forecasting._mean import HistoricalMeanForecaster
 from skbatch.forecasting._other_frame import OtherFrame, forecast_others

@@ -23,13 +23,12 @@ from skbatch.forecasting._common_return import (
     mean_label,
 )
 from skbatch.forecasting._feature_table import FeatureBlocks
-from skbatch.forecasting._label_layout import LabelLayout
+from skbatch.forecasting._label_layout import LabelLayout, date_weights, drop_weightless
 from skbatch.forecasting._label_scale import (
     LabelScale,
     LabelTransform,
     check_feature,
 )
-from skbatch.forecasting._label_weights import date_weights, drop_weightless
 from skbatch.forecasting._neutral_label import describe_relative, neutral_levels
 from skbatch.forecasting._provenance import Reason
 from skbatch.forecasting._rank_label import beta_names, rank_labels
@@ -176,7 +175,7 @@ class ReturnTarget(BaseEstimator):
         "benchmark": [pd.DataFrame, pd.Series, None],
         "half_life": [Interval(Real, 0, None, closed="neither"), None],
         "weight": [str, None],
-        "min_skill": [Real, None],
+        "min_skill": [Interval(Real, None, None, closed="neither"), None],
     }
 
     def __init__(
@@ -432,7 +431,7 @@ class ReturnTarget(BaseEstimator):
         # Too little history to judge the model by.
         return MIN_SHRINKAGE if self.validation_size != 0 else 1.0
 
-    def lack_of_skill(
+    def _lack_of_skill(
         self,
         labels: np.ndarray,
         forecast: np.ndarray,
@@ -440,18 +439,7 @@ class ReturnTarget(BaseEstimator):
         horizon: int,
         weights: np.ndarray | None = None,
     ) -> Reason | None:
-        """Explain why a model's forecasts of a tail show too little skill, if they do.
-
-        Parameters
-        ----------
-        labels, forecast, dates, horizon, weights : as of `shrinkage`
-            The same as there.
-
-        Returns
-        -------
-        Reason or None
-            The t-statistic and what is needed; None where that is reached.
-        """
+        """Explain why a model's forecasts of a tail show too little skill, if so."""
         if self.min_skill is None:
             return None
         found = None

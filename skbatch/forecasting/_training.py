@@ -291,7 +291,7 @@ def _fit_task(
         validation.weight,
     )
     trained = np.atleast_1d(np.isfinite(rows.y).any(axis=0))
-    lacks = target.lack_of_skill(
+    lacks = target._lack_of_skill(
         validation.y, forecast, validation.dates, task.horizon, validation.weight
     )
     if lacks is not None:

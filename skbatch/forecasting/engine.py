@@ -33,9 +33,8 @@ from skbatch.forecasting._feature_table import (
 )
 from skbatch.forecasting._horizons import horizon_parameters
 from skbatch.forecasting._joint_scenarios import JointScenarios, rank_table
-from skbatch.forecasting._label_layout import layout_of
+from skbatch.forecasting._label_layout import check_weights, layout_of
 from skbatch.forecasting._label_scale import LabelScale
-from skbatch.forecasting._label_weights import check_weights
 from skbatch.forecasting._outlook import Outlook
 from skbatch.forecasting._provenance import (
     NO_MODEL,

@@ -380,9 +380,9 @@ def _drop_invalid(frame: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
     row, column = (int(n) for n in np.argwhere(invalid)[0])
     message = (
         "Prices must be positive and finite, volumes not negative and finite. Got "
-        f"{int(invalid.sum())} other value(s) in {format_tickers(tickers)}, treated as "
-        f"missing; the first is {describe_cell(frame, row, column)}. Correct them at "
-        "the source, or set them to NaN yourself."
+        f"{count(int(invalid.sum()), 'other value')} in {format_tickers(tickers)}, "
+        f"treated as missing; the first is {describe_cell(frame, row, column)}. "
+        "Correct them at the source, or set them to NaN yourself."
     )
     return _like(frame, np.where(invalid, np.nan, frame.to_numpy())), [message]
 

@@ -118,8 +118,8 @@ def _header(rows: list[dict]) -> str:
     if loads:
         lines.append(
             f"Load of the machine before each case, the benchmarks' own included: "
-            f"median {np.median(loads):.1f}, largest {max(loads):.1f}. Where it is "
-            "larger than the number of cores, the times say little."
+            f"median {np.median(loads):.1f}, largest {max(loads):.1f}. Where it "
+            "exceeds the number of cores, the times are unreliable."
         )
     return "\n".join(lines)
 

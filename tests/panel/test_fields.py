@@ -166,7 +166,7 @@ def test_a_volume_may_be_zero_and_a_price_may_not():
     panel.loc[0, :] = 0.0
     panel.loc[1, "Volume"] = np.inf
     panel.loc[2, ("Volume", "GE")] = -1.0
-    with pytest.warns(PanelWarning, match=r"Got 16 other value\(s\) in MSFT, AAPL, GE"):
+    with pytest.warns(PanelWarning, match=r"Got 16 other values in MSFT, AAPL, GE"):
         checked = check_panel(panel)
     assert checked[FIELDS[:4]].loc[0].isna().all()
     assert (checked.loc[0, "Volume"] == 0).all()

@@ -140,7 +140,7 @@ def test_a_series_is_refused():
 
 def test_an_impossible_price_has_no_return():
     prices = pd.DataFrame({"A": [1.0, 0.0, 2.0, 4.0], "B": [1e-300, 1e300, 1.0, 1.0]})
-    with pytest.warns(PanelWarning, match=r"1 other value\(s\) in A"):
+    with pytest.warns(PanelWarning, match=r"1 other value in A"):
         labels = forward_returns(prices)
     np.testing.assert_array_equal(labels["A"], [np.nan, np.nan, 1.0, np.nan])
     assert np.isnan(labels["B"].iloc[0])

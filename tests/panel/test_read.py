@@ -430,7 +430,7 @@ def test_missing_pyarrow_is_named(tmp_path, monkeypatch):
 def test_impossible_prices_in_a_file_are_told(tmp_path):
     path = tmp_path / "prices.csv"
     path.write_text("Date,A,B\n2024-01-02,0,2\n2024-01-03,1,2\n")
-    with pytest.warns(PanelWarning, match=r"1 other value\(s\) in A"):
+    with pytest.warns(PanelWarning, match=r"1 other value in A"):
         assert np.isnan(read_panel(path)["A"].iloc[0])
 
 
