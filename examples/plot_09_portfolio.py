@@ -88,11 +88,11 @@ weights["skfolio, minimum risk"] = dict(zip(returns, least.weights_, strict=True
 # %%
 # Weights
 # -------
-# From the same forecasts, the two packages make much the same portfolio of a few quiet
+# From the same forecasts, the two packages make much the same portfolio of a few
 # stocks. Minimum risk, without any forecasts, shares about half of it: the
 # covariance decides as much as the forecasts. Bounds spread it.
 #
-# A single row, five years ago, moves a third to a half of the portfolio. Labels of 21
+# A single row, five years ago, moves a third of the portfolio. Labels of 21
 # rows overlap, so the model trains on every eleventh date. One row less shifts them
 # all, and both the trees and how far they are trusted change. Such forecasts contain
 # very little information.

@@ -27,14 +27,17 @@ from skbatch._sklearn import (
 from skbatch.batch._batch_task import Event
 from skbatch.batch._errors import BatchErrorHandler, default_forecaster
 from skbatch.batch._fit_batches import fit_batches
-from skbatch.batch._forecast_uncertainty import ForecastUncertainty, member_outlook
 from skbatch.batch._memory import MemoryEstimate, estimate_memory
 from skbatch.batch._monitor import BatchPerformanceMonitor
 from skbatch.batch._result import ForecastResult
 from skbatch.batch._screen import reasons_of, stale_of
 from skbatch.batch._system_explanation import SystemExplanationMixin
 from skbatch.batch._system_tickers import SystemTickers
-from skbatch.batch._system_uncertainty import SystemUncertaintyMixin
+from skbatch.batch._system_uncertainty import (
+    ForecastUncertainty,
+    SystemUncertaintyMixin,
+    member_outlook,
+)
 from skbatch.batch._ticker_provenance import (
     TickerProvenance,
     predict_member,

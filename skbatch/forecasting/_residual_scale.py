@@ -20,7 +20,7 @@ _VOLATILITY = re.compile(r"volatility_(\d+)")
 # Volatilities of another level, from highs and lows or from options: they only move the
 # mean of the others.
 _OTHER_LEVEL = re.compile(rf"parkinson_volatility_\d+|{IMPLIED_VOLATILITY.pattern}")
-# How many independent dates the weights by window are worth beside what is learned.
+# How many independent dates the mean of windows is worth beside what is learned.
 PRIOR_DATES = 20.0
 # Deviations from their mean beyond which inputs move a volatility no further.
 MAX_INPUT = 3.0
@@ -63,7 +63,7 @@ class VolatilityRegression:
 class ResidualScale:
     """The unit that residuals are measured in: each label's expected volatility."""
 
-    # The geometric mean of the volatilities of all windows, with the windows as
+    # The geometric mean of the volatilities of all windows, whose square roots are its
     # weights, is moved by a regression on those of single windows, pooled over tickers.
     # Corsi, F. (2009). A simple approximate long-memory model of realized volatility.
     # Journal of Financial Econometrics, 7(2), 174–196.
@@ -159,14 +159,15 @@ class ResidualScale:
             ],
             axis=-1,
         ).astype(np.float64)
-        weight = np.array([_window(name) for name in scale.features])
+        window = np.array([_window(name) for name in scale.features])
+        weight = np.sqrt(window)
         finite = np.isfinite(logs)
         total = (finite * weight).sum(axis=-1)
         base = np.where(finite, logs, 0.0) @ weight
         base = np.where(total > 0, base / np.maximum(total, 1e-9), np.nan)
         # A volatility that is not known yet moves nothing. That of the longest window
         # follows from the mean and the others.
-        longest = int(np.argmax(weight))
+        longest = int(np.argmax(window))
         missing = np.where(weight > 0, 0.0, np.nan)  # the mean, for another level
         inputs = np.where(finite, logs - base[..., None], missing)
         inputs[..., longest] = np.nan_to_num(base)
@@ -192,7 +193,7 @@ def _median(values: list[float]) -> float:
 
 
 def _window(name: str) -> float:
-    """Weight of a volatility: its window, as a longer one has less noise."""
+    """Window of a volatility; zero for one of another level."""
     if _OTHER_LEVEL.fullmatch(name):
         return 0.0
     match = _VOLATILITY.fullmatch(name)

@@ -175,7 +175,7 @@ class ReturnTarget(BaseEstimator):
         "benchmark": [pd.DataFrame, pd.Series, None],
         "half_life": [Interval(Real, 0, None, closed="neither"), None],
         "weight": [str, None],
-        "min_skill": [Real, None],
+        "min_skill": [Interval(Real, None, None, closed="neither"), None],
     }
 
     def __init__(
