@@ -195,9 +195,8 @@ def _shape(text):
     }
     for name, pattern in names.items():
         text = re.sub(rf"\b(?:{pattern})\b", name, text)
-    text = re.sub(r"\d+ positions", "# positions", text)
     text = re.sub(r"[-+]?\d+\.(\d+)", lambda found: "#." + "#" * len(found[1]), text)
-    return " ".join(text.split())
+    return " ".join(re.sub(r"\d+(?=%| positions)", "#", text).split())
 
 
 def _pattern(shown):
