@@ -237,7 +237,8 @@ def labels_trial(
         advice=(
             "In `fit`, drop the labels of the last `horizon` rows, and of as many more "
             "as their `delay`, before anything is learned or chosen by them. If "
-            "whoever fits it leaves them out, check it as `purged`."
+            "whoever fits it leaves them out, pass purged=True (--purged on the "
+            "command line)."
         ),
         compute=compute,
         first=0,

@@ -52,11 +52,19 @@ class _Difference:
             return f"{text}: they, or some of their rows, come and go"
         text = (
             f"{text}, the first of {spell(self.column)} at {spell(self.row)}, where "
-            f"{self.expected!s} became {self.got!s}"
+            f"{_change(self.expected, self.got)}"
         )
         if np.isfinite(self.largest):
             text += f" (largest difference: {self.largest:.3g})"
         return text
+
+
+def _change(old: Any, new: Any) -> str:
+    """Describe a change to six digits, or to all where these are the same."""
+    numbers = isinstance(old, float | np.floating) and isinstance(new, type(old))
+    if numbers and f"{old:g}" != f"{new:g}":
+        return f"{old:g} became {new:g}"
+    return f"{old!s} became {new!s}"
 
 
 def find_difference(

@@ -196,7 +196,7 @@ def test_message_says_what_and_where(prices):
     old, new, largest = re.search(
         r"where (\S+) became (\S+) \(largest difference: (\S+)\),", message
     ).groups()
-    assert float(old) == prices["B"].shift(-2)[first]
+    assert float(old) == pytest.approx(prices["B"].shift(-2)[first], rel=1e-5)
     assert float(largest) >= abs(float(old) - float(new)) - 1e-3
     assert "Look for shift(-1), centered windows" in message
 
