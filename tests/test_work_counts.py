@@ -27,7 +27,7 @@ from skbatch.datasets import make_panel
 from skbatch.feature_extraction import cache_info, clear_cache
 from skbatch.feature_extraction._context import Universe
 from skbatch.feature_extraction._feature_source import FeatureSource
-from skbatch.forecasting import ReturnTarget, _base, _feature_table
+from skbatch.forecasting import ReturnTarget, _base, _feature_table, _label_layout
 from skbatch.forecasting._booster import BoosterModel
 from skbatch.forecasting._feature_table import FeatureTable
 from skbatch.forecasting._row_store import RowStore
@@ -244,7 +244,8 @@ def test_the_feature_frame_is_not_copied_on_its_way_into_the_model(monkeypatch, 
         seen.append(check(*args, **kwargs))
         return seen[-1]
 
-    monkeypatch.setattr(_base, "check_features", spy_check)
+    for module in (_base, _label_layout):  # of predict, and of fit
+        monkeypatch.setattr(module, "check_features", spy_check)
     X = make_features().fit_transform(prices)
     make_trees().fit(X, forward_returns(prices, 5)).predict(X)
     assert len(seen) == 2
