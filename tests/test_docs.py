@@ -187,7 +187,7 @@ def _as_shown(shown, printed):
 
 
 def _shape(text):
-    """Leave out what depends on the release of XGBoost: numbers and their order."""
+    """Leave out what depends on the release of XGBoost: numbers, order and widths."""
     names = {
         "TICKER": "|".join(skbatch.datasets.load_sp500_prices()),
         "FAMILY": "|".join(families()),
@@ -195,6 +195,7 @@ def _shape(text):
     }
     for name, pattern in names.items():
         text = re.sub(rf"\b(?:{pattern})\b", name, text)
+    text = re.sub("─+", "─", text)  # as wide as the longest name
     text = re.sub(r"[-+]?\d+\.(\d+)", lambda found: "#." + "#" * len(found[1]), text)
     return " ".join(re.sub(r"\d+(?=%| positions)", "#", text).split())
 
