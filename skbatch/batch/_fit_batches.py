@@ -42,6 +42,11 @@ class FittedBatches:
     reasons: dict[str, list[Reason]]
     events: list[Event]
 
+    def event_table(self) -> pd.DataFrame:
+        """Tabulate the steps of recovery."""
+        columns = list(Event.__annotations__)
+        return pd.DataFrame(list(map(vars, self.events)), columns=columns)
+
 
 def fit_batches(
     system: Any,

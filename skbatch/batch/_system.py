@@ -24,7 +24,6 @@ from skbatch._sklearn import (
     StrOptions,
     all_or_nothing,
 )
-from skbatch.batch._batch_task import Event
 from skbatch.batch._errors import BatchErrorHandler, default_forecaster
 from skbatch.batch._fit_batches import fit_batches
 from skbatch.batch._memory import MemoryEstimate, estimate_memory
@@ -284,9 +283,7 @@ class BatchForecastingSystem(
         self.n_features_in_ = len(tickers.columns)
         self.horizon_, self.delay_ = tickers.horizon, tickers.delay
         self.screening_ = tickers.findings
-        self.events_ = pd.DataFrame(
-            list(map(vars, fitted.events)), columns=list(Event.__annotations__)
-        )
+        self.events_ = fitted.event_table()
         self.provenance_ = self._provenance_at_end()
         warn_of_fit(tickers, fitted, self.provenance_, inspected.problems)
         return self

@@ -358,7 +358,7 @@ class BaseBatchForecaster(
             forecasts,
             absent,
             failures,
-            notes_of(self),
+            notes_of(self, self.layout_),
             self.layout_,
             features.index,
         )

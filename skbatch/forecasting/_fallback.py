@@ -44,6 +44,7 @@ from skbatch.forecasting._provenance import (
     NO_MODEL,
     Provenance,
     Reason,
+    notes_of,
 )
 from skbatch.forecasting._uncertainty import (
     UncertaintyMixin,
@@ -337,10 +338,8 @@ default=None
         numbers = np.where((absent > 0) & (served_by > 0), absent, numbers)
         reasons: list[tuple[Reason, ...]] = list(ABSENT_REASONS)
         others = (served_by != 0).any(axis=0)
-        notes = [
-            [getattr(model, "unskilled_", {}).get(name) for name in self.layout_.keys]
-            for model in (self.estimator_, self.fallback_, self.mean_)
-        ]
+        models = (self.estimator_, self.fallback_, self.mean_)
+        notes = [notes_of(model, self.layout_) for model in models]
         for label, (name, *noted) in enumerate(
             zip(self.layout_.keys, *notes, strict=True)
         ):

@@ -195,10 +195,10 @@ def own_provenance(
     )
 
 
-def notes_of(model: Any) -> list[Reason | None]:
+def notes_of(model: Any, layout: LabelLayout) -> list[Reason | None]:
     """List for each label why a model forecasts it without what it has learned."""
     notes = getattr(model, "unskilled_", {})
-    return [notes.get(name) for name in model.layout_.keys]
+    return [notes.get(name) for name in layout.keys]
 
 
 def forecast_with_provenance(
