@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from pandas.api import types
 
-from skbatch._messages import date_text, format_tickers
+from skbatch._messages import count, date_text, format_tickers
 from skbatch.exceptions import PanelError
 from skbatch.panel._long import ticker_texts
 
@@ -43,11 +43,11 @@ def name_by_id(
     rows = pd.DataFrame(
         {"date": dates, "ticker": tickers.to_numpy(), "id": owners.to_numpy()}
     )
-    if rows.isna().to_numpy().any():
+    n_lacking = int(rows.isna().any(axis=1).sum())
+    if n_lacking:
         raise PanelError(
             "Every row of a table with ids must have a date, a ticker and an id. Got "
-            f"{int(rows.isna().any(axis=1).sum())} row(s) without. Drop them, or "
-            "correct the file."
+            f"{count(n_lacking, 'row')} without. Drop them, or correct the file."
         )
     unique = rows.drop_duplicates()
     other = unique[unique.duplicated(["date", "ticker"])]
