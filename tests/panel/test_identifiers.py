@@ -121,7 +121,7 @@ def test_signals_are_joined_by_id(table):
         ({"ticker": None}, {"id": "permno"}, "pass that column as `ticker`"),
         ({"permno": 10107}, {"id": "permno"}, "once. Got duplicates of .*=10107|once"),
         ({"ticker": "ABC"}, {"id": "permno"}, "Got the ids 10107, 13407, 14593 of ABC"),
-        ({"permno": np.nan}, {"id": "permno"}, r"Got 112 row\(s\) without"),
+        ({"permno": np.nan}, {"id": "permno"}, r"Got 112 rows without"),
     ],
 )
 def test_what_is_ambiguous_raises(table, change, options, message):
