@@ -172,7 +172,9 @@ def clear_cache() -> None:
 
 def table_key(table: pd.DataFrame) -> str:
     """Hash what a table holds, whatever its order in memory and its index's name."""
-    index = pd.util.hash_pandas_object(table.index).to_numpy()
-    values = np.ascontiguousarray(table.to_numpy())
-    kind = type(table.index).__name__, str(table.index.dtype)
-    return str(joblib.hash((values, table.columns.to_list(), index, kind)))
+    # joblib would pickle each name, which takes longer than hashing the values.
+    labels = [
+        (pd.util.hash_pandas_object(axis).to_numpy(), type(axis).__name__, axis.dtype)
+        for axis in (table.index, table.columns)
+    ]
+    return str(joblib.hash((np.ascontiguousarray(table.to_numpy()), labels)))
