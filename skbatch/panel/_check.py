@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -19,6 +20,7 @@ from skbatch.panel._flat import split_columns
 from skbatch.panel._long import find_ticker_column
 from skbatch.panel._numbers import describe_cell, is_text
 from skbatch.panel._signal_fields import check_signals
+from skbatch.panel._spellings import ADJUSTED
 from skbatch.panel._suspects import (
     check_days,
     check_names,
@@ -26,6 +28,46 @@ from skbatch.panel._suspects import (
     check_no_returns,
 )
 from skbatch.panel._tables import adopt_table
+
+
+@dataclass(frozen=True)
+class CheckedPanel:
+    """A panel as :func:`~skbatch.check_panel` returned it."""
+
+    # The extractor and `forward_returns` take it in place of a DataFrame, and do not
+    # check the same table again.
+    frame: pd.DataFrame
+
+
+PanelLike: TypeAlias = (
+    pd.DataFrame | CheckedPanel | np.ndarray | Sequence[Sequence[float]]
+)
+
+
+@dataclass(frozen=True)
+class InspectedPanel:
+    """A panel with what was wrong with it, for those who judge single tickers."""
+
+    values: pd.DataFrame  # all prices and volumes, "Adj Close" beside the others
+    invalid: pd.DataFrame  # which of them can be no price or volume
+    panel: pd.DataFrame  # what `check_panel` returns
+    problems: list[str]  # of the table as a whole
+
+    def marked(self) -> pd.DataFrame:
+        """Return the panel with 0 in place of the values that the check dropped."""
+        invalid = self.invalid
+        if invalid.columns.nlevels > 1 and ADJUSTED in invalid.columns.unique("field"):
+            invalid = invalid.copy()
+            invalid["Close"] |= invalid.pop(ADJUSTED)
+        if not invalid.to_numpy().any():
+            return self.panel
+        n_prices = count_prices(self.panel.columns)
+        prices = self.panel.iloc[:, :n_prices]
+        values = np.where(invalid[prices.columns], 0.0, prices.to_numpy())
+        marked = _like(prices, values)
+        if n_prices == self.panel.shape[1]:
+            return marked
+        return pd.concat([marked, self.panel.iloc[:, n_prices:]], axis=1)
 
 
 def check_panel(
@@ -97,10 +139,8 @@ def check_panel(
     1       4.0   4.0
     """
     arranged = _arrange(X, min_dates)
-    prices, invalid = _drop_invalid(arranged.prices)
-    if prices.columns.nlevels > 1:
-        prices = adjust_prices(prices)
-    problems = arranged.problems + invalid
+    prices, invalid = _sound_prices(arranged.prices)
+    problems = arranged.problems + _find_invalid(arranged.prices, invalid)
     if warn_all_nan:
         problems += _find_all_nan(prices)
         if mixed := mixed_calendars(prices):
@@ -108,6 +148,21 @@ def check_panel(
     if problems:
         warn_user(" ".join(problems), PanelWarning)
     return arranged.with_prices(prices)
+
+
+def inspect_panel(X: object) -> InspectedPanel:
+    """Check a panel without a warning about single tickers."""
+    if isinstance(X, CheckedPanel):
+        prices = X.frame.iloc[:, : count_prices(X.frame.columns)]
+        sound = _like(prices, np.zeros(prices.shape, dtype=bool))
+        return InspectedPanel(prices, sound, X.frame, [])
+    arranged = _arrange(X)
+    values = arranged.prices
+    prices, mask = _sound_prices(values)
+    mixed = mixed_calendars(prices)
+    problems = arranged.problems + ([mixed] if mixed else [])
+    panel, invalid = arranged.with_prices(prices), _like(values, mask)
+    return InspectedPanel(values, invalid, panel, problems)
 
 
 @dataclass(frozen=True)
@@ -358,33 +413,33 @@ def _not_a_number(frame: pd.DataFrame, row: int, column: int) -> PanelError:
     )
 
 
-def _invalid_mask(frame: pd.DataFrame) -> np.ndarray:
-    """Mark values that can be no price or volume."""
+def _sound_prices(frame: pd.DataFrame) -> tuple[pd.DataFrame, np.ndarray]:
+    """Drop and mark values that can be no price or volume, and adjust the prices."""
     values = frame.to_numpy()
     valid = values > 0
     if frame.columns.nlevels > 1:
         is_volume = np.asarray(frame.columns.get_level_values("field") == "Volume")
         valid |= (values == 0) & is_volume
     valid &= values < np.inf
-    mask: np.ndarray = ~(valid | np.isnan(values))
-    return mask
+    invalid = ~(valid | np.isnan(values))
+    if invalid.any():
+        frame = _like(frame, np.where(invalid, np.nan, values))
+    return adjust_prices(frame) if frame.columns.nlevels > 1 else frame, invalid
 
 
-def _drop_invalid(frame: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
-    """Replace values that cannot be a price or volume by NaN, and warn how many."""
-    invalid = _invalid_mask(frame)
+def _find_invalid(frame: pd.DataFrame, invalid: np.ndarray) -> list[str]:
+    """Warn of values that cannot be a price or volume."""
     if not invalid.any():
-        return frame, []
+        return []
     columns = frame.columns[np.flatnonzero(invalid.any(axis=0))]
     tickers = columns.get_level_values(-1).unique()
     row, column = (int(n) for n in np.argwhere(invalid)[0])
-    message = (
+    return [
         "Prices must be positive and finite, volumes not negative and finite. Got "
         f"{count(int(invalid.sum()), 'other value')} in {format_tickers(tickers)}, "
         f"treated as missing; the first is {describe_cell(frame, row, column)}. "
         "Correct them at the source, or set them to NaN yourself."
-    )
-    return _like(frame, np.where(invalid, np.nan, frame.to_numpy())), [message]
+    ]
 
 
 def _find_all_nan(frame: pd.DataFrame) -> list[str]:

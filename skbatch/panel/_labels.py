@@ -9,8 +9,7 @@ import numpy as np
 import pandas as pd
 
 from skbatch._messages import check_int
-from skbatch.panel._check import check_panel
-from skbatch.panel._checked import CheckedPanel
+from skbatch.panel._check import CheckedPanel, check_panel
 from skbatch.panel._delisting import late_labels, with_final_values
 from skbatch.panel._fields import panel_fields, panel_tickers
 from skbatch.panel._reach import RecordedHorizon

@@ -9,7 +9,7 @@ from skbatch.panel._calendar import (
     number_calendars,
     rows_per_year,
 )
-from skbatch.panel._checked import (
+from skbatch.panel._check import (
     CheckedPanel,
     InspectedPanel,
     PanelLike,
