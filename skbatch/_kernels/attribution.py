@@ -7,8 +7,6 @@ import numpy as np
 
 from skbatch._kernels.evaluation import critical_value, long_run_variance
 
-__all__ = ["calibration_slope", "rank_residuals", "rolling_beta", "within_dates"]
-
 MIN_TICKERS = 3
 
 

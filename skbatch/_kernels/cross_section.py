@@ -12,16 +12,6 @@ import bottleneck
 import numpy as np
 from scipy.special import ndtri
 
-__all__ = [
-    "by_group",
-    "centred_rank",
-    "clipped_score",
-    "gap_from_mean",
-    "row_deviation",
-    "row_mean",
-    "row_sum",
-]
-
 # So many leading bits of up to 2**16 values fit into a sum of 53 bits.
 _SLICE_BITS = 36
 

@@ -4,13 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 
-__all__ = [
-    "quantile_loss",
-    "rank_bin_membership",
-    "ranked_probability",
-    "sample_crps",
-]
-
 # Cells of the samples that are sorted at a time.
 MAX_CELLS = 2**22
 

@@ -8,16 +8,6 @@ from itertools import pairwise
 import bottleneck as bn
 import numpy as np
 
-__all__ = [
-    "bandwidth",
-    "critical_value",
-    "long_run_variance",
-    "quantile_means",
-    "rank_weights",
-    "stationary_bootstrap_means",
-    "weighted_returns",
-]
-
 # Below this spread, relative to the largest value, only rounding errors differ.
 NEARLY_CONSTANT = 1e-13
 MIN_PAIRS = 3

@@ -8,8 +8,6 @@ import numpy as np
 
 from skbatch._kernels.target import common_return
 
-__all__ = ["explained", "group_means"]
-
 # Exposures are single-precision numbers: what varies, or differs from others, by less
 # than this share of its squares is rounding.
 ROUNDING, COLLINEAR = 1e-20, 1e-10

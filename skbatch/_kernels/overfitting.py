@@ -8,13 +8,6 @@ import numpy as np
 from scipy.special import ndtr, ndtri
 from scipy.stats import rankdata
 
-__all__ = [
-    "expected_maximum_sharpe",
-    "overfitting_logits",
-    "probabilistic_sharpe",
-    "sharpe_ratios",
-]
-
 
 def probabilistic_sharpe(
     sharpe: float, benchmark: float, n_dates: int, skewness: float, kurtosis: float

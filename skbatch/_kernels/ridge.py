@@ -7,19 +7,6 @@ from typing import Protocol
 
 import numpy as np
 
-__all__ = [
-    "Moments",
-    "linear_forecast",
-    "merged_moments",
-    "moments",
-    "normal_equations",
-    "part_moments",
-    "path_errors",
-    "ridge_path",
-    "solved_path",
-    "standardize",
-]
-
 # Standardized inputs are winsorized here: one absurd price must not own a coefficient.
 MAX_SCORE = 5.0
 # Rows standardized at once: 2**18 cells are 2 MiB of float64, which stay in the cache.

@@ -12,18 +12,6 @@ from __future__ import annotations
 
 import numpy as np
 
-__all__ = [
-    "central_moments",
-    "decayed_sum",
-    "difference",
-    "enough",
-    "lag",
-    "least_count",
-    "window_drawdown",
-    "window_maximum",
-    "window_sum",
-]
-
 # A sum of squares is known to about this fraction of itself; what remains of it after
 # the squared mean is subtracted is noise if it is smaller.
 _SQUARES_NOISE = 64 * np.finfo(np.float64).eps

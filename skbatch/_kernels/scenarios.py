@@ -10,17 +10,6 @@ from scipy.special import stdtr, stdtrit
 
 from skbatch._kernels.target import winsorized
 
-__all__ = [
-    "Dependence",
-    "bin_weights",
-    "dependence",
-    "draw_normal",
-    "rank_bin_chances",
-    "rank_bin_shares",
-    "relative_scale",
-    "select_dependence",
-]
-
 # Tickers with fewer scores than this are taken to depend on the others as the average
 # ticker does: a correlation from a handful of overlapping returns is noise.
 MIN_SCORES = 20

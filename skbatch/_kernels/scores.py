@@ -5,15 +5,6 @@ from __future__ import annotations
 import bottleneck as bn
 import numpy as np
 
-__all__ = [
-    "cross_sectional_correlation",
-    "cross_sectional_rank_correlation",
-    "finite_mean",
-    "mean_of_dates",
-    "relative_squared_error",
-    "sign_agreement",
-]
-
 # Two points always lie on a line: their correlation carries no information.
 MIN_PAIRS = 3
 # Below this spread, relative to the largest value, only rounding errors differ.

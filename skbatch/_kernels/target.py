@@ -7,17 +7,6 @@ import numpy as np
 
 from skbatch._kernels.cross_section import row_mean
 
-__all__ = [
-    "common_return",
-    "market_share",
-    "shrinkage_slope",
-    "shrunken_mean",
-    "slope_and_error",
-    "standard_deviation",
-    "typical_volatility",
-    "winsorized",
-]
-
 
 def common_return(
     labels: np.ndarray, min_tickers: int = 2, weights: np.ndarray | None = None

@@ -9,8 +9,6 @@ from typing import TypeVar
 import joblib
 from joblib.parallel import get_active_backend
 
-__all__ = ["for_each", "inner_threads"]
-
 Item = TypeVar("Item")
 
 

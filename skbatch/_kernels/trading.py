@@ -7,8 +7,6 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-__all__ = ["Account", "bin_weights", "impact_cost", "run_account"]
-
 # Given the row and the weights held there, the weights wanted.
 Decide = Callable[[int, np.ndarray], np.ndarray]
 # Given the row and the values traded, in units of wealth, what each costs.

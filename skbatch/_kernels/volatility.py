@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 
-__all__ = ["fit_log_volatility"]
-
 # A crash must not own the coefficients.
 MAX_RATIO = 25.0
 MAX_STEPS = 25

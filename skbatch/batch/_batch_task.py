@@ -13,6 +13,7 @@ from skbatch._messages import describe_error
 from skbatch.batch._manager import Batch
 from skbatch.batch._usage import Usage, measure
 from skbatch.forecasting.engine import FeatureBlocks
+from skbatch.panel.engine import KeptWhole
 
 Rung = Literal["model", "simpler model"]
 SIMPLER: Rung = "simpler model"
@@ -64,14 +65,10 @@ class Event:
 
 
 @dataclass(frozen=True)
-class LabelWeights:
+class LabelWeights(KeptWhole):
     """How much each label counts; goes with the labels, in their `attrs`."""
 
     table: pd.DataFrame
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> LabelWeights:
-        # Whenever a frame is sliced, pandas copies its `attrs`.
-        return self
 
 
 def weights_of(labels: pd.DataFrame) -> pd.DataFrame | None:

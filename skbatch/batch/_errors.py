@@ -23,8 +23,7 @@ from skbatch.batch._batch_task import (
     Task,
     weights_of,
 )
-from skbatch.batch._causal_screen import set_aside
-from skbatch.batch._screen import ScreeningRules, reasons_of, screen
+from skbatch.batch._screen import ScreeningRules, reasons_of, screen, set_aside
 from skbatch.exceptions import ModelFitError
 from skbatch.forecasting import (
     BatchLinearForecaster,

@@ -20,7 +20,8 @@ from skbatch.batch._monitor import BatchPerformanceMonitor
 from skbatch.batch._panel_features import stream_of
 from skbatch.batch._system_tickers import SystemTickers
 from skbatch.exceptions import BatchWarning
-from skbatch.forecasting.engine import Reason, target_of
+from skbatch.forecasting import Reason, ReturnTarget
+from skbatch.forecasting.engine import target_of
 from skbatch.panel import forward_returns
 from skbatch.panel.engine import CheckedPanel, panel_tickers
 
@@ -85,7 +86,7 @@ def _fit(
     """Prepare the features, and fit the batches on them."""
     size = {"n_rows": len(panel), "n_tickers": len(panel_tickers(panel))}
     forecaster = system._part("forecaster")
-    target = target_of(forecaster)
+    target = target_of(forecaster) or ReturnTarget()
     with monitor.stage("prepare", **size), progress.task("prepare"):
         extractor = clone(system._part("features"))
         if hasattr(extractor, "set_output"):

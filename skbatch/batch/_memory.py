@@ -22,6 +22,7 @@ from sklearn.base import clone
 
 from skbatch.batch._usage import available_memory, format_bytes, rss
 from skbatch.exceptions import ConfigError
+from skbatch.forecasting import ReturnTarget
 from skbatch.forecasting.engine import (
     BIN_ROWS,
     Storage,
@@ -225,7 +226,8 @@ def _unlimited(system: Any, panel: pd.DataFrame, extractor: Any) -> MemoryPlan:
     """Read what the memory depends on from parameters and panel."""
     tickers = panel_tickers(panel)
     forecaster = system._part("forecaster")
-    target, parts = target_of(forecaster), working_parts(forecaster)
+    target = target_of(forecaster) or ReturnTarget()
+    parts = working_parts(forecaster)
     strategies = [str(part.strategy) for part in parts if hasattr(part, "strategy")]
     horizons = np.atleast_1d(system.horizon).tolist()
     n_train = n_tail = 0

@@ -25,8 +25,6 @@ from skbatch.forecasting.engine import (
 )
 from skbatch.panel.engine import CheckedPanel
 
-__all__ = ["split_features", "stream_of"]
-
 Stage = Callable[[str], AbstractContextManager[Any]]
 
 

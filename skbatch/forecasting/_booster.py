@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 from collections.abc import Callable, Collection, Mapping
 from threading import Lock, current_thread, main_thread
@@ -12,31 +13,25 @@ import numpy as np
 import xgboost as xgb
 from xgboost.callback import TrainingCallback
 
+from skbatch._kernels.threads import inner_threads
 from skbatch.forecasting._categories import Seen, known_only
-from skbatch.forecasting._forked import prediction_threads
 from skbatch.forecasting._row_store import LOWEST, RowStore
 from skbatch.forecasting._training import MAX_CELLS
-
-__all__ = [
-    "BIN_ROWS",
-    "BoosterModel",
-    "DeferredInterrupt",
-    "SliceIterator",
-    "StepCallback",
-    "bin_limits",
-    "draw_rows",
-    "feature_types",
-    "loss_gradient",
-    "masked_loss",
-    "tail_correlation",
-    "without_gaps",
-]
-
 
 # Rows from which bins are cut, where there are at least twice as many: the share of
 # rows in one of 32 bins is then right to a tenth. Sorting them takes a fortieth of the
 # time of XGBoost's sketch of all rows.
 BIN_ROWS = 2**14
+# Whether this process was forked after XGBoost had run: its threads are lost then.
+_STATE = {"ran": False, "forked": False}
+
+
+def _note_fork() -> None:
+    _STATE["forked"] = _STATE["forked"] or _STATE["ran"]
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_note_fork)
 
 
 def without_gaps(X: np.ndarray) -> np.ndarray:
@@ -280,3 +275,20 @@ def tail_correlation(
         return "correlation", float(values @ labels) / length if length else 0.0
 
     return metric
+
+
+def prediction_threads(n_jobs: int | None) -> int:
+    """Count the threads to predict with: one where others would wait forever."""
+    _STATE["ran"] = True
+    return 1 if _STATE["forked"] else inner_threads(n_jobs)
+
+
+def check_training_process() -> None:
+    """Raise where training would wait forever for threads that were not forked."""
+    _STATE["ran"] = True
+    if _STATE["forked"]:
+        raise RuntimeError(
+            "XGBoost must train in a process of its own. Got one that was forked after "
+            "XGBoost had run, where it would wait forever. Start processes by 'spawn' "
+            "or 'forkserver', use joblib's backend 'loky', or train before forking."
+        )

@@ -14,8 +14,6 @@ from skbatch._messages import format_tickers
 from skbatch.exceptions import ModelFitError
 from skbatch.panel.engine import CATEGORY
 
-__all__ = ["check_params", "leaf_weight", "translated", "with_numbers"]
-
 # From 3.4 on, XGBoost compares `min_child_weight` with the mean over the outputs of a
 # vector, before with their sum. The sum is not changed by a ticker without labels.
 _WEIGHT_IS_MEAN = tuple(map(int, xgb.__version__.split(".")[:2])) >= (3, 4)

@@ -36,8 +36,12 @@ def working_parts(model: Any) -> list[Any]:
     found = []
     while hasattr(model, "fit"):
         found.append(model)
-        steps = getattr(model, "steps", None)
-        model = steps[-1][1] if steps else getattr(model, "estimator", None)
+        if getattr(model, "steps", None):
+            model = model.steps[-1][1]
+        elif "forecaster" in getattr(model, "_default_parts", dict)():
+            model = model._part("forecaster")  # of a system
+        else:
+            model = getattr(model, "estimator", None)
     return found
 
 

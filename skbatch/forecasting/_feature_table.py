@@ -12,24 +12,20 @@ import numpy as np
 import pandas as pd
 
 from skbatch.forecasting._row_store import RowStore, Storage, fill_rows, numbered
-from skbatch.panel.engine import IN_UNIVERSE, PanelColumns
+from skbatch.panel.engine import IN_UNIVERSE, KeptWhole, PanelColumns
 
 # What absent tickers are: the codes of the reasons, by number; 0 is present.
 ABSENT = ("", "unobserved", "not_member")
 
 
 @dataclass(frozen=True, eq=False)
-class Universe:
+class Universe(KeptWhole):
     """What forecasters of some tickers have to know of all of them."""
 
     # Forward return by horizon, or (horizon, calendar); None where only forecasts are.
     common: pd.DataFrame | None
     typical: pd.Series | None  # volatility
     calendars: dict[str, int] | None = None
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> Universe:
-        # Frames that carry it in their `attrs` copy these whenever they are sliced.
-        return self
 
 
 class Rows(NamedTuple):

@@ -16,8 +16,6 @@ import numpy as np
 from skbatch.exceptions import PanelError
 from skbatch.panel.engine import CATEGORY
 
-__all__ = ["LOWEST", "RowStore", "Storage", "fill_rows", "numbered", "with_gaps"]
-
 # What stands for a missing input: below whatever a feature can be. Trees see a missing
 # input as lower than all others. For NaN, XGBoost would keep four bytes for every input
 # instead of one.

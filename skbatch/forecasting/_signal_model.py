@@ -26,14 +26,6 @@ from skbatch.forecasting._row_store import LOWEST, RowStore
 from skbatch.forecasting._training import predict_rows
 from skbatch.panel.engine import CATEGORY
 
-__all__ = [
-    "BoostedSignals",
-    "SignalModel",
-    "fit_category_model",
-    "fit_signal_model",
-    "signal_names",
-]
-
 # Further terms of a signal's values: their square, and both times volatility's rank.
 N_CURVED = 3
 CONTEXT = "rank_volatility_63"

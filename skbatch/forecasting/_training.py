@@ -13,6 +13,7 @@ from skbatch._progress import Progress
 from skbatch._sklearn import StrOptions
 from skbatch.exceptions import ModelFitError
 from skbatch.forecasting._calibration import Tail
+from skbatch.forecasting._children import working_parts
 from skbatch.forecasting._feature_table import FeatureBlocks, FeatureTable, Rows
 from skbatch.forecasting._label_layout import LabelLayout
 from skbatch.forecasting._label_scale import LabelScale, LabelTransform
@@ -22,20 +23,6 @@ from skbatch.forecasting._return_target import ReturnTarget, tail_rows
 from skbatch.forecasting._row_store import RowStore, with_gaps
 from skbatch.panel import split_column
 from skbatch.panel.engine import MARKET
-
-__all__ = [
-    "PANEL_CONSTRAINTS",
-    "FitModel",
-    "PanelModel",
-    "Task",
-    "TaskModel",
-    "fit_panel_model",
-    "input_name",
-    "input_names",
-    "predict_rows",
-    "relative_to",
-    "target_of",
-]
 
 # Labels that are equal on so many dates are as good as the same.
 MAX_ORDER_ROWS = 64
@@ -388,25 +375,17 @@ def _date_blocks(n_dates: int, n_cells: int) -> Iterator[slice]:
         yield slice(start, min(n_dates, start + size))
 
 
-def target_of(model: Any) -> ReturnTarget:
-    """Find what a forecaster, or the first one inside it, learns of the returns."""
-    while model is not None:
-        if isinstance(getattr(model, "target", None), ReturnTarget):
-            return model.target
-        model = getattr(model, "estimator", None)
-    return ReturnTarget()
+def target_of(model: Any) -> ReturnTarget | None:
+    """Find the target of a model, or of the first one inside it that has one."""
+    for part in working_parts(model):
+        has_default = "target" in getattr(part, "_default_parts", dict)()
+        target = part._part("target") if has_default else getattr(part, "target", None)
+        if isinstance(target, ReturnTarget):
+            return target
+    return None
 
 
 def relative_to(model: Any) -> str:
     """Put into words what a model learns returns relative to; empty if not known."""
-    while model is not None:
-        parts: Any = getattr(model, "_default_parts", dict)()
-        if "target" in parts:
-            return str(model._part("target").relative_to)
-        if "forecaster" in parts:
-            model = model._part("forecaster")
-        elif getattr(model, "steps", None):
-            model = model.steps[-1][1]
-        else:
-            model = getattr(model, "estimator", None)
-    return ""
+    target = target_of(model)
+    return "" if target is None else target.relative_to

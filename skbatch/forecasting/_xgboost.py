@@ -24,6 +24,7 @@ from skbatch.forecasting._booster import (
     SliceIterator,
     StepCallback,
     bin_limits,
+    check_training_process,
     draw_rows,
     feature_types,
     masked_loss,
@@ -38,7 +39,6 @@ from skbatch.forecasting._booster_params import (
 from skbatch.forecasting._calibration import Tail
 from skbatch.forecasting._categories import Seen, highest, known_only, seen_categories
 from skbatch.forecasting._feature_table import FeatureBlocks, Rows
-from skbatch.forecasting._forked import check_training_process
 from skbatch.forecasting._label_layout import LabelLayout
 from skbatch.forecasting._panel_forecaster import PanelForecaster
 from skbatch.forecasting._return_target import ReturnTarget

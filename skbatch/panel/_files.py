@@ -18,6 +18,9 @@ from skbatch.panel._dates import is_date_text
 from skbatch.panel._numbers import MISSING, is_number_text, is_text
 from skbatch.panel._spellings import has_close, is_date_name, is_ticker_name
 
+# What `read_table` reads, by the end of the name.
+TABLE_SUFFIXES = (".csv", ".tsv", ".txt", ".parquet", ".pq", ".xlsx")
+
 _DECIMAL = re.compile(r"\s*[-+]?\d*[.,]\d*([eE][-+]?\d+)?\s*$")
 
 
@@ -36,7 +39,7 @@ def read_table(
         return _read_parquet(path)
     if suffix == ".xlsx":
         return _read_csv(_excel_as_csv(path), path, texts)
-    if suffix in (".csv", ".tsv", ".txt"):
+    if suffix in TABLE_SUFFIXES:
         try:
             # utf-8-sig: spreadsheet programs write a byte order mark before the first
             # name.
@@ -47,7 +50,7 @@ def read_table(
                 f"every row. Got: {error}. Correct the file."
             ) from error
     raise PanelError(
-        "`path_or_frame` must end in .csv, .tsv, .txt, .parquet, .pq or .xlsx. Got "
+        f"`path_or_frame` must end in {', '.join(TABLE_SUFFIXES[:-1])} or .xlsx. Got "
         f"{path.name!r}. Convert the file, or read it with pandas and pass the table."
     )
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,17 +11,14 @@ from pandas.api import types
 from skbatch._messages import count, date_text, format_tickers
 from skbatch.exceptions import PanelError
 from skbatch.panel._long import ticker_texts
+from skbatch.panel._reach import KeptWhole
 
 # Between a ticker that several companies had and the id of one of them.
 SIGN = "="
 
 
-class Ids(dict[str, str]):
+class Ids(KeptWhole, dict[str, str]):
     """Column → id of the company; goes with a panel, in its `attrs`."""
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> Ids:
-        # Whenever a frame is sliced, pandas copies its `attrs`.
-        return self
 
 
 def id_texts(ids: pd.Series) -> pd.Series:

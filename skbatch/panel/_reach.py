@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from numbers import Integral
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
@@ -14,7 +14,15 @@ from skbatch.exceptions import PanelError
 _CELLS, _FEWEST_ROWS, _MOST_ROWS = 2**16, 32, 256
 
 
-class RecordedHorizon(int):
+class KeptWhole:
+    """What goes with a table in its `attrs`."""
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        # Whenever a frame is sliced, pandas copies its `attrs`.
+        return self
+
+
+class RecordedHorizon(KeptWhole, int):
     """A number of rows that knows some of the labels it was recorded with."""
 
     delay: int
@@ -40,10 +48,6 @@ class RecordedHorizon(int):
         return cls(horizon, int(delay), labels.index, sample)
 
     def __copy__(self) -> RecordedHorizon:
-        return self
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> RecordedHorizon:
-        # Whenever a frame is sliced, pandas copies its `attrs`.
         return self
 
     def __reduce__(self) -> tuple[Any, ...]:

@@ -10,8 +10,12 @@ import pandas as pd
 
 from skbatch._messages import date_text
 from skbatch.exceptions import PanelError
-from skbatch.panel._date_numbers import counts_rows, may_be_date, numbers_to_dates
-from skbatch.panel._dates import is_date_text
+from skbatch.panel._dates import (
+    counts_rows,
+    is_date_text,
+    may_be_date,
+    numbers_to_dates,
+)
 from skbatch.panel._spellings import find_row_numbers, is_date_part
 
 _DECIMAL = re.compile(r"^\d+\.\d+(?:\.\d+)?(?:[eE][-+]?\d+)?$", re.MULTILINE)

@@ -25,14 +25,20 @@ from skbatch.panel._columns import (
     PanelColumns,
     join_column,
 )
-from skbatch.panel._delisting import (
+from skbatch.panel._fields import panel_fields, panel_tickers
+from skbatch.panel._files import TABLE_SUFFIXES
+from skbatch.panel._labels import (
     final_returns,
     last_prices,
     mask_late,
     with_final_values,
 )
-from skbatch.panel._fields import panel_fields, panel_tickers
-from skbatch.panel._reach import recorded_delay, recorded_horizon, recorded_reach
+from skbatch.panel._reach import (
+    KeptWhole,
+    recorded_delay,
+    recorded_horizon,
+    recorded_reach,
+)
 from skbatch.panel._signal_fields import panel_signals
 from skbatch.panel._spellings import FIELDS
 from skbatch.panel._tables import adopt_table
@@ -46,9 +52,11 @@ __all__ = [
     "IN_UNIVERSE",
     "MARKET",
     "SEPARATOR",
+    "TABLE_SUFFIXES",
     "WEEKDAYS_PER_YEAR",
     "CheckedPanel",
     "InspectedPanel",
+    "KeptWhole",
     "PanelColumns",
     "PanelLike",
     "Universe",

@@ -11,7 +11,7 @@ import pandas as pd
 from skbatch._messages import format_tickers
 from skbatch.exceptions import PanelError
 from skbatch.panel import read_panel
-from skbatch.panel.engine import panel_tickers
+from skbatch.panel.engine import TABLE_SUFFIXES, panel_tickers
 
 
 def read_prices(
@@ -61,7 +61,7 @@ def _read_one(ticker: str, table: Any) -> pd.DataFrame:
     elif isinstance(table, pd.DataFrame) and list(table) == [ticker]:
         # Else its name would be taken for that of a column of tickers.
         table = table.set_axis(["Close"], axis=1)
-    if isinstance(table, str) and not table.lower().endswith((".csv", ".parquet")):
+    if isinstance(table, str) and not table.lower().endswith(TABLE_SUFFIXES):
         raise ValueError(
             "`ticker_to_data` must map tickers to their prices, if there is no `data`. "
             f"Got {table!r} for {ticker}. Pass a Series, a table or a file, or `data`."

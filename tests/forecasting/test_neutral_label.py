@@ -4,7 +4,10 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy import stats
+from sklearn.linear_model import LinearRegression
+from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 from skbatch import (
     BatchForecastingSystem,
@@ -17,6 +20,7 @@ from skbatch import (
 from skbatch.config import BatchForecastingConfig
 from skbatch.datasets import make_panel
 from skbatch.forecasting import ReturnTarget
+from skbatch.forecasting.engine import relative_to, target_of
 from skbatch.panel import join_signals
 from skbatch.testing import check_no_lookahead
 
@@ -274,6 +278,22 @@ def test_systems_and_files_have_it(prices, kind, tmp_path):
     )
     relative_to = ReturnTarget(kind).relative_to
     assert result.to_frame().attrs["relative_to"] == relative_to
+
+
+def test_the_target_is_found_inside_other_models():
+    own = ReturnTarget(["volatility_63"], thin=3)
+    model = BatchLinearForecaster(target=own)
+    for outer in (
+        make_pipeline(StandardScaler(), model),
+        FallbackForecaster(make_pipeline(model)),
+        GridSearchCV(BatchForecastingSystem(forecaster=model), {}),
+    ):
+        assert target_of(outer) is own
+        assert relative_to(outer) == "what volatility_63 explains"
+    assert relative_to(BatchForecastingSystem()) == "the market"
+    for other in (LinearRegression(), None):
+        assert target_of(other) is None
+        assert relative_to(other) == ""
 
 
 def test_batches_know_the_market_but_not_the_groups_of_others(prices):

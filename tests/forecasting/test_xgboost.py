@@ -306,7 +306,7 @@ def test_bins_hold_equally_many_rows(n_rows):
 def test_xgboost_gets_the_threads_it_is_allowed(make_frames, monkeypatch):
     X, y = make_frames(120)
     threads = []
-    for module in ("_xgboost", "_forked"):
+    for module in ("_xgboost", "_booster"):
         name = f"skbatch.forecasting.{module}.inner_threads"
         monkeypatch.setattr(name, lambda n_jobs: 40 + n_jobs)
     train, matrix, set_param = xgb.train, xgb.QuantileDMatrix, xgb.Booster.set_param

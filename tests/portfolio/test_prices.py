@@ -31,6 +31,22 @@ def test_tables_of_single_tickers_are_joined_on_all_dates(prices, tmp_path):
     assert aliases == {}
 
 
+@pytest.mark.parametrize("suffix", [".csv", ".TSV", ".parquet", ".xlsx"])
+def test_each_ticker_may_have_a_file_of_any_kind(prices, tmp_path, suffix):
+    path, table = tmp_path / f"a{suffix}", prices[["A"]].set_axis(["Close"], axis=1)
+    if suffix == ".xlsx":
+        pytest.importorskip("openpyxl")
+        table.rename_axis("Date").to_excel(path)
+    elif suffix == ".parquet":
+        pytest.importorskip("pyarrow")
+        table.to_parquet(path)
+    else:
+        table.rename_axis("Date").to_csv(path, sep="\t" if suffix == ".TSV" else ",")
+    panel, _ = read_prices(None, {"A": str(path)})
+    assert list(panel) == ["A"]
+    np.testing.assert_allclose(panel["A"], prices["A"])
+
+
 def test_fields_beside_closes(prices):
     ohlcv = pd.DataFrame({"Open": prices["A"] - 1, "Close": prices["A"], "Volume": 9})
     downloaded = pd.concat({"B": ohlcv[["Close", "Volume"]]}, axis=1).swaplevel(axis=1)
