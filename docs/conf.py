@@ -82,8 +82,9 @@ html_theme = "pydata_sphinx_theme"
 html_title = "skbatch"
 html_static_path = ["_static"]
 html_css_files = ["skbatch.css"]
-# A page without others below it has nothing to show there.
-html_sidebars = {"troubleshooting": []}
+html_js_files = ["tables.js"]
+# A page without others below it has nothing to show there; tables of results need room.
+html_sidebars = {"troubleshooting": [], "benchmarks": [], "experiments/*": []}
 html_theme_options = {
     "header_links_before_dropdown": 4,
     "navigation_with_keys": False,

@@ -88,10 +88,12 @@ print(system.events_.to_string(index=False, max_colwidth=45))
 # %%
 # A forecast or a reason
 # ----------------------
+# The reasons also explain missing intervals: a forecaster of your own has them only
+# inside a :class:`~skbatch.ConformalForecaster`.
 
 result = system.forecast()
-odd = result.to_frame().query("reason != ''").drop(columns="batch")
-print(odd.round(4).to_string(max_colwidth=70))
+table = result.to_frame()[["expected_return", "model", "reason"]]
+print(table.round(4).to_string(max_colwidth=70))
 
 # %%
 # Over time

@@ -78,8 +78,9 @@ with (
 # %%
 # The same forecasts
 # ------------------
-# Without draws, the engines agree to rounding. With the default draws they differ
-# about as much as another seed, which is the measure of what such differences mean.
+# Without draws, the engines agree to rounding. With the default draws, the cluster
+# draws other rows than one machine does, as another seed would, and the differences
+# are of the same order of magnitude as between two seeds.
 
 pairs = {
     "cluster, no draws": "one machine, no draws",

@@ -11,7 +11,13 @@ from rich import box
 from rich.table import Table
 
 from skbatch._writing import write_whole
-from skbatch.cli._shell import UserError, errors_to_users, make_console, shown_to_users
+from skbatch.cli._shell import (
+    UserError,
+    errors_to_users,
+    file_error,
+    make_console,
+    shown_to_users,
+)
 
 FILE = Path("skbatch.toml")
 
@@ -49,7 +55,7 @@ def show(
     path: Annotated[
         Path | None,
         typer.Argument(
-            metavar="[PATH]",
+            metavar="PATH",
             help="TOML file. Without one, what the environment sets.",
             show_default=False,
         ),
@@ -93,5 +99,5 @@ def _read(read: Callable[[Path | None], Any], path: Path | None) -> Any:
         return read(path)
     except OSError as error:
         raise UserError(
-            f"PATH must be a file that can be read. Got {error}."
+            f"PATH must be a file that can be read. Got {file_error(error)}."
         ) from error

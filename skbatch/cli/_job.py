@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from skbatch.cli._shell import Stages, UserError
+from skbatch.cli._shell import Stages, UserError, file_error
 from skbatch.cli._show import Result
 
 if TYPE_CHECKING:
@@ -78,7 +78,9 @@ def make_system(config: Path | None, options: dict[str, Any], stages: Stages) ->
         try:
             settings = BatchForecastingConfig.from_file(config, **given(**options))
         except OSError as error:
-            raise UserError(f"`--config` must be readable. Got {error}.") from error
+            raise UserError(
+                f"`--config` must be readable. Got {file_error(error)}."
+            ) from error
         return settings.to_system()
 
 

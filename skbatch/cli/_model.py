@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from skbatch._messages import collect_warnings, date_text, format_tickers, warn_user
 from skbatch._writing import written_whole
 from skbatch.cli._output import check_place
-from skbatch.cli._shell import UserError
+from skbatch.cli._shell import UserError, file_error
 from skbatch.exceptions import HistoryWarning, PanelError
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def load(model: Path) -> Any:
     try:
         system = joblib.load(model)
     except OSError as error:
-        raise UserError(f"{rule} Got {error}. Fit first.") from error
+        raise UserError(f"{rule} Got {file_error(error)}. Fit first.") from error
     except Exception as error:  # whatever other content is taken for
         kind = type(error).__name__
         raise UserError(f"{rule} Got '{model}' ({kind}). Fit again.") from error

@@ -21,13 +21,20 @@ class Optimizer(StrEnum):
     EQUAL = "equal"
 
 
-def check_optimizer(optimizer: Optimizer) -> None:
-    """Raise before the work is done if it needs a package that is not installed."""
+def find_optimizer(name: str) -> Optimizer:
+    """Find an optimizer, or raise before the work is done if it cannot run."""
+    if name not in list(Optimizer):
+        raise UserError(
+            f"`--optimizer` must be one of {', '.join(Optimizer)}. Got '{name}'. "
+            "Choose one of these."
+        )
+    optimizer = Optimizer(name)
     if optimizer is not Optimizer.EQUAL and not find_spec("skfolio"):
         raise UserError(
             "`--optimizer` must be equal without skfolio. Got "
             f"{optimizer}. Install it with: pip install 'skbatch[portfolio]'"
         )
+    return optimizer
 
 
 def optimize(

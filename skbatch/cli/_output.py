@@ -86,19 +86,37 @@ def check_tickers(
 
 def write_forecasts(forecasts: pd.DataFrame, output: Path, *, raw: bool) -> None:
     """Write forecasts in the format of the name, without formulas in spreadsheets."""
-    suffix = "" if is_stdout(output) else output.suffix.lower()
-    buffer = BytesIO()
-    if suffix == ".parquet":
-        forecasts.to_parquet(buffer, index=False)
-    elif suffix == ".xlsx":
+    suffix = _suffix(output)
+    if not raw and suffix != ".parquet":
+        forecasts = without_formulas(forecasts)
+    if suffix == ".xlsx":
         # Excel knows no time zones.
         dates = [date_text(date) for date in forecasts["date"]]
-        table = forecasts if raw else without_formulas(forecasts)
-        table.assign(date=dates).to_excel(buffer, index=False)
-    else:
-        table = forecasts if raw else without_formulas(forecasts)
-        table.to_csv(buffer, index=False, lineterminator="\n")
+        forecasts = forecasts.assign(date=dates)
+    _write_table(forecasts, output)
+
+
+def write_weights(weights: pd.DataFrame, output: Path) -> None:
+    """Write a portfolio in the format of the name, without formulas in spreadsheets."""
+    if _suffix(output) != ".parquet":
+        weights = weights.rename(as_text)
+    _write_table(weights.reset_index(), output)
+
+
+def _write_table(table: pd.DataFrame, output: Path) -> None:
+    buffer = BytesIO()
+    match _suffix(output):
+        case ".parquet":
+            table.to_parquet(buffer, index=False)
+        case ".xlsx":
+            table.to_excel(buffer, index=False)
+        case _:
+            table.to_csv(buffer, index=False, lineterminator="\n")
     write(buffer.getvalue(), output, "--output")
+
+
+def _suffix(output: Path) -> str:
+    return "" if is_stdout(output) else output.suffix.lower()
 
 
 def without_formulas(forecasts: pd.DataFrame) -> pd.DataFrame:

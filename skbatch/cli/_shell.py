@@ -24,6 +24,7 @@ PIPE_WIDTH = 100
 # How messages for Python name things → what the command line calls them.
 _NAMES = [
     (r" See (screening|provenance|events)_( for reasons)?\.", ""),
+    (r", or, if these are simple returns, `\(1 \+ X\)\.cumprod\(\)`", ""),
     (r"replace it by `X\.replace.*?`", "leave the cell empty"),
     (r"use `X\.rename.*?`", "name the column Adj Close"),
     (r"use `pd\.concat.*?`.*?\.", "write their field in a row above."),
@@ -177,6 +178,11 @@ def _one_line(message: object) -> str:
     for pattern, name in _NAMES:
         text = re.sub(pattern, name, text)
     return text
+
+
+def file_error(error: OSError) -> str:
+    """Name a file and what is wrong with it, without the number of the error."""
+    return f"'{error.filename}' ({error.strerror})" if error.filename else str(error)
 
 
 def print_error(text: str) -> None:

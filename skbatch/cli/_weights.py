@@ -12,8 +12,8 @@ from skbatch.cli import _options as options
 from skbatch.cli._content import make_table, print_as_json, records
 from skbatch.cli._holdings import read_holdings
 from skbatch.cli._job import Source, fit_system, make_system, settings_of
-from skbatch.cli._optimizers import Optimizer, check_optimizer, optimize
-from skbatch.cli._output import as_text, check_output, is_stdout, write
+from skbatch.cli._optimizers import Optimizer, find_optimizer, optimize
+from skbatch.cli._output import check_output, is_stdout, write_weights
 from skbatch.cli._shell import NOT_OK, UserError, make_console, shown_to_users
 from skbatch.cli._show import timing_table
 
@@ -30,13 +30,14 @@ COST = 10.0
 def weights(
     prices: options.Prices,
     optimizer: Annotated[
-        Optimizer,
+        str,
         typer.Option(
+            metavar="NAME",
             help="mean-risk: expected return less a penalty for risk; max-sharpe: most "
             "expected return per risk; min-risk: least risk, whatever the forecasts; "
-            "equal: the same weight for every ticker with a forecast."
+            "equal: the same weight for every ticker with a forecast.",
         ),
-    ] = Optimizer.MEAN_RISK,
+    ] = Optimizer.MEAN_RISK.value,
     max_weight: Annotated[
         float,
         typer.Option(
@@ -66,7 +67,9 @@ def weights(
     output: Annotated[
         Path | None,
         typer.Option(
-            metavar="FILE", help="CSV file for the weights; - writes it to stdout."
+            metavar="FILE",
+            help="File for the weights, .csv, .parquet or .xlsx; - writes CSV to "
+            "stdout, and everything else to stderr.",
         ),
     ] = None,
     json: options.Json = False,
@@ -95,7 +98,7 @@ def weights(
     asked = None if horizon is None else [horizon]
     settings = settings_of(asked, delay, memory_budget, None, n_jobs, delisting_return)
     with shown_to_users() as stages:
-        check_optimizer(optimizer)
+        chosen = find_optimizer(optimizer)
         if output is not None:
             check_output(output, prices, as_json=json)
         system = make_system(config, settings, stages)
@@ -108,11 +111,10 @@ def weights(
             Source(prices, field, date, ticker, value, id).read, system, stages
         )
         with stages.stage("optimize"):
-            job = Portfolio(system, panel, optimizer, current)
+            job = Portfolio(system, panel, chosen, current)
             table = job.solve(max_weight, risk_aversion, cost / 1e4)
         if output is not None and table is not None:
-            text = table.rename(as_text).to_csv(lineterminator="\n")
-            write(text.encode(), output, "--output")
+            write_weights(table, output)
     if json:
         print_as_json(job.content(table) | {"seconds": stages.seconds})
     else:

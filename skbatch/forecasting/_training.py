@@ -9,6 +9,7 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
+from skbatch._messages import count
 from skbatch._progress import Progress
 from skbatch._sklearn import StrOptions
 from skbatch.exceptions import ModelFitError
@@ -258,9 +259,9 @@ def _fit_task(
     train, tail = target.split(known.any(axis=1), task.horizon, labels.delay)
     if len(train) < 2:
         raise ModelFitError(
-            f"{task.name} must have 2 dates with a usable label. Got {len(train)} "
-            "date(s). Pass more rows, or relative=False where no two tickers have "
-            "labels at the same date."
+            f"{task.name} must have 2 dates with a usable label. Got "
+            f"{count(len(train), 'date')}. Pass more rows, or relative=False "
+            "where no two tickers have labels at the same date."
         )
     rows, validation = _stack(
         task, features, labels, (train, tail), keep=strategy == "pooled"

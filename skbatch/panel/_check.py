@@ -284,9 +284,10 @@ def _frame_from_array(X: object) -> pd.DataFrame:
     array = np.asarray(X)
     if array.ndim != 2:
         raise PanelError(
-            f"`X` must be 2-dimensional (n_dates, n_tickers). Got {array.ndim} "
-            "dimension(s). Reshape your data with `X.reshape(-1, 1)` if it holds one "
-            "ticker, or `X.reshape(1, -1)` if it holds one date."
+            f"`X` must be 2-dimensional (n_dates, n_tickers). Got "
+            f"{count(array.ndim, 'dimension')}. Reshape your data with "
+            "`X.reshape(-1, 1)` if it holds one ticker, or `X.reshape(1, -1)` if it "
+            "holds one date."
         )
     tickers = [f"x{number}" for number in range(array.shape[1])]
     return pd.DataFrame(array, columns=tickers, copy=False)
@@ -450,7 +451,7 @@ def _find_all_nan(frame: pd.DataFrame) -> list[str]:
         return []
     return [
         f"Tickers must have prices. Got none at all for {format_tickers(empty)}, which "
-        "cannot be forecast. Drop the ticker(s), or check their download."
+        "cannot be forecast. Drop them, or check their download."
     ]
 
 

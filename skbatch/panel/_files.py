@@ -13,6 +13,7 @@ from zipfile import BadZipFile
 
 import pandas as pd
 
+from skbatch._messages import count
 from skbatch.exceptions import PanelError
 from skbatch.panel._dates import is_date_text
 from skbatch.panel._numbers import MISSING, is_number_text, is_text
@@ -104,7 +105,7 @@ def _read_csv(text: str, path: Path, as_text: Sequence[str | None]) -> pd.DataFr
     if len(rows) <= skipped:
         raise PanelError(
             f"`path_or_frame` must hold prices. Got {path.name!r} with "
-            f"{len(rows)} row(s). Check the file."
+            f"{count(len(rows), 'row')}. Check the file."
         )
     names = _fill_names(rows[:n_header])
     texts = _text_columns(rows[0], rows[skipped], as_text) if n_header == 1 else []

@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import pandas as pd
 
-from skbatch._messages import check_int
+from skbatch._messages import check_int, count
 from skbatch.panel._check import CheckedPanel, check_panel
 from skbatch.panel._fields import panel_fields, panel_tickers
 from skbatch.panel._reach import RecordedHorizon
@@ -152,8 +152,8 @@ def _check_horizons(
         later, name = (f" at delay {delay}", " plus `delay`") if delay else ("", "")
         raise ValueError(
             f"`horizon`{name} must be less than the number of dates. Got {max(steps)}"
-            f"{later} with {n_dates} date(s). Pass a longer history or a shorter "
-            "horizon."
+            f"{later} with {count(n_dates, 'date')}. Pass a longer history or a "
+            "shorter horizon."
         )
     return tuple(steps)
 

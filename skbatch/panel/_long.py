@@ -7,7 +7,7 @@ from collections.abc import Hashable, Sequence
 import pandas as pd
 from pandas.api import types
 
-from skbatch._messages import date_text, format_tickers
+from skbatch._messages import count, date_text, format_tickers
 from skbatch.exceptions import PanelError
 from skbatch.panel._fields import hold_fields
 from skbatch.panel._numbers import is_number_text, is_text, texts_to_numbers
@@ -184,7 +184,7 @@ def _check_keys(dates: pd.Index, tickers: pd.Series) -> None:
     if missing.any():
         raise PanelError(
             "Every row of a long table must have a date and a ticker. Got "
-            f"{missing.sum()} row(s) without. Drop them, or correct the file."
+            f"{count(missing.sum(), 'row')} without. Drop them, or correct the file."
         )
     keys = pd.MultiIndex.from_arrays([dates, tickers])
     if not keys.is_unique:

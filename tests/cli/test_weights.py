@@ -1,4 +1,5 @@
 import json
+from io import StringIO
 
 import numpy as np
 import pandas as pd
@@ -217,3 +218,33 @@ def test_weights_are_written(run, eight_tickers_csv, quick, tmp_path):
     assert written["weight"].sum() == pytest.approx(1, abs=1e-5)
     result = run("weights", eight_tickers_csv, *options, "-")
     assert result.stdout == (tmp_path / "weights.csv").read_text()
+
+
+@pytest.mark.parametrize(
+    ("name", "package", "read"),
+    [
+        ("weights.parquet", "pyarrow", pd.read_parquet),
+        ("weights.xlsx", "openpyxl", pd.read_excel),
+    ],
+)
+def test_weights_are_written_in_the_format_of_the_name(
+    name, package, read, run, eight_tickers_csv, quick, tmp_path
+):
+    pytest.importorskip(package)
+    options = ("--config", quick, "--max-weight", 0.5, "--optimizer", "equal")
+    output = tmp_path / name
+    assert (
+        run("weights", eight_tickers_csv, *options, "--output", output).exit_code == 0
+    )
+    csv = run("weights", eight_tickers_csv, *options, "--output", "-").stdout
+    expected = pd.read_csv(StringIO(csv))
+    pd.testing.assert_frame_equal(read(output), expected, check_dtype=False, rtol=1e-6)
+
+
+def test_an_unknown_optimizer_is_answered_with_the_known_ones(run, eight_tickers_csv):
+    result = run("weights", eight_tickers_csv, "--optimizer", "best")
+    assert result.exit_code == 2
+    assert result.stderr == (
+        "error: `--optimizer` must be one of mean-risk, max-sharpe, min-risk, equal. "
+        "Got 'best'. Choose one of these.\n"
+    )

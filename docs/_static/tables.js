@@ -1,0 +1,28 @@
+/* No table hides columns: one that is too wide gets smaller type, then, where that is
+   not enough on a narrow screen, a card for each row, with the names of the columns. */
+function labelCells(table) {
+  const heads = table.querySelectorAll("thead tr");
+  if (heads.length !== 1) return false;
+  const names = [...heads[0].cells].map((cell) => cell.textContent.trim());
+  for (const row of table.querySelectorAll("tbody tr")) {
+    if (row.cells.length !== names.length) return false;
+    [...row.cells].forEach((cell, i) => {
+      cell.dataset.label = names[i];
+      cell.classList.toggle("long", cell.textContent.trim().length > 24);
+    });
+  }
+  return true;
+}
+
+function fitTables() {
+  for (const table of document.querySelectorAll(".bd-article table")) {
+    const tooWide = () => table.scrollWidth > table.clientWidth + 1;
+    table.classList.remove("small-type", "cards");
+    if (tooWide()) table.classList.add("small-type");
+    if (tooWide() && window.innerWidth < 768 && labelCells(table))
+      table.classList.replace("small-type", "cards");
+  }
+}
+
+window.addEventListener("load", fitTables);
+window.addEventListener("resize", fitTables);
