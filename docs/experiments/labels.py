@@ -7,7 +7,8 @@ Usage::
 `PRICES` is a file that :func:`skbatch.read_panel` reads. Models are refitted every
 `step` rows, from 40% of the rows on, and forecast the rows up to the next fit. Other
 shares of rows and inputs for each tree are compared with `--shares 0.3 0.3`, another
-number of trees with `--trees 150`, and a least skill with `--min-skill 0`.
+number of trees with `--trees 150`, a least skill with `--min-skill 0`, and fewer inputs
+with `--without market__`, a regular expression of what their names contain.
 """
 
 from __future__ import annotations
@@ -75,6 +76,7 @@ def main() -> None:
     parser.add_argument("--shares", type=float, nargs=2, default=[])
     parser.add_argument("--trees", type=int)
     parser.add_argument("--min-skill", type=float)
+    parser.add_argument("--without")
     given = parser.parse_args()
     settings = dict(zip(("subsample", "colsample_bytree"), given.shares, strict=False))
     settings |= {"n_estimators": given.trees} if given.trees else {}
@@ -83,6 +85,8 @@ def main() -> None:
     panel = read_panel(given.prices)
     close = panel["Close"] if panel.columns.nlevels > 1 else panel
     X = SharedFeatureExtractor().fit_transform(close)
+    if given.without:
+        X = X.loc[:, ~X.columns.str.contains(given.without)]
     print("| horizon | model | label | R² % | rank IC | t | rank − scaled | t |")
     print("|---" * 8 + "|")
     for horizon in given.horizons:

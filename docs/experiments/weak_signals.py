@@ -6,8 +6,8 @@ Usage::
         [--ic IC ...] [--models NAME ...]
 
 The signal is a field of the panel that lasts for months and lacks 30% of its values.
-It moves the returns of the next five rows, as it is, by its square, or only in tickers
-of high volatility, so that a forecast of what is known has a rank IC of about `--ic`.
+It moves the returns of the next five rows: as it is, by its square, only in tickers of
+high volatility or of high momentum, or only in its top decile, so that a forecast of what is known has a rank IC of about `--ic`.
 The table has the share of that rank IC that forecasts of later rows recover. As planted
 expectations are known, it is measured against these, without the noise of returns.
 """
@@ -35,7 +35,11 @@ EFFECTS = {
     "linear": lambda signal, rank: signal,
     "square": lambda signal, rank: (np.square(signal) - 1) / np.sqrt(2),
     "volatile tickers": lambda signal, rank: np.sqrt(2) * signal * (rank > 0),
+    "winners": lambda signal, rank: np.sqrt(2) * signal * (rank > 0),
+    "top decile": lambda signal, rank: ((signal > 1.2816) - 0.1) / 0.3,
 }
+# What an effect depends on beside the signal, if not on volatility.
+CONTEXTS = {"winners": "rank_momentum_252"}
 
 
 class TreesAlone(BatchXGBoostForecaster):
@@ -108,10 +112,11 @@ def recovered(
     without = X.drop(columns=[name for name in X if "__signal" in name])
     y = forward_returns(prices, HORIZON)
     unit = table_of(X, "volatility_63", y.columns) * np.sqrt(HORIZON)
-    rank = np.nan_to_num(table_of(X, "rank_volatility_63", y.columns))
-    rank -= np.median(rank)
     end, rows = n_dates - N_TEST, []
     for ic, (effect, function) in product(ics, EFFECTS.items()):
+        context = CONTEXTS.get(effect, "rank_volatility_63")
+        rank = np.nan_to_num(table_of(X, context, y.columns))
+        rank -= np.median(rank)
         expected = ic / np.sqrt(1 - MISSING) * function(signal, rank)
         labels = y + expected * unit
         labels.attrs.clear()  # these are no longer the returns of the prices

@@ -212,6 +212,11 @@ class PlacedRows(RowStore):
         self.shape = places[-1].stop if places else 0, n_inputs
         self.storage = storage
 
+    def first(self, n_inputs: int) -> PlacedRows:
+        """View the same rows with their first inputs only."""
+        parts = [self.cluster.submit(_first, part, n_inputs) for part in self.parts]
+        return PlacedRows(self.cluster, parts, self.places, n_inputs, self.storage)
+
     def map(self, function: Callable[..., Any], *aligned: np.ndarray) -> list[Any]:
         """Compute a function of each part, and of its rows of other arrays."""
         # One copy for every worker, and not one in every task.
@@ -281,6 +286,10 @@ def _stacked(
         columns, dates, series, len(dates), keep=False
     )
     return store.array
+
+
+def _first(rows: np.ndarray, n_inputs: int) -> np.ndarray:
+    return rows[:, :n_inputs]
 
 
 def _observed(stream: FeatureStream, dates: np.ndarray, own: np.ndarray) -> np.ndarray:

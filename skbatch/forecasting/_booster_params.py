@@ -125,6 +125,13 @@ def leaf_weight(params: Mapping[str, Any], y: np.ndarray) -> float:
     return weight
 
 
+def constrained(params: Mapping[str, Any]) -> set[str]:
+    """Collect the names of the features in constraints."""
+    monotone, together = (params.get(name) or {} for name in _BY_NAME)
+    groups = [] if isinstance(together, str) else together
+    return {*(monotone if isinstance(monotone, Mapping) else ())}.union(*groups)
+
+
 def with_numbers(
     params: Mapping[str, Any], names: Sequence[str] | None
 ) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import os
 import tempfile
 import weakref
 from collections.abc import Callable
+from copy import copy
 from dataclasses import dataclass, field
 from functools import partial
 from threading import Lock
@@ -92,6 +93,8 @@ class RowStore:
     # Missing inputs are `LOWEST`; see `chunk` and `with_gaps`. In memory, the order is
     # Fortran's: XGBoost takes it as fast as the other, and each input is filled in one
     # pass.
+    _whole: RowStore | None = None
+
     def __init__(self, n_rows: int, n_inputs: int, storage: Storage) -> None:
         self.shape = n_rows, n_inputs
         self.array: np.ndarray | None = None
@@ -114,6 +117,16 @@ class RowStore:
 
     def __len__(self) -> int:
         return self.shape[0]
+
+    def first(self, n_inputs: int) -> RowStore:
+        """View the same rows with their first inputs only."""
+        view = copy(self)
+        view.shape = len(self), n_inputs
+        # Inputs lie one after the other in memory, and rows in a file, which stays open
+        # as long as its store lives.
+        view.array = None if self.array is None else self.array[:, :n_inputs]
+        view._whole = self
+        return view
 
     def map(self, function: Callable[..., Any], *aligned: np.ndarray) -> list[Any]:
         """Compute a function of all rows, or of each part where rows lie in parts."""
@@ -145,6 +158,8 @@ class RowStore:
         """Read consecutive rows; of rows in memory this is a view."""
         if self.array is not None:
             return self.array[place]
+        if self._whole is not None:
+            return self._whole[place][:, : self.shape[1]]
         start, stop, _ = place.indices(len(self))
         rows = np.empty((max(0, stop - start), self.shape[1]), np.float32)
         with self._lock:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, NamedTuple
@@ -23,8 +23,7 @@ from skbatch.forecasting._categories import Seen, bearers, n_levels, seen_catego
 from skbatch.forecasting._feature_table import Rows
 from skbatch.forecasting._return_target import expected_slope
 from skbatch.forecasting._row_store import LOWEST, RowStore
-from skbatch.forecasting._training import predict_rows
-from skbatch.panel.engine import CATEGORY
+from skbatch.forecasting._training import predict_rows, signal_names
 
 # Further terms of a signal's values: their square, and both times volatility's rank.
 N_CURVED = 3
@@ -173,6 +172,7 @@ class BoostedSignals:
     trees: Any
     signals: OwnModel
     weight: float
+    n_inputs: int  # of the trees, the first ones
 
     takes_lowest = True
 
@@ -195,26 +195,27 @@ class BoostedSignals:
         """Forecast `(n_rows,)`."""
         # First, as trees replace missing inputs in place.
         own = self.weight * self.signals.predict(X)
-        return np.asarray(own + self.trees.predict(X))
+        return np.asarray(own + self.trees.predict(X[:, : self.n_inputs]))
 
     def contributions(self, X: np.ndarray) -> np.ndarray:
         """Split forecasts into those of inputs, `(n_rows, n_inputs)`."""
-        own = self.weight * self.signals.contributions(X)
-        parts = np.array(self.trees.contributions(X), dtype=np.float64)
-        parts = parts.reshape(len(X), -1)
-        parts[:, self.numbers] += own
+        parts = np.zeros(X.shape)
+        trees = self.trees.contributions(X[:, : self.n_inputs])
+        parts[:, : self.n_inputs] = trees.reshape(len(X), -1)
+        parts[:, self.numbers] += self.weight * self.signals.contributions(X)
         return parts
 
     def importances(self) -> np.ndarray:
         """Share of each input in the trees and, times the weight, in the signals."""
         gains, own = self.trees.importances(), self.signals.importances()
-        shares = gains / (gains.sum() or 1.0)
+        shares = np.zeros(max(len(gains), *(self.numbers + 1)))
+        shares[: len(gains)] = gains / (gains.sum() or 1.0)
         shares[self.numbers] += self.weight * own / (own.sum() or 1.0)
         return np.asarray(shares)
 
 
 class FittedSignals(NamedTuple):
-    """An own model, its weight, and rows with the labels that it leaves."""
+    """An own model, its weight, and the inputs and labels that it leaves to trees."""
 
     model: OwnModel
     weight: float
@@ -222,33 +223,36 @@ class FittedSignals(NamedTuple):
     validation: Rows | None
 
 
-def signal_names(names: Sequence[str]) -> tuple[list[str], list[str]]:
-    """List the values of signals, which have their ranks beside them, and the rest."""
-    values = [name for name in names if f"{name}_rank" in names]
-    made = [
-        name
-        for name in names
-        if name not in values
-        and any(name.startswith(f"{value}_") for value in values)
-        and not name.endswith(CATEGORY)
-    ]
-    return values, made
-
-
-def fit_signal_model(rows: Rows, validation: Rows | None) -> FittedSignals | None:
+def fit_signal_model(
+    rows: Rows, validation: Rows | None, bound: Collection[str] = ()
+) -> FittedSignals | None:
     """Fit the signals' own model, if there are any, and take its forecasts off."""
     names = list(rows.names or ())
     values, made = signal_names(names)
-    if not values:
+    if not values or not set(bound).isdisjoint(values + made):
         return None
     context = [CONTEXT] if CONTEXT in names else []
     inputs = np.array([names.index(name) for name in values + made + context])
     model = SignalModel(inputs, len(values), len(values) + len(made))
     model.location, model.scale = _moments_of(rows, model.values, len(inputs))
-    return _fitted(model, rows, validation)
+    found = _fitted(model, rows, validation)
+    # Ranks and changes are near copies of the values, and cost trees as much time as
+    # other inputs do. They are the last inputs.
+    first = partial(_first_inputs, n_inputs=len(names) - len(made))
+    return found._replace(
+        rows=first(found.rows), validation=found.validation and first(found.validation)
+    )
 
 
-def fit_category_model(rows: Rows, validation: Rows | None) -> FittedSignals | None:
+def _first_inputs(rows: Rows, n_inputs: int) -> Rows:
+    """Leave the last inputs out."""
+    names = None if rows.names is None else rows.names[:n_inputs]
+    return rows._replace(X=rows.X.first(n_inputs), names=names)
+
+
+def fit_category_model(
+    rows: Rows, validation: Rows | None, bound: Collection[str] = ()
+) -> FittedSignals | None:
     """Fit the categories' own model, if there are any, and take its forecasts off."""
     seen = seen_categories(rows)
     if not any(map(n_levels, seen.values())):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Literal, NamedTuple
@@ -23,7 +23,7 @@ from skbatch.forecasting._provenance import Reason
 from skbatch.forecasting._return_target import ReturnTarget, tail_rows
 from skbatch.forecasting._row_store import RowStore, with_gaps
 from skbatch.panel import split_column
-from skbatch.panel.engine import MARKET
+from skbatch.panel.engine import CATEGORY, MARKET
 
 # Labels that are equal on so many dates are as good as the same.
 MAX_ORDER_ROWS = 64
@@ -98,7 +98,8 @@ class PanelModel:
         """Assign the tickers of another frame to a pooled model."""
         layout, features = frame.layout, frame.features
         own = _own_inputs(features, layout, self.takes_categories)
-        uses_shared = self.models[0].task.columns.shape[1] > own.shape[1]
+        n_own = sum(inputs.shape[1] for inputs in own)
+        uses_shared = self.models[0].task.columns.shape[1] > n_own
         order = np.arange(len(layout.horizons))
         tasks = _list_tasks(self.strategy, uses_shared, own, features, layout, order)
         models = [
@@ -202,19 +203,23 @@ def content_order(labels: np.ndarray) -> np.ndarray:
 
 def _own_inputs(
     features: FeatureBlocks, layout: LabelLayout, takes_categories: bool
-) -> np.ndarray:
-    """Look up the inputs of each label's own ticker, `(n_labels, n_inputs)`."""
+) -> tuple[np.ndarray, np.ndarray]:
+    """Look up each label's inputs, `(n_labels, n_inputs)`, and what signals became."""
     own = features.series_columns(layout.tickers)
-    left_out = () if takes_categories else features.columns.categories
-    if not left_out or not own.shape[1]:
-        return own
-    return own[:, [name not in left_out for name in features.columns.features]]
+    columns = features.columns
+    left_out = () if takes_categories else columns.categories
+    made = {*signal_names(columns.features)[1]}
+    if not own.shape[1] or not (made or left_out):
+        return own, own[:, :0]
+    last = np.array([name in made for name in columns.features])
+    out = np.array([name in left_out for name in columns.features])
+    return own[:, ~last & ~out], own[:, last]
 
 
 def _list_tasks(
     strategy: Strategy,
     uses_shared: bool,
-    own: np.ndarray,
+    all_own: tuple[np.ndarray, np.ndarray],
     features: FeatureBlocks,
     layout: LabelLayout,
     order: np.ndarray,
@@ -222,17 +227,20 @@ def _list_tasks(
     """List the models that a strategy trains, their labels in the given order."""
     horizons = np.asarray(layout.horizons)
     shared = features.columns.shared_positions
+    own, made = all_own
     # Shared columns always are inputs when there are no others.
     uses_shared = uses_shared or not own.shape[1]
     if strategy == "vector":
-        used = list(dict.fromkeys(own[order][own[order] >= 0].tolist()))
+        own = np.hstack([own, made])[order]
+        used = list(dict.fromkeys(own[own >= 0].tolist()))
         inputs = np.array(used, dtype=np.intp)
         if uses_shared:
             inputs = np.concatenate([inputs, shared])
         outputs = order[None, :]
         return [Task("all tickers", inputs[None, :], outputs, int(horizons.max()))]
-    if uses_shared:
-        own = np.hstack([own, np.tile(shared, (len(own), 1))])
+    common = np.tile(shared, (len(own), 1))
+    # Last what is made of signals: trees read the inputs before.
+    own = np.hstack([own, *([common] if uses_shared else []), made])
     if strategy == "per_ticker":
         return [
             Task(name, own[[row]], np.array([[row]]), int(horizons[row]))
@@ -321,6 +329,19 @@ def _stack(
         Rows(X[0], y[train], rows[train], series[train], names, weights[0], *others),
         Rows(X[1], y[late], rows[late], series[late], names, weights[1], *others),
     )
+
+
+def signal_names(names: Sequence[str]) -> tuple[list[str], list[str]]:
+    """List the values of signals, which have their ranks beside them, and the rest."""
+    values = [name for name in names if f"{name}_rank" in names]
+    made = [
+        name
+        for name in names
+        if name not in values
+        and any(name.startswith(f"{value}_") for value in values)
+        and not name.endswith(CATEGORY)
+    ]
+    return values, made
 
 
 def input_names(task: Task, names: np.ndarray | None) -> tuple[str, ...] | None:

@@ -32,6 +32,7 @@ from skbatch.forecasting._booster import (
 )
 from skbatch.forecasting._booster_params import (
     check_params,
+    constrained,
     leaf_weight,
     translated,
     with_numbers,
@@ -60,7 +61,8 @@ class BatchXGBoostForecaster(PanelForecaster):
     In the pooled strategy, signals have a small linear model of their own, on which the
     trees build, so that weak ones do not drown among the other inputs, and categories
     another one. Signals are features beside which their rank stands, such as ``yield``
-    and ``yield_rank``.
+    and ``yield_rank``. Trees read their values, but not what is made of these, such as
+    ranks and changes.
 
     Features whose names end with ``_category`` are codes of categories, 0, 1, … or NaN:
     trees split them into any two sets, see ``max_cat_to_onehot`` and
@@ -109,7 +111,8 @@ class BatchXGBoostForecaster(PanelForecaster):
           ``"reg:pseudohubererror"``, which outliers move less, with ``"huber_slope"``.
         - ``"monotone_constraints"``: feature → 1 or -1, for forecasts that never fall,
           or never rise, with it. Names are those of `feature_importances_`. A missing
-          input counts as lower than all others.
+          input counts as lower than all others. Signals that are named here, or in
+          ``"interaction_constraints"``, are left to the trees alone.
         - ``"interaction_constraints"``: lists of features that may be used together.
         - ``"min_child_weight"``: least sum of Hessians in a leaf, which is its number
           of training rows for squared errors. By default a thousandth of the rows,
@@ -259,14 +262,16 @@ class BatchXGBoostForecaster(PanelForecaster):
         """Train one booster, on top of the own models of signals and categories."""
         below = []
         if self.strategy == "pooled" and self._signal_model:
+            bound = constrained(self.xgb_params or {})
             # Each is trusted by itself: categories can be many and uninformative.
             for fit in (fit_signal_model, fit_category_model):
-                if (found := fit(rows, validation)) is not None:
+                if (found := fit(rows, validation, bound)) is not None:
                     below.append(found)
                     rows, validation = found.rows, found.validation
         model: Any = self._fit_booster(rows, validation, step)
         for found in reversed(below):
-            model = BoostedSignals(model, found.model, found.weight)
+            n_inputs = found.rows.X.shape[1]
+            model = BoostedSignals(model, found.model, found.weight, n_inputs)
         return model
 
     def _fit_booster(

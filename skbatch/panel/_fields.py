@@ -32,10 +32,12 @@ _HELD = {*FIELDS, ADJUSTED}
 def arrange_fields(frame: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
     """Order columns by field and ticker, prices first; drop what vendors add."""
     level = _field_level(frame.columns)
-    names = frame.columns.get_level_values(level)
+    # As lists, because an index looks up one name after the other slowly.
+    names, tickers = (
+        frame.columns.get_level_values(each).to_list() for each in (level, 1 - level)
+    )
     held = hold_fields(frame.columns.unique(level), level)
     check_no_second_price(held)
-    tickers = frame.columns.get_level_values(1 - level)
     pairs: dict[int, tuple[Hashable, Hashable]] = {
         number: (held[name] or name, ticker)
         for number, (name, ticker) in enumerate(zip(names, tickers, strict=True))
@@ -131,7 +133,7 @@ def _field_level(columns: pd.Index) -> int:
             "`X.columns` must have one level (tickers) or two (field, ticker). Got "
             f"{columns.nlevels} levels. Drop the others with `X.droplevel`."
         )
-    names = [set(columns.get_level_values(level)) for level in (0, 1)]
+    names = [set(columns.unique(level)) for level in (0, 1)]
     scores = [_field_score(level) for level in names]
     best = max(scores)
     if not best[1]:

@@ -1,5 +1,6 @@
 """The small model of signals on which boosted trees build."""
 
+import gc
 import pickle
 
 import numpy as np
@@ -19,7 +20,7 @@ from skbatch.forecasting._signal_model import (
     signal_names,
 )
 
-NAMES = ("f0", "value", "value_rank", "rank_volatility_63")
+NAMES = ("f0", "value", "rank_volatility_63", "value_rank")
 
 
 class WithoutSignalModel(BatchXGBoostForecaster):
@@ -35,10 +36,10 @@ def make_rows(n_rows=600, horizon=1, step=1, gaps=0.2, effect=0.5, seed=0):
     """Rows of four inputs: a signal and its rank, of which some are missing."""
     random = np.random.default_rng(seed)
     X = random.standard_normal((n_rows, 4)).astype(np.float32)
-    X[:, 2] = stats.rankdata(X[:, 1]) / n_rows
-    X[random.uniform(size=n_rows) < gaps, 1:3] = np.nan
+    X[:, 3] = stats.rankdata(X[:, 1]) / n_rows
+    X[random.uniform(size=n_rows) < gaps, 1::2] = np.nan
     signal = np.nan_to_num(X[:, 1])
-    y = effect * (signal + signal**2 * X[:, 3]) + random.standard_normal(n_rows)
+    y = effect * (signal + signal**2 * X[:, 2]) + random.standard_normal(n_rows)
     dates = np.repeat(np.arange(n_rows // 10), 10) * step
     store = RowStore.holding(np.where(np.isnan(X), LOWEST, X))
     series = np.zeros(n_rows, dtype=int)
@@ -164,6 +165,52 @@ def test_rows_in_a_file_give_the_same_model():
         for part in (rows, rows._replace(X=store))
     )
     np.testing.assert_allclose(found, expected, rtol=1e-9)
+
+
+@pytest.mark.parametrize("memory_limit", [0, None])
+def test_the_first_inputs_of_rows_can_be_read_alone(memory_limit):
+    X, _ = make_rows()
+    store = RowStore(*X.shape, Storage(memory_limit))
+    space = store.space(0, len(X))
+    space[:] = X
+    store.put(0, space)
+    first = store.first(3)
+    # What is read of a file needs the store, though nobody else may hold it.
+    del store, space
+    gc.collect()
+    assert first.shape == (len(X), 3)
+    expected = np.where(np.isnan(X), LOWEST, X)[100:200, :3]
+    np.testing.assert_array_equal(first[100:200], expected)
+    assert (first.array is None) == (memory_limit == 0)
+
+
+def test_trees_read_the_values_of_signals_but_not_what_is_made_of_them(frames):
+    X, y, _ = frames
+    model = BatchXGBoostForecaster(horizon=1, n_estimators=3, n_jobs=1).fit(X, y)
+    names = [c.removeprefix("T0__") for c in X if c.startswith("T0__")]
+    market = [c for c in X if c.startswith("market__")]
+    assert names[-3:] == ["value", "value_rank", "value_change_63"]
+    assert model.boosters_[0].feature_names == names[:-2] + market
+    assert set(model.feature_importances_.index) == {*names, *market}
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_a_signal_with_a_constraint_is_left_to_the_trees(frames, sign):
+    X, y, _ = frames
+    values = [c for c in X if c.endswith("__value")]
+    model = BatchXGBoostForecaster(
+        horizon=1,
+        n_estimators=30,
+        n_jobs=1,
+        target=ReturnTarget(market_weight=0.0, scale=None),
+        xgb_params={"monotone_constraints": {"value": sign}},
+    ).fit(X, y)
+    assert "value_rank" in model.boosters_[0].feature_names
+    higher = X[-20:].copy()
+    higher[values] += np.float32(1.5)
+    change = (model.predict(higher) - model.predict(X[-20:])).to_numpy() * sign
+    assert change.min() >= 0.0
+    assert sign < 0 or change.max() > 0.0
 
 
 def test_weak_signals_survive_beside_other_inputs(frames):
