@@ -88,8 +88,8 @@ Id = Annotated[
     str | None,
     typer.Option(
         metavar="COLUMN",
-        help="Column of a long file that tells companies apart which had the same "
-        "ticker at different times, such as permno.",
+        help="Column of a long file that identifies companies where tickers were "
+        "used again by others, such as permno.",
     ),
 ]
 Config = Annotated[
