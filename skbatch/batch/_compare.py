@@ -41,7 +41,7 @@ _TOLD: list[tuple[str, str, Callable[[float], str]]] = [
 
 @dataclass(frozen=True)
 class BatchComparison:
-    """What the batch takes and finds, beside one ticker at a time.
+    """Time, memory and accuracy of a batch, beside one ticker at a time.
 
     Attributes
     ----------

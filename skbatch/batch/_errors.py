@@ -197,7 +197,7 @@ class BatchErrorHandler(BaseEstimator):
     def fit_task(
         self, task: Task, features: FeatureBlocks, labels: pd.DataFrame, forecaster: Any
     ) -> Outcome:
-        """Fit a batch, taking out the tickers because of which it fails.
+        """Fit a batch, taking out the tickers that make it fail.
 
         Parameters
         ----------

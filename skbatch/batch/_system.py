@@ -64,10 +64,10 @@ class BatchForecastingSystem(
 ):
     """Forecast every ticker of a portfolio from its prices, or give the reason why not.
 
-    Prices are screened, labels and features made of them, tickers split into batches
-    where memory or the user asks for it, a forecaster fitted on each batch, and what
-    fails is tried with simpler means. The same forecasts come from one process and
-    from many.
+    The system screens the prices, makes labels and features of them, splits the tickers
+    into batches if memory or the user requires it, fits a forecaster on each batch, and
+    tries simpler models where a fit fails. Forecasts do not depend on the number of
+    processes.
 
     Parameters
     ----------
@@ -92,8 +92,8 @@ class BatchForecastingSystem(
     memory_budget : str, int, float or None, default=None
         Largest resident memory of the process (with workers: of all together), as text
         such as ``"4GiB"``, bytes, or a fraction in (0, 1] of what is available when
-        `fit` begins, beside what the process has by then. Batches become as small as
-        it takes. None sets no limit.
+        `fit` begins, beside what the process has by then. Batches are made as small
+        as necessary. None sets no limit.
     groups : dict, Series, "correlation" or None, default=None
         What tickers of a batch have in common, see :class:`SimpleBatchManager`. Batches
         then have models of their own.
@@ -459,7 +459,7 @@ class BatchForecastingSystem(
         return estimate_memory(self, check_panel(prices, warn_all_nan=False))
 
     def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
-        """Coefficient of determination over all finite labels, pooled.
+        """Compute the R² over all finite labels, pooled.
 
         Parameters
         ----------

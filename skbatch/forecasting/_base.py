@@ -90,7 +90,7 @@ class BatchForecasterMixin(RegressorMixin):
         return True
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
-        r"""Coefficient of determination over all finite labels, pooled.
+        r"""Compute the R² over all finite labels, pooled.
 
         Parameters
         ----------

@@ -53,10 +53,11 @@ from skbatch.forecasting._signal_model import (
 class BatchXGBoostForecaster(PanelForecaster):
     """Forecast the returns of all tickers with gradient boosted trees.
 
-    By default one model learns from all (date, ticker) rows together, how a ticker's
-    return beyond beta will rank among the others'. The shrinkage
-    of its forecasts and, with early stopping, its number of trees are found on the
-    latest training dates, from which the training rows are purged by the horizon.
+    By default one model learns from all (date, ticker) rows how a ticker's return
+    beyond beta will rank among those of the others. The shrinkage of its forecasts and,
+    with early stopping, its number of trees are found on the latest training dates,
+    which are purged from the training rows, together with the labels that reach into
+    them.
 
     In the pooled strategy, signals have a small linear model of their own, on which the
     trees build, so that weak ones do not drown among the other inputs, and categories

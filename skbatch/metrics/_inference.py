@@ -27,7 +27,7 @@ NAN = float("nan")
 
 @dataclass(frozen=True)
 class MeanInference:
-    """Mean of a series over dates, and how far it is from what chance gives.
+    """Mean of a series over dates, and whether it is statistically significant.
 
     Attributes
     ----------

@@ -67,7 +67,7 @@ class ProvenanceDisplay(Display):
     def from_result(
         cls, result: WalkForwardResult, *, ax: Axes | None = None
     ) -> ProvenanceDisplay:
-        """Draw the provenance of a walk forward.
+        """Draw the provenance of a walk-forward.
 
         Parameters
         ----------

@@ -1,4 +1,4 @@
-"""The report of a walk forward: one page that a colleague can read."""
+"""The report of a walk-forward: one page that a colleague can read."""
 
 from __future__ import annotations
 

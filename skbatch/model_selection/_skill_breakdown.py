@@ -37,7 +37,7 @@ TERCILES = ("low", "middle", "high")
 
 
 class SkillBreakdownMixin:
-    """Break down the scores of a walk forward."""
+    """Break down the scores of a walk-forward."""
 
     horizons: Any
     forecasts: pd.DataFrame

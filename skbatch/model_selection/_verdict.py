@@ -1,4 +1,4 @@
-"""The verdict on a walk forward, in sentences."""
+"""The verdict on a walk-forward, in sentences."""
 
 from __future__ import annotations
 

@@ -64,7 +64,7 @@ def walk_forward(
     callbacks: Sequence[Any] = (),
     delisting_return: float | pd.Series | None = None,
 ) -> WalkForwardResult:
-    r"""Evaluate a forecaster as it would have been used: refit, forecast, go on.
+    r"""Evaluate a forecaster as it would have been used, refitting as time goes on.
 
     At each refit, a clone is trained on the window of rows that ends there, with the
     labels that are known there, and forecasts the rows up to the next refit. Features

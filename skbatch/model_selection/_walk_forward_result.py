@@ -29,7 +29,7 @@ HISTORICAL_MEAN = "historical mean"
 
 @dataclass(frozen=True, eq=False)
 class WalkForwardResult(SkillBreakdownMixin):
-    """Out-of-sample forecasts of a walk forward, with their scores.
+    """Out-of-sample forecasts of a walk-forward, with their scores.
 
     Parameters
     ----------

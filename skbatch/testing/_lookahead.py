@@ -71,8 +71,8 @@ def check_no_lookahead(
     delay : int, default=0
         Their delay, in rows.
     purged : bool, default=False
-        Whether whoever fits the forecaster leaves out the labels that end after the
-        training rows, as ``TimeSeriesSplit(gap=horizon + delay)`` does. Then only what
+        True if the labels that end after the training rows are left out before the fit,
+        as ``TimeSeriesSplit(gap=horizon + delay)`` does. Then only what
         it makes of prices is checked, as for a plain regressor of scikit-learn, which
         cannot leave labels out by itself.
     n_cuts : int, default=3
