@@ -1,6 +1,5 @@
-/* No table hides columns: one that is too wide gets smaller type; where that is not
-   enough, a wider page, or on a narrow screen a card for each row, with the names of the
-   columns. */
+/* No table hides columns: one that is too wide becomes a card for each row on a narrow
+   screen; elsewhere it gets smaller type and, where that is not enough, a wider page. */
 function labelCells(table) {
   const heads = table.querySelectorAll("thead tr");
   if (heads.length !== 1) return false;
@@ -19,11 +18,11 @@ function fitTables() {
   for (const table of document.querySelectorAll(".bd-article table")) {
     const tooWide = () => table.scrollWidth > table.clientWidth + 1;
     table.classList.remove("small-type", "cards");
-    if (tooWide()) table.classList.add("small-type");
+    if (!tooWide()) continue;
+    const narrow = window.innerWidth < 768 && labelCells(table);
+    table.classList.add(narrow ? "cards" : "small-type");
     if (tooWide() && window.innerWidth >= 1200)
       table.closest(".bd-article-container").classList.add("wide");
-    if (tooWide() && window.innerWidth < 768 && labelCells(table))
-      table.classList.replace("small-type", "cards");
   }
 }
 
