@@ -322,13 +322,19 @@ def _refuse_other_sizes(
         return
     size = "larger" if off > 0 else "smaller"
     rows = periods * math.exp(2 * off)
+    wrong_price = (
+        " A single price that is off by a factor also inflates a covariance: look at "
+        "`prices.pct_change().abs().max()`."
+        if off > 0
+        else ""
+    )
     raise PortfolioError(
         f"`covariance` must be of returns over {periods:g} rows. Got volatilities "
         f"that are {math.exp(abs(off)):.3g} times {size} than prices or intervals "
         f"suggest, as if it spanned {rows:.3g} rows. Pass the covariance_periods that "
         "it has: 1 for that of daily returns, 252 for an annual one of weekdays. For a "
         "year, multiply that of daily returns by 252, of weekly ones by 52, of monthly "
-        "ones by 12."
+        f"ones by 12.{wrong_price}"
     )
 
 
