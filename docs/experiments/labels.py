@@ -7,8 +7,9 @@ Usage::
 `PRICES` is a file that :func:`skbatch.read_panel` reads. Models are refitted every
 `step` rows, from 40% of the rows on, and forecast the rows up to the next fit. Other
 shares of rows and inputs for each tree are compared with `--shares 0.3 0.3`, another
-number of trees with `--trees 150`, a least skill with `--min-skill 0`, and fewer inputs
-with `--without market__`, a regular expression of what their names contain.
+number of trees with `--trees 150`, a least skill with `--min-skill 0`, every fifth date
+with `--thin 5`, and fewer inputs with `--without market__`, a regular expression of what
+their names contain.
 """
 
 from __future__ import annotations
@@ -77,10 +78,12 @@ def main() -> None:
     parser.add_argument("--trees", type=int)
     parser.add_argument("--min-skill", type=float)
     parser.add_argument("--without")
+    parser.add_argument("--thin", type=int)
     given = parser.parse_args()
     settings = dict(zip(("subsample", "colsample_bytree"), given.shares, strict=False))
     settings |= {"n_estimators": given.trees} if given.trees else {}
     settings |= {"target__min_skill": given.min_skill}
+    settings |= {"target__thin": given.thin} if given.thin else {}
     warnings.simplefilter("ignore")
     panel = read_panel(given.prices)
     close = panel["Close"] if panel.columns.nlevels > 1 else panel

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal
 
 from skbatch.batch._usage import format_bytes
-from skbatch.forecasting.engine import thinning
 
 # What is over sooner is not worth a recommendation.
 _WORTHWHILE = 5.0  # seconds
@@ -56,7 +54,7 @@ class Run:
     n_tickers: int
     batches: list[Record]
     horizon: int | tuple[int, ...] | None = None
-    thin: int | Literal["auto"] | None = None
+    thin: int | None = None
 
     def largest(self) -> Record:
         """Find the batch of the most tickers; of several, the one that grew most."""
@@ -156,11 +154,10 @@ def _advise_on_thinning(run: Run) -> str:
     if run.horizon is None or run.thin is None or run.fit_seconds < _WORTHWHILE:
         return ""
     horizon = run.horizon if isinstance(run.horizon, int) else max(run.horizon)
-    thin = thinning(run.thin, horizon)
-    if run.fit_seconds < _DOMINATES_FIT * run.total_seconds or thin >= horizon:
+    if run.fit_seconds < _DOMINATES_FIT * run.total_seconds or run.thin >= horizon:
         return ""
     return (
         f"Thinner labels: fits took {run.fit_seconds:.1f} of {run.total_seconds:.1f} s "
-        f"with thin={thin}, although labels of horizon {horizon} overlap. "
-        f"thin={horizon} trains on {thin / horizon:.0%} of these rows."
+        f"with thin={run.thin}, although labels of horizon {horizon} overlap. "
+        f"thin={horizon} trains on {run.thin / horizon:.0%} of these rows."
     )

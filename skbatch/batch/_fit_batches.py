@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from sklearn.base import clone
 
@@ -21,7 +22,7 @@ from skbatch.batch._panel_features import stream_of
 from skbatch.batch._system_tickers import SystemTickers
 from skbatch.exceptions import BatchWarning
 from skbatch.forecasting import Reason, ReturnTarget
-from skbatch.forecasting.engine import target_of
+from skbatch.forecasting.engine import target_of, thinning
 from skbatch.panel import forward_returns
 from skbatch.panel.engine import CheckedPanel, panel_tickers
 
@@ -118,7 +119,9 @@ def _fit(
         if len(batches) > 1:
             stream.known_of_all()
     monitor.n_batches, monitor.horizon = len(batches), tickers.horizon
-    monitor.thin = target.thin
+    horizons = np.atleast_1d(tickers.horizon)
+    n_labels = int(labels.count().sum()) // len(horizons)
+    monitor.thin = thinning(target.thin, int(max(horizons)), n_labels)
     run = BatchRun(
         stream,
         labels,

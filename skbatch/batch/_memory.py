@@ -31,7 +31,7 @@ from skbatch.forecasting.engine import (
     thinning,
     working_parts,
 )
-from skbatch.panel.engine import CheckedPanel, panel_tickers
+from skbatch.panel.engine import CheckedPanel, panel_fields, panel_tickers
 
 MIB = 2**20
 # Libraries that are loaded on first use, threads, and small tables.
@@ -230,12 +230,14 @@ def _unlimited(system: Any, panel: pd.DataFrame, extractor: Any) -> MemoryPlan:
     parts = working_parts(forecaster)
     strategies = [str(part.strategy) for part in parts if hasattr(part, "strategy")]
     horizons = np.atleast_1d(system.horizon).tolist()
+    n_prices = int(np.isfinite(panel_fields(panel)["close"]).sum())
     n_train = n_tail = 0
     for horizon in horizons:
         span = max(1, len(panel) - horizon - system.delay)
         tail = tail_rows(span, target.validation_size)
         n_tail += tail
-        n_train += -(-(span - tail) // thinning(target.thin, horizon))
+        n_labels = n_prices - len(tickers) * (horizon + system.delay)
+        n_train += -(-(span - tail) // thinning(target.thin, horizon, n_labels))
     rows = 4 * (n_train + n_tail) * len(tickers)
     rows *= len(extractor.plan_.ticker_names) + len(extractor.plan_.market_names)
     has_disk = shutil.disk_usage(tempfile.gettempdir()).free > 2 * rows

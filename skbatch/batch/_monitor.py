@@ -10,7 +10,6 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from html import escape
 from os import PathLike
-from typing import Literal
 
 import joblib
 import pandas as pd
@@ -64,7 +63,7 @@ class BatchPerformanceMonitor:
     def __init__(self) -> None:
         self.n_batches: int | None = None
         self.horizon: int | tuple[int, ...] | None = None
-        self.thin: int | Literal["auto"] | None = None
+        self.thin: int | None = None
         self._stages: dict[str, Record] = {}
         self._batches: list[Record] = []
         self._open: list[str] = []

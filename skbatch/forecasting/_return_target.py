@@ -41,6 +41,8 @@ MIN_SHRINKAGE = 0.1
 # and short histories deserved nothing, pooled ones of years .2 to .4, on all panels and
 # horizons of docs/experiments, where one tail alone misled.
 PRIOR_SLOPES, HALF_LABELS, PRIOR_DEVIATION = (0.1, 0.3), 20_000, 0.1
+# From so many rows on, those between labels that do not overlap add nothing measurable.
+MANY_ROWS = 2**17
 # Fewer steps of the thinning than this are too few for a slope or a number of trees.
 MIN_TAIL_STEPS = 5
 # "auto" tails: two years of trading days are enough, and older models cost more.
@@ -87,7 +89,8 @@ class ReturnTarget(BaseEstimator):
         typical volatility takes it in proportion to its volatility only.
     thin : int or "auto", default="auto"
         Train on every `thin`-th date, because labels of neighboring dates overlap.
-        ``"auto"`` is half the horizon, rounded up.
+        ``"auto"`` is half the horizon, rounded up, and the whole horizon where at least
+        131,072 rows train all the same.
     validation_size : int, float or "auto", default="auto"
         Number of rows or share of rows, the latest of the training rows and purged
         from them, on which shrinkage is found, the factor between 0.1 and 1 that
@@ -376,8 +379,8 @@ class ReturnTarget(BaseEstimator):
 
         Parameters
         ----------
-        known : ndarray of shape (n_dates,), dtype bool
-            Whether a date has a label.
+        known : ndarray of shape (n_dates,) or (n_dates, n_tickers), dtype bool
+            Whether a date, or a ticker at a date, has a label.
         horizon : int
             Rows that a label's return spans.
         delay : int, default=0
@@ -389,8 +392,9 @@ class ReturnTarget(BaseEstimator):
             Row numbers; the tail is empty where it, or what is left to train on, would
             be too short.
         """
-        thin = thinning(self.thin, horizon)
-        return split_tail(known, horizon + delay, self.validation_size, thin)
+        thin = thinning(self.thin, horizon, int(known.sum()))
+        dates = np.asarray(known.reshape(len(known), -1).any(axis=1))
+        return split_tail(dates, horizon + delay, self.validation_size, thin)
 
     def shrinkage(
         self,
@@ -460,9 +464,11 @@ def expected_slope(n_known: int) -> float:
     return low + (high - low) * n_known / (n_known + HALF_LABELS)
 
 
-def thinning(thin: int | Literal["auto"], horizon: int) -> int:
-    """Resolve the step between training dates: half the horizon by default."""
-    return -(-horizon // 2) if thin == "auto" else thin
+def thinning(thin: int | Literal["auto"], horizon: int, n_labels: int) -> int:
+    """Resolve the step between training dates."""
+    if thin != "auto":
+        return thin
+    return horizon if n_labels >= MANY_ROWS * horizon else -(-horizon // 2)
 
 
 def tail_rows(span: int, size: float | Literal["auto"]) -> int:

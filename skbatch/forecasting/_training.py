@@ -264,7 +264,7 @@ def _fit_task(
 ) -> tuple[TaskModel, Rows, np.ndarray]:
     """Train one model, find its shrinkage on the tail, and give that with forecasts."""
     known = np.isfinite(labels.scaled[:, task.outputs]).any(axis=2)
-    train, tail = target.split(known.any(axis=1), task.horizon, labels.delay)
+    train, tail = target.split(known, task.horizon, labels.delay)
     if len(train) < 2:
         raise ModelFitError(
             f"{task.name} must have 2 dates with a usable label. Got "

@@ -299,7 +299,7 @@ def test_nothing_is_said_when_all_is_well():
     assert advice() == []
     assert advice(batches=(100, 3)) == []  # three were tried again
     assert advice(horizon=5, thin=5) == []
-    assert advice(horizon=1, thin="auto") == []
+    assert advice(horizon=1, thin=1) == []
 
 
 def test_smaller_batches_when_the_memory_is_nearly_full():
@@ -353,13 +353,13 @@ def test_fewer_workers_when_there_are_too_many():
 
 def test_thinner_labels_when_fits_dominate_and_labels_overlap():
     long = {"fit_seconds": 75.0, "fit_cpu_seconds": 280.0}
-    assert advice(**long, horizon=5, thin="auto") == [
+    assert advice(**long, horizon=5, thin=3) == [
         "Thinner labels: fits took 75.0 of 100.0 s with thin=3, although labels of "
         "horizon 5 overlap. thin=5 trains on 60% of these rows."
     ]
     assert "thin=21 trains on 5%" in advice(**long, horizon=(5, 21), thin=1)[0]
     assert advice(**long, horizon=5) == []
-    assert advice(horizon=5, thin="auto") == []
+    assert advice(horizon=5, thin=3) == []
 
 
 def test_fewer_features_when_they_dominate():

@@ -16,7 +16,7 @@ from skbatch import (
 )
 from skbatch.datasets import make_panel
 from skbatch.exceptions import PanelError
-from skbatch.forecasting import ReturnTarget, _training
+from skbatch.forecasting import ReturnTarget, _return_target, _training
 
 HORIZON, DELAY = 4, 3
 REACH = HORIZON + DELAY
@@ -92,6 +92,33 @@ def test_no_date_before_the_tail_reaches_into_it(monkeypatch, X, y):
     assert set(np.diff(train)) == {HORIZON // 2}
     assert 0 <= tail[0] - (train[-1] + REACH) < HORIZON // 2
     assert tail[-1] == len(X) - 1 - REACH
+
+
+@pytest.mark.parametrize(
+    ("n_dates", "n_tickers", "horizon", "step"),
+    [(1000, 700, 5, 5), (1000, 600, 5, 3), (2000, 400, 5, 5), (500, 300, 1, 1)],
+)
+def test_labels_do_not_overlap_where_there_are_many(n_dates, n_tickers, horizon, step):
+    known = np.ones((n_dates, n_tickers), dtype=bool)
+    for target, expected in ((ReturnTarget(), step), (ReturnTarget(thin=2), 2)):
+        train, tail = target.split(known, horizon)
+        assert set(np.diff(train)) == {expected}
+        assert set(np.diff(tail)) == {1}
+    # Labels that are missing do not count.
+    train, _ = ReturnTarget().split(known & (np.arange(n_tickers) < 300), horizon)
+    assert set(np.diff(train)) == {-(-horizon // 2)}
+
+
+def test_forecasts_of_many_labels_are_those_of_the_whole_horizon(monkeypatch, X, y):
+    models = [
+        BatchXGBoostForecaster(n_estimators=3, n_jobs=1, target=ReturnTarget(thin=thin))
+        for thin in ("auto", HORIZON)
+    ]
+    half = models[0].fit(X, y).predict(X)
+    monkeypatch.setattr(_return_target, "MANY_ROWS", 500)
+    many, whole = (model.fit(X, y).predict(X) for model in models)
+    pd.testing.assert_frame_equal(many, whole, check_exact=True)
+    assert not many.equals(half)
 
 
 class Recorder(RegressorMixin, BaseEstimator):
