@@ -42,7 +42,7 @@ MIN_SHRINKAGE = 0.1
 # horizons of docs/experiments, where one tail alone misled.
 PRIOR_SLOPES, HALF_LABELS, PRIOR_DEVIATION = (0.1, 0.3), 20_000, 0.1
 # From so many rows on, those between labels that do not overlap add nothing measurable.
-MANY_ROWS = 2**17
+MANY_ROWS = 100_000
 # Fewer steps of the thinning than this are too few for a slope or a number of trees.
 MIN_TAIL_STEPS = 5
 # "auto" tails: two years of trading days are enough, and older models cost more.
@@ -90,7 +90,7 @@ class ReturnTarget(BaseEstimator):
     thin : int or "auto", default="auto"
         Train on every `thin`-th date, because labels of neighboring dates overlap.
         ``"auto"`` is half the horizon, rounded up, and the whole horizon where at least
-        131,072 rows train all the same.
+        100,000 rows train all the same.
     validation_size : int, float or "auto", default="auto"
         Number of rows or share of rows, the latest of the training rows and purged
         from them, on which shrinkage is found, the factor between 0.1 and 1 that

@@ -96,7 +96,7 @@ def test_no_date_before_the_tail_reaches_into_it(monkeypatch, X, y):
 
 @pytest.mark.parametrize(
     ("n_dates", "n_tickers", "horizon", "step"),
-    [(1000, 700, 5, 5), (1000, 600, 5, 3), (2000, 400, 5, 5), (500, 300, 1, 1)],
+    [(1000, 500, 5, 5), (1000, 499, 5, 3), (2000, 250, 5, 5), (500, 300, 1, 1)],
 )
 def test_labels_do_not_overlap_where_there_are_many(n_dates, n_tickers, horizon, step):
     known = np.ones((n_dates, n_tickers), dtype=bool)
@@ -105,7 +105,7 @@ def test_labels_do_not_overlap_where_there_are_many(n_dates, n_tickers, horizon,
         assert set(np.diff(train)) == {expected}
         assert set(np.diff(tail)) == {1}
     # Labels that are missing do not count.
-    train, _ = ReturnTarget().split(known & (np.arange(n_tickers) < 300), horizon)
+    train, _ = ReturnTarget().split(known & (np.arange(n_tickers) < 200), horizon)
     assert set(np.diff(train)) == {-(-horizon // 2)}
 
 
