@@ -11,7 +11,6 @@ Prices = Annotated[
     Path,
     typer.Argument(
         metavar="PRICES",
-        dir_okay=False,
         help="CSV, Parquet or Excel file: wide (a column per ticker), long (a row per "
         "date and ticker), or as yfinance writes it.",
         show_default=False,
