@@ -3,8 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any, Self
+
+
+@contextmanager
+def announced(estimator: Any, context: Any, child: Any = None) -> Iterator[None]:
+    """Announce a task, and hand the callbacks to the estimator that is fitted in it."""
+    with ExitStack() as stack:
+        if child is not None:
+            # First, so that a task that the child announces itself begins only once.
+            stack.enter_context(context.propagate_callback_context(child))
+        context.call_on_fit_task_begin(estimator=estimator)
+        try:
+            yield
+        finally:
+            context.call_on_fit_task_end(estimator=estimator)
 
 
 class Progress:
@@ -28,15 +42,11 @@ class Progress:
 
         def step() -> None:
             if n_steps:
-                inner = context.subcontext(task_name="step")
-                inner.call_on_fit_task_begin(estimator=self.estimator)
-                inner.call_on_fit_task_end(estimator=self.estimator)
+                with announced(self.estimator, context.subcontext(task_name="step")):
+                    pass
 
-        context.call_on_fit_task_begin(estimator=self.estimator)
-        try:
+        with announced(self.estimator, context):
             yield step
-        finally:
-            context.call_on_fit_task_end(estimator=self.estimator)
 
     @contextmanager
     def round(self, name: str, n_tasks: int) -> Iterator[Any]:
@@ -44,20 +54,11 @@ class Progress:
         context = self.context.subcontext(
             task_name=name, max_subtasks=n_tasks, sequential_subtasks=True
         )
-        context.call_on_fit_task_begin(estimator=self.estimator)
-        try:
+        with announced(self.estimator, context):
             yield context
-        finally:
-            context.call_on_fit_task_end(estimator=self.estimator)
 
     @contextmanager
     def estimator_task(self, name: str, child: Any) -> Iterator[None]:
         """Announce the fit of a child estimator and hand the callbacks to it."""
-        context = self.context.subcontext(task_name=name)
-        # Inside, so that a task that the child announces itself begins only once.
-        with context.propagate_callback_context(child):
-            context.call_on_fit_task_begin(estimator=self.estimator)
-            try:
-                yield
-            finally:
-                context.call_on_fit_task_end(estimator=self.estimator)
+        with announced(self.estimator, self.context.subcontext(task_name=name), child):
+            yield

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
@@ -41,3 +41,9 @@ def for_each(
     with ThreadPoolExecutor(n_threads) as pool:
         for _ in pool.map(function, items):
             pass
+
+
+def slices(number: int, size: int) -> Iterator[slice]:
+    """Split so many rows or columns into slices of at most a size."""
+    for start in range(0, number, size):
+        yield slice(start, min(start + size, number))

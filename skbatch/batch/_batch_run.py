@@ -16,7 +16,7 @@ from sklearn.utils.parallel import Parallel, delayed
 from threadpoolctl import threadpool_limits
 
 from skbatch._messages import describe_error
-from skbatch._progress import Progress
+from skbatch._progress import Progress, announced
 from skbatch.batch._batch_task import (
     NO_FORECAST,
     NO_USAGE,
@@ -250,19 +250,8 @@ def _fit_task(
     context: Any,
 ) -> tuple[int, Outcome]:
     """Fit one task, in whichever process joblib chose."""
-    announced = _announced(estimator, context, model)
-    return place, run_task(task, features, labels, model, handler, announced)
-
-
-@contextmanager
-def _announced(estimator: Any, context: Any, model: Any) -> Iterator[None]:
-    """Notify callbacks that a task begins and ends."""
-    with context.propagate_callback_context(model):
-        context.call_on_fit_task_begin(estimator=estimator)
-        try:
-            yield
-        finally:
-            context.call_on_fit_task_end(estimator=estimator)
+    task_context = announced(estimator, context, model)
+    return place, run_task(task, features, labels, model, handler, task_context)
 
 
 def _out_of_memory(place: int, error: MemoryError) -> tuple[int, Outcome]:

@@ -51,7 +51,8 @@ def records(table: pd.DataFrame) -> list[dict[str, Any]]:
 
 def print_as_json(content: Mapping[str, Any]) -> None:
     """Print JSON, null where there is no number."""
-    print(json.dumps(_plain(content), indent=1, allow_nan=False, ensure_ascii=False))
+    # With escapes, so that any terminal or pipe can take it.
+    print(json.dumps(_plain(content), indent=1, allow_nan=False))
 
 
 def _plain(value: Any) -> Any:

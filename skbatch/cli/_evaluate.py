@@ -13,7 +13,7 @@ from skbatch.cli._content import check_report, make_table, print_as_json, record
 from skbatch.cli._holdings import read_groups
 from skbatch.cli._job import Source, make_system, read_prices, settings_of
 from skbatch.cli._shell import Stages, UserError, make_console, shown_to_users
-from skbatch.cli._show import panel_line, timing_table
+from skbatch.cli._show import panel_line, print_parts, print_written, timing_table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -129,17 +129,9 @@ def evaluate(
         print_as_json(_content(result, summary, stages))
         return
     console = make_console()
-    for part in (
-        summary,
-        *_tables(result),
-        LEGEND,
-        panel_line(panel),
-        timing_table(stages.seconds),
-    ):
-        console.print(part)
-        console.line()
-    if report is not None:
-        console.print(f"Written to {report}", soft_wrap=True)
+    parts = summary, *_tables(result), LEGEND, panel_line(panel)
+    print_parts(console, *parts, timing_table(stages.seconds))
+    print_written(console, report)
 
 
 def _walk(

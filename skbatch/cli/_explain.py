@@ -12,7 +12,7 @@ from skbatch.cli._content import make_table, print_as_json, records
 from skbatch.cli._job import Source, fit_system, make_system, settings_of
 from skbatch.cli._output import check_tickers
 from skbatch.cli._shell import UserError, make_console, shown_to_users
-from skbatch.cli._show import model_words, panel_line
+from skbatch.cli._show import model_words, panel_line, print_parts
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -100,9 +100,8 @@ def explain(
         return
     console = make_console()
     for n, table in parts.items():
-        for part in _shown(ticker, n, table, served, top, explanation.date, panel):
-            console.print(part)
-            console.line()
+        shown = _shown(ticker, n, table, served, top, explanation.date, panel)
+        print_parts(console, *shown)
     console.print(panel_line(panel))
 
 

@@ -35,7 +35,15 @@ from skbatch.cli._shell import (
     make_console,
     shown_to_users,
 )
-from skbatch.cli._show import Result, panel_line, print_json, report, timing_table
+from skbatch.cli._show import (
+    Result,
+    panel_line,
+    print_json,
+    print_parts,
+    print_written,
+    report,
+    timing_table,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -106,10 +114,8 @@ def fit(
             text = system.performance_.to_json()
             write(f"{text}\n".encode(), performance, "--performance")
     console = make_console()
-    for part in (panel_line(panel), timing_table(stages.seconds)):
-        console.print(part)
-        console.line()
-    _say_written(console, model, performance)
+    print_parts(console, panel_line(panel), timing_table(stages.seconds))
+    print_written(console, model, performance)
 
 
 def forecast(
@@ -184,7 +190,7 @@ def forecast(
     console = make_console(stderr=is_stdout(output))
     _show(result, stages, console, as_json=json)
     if not json:
-        _say_written(console, output, performance, report)
+        print_written(console, output, performance, report)
 
 
 def _check_coverages(coverage: list[float] | None) -> Any:
@@ -242,9 +248,3 @@ def _show(result: Result, stages: Stages, console: Console, *, as_json: bool) ->
         print_json(result, stages.seconds)
     else:
         report(result, stages.seconds, console)
-
-
-def _say_written(console: Console, *paths: Path | None) -> None:
-    for path in paths:
-        if path is not None and not is_stdout(path):
-            console.print(f"Written to {path}", soft_wrap=True)

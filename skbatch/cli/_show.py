@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich import box
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.table import Table
 
 from skbatch._messages import count, date_text, describe_delay
+from skbatch.cli._content import make_table, print_as_json
+from skbatch.cli._output import is_stdout
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -81,9 +83,21 @@ def report(result: Result, seconds: dict[str, float], console: Console) -> None:
         result.scores_text,
         *result.advice,
     ]
-    for part in filter(None, parts):
+    print_parts(console, *filter(None, parts))
+
+
+def print_parts(console: Console, *parts: RenderableType) -> None:
+    """Print paragraphs and tables, with an empty line after each."""
+    for part in parts:
         console.print(part)
         console.line()
+
+
+def print_written(console: Console, *paths: Path | None) -> None:
+    """Name the files that were written."""
+    for path in paths:
+        if path is not None and not is_stdout(path):
+            console.print(f"Written to {path}", soft_wrap=True)
 
 
 def panel_line(panel: pd.DataFrame) -> str:
@@ -100,19 +114,16 @@ def panel_line(panel: pd.DataFrame) -> str:
 
 def print_json(result: Result, seconds: dict[str, float]) -> None:
     """Print what a run found as JSON, null where there is no number."""
-    dates = [date_text(date) for date in result.forecasts["date"]]
-    forecasts = result.forecasts.assign(date=dates).astype(object)
-    rows = forecasts.where(forecasts.notna(), None).to_dict("records")
-    first, last = (date_text(date) for date in result.panel.index[[0, -1]])
+    first, last = result.panel.index[[0, -1]]
     content = {
         "rows": {"count": len(result.panel), "first": first, "last": last},
         "relative_to": result.relative_to or None,
-        "forecasts": rows,
+        "forecasts": result.forecasts.to_dict("records"),
         "held_out": result.scores,
         "seconds": {name: round(duration, 3) for name, duration in seconds.items()},
         "advice": result.advice,
     }
-    print(json.dumps(content, indent=1, allow_nan=False))
+    print_as_json(content)
 
 
 def model_words(name: object) -> str:
@@ -158,9 +169,7 @@ def _percent(value: float, form: str) -> str:
 
 def timing_table(seconds: dict[str, float]) -> Table:
     """Lay out how long each stage took."""
-    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
-    table.add_column("stage")
-    table.add_column("seconds", justify="right")
+    table = make_table("stage", "seconds", numbers=1)
     for stage, duration in {**seconds, "total": sum(seconds.values())}.items():
         table.add_row(stage, f"{duration:.2f}")
     return table

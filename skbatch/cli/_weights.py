@@ -15,7 +15,7 @@ from skbatch.cli._job import Source, fit_system, make_system, settings_of
 from skbatch.cli._optimizers import Optimizer, find_optimizer, optimize
 from skbatch.cli._output import check_output, is_stdout, write_weights
 from skbatch.cli._shell import NOT_OK, UserError, make_console, shown_to_users
-from skbatch.cli._show import timing_table
+from skbatch.cli._show import print_parts, print_written, timing_table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -119,11 +119,8 @@ def weights(
         print_as_json(job.content(table) | {"seconds": stages.seconds})
     else:
         console = make_console(stderr=is_stdout(output))
-        for part in (*job.shown(table), timing_table(stages.seconds)):
-            console.print(part)
-            console.line()
-        if output is not None and table is not None and not is_stdout(output):
-            console.print(f"Written to {output}", soft_wrap=True)
+        print_parts(console, *job.shown(table), timing_table(stages.seconds))
+        print_written(console, None if table is None else output)
     if table is None:
         raise typer.Exit(NOT_OK)
 

@@ -211,11 +211,6 @@ def index_kind(index: pd.Index) -> str:
     return "numbers"
 
 
-def join_market_data(market_data: pd.DataFrame, index: pd.Index) -> np.ndarray:
-    """Select the latest row at or before each date, `(n_dates, n_series)`."""
-    return market_data.reindex(index, method="ffill").to_numpy()
-
-
 def warn_short(n_rows: int, longest_window: int, lookback: int) -> None:
     """Warn of a panel that is shorter than the longest window."""
     if n_rows < longest_window:

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from skbatch._kernels.rolling import lag
-from skbatch._kernels.threads import for_each
+from skbatch._kernels.threads import for_each, slices
 from skbatch.feature_extraction._registry import Feature, entry_of
 from skbatch.feature_extraction._rolling import ALL_ROWS, Presence, Rolling, Rows
 
@@ -247,7 +247,7 @@ class Universe(_Context):
                 block.compute(feature, values[:, place])
                 block.release(done[feature])
 
-        for_each(compute_block, _places(n_tickers, width))
+        for_each(compute_block, slices(n_tickers, width))
 
     def prepare(self, features: Iterable[Feature]) -> dict[Feature, set[Any]]:
         """Find for each feature the series of a block that none after it asks for."""
@@ -302,11 +302,8 @@ class Universe(_Context):
         # The features that the first row asks for are there when threads ask for them.
         first = slice(0, 1)
         function(first)
-        for_each(function, self.row_places())
-
-    def row_places(self) -> list[slice]:
-        """Split the wanted rows into blocks."""
-        return _places(self.n_wanted, max(1, _BLOCK_CELLS // self.close.shape[1]))
+        height = max(1, _BLOCK_CELLS // self.close.shape[1])
+        for_each(function, slices(self.n_wanted, height))
 
     def by_date(
         self, series: SeriesFunction, statistic: Callable[[np.ndarray], np.ndarray]
@@ -327,7 +324,7 @@ class Universe(_Context):
                 out[rows] = statistic(values)
 
         height = max(1, _BLOCK_CELLS // n_tickers)
-        for_each(compute_rows, _places(n_dates, height))
+        for_each(compute_rows, slices(n_dates, height))
         return out
 
     def feature(self, function: SeriesFunction, window: int) -> np.ndarray:
@@ -362,11 +359,6 @@ def store(out: np.ndarray, values: np.ndarray) -> None:
         row = np.dtype((np.void, values.shape[1] * values.itemsize))
         out, values = out.view(row), values.view(row)
     out[...] = values
-
-
-def _places(number: int, width: int) -> list[slice]:
-    """Split a number of rows or columns into blocks."""
-    return [slice(at, min(at + width, number)) for at in range(0, number, width)]
 
 
 def _as_slice(rows: np.ndarray) -> slice | np.ndarray:

@@ -16,12 +16,16 @@ from skbatch.exceptions import PanelError
 from skbatch.feature_extraction._additions import (
     Function,
     call_function,
-    join_market_data,
 )
 from skbatch.feature_extraction._context import Universe, store
 from skbatch.feature_extraction._feature_plan import FeaturePlan
 from skbatch.feature_extraction._frame_cache import table_key
-from skbatch.feature_extraction._groupings import Codes, compare, read_comparison
+from skbatch.feature_extraction._groupings import (
+    COMPARISONS,
+    Codes,
+    compare,
+    split_comparison,
+)
 from skbatch.feature_extraction._known_features import known_features
 from skbatch.feature_extraction._rolling import ALL_ROWS
 from skbatch.panel.engine import panel_fields, panel_signals
@@ -105,7 +109,9 @@ class FeatureSource:
         plan = self.plan
         if plan.cross_section is None:
             return
-        grouping, statistic = read_comparison(plan.cross_section, plan.groupings)
+        found = split_comparison(plan.cross_section, plan.groupings)
+        assert found is not None
+        grouping, statistic = found[0], COMPARISONS[found[1]]
         codes = self.groups[grouping] if grouping else None
         if codes is not None and codes.ndim == 2:
             codes = codes[self.rows[part]]
@@ -133,7 +139,7 @@ def fill_market(
     for number, feature in enumerate(plan.market_features):
         store(shared[:, number], feature.compute(universe))
     if plan.market_data and market_data is not None:
-        joined = join_market_data(market_data, index[universe.rows])
+        joined = market_data.reindex(index[universe.rows], method="ffill").to_numpy()
         store(shared[:, -len(plan.market_data) :], joined)
 
 

@@ -182,13 +182,6 @@ def check_cross_section(chosen: object, groupings: Collection[str]) -> None:
         )
 
 
-def read_comparison(chosen: str, groupings: Collection[str]) -> tuple[str, Statistic]:
-    """Find the grouping, empty for all tickers, and the statistic."""
-    found = split_comparison(chosen, groupings)
-    assert found is not None
-    return found[0], COMPARISONS[found[1]]
-
-
 def compare(values: np.ndarray, statistic: Statistic, codes: np.ndarray | None) -> None:
     """Replace values `(n_dates, n_tickers)` by what they are beside the others."""
     if codes is None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from skbatch._kernels.threads import slices
 from skbatch.forecasting._feature_table import Rows
 from skbatch.forecasting._row_store import RowStore, with_gaps
 from skbatch.forecasting._training import MAX_CELLS
@@ -30,8 +31,8 @@ def seen_categories(rows: Rows) -> Seen:
 def _seen_here(numbers: tuple[int, ...], rows: RowStore) -> list[np.ndarray]:
     """List the categories of each input in stored rows, read slice by slice."""
     size = max(1, MAX_CELLS // max(1, rows.shape[1]))
-    slices = (rows[start : start + size] for start in range(0, len(rows), size))
-    found = [[np.unique(part[:, n]) for n in numbers] for part in slices]
+    parts = (rows[place] for place in slices(len(rows), size))
+    found = [[np.unique(part[:, n]) for n in numbers] for part in parts]
     return [np.concatenate(each).astype(np.intp) for each in zip(*found, strict=True)]
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from skbatch._kernels.target import common_return, standard_deviation, winsorized
+from skbatch._kernels.threads import slices
 from skbatch.exceptions import PanelError
 from skbatch.forecasting._feature_table import FeatureBlocks
 from skbatch.forecasting._label_layout import LabelLayout
@@ -225,6 +226,4 @@ def mean_label(
 
 def blocks(labels: np.ndarray) -> Iterator[slice]:
     """Split dates into blocks whose labels are transformed at once."""
-    size = max(1, BLOCK_CELLS // max(1, labels.shape[1]))
-    for start in range(0, len(labels), size):
-        yield slice(start, min(start + size, len(labels)))
+    return slices(len(labels), max(1, BLOCK_CELLS // max(1, labels.shape[1])))

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from skbatch._kernels.neutral import explained
+from skbatch._kernels.threads import slices
 from skbatch._messages import format_tickers
 from skbatch.forecasting._common_return import BLOCK_CELLS, Levels
 from skbatch.forecasting._feature_table import FeatureBlocks
@@ -65,8 +66,7 @@ def neutral_levels(
     numbers, codes = _read(names, relative, features, layout)
     size = max(1, BLOCK_CELLS // (labels.shape[1] * (1 + len(numbers))))
     for columns, _ in levels.moving:
-        for start in range(0, len(labels), size):
-            rows = slice(start, start + size)
+        for rows in slices(len(labels), size):
             cells = rows, columns
             whole[cells] = explained(
                 labels[cells],

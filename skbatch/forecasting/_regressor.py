@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from sklearn.base import BaseEstimator, MetaEstimatorMixin, clone
 
-from skbatch._kernels.threads import inner_threads
+from skbatch._kernels.threads import inner_threads, slices
 from skbatch._messages import describe_error
 from skbatch._sklearn import HasMethods, StrOptions
 from skbatch.exceptions import ModelFitError
@@ -186,8 +186,8 @@ def _loaded(rows: with_gaps) -> np.ndarray:
     """Read all rows, slice by slice."""
     X = np.empty(rows.shape, np.float32, order="F")
     size = max(1, MAX_CELLS // max(1, rows.shape[1]))
-    for start in range(0, len(rows), size):
-        X[start : start + size] = rows[start : start + size]
+    for place in slices(len(rows), size):
+        X[place] = rows[place]
     return X
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
+from skbatch._kernels.threads import slices
 from skbatch._messages import count
 from skbatch._progress import Progress
 from skbatch._sklearn import StrOptions
@@ -378,7 +379,8 @@ def _predict_task(
 ) -> None:
     """Write one model's forecasts into `relative`, block by block of dates."""
     task = fitted.task
-    for rows in _date_blocks(table.n_dates, task.columns.size):
+    size = max(1, MAX_CELLS // max(1, task.columns.size))
+    for rows in slices(table.n_dates, size):
         dates, series = np.nonzero(usable[rows][:, task.outputs].any(axis=2))
         if not len(dates):
             continue
@@ -388,13 +390,6 @@ def _predict_task(
         forecast[:, ~fitted.trained] = np.nan
         cells = dates[:, None], task.outputs[series]
         relative[cells] = forecast * fitted.shrinkage
-
-
-def _date_blocks(n_dates: int, n_cells: int) -> Iterator[slice]:
-    """Split dates into blocks of at most `MAX_CELLS` stacked cells."""
-    size = max(1, MAX_CELLS // max(1, n_cells))
-    for start in range(0, n_dates, size):
-        yield slice(start, min(n_dates, start + size))
 
 
 def target_of(model: Any) -> ReturnTarget | None:

@@ -1,11 +1,14 @@
 """Tables of forecasts keep tickers and numbers whole in narrow terminals."""
 
 import io
+import json
 
+import numpy as np
 import pandas as pd
 import pytest
 from rich.console import Console
 
+from skbatch.cli._content import print_as_json
 from skbatch.cli._show import LEFT_OUT, Result, report
 
 
@@ -39,3 +42,11 @@ def test_bounds_that_do_not_fit_are_left_out(width):
     shown = ["GOOGL", "+0.200%", "-2.1%", "+3.1%", *wide, "4.6%", "55%"]
     assert line.split() == shown
     assert (LEFT_OUT in " ".join(text.split())) == (width == 60)
+
+
+def test_json_is_for_any_encoding_of_stdout(capsys):
+    content = {"summary": "R² ±2.20", "score": np.float64("nan"), "n": np.int64(3)}
+    print_as_json(content)
+    printed = capsys.readouterr().out
+    assert printed.isascii()
+    assert json.loads(printed) == {"summary": "R² ±2.20", "score": None, "n": 3}
