@@ -8,9 +8,8 @@ from itertools import pairwise
 import bottleneck as bn
 import numpy as np
 
-# Below this spread, relative to the largest value, only rounding errors differ.
-NEARLY_CONSTANT = 1e-13
-MIN_PAIRS = 3
+from skbatch._kernels.scores import MIN_PAIRS, is_constant
+
 # Cells of resampled series that are held at once.
 RESAMPLED_CELLS = 2**19
 
@@ -86,7 +85,7 @@ def quantile_means(
     use = np.isfinite(actual) & np.isfinite(forecast)
     means = np.full((len(actual), n_quantiles), np.nan)
     rows = np.flatnonzero(
-        (use.sum(axis=1) >= max(n_quantiles, MIN_PAIRS)) & _varies(forecast, use)
+        (use.sum(axis=1) >= max(n_quantiles, MIN_PAIRS)) & ~is_constant(forecast, use)
     )
     if not len(rows):
         return means
@@ -124,7 +123,7 @@ def rank_weights(forecast: np.ndarray) -> np.ndarray:
     """Weight the tickers of each date by the ranks of their forecasts."""
     forecast = np.asarray(forecast, dtype=np.float64)
     use = np.isfinite(forecast)
-    usable = (use.sum(axis=1) >= MIN_PAIRS) & _varies(forecast, use)
+    usable = (use.sum(axis=1) >= MIN_PAIRS) & ~is_constant(forecast, use)
     masked = np.where(use, forecast, np.nan)
     ranks = bn.nanrankdata(masked, axis=1) if masked.size else masked
     count = np.maximum(use.sum(axis=1, keepdims=True), 1)
@@ -140,13 +139,3 @@ def weighted_returns(weights: np.ndarray, actual: np.ndarray) -> np.ndarray:
     known = np.isfinite(weights) & np.isfinite(actual)
     total = np.where(known, weights * np.where(known, actual, 0.0), 0.0).sum(axis=1)
     return np.where(known.any(axis=1), total, np.nan)
-
-
-def _varies(values: np.ndarray, use: np.ndarray) -> np.ndarray:
-    """Mark rows whose used cells differ by more than rounding errors."""
-    highest = np.max(values, axis=1, where=use, initial=-np.inf)
-    lowest = np.min(values, axis=1, where=use, initial=np.inf)
-    largest = np.maximum(np.abs(highest), np.abs(lowest))
-    spread = np.zeros(len(values))
-    np.subtract(highest / 2, lowest / 2, out=spread, where=use.any(axis=1))
-    return spread > NEARLY_CONSTANT * largest / 2

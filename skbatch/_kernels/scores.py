@@ -111,7 +111,7 @@ def _row_ranks(
     else:
         ranks = bn.nanrankdata(masked, axis=1) if masked.size else masked
     # Ranks would blow rounding errors up to full dispersion.
-    return np.where(_is_constant(values, use)[:, None], 0.0, ranks)
+    return np.where(is_constant(values, use)[:, None], 0.0, ranks)
 
 
 def _weighted_ranks(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
@@ -133,7 +133,7 @@ def _weighted_ranks(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
     return np.where(np.isnan(values), np.nan, ranks)
 
 
-def _is_constant(values: np.ndarray, use: np.ndarray) -> np.ndarray:
+def is_constant(values: np.ndarray, use: np.ndarray) -> np.ndarray:
     """Mark rows whose used cells differ by rounding errors at most."""
     highest = np.max(values, axis=1, where=use, initial=-np.inf)
     lowest = np.min(values, axis=1, where=use, initial=np.inf)
@@ -148,7 +148,7 @@ def _unit_rows(
     values: np.ndarray, use: np.ndarray, weights: np.ndarray | None = None
 ) -> np.ndarray:
     """Center each row and scale it to length 1; rows without dispersion become NaN."""
-    constant = _is_constant(values, use)
+    constant = is_constant(values, use)
     rows = np.where(use, values, 0.0)
     # Squares of the raw values could overflow or vanish.
     largest = np.max(np.abs(rows), axis=1, keepdims=True, initial=0.0)

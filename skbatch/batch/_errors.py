@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import fields, replace
+from dataclasses import dataclass, field, fields, replace
 from numbers import Integral, Real
 from typing import Any, ClassVar, Self
 
@@ -160,7 +160,7 @@ class BatchErrorHandler(BaseEstimator):
 
     def _rules(self) -> ScreeningRules:
         self._validate_params()
-        names = [field.name for field in fields(ScreeningRules)]
+        names = [rule.name for rule in fields(ScreeningRules)]
         return ScreeningRules(**{name: getattr(self, name) for name in names})
 
     def set_aside(self, prices: PanelLike, n_rows: int) -> np.ndarray:
@@ -326,22 +326,17 @@ def simpler_forecaster(forecaster: Any, error: str) -> FallbackForecaster:
     return FallbackForecaster(failed)
 
 
+@dataclass
 class _Attempts:
     """The fits of one task."""
 
-    def __init__(
-        self,
-        task: Task,
-        features: FeatureBlocks,
-        labels: pd.DataFrame,
-        forecaster: Any,
-        limit: int,
-    ) -> None:
-        self.task, self.features, self.labels = task, features, labels
-        self.forecaster = forecaster
-        self.limit = limit
-        self.n_attempts = 0
-        self.errors: dict[tuple[str, ...], str] = {}
+    task: Task
+    features: FeatureBlocks
+    labels: pd.DataFrame
+    forecaster: Any
+    limit: int
+    n_attempts: int = 0
+    errors: dict[tuple[str, ...], str] = field(default_factory=dict)
 
     def run(self) -> Outcome:
         """Fit all tickers, or those that can be fitted."""

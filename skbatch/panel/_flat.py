@@ -14,6 +14,7 @@ from skbatch._messages import format_tickers
 from skbatch.exceptions import PanelError
 from skbatch.panel._spellings import (
     ADJUSTED,
+    CLOSES,
     OTHER,
     PRICE,
     UNADJUSTED,
@@ -26,7 +27,6 @@ from skbatch.panel._spellings import (
 )
 
 Pair = tuple[str, str]  # field, as it is spelled, and ticker
-_CLOSES = {"Close", ADJUSTED, UNADJUSTED}
 _BARS = {"Open", "High", "Low"}
 _TUPLE = re.compile(r"""\(\s*(['"])(.*?)\1\s*,\s*(['"])(.*?)\3\s*\)""")
 # Between words, and where the case changes: "Close_AAPL", "AAPL Close", "closeAAPL".
@@ -53,9 +53,9 @@ def is_single_ticker(columns: Iterable[Hashable]) -> bool:
     fields = canonical_fields(columns)
     known = set(fields) - {None}
     if None not in fields:
-        return not known.isdisjoint({*_CLOSES, PRICE})
+        return not known.isdisjoint({*CLOSES, PRICE})
     bars = known >= {*_BARS, PRICE}
-    return len(known) >= 3 and (bars or not known.isdisjoint(_CLOSES))
+    return len(known) >= 3 and (bars or not known.isdisjoint(CLOSES))
 
 
 def split_columns(frame: pd.DataFrame) -> pd.DataFrame:
@@ -115,7 +115,7 @@ def _split_signals(names: Sequence[str]) -> list[Pair] | None:
         tickers = {
             pair[1]
             for pair in pairs.values()
-            if pair and canonical_field(pair[0]) in _CLOSES and not pair[0].isupper()
+            if pair and canonical_field(pair[0]) in CLOSES and not pair[0].isupper()
         }
         found = [
             pair if pair and pair[1] in tickers else _split_known(name, tickers, first)
@@ -141,7 +141,7 @@ def _have_close(pairs: Iterable[Pair]) -> bool:
     names = {field for field, _ in pairs}
     spelled = dict(zip(names, canonical_fields(names), strict=True))
     unknown = [n for n, field in spelled.items() if not (field or may_be_adjusted(n))]
-    closes = [n for n, field in spelled.items() if field in {*_CLOSES, PRICE}]
+    closes = [n for n, field in spelled.items() if field in {*CLOSES, PRICE}]
     # ADJ.DE and LAST.L are tickers.
     sure = any(not _is_short(name) for name in closes) or {*spelled.values()} >= _BARS
     return not unknown and bool(closes) and sure
@@ -217,5 +217,5 @@ def _fields_of_tickers(names: Sequence[str]) -> Iterator[str]:
             if field in {"Volume", ADJUSTED} or (field and ticker in known):
                 yield name
     for found in fields.values():
-        if len(found) > 1 and not _CLOSES.isdisjoint(found.values()):
+        if len(found) > 1 and not CLOSES.isdisjoint(found.values()):
             yield from found

@@ -66,7 +66,7 @@ _FIELD = {
     for field, spellings in _FIELD_SPELLINGS.items()
     for spelling in spellings.split()
 }
-_CLOSES = {"Close", ADJUSTED, UNADJUSTED}
+CLOSES = {"Close", ADJUSTED, UNADJUSTED}
 # Fields only among each other: C and V are tickers, too.
 _LETTERS = {
     "o": "Open",
@@ -161,7 +161,7 @@ def is_value(name: Hashable) -> bool:
 
 def has_close(names: Iterable[Hashable]) -> bool:
     """Return whether a close, adjusted or not, is among the names."""
-    return not _CLOSES.isdisjoint(canonical_fields(names))
+    return not CLOSES.isdisjoint(canonical_fields(names))
 
 
 def may_be_adjusted(name: Hashable) -> bool:
