@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -61,83 +62,67 @@ def fit_batches(
     """Fit the forecaster of a system on a panel of healthy tickers."""
     if not panel.shape[1]:
         return FittedBatches(None, None, [], [], {}, [])
-    engine = None
+    engine: Any = None
+    opened: AbstractContextManager[Checkpoint | None] = nullcontext()
     if system.engine == "dask":
         from skbatch.batch._dask import DaskEngine
 
         engine = DaskEngine.of_client()
-    parts = system, tickers, panel, monitor, progress, weights, engine
-    if system.checkpoint_dir is None:
-        return _fit(*parts, None)
-    identity = run_identity(system, panel, weights)
-    with Checkpoint(system.checkpoint_dir, identity) as checkpoint:
-        return _fit(*parts, checkpoint)
-
-
-def _fit(
-    system: Any,
-    tickers: SystemTickers,
-    panel: pd.DataFrame,
-    monitor: BatchPerformanceMonitor,
-    progress: Progress,
-    weights: LabelWeights | None,
-    engine: Any,
-    checkpoint: Checkpoint | None,
-) -> FittedBatches:
-    """Prepare the features, and fit the batches on them."""
-    size = {"n_rows": len(panel), "n_tickers": len(panel_tickers(panel))}
+    if system.checkpoint_dir is not None:
+        identity = run_identity(system, panel, weights)
+        opened = Checkpoint(system.checkpoint_dir, identity)
     forecaster = system._part("forecaster")
     target = target_of(forecaster) or ReturnTarget()
-    with monitor.stage("prepare", **size), progress.task("prepare"):
-        extractor = clone(system._part("features"))
-        if hasattr(extractor, "set_output"):
-            extractor.set_output(transform="default")
-        extractor.fit(CheckedPanel(panel))
-        plan = plan_memory(system, panel, extractor)
-        labels = forward_returns(
-            CheckedPanel(panel),
-            system.horizon,
-            system.delay,
-            universe=getattr(extractor, "universe", None),
-            delisting_return=system.delisting_return,
-        )
-        if weights is not None:
-            labels.attrs["sample_weight"] = weights
-        stream = stream_of(
-            extractor,
-            panel,
-            target.scale,
-            labels,
-            plan.storage,
-            plan.block_rows,
-            monitor.stage,
-        )
-        batches = _split(system, tickers, panel, plan)
-        checkpoint, batches = _resumed(checkpoint, batches)
-        if engine is not None:
-            stream = engine.stream(stream)
-        if len(batches) > 1:
-            stream.known_of_all()
-    monitor.n_batches, monitor.horizon = len(batches), tickers.horizon
-    horizons = np.atleast_1d(tickers.horizon)
-    n_labels = int(labels.count().sum()) // len(horizons)
-    monitor.thin = thinning(target.thin, int(max(horizons)), n_labels)
-    run = BatchRun(
-        stream,
-        labels,
-        forecaster,
-        tickers.handler,
-        monitor,
-        checkpoint,
-        system.n_jobs,
-        progress,
-        engine,
+    size = {"n_rows": len(panel), "n_tickers": len(panel_tickers(panel))}
+    with opened as checkpoint:
+        with monitor.stage("prepare", **size), progress.task("prepare"):
+            extractor = clone(system._part("features"))
+            if hasattr(extractor, "set_output"):
+                extractor.set_output(transform="default")
+            extractor.fit(CheckedPanel(panel))
+            plan = plan_memory(system, panel, extractor)
+            labels = _labels(system, panel, extractor, weights)
+            stream = stream_of(
+                extractor,
+                panel,
+                target.scale,
+                labels,
+                plan.storage,
+                plan.block_rows,
+                monitor.stage,
+            )
+            batches = _split(system, tickers, panel, plan)
+            checkpoint, batches = _resumed(checkpoint, batches)
+            if engine is not None:
+                stream = engine.stream(stream)
+            if len(batches) > 1:
+                stream.known_of_all()
+        monitor.n_batches, monitor.horizon = len(batches), tickers.horizon
+        horizons = np.atleast_1d(tickers.horizon)
+        n_labels = int(labels.count().sum()) // len(horizons)
+        monitor.thin = thinning(target.thin, int(max(horizons)), n_labels)
+        parts = tickers.handler, monitor, checkpoint, system.n_jobs, progress, engine
+        run = BatchRun(stream, labels, forecaster, *parts)
+        with monitor.stage("fit", **size):
+            run.run(batches)
+    known = run.members, run.reasons, run.events
+    return FittedBatches(extractor, target.scale, batches, *known)
+
+
+def _labels(
+    system: Any, panel: pd.DataFrame, extractor: Any, weights: LabelWeights | None
+) -> pd.DataFrame:
+    """Make the labels that a system learns, with their weights in `attrs`."""
+    labels = forward_returns(
+        CheckedPanel(panel),
+        system.horizon,
+        system.delay,
+        universe=getattr(extractor, "universe", None),
+        delisting_return=system.delisting_return,
     )
-    with monitor.stage("fit", **size):
-        run.run(batches)
-    return FittedBatches(
-        extractor, target.scale, batches, run.members, run.reasons, run.events
-    )
+    if weights is not None:
+        labels.attrs["sample_weight"] = weights
+    return labels
 
 
 def _split(

@@ -52,7 +52,8 @@ def report(result: Result, seconds: dict[str, float], console: Console) -> None:
     from skbatch.panel.engine import describe_rows
 
     start = describe_delay(int(result.forecasts["delay"].max()))
-    tables, left_out = [], ""
+    tables: list[RenderableType] = []
+    left_out = ""
     for (n_rows, date), rows in result.forecasts.groupby(["horizon", "date"]):
         title = (
             f"Expected returns from {date_text(date)} over the next "
@@ -71,7 +72,7 @@ def report(result: Result, seconds: dict[str, float], console: Console) -> None:
             table = _forecast_table(rows, bounds[:2], with_model=len(models) > 1)
             left_out = LEFT_OUT
         tables += [title, table]
-    parts = [
+    parts: list[RenderableType] = [
         *tables,
         LEGEND,
         left_out,
@@ -83,7 +84,7 @@ def report(result: Result, seconds: dict[str, float], console: Console) -> None:
         result.scores_text,
         *result.advice,
     ]
-    print_parts(console, *filter(None, parts))
+    print_parts(console, *(part for part in parts if part))
 
 
 def print_parts(console: Console, *parts: RenderableType) -> None:
