@@ -5,7 +5,8 @@ This is the only place where its private names are imported.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterable, Mapping
 from functools import wraps
 from typing import Any, Self, TypeAlias, TypeVar, cast
 
@@ -15,7 +16,9 @@ from sklearn.metrics._scorer import _Scorer as Scorer
 from sklearn.pipeline import Pipeline
 from sklearn.utils._param_validation import (
     HasMethods,
+    Hidden,
     Interval,
+    Options,
     StrOptions,
     make_constraint,
 )
@@ -24,10 +27,13 @@ from sklearn.utils.validation import _check_feature_names_in as check_feature_na
 __all__ = [
     "DefaultPartsMixin",
     "HasMethods",
+    "Hidden",
     "Interval",
+    "ListOf",
     "Scorer",
     "Seed",
     "StrOptions",
+    "TextOf",
     "all_or_nothing",
     "check_feature_names_in",
     "last_step",
@@ -36,6 +42,41 @@ __all__ = [
 
 Seed: TypeAlias = int | np.random.RandomState | None
 Method = TypeVar("Method", bound=Callable[..., Any])
+
+
+class TextOf(Options):
+    """Constraint: text of a form."""
+
+    def __init__(self, pattern: str, words: str) -> None:
+        super().__init__(str, set())
+        self.pattern, self.words = pattern, words
+
+    def is_satisfied_by(self, val: object) -> bool:
+        """Return whether the whole value has the form."""
+        return isinstance(val, str) and bool(re.fullmatch(self.pattern, val))
+
+    def __str__(self) -> str:
+        return self.words
+
+
+class ListOf(Options):
+    """Constraint: different items, each of which satisfies another constraint."""
+
+    def __init__(self, item: Any, least: int = 1) -> None:
+        super().__init__(object, set())
+        self.item, self.least = item, least
+
+    def is_satisfied_by(self, val: object) -> bool:
+        """Return whether a value is a list, or the like, of such items."""
+        if isinstance(val, str | Mapping) or not isinstance(val, Iterable):
+            return False
+        items, rule = list(val), make_constraint(self.item)
+        # Bools are ints, but no numbers that somebody means.
+        right = all(rule.is_satisfied_by(i) and not isinstance(i, bool) for i in items)
+        return right and self.least <= len(items) == len(set(items))
+
+    def __str__(self) -> str:
+        return f"a sequence of different items, each {make_constraint(self.item)}"
 
 
 def last_step(estimator: Any, X: Any) -> tuple[Any, Any]:

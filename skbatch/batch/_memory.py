@@ -33,6 +33,8 @@ from skbatch.forecasting.engine import (
 )
 from skbatch.panel.engine import CheckedPanel, panel_fields, panel_tickers
 
+# Text that is a size: more than zero, and a unit.
+SIZE = r"(?ai)\s*(?=.*[1-9])(\d+\.?\d*|\.\d+)\s*([KMGT]?)(i?)B?\s*"
 MIB = 2**20
 # Libraries that are loaded on first use, threads, and small tables.
 BASE = 12 * MIB
@@ -266,19 +268,10 @@ def _budget(given: Any, before: int) -> int:
     """Turn a budget into bytes."""
     if isinstance(given, str) and re.fullmatch(r"\s*(0?\.\d+|1\.0*)\s*", given):
         given = float(given)
-    if isinstance(given, str):
-        match = re.fullmatch(r"\s*([\d.]+)\s*([KMGT]?)(i?)B?\s*", given, re.IGNORECASE)
-        try:
-            number = float(match[1]) if match else float("nan")
-        except ValueError:
-            number = float("nan")
-        if match is None or not number > 0:
-            raise ConfigError(
-                "`memory_budget` must be a size such as '4GiB', bytes, or a fraction "
-                f"in (0, 1]. Got {given!r}. Write a number and a unit: KiB, MiB, GiB."
-            )
+    if isinstance(given, str) and (match := re.fullmatch(SIZE, given)):
         unit = _UNITS[match[2].upper()]
-        return int(number * (2**unit if match[3] else 10 ** (unit // 10 * 3)))
+        scale = 2**unit if match[3] else 10 ** (unit // 10 * 3)
+        return int(float(match[1]) * scale)
     if not isinstance(given, Integral) and given <= 1:
         return before + int(float(given) * available_memory())
     return int(given)

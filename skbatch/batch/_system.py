@@ -20,13 +20,15 @@ from skbatch._sklearn import (
     DefaultPartsMixin,
     HasMethods,
     Interval,
+    ListOf,
     Seed,
     StrOptions,
+    TextOf,
     all_or_nothing,
 )
 from skbatch.batch._errors import BatchErrorHandler, default_forecaster
 from skbatch.batch._fit_batches import fit_batches
-from skbatch.batch._memory import MemoryEstimate, estimate_memory
+from skbatch.batch._memory import SIZE, MemoryEstimate, estimate_memory
 from skbatch.batch._monitor import BatchPerformanceMonitor
 from skbatch.batch._result import ForecastResult
 from skbatch.batch._screen import reasons_of, stale_of
@@ -53,6 +55,9 @@ from skbatch.forecasting.engine import (
 from skbatch.metrics.alignment import Table
 from skbatch.panel import check_panel, forward_returns, read_panel
 from skbatch.panel.engine import PanelLike, adopt_table, inspect_panel
+
+_COUNT = Interval(Integral, 1, None, closed="left")
+_SHARE = Interval(Real, 0, 1, closed="neither")
 
 
 class BatchForecastingSystem(
@@ -164,24 +169,24 @@ class BatchForecastingSystem(
     """
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
-        "horizon": [Interval(Integral, 1, None, closed="left"), "array-like"],
+        "horizon": [_COUNT, ListOf(_COUNT)],
         "delay": [Interval(Integral, 0, None, closed="left")],
         "features": [HasMethods(["fit", "transform_blocks"]), None],
         "forecaster": [HasMethods(["fit", "predict"]), None],
         "error_handler": [HasMethods(["screen", "fit_task", "next_tasks"]), None],
-        "max_batch_size": [Interval(Integral, 1, None, closed="left"), None],
+        "max_batch_size": [_COUNT, None],
         "memory_budget": [
-            str,
-            Interval(Integral, 1, None, closed="left"),
+            _COUNT,
             Interval(Real, 0, 1, closed="right"),
+            TextOf(SIZE, 'a size such as "4GiB" or "500MB"'),
             None,
         ],
         "groups": [Mapping, pd.Series, StrOptions({"correlation"}), None],
-        "n_jobs": [Integral, None],
+        "n_jobs": [_COUNT, Interval(Integral, None, -1, closed="right"), None],
         "checkpoint_dir": [str, os.PathLike, None],
         "engine": [StrOptions({"local", "dask"})],
         "random_state": ["random_state"],
-        "coverage": [Interval(Real, 0, 1, closed="neither"), "array-like"],
+        "coverage": [_SHARE, ListOf(_SHARE)],
         "delisting_return": [Interval(Real, -1, None, closed="left"), pd.Series, None],
     }
 
@@ -266,7 +271,6 @@ class BatchForecastingSystem(
             Once, if the first choice does not serve some tickers.
         """
         self._validate_params()
-        self._coverages()
         check_batch_forecaster_type(self._part("forecaster"), "forecaster")
         monitor = BatchPerformanceMonitor()
         handler = clone(self._part("error_handler"))

@@ -2,31 +2,30 @@
 
 from __future__ import annotations
 
-import inspect
 import os
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, NoReturn, Self
 
+import tomli_w
+
 from skbatch.batch import BatchForecastingSystem
-from skbatch.config._layers import (
-    Values,
-    check,
-    complete,
-    flatten,
-    join_problems,
-    plain,
-    read_layers,
-)
 from skbatch.config._settings import (
     KINDS,
     SETTINGS,
-    parameter_owners,
-    toml_key,
-    toml_value,
+    Values,
+    choose,
+    make_system,
+    setting_paths,
+)
+from skbatch.config.engine import (
+    check,
+    complete,
+    flatten,
+    plain,
+    read_layers,
 )
 from skbatch.exceptions import ConfigError
-from skbatch.forecasting import FallbackForecaster
 
 
 class _Section(SimpleNamespace):
@@ -121,7 +120,7 @@ class BatchForecastingConfig(_Section):
         ConfigError
             If a setting is wrong.
         """
-        return type(self)(**_nest(self._given | flatten(changes)))
+        return type(self)(**self._given | flatten(changes))
 
     @classmethod
     def from_file(
@@ -162,7 +161,7 @@ class BatchForecastingConfig(_Section):
         SkbatchWarning
             For a variable whose name is nearly that of a setting.
         """
-        return cls(**_nest(read_layers(path, env, overrides)[0]))
+        return cls(**read_layers(path, env, overrides)[0])
 
     @classmethod
     def from_system(cls, system: BatchForecastingSystem) -> Self:
@@ -189,32 +188,24 @@ class BatchForecastingConfig(_Section):
                 "`system` must be a BatchForecastingSystem. Got a "
                 f"{type(system).__name__}. Pass the system, not a part of it."
             )
-        params = system.get_params()
+        params, kinds = system.get_params(), {KINDS[kind]: kind for kind in KINDS}
         model = params.get("forecaster__estimator", params["forecaster"])
-        choices: Values = {
-            "model.kind": _kind(model, "xgboost"),
-            "fallback.enabled": type(params["forecaster"]) not in KINDS.values(),
-            "fallback.model": _kind(params.get("forecaster__fallback"), "linear"),
+        simpler = params.get("forecaster__fallback")
+        choices = {
+            "model.kind": kinds.get(type(model)),
+            "fallback.enabled": type(params["forecaster"]) not in kinds,
+            "fallback.model": kinds.get(type(simpler)),
         }
-        owners = parameter_owners(choices)
-        problems = [
-            f"`{name}` must be left at its default. Got {value}. Create this part in "
-            "Python."
-            for name, value in _foreign(params, owners).items()
-        ]
-        if problems:
-            raise join_problems(problems)
-        base = complete(choices)
-        given = choices | {
-            path: plain(params[name])
-            for name, (_, path) in owners.items()
-            if path in SETTINGS and name in params
-        }
-        changed = {path: v for path, v in given.items() if v != base[path]}
-        chosen = {path: v for path, v in choices.items() if v != SETTINGS[path].default}
+        given = choose(choices)
+        usual = make_system(given)
+        paths = setting_paths(usual)
+        for name in params.keys() & paths:
+            if paths[name] in SETTINGS:
+                given[paths[name]] = plain(params[name])
+        given = {p: v for p, v in given.items() if not SETTINGS[p].is_default(v)}
         # A parameter that is "none" must not become None, which a file calls "none".
-        check(chosen | changed)
-        return cls(**_nest(chosen | changed))
+        check(given, others=_foreign(params, usual.get_params(), paths))
+        return cls(**given)
 
     def to_toml(self) -> str:
         """Write what was set as a TOML document.
@@ -225,17 +216,9 @@ class BatchForecastingConfig(_Section):
             A document that :meth:`from_file` reads. Settings that were not made are
             left out.
         """
-        blocks: dict[str, str] = {"": ""}
-        for path in sorted(self._given, key=list(SETTINGS).index):
-            section, _, key = path.rpartition(".")
-            value = self._given[path]
-            lines = {key: SETTINGS[path].null if value is None else value}
-            if isinstance(value, dict):
-                section, lines = path, value
-            block = blocks.setdefault(section, f"[{section}]\n")
-            written = (f"{toml_key(k)} = {toml_value(v)}\n" for k, v in lines.items())
-            blocks[section] = block + "".join(written)
-        return "\n".join(filter(None, blocks.values()))
+        ordered = sorted(self._given, key=list(SETTINGS).index)
+        nulls = {p: SETTINGS[p].null for p in ordered if self._given[p] is None}
+        return tomli_w.dumps(_nest({p: self._given[p] for p in ordered} | nulls))
 
     def to_system(self) -> BatchForecastingSystem:
         """Create a system with these settings.
@@ -243,8 +226,7 @@ class BatchForecastingConfig(_Section):
         Returns
         -------
         BatchForecastingSystem
-            An unfitted system. Its `features` and `error_handler` are None where all
-            of their settings are the defaults.
+            An unfitted system.
 
         Raises
         ------
@@ -258,14 +240,9 @@ class BatchForecastingConfig(_Section):
                 "prices, config=...), or remove the setting."
             )
         values = complete(self._given)
-        forecaster = KINDS[values["model.kind"]]()
-        if values["fallback.enabled"]:
-            simpler = KINDS[values["fallback.model"]]()
-            forecaster = FallbackForecaster(forecaster, simpler)
-        system = BatchForecastingSystem(forecaster=forecaster)
-        held, owners = system.get_params(), parameter_owners(values)
-        wanted = {n: values[path] for n, (_, path) in owners.items() if path in values}
-        return system.set_params(**{n: v for n, v in wanted.items() if held[n] != v})
+        system = make_system(values)
+        paths = setting_paths(system).items()
+        return system.set_params(**{n: values[p] for n, p in paths if p in values})
 
 
 def _nest(values: Values, make: Callable[..., Any] = dict, above: str = "") -> Any:
@@ -281,24 +258,17 @@ def _nest(values: Values, make: Callable[..., Any] = dict, above: str = "") -> A
     return own
 
 
-def _kind(model: Any, default: str) -> str:
-    return next((kind for kind in KINDS if type(model) is KINDS[kind]), default)
-
-
-def _foreign(params: Values, owners: dict[str, tuple[Any, str]]) -> dict[str, Any]:
-    """Find the parts and parameters that no file can express."""
-    parts = {name.rpartition("__")[0]: owner for name, (owner, _) in owners.items()}
-    found: dict[str, Any] = {}
-    for name in sorted(params.keys() & owners):
-        value, (owner, path) = params[name], owners[name]
-        if path in SETTINGS or any(name.startswith(f"{outer}__") for outer in found):
-            continue
-        default = inspect.signature(owner).parameters[name.rpartition("__")[2]].default
-        text = isinstance(value, str)
-        if name in parts:
-            foreign = value is not None and type(value) is not parts[name]
-        else:
-            foreign = value is not default and not (text and value == default)
-        if foreign:
-            found[name] = value if text else type(value).__name__
-    return found
+def _foreign(params: Values, usual: Values, paths: dict[str, str]) -> list[str]:
+    """Describe the parts and parameters that no file can express."""
+    found: dict[str, str] = {}
+    for name in sorted(params.keys() & paths):
+        value, kind = params[name], type(params[name])
+        same = value == usual[name] if kind is str else kind is type(usual[name])
+        inside = any(name.startswith(f"{outer}__") for outer in found)
+        if paths[name] not in SETTINGS and not (value is None or same or inside):
+            got = value if kind is str else kind.__name__
+            found[name] = (
+                f"`{name}` must be left at its default. Got {got}. Create this part in "
+                "Python."
+            )
+    return list(found.values())

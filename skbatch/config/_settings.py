@@ -10,15 +10,15 @@ from __future__ import annotations
 import inspect
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from math import isfinite
-from numbers import Integral, Real
+from numbers import Integral
 from typing import Any
 
-from skbatch._sklearn import Interval, StrOptions
+from skbatch._sklearn import Interval, ListOf, StrOptions, TextOf, make_constraint
 from skbatch.batch import BatchErrorHandler, BatchForecastingSystem
-from skbatch.feature_extraction import SharedFeatureExtractor, list_features
+from skbatch.feature_extraction import SharedFeatureExtractor
 from skbatch.forecasting import (
     BatchLinearForecaster,
     BatchXGBoostForecaster,
@@ -26,6 +26,8 @@ from skbatch.forecasting import (
     HistoricalMeanForecaster,
     ReturnTarget,
 )
+
+Values = dict[str, Any]
 
 KINDS: dict[str, Any] = {
     "xgboost": BatchXGBoostForecaster,
@@ -54,135 +56,24 @@ _MOVED = {name: name for name in _ABOVE} | {
 # Words for None other than "none".
 _NULLS = {"features.families": "all"}
 _NULLS |= dict.fromkeys(["features.lookback", "performance.threads"], "auto")
-
-
-def toml_value(value: Any) -> str:
-    """Write a value as TOML does; tables in a line."""
-    if isinstance(value, bool | str):
-        # JSON's escapes are TOML's, except that it leaves the delete character alone.
-        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
-    if isinstance(value, list | tuple):
-        return f"[{', '.join(map(toml_value, value))}]"
-    if isinstance(value, Mapping):
-        pairs = (f"{toml_key(k)} = {toml_value(v)}" for k, v in value.items())
-        return f"{{{', '.join(pairs)}}}"
-    return repr(value)
-
-
-def toml_key(key: Any) -> str:
-    """Write a key as TOML does."""
-    return key if re.fullmatch("[A-Za-z0-9_-]+", str(key)) else toml_value(str(key))
-
-
-# --- What a value may be: in words, and as a test.
-Rule = tuple[str, Callable[[Any], bool]]
-
-
-def _matches(pattern: str) -> Callable[[Any], bool]:
-    test = re.compile(pattern, re.IGNORECASE | re.ASCII)
-    return lambda value: isinstance(value, str) and bool(test.fullmatch(value))
-
-
-def _within(interval: Interval) -> Rule:
-    return str(
-        interval
-    ), lambda value: type(value) in (int, float) and interval.is_satisfied_by(value)
-
-
-def _table(words: str, holds: Callable[[Any], bool], least: int = 1) -> Rule:
-    return (
-        f"a table{words}",
-        lambda value: (
-            isinstance(value, dict)
-            and len(value) >= least
-            and all(isinstance(key, str) and holds(value[key]) for key in value)
-        ),
-    )
-
-
-def _list(constraint: Any, least: int = 1) -> Rule:
-    words, holds = _rule(constraint) or ("", bool)
-    return (
-        f"a list of different items, each {words}",
-        lambda value: (
-            isinstance(value, tuple)
-            and all(map(holds, value))
-            and least <= len(value) == len(set(value))
-        ),
-    )
-
-
-def _from(least: int) -> Interval:
-    return Interval(Integral, least, None, closed="left")
-
-
-_GROUP = _table(
-    " of ticker = text or number",
-    lambda value: (
-        isinstance(value, str) or (type(value) in (int, float) and isfinite(value))
-    ),
-)
-_RULES: dict[Any, Rule] = {
-    "boolean": ("true or false", lambda value: isinstance(value, bool)),
-    "random_state": _within(Interval(Integral, 0, 2**32 - 1, closed="both")),
-    str: ("text", lambda value: isinstance(value, str) and value != ""),
-    dict: _table("", lambda value: True, least=0),
-    Mapping: _GROUP,
-}
-
-
-def _rule(constraint: Any) -> Rule | None:
-    """Put a constraint of scikit-learn into words, if values of files can meet it."""
-    if isinstance(constraint, StrOptions):
-        words = " or ".join(map(toml_value, sorted(constraint.options)))
-        return words, constraint.is_satisfied_by
-    if isinstance(constraint, Interval):
-        return _within(constraint)
-    return constraint if isinstance(constraint, tuple) else _RULES.get(constraint)
-
-
-_WORKERS = [_from(1), Interval(Integral, None, -1, closed="right")]
-_SIZE = r"\s*(?=.*[1-9])(\d+\.?\d*|\.\d+)\s*[KMGT]?i?B?\s*"
-_DEVICE = "cpu|(cuda|gpu)(:[0-9]+)?"
-_COMPARISON = "rank, zscore, or a grouping with _ and one of these"
-# What a part checks itself, or would leave to others.
-_MORE: dict[str, list[Any]] = {
-    "horizon": [_list(_from(1))],
-    "coverage": [_list(Interval(Real, 0, 1, closed="neither"))],
-    "batch.memory_budget": [('a size such as "4GiB" or "500MB"', _matches(_SIZE))],
-    "features.families": [_list(StrOptions({"default", *list_features()["family"]}))],
-    "features.windows": [_list(_from(2), least=0)],
-    "features.groups": [
-        Mapping,
-        _table(" of name = table of ticker = group", _GROUP[1]),
-        _list(str),
-    ],
-    "features.signals": [
-        _table(" of signal = list of features", _list(str, least=0)[1], least=0),
-        _list(str, least=0),
-    ],
-    "features.cross_section": [(_COMPARISON, _matches(".*(rank|zscore)"))],
-    "features.universe": [str],
-    "features.lookback": [_from(0)],
-    "features.cache_size": [_from(0)],
-    "model.target.relative": [_list(str)],
-    "fallback.target.relative": [_list(str)],
-    "performance.n_jobs": _WORKERS,
-    "performance.threads": _WORKERS,
-    "performance.device": [
-        ('"cpu", "cuda" or a device such as "cuda:1"', _matches(_DEVICE))
-    ],
+# Constraints of scikit-learn that do not describe themselves in the words of a file.
+_WORDS: dict[Any, str] = {
+    "boolean": "true or false",
+    "random_state": str(Interval(Integral, 0, 2**32 - 1, closed="both")),
+    str: "text",
+    dict: "a table",
+    Mapping: "a table",
 }
 
 
 @dataclass(frozen=True)
 class Setting:
-    """One setting: what it may be, in words and as tests, and the word for None."""
+    """One setting: the constraints of its parameter, and the word for None."""
 
     path: str
     default: Any
     description: str
-    rules: Mapping[str, Callable[[Any], bool]]
+    rules: tuple[Any, ...]
     null: str = ""
 
     @property
@@ -193,111 +84,149 @@ class Setting:
     @property
     def allowed(self) -> str:
         """What the setting may be."""
-        *others, last = (*self.rules, *([f'"{self.null}"'] if self.null else []))
-        return f"{', '.join(others)} or {last}" if others else last
+        words = [*map(_words, self.rules), show(self.null) if self.null else ""]
+        return " or ".join(filter(None, words))
 
     def accepts(self, value: Any) -> bool:
         """Return whether a value, as Python has it, is allowed."""
-        if value is None or value == self.null:
+        if value is None or (isinstance(value, str) and value == self.null):
             return value is None and self.null != ""
-        return any(holds(value) for holds in self.rules.values())
+        # Numbers of scikit-learn's intervals may be bools.
+        rules = (r for r in self.rules if isinstance(value, bool) == (r == "boolean"))
+        return _fits_file(value) and any(
+            make_constraint(rule).is_satisfied_by(value) for rule in rules
+        )
+
+    def is_default(self, value: Any) -> bool:
+        """Return whether a value, such as an int beside a float, is the default."""
+        return type(value) is type(self.default) and bool(value == self.default)
 
     def text(self, value: Any) -> str:
         """Write a value as files do."""
-        return toml_value(self.null if value is None else value)
+        return show(self.null if value is None else value)
 
-    def chosen(self, values: Mapping[str, Any]) -> Any:
-        """Return the value if it is valid, else the default."""
-        value = values.get(self.path, self.default)
-        return value if self.accepts(value) else self.default
+
+def show(value: Any) -> str:
+    """Write a value on one line: numbers, text and lists as in TOML, all as in JSON."""
+    return json.dumps(value, ensure_ascii=False, default=str, skipkeys=True)
+
+
+def _words(rule: Any) -> str:
+    """Put a constraint into words, if values of files can meet it."""
+    if isinstance(rule, StrOptions):
+        return " or ".join(map(show, sorted(rule.options)))
+    if isinstance(rule, ListOf):
+        return f"a list of different items, each {_words(rule.item)}"
+    return str(rule) if isinstance(rule, Interval | TextOf) else _WORDS.get(rule, "")
+
+
+def _fits_file(value: Any) -> bool:
+    """Return whether a file can hold a value, and need not leave it empty."""
+    if isinstance(value, dict):
+        return all(isinstance(key, str) and _fits_file(value[key]) for key in value)
+    if isinstance(value, tuple):
+        return all(map(_fits_file, value))
+    if isinstance(value, str):
+        return value != ""
+    return isinstance(value, int | float) and isfinite(value)
 
 
 # What decides which parts a system has, and so which other settings have an effect.
-_CHOICES: dict[str, tuple[Any, Any, str]] = {
-    "batch.enabled": (
+_CHOICES: list[tuple[str, Any, Any, str]] = [
+    (
+        "batch.enabled",
         True,
         "boolean",
         "Forecast all tickers together. If false, robust_forecast_returns takes one "
         "ticker at a time, and a system cannot be created.",
     ),
-    "model.kind": (
+    (
+        "model.kind",
         "xgboost",
         StrOptions({*KINDS}),
         "Boosted trees, ridge regression, or the historical mean.",
     ),
-    "fallback.enabled": (
+    (
+        "fallback.enabled",
         True,
         "boolean",
         "Serve tickers that the model cannot by a simpler one, then by their "
         "historical mean.",
     ),
-    "fallback.model": (
+    (
+        "fallback.model",
         "linear",
         StrOptions({"linear", "mean"}),
         "The simpler model: ridge regression or the historical mean.",
     ),
-}
-
-
+]
 CHOICES = {
-    path: Setting(path, default, text, dict(filter(None, [_rule(rule)])))
-    for path, (default, rule, text) in _CHOICES.items()
+    path: Setting(path, default, text, (rule,))
+    for path, default, rule, text in _CHOICES
 }
 
 
-def parameter_owners(values: Mapping[str, Any]) -> dict[str, tuple[Any, str]]:
-    """Map the parameters of a system with these choices to class and path."""
-    chosen = {path: choice.chosen(values) for path, choice in CHOICES.items()}
-    model = KINDS[chosen["model.kind"]], "model"
-    parts: dict[str, tuple[Any, str]] = {
-        "": (BatchForecastingSystem, "batch"),
-        "features__": (SharedFeatureExtractor, "features"),
-        "error_handler__": (BatchErrorHandler, "fallback"),
-        "forecaster__": model,
-    }
-    if chosen["fallback.enabled"]:
-        parts["forecaster__"] = FallbackForecaster, "fallback"
-        parts["forecaster__estimator__"] = model
-        parts["forecaster__fallback__"] = KINDS[chosen["fallback.model"]], "fallback"
+def choose(values: Values) -> Values:
+    """Take the choices from settings, or the default where one is wrong."""
+    made = {path: choice.default for path, choice in CHOICES.items()}
+    return made | {p: values[p] for p in made if CHOICES[p].accepts(values.get(p))}
+
+
+def make_system(choices: Values) -> BatchForecastingSystem:
+    """Create a system of the chosen parts, with their defaults."""
+    models = [KINDS[choices["model.kind"]](), KINDS[choices["fallback.model"]]()]
+    for model in models:
+        if "target" in model.get_params():
+            model.target = ReturnTarget()
+    return BatchForecastingSystem(
+        features=SharedFeatureExtractor(),
+        forecaster=FallbackForecaster(*models)
+        if choices["fallback.enabled"]
+        else models[0],
+        error_handler=BatchErrorHandler(),
+    )
+
+
+def setting_paths(system: BatchForecastingSystem) -> dict[str, str]:
+    """Map the parameters of a system to paths, which may be none of settings."""
+    params = system.get_params()
+    model = next(n for n in ("forecaster__estimator", "forecaster") if n in params)
+    sections = {"": "batch", "features": "features", model: "model"}
+    sections[f"{model}__target"] = "model.target"
+    sections["forecaster__fallback__target"] = "fallback.target"
     found = {}
-    while parts:
-        prefix = next(iter(parts))
-        owner, section = parts.pop(prefix)
-        for key in inspect.signature(owner).parameters:
-            name, path = f"{prefix}{key}", f"{section}.{key}"
-            found[name] = owner, _MOVED.get(name, _MOVED.get(path, path))
-            if key == "target":
-                parts[f"{name}__"] = ReturnTarget, path
+    for name in params:
+        part, _, key = name.rpartition("__")
+        path = f"{sections.get(part, 'fallback')}.{key}"
+        found[name] = _MOVED.get(name, _MOVED.get(path, path))
     return found
 
 
-def idle_settings(values: Mapping[str, Any]) -> dict[str, str]:
-    """Map settings without effect to the choice that makes them so."""
-    used = {path for _, path in parameter_owners(values).values()} | {*CHOICES}
-    fallback = CHOICES["fallback.enabled"].chosen(values)
-    choices = dict.fromkeys(SECTIONS, "model.kind")
-    choices["batch"] = "batch.enabled"
-    choices["fallback"] = "fallback.model" if fallback else "fallback.enabled"
-    if not fallback:
+def used_settings(values: Values) -> set[str]:
+    """Find the settings that have an effect beside the choices among some."""
+    choices = choose(values)
+    used = {*setting_paths(make_system(choices)).values(), *CHOICES}
+    if not choices["fallback.enabled"]:
         used.remove("fallback.model")
-    if not CHOICES["batch.enabled"].chosen(values):
-        used = {p for p in used if p == "batch.enabled" or not p.startswith("batch.")}
-    return {p: choices[p.partition(".")[0]] for p in SETTINGS if p not in used}
+    if not choices["batch.enabled"]:
+        used -= {p for p in used if p.startswith("batch.") and p not in CHOICES}
+    return used
 
 
-def make_setting(owner: type, name: str, path: str) -> Setting | None:
-    """Create a setting of a parameter, unless no file can hold what it may be."""
-    own = getattr(owner, "_parameter_constraints", {}).get(name, [])
-    more = _MORE.get(path, [])
-    default = inspect.signature(owner).parameters[name].default
-    entry = rf"^{name} : .*\n((?:(?: .*)?(?:\n|\Z))*)"
+def make_setting(owner: Any, key: str, path: str) -> Setting:
+    """Create a setting of a parameter."""
+    constraints = getattr(owner, "_parameter_constraints", {}).get(key, [])
+    default = inspect.signature(owner).parameters[key].default
+    entry = rf"^{key} : .*\n((?:(?: .*)?(?:\n|\Z))*)"
     text = re.search(entry, inspect.getdoc(owner) or "", re.MULTILINE)
-    optional = default is None or None in own or "random_state" in own
-    found = map(_rule, [each for each in own if not (more and each is str)] + more)
-    rules = dict(filter(None, found))
-    words = " ".join(text[1].split()) if text else ""
-    null = _NULLS.get(path, "none") if optional else ""
-    return Setting(path, default, words, rules, null) if rules else None
+    optional = default is None or None in constraints or "random_state" in constraints
+    return Setting(
+        path,
+        default,
+        " ".join(text[1].split()) if text else "",
+        tuple(constraints),
+        _NULLS.get(path, "none") if optional else "",
+    )
 
 
 def _all_settings() -> dict[str, Setting]:
@@ -305,12 +234,15 @@ def _all_settings() -> dict[str, Setting]:
     found = dict(CHOICES)
     for kind in KINDS:
         # Between them, the fallbacks are all kinds of simpler models, too.
-        choices = {"model.kind": kind, "fallback.model": kind}
-        for name, (owner, path) in parameter_owners(choices).items():
-            setting = make_setting(owner, name.rpartition("__")[2], path)
-            # The horizon of the forecasters is the system's.
-            if setting and path not in found and not path.endswith(".horizon"):
-                found[path] = setting
+        system = make_system(choose({"model.kind": kind, "fallback.model": kind}))
+        paths, parts = setting_paths(system), {"": system, **system.get_params()}
+        for part in (name for name in parts if hasattr(parts[name], "get_params")):
+            for key in inspect.signature(type(parts[part])).parameters:
+                path = paths[f"{part}__{key}" if part else key]
+                setting = make_setting(type(parts[part]), key, path)
+                # The horizon of the forecasters is the system's.
+                if any(map(_words, setting.rules)) and not path.endswith(".horizon"):
+                    found.setdefault(path, setting)
     order = ["", *SECTIONS]
     return {p: found[p] for s in order for p in found if p.rpartition(".")[0] == s}
 

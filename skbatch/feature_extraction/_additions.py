@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from skbatch._messages import check_int, date_text, format_tickers, warn_user
+from skbatch._messages import date_text, format_tickers, warn_user
 from skbatch.exceptions import PanelError, PanelWarning
 from skbatch.panel import check_panel
 from skbatch.panel.engine import (
@@ -35,7 +35,6 @@ def check_lookback(lookback: Any, needed: int) -> int:
     """Check the look-back against what the features need."""
     if lookback is None:
         return needed
-    check_int(lookback, "lookback", 0, "Pass a number of rows.")
     if lookback < needed:
         raise ValueError(
             "`lookback` must be at least what the built-in features need, "

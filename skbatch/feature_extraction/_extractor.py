@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from numbers import Integral
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from skbatch._messages import check_int
-from skbatch._sklearn import check_feature_names_in
+from skbatch._sklearn import (
+    Hidden,
+    Interval,
+    ListOf,
+    StrOptions,
+    TextOf,
+    check_feature_names_in,
+)
 from skbatch.feature_extraction._additions import (
     Function,
     check_functions,
@@ -45,6 +52,7 @@ from skbatch.feature_extraction._groupings import (
     group_marks,
 )
 from skbatch.feature_extraction._history import History
+from skbatch.feature_extraction._registry import families
 from skbatch.feature_extraction._signals import (
     choose_signals,
     encode_signals,
@@ -58,6 +66,8 @@ from skbatch.panel.engine import (
     adopt_table,
     panel_tickers,
 )
+
+_FAMILY = StrOptions({"default", *families()})
 
 
 class SharedFeatureExtractor(TransformerMixin, BaseEstimator):
@@ -177,6 +187,21 @@ class SharedFeatureExtractor(TransformerMixin, BaseEstimator):
                 A__log_return_1  B__log_return_1  A__log_return_2  B__log_return_2
     2024-01-05        -0.693147              0.0        -0.693147              0.0
     """
+
+    # Functions and market data are checked with their contents.
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        "families": [ListOf(_FAMILY, least=0), Hidden(_FAMILY), None],
+        "windows": [ListOf(Interval(Integral, 2, None, closed="left"), least=0)],
+        "groups": [Mapping, pd.Series, pd.DataFrame, str, ListOf(str), None],
+        "signals": [Mapping, ListOf(str, least=0), None],
+        "cross_section": [
+            TextOf(".*(rank|zscore)", '"rank", "zscore" or such as "sector_rank"'),
+            None,
+        ],
+        "universe": [str, pd.DataFrame, callable, None],
+        "lookback": [Interval(Integral, 0, None, closed="left"), None],
+        "cache_size": [Interval(Integral, 0, None, closed="left")],
+    }
 
     def __init__(
         self,
@@ -419,8 +444,6 @@ class SharedFeatureExtractor(TransformerMixin, BaseEstimator):
     def _fit(self, X: PanelLike) -> pd.DataFrame:
         """Choose the features of a panel, keep its last rows, and return it checked."""
         panel = checked_panel(X, warn_all_nan=True)
-        check_int(self.cache_size, "cache_size", 0, "Pass a number of bytes.")
-        lookback = check_lookback(self.lookback, 0)
         tickers = tuple(panel_tickers(panel))
         functions = check_functions(self.functions)
         groups, categories = fixed_codes(self.groups, tickers), learn_categories(panel)
@@ -428,17 +451,19 @@ class SharedFeatureExtractor(TransformerMixin, BaseEstimator):
         groupings = list(group_codes(self.groups, groups, panel))
         check_cross_section(self.cross_section, groupings)
         windows = check_windows(self.windows)
+        signals = choose_signals(
+            self.signals, table, categories, windows, groupings, self.universe
+        )
+        self._validate_params()
         market_data = check_market_data(self.market_data, panel.index)
         plan = make_plan(
             self.families,
             windows,
             available_needs(panel, bool(groupings)),
             tickers,
-            function_kinds(functions, panel, tickers, lookback),
+            function_kinds(functions, panel, tickers, self.lookback or 0),
             () if market_data is None else market_data.columns,
-            choose_signals(
-                self.signals, table, categories, windows, groupings, self.universe
-            ),
+            signals,
             self.cross_section,
             groupings,
             check_universe(self.universe, panel) is not None,

@@ -210,18 +210,11 @@ def check_windows(windows: Any) -> tuple[int, ...]:
 
 
 def check_families(chosen: Any, available: frozenset[str]) -> frozenset[str]:
-    """Check the names of families, and that the panel has what they need."""
+    """Find the families to compute, and check that the panel has what they need."""
     default = frozenset(families()) - CHOSEN
     if chosen is None:
         return default
     names = {chosen} if isinstance(chosen, str) else set(chosen)
-    unknown = [name for name in names if name not in {"default", *families()}]
-    if unknown:
-        raise ValueError(
-            f"`families` must be among default, {', '.join(families())}. Got "
-            f"{format_tickers(map(repr, unknown))}. Correct the names, or pass None "
-            "for the default ones."
-        )
     named = frozenset(names - {"default"})
     for name in sorted(named):
         _check_needs(name, available)

@@ -11,7 +11,7 @@ import pandas as pd
 from sklearn.base import BaseEstimator
 
 from skbatch._kernels.target import shrinkage_slope, shrunken_mean, slope_and_error
-from skbatch._sklearn import Interval, StrOptions
+from skbatch._sklearn import Interval, ListOf, StrOptions
 from skbatch.exceptions import PanelError
 from skbatch.forecasting._common_return import (
     MAX_SCALED_LABEL,
@@ -165,7 +165,7 @@ class ReturnTarget(BaseEstimator):
     """
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
-        "relative": ["boolean", StrOptions({"beta", "group"}), list, tuple],
+        "relative": ["boolean", StrOptions({"beta", "group"}), ListOf(str)],
         "label": [StrOptions({"rank", "scaled"})],
         "scale": [str, None],
         "market_weight": [Interval(Real, 0, 1, closed="both"), _AUTO],

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from numbers import Integral, Real
 from typing import Any, ClassVar, Literal
@@ -15,7 +14,7 @@ from xgboost.callback import EarlyStopping, TrainingCallback
 
 from skbatch._kernels.threads import inner_threads
 from skbatch._messages import warn_user
-from skbatch._sklearn import Interval, Seed
+from skbatch._sklearn import Interval, Seed, TextOf
 from skbatch.exceptions import FallbackWarning
 from skbatch.forecasting._booster import (
     BIN_ROWS,
@@ -177,8 +176,14 @@ class BatchXGBoostForecaster(PanelForecaster):
         "max_bin": [Interval(Integral, 2, None, closed="left")],
         "early_stopping_rounds": [Interval(Integral, 1, None, closed="left"), None],
         "xgb_params": [dict, None],
-        "device": [str],
-        "n_jobs": [Integral, None],
+        "device": [
+            TextOf("cpu|(cuda|gpu)(:[0-9]+)?", '"cpu", "cuda" or one such as "cuda:1"')
+        ],
+        "n_jobs": [
+            Interval(Integral, 1, None, closed="left"),
+            Interval(Integral, None, -1, closed="right"),
+            None,
+        ],
         "random_state": ["random_state"],
     }
     takes_categories: ClassVar[bool] = True
@@ -239,11 +244,6 @@ class BatchXGBoostForecaster(PanelForecaster):
         layout: LabelLayout,
         weights: np.ndarray | None = None,
     ) -> Tail:
-        if not re.fullmatch(r"cpu|(cuda|gpu)(:\d+)?", self.device):
-            raise ValueError(
-                "device must be 'cpu', 'cuda', or 'cuda' and a number. Got "
-                f"{self.device!r}. Pass device='cuda:0' for the first GPU."
-            )
         check_training_process()
         check_params(self.xgb_params, self.strategy)
         self._seed = int(check_random_state(self.random_state).randint(2**31 - 1))

@@ -407,7 +407,7 @@ def test_a_cluster_of_threads_forecasts_the_same(forecaster, prices):
 
 @pytest.mark.usefixtures("thread_client")
 def test_errors_of_arguments_are_raised(prices):
-    with pytest.raises(ValueError, match="device must be"):
+    with pytest.raises(ValueError, match="'device' parameter"):
         make_system("dask", trees(device="abacus")).fit(prices)
 
 

@@ -7,7 +7,7 @@ import sys
 import numpy as np
 import pytest
 
-from skbatch.batch import _memory
+from skbatch.batch import BatchForecastingSystem, _memory
 from skbatch.batch._memory import MemoryPlan
 from skbatch.exceptions import ConfigError
 
@@ -152,9 +152,9 @@ def test_a_fraction_is_of_what_is_available(monkeypatch):
 
 
 @pytest.mark.parametrize("text", ["", "GiB", "4 parsecs", "-1GiB", "0MiB", "1.2.3GiB"])
-def test_other_budgets_are_refused(text):
-    with pytest.raises(ConfigError, match="`memory_budget` must be a size"):
-        _memory._budget(text, before=0)
+def test_other_budgets_are_refused(text, prices):
+    with pytest.raises(ValueError, match="'memory_budget' parameter"):
+        BatchForecastingSystem(memory_budget=text).fit(prices)
 
 
 def test_a_budget_that_suffices_changes_nothing(make_system, prices):

@@ -103,7 +103,12 @@ def test_show_tells_that_something_was_set_to_none(tmp_path):
 def test_show_cuts_tables_short(tmp_path):
     (tmp_path / "a.toml").write_text('[batch.groups]\nA = "x"\nB = "y"\n')
     shown = rows(run("show", "a.toml").stdout)
-    assert shown["batch.groups"] == ("table of 2 tickers", "a.toml")
+    assert shown["batch.groups"] == ('{"A": "x", "B": "y"}', "a.toml")
+    tickers = "\n".join(f'T{number} = "x"' for number in range(100))
+    (tmp_path / "a.toml").write_text(f"[batch.groups]\n{tickers}\n")
+    output = run("show", "a.toml").stdout
+    assert '{"T0": "x", "T1": "x"' in output
+    assert "T9" not in output
 
 
 def test_show_needs_no_file_as_forecast_needs_none(tmp_path):

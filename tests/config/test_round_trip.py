@@ -179,7 +179,7 @@ def test_what_is_read_from_a_system_is_short():
     )
     config = BatchForecastingConfig.from_system(system)
     assert config.to_toml() == (
-        "[features]\nwindows = [5, 21]\n\n[model]\nn_estimators = 300\n"
+        "[features]\nwindows = [\n    5,\n    21,\n]\n\n[model]\nn_estimators = 300\n"
     )
     assert BatchForecastingConfig.from_system(BatchForecastingSystem()).to_toml() == ""
 
@@ -194,7 +194,8 @@ def test_tables_of_pandas_and_numbers_of_numpy_are_read():
     )
     config = BatchForecastingConfig.from_system(system)
     assert config.to_toml() == (
-        "horizon = [1, 5]\n\n[batch]\nmax_batch_size = 3\n\n[batch.groups]\nA = 2.5\n\n"
+        "horizon = [\n    1,\n    5,\n]\n\n"
+        "[batch]\nmax_batch_size = 3\n\n[batch.groups]\nA = 2.5\n\n"
         '[model]\nkind = "linear"\n\n[model.target]\nthin = 2\n\n'
         "[fallback]\nenabled = false\n"
     )
@@ -240,7 +241,9 @@ FRAME = pd.DataFrame({"vix": [1.0, 2.0]})
         ({"forecaster": BatchXGBoostForecaster(max_depth=None)}, "max_depth"),
         ({"random_state": np.random.RandomState(0)}, "random_state"),
         ({"checkpoint_dir": "none"}, "checkpoint_dir"),
-        ({"groups": {"A": ("x", "y")}}, "groups"),
+        ({"groups": {"A": abs}}, "groups"),
+        ({"features": SharedFeatureExtractor(groups=FRAME)}, "features.groups"),
+        ({"features": SharedFeatureExtractor(universe=abs)}, "features.universe"),
         ({"horizon": 0}, "horizon"),
     ],
 )

@@ -73,7 +73,7 @@ class TestFamiliesAndWindows:
 
     def test_unknown_families_are_told_the_known_ones(self, closes):
         with pytest.raises(
-            ValueError, match=r"among default, .* Got 'trends'"
+            ValueError, match=r"'families' parameter .* Got \['trends'\]"
         ) as error:
             extract(closes, families=["trends"])
         assert "calendar" in str(error.value)
@@ -90,9 +90,9 @@ class TestFamiliesAndWindows:
         with pytest.raises(ValueError, match="leave at least one feature"):
             extract(closes, families=[])
 
-    @pytest.mark.parametrize("size", [-1, 0.5, "1 GB", None, True])
+    @pytest.mark.parametrize("size", [-1, 0.5, "1 GB", None])
     def test_bad_cache_size(self, closes, size):
-        with pytest.raises(ValueError, match="`cache_size` must be an int"):
+        with pytest.raises(ValueError, match=r"'cache_size' parameter .* an int in"):
             extract(closes, cache_size=size)
 
 
