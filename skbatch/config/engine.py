@@ -47,7 +47,9 @@ def flatten(settings: Mapping[str, Any], section: str = "") -> Values:
     """Map paths to values; None is dropped for settings that cannot be None."""
     found: Values = {}
     for key, value in settings.items():
-        path = section + (key if re.fullmatch(r"[\w.-]+", str(key)) else show(str(key)))
+        path = f"{section}{key}"
+        if path not in SETTINGS and not re.fullmatch(r"[\w-]+", str(key)):
+            path = f"{section}{show(str(key))}"
         if path in SECTIONS and isinstance(value, Mapping):
             found |= flatten(value, f"{path}.")
             continue
@@ -184,7 +186,7 @@ def _suggest(path: str) -> str:
         return _REMOVED[path]
     if meant := _nearest(path):
         return f"Did you mean `{meant}`?"
-    section = path.rpartition(".")[0]
+    section = max((s for s in SECTIONS if path.startswith(f"{s}.")), default="")
     keys = (valid.rpartition(".") for valid in (*SETTINGS, *SECTIONS))
     return f"Choose one of {', '.join(k for above, _, k in keys if above == section)}."
 

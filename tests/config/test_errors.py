@@ -51,6 +51,20 @@ def test_the_keys_of_a_section_are_named_when_none_is_near():
     assert text.endswith("Choose one of n_jobs, engine, device, threads.")
 
 
+@pytest.mark.parametrize(
+    ("key", "shown"), [("q.z", '"q.z"'), ("q\nz", r'"q\nz"'), (1, "1")]
+)
+def test_strange_keys_are_shown_as_files_write_them(key, shown):
+    text = message(BatchForecastingConfig, performance={key: 3})
+    assert text.startswith(f"`performance.{shown}` must be a key that skbatch knows.")
+    assert text.endswith("Choose one of n_jobs, engine, device, threads.")
+
+
+def test_paths_may_be_written_as_one_key():
+    config = BatchForecastingConfig(**{"model.max_depth": 2})
+    assert config == BatchForecastingConfig(model={"max_depth": 2})
+
+
 def test_sections_name_the_whole_path():
     assert message(BatchForecastingConfig, model={"max_depth": 0}) == (
         "`model.max_depth` must be an int in the range [1, inf). Got 0. "
