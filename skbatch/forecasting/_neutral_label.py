@@ -58,11 +58,6 @@ def neutral_levels(
             "together: strategy='pooled' without groups of the system."
         )
     names = [_group_name(features)] if relative == "group" else list(relative)
-    if not names or not all(isinstance(name, str) for name in names):
-        raise ValueError(
-            "relative must be True, False, 'beta', 'group' or a list of names of "
-            f"features. Got {relative!r}. Name one, such as ['volatility_63']."
-        )
     numbers, codes = _read(names, relative, features, layout)
     size = max(1, BLOCK_CELLS // (labels.shape[1] * (1 + len(numbers))))
     for columns, _ in levels.moving:

@@ -215,7 +215,8 @@ def test_groups_may_be_tables_or_signals(prices):
     [
         ("group", "must find one grouping"),
         (["earnings"], "must find a ticker feature or grouping 'earnings'"),
-        ([], "must be True, False, 'beta', 'group' or a list"),
+        ([], "'relative' parameter"),
+        ([1], "'relative' parameter"),
         ("market", "'relative' parameter"),
     ],
 )
