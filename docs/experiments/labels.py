@@ -8,8 +8,8 @@ Usage::
 `step` rows, from 40% of the rows on, and forecast the rows up to the next fit. Other
 shares of rows and inputs for each tree are compared with `--shares 0.3 0.3`, another
 number of trees with `--trees 150`, a least skill with `--min-skill 0`, every fifth date
-with `--thin 5`, and fewer inputs with `--without market__`, a regular expression of what
-their names contain.
+with `--thin 5`, and fewer inputs with `--without market__`, a regular expression that
+their names match.
 """
 
 from __future__ import annotations
