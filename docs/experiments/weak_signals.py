@@ -8,8 +8,8 @@ Usage::
 The signal is a field of the panel that lasts for months and lacks 30% of its values.
 It moves the returns of the next five rows: as it is, by its square, only in tickers of
 high volatility or of high momentum, or only in its top decile, so that a forecast of
-what is known has a rank IC of about `--ic`. The table has the share of that rank IC that
-forecasts of later rows recover. As planted expectations are known, it is measured
+what is known has a rank IC of about `--ic`. The table has the share of that rank IC
+that forecasts of later rows recover. As planted expectations are known, it is measured
 against these, without the noise of returns.
 """
 
