@@ -5,6 +5,7 @@ feature frames copied, for what users do. The numbers are the least that each ta
 takes, unless a comment says what is done twice.
 """
 
+import pickle
 from collections import Counter
 from contextlib import contextmanager
 
@@ -24,13 +25,15 @@ from skbatch import (
     walk_forward,
 )
 from skbatch.datasets import make_panel
-from skbatch.feature_extraction import cache_info, clear_cache
+from skbatch.feature_extraction import _extractor, cache_info, clear_cache
 from skbatch.feature_extraction._context import Universe
+from skbatch.feature_extraction._feature_plan import FeaturePlan
 from skbatch.feature_extraction._feature_source import FeatureSource
 from skbatch.forecasting import ReturnTarget, _base, _feature_table, _label_layout
 from skbatch.forecasting._booster import BoosterModel
 from skbatch.forecasting._feature_table import FeatureTable
 from skbatch.forecasting._row_store import RowStore
+from skbatch.panel import _check
 
 NO_TAIL = ReturnTarget(validation_size=0)
 GRID = {
@@ -221,6 +224,30 @@ def test_a_system_trains_one_booster_and_forecasts_from_new_rows_alone(
     assert work["extractions"] == 1
     assert work["predictions"] == 1
     assert "boosters" not in work
+
+
+def test_a_new_day_is_checked_once_and_compares_no_names_of_features(
+    monkeypatch, count, prices
+):
+    system = BatchForecastingSystem(5, features=make_features())
+    loaded = pickle.loads(pickle.dumps(system.fit(prices.iloc[:-1])))
+    seen = Counter()
+
+    def watch(owner, name):
+        original = getattr(owner, name)
+
+        def counted(*args, **kwargs):
+            seen[name] += 1
+            return original(*args, **kwargs)
+
+        monkeypatch.setattr(owner, name, counted)
+
+    watch(_check, "_arrange")
+    watch(FeaturePlan, "columns")
+    watch(_extractor, "validate_data")
+    loaded.forecast(prices.iloc[[-1]])
+    # The names of features are made once, and copied; none is compared with another.
+    assert seen == {"_arrange": 1, "columns": 2}
 
 
 @pytest.mark.parametrize("size", [1, 2])

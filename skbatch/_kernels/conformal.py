@@ -67,13 +67,26 @@ def adapted_levels(
             row = np.sort(row[np.isfinite(row)])
             if not len(row):
                 continue
-            places = np.searchsorted(pooled, row, side="right") / len(pooled)
             # Dates of the pool itself are met by its plain quantiles, later ones by
             # those that were given out.
             given = corrected_levels(level, n_independent)
-            share = np.searchsorted(places, given, side="right") / len(row)
+            below = np.searchsorted(row, _upper_ends(pooled, given), side="left")
+            share = below / len(row)
             level = np.minimum(np.maximum(level + step * (target - share), 0.0), 1.0)
     return np.concatenate([[0.0], np.sort(level), [1.0]])
+
+
+def _upper_ends(pooled: np.ndarray, levels: np.ndarray) -> np.ndarray:
+    """Return the least values of which more than a share of the pool is at most."""
+    # A value is below these just if the share of the pool that is at most it is no
+    # more than the level. So a few levels are looked up in the pool, and then in a
+    # row, and not the many values of a row in the pool.
+    n_pooled = len(pooled)
+    places = np.floor(levels * n_pooled)
+    places += (places + 1.0) / n_pooled <= levels
+    places -= places / n_pooled > levels
+    inside = np.minimum(places, n_pooled - 1).astype(np.intp)
+    return np.where(places < n_pooled, pooled[inside], np.inf)
 
 
 def sorted_quantiles(values: np.ndarray, levels: np.ndarray) -> np.ndarray:

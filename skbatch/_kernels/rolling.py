@@ -40,27 +40,55 @@ def difference(values: np.ndarray, rows: int) -> np.ndarray:
 
 def window_sum(sums: dict[int, np.ndarray], window: int) -> np.ndarray:
     """Sum over the last `window` rows, or over as many as there are."""
-    # The order of summation follows from the window alone: halves of an even window,
-    # thirds of one that is divisible by three, else the window shorter by one row, and
-    # the last row. So the result depends neither on other windows nor on earlier rows.
     if window not in sums:
-        if window % 2 == 0:
-            sums[window] = _add_lagged(window_sum(sums, window // 2), window // 2)
-        elif window % 3 == 0 and window > 3:
-            third = window_sum(sums, window // 3)
-            total = _add_lagged(third, window // 3)
-            _add_to(total, third, 2 * window // 3)
-            sums[window] = total
-        else:
+        n_parts = _n_parts(window)
+        if n_parts == 1:
             total = window_sum(sums, window - 1).copy()
             _add_to(total, sums[1], window - 1)
-            sums[window] = total
+        else:
+            width = window // n_parts
+            part = window_sum(sums, width)
+            total = _combine_lagged(part, width, np.add)
+            if n_parts == 3:
+                _add_to(total, part, 2 * width)
+        sums[window] = total
     return sums[window]
 
 
-def _add_lagged(values: np.ndarray, rows: int) -> np.ndarray:
-    """Add values and those some rows earlier, as far as there are any."""
-    return _combine_lagged(values, rows, np.add)
+def window_sum_at(values: np.ndarray, window: int, rows: np.ndarray) -> np.ndarray:
+    """Sum over windows as `window_sum` does, but for some rows alone."""
+    if window == 1:
+        return _rows_at(values, rows)
+    n_parts = _n_parts(window)
+    if n_parts == 1:
+        total = window_sum_at(values, window - 1, rows)
+        total += _rows_at(values, rows - (window - 1))
+        return total
+    width = window // n_parts
+    places = rows - width * np.arange(n_parts)[:, None]
+    parts = window_sum_at(values, width, places.ravel())
+    parts = parts.reshape(n_parts, len(rows), *values.shape[1:])
+    total = parts[0] + parts[1]
+    if n_parts == 3:
+        total += parts[2]
+    return total
+
+
+def _n_parts(window: int) -> int:
+    """Count the equal parts that a window is summed from."""
+    # The order of summation follows from the window alone: halves of an even window,
+    # thirds of one that is divisible by three, else the window shorter by one row, and
+    # the last row. So the result depends neither on other windows nor on earlier rows.
+    if window % 2 == 0:
+        return 2
+    return 3 if window % 3 == 0 and window > 3 else 1
+
+
+def _rows_at(values: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """Copy some rows, 0 for those before the first."""
+    copied = values[np.maximum(rows, 0)]
+    copied[rows < 0] = 0.0
+    return copied
 
 
 def _add_to(total: np.ndarray, values: np.ndarray, rows: int) -> None:
@@ -92,6 +120,12 @@ def window_maximum(maxima: dict[int, np.ndarray], window: int) -> np.ndarray:
     )
 
 
+def window_maximum_at(values: np.ndarray, window: int, rows: np.ndarray) -> np.ndarray:
+    """Maximum over windows as `window_maximum` finds it, but for some rows alone."""
+    parts = [values[max(0, row - window + 1) : row + 1] for row in rows.tolist()]
+    return np.stack([part.max(axis=0) for part in parts])
+
+
 def window_drawdown(log_returns: np.ndarray, window: int) -> np.ndarray:
     """Log distance from the highest level of a window, from log returns."""
     log_returns = np.where(np.isnan(log_returns), 0.0, log_returns)
@@ -114,6 +148,21 @@ def decayed_sum(values: np.ndarray, decay: float) -> np.ndarray:
         longer[rows:] += total[rows:]
         total, longer, rows = longer, total, 2 * rows
     return total
+
+
+def decayed_sum_at(values: np.ndarray, decay: float, rows: np.ndarray) -> np.ndarray:
+    """Sum with weights as `decayed_sum` does, but for some rows alone."""
+    # Of longer and longer spans, every second one is summed with the one before it.
+    span = min(decay_rows(decay), 1 << (len(values) - 1).bit_length())
+    places = rows - np.arange(span)[:, None]
+    total = _rows_at(values, places.ravel())
+    total = np.where(np.isnan(total), 0.0, total)
+    total = total.reshape(span, len(rows), *values.shape[1:])
+    length = 1
+    while length < span:
+        total = total[1::2] * decay**length + total[::2]
+        length *= 2
+    return total[0]
 
 
 def decay_rows(decay: float) -> int:

@@ -13,7 +13,7 @@ from skbatch._messages import describe_error
 from skbatch.batch._manager import Batch
 from skbatch.batch._usage import Usage, measure
 from skbatch.forecasting.engine import FeatureBlocks
-from skbatch.panel.engine import KeptWhole
+from skbatch.panel.engine import KeptWhole, are_among
 
 Rung = Literal["model", "simpler model"]
 SIMPLER: Rung = "simpler model"
@@ -101,6 +101,6 @@ def labels_of(labels: pd.DataFrame, tickers: Sequence[str]) -> pd.DataFrame:
     columns = labels.columns.get_level_values(-1)
     if columns.nunique() == len(tickers):
         return labels
-    own = labels.loc[:, columns.isin(tickers)]
+    own = labels.loc[:, are_among(columns, tickers)]
     own.attrs.update(labels.attrs)
     return own

@@ -35,6 +35,7 @@ from skbatch.forecasting.engine import FeatureBlocks, as_input, fit_weighted
 from skbatch.panel.engine import (
     InspectedPanel,
     PanelLike,
+    are_among,
     inspect_panel,
     panel_tickers,
     recorded_reach,
@@ -163,7 +164,7 @@ class BatchErrorHandler(BaseEstimator):
         names = [rule.name for rule in fields(ScreeningRules)]
         return ScreeningRules(**{name: getattr(self, name) for name in names})
 
-    def set_aside(self, prices: PanelLike, n_rows: int) -> np.ndarray:
+    def set_aside(self, prices: PanelLike | InspectedPanel, n_rows: int) -> np.ndarray:
         """Find which tickers each of the last rows would be screened out at.
 
         Parameters
@@ -183,7 +184,9 @@ class BatchErrorHandler(BaseEstimator):
         PanelError
             If `prices` is malformed.
         """
-        inspected = inspect_panel(prices)
+        inspected = prices
+        if not isinstance(inspected, InspectedPanel):
+            inspected = inspect_panel(inspected)
         if type(self).screen is BatchErrorHandler.screen:
             return set_aside(inspected, self._rules(), n_rows)
         # Of rules that are not known, one row is judged after the other.
@@ -371,7 +374,9 @@ class _Attempts:
         features, labels = self.features, self.labels
         if len(tickers) < len(self.task.batch.tickers):
             features = features.select(tickers)
-            labels = labels.loc[:, labels.columns.get_level_values(-1).isin(tickers)]
+            labels = labels.loc[
+                :, are_among(labels.columns.get_level_values(-1), tickers)
+            ]
         try:
             fitted = clone(self.forecaster) if self.n_attempts > 1 else self.forecaster
             given = as_input(fitted, features), labels, weights_of(labels)

@@ -14,6 +14,7 @@ from skbatch._messages import count, date_text
 from skbatch.forecasting import Reason
 from skbatch.panel.engine import (
     InspectedPanel,
+    are_among,
     inspect_panel,
     panel_fields,
     panel_tickers,
@@ -82,7 +83,7 @@ def without(panel: pd.DataFrame, tickers: pd.Index) -> pd.DataFrame:
     """Drop tickers; a panel that keeps all is returned itself."""
     if not len(tickers):
         return panel
-    return panel.loc[:, ~panel.columns.get_level_values(-1).isin(tickers)]
+    return panel.loc[:, ~are_among(panel.columns.get_level_values(-1), tickers)]
 
 
 @dataclass(frozen=True)
@@ -182,9 +183,14 @@ def _find_constant(closes: _Closes) -> Iterator[Finding]:
 def _find_duplicates(closes: _Closes, unsound: set[int]) -> Iterator[Finding]:
     """Find tickers with the closes of another one."""
     same: dict[bytes, list[int]] = {}
-    columns = np.where(closes.known, closes.values, 0.0).T
-    for ticker in np.flatnonzero(closes.n_known >= closes.rules.min_history).tolist():
-        same.setdefault(columns[ticker].tobytes(), []).append(ticker)
+    long = np.flatnonzero(closes.n_known >= closes.rules.min_history)
+    # Few share their last price with another, whose other prices need comparing.
+    last = closes.values[closes.last[long], long]
+    _, place, number = np.unique(last, return_inverse=True, return_counts=True)
+    shared = long[number[place] > 1]
+    columns = np.where(closes.known[:, shared], closes.values[:, shared], 0.0).T
+    for ticker, column in zip(shared.tolist(), columns, strict=True):
+        same.setdefault(column.tobytes(), []).append(ticker)
     for group in same.values():
         kept = next((ticker for ticker in group if ticker not in unsound), group[0])
         for ticker in group:

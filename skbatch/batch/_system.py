@@ -54,7 +54,7 @@ from skbatch.forecasting.engine import (
 )
 from skbatch.metrics.alignment import Table
 from skbatch.panel import check_panel, forward_returns, read_panel
-from skbatch.panel.engine import PanelLike, adopt_table, inspect_panel
+from skbatch.panel.engine import PanelLike, adopt_table, are_among, inspect_panel
 
 _COUNT = Interval(Integral, 1, None, closed="left")
 _SHARE = Interval(Real, 0, 1, closed="neither")
@@ -360,7 +360,7 @@ class BatchForecastingSystem(
             names = tickers.label_columns.get_level_values(-1)
             realized = self._realized(panel)
             for member, features in self._served(panel, n_last=1):
-                use = names.isin(member.tickers)
+                use = are_among(names, member.tickers)
                 returns[use] = provenance.fill_row(member, features)
                 if realized is None and returns[use].notna().any():
                     outlook = member_outlook(member, features, returns)
@@ -368,7 +368,7 @@ class BatchForecastingSystem(
             if realized is not None:
                 for member, outlook in self._outlooks(panel, realized, last=True):
                     uncertainty.fill(member, returns, outlook)
-            returns[names.isin(list(quarantined))] = np.nan
+            returns[are_among(names, quarantined)] = np.nan
             provenance.withdraw(quarantined)
             uncertainty.withdraw(returns)
         return ForecastResult(

@@ -11,6 +11,7 @@ from skbatch.batch._screen import reasons_of
 from skbatch.batch._ticker_provenance import labels_of_member
 from skbatch.forecasting.engine import explained_by, joined_parts, layout_of
 from skbatch.model_selection import ForecastExplanation
+from skbatch.panel.engine import are_among
 
 
 class SystemExplanationMixin:
@@ -59,6 +60,6 @@ class SystemExplanationMixin:
             parts.append(explained_by(member.forecaster, features.last(), layout))
         table = joined_parts(parts, index)
         quarantined = {**self.tickers_.quarantined, **reasons_of(found)}
-        table[index.get_level_values(-1).isin(list(quarantined))] = np.nan
+        table[are_among(index.get_level_values(-1), quarantined)] = np.nan
         date, horizon = panel.index[-1], self.horizon_
         return ForecastExplanation.of_parts(table, date, horizon, self)

@@ -20,6 +20,8 @@ from skbatch.panel.engine import (
     CheckedPanel,
     InspectedPanel,
     adopt_table,
+    are_among,
+    inspect_marked,
     inspect_panel,
     panel_fields,
     panel_tickers,
@@ -128,7 +130,8 @@ class SystemTickers:
                 placed = extractor.history_.place(self.healthy(panel, extractor))
                 panel = panel.set_axis(placed.index, axis=0)
                 marked = marked.set_axis(placed.index, axis=0)
-        if set(panel.columns) != set(self.columns):
+        is_ordered = panel.columns.equals(self.columns)
+        if not is_ordered and set(panel.columns) != set(self.columns):
             raise self._other_columns(panel.columns)
         if isinstance(self.recent.index, pd.DatetimeIndex) and not isinstance(
             panel.index, pd.DatetimeIndex
@@ -145,14 +148,18 @@ class SystemTickers:
                 "`X.index` must have a time zone as in `fit`, or none. Got "
                 f"{zones[0]}, fitted with {zones[1]}. Convert it with `tz_localize`."
             )
-        return SystemRows(panel[self.columns], marked[self.columns])
+        if not is_ordered:
+            panel, marked = panel[self.columns], marked[self.columns]
+        return SystemRows(panel, marked)
 
     def healthy(self, panel: pd.DataFrame, extractor: Any) -> pd.DataFrame:
         """Select the columns of the tickers that were fitted."""
         if extractor is None:
             return panel
-        kept = set(extractor.plan_.tickers)
-        return panel.loc[:, self.columns.get_level_values(-1).isin(kept)]
+        kept = extractor.plan_.tickers
+        if len(kept) == len(self.tickers):
+            return panel
+        return panel.loc[:, are_among(self.columns.get_level_values(-1), kept)]
 
     def missing_signals(self, panel: pd.DataFrame, extractor: Any) -> dict[str, str]:
         """Find the signals that fitted tickers lack at the last row of a panel."""
@@ -171,17 +178,17 @@ class SystemTickers:
         """Find the labels without a forecast at each row, `(n_dates, n_labels)`."""
         handler, prices = self._judge(rows)
         aside = handler.set_aside(prices, len(rows.panel))
-        places = pd.Index(panel_tickers(prices)).get_indexer(
+        places = pd.Index(panel_tickers(prices.panel)).get_indexer(
             self.label_columns.get_level_values(-1)
         )
         return aside[:, places]
 
-    def _judge(self, rows: SystemRows) -> tuple[Any, pd.DataFrame]:
+    def _judge(self, rows: SystemRows) -> tuple[Any, InspectedPanel]:
         """Return who judges new rows, and these after the last fitted ones."""
         before = self.recent[self.recent.index < rows.panel.index[0]]
         handler = clone(self.handler).set_params(min_history=2)
         # What the check dropped is what the screening has to see.
-        return handler, pd.concat([before, rows.marked])
+        return handler, inspect_marked(pd.concat([before, rows.marked]))
 
     def warn_of_rows(self, panel: pd.DataFrame) -> None:
         """Warn of rows to forecast from that are old, or end with few prices."""
@@ -205,8 +212,10 @@ class SystemTickers:
         if new is not None:
             panel = pd.concat([panel[panel.index < new.index[0]], new])
             n_new = len(new)
-        usable = ~panel.columns.get_level_values(-1).isin(self.quarantined)
-        return describe_partial_row(panel.loc[:, usable], n_new)
+        if self.quarantined:
+            names = panel.columns.get_level_values(-1)
+            panel = panel.loc[:, ~are_among(names, self.quarantined)]
+        return describe_partial_row(panel, n_new)
 
     def _other_columns(self, columns: pd.Index) -> PanelError:
         """Create the error for rows with other columns than in `fit`."""

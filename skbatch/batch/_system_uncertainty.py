@@ -32,7 +32,7 @@ from skbatch.forecasting.engine import (
     rank_table,
 )
 from skbatch.panel import forward_returns
-from skbatch.panel.engine import CheckedPanel
+from skbatch.panel.engine import CheckedPanel, are_among
 
 
 def _is_calibrated(system: Any) -> bool:
@@ -174,7 +174,7 @@ class SystemUncertaintyMixin:
             for block in joint.blocks(int(n_samples), self._generator(random_state)):
                 start, stop = stop, stop + len(block)
                 table[start:stop, places] = block
-        table[:, labels.get_level_values(-1).isin(quarantined)] = np.nan
+        table[:, are_among(labels.get_level_values(-1), quarantined)] = np.nan
         return pd.DataFrame(table, index, labels, copy=False)
 
     @available_if(_is_calibrated)
@@ -213,7 +213,7 @@ class SystemUncertaintyMixin:
         labels = self.tickers_.label_index
         if not joint.parts:
             return rank_table([], joint.horizons, labels, int(n_bins))
-        lost = joint.labels.get_level_values(-1).isin(quarantined)
+        lost = are_among(joint.labels.get_level_values(-1), quarantined)
 
         def allowed() -> Iterator[np.ndarray]:
             # What has no forecast takes no place in the ranks.
@@ -251,7 +251,7 @@ class SystemUncertaintyMixin:
         tickers = self.tickers_
         if X is None:
             names = tickers.label_columns.get_level_values(-1)
-            aside = names.isin(list(tickers.quarantined))[None, :]
+            aside = are_among(names, tickers.quarantined)[None, :]
             return tickers.recent.iloc[[-1]], aside
         rows = tickers.check(X, self.fitted_.extractor)
         return rows.panel, tickers.set_aside(rows)
@@ -355,16 +355,20 @@ class ForecastUncertainty:
     def fill(self, member: Member, returns: pd.Series, outlook: Outlook | None) -> None:
         """Enter how sure a member is of what it has forecast."""
         labels = self.table.index
-        use = labels.get_level_values(-1).isin(member.tickers) & returns.notna()
+        names = labels.get_level_values(-1)
+        use = are_among(names, member.tickers) & returns.notna().to_numpy()
         rows = labels[use]
         if outlook is None:
             name = type(member.forecaster).__name__
             why = f"{name} is not calibrated, see ConformalForecaster"
             self.uncalibrated |= dict.fromkeys(rows, why)
         elif len(rows):
-            found = outlook.summary(self.coverages).loc[list(rows)]
-            self.table.loc[rows] = found.to_numpy()
-            lacking = rows[found.isna().any(axis=1)]
+            found = outlook.summary(self.coverages)
+            if not found.index.equals(rows):
+                found = found.loc[list(rows)]
+            values = found.to_numpy()
+            self.table.iloc[np.flatnonzero(use)] = values
+            lacking = rows[np.isnan(values).any(axis=1)]
             why = "no volatility is known at this date"
             self.uncalibrated |= dict.fromkeys(lacking, why)
 
@@ -385,8 +389,10 @@ def member_outlook(
         return None
     forecasts = None
     if returns is not None:
-        labels = list(forecaster.layout_.columns)
-        forecasts = returns[labels].to_numpy(np.float64)[None, :]
+        labels = forecaster.layout_.columns
+        if not labels.equals(returns.index):
+            returns = returns[list(labels)]
+        forecasts = returns.to_numpy(np.float64)[None, :]
     return outlook_of(forecaster, features, forecasts)
 
 

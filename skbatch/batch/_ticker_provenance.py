@@ -24,6 +24,7 @@ from skbatch.forecasting.engine import (
     layout_of,
     run_model,
 )
+from skbatch.panel.engine import are_among
 
 COLUMNS = ["model", "batch", "reason"]
 
@@ -39,14 +40,17 @@ class TickerProvenance:
     ) -> None:
         self.labels = tickers.label_index
         self.horizon = tickers.horizon
-        names = self.labels.get_level_values(-1)
         why = {**reasons, **{t: [reason] for t, reason in quarantined.items()}}
-        cells = [(NO_MODEL, "", "; ".join(map(str, why.get(t, [])))) for t in names]
+        cells = np.empty((len(self.labels), len(COLUMNS)), dtype=object)
+        cells[:] = NO_MODEL, "", ""
+        names = self.labels.get_level_values(-1)
+        for row in np.flatnonzero(are_among(names, why)):
+            cells[row, 2] = "; ".join(map(str, why[names[row]]))
         self.table = pd.DataFrame(cells, self.labels, COLUMNS, dtype=object)
 
     def fill(self, member: Member, found: pd.DataFrame) -> None:
         """Enter which model serves each label of a member, and why."""
-        use = self.labels.get_level_values(-1).isin(member.tickers)
+        use = are_among(self.labels.get_level_values(-1), member.tickers)
         self.table.loc[use, "model"] = found["model"].to_numpy()
         self.table.loc[use, "batch"] = member.batch
         self.table.loc[use, "reason"] = found["reason"].to_numpy()
@@ -72,18 +76,21 @@ class TickerProvenance:
             cells = {"model": NO_MODEL, "reason": failed}
             self.fill(member, pd.DataFrame(cells, columns))
             return np.nan
-        if isinstance(forecasts, pd.DataFrame):
+        found, given = provenance.at(), provenance.layout.columns
+        assert given is not None
+        if not given.equals(columns):
+            found = found.set_axis(given, axis=0).loc[list(columns)]
+        self.fill(member, found)
+        if isinstance(forecasts, pd.DataFrame) and not columns.equals(
+            forecasts.columns
+        ):
             forecasts = forecasts[list(columns)]
-        found = provenance.at()
-        assert provenance.layout.columns is not None
-        found = found.set_axis(provenance.layout.columns, axis=0)
-        self.fill(member, found.loc[list(columns)])
         return np.asarray(forecasts, dtype=np.float64).ravel()
 
     def withdraw(self, quarantined: Mapping[str, Reason]) -> None:
         """Enter that tickers have no forecast after all."""
         tickers = self.labels.get_level_values(-1)
-        use = tickers.isin(list(quarantined))
+        use = are_among(tickers, quarantined)
         self.table.loc[use, "model"] = NO_MODEL
         reasons = [str(quarantined[ticker]) for ticker in tickers[use]]
         self.table.loc[use, "reason"] = reasons
@@ -91,7 +98,7 @@ class TickerProvenance:
 
 def labels_of_member(member: Member, labels: pd.Index) -> pd.Index:
     """Select the labels of a member's tickers, in the order of all labels."""
-    return labels[labels.get_level_values(-1).isin(member.tickers)]
+    return labels[are_among(labels.get_level_values(-1), member.tickers)]
 
 
 def predict_member(
@@ -136,7 +143,7 @@ def warn_of_fit(
             " ".join(sentences),
             BatchWarning,
         )
-    usable = ~provenance.index.get_level_values(-1).isin(list(quarantined))
+    usable = ~are_among(provenance.index.get_level_values(-1), quarantined)
     served = provenance[(provenance["batch"] != "") & usable]
     meant = ("", str(Reason("not_member")))
     primary = {first_choice(member.forecaster) for member in fitted.members}

@@ -430,6 +430,9 @@ class SharedFeatureExtractor(TransformerMixin, BaseEstimator):
     def _check_columns(self, panel: pd.DataFrame, X: PanelLike, reset: bool) -> None:
         """Note the columns of a panel, or compare them, as scikit-learn does."""
         is_table = isinstance(X, (pd.DataFrame, CheckedPanel))
+        named_before = not reset and is_table and hasattr(self, "feature_names_in_")
+        if named_before and panel.columns.equals(self.history_.tail.columns):
+            return  # scikit-learn compares names one by one
         named: Any = with_flat_names(panel) if is_table else panel.to_numpy()
         validate_data(self, named, reset=reset, skip_check_array=True)
 

@@ -26,7 +26,7 @@ from skbatch.panel.engine import (
     IN_UNIVERSE,
     MARKET,
     PanelColumns,
-    join_column,
+    join_columns,
 )
 
 # Scales by which labels are divided, so that they are never compared across tickers.
@@ -147,16 +147,22 @@ class FeaturePlan:
     def columns(self, tickers: Sequence[str] | None = None) -> np.ndarray:
         """Name the columns: feature by feature, then what all tickers share."""
         if tickers is None:
-            return self.index.to_numpy(copy=True)
-        names = self.ticker_names
-        own = [join_column(ticker, name) for name in names for ticker in tickers]
-        shared = [join_column(MARKET, name) for name in self.market_names]
-        return np.array(own + shared, dtype=object)
+            return self._names.copy()
+        own = join_columns(tickers, self.ticker_names)
+        return np.array(own + self._shared_names, dtype=object)
 
     @cached_property
     def index(self) -> pd.Index:
         """Names of all columns, made once."""
-        return pd.Index(self.columns(self.tickers))
+        return pd.Index(self._names)
+
+    @cached_property
+    def _names(self) -> np.ndarray:
+        return self.columns(self.tickers)
+
+    @property
+    def _shared_names(self) -> list[str]:
+        return join_columns([MARKET], self.market_names)
 
     @property
     def panel_columns(self) -> PanelColumns:
@@ -167,7 +173,7 @@ class FeaturePlan:
         numbers = np.arange(n_names * n_tickers).reshape(n_names, n_tickers).T
         n_features = n_names - len(self.marks)
         marks = numbers[:, n_features:].T
-        shared = [join_column(MARKET, name) for name in self.market_names]
+        shared = self._shared_names
         return PanelColumns(
             tickers,
             tuple(self.ticker_names[:n_features]),
@@ -179,7 +185,8 @@ class FeaturePlan:
 
     def __getstate__(self) -> dict[str, Any]:
         # Names are made again sooner than they are read from a file.
-        return {name: v for name, v in self.__dict__.items() if name != "index"}
+        made = "index", "_names"
+        return {name: v for name, v in self.__dict__.items() if name not in made}
 
 
 def available_needs(panel: pd.DataFrame, has_groups: bool) -> frozenset[str]:

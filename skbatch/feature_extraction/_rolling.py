@@ -11,15 +11,49 @@ import numpy as np
 
 from skbatch._kernels.rolling import (
     central_moments,
+    decay_rows,
     decayed_sum,
+    decayed_sum_at,
     enough,
     least_count,
     window_maximum,
+    window_maximum_at,
     window_sum,
+    window_sum_at,
 )
 
 Rows = slice | np.ndarray
 ALL_ROWS = slice(None)
+
+
+def _sum_at(sums: dict[int, np.ndarray], window: int, rows: Rows) -> np.ndarray:
+    """Sum over windows at some rows, of which a few do not take the sums of all."""
+    few = _few(rows, len(sums[1]), window)
+    if few is None:
+        return window_sum(sums, window)[rows]
+    return window_sum_at(sums[1], window, few)
+
+
+def _maximum_at(maxima: dict[int, np.ndarray], window: int, rows: Rows) -> np.ndarray:
+    """Find the maximum of windows at some rows."""
+    few = _few(rows, len(maxima[1]), window)
+    if few is None:
+        return window_maximum(maxima, window)[rows]
+    return window_maximum_at(maxima[1], window, few)
+
+
+def _decayed_sum_at(values: np.ndarray, decay: float, rows: Rows) -> np.ndarray:
+    """Sum with falling weights at some rows."""
+    few = _few(rows, len(values), decay_rows(decay))
+    if few is None:
+        return decayed_sum(values, decay)[rows]
+    return decayed_sum_at(values, decay, few)
+
+
+def _few(rows: Rows, n_rows: int, span: int) -> np.ndarray | None:
+    """Return the wanted rows if they read no more than all there are."""
+    wanted = np.arange(n_rows)[rows]
+    return wanted if len(wanted) * span <= n_rows else None
 
 
 class Presence:
@@ -65,7 +99,7 @@ class Presence:
         """Count the finite values, for each distinct column."""
         if not self._counts:
             self._counts[1] = self.distinct.astype(np.float64)
-        return window_sum(self._counts, window)[self.rows]
+        return _sum_at(self._counts, window, self.rows)
 
     def enough(self, window: int, at_least: int = 2) -> np.ndarray:
         """Count the finite values, NaN with less than half a window of them."""
@@ -99,7 +133,7 @@ class Presence:
         """Sum the exponential weights of the finite values."""
 
         def compute() -> np.ndarray:
-            return self.expand(decayed_sum(self.distinct * 1.0, decay)[self.rows])
+            return self.expand(_decayed_sum_at(self.distinct * 1.0, decay, self.rows))
 
         return self.get(("weight", decay), compute)
 
@@ -139,7 +173,7 @@ class Rolling:
 
     def sum(self, window: int, exponent: int = 1) -> np.ndarray:
         """Sum the finite values, or a power of them; 0 if there is none."""
-        return window_sum(self._powers(exponent), window)[self.rows]
+        return _sum_at(self._powers(exponent), window, self.rows)
 
     def _powers(self, exponent: int) -> dict[int, np.ndarray]:
         """Multiply out a power, which is much faster than to raise to it."""
@@ -172,12 +206,12 @@ class Rolling:
     def maximum(self, window: int) -> np.ndarray:
         """Find the largest finite value."""
         gap = self.presence.gap(window)
-        return window_maximum(self._maxima, window)[self.rows] + gap
+        return _maximum_at(self._maxima, window, self.rows) + gap
 
     def minimum(self, window: int) -> np.ndarray:
         """Find the smallest finite value."""
         gap = self.presence.gap(window)
-        return gap - window_maximum(self._negated_minima, window)[self.rows]
+        return gap - _maximum_at(self._negated_minima, window, self.rows)
 
     def decayed_mean(self, span: int, decay: float) -> np.ndarray:
         """Compute the exponentially weighted mean, the span serving as the window."""
@@ -187,4 +221,4 @@ class Rolling:
 
     def decayed_sum(self, decay: float) -> np.ndarray:
         """Compute the exponentially weighted sum of the finite values."""
-        return decayed_sum(self._values, decay)[self.rows]
+        return _decayed_sum_at(self._values, decay, self.rows)

@@ -40,6 +40,7 @@ N_MOVES = 252
 EARLY_ROWS = 1260
 # Cells that are drawn at a time.
 MAX_CELLS = 2**21
+_CACHED_CELLS = 2**16  # temporaries that stay in the processor's cache
 # A total loss counts as the loss of all but this share, whose logarithm is finite.
 LEAST_GROWTH = 1e-6
 
@@ -203,17 +204,19 @@ class Calibration:
         self, values: np.ndarray, forecasts: np.ndarray, scale: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
         """Mean and deviation of the returns at the scores of the normal grid."""
-        width = max(1, MAX_CELLS // len(values))
-        parts = []
-        for start in range(0, scale.shape[1], width):
-            use = slice(start, start + width)
-            returns = self.returns(
-                forecasts[:, use], np.multiply.outer(values, scale[0, use])
-            )
-            mean = NORMAL_WEIGHTS @ returns
-            parts.append((mean, np.sqrt(NORMAL_WEIGHTS @ (returns - mean) ** 2)))
-        means, deviations = zip(*parts, strict=True)
-        return np.concatenate(means), np.concatenate(deviations)
+        # Deviations are linear in the scale, but for losses, see `returns`.
+        forecasts, scale = forecasts[0], scale[0]
+        is_loss = (values < 0.0) & self.bounded
+        linear = np.where(is_loss, 0.0, values)
+        mean = (NORMAL_WEIGHTS @ linear) * scale
+        square = (NORMAL_WEIGHTS @ linear**2) * scale**2
+        if self.bounded:
+            forecasts = np.maximum(forecasts, -1.0)
+            losses = _losses(values[is_loss], NORMAL_WEIGHTS[is_loss], scale)
+            mean += losses[0] * (1.0 + forecasts)
+            square += losses[1] * (1.0 + forecasts) ** 2
+        variance = np.maximum(square - mean**2, 0.0)
+        return forecasts + mean, np.sqrt(variance)
 
     def _inverses(self, layout: LabelLayout) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Tabulate centered scores of each horizon, with the labels that have them."""
@@ -390,6 +393,19 @@ def deviations_of(
         np.maximum(1.0 + returns, LEAST_GROWTH) for returns in (labels, forecasts)
     )
     return np.where(labels < forecasts, np.log(growth / expected), labels - forecasts)
+
+
+def _losses(scores: np.ndarray, weights: np.ndarray, scale: np.ndarray) -> np.ndarray:
+    """Average losses, shares of what is expected, and their squares, by scale."""
+    found = np.empty((2, len(scale)))
+    width = max(1, _CACHED_CELLS // max(1, len(scores)))
+    for start in range(0, len(scale), width):
+        use = slice(start, start + width)
+        losses = np.multiply.outer(scores, scale[use])
+        np.expm1(losses, out=losses)
+        found[0, use] = weights @ losses
+        found[1, use] = weights @ np.square(losses, out=losses)
+    return found
 
 
 def _by_horizon(layout: LabelLayout) -> Iterator[tuple[int, np.ndarray]]:

@@ -332,31 +332,41 @@ default=None
             forecasts[dates], served_by[dates] = values, numbers
         outside = absent == ABSENT.index("not_member")
         forecasts[outside], served_by[outside] = np.nan, len(ROLES)
-        # First those of absent tickers; each label has one per model, and for none.
-        numbers = served_by + (len(ROLES) + 1) * np.arange(shape[1])
-        numbers += len(ABSENT_REASONS)
-        numbers = np.where((absent > 0) & (served_by > 0), absent, numbers)
+        reasons, numbers = self._reasons(served_by)
+        return forecasts, Provenance(
+            (*self._names(), NO_MODEL),
+            served_by,
+            reasons,
+            np.where((absent > 0) & (served_by > 0), absent, numbers),
+            self.layout_,
+            features.index,
+        )
+
+    def _reasons(
+        self, served_by: np.ndarray
+    ) -> tuple[tuple[tuple[Reason, ...], ...], np.ndarray]:
+        """List why models do not serve, and find the answer to each forecast."""
+        # First those of absent tickers. Of labels that the primary model serves
+        # throughout, there is nothing to say; the others have one answer for each
+        # model, and one for none.
         reasons: list[tuple[Reason, ...]] = list(ABSENT_REASONS)
+        first = np.full(served_by.shape[1], -1)
         others = (served_by != 0).any(axis=0)
         models = (self.estimator_, self.fallback_, self.mean_)
         notes = [notes_of(model, self.layout_) for model in models]
         for label, (name, *noted) in enumerate(
             zip(self.layout_.keys, *notes, strict=True)
         ):
+            if not others[label] and noted[0] is None:
+                continue
+            first[label] = len(reasons)
             why: list[Reason] = []
             for place, note in enumerate(noted):
                 reasons.append((*why, note) if note is not None else tuple(why))
                 if others[label]:
                     why.append(self._reason(label, name, place))
             reasons.append(tuple(why))
-        return forecasts, Provenance(
-            (*self._names(), NO_MODEL),
-            served_by,
-            tuple(reasons),
-            numbers,
-            self.layout_,
-            features.index,
-        )
+        return tuple(reasons), np.where(first < 0, 0, first + served_by)
 
     def _forecast_others(self, frame: OtherFrame) -> np.ndarray:
         """Forecast a frame of other tickers: new ones without a mean of their own."""

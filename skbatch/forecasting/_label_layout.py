@@ -113,7 +113,7 @@ def check_features(estimator: Any, X: Any, *, reset: bool) -> FeatureBlocks:
 
 def layout_of(labels: pd.Index, horizon: int | tuple[int, ...]) -> LabelLayout:
     """Lay out a frame of labels: tickers, or (horizon, ticker)."""
-    tickers = tuple(labels.get_level_values(-1))
+    tickers = tuple(labels.get_level_values(-1).tolist())
     several = labels.nlevels > 1
     levels: Any = labels.get_level_values(0) if several else [horizon] * len(labels)
     horizons = tuple(int(level) for level in levels)
@@ -129,6 +129,9 @@ def _checked_blocks(estimator: Any, X: FeatureBlocks, *, reset: bool) -> Feature
             estimator.feature_names_in_ = X.names
         else:
             vars(estimator).pop("feature_names_in_", None)
+        return X
+    # The structure says as much as the names, of which there are many more.
+    if X.columns.equals(estimator.panel_columns_):
         return X
     names: Any = getattr(estimator, "feature_names_in_", None)
     if names is not X.names and not np.array_equal(names, np.asarray(X.names)):

@@ -165,6 +165,16 @@ def inspect_panel(X: object) -> InspectedPanel:
     return InspectedPanel(values, invalid, panel, problems)
 
 
+def inspect_marked(marked: pd.DataFrame) -> InspectedPanel:
+    """Find again what the check of a panel dropped, and check nothing else."""
+    n_prices = count_prices(marked.columns)
+    values, signals = marked.iloc[:, :n_prices], marked.iloc[:, n_prices:]
+    panel, mask = _sound_prices(values)
+    if signals.shape[1]:
+        panel = pd.concat([panel, signals], axis=1)
+    return InspectedPanel(values, _like(values, mask), panel, [])
+
+
 @dataclass(frozen=True)
 class _Arranged:
     """A table in the form of panels, before values that cannot be are dropped."""

@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+import pandas as pd
 
 SEPARATOR = "__"
 MARKET = "market"
@@ -20,6 +21,11 @@ IMPLIED_VOLATILITY = re.compile(r"(\w+_)?implied_volatility")
 def join_column(ticker: str, feature: str) -> str:
     """Name the column of one ticker's feature: ``TICKER__feature``."""
     return f"{ticker}{SEPARATOR}{feature}"
+
+
+def join_columns(tickers: Iterable[str], features: Iterable[str]) -> list[str]:
+    """Name the columns of tickers' features, feature by feature."""
+    return [f"{t}{SEPARATOR}{feature}" for feature in features for t in tickers]
 
 
 def split_column(column: str) -> tuple[str | None, str]:
@@ -47,6 +53,13 @@ def split_column(column: str) -> tuple[str | None, str]:
     """
     ticker, separator, feature = column.rpartition(SEPARATOR)
     return (ticker, feature) if separator else (None, column)
+
+
+def are_among(names: pd.Index, chosen: Collection[str]) -> np.ndarray:
+    """Mark the names that are among some."""
+    # `Index.isin` converts text one by one, which takes a hundred times as long.
+    known = set(chosen)
+    return np.fromiter((name in known for name in names.tolist()), bool, len(names))
 
 
 @dataclass(frozen=True)
@@ -94,6 +107,18 @@ class PanelColumns:
             shared=tuple(shared),
             shared_positions=np.asarray(list(shared.values()), dtype=np.intp),
             marks=marked,
+        )
+
+    def equals(self, other: PanelColumns) -> bool:
+        """Return whether columns have the same names, in the same order."""
+        return self is other or (
+            self.tickers == other.tickers
+            and self.features == other.features
+            and self.shared == other.shared
+            and self.marks.keys() == other.marks.keys()
+            and np.array_equal(self.positions, other.positions)
+            and np.array_equal(self.shared_positions, other.shared_positions)
+            and all(np.array_equal(self.marks[m], other.marks[m]) for m in self.marks)
         )
 
     @property

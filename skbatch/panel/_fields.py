@@ -233,8 +233,8 @@ def panel_tickers(panel: pd.DataFrame) -> list[str]:
     """Get the tickers of a panel, in panel order."""
     columns = panel.columns
     if columns.nlevels == 1:
-        return list(columns)
-    return list(columns.get_level_values("ticker")[_is_field(columns, "Close")])
+        return columns.tolist()
+    return columns.get_level_values("ticker")[_is_field(columns, "Close")].tolist()
 
 
 def panel_fields(panel: pd.DataFrame) -> dict[str, np.ndarray]:

@@ -72,15 +72,17 @@ def check_no_index(frame: pd.DataFrame, values: np.ndarray) -> None:
                 f"{values[0, number]:.0f}, which is a saved index. Drop it with "
                 f"`X.drop(columns={name!r})`."
             )
-    for number, name in enumerate(names):
+    last = values[-1]
+    whole = np.flatnonzero(last == np.rint(last)).tolist()
+    for number in whole:
+        name = names[number]
         if is_date_part(name) and (values[:, number] % 1 == 0).all():
             raise PanelError(
                 f"`X.columns` must be tickers. Got parts of dates in {name!r}, such as "
                 f"{values[0, number]:.0f}. Combine the parts into one column of dates "
                 "with `pd.to_datetime`, and drop the parts."
             )
-    last = values[-1]
-    for number in np.flatnonzero(last == np.rint(last)).tolist():
+    for number in whole:
         dates = None
         if may_be_date(last[number]):
             dates = numbers_to_dates(values[:, number], sure=True)

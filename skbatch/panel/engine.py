@@ -13,6 +13,7 @@ from skbatch.panel._check import (
     CheckedPanel,
     InspectedPanel,
     PanelLike,
+    inspect_marked,
     inspect_panel,
 )
 from skbatch.panel._columns import (
@@ -23,7 +24,9 @@ from skbatch.panel._columns import (
     MARKET,
     SEPARATOR,
     PanelColumns,
+    are_among,
     join_column,
+    join_columns,
 )
 from skbatch.panel._fields import panel_fields, panel_tickers
 from skbatch.panel._files import TABLE_SUFFIXES
@@ -61,11 +64,14 @@ __all__ = [
     "PanelLike",
     "Universe",
     "adopt_table",
+    "are_among",
     "describe_rows",
     "final_returns",
     "find_members",
+    "inspect_marked",
     "inspect_panel",
     "join_column",
+    "join_columns",
     "last_prices",
     "mask_late",
     "number_calendars",

@@ -59,8 +59,9 @@ def slow_adaptation(scores, pooled, step):
 
 
 @pytest.mark.parametrize("step", [0.0, 0.01, 0.3])
-def test_adaptation_is_that_of_a_slow_reference(step):
-    scores = np.random.default_rng(0).standard_t(3, (30, 7))
+@pytest.mark.parametrize("decimals", [0, 20])  # with ties, and without
+def test_adaptation_is_that_of_a_slow_reference(step, decimals):
+    scores = np.random.default_rng(0).standard_t(3, (30, 7)).round(decimals)
     scores[np.random.default_rng(1).random(scores.shape) < 0.2] = NAN
     scores[4] = NAN
     pooled = np.sort(scores[np.isfinite(scores)])

@@ -10,13 +10,16 @@ from skbatch._kernels.rolling import (
     central_moments,
     decay_rows,
     decayed_sum,
+    decayed_sum_at,
     difference,
     enough,
     lag,
     least_count,
     window_drawdown,
     window_maximum,
+    window_maximum_at,
     window_sum,
+    window_sum_at,
 )
 
 shapes = st.tuples(st.integers(1, 70), st.integers(1, 3))
@@ -71,6 +74,25 @@ def test_a_maximum_is_the_same_wherever_the_table_starts(seed, shape, window, st
     whole = rolling_maximum(values, window)
     part = rolling_maximum(values[start:], window)
     np.testing.assert_array_equal(whole[start + window - 1 :], part[window - 1 :])
+
+
+@patient
+@given(seeds, shapes, windows, st.data())
+def test_some_rows_alone_have_the_bits_that_they_have_among_all(
+    seed, shape, window, data
+):
+    values = random_values(seed, shape)
+    rows = np.array(
+        sorted(data.draw(st.sets(st.integers(0, len(values) - 1), min_size=1)))
+    )
+    decay = 1 - 1 / (1 + window)
+    missing = np.where(values > 1, np.nan, values)
+    for all_rows, some in (
+        (rolling_sum(values, window), window_sum_at(values, window, rows)),
+        (rolling_maximum(values, window), window_maximum_at(values, window, rows)),
+        (decayed_sum(missing, decay), decayed_sum_at(missing, decay, rows)),
+    ):
+        np.testing.assert_array_equal(all_rows[rows], some)
 
 
 @pytest.mark.parametrize(

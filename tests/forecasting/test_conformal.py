@@ -24,7 +24,12 @@ from skbatch import (
 )
 from skbatch.datasets import make_panel
 from skbatch.exceptions import FallbackWarning, ModelFitError, PanelError
-from skbatch.forecasting._calibration import Calibration, score_quantiles
+from skbatch.forecasting._calibration import (
+    NORMAL_GRID,
+    NORMAL_WEIGHTS,
+    Calibration,
+    score_quantiles,
+)
 from skbatch.forecasting._label_layout import LabelLayout
 from skbatch.forecasting._label_scale import LabelScale
 from skbatch.forecasting._residual_scale import ResidualScale
@@ -514,3 +519,20 @@ def test_a_forecaster_that_cannot_be_fitted_says_so(make_frames):
     y.iloc[[0, 1], 0] = 0.01
     with pytest.raises(ModelFitError, match="2 dates"):
         ConformalForecaster(BatchLinearForecaster(), calibration_size=10).fit(X, y)
+
+
+@pytest.mark.parametrize("bounded", [True, False])
+def test_moments_of_returns_are_those_of_the_returns_at_each_score(bounded):
+    random = np.random.default_rng(0)
+    calibration = Calibration(None, None, None, 0.005, bounded=bounded)
+    values = np.sort(random.standard_t(4, len(NORMAL_GRID))) + 0.1
+    forecasts = random.normal(0, 0.02, (1, 200))
+    forecasts[0, 3] = -1.5
+    scale = np.exp(random.normal(-3, 1, (1, 200)))
+    scale[0, 5] = np.nan
+    returns = calibration.returns(forecasts, np.multiply.outer(values, scale[0]))
+    expected = np.average(returns, axis=0, weights=NORMAL_WEIGHTS)
+    squares = np.average((returns - expected) ** 2, axis=0, weights=NORMAL_WEIGHTS)
+    mean, deviation = calibration._moments(values, forecasts, scale)
+    np.testing.assert_allclose(mean, expected, atol=1e-15)
+    np.testing.assert_allclose(deviation, np.sqrt(squares))

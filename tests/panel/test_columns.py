@@ -1,10 +1,17 @@
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from skbatch.panel import split_column
-from skbatch.panel.engine import MARKET, PanelColumns, join_column
+from skbatch.panel.engine import (
+    MARKET,
+    PanelColumns,
+    are_among,
+    join_column,
+    join_columns,
+)
 
 tickers = st.text("ABZ_.-0", min_size=1, max_size=6)
 features = st.from_regex(r"[a-z][a-z0-9]*(_[a-z0-9]+){0,2}", fullmatch=True)
@@ -13,6 +20,32 @@ features = st.from_regex(r"[a-z][a-z0-9]*(_[a-z0-9]+){0,2}", fullmatch=True)
 @given(tickers, features)
 def test_split_undoes_join(ticker, feature):
     assert split_column(join_column(ticker, feature)) == (ticker, feature)
+
+
+def test_columns_are_named_feature_by_feature():
+    expected = ["A__x_5", "B__C__x_5", "A__y", "B__C__y"]
+    assert join_columns(["A", "B__C"], ["x_5", "y"]) == expected
+
+
+def test_names_are_among_some_as_pandas_finds_them():
+    for names in (pd.Index(["A", "B", "A"]), pd.Index([], dtype=str)):
+        for chosen in ({"B": 1}, ["A", "C"], (), {"A", "B"}):
+            expected = names.isin(list(chosen))
+            np.testing.assert_array_equal(are_among(names, chosen), expected)
+
+
+def test_columns_equal_those_of_the_same_names_alone():
+    names = ["A__x", "B__x", "A__y", "A__in_universe", "vix"]
+    columns = PanelColumns.parse(names)
+    assert columns.equals(PanelColumns.parse(names))
+    for place, name in enumerate(["C__x", "B__z", "vix2", "A__z_grouping"]):
+        others = names.copy()
+        others[[0, 1, 4, 3][place]] = name
+        assert not columns.equals(PanelColumns.parse(others))
+    for first, second in ((0, 1), (0, 2), (2, 3), (2, 4)):
+        others = names.copy()
+        others[first], others[second] = names[second], names[first]
+        assert not columns.equals(PanelColumns.parse(others))
 
 
 @given(features)
