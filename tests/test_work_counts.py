@@ -10,6 +10,7 @@ from collections import Counter
 from contextlib import contextmanager
 
 import numpy as np
+import pandas as pd
 import pytest
 import xgboost as xgb
 from sklearn.model_selection import GridSearchCV, TimeSeriesSplit
@@ -25,7 +26,7 @@ from skbatch import (
     walk_forward,
 )
 from skbatch.datasets import make_panel
-from skbatch.feature_extraction import _extractor, cache_info, clear_cache
+from skbatch.feature_extraction import _extractor, cache_info, clear_cache, engine
 from skbatch.feature_extraction._context import Universe
 from skbatch.feature_extraction._feature_plan import FeaturePlan
 from skbatch.feature_extraction._feature_source import FeatureSource
@@ -164,6 +165,18 @@ def test_a_search_over_features_extracts_once_for_each_setting_and_fold(count, p
     assert work["boosters"] == 3 * 4 * 5
 
 
+def test_a_search_of_systems_extracts_once_for_each_fold(count, prices):
+    system = BatchForecastingSystem(
+        5, features=make_features(), forecaster=make_trees()
+    )
+    grid = {"forecaster__max_depth": [2, 3], "forecaster__learning_rate": [0.1, 0.3]}
+    search = GridSearchCV(system, grid, cv=TimeSeriesSplit(5), refit=False)
+    with count() as work:
+        search.fit(prices)
+    assert work["extractions"] == cache_info().extractions == 2 * 5
+    assert work["boosters"] == work["matrices"] == 4 * 5
+
+
 def test_the_last_refit_of_a_search_is_one_fit_more(count, prices):
     search = GridSearchCV(make_model(), GRID, cv=TimeSeriesSplit(5))
     with count() as work:
@@ -213,9 +226,7 @@ def test_a_system_trains_one_booster_and_forecasts_from_new_rows_alone(
     with count() as work:
         system.fit(prices.iloc[:-1])
     assert work["boosters"] == work["matrices"] == 1
-    # The volatilities of all rows, the features of the rows that are trained on, the
-    # volatilities and returns of the tail, and the last row, for who serves it.
-    assert work["extractions"] == 4
+    assert work["extractions"] == 1
     # Training rows and tail, which trees and ridge share, and the last row.
     assert work["stacks"] == 3
     with count() as work:
@@ -258,7 +269,36 @@ def test_a_pooled_model_is_one_whatever_the_size_of_batches(count, prices, size)
     with count() as work:
         system.fit(prices)
     assert work["boosters"] == work["matrices"] == 1
+    assert work["extractions"] == 1
+
+
+def test_features_of_more_than_a_block_are_extracted_when_they_are_read(
+    monkeypatch, count, prices
+):
+    system = BatchForecastingSystem(
+        5, features=make_features(), forecaster=make_trees()
+    )
+    expected = system.fit(prices).forecast().expected_returns
+    monkeypatch.setattr(engine, "BLOCK_BYTES", 1000)
+    with count() as work:
+        system.fit(prices)
+    # The volatilities of all rows, the features of the rows that are trained on, the
+    # volatilities and returns of the tail, and the last row, for who serves it.
     assert work["extractions"] == 4
+    pd.testing.assert_series_equal(system.forecast().expected_returns, expected)
+
+
+def test_batches_know_as_much_of_all_tickers_from_features_in_memory(
+    monkeypatch, prices
+):
+    trees = make_trees(strategy="per_ticker")
+    system = BatchForecastingSystem(
+        5, features=make_features(), forecaster=trees, max_batch_size=2
+    )
+    expected = system.fit(prices).forecast().expected_returns
+    monkeypatch.setattr(engine, "BLOCK_BYTES", 1000)
+    found = system.fit(prices).forecast().expected_returns
+    pd.testing.assert_series_equal(found, expected)
 
 
 # Copies -------------------------------------------------------------------------------

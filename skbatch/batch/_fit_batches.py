@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,8 +22,9 @@ from skbatch.batch._monitor import BatchPerformanceMonitor
 from skbatch.batch._panel_features import stream_of
 from skbatch.batch._system_tickers import SystemTickers
 from skbatch.exceptions import BatchWarning
+from skbatch.feature_extraction.engine import are_one_block
 from skbatch.forecasting import Reason, ReturnTarget
-from skbatch.forecasting.engine import target_of, thinning
+from skbatch.forecasting.engine import FeatureTable, target_of, thinning
 from skbatch.panel import forward_returns
 from skbatch.panel.engine import CheckedPanel, panel_tickers
 
@@ -58,10 +59,11 @@ def fit_batches(
     monitor: BatchPerformanceMonitor,
     progress: Progress,
     weights: LabelWeights | None = None,
-) -> FittedBatches:
+) -> tuple[FittedBatches, FeatureTable | None]:
     """Fit the forecaster of a system on a panel of healthy tickers."""
+    # Features of the last date are returned, too, if they are in memory.
     if not panel.shape[1]:
-        return FittedBatches(None, None, [], [], {}, [])
+        return FittedBatches(None, None, [], [], {}, []), None
     engine: Any = None
     opened: AbstractContextManager[Checkpoint | None] = nullcontext()
     if system.engine == "dask":
@@ -91,6 +93,12 @@ def fit_batches(
                 plan.block_rows,
                 monitor.stage,
             )
+            # A frame no larger than a block is read again and again, here and by
+            # searches. If not even that fits, it is the batches that are made smaller.
+            at_once = engine is None and system.memory_budget is None
+            if at_once and are_one_block(extractor, len(panel)):
+                with suppress(MemoryError):
+                    stream.load()
             batches = _split(system, tickers, panel, plan)
             checkpoint, batches = _resumed(checkpoint, batches)
             if engine is not None:
@@ -106,7 +114,8 @@ def fit_batches(
         with monitor.stage("fit", **size):
             run.run(batches)
     known = run.members, run.reasons, run.events
-    return FittedBatches(extractor, target.scale, batches, *known)
+    fitted = FittedBatches(extractor, target.scale, batches, *known)
+    return fitted, stream.last() if at_once and stream.is_loaded else None
 
 
 def _labels(

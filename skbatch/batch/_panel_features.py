@@ -13,7 +13,7 @@ import pandas as pd
 
 from skbatch._kernels.target import typical_volatility
 from skbatch.batch._batch_task import weights_of
-from skbatch.feature_extraction.engine import panel_columns
+from skbatch.feature_extraction.engine import are_one_block, panel_columns
 from skbatch.forecasting.engine import (
     FeatureBlocks,
     FeatureStream,
@@ -40,6 +40,11 @@ class PanelReader:
     def __call__(
         self, rows: np.ndarray | None, features: Sequence[str] | None
     ) -> Iterator[pd.DataFrame]:
+        if self.at_once and rows is None and features is None:
+            with self.stage("features"):
+                frame = self.extractor.transform(self.panel)
+            yield frame
+            return
         with self.stage("features"):
             # Functions of the user are called here, once for the whole panel.
             blocks = self.extractor.transform_blocks(
@@ -52,6 +57,12 @@ class PanelReader:
                 return
             yield block
             del block  # before the next one is computed
+
+    @property
+    def at_once(self) -> bool:
+        """Whether all features are one block, which searches find in the cache."""
+        n_rows = len(self.panel.frame)
+        return self.block_rows is None and are_one_block(self.extractor, n_rows)
 
     def __reduce__(self) -> tuple[Any, ...]:
         # What another process measures is lost.

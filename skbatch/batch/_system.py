@@ -49,6 +49,7 @@ from skbatch.feature_extraction import SharedFeatureExtractor
 from skbatch.forecasting import Reason
 from skbatch.forecasting.engine import (
     BatchForecasterMixin,
+    FeatureBlocks,
     check_batch_forecaster_type,
     relative_to,
 )
@@ -282,13 +283,13 @@ class BatchForecastingSystem(
         tickers.check_labels(y)
         weights = tickers.check_weights(sample_weight, inspected.panel.index)
         with Progress(self, None) as task:
-            fitted = fit_batches(self, tickers, panel, monitor, task, weights)
+            fitted, last = fit_batches(self, tickers, panel, monitor, task, weights)
         self.tickers_, self.fitted_, self.performance_ = tickers, fitted, monitor
         self.n_features_in_ = len(tickers.columns)
         self.horizon_, self.delay_ = tickers.horizon, tickers.delay
         self.screening_ = tickers.findings
         self.events_ = fitted.event_table()
-        self.provenance_ = self._provenance_at_end()
+        self.provenance_ = self._provenance_at_end(last)
         warn_of_fit(tickers, fitted, self.provenance_, inspected.problems)
         return self
 
@@ -489,15 +490,20 @@ class BatchForecastingSystem(
             y = forward_returns(X, self.horizon_, self.delay_, delisting_return=final)
         return super().score(X, y, sample_weight)
 
-    def _provenance_at_end(self) -> pd.DataFrame:
+    def _provenance_at_end(self, last: FeatureBlocks | None) -> pd.DataFrame:
         """Find who serves each ticker at the last date of `fit`."""
         provenance = self._provenance(self.tickers_.quarantined)
-        known = [provenance.fill_as_fitted(m) for m in self.fitted_.members]
-        if all(known):
-            provenance.withdraw(self.tickers_.quarantined)
-            return provenance.table
-        # Forecasters that keep no provenance are asked for their forecasts.
-        return self.forecast().provenance
+        members = self.fitted_.members
+        known = [provenance.fill_as_fitted(member) for member in members]
+        if not all(known):
+            # Forecasters that keep no provenance are asked for their forecasts.
+            served = self._served(self.tickers_.recent.iloc[[-1]], n_last=1)
+            if len(members) == 1 and last is not None:
+                served = iter([(members[0], last)])
+            for member, features in served:
+                provenance.fill_row(member, features)
+        provenance.withdraw(self.tickers_.quarantined)
+        return provenance.table
 
     def _provenance(self, quarantined: Mapping[str, Reason]) -> TickerProvenance:
         return TickerProvenance(self.tickers_, quarantined, self.fitted_.reasons)

@@ -44,7 +44,7 @@ class TickerProvenance:
         cells = np.empty((len(self.labels), len(COLUMNS)), dtype=object)
         cells[:] = NO_MODEL, "", ""
         names = self.labels.get_level_values(-1)
-        for row in np.flatnonzero(are_among(names, why)):
+        for row in np.flatnonzero(are_among(names, why)).tolist():
             cells[row, 2] = "; ".join(map(str, why[names[row]]))
         self.table = pd.DataFrame(cells, self.labels, COLUMNS, dtype=object)
 

@@ -30,7 +30,7 @@ from skbatch.feature_extraction._known_features import known_features
 from skbatch.feature_extraction._rolling import ALL_ROWS
 from skbatch.panel.engine import panel_fields, panel_signals
 
-_BLOCK_BYTES = 2**26
+BLOCK_BYTES = 2**26
 _LEAST_ROWS = 192
 
 
@@ -224,7 +224,7 @@ def default_block_rows(n_columns: int, rows: np.ndarray) -> int:
     """Choose how many rows a block covers, of which only some may be wanted."""
     # Its output stays near 64 MiB, but every block computes its look-back again, so
     # that a block of few rows is not worth its time.
-    n_stored = max(_LEAST_ROWS, _BLOCK_BYTES // (4 * n_columns))
+    n_stored = max(_LEAST_ROWS, BLOCK_BYTES // (4 * n_columns))
     extent = int(rows[-1] - rows[0]) + 1
     most = n_stored * extent // len(rows)
     # Blocks of one size: a last one of few rows would pay a whole look-back.

@@ -6,10 +6,18 @@ This module is for the other subpackages. It may change with any release.
 from typing import Any
 
 from skbatch.feature_extraction._extractor import SharedFeatureExtractor
+from skbatch.feature_extraction._feature_source import BLOCK_BYTES
 from skbatch.feature_extraction._known_features import KnownFeatures, sharing
 from skbatch.panel.engine import PanelColumns
 
-__all__ = ["KnownFeatures", "panel_columns", "sharing"]
+__all__ = ["KnownFeatures", "are_one_block", "panel_columns", "sharing"]
+
+
+def are_one_block(extractor: Any, n_rows: int) -> bool:
+    """Whether all features of some rows take no more memory than a block of them."""
+    if type(extractor) is not SharedFeatureExtractor:
+        return False
+    return 4 * n_rows * extractor.plan_.n_columns <= BLOCK_BYTES
 
 
 def panel_columns(extractor: Any) -> PanelColumns:

@@ -307,6 +307,11 @@ class FeatureStream(FeatureBlocks):
         """Number of rows."""
         return len(self.index)
 
+    @property
+    def is_loaded(self) -> bool:
+        """Whether all features are in memory."""
+        return self._loaded is not None
+
     def tables(
         self, dates: np.ndarray | None = None, features: Sequence[str] | None = None
     ) -> Iterator[tuple[np.ndarray, FeatureTable]]:
@@ -346,6 +351,8 @@ class FeatureStream(FeatureBlocks):
         """Gather what forecasters of some of the tickers have to know of all."""
         if self.universe is None and self.make_universe is not None:
             self.universe = self.make_universe()
+            if self._loaded is not None:
+                self._loaded.universe = self.universe
         return self.universe
 
     def select(
@@ -373,14 +380,18 @@ class FeatureStream(FeatureBlocks):
     def load(self) -> FeatureTable:
         """Compute all features at once, and keep them."""
         if self._loaded is None:
-            shape = self.n_dates, len(self.names)
-            values = np.empty(shape, np.float32)
-            for dates, table in self.tables():
-                values[dates[0] : dates[-1] + 1] = table.values
-                del table  # before the next block is computed
-            self._loaded = self.holding(values)
+            self._loaded = self.holding(self._all_values())
             self._loaded.storage = self.storage
         return self._loaded
+
+    def _all_values(self) -> np.ndarray:
+        values = np.empty((self.n_dates, len(self.names)), np.float32)
+        for dates, table in self.tables():
+            if len(dates) == self.n_dates:
+                return table.values
+            values[dates[0] : dates[-1] + 1] = table.values
+            del table  # before the next block is computed
+        return values
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from skbatch._kernels.target import typical_volatility
 from skbatch.batch import BatchErrorHandler
 from skbatch.batch._checkpoint import Checkpoint
 from skbatch.exceptions import BatchWarning, FallbackWarning, ModelFitError
+from skbatch.feature_extraction import engine
 from skbatch.forecasting import HistoricalMeanForecaster
 from skbatch.forecasting._common_return import forward_common_return
 from skbatch.forecasting.engine import Universe
@@ -95,6 +96,7 @@ def test_features_that_do_not_fit_into_memory_are_made_for_fewer_tickers(
         return original(self, X, **options)
 
     monkeypatch.setattr(SharedFeatureExtractor, "transform_blocks", transform_blocks)
+    monkeypatch.setattr(engine, "BLOCK_BYTES", 0)  # less is computed at once
     system = fit_quietly(make_system(), prices)
     assert steps(system) == ["halved"]
     assert_same(system.forecast(), expected, TICKERS)
