@@ -91,7 +91,7 @@ def check_features(estimator: Any, X: Any, *, reset: bool) -> FeatureBlocks:
         "ensure_all_finite": "allow-nan",
         "ensure_min_samples": 2 if reset else 1,
     }
-    if isinstance(X, pd.DataFrame) and set(X.dtypes) <= {np.dtype(t) for t in "fd"}:
+    if _is_float_table(X):
         # check_array looks at every column's dtype, and validate_data at every name
         # several times: with tens of thousands of columns both take longer than a
         # forecast of a few rows.
@@ -109,6 +109,12 @@ def check_features(estimator: Any, X: Any, *, reset: bool) -> FeatureBlocks:
     names = getattr(estimator, "feature_names_in_", None)
     universe = X.attrs.get("universe") if isinstance(X, pd.DataFrame) else None
     return FeatureTable(values, estimator.panel_columns_, index, names, universe)
+
+
+def _is_float_table(table: Any) -> bool:
+    """Return whether a table is one of floats, whose columns need no look at each."""
+    floats = {np.dtype(letter) for letter in "fd"}
+    return isinstance(table, pd.DataFrame) and set(table.dtypes) <= floats
 
 
 def layout_of(labels: pd.Index, horizon: int | tuple[int, ...]) -> LabelLayout:
@@ -160,7 +166,7 @@ def check_labels(
             "Pass y=forward_returns(prices, horizon)."
         )
     values = check_array(
-        y,
+        y.to_numpy() if _is_float_table(y) else y,
         dtype=np.float64,
         ensure_2d=False,
         ensure_all_finite="allow-nan",
@@ -238,7 +244,7 @@ def _label_layout(
     tickers: list[str | None] = [None] * n_labels
     if isinstance(y, pd.DataFrame):
         kind, columns = "frame", y.columns
-        tickers = [str(ticker) for ticker in columns.get_level_values(-1)]
+        tickers = list(map(str, columns.get_level_values(-1).tolist()))
     elif isinstance(y, pd.Series):
         kind, columns = "series", pd.Index([y.name])
         tickers = [None if y.name is None else str(y.name)]

@@ -82,6 +82,8 @@ class PanelColumns:
         cells: list[tuple[int, int, int]] = []
         shared: dict[str, int] = {}
         marks: dict[str, dict[int, int]] = {}
+        if isinstance(columns, pd.Index):
+            columns = columns.tolist()  # text is iterated over slowly
         for number, column in enumerate(columns):
             ticker, feature = split_column(column)
             if ticker is None or ticker == MARKET:
