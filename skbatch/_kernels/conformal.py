@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
+from scipy.special import ndtri
 
 __all__ = [
     "LEVELS",
     "adapted_levels",
+    "calmer_factors",
     "corrected_levels",
     "independent_dates",
     "shrunken_deviation",
@@ -15,6 +17,10 @@ __all__ = [
 
 # Levels that the adaptive correction follows; others are interpolated.
 LEVELS = np.linspace(0.0, 1.0, 401)
+# Times the typical size of a date beyond which a single score counts no more.
+MAX_SIZE = 3.0
+# Chance that a column is taken for a calm one where all are alike.
+SIGNIFICANCE = 0.05
 
 
 def corrected_levels(levels: np.ndarray, n_independent: float) -> np.ndarray:
@@ -109,3 +115,40 @@ def shrunken_deviation(residuals: np.ndarray, prior_size: float = 10.0) -> np.nd
     typical = np.median((squares / np.maximum(count, 1))[count > 0])
     variance = (squares + prior_size * typical) / (count + prior_size)
     return np.sqrt(np.where((count > 0) & (variance > 0), variance, np.nan))
+
+
+def calmer_factors(scores: np.ndarray, worth: np.ndarray) -> np.ndarray:
+    """Factors below one for columns whose scores are too small to be so by chance.
+
+    `worth` is the number of independent dates that each row counts for.
+    """
+    # Prices that return to a peg stray less over many rows than their moves from row to
+    # row suggest. The sum of sizes is compared with that of the mean sizes of all
+    # columns on the same dates, whose shocks they share. The logarithm of the ratio
+    # counts where it is significant among so many columns, and is shrunken little far
+    # beyond that. Ratios above one do not count: as a rule they stem from single
+    # shocks, which tell nothing of later ones.
+    # Breiman, L. (1995). Better subset regression using the nonnegative garrote.
+    # Technometrics, 37(4), 373–384. https://doi.org/10.1080/00401706.1995.10484371
+    known = np.isfinite(scores)
+    count = np.maximum(known.sum(axis=1, keepdims=True), 1)
+    sizes = np.where(known, np.abs(scores), 0.0)
+    sizes = np.minimum(sizes, MAX_SIZE * sizes.sum(axis=1, keepdims=True) / count)
+    typical = sizes.sum(axis=1, keepdims=True) / count
+    known &= typical > 0.0
+    weight = worth @ known
+    some = weight > 0.0
+    if not some.any():
+        return np.ones(len(some))
+    found, expected, squares = (
+        worth @ (known * x) for x in (sizes, typical, typical**2)
+    )
+    relative = np.divide(sizes, typical, out=np.ones(sizes.shape), where=known)
+    variance = (worth @ (relative - 1.0) ** 2).sum() / weight.sum()
+    ratio = np.divide(found, expected, out=np.ones(len(some)), where=some)
+    log = np.log(np.clip(ratio, 1e-9, 1.0))
+    # Times the standard error of a sum whose dates have unequal weights.
+    limit = -ndtri(SIGNIFICANCE / some.sum()) * np.sqrt(variance * squares)
+    chance = np.full(len(some), 1.0)
+    np.divide(limit, expected * log, out=chance, where=log < 0.0)
+    return np.exp(log * np.maximum(1.0 - chance**2, 0.0))

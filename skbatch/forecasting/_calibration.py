@@ -244,6 +244,16 @@ def calibrate(
     try:
         scale = _scale_of(tail.scale, rows, layout, deviations)
         scale.learn(early, layout, moves, _early_step(layout))
+        if scale.label_scale.features:
+            # Prices that stood still show nothing.
+            before, after = (
+                np.where(labels == 0.0, np.nan, strayed) / scale.matrix(table, layout)
+                for labels, strayed, table in (
+                    (tail.early_labels, moves, early),
+                    (tail.labels, deviations, rows),
+                )
+            )
+            scale.compare(before, after, layout, _early_step(layout))
         scores = deviations / scale.matrix(rows, layout)
     except PanelError:
         # Standardized features, which whoever scales labels by them has refused.
@@ -349,16 +359,18 @@ def joined(parts: Sequence[Calibration]) -> Calibration:
     stop = max(part.start + len(part.scores) for part in parts)
     scores = np.full((stop - start, first.scores.shape[1]), np.nan, np.float32)
     deviation: dict[tuple[int, str], float] = {}
+    calmer: dict[tuple[int, str], float] = {}
     for part in parts:
         own = scores[part.start - start :][: len(part.scores)]
         np.copyto(own, part.scores, where=np.isnan(own))
         known = {k: v for k, v in part.scale.deviation.items() if np.isfinite(v)}
         deviation = {**known, **deviation}
+        calmer = {**part.scale.calmer, **calmer}
     longest = max(parts, key=lambda part: len(part.scores))
     index = longest.index if len(longest.scores) == len(scores) else first.index
     if index is not None and len(index) != len(scores):
         index = None
-    scale = replace(first.scale, deviation=deviation)
+    scale = replace(first.scale, deviation=deviation, calmer=calmer)
     return replace(first, scores=scores, scale=scale, index=index, start=start)
 
 

@@ -8,7 +8,11 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from skbatch._kernels.conformal import independent_dates, shrunken_deviation
+from skbatch._kernels.conformal import (
+    calmer_factors,
+    independent_dates,
+    shrunken_deviation,
+)
 from skbatch._kernels.target import winsorized
 from skbatch._kernels.volatility import fit_log_volatility
 from skbatch.forecasting._feature_table import FeatureBlocks, FeatureTable
@@ -71,6 +75,8 @@ class ResidualScale:
     label_scale: LabelScale
     deviation: dict[tuple[int, str], float] = field(default_factory=dict)
     regressions: dict[int, VolatilityRegression] = field(default_factory=dict)
+    # Of tickers that stray less than their volatility lets expect, such as stablecoins.
+    calmer: dict[tuple[int, str], float] = field(default_factory=dict)
 
     def matrix(self, features: FeatureBlocks, layout: LabelLayout) -> np.ndarray:
         """Spread of each label `(n_dates, n_labels)`; NaN where unknown."""
@@ -90,7 +96,8 @@ class ResidualScale:
         spread = np.empty((features.n_dates, len(layout.tickers)))
         for dates, table in features.tables(features=names):
             spread[dates] = self._of_table(table, layout)
-        return spread * np.sqrt(np.asarray(layout.horizons, dtype=np.float64))
+        own = np.array([self.calmer.get(key, 1.0) for key in label_keys(layout)])
+        return spread * np.sqrt(np.asarray(layout.horizons, dtype=np.float64)) * own
 
     def learn(
         self,
@@ -127,6 +134,22 @@ class ResidualScale:
         self.regressions[horizon] = VolatilityRegression.fit(
             base[known], inputs[known], deviations[known] ** 2, ridge
         )
+
+    def compare(
+        self, before: np.ndarray, after: np.ndarray, layout: LabelLayout, step: int
+    ) -> None:
+        """Find tickers whose scores are smaller than those of others on all dates."""
+        horizons = np.asarray(layout.horizons)
+        factors = np.ones(len(horizons))
+        for horizon in np.unique(horizons):
+            use = horizons == horizon
+            worth = independent_dates(1, horizon)
+            worths = np.full(len(before) + len(after), worth)
+            worths[: len(before)] = min(1.0, step * worth)
+            scores = np.concatenate([before[:, use], after[:, use]])
+            factors[use] = calmer_factors(scores, worths)
+        keys, known = label_keys(layout), np.isfinite(after).any(axis=0)
+        self.calmer = {keys[n]: float(factors[n]) for n in np.flatnonzero(known)}
 
     def measure(self, residuals: np.ndarray, layout: LabelLayout) -> None:
         """Measure the residuals' own deviation, where no feature holds it."""

@@ -3,10 +3,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
+from scipy import stats
 
 from skbatch._kernels.conformal import (
     LEVELS,
     adapted_levels,
+    calmer_factors,
     corrected_levels,
     independent_dates,
     shrunken_deviation,
@@ -104,3 +106,62 @@ def test_short_columns_are_drawn_to_the_typical_deviation():
 def test_nothing_has_no_deviation():
     assert np.isnan(shrunken_deviation(np.zeros((5, 2)))).all()
     assert np.isnan(shrunken_deviation(np.full((5, 2), NAN))).all()
+
+
+def slow_factors(scores, worth):
+    """Sums of sizes over those of each date's mean, tested, then drawn to one."""
+    sizes, means = np.abs(scores), np.full(len(scores), NAN)
+    for date, row in enumerate(sizes):
+        if np.isfinite(row).any():
+            sizes[date] = row = np.minimum(row, 3 * np.nanmean(row))
+            means[date] = np.nanmean(row)
+    known = np.isfinite(sizes)
+    weights = worth[:, None] * known
+    relative = sizes / means[:, None]
+    variance = np.nansum(weights * (relative - 1) ** 2) / weights.sum()
+    level = stats.norm.ppf(1 - 0.05 / known.any(axis=0).sum())
+    factors = np.ones(scores.shape[1])
+    for column in np.flatnonzero(known.any(axis=0)):
+        weight, own, mean = (
+            x[known[:, column]] for x in (worth, sizes[:, column], means)
+        )
+        log = np.log((weight @ own) / (weight @ mean))
+        z = log / np.sqrt(variance * (weight @ mean**2) / (weight @ mean) ** 2)
+        if z < -level:
+            factors[column] = np.exp(log * (1 - (level / z) ** 2))
+    return factors
+
+
+def test_factors_are_those_of_a_slow_reference():
+    random = np.random.default_rng(0)
+    scores = random.standard_t(3, (150, 6)) * [0.2, 0.4, 0.9, 1, 1, 4]
+    scores[random.random(scores.shape) < 0.2] = NAN
+    scores[:70, 1], scores[7], scores[:, 3] = NAN, NAN, NAN
+    worth = np.repeat([0.8, 0.3], 75)
+    found = calmer_factors(scores, worth)
+    np.testing.assert_allclose(found, slow_factors(scores, worth))
+    assert found[0] < found[1] < 1
+    assert found[3:].tolist() == [1, 1, 1]
+
+
+def test_columns_that_are_alike_get_no_factor():
+    random = np.random.default_rng(0)
+    # Overlapping returns over five rows, with fat tails and shocks in common.
+    steps = random.standard_t(4, (200, 304, 20)) * random.gamma(2, size=(200, 304, 1))
+    labels = np.lib.stride_tricks.sliding_window_view(steps, 5, axis=1).sum(axis=-1)
+    worth = np.full(300, independent_dates(1, 5))
+    found = np.array([calmer_factors(world, worth) for world in labels])
+    # Twice the 5% of independent sizes: shocks in common make those of dates alike.
+    assert (found < 1).any(axis=1).mean() < 0.15
+    assert found.min() > 0.8
+    # Where one is calmer by half, it is found, and moved most of the way.
+    labels[..., 0] *= 0.5
+    found = np.array([calmer_factors(world, worth) for world in labels])
+    assert 0.5 < np.mean(found[:, 0]) < 0.65
+    assert (found[:, 1:] < 1).any(axis=1).mean() < 0.15
+
+
+@pytest.mark.parametrize("scores", [np.ones((50, 1)), np.zeros((5, 3)), NAN, []])
+def test_nothing_to_compare_with_gives_no_factor(scores):
+    scores = np.reshape(np.full((5, 3), NAN) if scores is NAN else scores, (-1, 1))
+    assert (calmer_factors(scores, np.ones(len(scores))) == 1).all()

@@ -158,6 +158,32 @@ def test_volatility_is_the_mean_of_the_windows_known():
     np.testing.assert_allclose(found[:, 0], long[:, 0], rtol=1e-5)
 
 
+@pytest.mark.parametrize("horizon", [1, 5])
+def test_a_ticker_that_strays_less_has_narrower_intervals(horizon):
+    X, y = make_world(1400, draw=normal, horizon=horizon)
+    y["T0"] *= 0.3
+    known = slice(None, 900)
+    model = ConformalForecaster(MEAN, calibration_size=500, adaptation=0.0)
+    model.fit(X[known], y[known])
+    lower, upper = model.predict_interval(X[900:])
+    covered = ((y[900:] >= lower) & (y[900:] <= upper)).mean()
+    assert covered["T0"] == pytest.approx(0.9, abs=0.06)
+    assert covered[1:].mean() == pytest.approx(0.9, abs=0.01)
+    # None of the others is moved.
+    scale = model.calibration_.scale.matrix(model_features(model, X), model.layout_)
+    unit = np.sqrt(horizon) * X.to_numpy()
+    np.testing.assert_allclose(scale[:, 1:], unit[:, 1:], rtol=1e-6)
+    assert (scale[:, 0] / unit[:, 0]).max() < 0.5
+
+
+def test_prices_that_stood_still_narrow_nothing():
+    X, y = make_world(900, draw=normal)
+    y.iloc[::2, 0] = 0.0
+    model = ConformalForecaster(MEAN, calibration_size=500).fit(X, y)
+    scale = model.calibration_.scale.matrix(model_features(model, X), model.layout_)
+    np.testing.assert_allclose(scale, X, rtol=1e-6)
+
+
 def model_features(model, X):
     from skbatch.forecasting._feature_table import FeatureTable
 
