@@ -72,7 +72,7 @@ class ConformalForecaster(
     scale : str or None, default="auto"
         Ticker feature that holds its volatility per row. ``"auto"`` takes the
         geometric mean of all ``volatility_WINDOW`` features known at the date, with
-        the square roots of the windows as weights. None, and ``"auto"`` without such
+        the fourth roots of the windows as weights. None, and ``"auto"`` without such
         features, take the standard deviation of the ticker's own residuals, which
         does not move with the market.
     adaptation : float, default=0.005

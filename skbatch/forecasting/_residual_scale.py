@@ -25,7 +25,7 @@ _VOLATILITY = re.compile(r"volatility_(\d+)")
 # mean of the others.
 _OTHER_LEVEL = re.compile(rf"parkinson_volatility_\d+|{IMPLIED_VOLATILITY.pattern}")
 # How many independent dates the mean of windows is worth beside what is learned.
-PRIOR_DATES = 20.0
+PRIOR_DATES = 80.0
 # Deviations from their mean beyond which inputs move a volatility no further.
 MAX_INPUT = 3.0
 
@@ -67,7 +67,7 @@ class VolatilityRegression:
 class ResidualScale:
     """The unit that residuals are measured in: each label's expected volatility."""
 
-    # The geometric mean of the volatilities of all windows, whose square roots are its
+    # The geometric mean of the volatilities of all windows, whose fourth roots are its
     # weights, is moved by a regression on those of single windows, pooled over tickers.
     # Corsi, F. (2009). A simple approximate long-memory model of realized volatility.
     # Journal of Financial Econometrics, 7(2), 174–196.
@@ -183,7 +183,7 @@ class ResidualScale:
             axis=-1,
         ).astype(np.float64)
         window = np.array([_window(name) for name in scale.features])
-        weight = np.sqrt(window)
+        weight = window**0.25
         finite = np.isfinite(logs)
         total = (finite * weight).sum(axis=-1)
         base = np.where(finite, logs, 0.0) @ weight

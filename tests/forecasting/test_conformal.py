@@ -152,8 +152,8 @@ def test_volatility_is_the_mean_of_the_windows_known():
     scale = replace(model.calibration_.scale, regressions={})
     found = scale.matrix(model_features(model, X), model.layout_)
     long = X.iloc[:, :5].to_numpy()
-    # The share of 21 in the square roots of 63 and 21.
-    share = 1 / (1 + 3**0.5)
+    # The share of 21 in the fourth roots of 63 and 21.
+    share = 1 / (1 + 3**0.25)
     np.testing.assert_allclose(found[:, 1:], 2**share * long[:, 1:], rtol=1e-5)
     np.testing.assert_allclose(found[:, 0], long[:, 0], rtol=1e-5)
 
