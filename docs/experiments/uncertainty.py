@@ -185,7 +185,8 @@ def volatility_rows(
         for system, new in fitted_years(prices, horizon, families):
             (member,) = system.fitted_.members
             X = system.fitted_.extractor.transform(new[list(member.tickers)])
-            scale = member.forecaster.calibration_.scale
+            # Of single rows: factors of tickers are for returns over the horizon.
+            scale = replace(member.forecaster.calibration_.scale, calmer={})
             plain = replace(scale, regressions={})
             features = check_features(member.forecaster, X, reset=False)
             layout = member.forecaster.layout_

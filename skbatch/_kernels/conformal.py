@@ -20,7 +20,7 @@ LEVELS = np.linspace(0.0, 1.0, 401)
 # Times the typical size of a date beyond which a single score counts no more.
 MAX_SIZE = 3.0
 # Chance that a column is taken for a calm one where all are alike.
-SIGNIFICANCE = 0.05
+SIGNIFICANCE = 0.01
 
 
 def corrected_levels(levels: np.ndarray, n_independent: float) -> np.ndarray:
@@ -118,37 +118,28 @@ def shrunken_deviation(residuals: np.ndarray, prior_size: float = 10.0) -> np.nd
 
 
 def calmer_factors(scores: np.ndarray, worth: np.ndarray) -> np.ndarray:
-    """Factors below one for columns whose scores are too small to be so by chance.
+    """Relative sizes of columns whose scores are too small to be so by chance, or 1.
 
     `worth` is the number of independent dates that each row counts for.
     """
     # Prices that return to a peg stray less over many rows than their moves from row to
     # row suggest. The sum of sizes is compared with that of the mean sizes of all
-    # columns on the same dates, whose shocks they share. The logarithm of the ratio
-    # counts where it is significant among so many columns, and is shrunken little far
-    # beyond that. Ratios above one do not count: as a rule they stem from single
-    # shocks, which tell nothing of later ones.
-    # Breiman, L. (1995). Better subset regression using the nonnegative garrote.
-    # Technometrics, 37(4), 373–384. https://doi.org/10.1080/00401706.1995.10484371
+    # columns on the same dates, whose shocks they share. Larger ones do not count: as a
+    # rule they stem from single shocks, which tell nothing of later ones.
     known = np.isfinite(scores)
     count = np.maximum(known.sum(axis=1, keepdims=True), 1)
     sizes = np.where(known, np.abs(scores), 0.0)
     sizes = np.minimum(sizes, MAX_SIZE * sizes.sum(axis=1, keepdims=True) / count)
     typical = sizes.sum(axis=1, keepdims=True) / count
     known &= typical > 0.0
-    weight = worth @ known
-    some = weight > 0.0
-    if not some.any():
-        return np.ones(len(some))
+    some = known.any(axis=0)
     found, expected, squares = (
-        worth @ (known * x) for x in (sizes, typical, typical**2)
+        worth @ (known * values) for values in (sizes, typical, typical**2)
     )
-    relative = np.divide(sizes, typical, out=np.ones(sizes.shape), where=known)
-    variance = (worth @ (relative - 1.0) ** 2).sum() / weight.sum()
     ratio = np.divide(found, expected, out=np.ones(len(some)), where=some)
-    log = np.log(np.clip(ratio, 1e-9, 1.0))
-    # Times the standard error of a sum whose dates have unequal weights.
-    limit = -ndtri(SIGNIFICANCE / some.sum()) * np.sqrt(variance * squares)
-    chance = np.full(len(some), 1.0)
-    np.divide(limit, expected * log, out=chance, where=log < 0.0)
-    return np.exp(log * np.maximum(1.0 - chance**2, 0.0))
+    # The sum's dates have unequal weights, and many columns are tested.
+    relative = np.divide(sizes, typical, out=np.ones(sizes.shape), where=known)
+    variance = (worth @ (relative - 1.0) ** 2).sum() / max((worth @ known).sum(), 1e-9)
+    error = np.sqrt(variance * squares) / np.where(some, expected, 1.0)
+    limit = ndtri(SIGNIFICANCE / max(some.sum(), 1)) * error
+    return np.where(np.log(np.maximum(ratio, 1e-9)) < limit, ratio, 1.0)

@@ -244,17 +244,12 @@ def calibrate(
     try:
         scale = _scale_of(tail.scale, rows, layout, deviations)
         scale.learn(early, layout, moves, _early_step(layout))
+        scores = deviations / scale.matrix(rows, layout)
         if scale.label_scale.features:
             # Prices that stood still show nothing.
-            before, after = (
-                np.where(labels == 0.0, np.nan, strayed) / scale.matrix(table, layout)
-                for labels, strayed, table in (
-                    (tail.early_labels, moves, early),
-                    (tail.labels, deviations, rows),
-                )
-            )
-            scale.compare(before, after, layout, _early_step(layout))
-        scores = deviations / scale.matrix(rows, layout)
+            before = np.where(moves == 0.0, np.nan, moves / scale.matrix(early, layout))
+            after = np.where(tail.labels == 0.0, np.nan, scores)
+            scores /= scale.compare(before, after, layout, _early_step(layout))
     except PanelError:
         # Standardized features, which whoever scales labels by them has refused.
         scale = _scale_of(None, rows, layout, deviations)

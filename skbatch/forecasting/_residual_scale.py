@@ -24,8 +24,10 @@ _VOLATILITY = re.compile(r"volatility_(\d+)")
 # Volatilities of another level, from highs and lows or from options: they only move the
 # mean of the others.
 _OTHER_LEVEL = re.compile(rf"parkinson_volatility_\d+|{IMPLIED_VOLATILITY.pattern}")
-# How many independent dates the mean of windows is worth beside what is learned.
+# How many independent dates the mean of windows is worth beside what is learned of
+# single ones, and of volatilities of another level.
 PRIOR_DATES = 80.0
+PRIOR_DATES_OTHER = 20.0
 # Deviations from their mean beyond which inputs move a volatility no further.
 MAX_INPUT = 3.0
 
@@ -41,7 +43,11 @@ class VolatilityRegression:
 
     @classmethod
     def fit(
-        cls, base: np.ndarray, inputs: np.ndarray, squares: np.ndarray, ridge: float
+        cls,
+        base: np.ndarray,
+        inputs: np.ndarray,
+        squares: np.ndarray,
+        ridge: np.ndarray,
     ) -> VolatilityRegression:
         """Fit it on rows with a known return."""
         known = np.isfinite(inputs)
@@ -130,15 +136,17 @@ class ResidualScale:
             return
         n_dates = int(known.any(axis=1).sum())
         independent = min(n_dates, independent_dates(n_dates * step, horizon))
-        ridge = PRIOR_DATES * known.sum() / independent
+        windows = [_window(name) > 0 for name in self.label_scale.features]
+        prior = np.where([True, *windows], PRIOR_DATES, PRIOR_DATES_OTHER)
+        ridge = prior * known.sum() / independent
         self.regressions[horizon] = VolatilityRegression.fit(
             base[known], inputs[known], deviations[known] ** 2, ridge
         )
 
     def compare(
         self, before: np.ndarray, after: np.ndarray, layout: LabelLayout, step: int
-    ) -> None:
-        """Find tickers whose scores are smaller than those of others on all dates."""
+    ) -> np.ndarray:
+        """Find factors of tickers whose scores are smaller than those of others."""
         horizons = np.asarray(layout.horizons)
         factors = np.ones(len(horizons))
         for horizon in np.unique(horizons):
@@ -150,6 +158,7 @@ class ResidualScale:
             factors[use] = calmer_factors(scores, worths)
         keys, known = label_keys(layout), np.isfinite(after).any(axis=0)
         self.calmer = {keys[n]: float(factors[n]) for n in np.flatnonzero(known)}
+        return np.where(known, factors, 1.0)
 
     def measure(self, residuals: np.ndarray, layout: LabelLayout) -> None:
         """Measure the residuals' own deviation, where no feature holds it."""
