@@ -63,7 +63,7 @@ plt.show()
 # Over all tickers and dates of the year, this share of the five-row returns was below
 # each quantile. Whiskers are wide, because the tickers fall and rise together: a year
 # has some 50 independent weeks, not 5,000. Yet at the low end the diagonal is outside
-# them. 2022 was a falling year: 17% of the returns ended below the quantile that
+# them. 2022 was a falling year: 16% of the returns ended below the quantile that
 # promised 10%. Intervals are calibrated on the past, and hold only as far as the future
 # resembles it.
 
@@ -75,8 +75,8 @@ IntervalCalibrationDisplay.from_predictions(week, tables, horizon=5)
 plt.show()
 
 # %%
-# So the 80% intervals held 73% of the returns. That is an average: of the returns of
-# single tickers, they held from 63 to 81%.
+# So the 80% intervals held 74% of the returns. That is an average: of the returns of
+# single tickers, they held from 65 to 81%.
 
 held = {t: interval_coverage(week[t], tables[0.1][t], tables[0.9][t]) for t in week}
 held = pd.Series(held).sort_values().iloc[[0, 1, -2, -1]]

@@ -253,14 +253,14 @@ def test_plot_06_intervals_and_ranks(run):
     np.testing.assert_allclose(week, past)
 
     below = (week < tables[0.1])[known].mean(axis=1).dropna().astype(float)
-    assert below.mean() == pytest.approx(0.171, abs=0.006)
+    assert below.mean() == pytest.approx(0.164, abs=0.006)
     weeks = below.iloc[::5]  # do not overlap
     assert (weeks.mean() - 0.1) / (weeks.std() / sqrt(len(weeks))) > 1.5
     inside = ((week >= tables[0.1]) & (week <= tables[0.9]))[known]
-    assert inside.stack().mean() == pytest.approx(0.732, abs=0.006)
+    assert inside.stack().mean() == pytest.approx(0.744, abs=0.006)
     shares = inside.astype(float).mean()
     # Within a percent, as another release of a dependency may move a bound.
-    assert (shares.min(), shares.max()) == pytest.approx((0.63, 0.81), abs=0.01)
+    assert (shares.min(), shares.max()) == pytest.approx((0.65, 0.81), abs=0.01)
     assert names["held"]["all 20"] == pytest.approx(inside.stack().mean())
 
     date, forecaster = names["X"].iloc[[149]], names["forecaster"]
