@@ -166,7 +166,8 @@ def check_labels(
             "Pass y=forward_returns(prices, horizon)."
         )
     values = check_array(
-        y.to_numpy() if _is_float_table(y) else y,
+        # Of columns with the same name, the check of the table says which.
+        y.to_numpy() if _is_float_table(y) and y.columns.is_unique else y,
         dtype=np.float64,
         ensure_2d=False,
         ensure_all_finite="allow-nan",

@@ -9,10 +9,10 @@ import pytest
 
 from skbatch import SharedFeatureExtractor, check_panel
 from skbatch.datasets import make_panel
-from skbatch.feature_extraction import _registry, list_features
+from skbatch.feature_extraction import _extractor, _registry, list_features
 from skbatch.feature_extraction._context import TickerBlock, Universe
 from skbatch.feature_extraction._feature_plan import make_plan
-from skbatch.feature_extraction._registry import catalogue
+from skbatch.feature_extraction._registry import catalogue, families
 from skbatch.panel import split_column
 from skbatch.panel.engine import panel_fields
 
@@ -436,6 +436,8 @@ def test_one_entry_is_all_that_a_feature_takes(ohlcv, monkeypatch):
         """Close times two and the window."""
         return 2.0 * window * block.close
 
+    # Names of families are read when the module is imported, after the catalogue.
+    monkeypatch.setattr(_extractor._FAMILY, "options", {"default", *families()})
     model = SharedFeatureExtractor(["novelties"]).fit(ohlcv)
     assert model.lookback_ == 510
     frame = model.transform(ohlcv)
