@@ -341,7 +341,9 @@ def test_plot_09_portfolio(run):
     draws = np.random.default_rng(0).dirichlet(np.full(20, 0.3), 2000)
     assert reward(sharpe) > max(reward(pd.Series(w, weights.index)) for w in draws)
     assert moved(sharpe, ratio) < 0.1
-    assert 0.3 < moved(ratio, shorter) < 0.6  # with releases of XGBoost
+    assert (
+        0.25 < moved(ratio, shorter) < 0.6
+    )  # about a third, with each release of XGBoost
     assert 0.3 < moved(sharpe, least) < 0.7  # about half is the same
     quiet = names["prices"].pct_change().std().nsmallest(7).index
     assert sharpe[quiet].sum() > 0.5  # most of it, with each release of XGBoost

@@ -14,10 +14,11 @@ __all__ = ["KnownFeatures", "are_one_block", "panel_columns", "sharing"]
 
 
 def are_one_block(extractor: Any, n_rows: int) -> bool:
-    """Whether all features of some rows take no more memory than a block of them."""
+    """Whether all features of some rows are so few that the cache may hold them."""
     if type(extractor) is not SharedFeatureExtractor:
         return False
-    return 4 * n_rows * extractor.plan_.n_columns <= BLOCK_BYTES
+    # With the copy, these are half a block at most, which is in all plans of memory.
+    return 4 * n_rows * extractor.plan_.n_columns <= BLOCK_BYTES // 4
 
 
 def panel_columns(extractor: Any) -> PanelColumns:
