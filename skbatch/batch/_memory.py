@@ -155,7 +155,8 @@ class MemoryPlan:
         matrix += int(KEPT_TEMPORARY * temporary)
         larger = "block" if block > matrix else "quantized matrix"
         return {
-            "base": BASE,
+            # What training leaves behind is measured to grow with the horizons.
+            "base": BASE * self.n_horizons,
             "panel": panel,
             "rows": rows,
             larger: max(block, matrix),
