@@ -23,8 +23,12 @@ def register_features() -> None:
     """Add to skbatch's catalogue what the peers compute: one function for each."""
     import numpy as np
 
+    from skbatch import SharedFeatureExtractor
     from skbatch.feature_extraction._registry import feature
     from skbatch.feature_extraction._series import simple_return
+
+    # The constraint lists the families that were there when it was imported.
+    SharedFeatureExtractor._parameter_constraints["families"] = ["array-like"]
 
     @feature("same lags", also=LAGS)
     def lagged_return(block, window):
