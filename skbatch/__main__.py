@@ -8,12 +8,14 @@ from skbatch._messages import printable
 
 
 def main() -> None:
-    """Run the command line, or name the packages to install."""
+    """Run the command line, or name the package that it lacks."""
     # XGBoost's threads spin while they wait for each other: on cores that are busy with
     # something else, a fit would take many times as long. OpenMP reads it when loaded.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         from skbatch.cli import app
+    except KeyboardInterrupt:
+        sys.exit(130)
     except ModuleNotFoundError as error:
         if error.name not in {"typer", "rich"}:
             raise
@@ -24,7 +26,7 @@ def main() -> None:
     try:
         app(prog_name="skbatch")
     except Exception:
-        # What was read from a file may be part of the message.
+        # The message may quote a file, and so control characters.
         sys.exit(printable(traceback.format_exc().rstrip("\n")))
 
 

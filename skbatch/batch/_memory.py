@@ -20,6 +20,7 @@ from joblib import effective_n_jobs
 from joblib.parallel import get_active_backend
 from sklearn.base import clone
 
+from skbatch._messages import count
 from skbatch.batch._usage import available_memory, format_bytes, rss
 from skbatch.exceptions import ConfigError
 from skbatch.forecasting import ReturnTarget
@@ -219,9 +220,9 @@ def plan_memory(system: Any, panel: pd.DataFrame, extractor: Any) -> MemoryPlan:
     least = before + int(choices[-1].added * (1 + RESERVE))
     raise ConfigError(
         f"`memory_budget` must be at least {format_bytes(least)} for {len(panel)} "
-        f"rows of {plan.n_tickers} tickers, of which the process has "
-        f"{format_bytes(before)} already. Got {format_bytes(budget)}. Raise it, or "
-        "pass fewer rows, features or workers."
+        f"rows of {count(plan.n_tickers)}, including {format_bytes(before)} that the "
+        f"process already uses. Got {format_bytes(budget)}. Raise it, or pass fewer "
+        "rows, features or workers."
     )
 
 

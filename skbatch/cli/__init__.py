@@ -12,6 +12,7 @@ import typer
 
 from skbatch import __version__
 from skbatch.cli import (
+    _command,
     _config,
     _evaluate,
     _explain,
@@ -23,18 +24,22 @@ from skbatch.cli import (
 __all__ = ["app"]
 
 app = typer.Typer(
+    cls=_command.Group,
     help="Forecast the returns of a whole portfolio at once.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-app.command()(_forecast.demo)
-app.command()(_forecast.forecast)
-app.command()(_forecast.fit)
-app.command()(_evaluate.evaluate)
-app.command()(_explain.explain)
-app.command()(_weights.weights)
-app.command()(_leak_check.check)
+for function in (
+    _forecast.demo,
+    _forecast.forecast,
+    _forecast.fit,
+    _evaluate.evaluate,
+    _explain.explain,
+    _weights.weights,
+    _leak_check.check,
+):
+    _command.register(app, function)
 app.add_typer(_config.app, name="config")
 
 

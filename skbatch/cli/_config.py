@@ -1,4 +1,4 @@
-"""``skbatch config``: write, show and check files of settings."""
+"""``skbatch config``: write, show and check settings files."""
 
 from __future__ import annotations
 
@@ -11,57 +11,64 @@ from rich import box
 from rich.table import Table
 
 from skbatch._writing import write_whole
+from skbatch.cli._command import Group, register
 from skbatch.cli._shell import (
     UserError,
     errors_to_users,
     file_error,
     make_console,
     shown_to_users,
+    unwritable,
 )
 
 FILE = Path("skbatch.toml")
 
-app = typer.Typer(help="Write, show and check files of settings.", no_args_is_help=True)
+app = typer.Typer(
+    cls=Group, help="Write, show and check settings files.", no_args_is_help=True
+)
 
 
-@app.command()
 def init(
     path: Annotated[
         Path, typer.Argument(metavar="PATH", help="TOML file to write.")
     ] = FILE,
     force: Annotated[
-        bool, typer.Option("--force", metavar="", help="Overwrite a file that exists.")
+        bool, typer.Option("--force", metavar="", help="Overwrite an existing file.")
     ] = False,
 ) -> None:
-    """Write a file with every setting, its default and what it does."""
+    """Write a settings file with every setting, its default and what it does."""
     with errors_to_users():
         from skbatch.config.engine import settings_template
 
         text = settings_template()
+        if path.is_dir():
+            raise UserError(
+                f"PATH must be a file, not a folder. Got '{path}'. Add a file name, "
+                f"such as '{path / FILE}'."
+            )
         if path.exists() and not force:
             raise UserError(
                 f"PATH must be a new file. Got '{path}', which exists. Choose another "
-                "name, or pass --force to overwrite it."
+                "name, or pass --force to overwrite the file."
             )
         try:
             write_whole(path, text)
         except OSError as error:
-            raise UserError(f"PATH must be writable. Got {error}.") from error
+            raise unwritable("PATH", path, error) from error
     print(f"Written to {path}")
 
 
-@app.command()
 def show(
     path: Annotated[
         Path | None,
         typer.Argument(
             metavar="PATH",
-            help="TOML file. Without one, what the environment sets.",
+            help="TOML file; without one, only environment variables apply.",
             show_default=False,
         ),
     ] = None,
 ) -> None:
-    """Show the settings in effect, and where each comes from."""
+    """Show the settings in effect and where each one comes from."""
     with shown_to_users():
         from skbatch.config.engine import effective_settings
 
@@ -72,20 +79,20 @@ def show(
     table.add_column("from", overflow="fold")
     for row in rows:
         table.add_row(*row, style="dim" if row[-1] == "default" else None)
-    file = "without a file of settings" if path is None else f"with --config {path}"
+    file = "without a settings file" if path is None else f"with --config {path}"
     console = make_console()
     console.print(f"In effect for `skbatch forecast` {file}")
     console.line()
     console.print(table)
 
 
-@app.command()
 def validate(
     path: Annotated[
-        Path, typer.Argument(metavar="PATH", help="TOML file.", show_default=False)
+        Path,
+        typer.Argument(metavar="PATH", help="TOML file to check.", show_default=False),
     ],
 ) -> None:
-    """Check a file of settings, and list all that is wrong with it."""
+    """Check a settings file and list everything that is wrong with it."""
     with errors_to_users():
         from skbatch.config import BatchForecastingConfig
 
@@ -99,5 +106,10 @@ def _read(read: Callable[[Path | None], Any], path: Path | None) -> Any:
         return read(path)
     except OSError as error:
         raise UserError(
-            f"PATH must be a file that can be read. Got {file_error(error)}."
+            f"PATH must be a file that can be read. Got {file_error(error)}. Check the "
+            "path."
         ) from error
+
+
+for command in (init, show, validate):
+    register(app, command)

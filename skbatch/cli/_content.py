@@ -28,13 +28,13 @@ def check_report(report: Path, prices: Path) -> None:
     check_place("--report", report, prices)
     if find_spec("matplotlib") is None:
         raise UserError(
-            "`--report` must be left out without matplotlib. Got "
-            f"'{report}'. Install it with: pip install 'skbatch[plot]'"
+            "`--report` must be left out unless matplotlib is installed. Got "
+            f"'{report}'. Install matplotlib with: pip install 'skbatch[plot]'"
         )
 
 
 def make_table(*titles: str, numbers: int = 0) -> Table:
-    """Create a table whose last columns are numbers; what is too wide is folded."""
+    """Create a table whose last columns are numbers; long cells are folded."""
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
     for place, title in enumerate(titles):
         number = place >= len(titles) - numbers
@@ -50,8 +50,8 @@ def records(table: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def print_as_json(content: Mapping[str, Any]) -> None:
-    """Print JSON, null where there is no number."""
-    # With escapes, so that any terminal or pipe can take it.
+    """Print JSON, with null where there is no number."""
+    # Non-ASCII characters are escaped, so that any terminal or pipe can take them.
     print(json.dumps(_plain(content), indent=1, allow_nan=False))
 
 

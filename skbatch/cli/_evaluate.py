@@ -1,4 +1,4 @@
-"""``skbatch evaluate``: how good past forecasts would have been."""
+"""``skbatch evaluate``: backtest the forecasts against simple benchmarks."""
 
 from __future__ import annotations
 
@@ -8,11 +8,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import RenderableType
 
+from skbatch._messages import count, format_tickers
 from skbatch.cli import _options as options
 from skbatch.cli._content import check_report, make_table, print_as_json, records
 from skbatch.cli._holdings import read_groups
 from skbatch.cli._job import Source, make_system, read_prices, settings_of
-from skbatch.cli._shell import Stages, UserError, make_console, shown_to_users
+from skbatch.cli._shell import (
+    Stages,
+    UserError,
+    make_console,
+    shown_to_users,
+    unwritable,
+)
 from skbatch.cli._show import panel_line, print_parts, print_written, timing_table
 
 if TYPE_CHECKING:
@@ -28,10 +35,10 @@ SCORES = {
     "spread": ("spread", "{:+.2%}"),
 }
 LEGEND = (
-    "rank IC: mean rank correlation of forecasts with returns, t its Newey–West "
-    "t-statistic. R²: squared error saved against forecasting zero. spread: return of "
-    "the fifth of tickers with the highest forecasts less that of the lowest fifth. "
-    "All over the horizon, before costs."
+    "rank IC: mean rank correlation between forecasts and returns; t: its Newey–West "
+    "t-statistic. R²: reduction in squared error compared with forecasting zero. "
+    "spread: return of the fifth of tickers with the highest forecasts minus that of "
+    "the fifth with the lowest. All are measured over the horizon, before costs."
 )
 
 
@@ -42,7 +49,7 @@ def evaluate(
     report: Annotated[
         Path | None,
         typer.Option(
-            metavar="FILE", help="HTML file for the whole report, with plots."
+            metavar="FILE", help="Write the full report, with plots, to this HTML file."
         ),
     ] = None,
     json: options.Json = False,
@@ -63,8 +70,8 @@ def evaluate(
         typer.Option(
             metavar="COUNT",
             min=1,
-            help="How many settings you have tried on these prices, these included. "
-            "The more, the stricter the tests.",
+            help="How many configurations you have tried on these prices, including "
+            "this one. The more you tried, the stricter the tests.",
         ),
     ] = 1,
     cost: Annotated[
@@ -72,15 +79,15 @@ def evaluate(
         typer.Option(
             metavar="POINTS",
             min=0.0,
-            help="Cost of trading in the report, in basis points of the trade.",
+            help="Transaction cost in the report, in basis points of the traded value.",
         ),
     ] = 10.0,
     groups: Annotated[
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="CSV or Excel file of a column ticker and a column group (or sector), "
-            "whose scores the report shows.",
+            help="CSV or Excel file with a ticker column and a group or sector column; "
+            "the report then shows the scores of each group.",
         ),
     ] = None,
     field: options.Field = None,
@@ -94,15 +101,15 @@ def evaluate(
         int | None,
         typer.Option(
             metavar="COUNT",
-            help="Refits to run at the same time; -1 is one for each core.",
+            help="Number of refits to run in parallel; -1 uses every core.",
         ),
     ] = None,
     delisting_return: options.DelistingReturn = None,
 ) -> None:
-    """Test how good past forecasts would have been, beside simple benchmarks.
+    """Backtest the forecasts against simple benchmarks.
 
-    Goes through the file as time did: trains on the rows so far, forecasts the rows
-    that follow, and trains again every quarter.
+    Walks forward through the file: trains on the rows up to a date, forecasts the rows
+    that follow, and trains again after every --refit rows.
     """
     settings = settings_of(
         horizon, delay, memory_budget, delisting_return=delisting_return
@@ -113,6 +120,8 @@ def evaluate(
         known = None if groups is None else read_groups(groups)
         system = make_system(config, settings, stages)
         panel = read_prices(Source(prices, field, date, ticker, value, id).read, stages)
+        if known is not None:
+            _check_groups(known, panel)
         schedule = {
             "refit_every": refit,
             "min_train": train,
@@ -134,10 +143,23 @@ def evaluate(
     print_written(console, report)
 
 
+def _check_groups(groups: pd.Series, panel: pd.DataFrame) -> None:
+    """Raise before the work is done if no ticker has a group."""
+    from skbatch.panel.engine import panel_tickers
+
+    tickers = panel_tickers(panel)
+    if not groups.index.isin(tickers).any():
+        raise UserError(
+            "`--groups` must list tickers of the price file. Got "
+            f"{format_tickers(groups.index) or 'none with a group'}; the price file "
+            f"has {format_tickers(tickers)}. Spell the tickers as in the price file."
+        )
+
+
 def _walk(
     system: Any, panel: pd.DataFrame, schedule: dict[str, Any], stages: Stages
 ) -> WalkForwardResult:
-    """Walk forward, or report what the file is too short for."""
+    """Walk forward, or explain why the file is too short."""
     from skbatch.model_selection import walk_forward
 
     try:
@@ -161,15 +183,15 @@ def _write(
     try:
         result.to_html(report, costs=cost, groups=groups)
     except OSError as error:
-        raise UserError(f"`--report` must be writable. Got {error}.") from error
+        raise unwritable("`--report`", report, error) from error
 
 
 def _tables(result: WalkForwardResult) -> list[RenderableType]:
-    """Lay out the scores of each horizon, the forecasts first."""
+    """Lay out the scores of each horizon, those of the forecasts first."""
     parts: list[RenderableType] = []
     for horizon in result.horizons:
         if len(result.horizons) > 1:
-            parts.append(f"Horizon of {horizon} rows")
+            parts.append(f"Horizon: {count(horizon, 'row')}")
         table = make_table(
             "forecast by", *(title for title, _ in SCORES.values()), numbers=len(SCORES)
         )

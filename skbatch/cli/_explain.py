@@ -17,9 +17,9 @@ from skbatch.cli._show import model_words, panel_line, print_parts
 if TYPE_CHECKING:
     import pandas as pd
 
-# What is no feature → what it is, for a reader.
+# Contributions that are not of a feature → what they are.
 NAMES = {
-    "model average": "model average: the start for every ticker",
+    "model average": "model average: the same for every ticker",
     "shrinkage": "shrinkage: correction for past errors",
     "market expectation": "market expectation: the same for all tickers",
     "historical mean": "historical mean: no model could forecast",
@@ -32,12 +32,12 @@ def explain(
         str,
         typer.Argument(
             metavar="TICKER",
-            help="Ticker of the forecast, such as AAPL.",
+            help="Ticker to explain, such as AAPL.",
             show_default=False,
         ),
     ],
     top: Annotated[
-        int, typer.Option(metavar="COUNT", min=1, help="How many features to list.")
+        int, typer.Option(metavar="COUNT", min=1, help="Number of features to list.")
     ] = 10,
     json: options.Json = False,
     horizon: options.Horizons = None,
@@ -48,7 +48,9 @@ def explain(
     ticker_column: Annotated[
         str | None,
         typer.Option(
-            "--ticker", metavar="COLUMN", help="Column of the tickers in a long file."
+            "--ticker",
+            metavar="COLUMN",
+            help="Name of the ticker column in a long file.",
         ),
     ] = None,
     value: options.Value = None,
@@ -57,10 +59,10 @@ def explain(
     memory_budget: options.MemoryBudget = None,
     n_jobs: options.Jobs = None,
 ) -> None:
-    """Show where the forecast of one ticker comes from, feature by feature.
+    """Show how much each feature contributes to the forecast of one ticker.
 
-    The model learns from all tickers of the file. What each feature, and each family
-    of features, contributes adds up to the expected return.
+    The model learns from all tickers in the file. The contributions add up to the
+    expected return.
     """
     settings = settings_of(
         horizon, delay, memory_budget, None, n_jobs, delisting_return
@@ -139,5 +141,5 @@ def _shown(
         model += f" ({served['reason']})"
     parts = [f"{title}{total:+.3%}, {model}", families]
     if largest.row_count:
-        parts += [f"The {largest.row_count} features that matter most", largest]
+        parts += ["Features with the largest contributions", largest]
     return parts

@@ -22,6 +22,7 @@ from skbatch.cli._job import (
 )
 from skbatch.cli._output import (
     check_output,
+    check_place,
     check_tickers,
     is_stdout,
     write,
@@ -54,7 +55,7 @@ def demo(
     holdout: options.Holdout = 252,
     json: options.Json = False,
 ) -> None:
-    """Forecast 20 real stocks from prices that need no network."""
+    """Forecast 20 real stocks from sample prices, without a network connection."""
 
     def read() -> pd.DataFrame:
         from skbatch.datasets import load_sp500_prices
@@ -76,7 +77,9 @@ def fit(
     model: Annotated[
         Path,
         typer.Option(
-            metavar="FILE", help="File for the fitted model.", show_default=False
+            metavar="FILE",
+            help="Save the fitted model to this file.",
+            show_default=False,
         ),
     ],
     horizon: options.Horizons = None,
@@ -94,7 +97,7 @@ def fit(
     performance: options.Performance = None,
     verbose: options.Verbose = False,
 ) -> None:
-    """Fit a model on a file of prices, for the forecasts of later days."""
+    """Fit a model to a price file and save it to forecast later rows."""
     settings = settings_of(
         horizon, delay, memory_budget, checkpoint_dir, n_jobs, delisting_return
     )
@@ -104,6 +107,8 @@ def fit(
         from skbatch.cli._model import check_model, save
 
         check_model(model)
+        if performance is not None:
+            check_place("--performance", performance, prices)
         system = make_system(config, settings, stages)
         panel = fit_system(
             Source(prices, field, date, ticker, value, id).read, system, stages
@@ -128,15 +133,17 @@ def forecast(
     raw: options.Raw = False,
     report: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="HTML file with all forecasts, and plots."),
+        typer.Option(
+            metavar="FILE", help="Write all forecasts, with plots, to this HTML file."
+        ),
     ] = None,
     json: options.Json = False,
     model: Annotated[
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="Model that `skbatch fit` wrote, for rows that follow those it was "
-            "fitted on.",
+            help="Forecast with a model that `skbatch fit` saved; PRICES must continue "
+            "the rows it was fitted on.",
         ),
     ] = None,
     field: options.Field = None,
@@ -153,7 +160,7 @@ def forecast(
     performance: options.Performance = None,
     verbose: options.Verbose = False,
 ) -> None:
-    """Forecast the tickers of a file of prices."""
+    """Forecast the return of every ticker in a price file."""
     settings = settings_of(
         horizon, delay, memory_budget, checkpoint_dir, n_jobs, delisting_return
     )
@@ -165,6 +172,8 @@ def forecast(
             check_output(output, prices, as_json=json)
         if report is not None:
             check_report(report, prices)
+        if performance is not None:
+            check_place("--performance", performance, prices)
         source = Source(prices, field, date, ticker, value, id)
         if model is None:
             system = make_system(config, {**settings, "coverage": shares}, stages)
@@ -199,29 +208,29 @@ def _check_coverages(coverage: list[float] | None) -> Any:
     for share in shares:
         if not 0 < share < 1 or shares.count(share) > 1:
             raise UserError(
-                "`--coverage` must be different shares above 0 and below 1. Got "
+                "`--coverage` must be between 0 and 1, and each value given once. Got "
                 f"{', '.join(map(str, shares))}. For 90%, pass --coverage 0.9."
             )
     return one_or_all(shares)
 
 
 def _refuse_settings(**settings: Any) -> None:
-    """Raise if something was set that the model has from its fit."""
+    """Raise if a setting was given that the model already has from its fit."""
     found: dict[str, Any] = {}
     for key, value in given(**settings).items():
         found |= value if isinstance(value, dict) else {key: value}
     for name, value in found.items():
         option = f"--{name.replace('_', '-')}"
         raise UserError(
-            f"`{option}` must not be given with --model, which was fitted with its "
-            f"own. Got {value}. Pass it to `skbatch fit`."
+            f"`{option}` must be left out with --model, whose settings are those of "
+            f"its fit. Got {value}. Pass {option} to `skbatch fit`."
         )
 
 
 def _forecast_by_model(
     model: Path, source: Source, coverage: Any, stages: Stages
 ) -> Result:
-    """Forecast from the last row of a file by a model that was fitted before."""
+    """Forecast from the last row of a file with a model that was fitted before."""
     from skbatch.cli._model import load, refuse_gaps, rows_after
 
     with stages.stage("start"):

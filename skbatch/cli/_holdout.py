@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from sklearn.base import clone
 
-from skbatch._messages import silence_warnings
+from skbatch._messages import count, silence_warnings
 from skbatch.exceptions import SkbatchWarning
 from skbatch.forecasting import HistoricalMeanForecaster
 from skbatch.metrics import out_of_sample_r2, rank_information_coefficient_series
@@ -16,7 +16,7 @@ from skbatch.panel.engine import recorded_reach
 if TYPE_CHECKING:
     import pandas as pd
 
-# Scoring a second fit takes this many times the held-out rows to train it on.
+# Times the held-out rows that the second model needs to train on.
 MIN_TRAINING = 2
 
 
@@ -33,14 +33,16 @@ def score(panel: pd.DataFrame, system: Any, holdout: int) -> dict[str, Any]:
     n_known = int(labels.iloc[: -holdout - reach].notna().any(axis=1).sum())
     if holdout <= reach or n_known < MIN_TRAINING * holdout:
         reason = (
-            f"{holdout} held-out rows must be more than horizon and delay, and need "
-            f"{MIN_TRAINING} times as many rows to train on. There are {n_known}."
+            f"a hold-out of {count(holdout, 'row')} must be longer than horizon plus "
+            f"delay, and needs {MIN_TRAINING * holdout} earlier rows with known "
+            f"returns to train on. Got {n_known}. Pass a smaller --holdout, or a "
+            "longer history."
         )
         return {"rows": holdout, "scores": [], "reason": reason}
     actual, rows = labels.iloc[-holdout:], panel.iloc[-holdout:]
     second = clone(system).set_params(checkpoint_dir=None)
     with silence_warnings(SkbatchWarning):
-        # The first fit has warned of what is wrong with the panel.
+        # The first fit has already warned about the panel.
         forecasts = second.fit(panel.iloc[:-holdout]).predict(rows)
         mean = clone(second).set_params(forecaster=HistoricalMeanForecaster())
         drifts = mean.fit(panel.iloc[:-holdout]).predict(rows)
@@ -57,7 +59,7 @@ def _scores(
     series = rank_information_coefficient_series(actual, forecasts)
     ranks = cast("pd.Series", series).dropna()
     known = len(ranks) > horizon
-    # Labels overlap: only every horizon-th date brings something new.
+    # Labels overlap: only every horizon-th date is independent.
     error = ranks.std() / (len(ranks) / horizon) ** 0.5 if known else None
     return {
         "horizon": horizon,
@@ -82,11 +84,12 @@ def describe(held_out: dict[str, Any]) -> str:
             error = f"standard error {found['standard_error']:.3f}"
             text = f"a rank IC of {found['rank_ic']:+.3f} ({error}) and {text}"
         several = len(held_out["scores"]) > 1
-        texts.append(f"{found['horizon']} rows ahead, {text}" if several else text)
+        ahead = f"{count(found['horizon'], 'row')} ahead"
+        texts.append(f"{ahead}, {text}" if several else text)
     return (
-        f"Held out: a second fit without the last {held_out['rows']} rows, scored on "
-        f"them, has {'; '.join(texts)}. Returns are mostly noise: a rank IC within two "
-        "standard errors of 0 is not statistically significant, an R² below 0 is worse "
-        "than forecasting nothing, and if the historical mean scores as well, the R² "
-        "only reflects market drift."
+        f"Hold-out: a second model, fitted without the last {held_out['rows']} rows "
+        f"and scored on them, has {'; '.join(texts)}. Returns are mostly noise: a rank "
+        "IC within two standard errors of 0 is not statistically significant, an R² "
+        "below 0 is worse than forecasting zero, and if the historical mean scores as "
+        "well, the R² only reflects market drift."
     )

@@ -36,7 +36,7 @@ class Source:
 
 
 def given(**options: Any) -> dict[str, Any]:
-    """Select the options that were given; numbers and paths as settings have them."""
+    """Select the options that were given, with the types that settings have."""
     found = {name: value for name, value in options.items() if value not in (None, {})}
     budget = found.get("memory_budget", "")
     if budget.replace(".", "", 1).isdigit():
@@ -55,7 +55,7 @@ def settings_of(
     n_jobs: int | None = None,
     delisting_return: float | None = None,
 ) -> dict[str, Any]:
-    """Lay out options as a configuration has them."""
+    """Arrange options in the sections of a configuration."""
     return {
         "horizon": one_or_all(horizon),
         "delay": delay,
@@ -66,12 +66,12 @@ def settings_of(
 
 
 def one_or_all(values: list[Any] | None) -> Any:
-    """Take one value out of its list."""
+    """Return the only value of a list, or else the list."""
     return values[0] if values and len(values) == 1 else values or None
 
 
 def make_system(config: Path | None, options: dict[str, Any], stages: Stages) -> Any:
-    """Create the system of a file of settings, the environment and the options."""
+    """Create a system from a settings file, the environment and the options."""
     with stages.stage("start"):
         from skbatch.config import BatchForecastingConfig
 
@@ -79,7 +79,8 @@ def make_system(config: Path | None, options: dict[str, Any], stages: Stages) ->
             settings = BatchForecastingConfig.from_file(config, **given(**options))
         except OSError as error:
             raise UserError(
-                f"`--config` must be readable. Got {file_error(error)}."
+                f"`--config` must be a file that can be read. Got {file_error(error)}. "
+                "Check the path."
             ) from error
         return settings.to_system()
 
@@ -96,7 +97,7 @@ def read_prices(read: Callable[[], pd.DataFrame], stages: Stages) -> pd.DataFram
 def fit_system(
     read: Callable[[], pd.DataFrame], system: Any, stages: Stages
 ) -> pd.DataFrame:
-    """Fit a system on prices that are read, and give them."""
+    """Read prices, fit a system on them, and return them."""
     from skbatch.panel import forward_returns
 
     panel = read_prices(read, stages)
@@ -114,7 +115,7 @@ def fit_system(
 def forecast_with(
     system: Any, panel: pd.DataFrame, later: pd.DataFrame | None, stages: Stages
 ) -> Result:
-    """Forecast from the last fitted row, or that of later rows."""
+    """Forecast from the last fitted row, or from the last of later rows."""
     with stages.stage("forecast"):
         result = system.forecast(later)
     return Result(

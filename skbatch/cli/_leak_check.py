@@ -1,4 +1,4 @@
-"""``skbatch check``: whether a pipeline of the user's own looks ahead."""
+"""``skbatch check``: look for look-ahead bias in a pipeline of the user's own."""
 
 from __future__ import annotations
 
@@ -24,31 +24,33 @@ def check(
         str,
         typer.Argument(
             metavar="MODULE:NAME",
-            help="A scikit-learn pipeline, or a function that makes it, such as "
-            "my_models:pipeline for `pipeline` in my_models.py.",
+            help="scikit-learn pipeline, or a function that returns one; for example, "
+            "my_models:pipeline is `pipeline` in my_models.py.",
             show_default=False,
         ),
     ],
     prices: options.Prices,
     horizon: Annotated[
         int,
-        typer.Option(metavar="ROWS", min=1, help="Rows that its labels look ahead."),
+        typer.Option(metavar="ROWS", min=1, help="Horizon of the labels, in rows."),
     ] = 5,
     delay: options.Delay = None,
     rows: Annotated[
         int,
-        typer.Option(metavar="ROWS", min=50, help="How many of the last rows to use."),
+        typer.Option(
+            metavar="ROWS", min=50, help="Number of rows to use, the last ones."
+        ),
     ] = 500,
     columns: Annotated[
         int,
         typer.Option(
-            metavar="COUNT", min=2, help="How many of the first tickers to use."
+            metavar="COUNT", min=2, help="Number of tickers to use, the first ones."
         ),
     ] = 10,
     cuts: Annotated[
         int,
         typer.Option(
-            metavar="COUNT", min=1, help="How many dates to test; each takes some fits."
+            metavar="COUNT", min=1, help="Number of dates to test; each needs refits."
         ),
     ] = 3,
     purged: Annotated[
@@ -56,8 +58,8 @@ def check(
         typer.Option(
             "--purged",
             metavar="",
-            help="You leave out labels that end after the training rows yourself: "
-            "check only what the pipeline makes of prices.",
+            help="Check only what the pipeline computes from prices, because your own "
+            "code leaves out labels that end after the training rows.",
         ),
     ] = False,
     json: options.Json = False,
@@ -67,10 +69,10 @@ def check(
     value: options.Value = None,
     id: options.Id = None,
 ) -> None:
-    """Check that no forecast of a pipeline depends on prices after its date.
+    """Check a pipeline for look-ahead bias.
 
-    Replaces prices after random dates by garbage: forecasts up to these dates must
-    stay the same. The exit code is 3 if they do not.
+    Replaces the prices after random dates with garbage. The forecasts up to those
+    dates must not change; if any does, the exit code is 3.
     """
     with shown_to_users() as stages:
         estimator = _load(pipeline)
@@ -83,19 +85,19 @@ def check(
     if json:
         print_as_json({"ok": not finding, "finding": finding, "checked": size})
     else:
-        found = finding or "OK: nothing depends on later prices."
+        found = finding or "OK: no forecast depends on later prices."
         make_console().print(f"{found} ({size})")
     if finding:
         raise typer.Exit(NOT_OK)
 
 
 def _load(name: str) -> Any:
-    """Import an estimator, or the function that makes it."""
+    """Import an estimator, or call the function that returns it."""
     module, _, attribute = name.partition(":")
     if not module or not attribute:
         raise UserError(
-            f"MODULE:NAME must have a colon. Got '{name}'. For example, write "
-            "my_models:pipeline."
+            "MODULE:NAME must have a colon between the module and the name. Got "
+            f"'{name}'. For example, pass my_models:pipeline."
         )
     sys.path.insert(0, str(Path.cwd()))
     try:
@@ -105,8 +107,8 @@ def _load(name: str) -> Any:
     except Exception as error:  # whatever the user's module does
         kind = type(error).__name__
         raise UserError(
-            f"MODULE:NAME must be importable. Got {kind}: {error}. Run it in the "
-            "folder of the module, and check the name."
+            f"MODULE:NAME must be importable. Got {kind}: {error}. Run the command in "
+            "the folder of the module, and check both names."
         ) from error
     finally:
         sys.path.pop(0)
@@ -131,7 +133,7 @@ def _find(
     *,
     purged: bool,
 ) -> str:
-    """Describe what looks ahead, if anything does."""
+    """Describe the look-ahead that was found, if any."""
     from skbatch.testing import check_no_lookahead
 
     try:

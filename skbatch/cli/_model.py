@@ -1,4 +1,4 @@
-"""Models in files: fitted once, and used for the rows that follow."""
+"""Models in files: fitted once, and used to forecast later rows."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from skbatch._messages import collect_warnings, date_text, format_tickers, warn_user
 from skbatch._writing import written_whole
 from skbatch.cli._output import check_place
-from skbatch.cli._shell import UserError, file_error
+from skbatch.cli._shell import UserError, file_error, unwritable
 from skbatch.exceptions import HistoryWarning, PanelError
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def save(system: Any, model: Path) -> None:
         with written_whole(model) as file:
             joblib.dump(system, file)
     except OSError as error:
-        raise UserError(f"`--model` must be writable. Got {error}.") from error
+        raise unwritable("`--model`", model, error) from error
 
 
 def load(model: Path) -> Any:
@@ -40,39 +40,43 @@ def load(model: Path) -> Any:
     from skbatch.batch import BatchForecastingSystem
 
     rule = "`--model` must be a file that `skbatch fit` wrote."
+    advice = "Run `skbatch fit` again."
     try:
         system = joblib.load(model)
     except OSError as error:
-        raise UserError(f"{rule} Got {file_error(error)}. Fit first.") from error
-    except Exception as error:  # whatever other content is taken for
+        raise UserError(
+            f"{rule} Got {file_error(error)}. Run `skbatch fit` first."
+        ) from error
+    except Exception as error:  # unpickling other content may raise anything
         kind = type(error).__name__
-        raise UserError(f"{rule} Got '{model}' ({kind}). Fit again.") from error
+        raise UserError(f"{rule} Got '{model}' ({kind}). {advice}") from error
     if not isinstance(system, BatchForecastingSystem) or not hasattr(system, "fitted_"):
-        raise UserError(f"{rule} Got a {type(system).__name__}. Fit again.")
+        raise UserError(f"{rule} Got a {type(system).__name__}. {advice}")
     return system
 
 
 def rows_after(system: Any, panel: pd.DataFrame) -> pd.DataFrame | None:
-    """Take what a fitted system needs of a file, None if that has nothing new."""
+    """Select the rows that a fitted system needs, or None if none of them is new."""
     recent, extractor = system.tickers_.recent, system.fitted_.extractor
     zones = [getattr(index, "tz", None) for index in (panel.index, recent.index)]
     if (zones[0] is None) != (zones[1] is None):
         raise UserError(
-            "PRICES must have a time zone as the model has, or none. Got "
-            f"{zones[0]}, fitted with {zones[1]}. Write the dates as in that file."
+            "PRICES must have dates with a time zone if and only if those of the model "
+            f"have one. Got {zones[0]}; the model was fitted with {zones[1]}. Write "
+            "the dates as in the file that it was fitted on."
         )
     end, last = recent.index[-1], panel.index[-1]
     if last < end:
         raise UserError(
-            f"PRICES must not end before the model, which knows {date_text(end)}. Got "
-            f"{date_text(last)}, which is stale. Download newer prices."
+            "PRICES must not end before the rows that the model was fitted on. Got "
+            f"{date_text(last)}, before {date_text(end)}. Download newer prices."
         )
     if last == end:
         _check_same(recent, panel, end)
         return None
     first = recent.index[0] if extractor is None else extractor.history_.index[0]
     if panel.index[0] <= first:
-        # It brings all that features look back on, also if prices were adjusted since.
+        # The file covers the whole lookback, so prices may have been adjusted since.
         return panel
     _check_same(recent, panel, end)
     return panel.loc[panel.index > end]
@@ -87,9 +91,10 @@ def _check_same(recent: pd.DataFrame, panel: pd.DataFrame, date: Any) -> None:
     if changed.any():
         names = dict.fromkeys(changed.index[changed].get_level_values(-1))
         raise UserError(
-            "PRICES must continue those that the model was fitted on. Got other "
-            f"prices of {format_tickers(names)} on {date_text(date)}: they were "
-            "adjusted or corrected since. Fit again."
+            "PRICES must continue the prices that the model was fitted on. Got "
+            f"different prices of {format_tickers(names)} on {date_text(date)}, which "
+            "were adjusted or corrected since. Pass the whole history, or run "
+            "`skbatch fit` again."
         )
 
 
@@ -104,5 +109,5 @@ def refuse_gaps() -> Iterator[None]:
     for category, message in collected:
         if issubclass(category, HistoryWarning):
             found = message.partition(" Pass all rows")[0]
-            raise UserError(f"{found} Download all rows, or fit again.")
+            raise UserError(f"{found} Download all rows, or run `skbatch fit` again.")
         warn_user(message, category)

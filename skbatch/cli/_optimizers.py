@@ -31,8 +31,8 @@ def find_optimizer(name: str) -> Optimizer:
     optimizer = Optimizer(name)
     if optimizer is not Optimizer.EQUAL and not find_spec("skfolio"):
         raise UserError(
-            "`--optimizer` must be equal without skfolio. Got "
-            f"{optimizer}. Install it with: pip install 'skbatch[portfolio]'"
+            "`--optimizer` must be equal unless skfolio is installed. Got "
+            f"{optimizer}. Install skfolio with: pip install 'skbatch[portfolio]'"
         )
     return optimizer
 
@@ -49,8 +49,8 @@ def optimize(
 ) -> pd.Series:
     """Find long-only weights that sum to 1.
 
-    Of mean-risk, the mean less `risk_aversion` / 2 times the variance, and less `cost`
-    times what is traded from what is held, if anything is.
+    For mean-risk, the objective is the mean minus `risk_aversion` / 2 times the
+    variance and, where there are holdings, minus `cost` times the traded weight.
     """
     import numpy as np
     import pandas as pd
@@ -60,7 +60,7 @@ def optimize(
     from skfolio.prior import BasePrior, ReturnDistribution
 
     class Known(BasePrior):
-        """What is expected, whatever the returns."""
+        """The given moments, whatever the returns."""
 
         def __init__(self) -> None:
             pass
@@ -89,7 +89,8 @@ def optimize(
         weights = model.fit(np.zeros((2, len(mu)))).weights_
     except (SkfolioError, SolverError, ValueError) as error:
         raise UserError(
-            f"`--optimizer` must find weights. Got: {error} Try min-risk or equal."
+            f"`--optimizer` must be able to find weights. Got {optimizer}, which "
+            f"failed: {error} Try min-risk or equal."
         ) from error
     found = pd.Series(weights, mu.index)
     return found.where(found.abs() >= 1e-4, 0.0).round(6)

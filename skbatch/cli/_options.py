@@ -1,4 +1,4 @@
-"""Arguments and options that several commands have."""
+"""Arguments and options that several commands share."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ Prices = Annotated[
     Path,
     typer.Argument(
         metavar="PRICES",
-        help="CSV, Parquet or Excel file: wide (a column per ticker), long (a row per "
-        "date and ticker), or as yfinance writes it.",
+        help="CSV, Parquet or Excel file of prices: wide (a column per ticker), long "
+        "(a row per date and ticker), or as yfinance writes them.",
         show_default=False,
     ),
 ]
@@ -22,8 +22,8 @@ Horizons = Annotated[
         "--horizon",
         metavar="ROWS",
         min=1,
-        help="Rows to look ahead; 5 is a week of trading days. "
-        "Several: --horizon 5 --horizon 21.",
+        help="Rows to forecast ahead; 5 is a week of trading days. Repeat it for "
+        "several horizons: --horizon 5 --horizon 21.",
         show_default="5",
     ),
 ]
@@ -32,7 +32,7 @@ Delay = Annotated[
     typer.Option(
         metavar="ROWS",
         min=0,
-        help="Rows until the forecasts are traded; 1 is the next close.",
+        help="Rows from a forecast to its trade; 1 trades at the next close.",
         show_default="0",
     ),
 ]
@@ -41,9 +41,9 @@ DelistingReturn = Annotated[
     typer.Option(
         metavar="RETURN",
         min=-1.0,
-        help="Return that tickers whose prices end are taken to end with, such as "
-        "-0.3; they are then learned from.",
-        show_default="left out",
+        help="Final return assumed for tickers whose prices end, such as -0.3. Without "
+        "it, models do not learn from returns that run past the last price.",
+        show_default=False,
     ),
 ]
 Coverages = Annotated[
@@ -51,8 +51,8 @@ Coverages = Annotated[
     typer.Option(
         "--coverage",
         metavar="SHARE",
-        help="Share of returns that the intervals should contain. "
-        "Several: --coverage 0.5 --coverage 0.9.",
+        help="Share of returns that the prediction intervals should contain. Repeat it "
+        "for several: --coverage 0.5 --coverage 0.9.",
         show_default="0.9",
     ),
 ]
@@ -61,70 +61,74 @@ Holdout = Annotated[
     typer.Option(
         metavar="ROWS",
         min=0,
-        help="Score a second fit on this many last rows, which it has not seen. "
-        "0 skips it and saves its time.",
+        help="Score a second model on this many of the last rows, which it is not "
+        "fitted on. 0 skips this and saves time.",
     ),
 ]
 Field = Annotated[
     str | None,
-    typer.Option(metavar="FIELD", help="Use this field only, such as Close."),
+    typer.Option(metavar="FIELD", help="Use only this field, such as Close."),
 ]
 Date = Annotated[
-    str | None, typer.Option(metavar="COLUMN", help="Column of the dates.")
+    str | None, typer.Option(metavar="COLUMN", help="Name of the date column.")
 ]
 Ticker = Annotated[
     str | None,
     typer.Option(
         metavar="COLUMN",
-        help="Column of the tickers; for a file of one ticker, its name.",
+        help="Name of the ticker column; for a file of one ticker, the ticker.",
     ),
 ]
 Value = Annotated[
     str | None,
-    typer.Option(metavar="COLUMN", help="Column of the prices in a long file."),
+    typer.Option(metavar="COLUMN", help="Name of the price column in a long file."),
 ]
 Id = Annotated[
     str | None,
     typer.Option(
         metavar="COLUMN",
-        help="Column of a long file that identifies companies where tickers were "
-        "used again by others, such as permno.",
+        help="Name of the column in a long file that identifies a company, such as "
+        "permno, for files in which tickers were reused.",
     ),
 ]
 Config = Annotated[
     Path | None,
     typer.Option(
-        metavar="FILE", help="TOML file of settings; see `skbatch config init`."
+        metavar="FILE", help="TOML settings file; `skbatch config init` writes one."
     ),
 ]
 MemoryBudget = Annotated[
     str | None,
     typer.Option(
-        metavar="SIZE", help="Keep the memory below this, such as 4GiB, or 0.5 of it."
+        metavar="SIZE",
+        help="Keep memory use below this, such as 4GiB, or 0.5 for half of the "
+        "available memory.",
     ),
 ]
 CheckpointDir = Annotated[
     Path | None,
     typer.Option(
         metavar="FOLDER",
-        help="Folder for checkpoints: a killed run resumes where it stopped.",
+        help="Folder for checkpoints, so that a killed run resumes where it stopped.",
     ),
 ]
 Jobs = Annotated[
-    int | None, typer.Option(metavar="COUNT", help="Batches to fit at the same time.")
+    int | None,
+    typer.Option(metavar="COUNT", help="Number of batches to fit in parallel."),
 ]
 Performance = Annotated[
-    Path | None, typer.Option(metavar="FILE", help="JSON file for time and memory.")
+    Path | None,
+    typer.Option(metavar="FILE", help="Write time and memory use to this JSON file."),
 ]
 Verbose = Annotated[
-    bool, typer.Option("--verbose", metavar="", help="Report each batch on stderr.")
+    bool, typer.Option("--verbose", metavar="", help="Log each batch to stderr.")
 ]
 Output = Annotated[
     Path | None,
     typer.Option(
         metavar="FILE",
-        help="File for the forecasts, .csv, .parquet or .xlsx; - writes CSV to "
-        "stdout, and everything else to stderr.",
+        help="Write the forecasts to this .csv, .parquet or .xlsx file; - writes CSV "
+        "to stdout, and everything else to stderr.",
     ),
 ]
 Raw = Annotated[
@@ -132,7 +136,7 @@ Raw = Annotated[
     typer.Option(
         "--raw",
         metavar="",
-        help="Write tickers as they are, also those that a spreadsheet would run as "
+        help="Write tickers unchanged, even those that a spreadsheet would run as "
         "formulas.",
     ),
 ]
@@ -140,8 +144,8 @@ Tickers = Annotated[
     list[str] | None,
     typer.Option(
         metavar="TICKERS",
-        help="Show and write these tickers only, such as AAPL,MSFT; the model still "
-        "learns from all.",
+        help="Show and write only these tickers, such as AAPL,MSFT; the model still "
+        "learns from all tickers.",
         show_default="all",
     ),
 ]

@@ -9,21 +9,21 @@ from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from skbatch._messages import count, date_text, format_tickers, printable
+from skbatch._messages import date_text, format_tickers, printable
 from skbatch._writing import write_whole
-from skbatch.cli._shell import UserError, print_error
+from skbatch.cli._shell import UserError, print_error, unwritable
 
 if TYPE_CHECKING:
     import pandas as pd
 
 # Spreadsheets run cells that begin like this as formulas.
 _FORMULA_STARTS = tuple("=+-@＝＋－＠")
-# What writing a file needs: the package, and the extra that has it.
+# Suffix → the package that writes such files, and the extra that installs it.
 _EXTRAS = {".parquet": ("pyarrow", "parquet"), ".xlsx": ("openpyxl", "excel")}
 
 
 def is_stdout(output: Path | None) -> bool:
-    """Whether the forecasts go where the tables would."""
+    """Return whether the forecasts go to stdout, where the tables would."""
     return output is not None and str(output) in ("-", "/dev/stdout")
 
 
@@ -32,8 +32,8 @@ def check_output(output: Path, prices: Path, *, as_json: bool) -> None:
     if is_stdout(output):
         if as_json:
             raise UserError(
-                f"`--output` must be a file with --json. Got '{output}', where the "
-                "JSON goes. Name a file, or leave one of them out."
+                "`--output` must be a file with --json, which prints to stdout. Got "
+                f"'{output}'. Name a file, or leave out one of the two options."
             )
         return
     if output.exists() and not output.is_file():
@@ -47,14 +47,14 @@ def check_output(output: Path, prices: Path, *, as_json: bool) -> None:
     package, extra = _EXTRAS.get(suffix, ("", ""))
     if package and find_spec(package) is None:
         raise UserError(
-            f"`--output` must end in .csv without {package}. Got '{output}'. Install "
-            f"it with: pip install 'skbatch[{extra}]'"
+            f"`--output` must end in .csv unless {package} is installed. Got "
+            f"'{output}'. Install {package} with: pip install 'skbatch[{extra}]'"
         )
     check_place("--output", output, prices)
 
 
 def check_place(option: str, path: Path, prices: Path | None = None) -> None:
-    """Raise if a file cannot be written there, or would replace that of the prices."""
+    """Raise if a file cannot be written there, or would replace the price file."""
     if not path.parent.is_dir():
         raise UserError(
             f"`{option}` must be in an existing folder. Got '{path.parent}'. Create it "
@@ -62,7 +62,7 @@ def check_place(option: str, path: Path, prices: Path | None = None) -> None:
         )
     if prices and path.exists() and prices.exists() and path.samefile(prices):
         raise UserError(
-            f"`{option}` must not be the file of prices. Got '{path}' for both. Choose "
+            f"`{option}` must not be the price file. Got '{path}' for both. Choose "
             "another name."
         )
 
@@ -76,9 +76,11 @@ def check_tickers(
     unknown = [name for name in wanted if name not in known]
     if unknown:
         near = get_close_matches(unknown[0].upper(), sorted(known), 1)
-        advice = f"Did you mean {near[0]}?" if near else "Check the file of prices."
+        advice = f"Choose from {format_tickers(sorted(known))}."
+        if near:
+            advice = f"Did you mean {near[0]}?"
         raise UserError(
-            f"{option} must be in the file of prices. Got "
+            f"{option} must be in the price file. Got "
             f"{format_tickers(unknown)}. {advice}"
         )
     return forecasts[forecasts["ticker"].isin(wanted)].reset_index(drop=True)
@@ -90,7 +92,7 @@ def write_forecasts(forecasts: pd.DataFrame, output: Path, *, raw: bool) -> None
     if not raw and suffix != ".parquet":
         forecasts = without_formulas(forecasts)
     if suffix == ".xlsx":
-        # Excel knows no time zones.
+        # Excel has no dates with time zones.
         dates = [date_text(date) for date in forecasts["date"]]
         forecasts = forecasts.assign(date=dates)
     _write_table(forecasts, output)
@@ -127,9 +129,9 @@ def without_formulas(forecasts: pd.DataFrame) -> pd.DataFrame:
     tickers = forecasts["ticker"][forecasts["ticker"] != changed["ticker"]].unique()
     if len(tickers):
         print_error(
-            f"warning: {count(len(tickers))} would be a formula or hidden characters "
-            f"in a spreadsheet: {format_tickers(tickers)}. The file has them after a "
-            "quote, or as escapes; --raw keeps them as they are."
+            "warning: Tickers must not be formulas or control characters in a "
+            f"spreadsheet. Got {format_tickers(tickers)}, written with a quote or an "
+            "escape. Pass --raw to write them unchanged."
         )
     return changed
 
@@ -143,7 +145,7 @@ def write(content: bytes, output: Path, option: str) -> None:
     try:
         write_whole(output, content)
     except OSError as error:
-        raise UserError(f"`{option}` must be writable. Got {error}.") from error
+        raise unwritable(f"`{option}`", output, error) from error
 
 
 def as_text(cell: object) -> str:

@@ -1,4 +1,4 @@
-"""The report of one run: a page with all forecasts, that needs no other file."""
+"""The report of one run: a self-contained page with all forecasts."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from skbatch.cli._show import Result, model_words, panel_line
 if TYPE_CHECKING:
     import pandas as pd
 
-# Columns that are returns or shares, and so in percent → how they are written.
+# Columns that are shown in percent → their format.
 PERCENT = {
     "expected_return": "{:+.2%}",
     "lower": "{:+.2%}",
@@ -47,14 +47,14 @@ def write_report(result: Result, report: Path) -> None:
         parts.append(section("Hold-out", held_out))
     parts.append(
         f"<footer>skbatch {version('skbatch')}, XGBoost {version('xgboost')}. Simple "
-        "returns over the horizon, not annualized, before costs. How good such "
-        "forecasts have been: skbatch evaluate.</footer>"
+        "returns over the horizon, not annualized, before costs. To backtest these "
+        "forecasts, run skbatch evaluate.</footer>"
     )
     write(page(title, parts).encode(), report, "--report")
 
 
 def _services(forecasts: pd.DataFrame) -> str:
-    """Count which model forecast how many."""
+    """Count the forecasts of each model."""
     models = forecasts["model"].value_counts()
     listed = ", ".join(
         f"{count(n, 'forecast')} by {model_words(name)}" for name, n in models.items()

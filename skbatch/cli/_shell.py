@@ -1,4 +1,4 @@
-"""What every command shares: errors and warnings in a line, progress on stderr."""
+"""What all commands share: one-line errors and warnings, and progress on stderr."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, TextIO
 
 import typer
@@ -21,7 +22,7 @@ from skbatch._messages import printable
 from skbatch.exceptions import CheckpointError, ConfigError, PanelError, SkbatchWarning
 
 PIPE_WIDTH = 100
-# How messages for Python name things → what the command line calls them.
+# What messages of the Python API say → what the command line says.
 _NAMES = [
     (r" See (screening|provenance|events)_( for reasons)?\.", ""),
     (r", or, if these are simple returns, `\(1 \+ X\)\.cumprod\(\)`", ""),
@@ -34,17 +35,24 @@ _NAMES = [
     (r"`(field|date|ticker|value|id)=(.*?)`", r"`--\1 \2`"),
     (r"`(field|date|ticker|value|id|horizon|delay)`", r"`--\1`"),
     (r"`min_train`", "`--train`"),
+    (r"`(memory|checkpoint|n)_(budget|dir|jobs)`", r"`--\1-\2`"),
+    (r"`estimator` must be an instance", "MODULE:NAME must be a pipeline"),
+    (r"`estimator`", "MODULE:NAME"),
+    (r", or read it with pandas and pass the table", ""),
+    (r"shorter `windows`", "set shorter features.windows in a settings file"),
     (r"\bmin_train=", "--train "),
     (r"`(X|X\.columns|X\.index|prices|path_or_frame)`", "PRICES"),
 ]
+# How messages name settings that came from an option.
+_OPTION = re.compile(r"(?:^|argument: )`(?:\w+\.)?(\w+)`")
 # Tasks whose parts are counted → what these parts are.
 _COUNTED = {"walk forward": "fits", "batches": "batches", "recover": "recover"}
-# Exit code where everything ran, and the answer is no; 2 is what the user can mend.
+# Exit code of a run that ended well, but whose check failed; 2 is for user errors.
 NOT_OK = 3
 
 
 class UserError(Exception):
-    """What the user can mend; shown as one line, without a traceback."""
+    """An error that the user can correct; shown on one line, without a traceback."""
 
 
 @dataclass
@@ -67,7 +75,7 @@ class Stages:
         self.seconds[name] = time.perf_counter() - start
 
     def split(self, name: str, part: str, seconds: Any) -> None:
-        """Show a part of a stage before it, by the system's own measurement."""
+        """List a part of a stage separately, as the system has measured it."""
         taken = float(seconds.get(("stage", part), 0.0))
         whole = self.seconds.pop(name)
         self.seconds |= {part: taken, name: max(0.0, whole - taken)}
@@ -113,28 +121,28 @@ class Stages:
 
 @contextmanager
 def shown_to_users() -> Iterator[Stages]:
-    """Show stages on a terminal, warnings and errors of the user's data in a line."""
+    """Show stages on a terminal, and warnings and user errors on one line each."""
     with errors_to_users(), _one_line_warnings(), _progress() as progress:
         yield Stages(progress)
 
 
 @contextmanager
 def errors_to_users() -> Iterator[None]:
-    """Show what the user can mend without a traceback, and leave with status 2."""
+    """Show user errors without a traceback, and exit with status 2."""
     try:
         yield
     except (UserError, PanelError, CheckpointError) as error:
         print_error(f"error: {_one_line(error)}")
         raise typer.Exit(2) from error
     except ConfigError as error:
-        # A problem in each line.
-        print_error(f"error: {error}")
+        # One line for each problem.
+        print_error(f"error: {_OPTION.sub(_option, str(error))}")
         raise typer.Exit(2) from error
 
 
 @contextmanager
 def _progress() -> Iterator[Progress | None]:
-    """Draw a bar on stderr, as long as someone is there to see it."""
+    """Draw a bar on stderr if that is a terminal."""
     if not sys.stderr.isatty():
         yield None
         return
@@ -145,7 +153,7 @@ def _progress() -> Iterator[Progress | None]:
 
 @contextmanager
 def _one_line_warnings() -> Iterator[None]:
-    """Show the package's warnings as one line each, and others as ever."""
+    """Show the package's warnings on one line each, and others as usual."""
     with warnings.catch_warnings():
         seen = set()
 
@@ -173,11 +181,16 @@ def _one_line_warnings() -> Iterator[None]:
 
 
 def _one_line(message: object) -> str:
-    """Write a message of the package in a line, in the words of the command line."""
+    """Rewrite a message on one line, in the words of the command line."""
     text = " ".join(str(message).split())
     for pattern, name in _NAMES:
         text = re.sub(pattern, name, text)
     return text
+
+
+def _option(found: re.Match[str]) -> str:
+    """Name the option that a setting was given by."""
+    return f"`--{found[1].replace('_', '-')}`"
 
 
 def file_error(error: OSError) -> str:
@@ -185,8 +198,17 @@ def file_error(error: OSError) -> str:
     return f"'{error.filename}' ({error.strerror})" if error.filename else str(error)
 
 
+def unwritable(subject: str, path: Path, error: OSError) -> UserError:
+    """Create the error for a file that cannot be written."""
+    # The error may name the temporary file, which means nothing to the user.
+    return UserError(
+        f"{subject} must be writable. Got '{path}' ({error.strerror or error}). Choose "
+        "another file or folder."
+    )
+
+
 def print_error(text: str) -> None:
-    """Print to stderr, without what a terminal would take for commands."""
+    """Print to stderr, with control characters escaped."""
     print(printable(text), file=sys.stderr)
 
 
@@ -196,7 +218,7 @@ class _Formatter(logging.Formatter):
 
 
 def log_to_stderr() -> None:
-    """Show each batch as it ends."""
+    """Log each batch to stderr when it ends."""
     handler = logging.StreamHandler()
     handler.setFormatter(_Formatter("%(name)s: %(message)s"))
     logging.basicConfig(level=logging.INFO, handlers=[handler])
@@ -211,7 +233,7 @@ class _PlainConsole(Console):
 
 def make_console(*, stderr: bool = False) -> Console:
     """Create the console for results, on stdout unless that has the forecasts."""
-    # A pipe has no width of its own: without one, lines would break anywhere.
+    # A pipe has no width: without a fixed one, rich would assume 80 columns.
     width = None if (sys.stderr if stderr else sys.stdout).isatty() else PIPE_WIDTH
     return _PlainConsole(
         stderr=stderr, width=width, markup=False, emoji=False, highlight=False

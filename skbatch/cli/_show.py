@@ -24,13 +24,13 @@ MODELS = {
     "BatchLinearForecaster": "the linear model",
 }
 LEGEND = (
-    "lower, upper: bounds of the prediction interval, which holds nine returns in ten "
-    "unless --coverage was given. volatility: expected standard deviation of the "
-    "return. gain: probability of a positive return."
+    "lower, upper: bounds of the prediction interval, which should contain 90% of "
+    "returns unless --coverage was given. volatility: expected standard deviation of "
+    "the return. gain: probability of a positive return."
 )
 LEFT_OUT = (
-    "The bounds of further coverages need a wider terminal; --output and --json have "
-    "them."
+    "The terminal is too narrow for the bounds of the other coverages; --output and "
+    "--json include them."
 )
 
 
@@ -68,7 +68,7 @@ def report(result: Result, seconds: dict[str, float], console: Console) -> None:
         unbounded = console.options.update(width=1000)
         wanted = console.measure(table, options=unbounded).minimum
         if wanted > console.width and bounds[2:]:
-            # Cut short, tickers and numbers would read as others.
+            # A ticker or number that is cut short could be mistaken for another.
             table = _forecast_table(rows, bounds[:2], with_model=len(models) > 1)
             left_out = LEFT_OUT
         tables += [title, table]
@@ -77,8 +77,8 @@ def report(result: Result, seconds: dict[str, float], console: Console) -> None:
         LEGEND,
         left_out,
         result.relative_to
-        and f"Models learned returns relative to "
-        f"{result.relative_to}; what is expected of it is part of the forecasts.",
+        and f"Models learned returns relative to {result.relative_to}; the forecasts "
+        f"include the expected return of {result.relative_to}.",
         panel_line(result.panel),
         timing_table(seconds),
         result.scores_text,
@@ -128,7 +128,7 @@ def print_json(result: Result, seconds: dict[str, float]) -> None:
 
 
 def model_words(name: object) -> str:
-    """Name a model for someone who does not write Python."""
+    """Name a model without its Python class."""
     return MODELS.get(str(name), str(name))
 
 
@@ -164,7 +164,7 @@ def _forecast_table(
 
 
 def _percent(value: float, form: str) -> str:
-    """Show a share or return in percent; nothing where it is missing."""
+    """Format a share or return in percent; empty where it is missing."""
     return f"{100 * value:{form}}%" if value == value else ""
 
 

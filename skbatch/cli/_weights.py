@@ -1,7 +1,8 @@
-"""``skbatch weights``: forecasts, checked, and the portfolio made of them."""
+"""``skbatch weights``: check forecasts and build a portfolio from them."""
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from skbatch.portfolio import PreflightReport
 
 RISK_ROWS = 504
-# Basis points of what is traded, where there are holdings to trade from.
+# Basis points of the traded value; only used where there are holdings.
 COST = 10.0
 
 
@@ -33,27 +34,32 @@ def weights(
         str,
         typer.Option(
             metavar="NAME",
-            help="mean-risk: expected return less a penalty for risk; max-sharpe: most "
-            "expected return per risk; min-risk: least risk, whatever the forecasts; "
-            "equal: the same weight for every ticker with a forecast.",
+            help="mean-risk: expected return minus a penalty for risk; max-sharpe: "
+            "highest expected return per unit of risk; min-risk: lowest risk, whatever "
+            "the forecasts; equal: the same weight for every ticker with a forecast.",
         ),
     ] = Optimizer.MEAN_RISK.value,
     max_weight: Annotated[
         float,
         typer.Option(
-            metavar="WEIGHT", min=0.0, max=1.0, help="Largest weight of a ticker."
+            metavar="WEIGHT", min=0.0, max=1.0, help="Largest weight of any ticker."
         ),
     ] = 0.1,
     risk_aversion: Annotated[
         float,
-        typer.Option(metavar="NUMBER", min=0.0, help="Penalty for risk of mean-risk."),
+        typer.Option(
+            metavar="NUMBER",
+            min=0.0,
+            help="Risk aversion for mean-risk; the higher, the less risk.",
+        ),
     ] = 5.0,
     current: Annotated[
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="CSV or Excel file of what you hold: a column ticker, and one of "
-            "weight, value or shares. mean-risk then weighs trades against their cost.",
+            help="CSV or Excel file of your current holdings: a ticker column and a "
+            "weight, value or shares column. mean-risk then takes trading costs into "
+            "account.",
         ),
     ] = None,
     cost: Annotated[
@@ -61,22 +67,22 @@ def weights(
         typer.Option(
             metavar="POINTS",
             min=0.0,
-            help="Cost of trading, in basis points, for mean-risk.",
+            help="Transaction cost in basis points of the traded value, for mean-risk.",
         ),
     ] = COST,
     output: Annotated[
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="File for the weights, .csv, .parquet or .xlsx; - writes CSV to "
-            "stdout, and everything else to stderr.",
+            help="Write the weights to this .csv, .parquet or .xlsx file; - writes CSV "
+            "to stdout, and everything else to stderr.",
         ),
     ] = None,
     json: options.Json = False,
     horizon: Annotated[
         int | None,
         typer.Option(
-            metavar="ROWS", min=1, help="Rows to look ahead.", show_default="5"
+            metavar="ROWS", min=1, help="Rows to forecast ahead.", show_default="5"
         ),
     ] = None,
     delay: options.Delay = None,
@@ -90,10 +96,10 @@ def weights(
     memory_budget: options.MemoryBudget = None,
     n_jobs: options.Jobs = None,
 ) -> None:
-    """Create a long-only portfolio from the forecasts, after checking them.
+    """Check the forecasts and build a long-only portfolio from them.
 
-    Risk is measured in the last 504 rows. If a check fails that an optimizer could
-    not survive, there are no weights, and the exit code is 3.
+    Risk is measured over the last 504 rows. If a check finds an error, no weights are
+    computed and the exit code is 3.
     """
     asked = None if horizon is None else [horizon]
     settings = settings_of(asked, delay, memory_budget, None, n_jobs, delisting_return)
@@ -105,7 +111,8 @@ def weights(
         if not isinstance(system.horizon, int):
             raise UserError(
                 "`--horizon` must be one number of rows for a portfolio. Got "
-                f"{system.horizon} from the settings. Pass it."
+                f"{', '.join(map(str, system.horizon))} from the settings. Pass "
+                f"--horizon {system.horizon[0]}, for example."
             )
         panel = fit_system(
             Source(prices, field, date, ticker, value, id).read, system, stages
@@ -126,7 +133,7 @@ def weights(
 
 
 class Portfolio:
-    """Forecasts and risk of a panel, and what becomes of them."""
+    """Forecasts and risk of a panel, and the portfolio that follows from them."""
 
     def __init__(
         self,
@@ -171,9 +178,10 @@ class Portfolio:
 
         n_tickers = len(self.covariance)
         if n_tickers * max_weight < 1:
+            least = math.ceil(1000 / n_tickers) / 1000
             raise UserError(
                 f"`--max-weight` must be at least 1/{n_tickers} for {n_tickers} "
-                f"tickers. Got {max_weight}. Raise it."
+                f"tickers. Got {max_weight}. Pass --max-weight {least} or more."
             )
         if not self.preflight.ok:
             return None
@@ -217,7 +225,7 @@ class Portfolio:
         return found
 
     def shown(self, table: pd.DataFrame | None) -> list[Any]:
-        """Lay out the checks that found something, the weights and the facts."""
+        """Lay out the failed checks, the weights and the facts."""
         from skbatch.panel.engine import describe_rows
 
         checks = make_table("check", "found")
@@ -228,14 +236,14 @@ class Portfolio:
         parts += [checks] if checks.row_count else []
         if self.left_out:
             parts.append(
-                f"Left out, as prices are missing in the last {RISK_ROWS} rows: "
+                f"Left out because prices are missing in the last {RISK_ROWS} rows: "
                 f"{format_tickers(self.left_out)}."
             )
         if self.sold_unseen and table is not None:
             parts.append(
-                "Held, but without a forecast or prices to measure risk by, and "
-                f"therefore sold: {format_tickers(self.sold_unseen)}. Trade these by "
-                "hand if you would rather keep them."
+                "Sold because there is no forecast, or too few prices to measure risk: "
+                f"{format_tickers(self.sold_unseen)}. To keep these holdings, trade "
+                "them by hand."
             )
         if table is None:
             return parts
@@ -278,7 +286,7 @@ class Portfolio:
 
 
 def _covariance(closes: pd.DataFrame, expected: Any) -> tuple[pd.DataFrame, list[str]]:
-    """Estimate a covariance by Ledoit and Wolf, and name who lacks prices for it."""
+    """Estimate a Ledoit–Wolf covariance, and list tickers that lack prices for it."""
     import pandas as pd
     from sklearn.covariance import LedoitWolf
 
@@ -287,8 +295,9 @@ def _covariance(closes: pd.DataFrame, expected: Any) -> tuple[pd.DataFrame, list
     whole = recent.dropna(axis=1)
     if whole.shape[1] < 2 or len(whole) < 2:
         raise UserError(
-            "PRICES must have two tickers with a forecast and all prices in the last "
-            f"{RISK_ROWS} rows. Got {whole.shape[1]}. Download what is missing."
+            "PRICES must have at least two tickers with a forecast and without missing "
+            f"prices in the last {RISK_ROWS} rows. Got {whole.shape[1]}. Add tickers, "
+            "or fill in the missing prices."
         )
     estimated = LedoitWolf().fit(whole.to_numpy()).covariance_
     left_out = [str(ticker) for ticker in wanted if ticker not in whole]

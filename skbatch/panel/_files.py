@@ -13,7 +13,6 @@ from zipfile import BadZipFile
 
 import pandas as pd
 
-from skbatch._messages import count
 from skbatch.exceptions import PanelError
 from skbatch.panel._dates import is_date_text
 from skbatch.panel._numbers import MISSING, is_number_text, is_text
@@ -35,6 +34,11 @@ def read_table(
             f"`path_or_frame` must be an existing file. Got {str(path)!r}. Check the "
             f"spelling; relative paths start at {str(Path.cwd())!r}."
         )
+    if path.is_dir():
+        raise PanelError(
+            f"`path_or_frame` must be a file, not a folder. Got {str(path)!r}. Name the "
+            "file in it."
+        )
     suffix, texts = path.suffix.lower(), [ticker, id]
     if suffix in (".parquet", ".pq"):
         return _read_parquet(path)
@@ -47,8 +51,8 @@ def read_table(
             return _read_csv(path.read_text(encoding="utf-8-sig"), path, texts)
         except (pd.errors.ParserError, UnicodeDecodeError) as error:
             raise PanelError(
-                f"{path.name!r} must be a table in UTF-8 text, with as many cells in "
-                f"every row. Got: {error}. Correct the file."
+                f"{path.name!r} must be a text table in UTF-8, with the same number of "
+                f"cells in every row. Got: {error}. Correct the file."
             ) from error
     raise PanelError(
         f"`path_or_frame` must end in {', '.join(TABLE_SUFFIXES[:-1])} or .xlsx. Got "
@@ -87,7 +91,7 @@ def _excel_as_csv(path: Path) -> str:
     if len(filled) != 1:
         raise PanelError(
             f"{path.name!r} must have one sheet with prices. Got {len(filled)}: "
-            f"{', '.join(filled) or 'none'}. Save the sheet of prices by itself."
+            f"{', '.join(filled) or 'none'}. Save the sheet of prices as its own file."
         )
     (sheet,) = filled.values()
     return sheet.to_csv(index=False, header=False).replace(" 00:00:00", "")
@@ -104,8 +108,8 @@ def _read_csv(text: str, path: Path, as_text: Sequence[str | None]) -> pd.DataFr
     skipped = n_header + has_index_row
     if len(rows) <= skipped:
         raise PanelError(
-            f"`path_or_frame` must hold prices. Got {path.name!r} with "
-            f"{count(len(rows), 'row')}. Check the file."
+            f"`path_or_frame` must hold prices. Got {path.name!r}, which "
+            f"{'has no rows below its header' if rows else 'is empty'}. Check the file."
         )
     names = _fill_names(rows[:n_header])
     texts = _text_columns(rows[0], rows[skipped], as_text) if n_header == 1 else []

@@ -67,7 +67,8 @@ def test_init_overwrites_only_by_force(tmp_path):
     ("arguments", "message"),
     [
         (("nowhere/x.toml",), "PATH must be writable"),
-        ((".", "--force"), "PATH must be writable"),
+        ((".", "--force"), "PATH must be a file, not a folder"),
+        ((".",), "such as 'skbatch.toml'"),
     ],
 )
 def test_init_refuses_in_one_line(arguments, message, tmp_path):
@@ -115,7 +116,7 @@ def test_show_needs_no_file_as_forecast_needs_none(tmp_path):
     (tmp_path / "skbatch.toml").write_text("horizon = 3\n")
     result = run("show")
     assert rows(result.stdout)["horizon"] == ("5", "default")
-    assert "without a file of settings" in result.stdout.splitlines()[0]
+    assert "without a settings file" in result.stdout.splitlines()[0]
     result = run("show", "skbatch.toml")
     assert "with --config skbatch.toml" in result.stdout.splitlines()[0]
     assert rows(result.stdout)["horizon"] == ("3", "skbatch.toml")

@@ -95,8 +95,10 @@ def test_the_report_and_a_table_are_made(
         (("--report", "report.pdf"), "`--report` must end in .html"),
         (("--report", "nowhere/report.html"), "must be in an existing folder"),
         (("--train", 400), "more rows than `--train`. Got 320 rows and --train 400."),
-        (("--groups", "prices.csv"), "`--groups` must have a column ticker"),
-        (("--groups", "groups.csv"), "each ticker once. Got A again"),
+        (("--groups", "prices.csv"), "`--groups` must have a ticker column"),
+        (("--groups", "others.csv"), "must list tickers of the price file. Got QQQ;"),
+        (("--groups", "none.csv"), "Got 'none.csv' (No such file or directory)."),
+        (("--groups", "groups.csv"), "each ticker once. Got A more than once"),
     ],
 )
 def test_what_cannot_be_evaluated_is_refused_in_one_line(
@@ -104,6 +106,7 @@ def test_what_cannot_be_evaluated_is_refused_in_one_line(
 ):
     monkeypatch.chdir(eight_tickers_csv.parent)
     Path("groups.csv").write_text("ticker,sector\nA,x\nA,y\n")
+    Path("others.csv").write_text("ticker,sector\nQQQ,x\n")
     result = run("evaluate", eight_tickers_csv, "--config", quick, *arguments)
     assert (result.exit_code, result.stdout) == (2, "")
     (line,) = result.stderr.splitlines()

@@ -29,7 +29,7 @@ def test_the_tables_show_families_and_the_largest_features(
     result = run("explain", eight_tickers_csv, ticker, "--config", quick, "--top", 2)
     assert (result.exit_code, result.stderr) == (0, "")
     assert result.stdout.startswith(f"{ticker} from {eight_tickers.index[-1].date()}")
-    assert "The 2 features that matter most" in result.stdout
+    assert "Features with the largest contributions" in result.stdout
     tables = [part for part in result.stdout.split("\n\n") if "──" in part]
     assert max(len(line.rstrip()) for t in tables for line in t.splitlines()) <= 60
     lines = tables[0].splitlines()[2:]

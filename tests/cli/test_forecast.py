@@ -236,7 +236,7 @@ def test_the_second_fit_does_not_warn(prices, tmp_path):
     path, _ = write_wide(prices, tmp_path)
     result = run("forecast", path, "--holdout", 80)
     assert (result.exit_code, result.stderr) == (0, "")
-    assert "Held out" in result.stdout
+    assert "Hold-out: a second model" in result.stdout
 
 
 def test_long_tables_are_cut_in_the_middle(monkeypatch):
@@ -284,7 +284,7 @@ def test_a_short_panel_is_forecast_but_not_scored(prices, tmp_path):
     path, _ = write_wide(prices, tmp_path)
     result = run("forecast", path)
     assert result.exit_code == 0
-    assert "Not scored: 252 held-out rows" in result.stdout
+    assert "Not scored: a hold-out of 252 rows" in result.stdout
 
 
 def test_one_ticker_has_no_rank_ic(tmp_path):
@@ -327,7 +327,7 @@ def write_prices(prices, folder):
     ("write", "options", "message"),
     [
         (lambda _, folder: folder / "none.csv", (), "existing file"),
-        (lambda _, folder: folder, (), ""),
+        (lambda _, folder: folder, (), "not a folder"),
         (write_words, (), "in T001"),
         (write_duplicates, (), "every date once"),
         (write_binary, (), ""),
@@ -339,7 +339,8 @@ def write_prices(prices, folder):
         (write_prices, ("--horizon", 320), "less than the number of dates"),
         (write_prices, ("--output", "forecasts.txt"), "end in .csv"),
         (write_prices, ("--output", "nowhere/forecasts.csv"), "existing folder"),
-        (write_prices, ("--output", "wide.csv"), "must not be the file of prices"),
+        (write_prices, ("--performance", "nowhere/time.json"), "existing folder"),
+        (write_prices, ("--output", "wide.csv"), "must not be the price file"),
     ],
 )
 def test_errors_of_users_are_one_line(
@@ -361,16 +362,27 @@ def test_coverages_are_different_shares(shares):
     flags = [part for share in shares for part in ("--coverage", share)]
     result = run("forecast", "prices.csv", *flags)
     assert result.exit_code == 2
-    assert result.stderr.startswith("error: `--coverage` must be different shares")
+    assert result.stderr.startswith("error: `--coverage` must be between 0 and 1")
     assert "For 90%, pass --coverage 0.9." in result.stderr
 
 
-@pytest.mark.parametrize("arguments", [("--horizon", 0), ("--horizon", "week")])
-def test_arguments_of_the_wrong_kind_are_refused(arguments):
-    result = run("demo", *arguments)
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("demo", "--horizon", 0), "a whole number of at least 1. Got 0."),
+        (("demo", "--horizon", "week"), "a whole number of at least 1. Got week."),
+        (("weights", "x.csv", "--max-weight", 3), "a number from 0 to 1. Got 3."),
+        (("forecast", "x.csv", "--coverage", "half"), "must be a number. Got half."),
+    ],
+)
+def test_values_of_the_wrong_kind_are_refused(arguments, message):
+    result = run(*arguments)
     assert result.exit_code == 2
-    assert "--horizon" in result.stderr
+    assert arguments[-2] in result.stderr
     assert "Traceback" not in result.stderr
+    if "Got" in result.stderr:
+        # Older releases of typer explain values in their own words.
+        assert message in " ".join(re.sub("[│╭╰─╮╯]", "", result.stderr).split())
 
 
 def test_labels_that_are_all_missing_are_a_reason(tmp_path):
@@ -425,10 +437,8 @@ def test_help_names_files_rows_and_columns_and_no_type_of_python():
     assert len(names) > 5
     for name in names:
         text = CliRunner().invoke(skbatch.cli.app, [name, "--help"]).output
-        options = re.findall(r"^[│ *]+(--[\w-]+.*)", text, re.M)
-        assert len(options) > 3
-        for option in options:
-            assert option.startswith("--help") or not re.search("<[^|>]*>", option)
+        assert len(re.findall(r"^[│ *]+(--[\w-]+.*)", text, re.M)) > 3
+        assert not re.search(r"<[\w\[\] ]+>", text)
 
 
 def test_version_and_help_import_nothing_heavy():
@@ -539,7 +549,7 @@ def test_a_delay_is_learned_written_and_shown(where, prices, tmp_path, monkeypat
     assert (result.exit_code, result.stderr) == (0, "")
     shown = " ".join(result.stdout.split())
     assert "over the next 5 rows, starting 2 rows after the forecast" in shown
-    assert "Held out: a second fit" in shown
+    assert "Hold-out: a second model" in shown
     table = read_forecasts(output)
     assert list(table["delay"]) == ["2"] * 5
     config = skbatch.BatchForecastingConfig(delay=2, model={"kind": "linear"})
@@ -567,9 +577,9 @@ def test_time_and_memory_are_written_and_batches_told(prices, tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (("--memory-budget", "1MiB"), "`memory_budget` must be at least"),
-        (("--memory-budget", "0.00001"), "`memory_budget` must be at least"),
-        (("--memory-budget", "lots"), "memory_budget"),
+        (("--memory-budget", "1MiB"), "error: `--memory-budget` must be at least"),
+        (("--memory-budget", "0.00001"), "error: `--memory-budget` must be at least"),
+        (("--memory-budget", "lots"), "error: `--memory-budget` must be"),
         (("--config", "nowhere.toml"), "nowhere.toml"),
     ],
 )
@@ -591,7 +601,7 @@ def test_a_run_goes_on_from_its_checkpoints(prices, tmp_path):
     assert table_rows(again.stdout) == table_rows(first.stdout)
     other = run(*command, "--horizon", 2)
     assert other.exit_code == 2
-    assert "error: `checkpoint_dir` must belong to the same prices" in other.stderr
+    assert "error: `--checkpoint-dir` must belong to the same prices" in other.stderr
 
 
 # Files and terminals ------------------------------------------------------------------
@@ -646,7 +656,8 @@ def test_a_full_disk_leaves_the_file_of_yesterday(option, prices, tmp_path, requ
     patch.setattr(os, "fsync", lambda _: (_ for _ in ()).throw(FULL))
     result = run("forecast", path, "--holdout", 0, option, output)
     assert result.exit_code == 2
-    assert f"error: `{option}` must be writable. Got [Errno 28]" in result.stderr
+    assert f"error: `{option}` must be writable. Got '{output}'" in result.stderr
+    assert "(No space left on device)" in result.stderr
     assert output.read_text() == "yesterday"
     assert len(list(tmp_path.iterdir())) == 2
 
@@ -680,7 +691,7 @@ def test_tickers_are_no_formulas_and_no_commands(prices, tmp_path):
     first, second = result.stderr.splitlines()
     assert first.startswith("warning: ")
     assert red in first
-    assert second.startswith("warning: 5 tickers would be a formula")
+    assert second.startswith("warning: Tickers must not be formulas")
 
     result = run("forecast", path, "--holdout", 0, "--output", raw, "--raw")
     assert list(read_forecasts(raw)["ticker"]) == WILD

@@ -92,7 +92,7 @@ def test_labels_reach_further_with_a_delay(delay, code, run, eight_tickers_csv):
         ("own_models", "must have a colon"),
         ("own_models:missing", "must be importable"),
         ("no_such_module:x", "must be importable"),
-        ("own_models:nothing", "`estimator` must"),
+        ("own_models:nothing", "MODULE:NAME must be a pipeline"),
     ],
 )
 def test_what_cannot_be_checked_is_refused(name, message, run, eight_tickers_csv):

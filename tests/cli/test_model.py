@@ -128,12 +128,12 @@ def lacking(prices):
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        (stale, "must not end before the model"),
+        (stale, "must not end before the rows that the model was fitted on"),
         (gapped, "must hold every row that follows the fitted rows"),
-        (adjusted, "Got other prices of T001 on"),
-        (adjusted_and_nothing_new, "Got other prices of T001 on"),
+        (adjusted, "Got different prices of T001 on"),
+        (adjusted_and_nothing_new, "Got different prices of T001 on"),
         (lacking, "Got 1 fewer (T001)"),
-        (zoned, "PRICES must have a time zone as the model has, or none"),
+        (zoned, "PRICES must have dates with a time zone if and only if"),
     ],
 )
 def test_input_that_would_mislead_is_refused(change, reason, prices, model, tmp_path):
@@ -160,7 +160,7 @@ def test_input_that_would_mislead_is_refused(change, reason, prices, model, tmp_
 def test_settings_of_the_fit_are_refused_beside_a_model(options, model):
     result = run("forecast", model.parent / "old.csv", "--model", model, *options)
     assert result.exit_code == 2
-    assert f"error: `{options[0]}` must not be given with --model" in result.stderr
+    assert f"error: `{options[0]}` must be left out with --model" in result.stderr
 
 
 @pytest.mark.parametrize("content", [None, b"", b"text", "a list"])
@@ -214,7 +214,7 @@ def test_tickers_that_are_not_in_the_file_are_named(model):
     result = run(*command, "--tickers", "t001,QQQ")
     assert result.exit_code == 2
     assert result.stderr == (
-        "error: `--tickers` must be in the file of prices. Got t001, QQQ. Did you mean "
+        "error: `--tickers` must be in the price file. Got t001, QQQ. Did you mean "
         "T001?\n"
     )
 

@@ -166,7 +166,7 @@ def test_holdings_without_prices_are_sold_and_named(
     assert table.loc["GONE", ["weight", "current", "trade"]].tolist() == [0, 1, -1]
     assert content["sold_unseen"] == ["GONE"]
     shown = run("weights", eight_tickers_csv, "--config", quick, *options).stdout
-    assert "therefore sold: GONE" in " ".join(shown.split())
+    assert "too few prices to measure risk: GONE" in " ".join(shown.split())
 
 
 def test_no_weights_are_made_where_a_check_fails(run, quick, tmp_path):
@@ -188,10 +188,10 @@ def test_no_weights_are_made_where_a_check_fails(run, quick, tmp_path):
 @pytest.mark.parametrize(
     ("holdings", "message"),
     [
-        ("name,weight\nA,1\n", "must have a column ticker"),
+        ("name,weight\nA,1\n", "must have a ticker column"),
         ("ticker,weight\nA,1\nA,1\n", "each ticker once"),
-        ("ticker,weight\nA,-1\n", "number of at least 0"),
-        ("ticker,shares\nGONE,1\n", "weight or value for tickers without prices"),
+        ("ticker,weight\nA,-1\n", "an amount of 0 or more"),
+        ("ticker,shares\nGONE,1\n", "Got shares of GONE"),
     ],
 )
 def test_holdings_that_cannot_be_read_are_refused(
