@@ -36,8 +36,8 @@ def read_table(
         )
     if path.is_dir():
         raise PanelError(
-            f"`path_or_frame` must be a file, not a folder. Got {str(path)!r}. Name the "
-            "file in it."
+            f"`path_or_frame` must be a file, not a folder. Got {str(path)!r}. Name "
+            "the file in it."
         )
     suffix, texts = path.suffix.lower(), [ticker, id]
     if suffix in (".parquet", ".pq"):
