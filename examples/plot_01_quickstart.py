@@ -1,20 +1,20 @@
 """
-Prices in, forecasts with their source out
-==========================================
+Quickstart: forecast the returns of 20 stocks
+=============================================
 
-Ten lines go from a table of prices to an expected return of every ticker over the
-next five rows. The rest of this page looks at where each number comes from, and at
-what happens to tickers that the model cannot forecast.
+Ten lines of code turn a table of prices into the expected return of every ticker over
+the next five rows. The rest of this page shows which model made each forecast, and what
+happens to tickers that the model cannot forecast.
 """
 
 # %%
 # The ten lines
 # -------------
-# :func:`~skbatch.forward_returns` makes the labels: the return from the close of each
-# row to the close five rows later. The pipeline computes the features of all tickers
-# together and trains one model on all of them. It is fitted without the last row, and
-# asked for a forecast from that row alone: the extractor has kept the rows that it has
-# to look back on.
+# :func:`~skbatch.forward_returns` computes the labels: the return from the close of
+# each row to the close five rows later. The pipeline computes the features of all
+# tickers together and trains one model on all of them. It is fitted without the last
+# row, and then makes a forecast from that row alone, because the extractor has kept the
+# past rows that its features need.
 
 import warnings
 from textwrap import fill
@@ -44,15 +44,15 @@ print(forecasts.iloc[:, :5].round(5))
 print(model[-1].provenance_["model"].value_counts())
 
 # %%
-# Forecasts are simple returns over the horizon: 0.004 is 0.4% in five rows. All
-# tickers are served by the primary model, the trees.
+# Forecasts are simple returns over the horizon: 0.004 is 0.4% in five rows. All of them
+# come from the primary model, the trees.
 #
-# When the model cannot serve a ticker
-# ------------------------------------
-# Now GE was listed only 60 rows ago, and BBY has had no price for two days. The fit
-# continues, and one warning names both. GE's few labels are not enough for the trees
-# (``min_labels=63``), so the linear model is used for it. A ticker without a price gets
-# NaN, not zero and not yesterday's forecast.
+# When the model cannot forecast a ticker
+# ---------------------------------------
+# Now suppose that GE was listed only 60 rows ago, and BBY has had no price for two
+# days. The fit still succeeds, and a single warning names both. GE has too few labels
+# for the trees (``min_labels=63``), so the linear model forecasts it. BBY, which has no
+# current price, gets NaN instead of zero or yesterday's forecast.
 
 spoilt = prices.copy()
 spoilt.loc[spoilt.index[:-60], "GE"] = np.nan
@@ -67,12 +67,12 @@ provenance = model[-1].provenance_
 print(provenance.loc[["AAPL", "BBY", "GE"]].to_string())
 
 # %%
-# Forecasts and their source
-# --------------------------
-# The bars differ by less than half a percent, while a return over five rows typically
-# deviates by more than 3%: a ranking with a wide margin of error. Most of
-# each bar's length is what all have in common, the shrunken mean return of the market.
-# Forecasts alone do not show whether the order is worth anything; see
+# Plot the forecasts and their models
+# -----------------------------------
+# The forecasts differ by less than half a percent, while the standard deviation of a
+# five-row return is more than 3%, so the ranking has a wide margin of error. Most of
+# each bar is the same for all tickers: the shrunken mean return of the market.
+# Forecasts alone do not show whether the ranking has any skill; see
 # :ref:`sphx_glr_auto_examples_plot_05_walk_forward.py`.
 
 ranked = 100 * forecasts.sort_values(na_position="first")

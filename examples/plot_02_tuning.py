@@ -1,19 +1,20 @@
 """
-Tuning with a search, and how little it proves
-==============================================
+Hyperparameter tuning, and how much of it is luck
+=================================================
 
-A pipeline from prices to forecasts goes into ``GridSearchCV``
-like any estimator. Three things are particular to returns: the score, the gap between
-training and test rows, and how much of the best score is luck.
+A pipeline from prices to forecasts goes into ``GridSearchCV`` like any other estimator.
+Three things are special about returns: the score, the gap between training and test
+rows, and the share of luck in the best score (overfitting).
 """
 
 # %%
 # The search
 # ----------
-# :func:`~skbatch.metrics.make_forecast_scorer` scores the order of the tickers, and
-# leaves out the last labels of each test fold, which end after it. ``TimeSeriesSplit``
-# needs no ``gap``: forecasters never train on the last ``horizon`` labels, which would
-# reach into the test fold. The last year is kept from the search altogether.
+# :func:`~skbatch.metrics.make_forecast_scorer` scores the ranking of the tickers, and
+# leaves out the last labels of each test fold, which end after the fold.
+# ``TimeSeriesSplit`` needs no ``gap``, because forecasters never train on the last
+# ``horizon`` labels, which would overlap the test fold. The last year is held out from
+# the search.
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -54,10 +55,10 @@ search.fit(past, y.loc[past.index])
 # %%
 # Features are computed once
 # --------------------------
-# Six candidates on five folds ask 60 times for features, and the last fit once more.
-# All candidates share those of a fold, so they are computed twice for each fold (its
-# training and its test rows) and once for the last fit. With feature parameters in the
-# grid, this multiplies.
+# Six candidates on five folds need features 60 times, for training and for test rows;
+# the final refit needs them once more. All candidates share the features of a fold, so
+# they are computed only twice per fold and once for the refit. If the grid contains
+# parameters of the features, they are computed for each value.
 
 cache = cache_info()
 print(f"asked for {cache.hits + cache.extractions} times, computed {cache.extractions}")
@@ -65,8 +66,8 @@ print(f"asked for {cache.hits + cache.extractions} times, computed {cache.extrac
 # %%
 # The result, with its standard error
 # -----------------------------------
-# The standard error of the mean follows from ``std_test_score``, the standard deviation
-# over folds. With five folds it is a rough estimate.
+# The standard error of the mean is computed from ``std_test_score``, the standard
+# deviation over folds. With five folds, it is only a rough estimate.
 
 results = pd.DataFrame(
     {
@@ -81,15 +82,15 @@ print(results.sort_values("rank_ic", ascending=False).round(4).to_string(index=F
 # %%
 # Multiple testing
 # ----------------
-# Through selection alone, the best of six scores looks too good: of six independent
-# candidates without any skill, the best is expected 1.27 standard errors above zero
-# (dashed). Of a hundred, it would be 2.5. So ``best_score_`` is not an estimate of
-# future scores. The year that was held out gives one, but for one candidate and only
-# once: looking again is another test.
+# Selection alone makes the best of six scores look too good: the best of six
+# independent candidates without skill is expected to be 1.27 standard errors above zero
+# (dashed line); the best of a hundred, 2.5. So ``best_score_`` is not an estimate of
+# future scores. The held-out year gives such an estimate, but only for one candidate
+# and only once: every further look at it is another test.
 #
-# Here the best score is no higher than chance would produce, and the score of the
-# held-out year is within two standard errors of zero: the search has found nothing.
-# Take the cheapest candidate, or the default.
+# Here, the best score is no higher than chance would produce, and the score in the
+# held-out year is within two standard errors of zero. The search has found nothing, so
+# use the cheapest candidate, or the default.
 
 n_candidates = len(results)
 draws = np.random.default_rng(0).standard_normal((20_000, n_candidates))
@@ -104,7 +105,7 @@ fig, ax = plt.subplots(figsize=(8, 4), layout="constrained")
 labels = [
     f"depth {row.max_depth}, {'with' if row.market_features else 'without'} market"
     for row in results.itertuples()
-] + ["the best, in the year held out"]
+] + ["the best, in the held-out year"]
 means = [*results["rank_ic"], held_out.mean]
 errors = [*results["standard_error"], error]
 colors = ["#1f6feb"] * n_candidates + ["#c2410c"]

@@ -1,21 +1,23 @@
 """
-Sectors, and series that are not prices
-=======================================
+Sectors, and market data that are not prices
+============================================
 
-What a sector or a volatility index knows can reach a forecast in three ways: as
-features of a ticker beside its group, as features that all tickers share, and as
-models that learn from one group only. None of them is free.
+Information on sectors, or from a series such as a volatility index, can enter forecasts
+in three ways: as features that compare a ticker with its group, as features that all
+tickers share, and as separate models for each group. Each has a cost.
 """
 
 # %%
 # Sectors and market series
 # -------------------------
-# Sectors are a dict from ticker to name. GE is left out on purpose: it has no group.
+# Sectors are a dict from ticker to sector. GE is left out on purpose, so it has no
+# group.
 #
-# Market series have dates of their own, those from which each value is **known**. The
-# first is like a volatility index, but made of the prices themselves. The second is
-# *synthetic*, a random walk that stands for a rate: it is published on Fridays, so it
-# is dated by the day on which it could be read, not by the week that it describes.
+# Market series have dates of their own: the date of each value must be the date on
+# which it became **known**. The first series resembles a volatility index, but is
+# computed from the prices themselves. The second is a *synthetic* interest rate, a
+# random walk. It is published on Fridays, so each value is dated by its publication,
+# not by the week that it describes.
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -47,11 +49,11 @@ rate = pd.Series(2 + walk, fridays)
 market = pd.DataFrame({"turbulence": turbulence, "made_up_rate": rate})
 
 # %%
-# What becomes of them
-# --------------------
-# A value stays until the next one is known, and is never filled backwards: the rate
-# below changes on Friday the 23rd, not before. Group features are a ticker's value less
-# the mean of its group, and NaN for GE.
+# The resulting features
+# ----------------------
+# A value applies until the next one is known, and is never filled backwards: the rate
+# below changes on Friday the 23rd, not before. Group features are a ticker's value
+# minus the mean of its group; for GE, they are NaN.
 
 extractor = SharedFeatureExtractor(groups=SECTORS, market_data=market)
 features = extractor.fit_transform(prices)
@@ -61,9 +63,9 @@ print(features[shown].iloc[-8:].round(4).to_string())
 # %%
 # Does it help?
 # -------------
-# One year is held out. Every line is within two standard errors of every other, so
-# this year cannot tell them apart. The synthetic rate cannot help, and yet changes the
-# score.
+# One year is held out. All scores are within two standard errors of each other, so one
+# year is too short to compare these features. The synthetic rate contains no
+# information, yet it changes the score.
 
 past, y = prices.iloc[:-252], forward_returns(prices, horizon=5)
 rows = {}
@@ -87,12 +89,12 @@ print(scores.round(4).to_string())
 # %%
 # A model for each sector
 # -----------------------
-# In the batch system, ``groups`` keeps sectors in one batch, packed into as few batches
-# as ``max_batch_size`` allows, and each batch has a model of its own, which learns from
-# the rows of two to six tickers instead of twenty. Each model takes the mean of its own
-# tickers as the market; the remaining differences are mostly the noise of models with
-# few rows. Batch by groups only if you have reason to believe that they obey different
-# rules.
+# In the batch system, ``groups`` keeps the tickers of a sector in the same batch, and
+# sectors are packed into as few batches as ``max_batch_size`` allows. Each batch has
+# its own model, which learns from two to six tickers instead of twenty, and takes their
+# mean as the market. Beyond that, the forecasts differ mostly because models with so
+# few rows are noisy. Use separate models only if you have reason to believe that the
+# groups behave differently.
 
 options = {"features": extractor, "forecaster": trees}
 one = BatchForecastingSystem(5, **options).fit(prices).forecast()

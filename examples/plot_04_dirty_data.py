@@ -2,15 +2,15 @@
 Dirty data: screening, quarantine, fallback
 ===========================================
 
-Price files contain stuck feeds, series that end without notice, zeros, copies and
-unadjusted splits. Here several tickers are spoilt on purpose, each in a different way,
-and one makes the model itself fail. Every ticker ends with a forecast or
-with a reason.
+Price files contain prices that stand still, series that end without notice, zeros,
+duplicates and unadjusted splits. Here, several tickers are corrupted on purpose, each
+in a different way, and one makes the model itself fail. In the end, every ticker has a
+forecast or a reason why there is none.
 """
 
 # %%
-# Spoil the prices
-# ----------------
+# Corrupt the prices
+# ------------------
 
 import warnings
 from textwrap import fill
@@ -36,13 +36,13 @@ dirty.loc[last[-40:], "BBY"] = dirty.loc[last[-41], "BBY"]  # the feed stands st
 dirty.loc[last[-30:], "JNJ"] = np.nan  # the feed ended
 dirty.loc[last[-100], "CVX"] = 0.0  # a zero, months ago
 dirty.loc[last[-600], "HD"] = 0.0  # a zero, years ago
-dirty["PEP"] = dirty["KO"]  # one ticker's prices under another's name
-dirty.loc[last[-20] :, "GE"] *= 10  # a consolidation that was not adjusted
+dirty["PEP"] = dirty["KO"]  # a duplicate under another name
+dirty.loc[last[-20] :, "GE"] *= 10  # an unadjusted reverse split
 dirty.loc[: last[-61], "AMD"] = np.nan  # listed 60 rows ago
 dirty.loc[last[50:300:7], "WMT"] = np.nan  # gaps
 
 # %%
-# And a model that fails because of one ticker without naming it, as real ones do:
+# This model fails because of one ticker without naming it, as real ones do:
 
 
 class FragileForecaster(BatchXGBoostForecaster):
@@ -57,8 +57,8 @@ class FragileForecaster(BatchXGBoostForecaster):
 # %%
 # Fit
 # ---
-# The fit continues. It warns once of what was set aside and recovered, and once of the
-# tickers that need another model than the first choice.
+# The fit still succeeds. One warning reports what was left out and recovered, and
+# another the tickers that the primary model could not forecast.
 
 fragile = FallbackForecaster(
     FragileForecaster(n_estimators=60), BatchLinearForecaster()
@@ -69,27 +69,27 @@ with warnings.catch_warnings(record=True, action="always") as caught:
 print(*(fill(f"- {warning.message}") for warning in caught), sep="\n")
 
 # %%
-# What was found
-# --------------
-# ``screening_`` has every finding. Quarantined tickers take no part, so they spoil
-# neither the market's features nor the ranks of the others. The old zero of HD is
-# noted only: it counts as missing, and no feature of today looks back so far.
+# Findings of the screening
+# -------------------------
+# ``screening_`` lists every finding. Quarantined tickers are left out, so they distort
+# neither market features nor the ranks of other tickers. HD's old zero is only noted:
+# it counts as missing, and today's features do not look back that far.
 
 print(system.screening_.to_string(max_colwidth=70))
 
 # %%
-# What was done in the run
-# ------------------------
-# The batch failed as a whole. It was halved until UNH was found, UNH was taken out and
-# went to the simpler model, and the others have the forecasts of one model of them all.
+# Recovery
+# --------
+# The batch failed as a whole. It was split in half repeatedly until UNH was identified.
+# The simpler model forecasts UNH, and one model trained on all other tickers the rest.
 
 print(system.events_.to_string(index=False, max_colwidth=45))
 
 # %%
 # A forecast or a reason
 # ----------------------
-# The reasons also explain missing intervals: a forecaster of your own has them only
-# inside a :class:`~skbatch.ConformalForecaster`.
+# The reasons also explain missing intervals: a custom forecaster has intervals only if
+# it is wrapped in a :class:`~skbatch.ConformalForecaster`.
 
 result = system.forecast()
 table = result.to_frame()[["expected_return", "model", "reason"]]
@@ -98,11 +98,11 @@ print(table.round(4).to_string(max_colwidth=70))
 # %%
 # Over time
 # ---------
-# Walking forward through the last half year shows when tickers fall out, or come in.
+# A walk-forward test over the last half year shows when tickers drop out or come in.
 # Each date is screened with the prices known by then, as if the forecast were made that
-# day: GE falls out on the date of its jump, BBY once its feed has stood still for 20
-# rows, and CVX on the date of its zero, which stays among the prices that the features
-# look back on.
+# day. GE drops out on the date of its jump, BBY once its price has been constant for 20
+# rows, and CVX on the date of its zero, which remains within the lookback of the
+# features.
 
 trees = FallbackForecaster(BatchXGBoostForecaster(n_estimators=30))
 with warnings.catch_warnings(action="ignore"):  # the same as above, at each refit
@@ -112,8 +112,8 @@ source = walk.provenance.loc[:, walk.provenance.eq("none").any()]
 print(source[source.ne(source.shift()).any(axis=1)].to_string())
 
 # %%
-# A high share of the first choice means that the run was healthy. It is no
-# evidence of how good the forecasts are.
+# A high share of the primary model means that the run went well. It says nothing about
+# the quality of the forecasts.
 
 ProvenanceDisplay.from_result(walk)
 plt.show()

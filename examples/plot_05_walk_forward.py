@@ -1,18 +1,18 @@
 """
-How good would it have been?
-============================
+Walk-forward test: how good would forecasts have been?
+======================================================
 
-:func:`~skbatch.walk_forward` does in the past what a portfolio job would have
-done: refit, forecast what follows, repeat. This page reads the result in a sensible
-order, which begins with what chance alone would produce.
+:func:`~skbatch.walk_forward` repeats in the past what a daily job would have done:
+refit, forecast the rows that follow, and so on. This page reads the result in a
+sensible order, starting with what is statistically significant.
 """
 
 # %%
-# Walk
-# ----
-# The first refit has 504 rows; every 252 rows, a year, the model is fitted anew on all
-# rows before. The benchmarks get the same features and the same refits, so a difference
-# between two rows of the table is one between forecasters.
+# Run the test
+# ------------
+# The first fit uses 504 rows. Every 252 rows (a year), the model is refitted on all
+# earlier rows. The benchmarks use the same features and refits, so differences in their
+# scores are differences between forecasters.
 
 import tempfile
 from pathlib import Path
@@ -32,21 +32,21 @@ walk = walk_forward(model, prices, horizon=5, refit_every=252)
 # %%
 # The verdict
 # -----------
-# ``summary`` states only what the numbers support.
+# ``summary`` puts into words only what the numbers support.
 
 print(*map(fill, walk.summary().splitlines()), sep="\n")
 
 # %%
 # Against the benchmarks
 # ----------------------
-# - ``rank_ic_t`` within ±``critical_t``: the order of the tickers is not statistically
-#   significant, and neither is what rests on it (spread, break-even cost).
-# - ``r2_zero`` above 0: closer to the returns than forecasting nothing. With
-#   ``r2_zero_t`` below 2, this is not significant either.
-# - ``r2_mean`` above 0 with ``r2_zero`` below: the historical mean was worse still.
+# - If ``rank_ic_t`` is within ±``critical_t``, the ranking of the tickers is not
+#   statistically significant, and neither are the spread and the break-even cost.
+# - If ``r2_zero`` is above 0, forecasts are closer to the returns than zero is. If
+#   ``r2_zero_t`` is below 2, this is not significant.
+# - If ``r2_mean`` is above 0 but ``r2_zero`` below, the historical mean was even worse.
 #
-# Look for a forecaster that leads in all of these by more than chance. There is none
-# here, and with 20 stocks over four years there could hardly be.
+# Look for a forecaster whose lead is significant in all of these. There is none here,
+# and with 20 stocks over four years one could hardly expect any.
 
 scores = ["rank_ic", "rank_ic_t", "critical_t", "r2_zero", "r2_zero_t", "r2_mean"]
 print(walk.scorecard[[*scores, "spread_t", "break_even_bps"]].T.round(4).to_string())
@@ -54,9 +54,10 @@ print(walk.scorecard[[*scores, "spread_t", "break_even_bps"]].T.round(4).to_stri
 # %%
 # Skill over time
 # ---------------
-# Single dates (dots) scatter so widely that only long means are informative. A rolling
-# mean that wanders around zero is what no skill looks like. Five-row returns of
-# neighboring dates share four rows: the t-statistic allows for that; the plot does not.
+# Single dates (dots) scatter so widely that only averages over long periods are
+# informative. Without skill, the rolling mean wanders around zero, as it does here.
+# Five-row returns of neighboring dates overlap by four rows: the t-statistic takes this
+# into account, the plot does not.
 
 ic = walk.rank_ic()[walk.name]
 InformationCoefficientDisplay(ic, horizon=5).plot()
@@ -65,9 +66,9 @@ plt.show()
 # %%
 # Returns by quantile
 # -------------------
-# Forecasts with skill make a staircase. Compare the steps with the whiskers, and do
-# not read a story into the order of bars whose whiskers overlap the dotted line, the
-# mean of all tickers.
+# If forecasts have skill, the bars rise from left to right like a staircase. Compare
+# the steps with the whiskers (95% confidence intervals). If the whiskers overlap the
+# dotted line, the mean of all tickers, the order of the bars means nothing.
 
 QuantileReturnsDisplay.from_predictions(walk.returns, walk.forecasts)
 plt.show()
@@ -75,18 +76,18 @@ plt.show()
 # %%
 # Year by year
 # ------------
-# No year stands out by more than chance, and one good year in four would not show that
-# the model understands its regime. The year with the best R² has the worst rank IC: the
-# market rose as the model expected on average, but the ranking of the tickers was
-# wrong. The two scores measure different things.
+# No single year is significant, and one good year in four would not show that the model
+# suits some market regime. The year with the best R² has the worst rank IC: the market
+# rose as the model expected, but the ranking of the tickers was wrong. The two scores
+# measure different things.
 
 print(walk.skill_by("year").round(4).to_string())
 
 # %%
-# A report to hand on
-# -------------------
-# One HTML file with all of this, decay, models, refits and definitions, which needs no
-# other file. It is written into a temporary folder here.
+# An HTML report
+# --------------
+# A single self-contained file with all of this and more: decay, models, refits and
+# definitions. Here, it is written to a temporary folder.
 
 with tempfile.TemporaryDirectory() as folder:
     report = walk.to_html(Path(folder) / "report.html")
@@ -96,9 +97,10 @@ print(f"{report.name}: {size:.0f} KiB")
 # %%
 # What not to conclude
 # --------------------
-# - That skill was absent: with standard errors of 0.01 to 0.03, a true rank IC of 0.02,
-#   which would be a good one, is not visible in four years of 20 stocks.
-# - That another setting would be better because its row looks better. Every variant
-#   that you try on the same years is one more draw
+# - That there is no skill. With standard errors of 0.01 to 0.03, even a true rank IC of
+#   0.02, which would be good, cannot be detected in four years of 20 stocks.
+# - That another setting is better because its scores are higher. Every variant that you
+#   try on the same years is another chance to be lucky
 #   (:ref:`sphx_glr_auto_examples_plot_02_tuning.py`).
-# - Anything about a strategy: these are the stocks that survived, without costs.
+# - That a strategy would have made money. These stocks are survivors (survivorship
+#   bias), and the scores do not include transaction costs.

@@ -1,18 +1,18 @@
 """
-How sure: intervals, and chances of ranks
-=========================================
+Prediction intervals and rank probabilities
+===========================================
 
-Which way a stock goes is nearly unknown. How far it may go is known rather well,
-since volatility lasts. :class:`~skbatch.ConformalForecaster` wraps any forecaster and
-adds that: it looks at the residuals on the latest training dates, in units of each
-ticker's own recent volatility, and measures how far returns deviate.
+The direction of a stock is hardly predictable, but the size of its moves is, because
+volatility persists. :class:`~skbatch.ConformalForecaster` adds prediction (confidence)
+intervals to any forecaster: it measures the forecast errors on the latest training
+dates, in units of the recent volatility of each ticker.
 """
 
 # %%
 # Fit on the past
 # ---------------
-# Four horizons at once. The last year is held out, to compare the intervals with what
-# happened.
+# The model forecasts four horizons at once. The last year is held out, to compare the
+# intervals with the actual returns.
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -43,11 +43,12 @@ model.fit(prices.loc[past], y.loc[past])
 X, forecaster = model[:-1].transform(prices.loc[new]), model[-1]
 
 # %%
-# A fan
-# -----
-# From a date in the middle of the year. The median rises by 2 to 3% in a month: that is
-# the forecast. The band matters more: AMD's is more than three times as wide as that of
-# Johnson & Johnson. One realized path inside or outside proves nothing.
+# Fan chart
+# ---------
+# The charts start on a date in the middle of the year. The median, which is the
+# forecast, rises by 2 to 3% in a month. The band matters more: AMD's is more than three
+# times as wide as that of Johnson & Johnson (JNJ). A single path inside or outside
+# proves nothing.
 
 fig, axes = plt.subplots(1, 2, figsize=(10, 4), layout="constrained")
 for ax, ticker in zip(axes, ["AMD", "JNJ"], strict=True):
@@ -58,14 +59,13 @@ for ax, ticker in zip(axes, ["AMD", "JNJ"], strict=True):
 plt.show()
 
 # %%
-# Do the intervals hold?
-# ----------------------
-# Over all tickers and dates of the year, this share of the five-row returns was below
-# each quantile. Whiskers are wide, because the tickers fall and rise together: a year
-# has some 50 independent weeks, not 5,000. Yet at the low end the diagonal is outside
-# them. 2022 was a falling year: 16% of the returns ended below the quantile that
-# promised 10%. Intervals are calibrated on the past, and hold only as far as the future
-# resembles it.
+# Are the intervals calibrated?
+# -----------------------------
+# The plot shows the share of five-row returns below each quantile, over all tickers and
+# dates of the year. The whiskers are wide because tickers move together: a year has
+# about 50 independent weeks, not 5,000. Even so, the diagonal is outside them at the
+# low end. Prices fell in 2022, and 16% of the returns were below the 10% quantile.
+# Intervals are calibrated on the past, and hold only if the future resembles it.
 
 LEVELS = [0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99]
 quantiles = forecaster.predict_quantiles(X, LEVELS)
@@ -75,8 +75,8 @@ IntervalCalibrationDisplay.from_predictions(week, tables, horizon=5)
 plt.show()
 
 # %%
-# So the 80% intervals held 74% of the returns. That is an average: of the returns of
-# single tickers, they held from 65 to 81%.
+# So the coverage of the 80% intervals was 74%. That is an average: the coverage of
+# single tickers ranged from 65 to 81%.
 
 held = {t: interval_coverage(week[t], tables[0.1][t], tables[0.9][t]) for t in week}
 held = pd.Series(held).sort_values().iloc[[0, 1, -2, -1]]
@@ -84,12 +84,12 @@ held["all 20"] = interval_coverage(week, tables[0.1], tables[0.9])
 print(held.round(3).to_string())
 
 # %%
-# Chances of ranks
-# ----------------
-# Joint scenarios give each ticker's chances to end in each fifth of the 20 stocks. Rows
-# are sorted by the chance of the middle. The volatile stocks have high chances at
-# *both* ends, the quiet ones in the middle. That reflects volatility, not a view on
-# direction.
+# Rank probabilities
+# ------------------
+# Joint scenarios yield the probability that each ticker's return ranks in each fifth of
+# the 20 stocks. Rows are sorted by the probability of the middle fifth. Volatile stocks
+# are likely to rank at *both* ends, quiet ones in the middle. This reflects volatility,
+# not a view on direction.
 
 chances = forecaster.predict_rank_proba(X, n_bins=5).loc[5]
 chances = chances.sort_values(3)
@@ -101,12 +101,12 @@ for (row, column), chance in np.ndenumerate(chances):
     color = "white" if abs(chance - 0.2) > 0.12 else "black"
     ax.text(column, row, f"{100 * chance:.0f}", ha="center", va="center", color=color)
 ax.set_xlabel("where the return ranks among the 20")
-ax.set_title(f"Chances over 5 rows from {new[-1]:%Y-%m-%d}, %", loc="left")
+ax.set_title(f"Rank probabilities over 5 rows from {new[-1]:%Y-%m-%d}, %", loc="left")
 plt.show()
 
 # %%
-# Are they better than equal chances, which score 0.16? Smaller is better, and a few
-# thousandths are a lot: in the M6 competition the best of 162 teams had 0.15645.
+# Are they better than equal probabilities, which score 0.16? Lower is better, and a few
+# thousandths are a lot: the best of 162 teams in the M6 competition scored 0.15645.
 
 dates = new[:-5:10]  # every other week
 scores = [

@@ -1,17 +1,19 @@
 """
-A feature of your own, and a leaking one
-========================================
+Custom features, and how to detect look-ahead bias
+==================================================
 
-A feature is a function from a panel of prices to a table with the same rows. It takes
-part in everything that the built-in ones do. The one rule is that row *t* uses row *t*
-and earlier ones, and that is easier to break than it looks.
+A custom feature is a function that takes prices and returns a table with the same rows.
+It works wherever built-in features do. There is one rule: row *t* may use only row *t*
+and earlier rows. It is easy to break this rule by accident.
 """
 
 # %%
 # Two features
 # ------------
-# A DataFrame is a feature of each ticker, a Series one that all share. ``lookback`` is
-# how many rows before its own the functions read: so many are kept for new rows.
+# A function that returns a DataFrame defines a feature of each ticker; one that returns
+# a Series defines a feature that all tickers share. If functions need more past rows
+# than the built-in features, set ``lookback`` to their number, so that they are kept
+# for new rows.
 
 import matplotlib.pyplot as plt
 from sklearn.pipeline import make_pipeline
@@ -23,14 +25,14 @@ from skbatch.testing import LookAheadError, check_no_lookahead
 
 
 def downside_share(prices):
-    """Share of the squared returns of a quarter that comes from falling days."""
+    """Share of falling days in the sum of squared returns over a quarter."""
     squares = prices.pct_change(fill_method=None) ** 2
     falling = squares.where(prices.diff() < 0, 0.0)
     return falling.rolling(63).sum() / squares.rolling(63).sum()
 
 
 def new_highs(prices):
-    """Share of the tickers at their highest price of a quarter."""
+    """Share of tickers at their highest price in a quarter."""
     return (prices >= prices.rolling(63).max()).mean(axis=1)
 
 
@@ -42,20 +44,22 @@ features = mine.fit_transform(prices)
 print(features[["AAPL__downside_share", "market__new_highs"]].iloc[-3:].round(3))
 
 # %%
-# Check it
-# --------
-# :func:`~skbatch.testing.check_no_lookahead` replaces the prices after random dates by
-# garbage, and demands the same features up to these dates, bit for bit. If it raises
-# nothing, it found no leak, and it did detect the leaks that it planted itself.
+# Check for look-ahead bias
+# -------------------------
+# :func:`~skbatch.testing.check_no_lookahead` replaces the prices after random dates
+# with garbage, and requires the features up to these dates to stay the same, bit for
+# bit. It also plants leaks of its own to test itself. If it raises no error, it
+# detected these and found no others.
 
 sample = prices.iloc[-500:, :4]
 check_no_lookahead(mine, sample)
 
 # %%
-# A leak
-# ------
-# Smoothing is a common wish, and ``center=True`` looks better in a plot. It also puts
-# the next ten prices into today's feature.
+# Two features that leak
+# ----------------------
+# A centered moving average looks better in a plot. But ``center=True`` also puts the
+# next ten prices into today's feature. The second feature divides by a standard
+# deviation of all rows, including future ones.
 
 
 def smooth_trend(prices):
@@ -64,7 +68,7 @@ def smooth_trend(prices):
 
 
 def scaled_return(prices):
-    """Return over the deviation of *all* rows: looks ahead, too."""
+    """Return divided by the standard deviation of *all* rows: looks ahead, too."""
     returns = prices.pct_change(fill_method=None)
     return returns / returns.std()
 
@@ -77,24 +81,23 @@ for function in (smooth_trend, scaled_return):
         print(f"{function.__name__}: {str(error)[:200]} ...\n")
 
 # %%
-# What a leak looks like in a score
+# The effect of a leak on the score
 # ---------------------------------
-# Forecasting a year of test rows in one call, as cross-validation does, hands the
-# centered mean the prices that follow. The rank IC is then far higher than anyone
-# achieves: on daily prices, a mean above 0.05 (dashed) is a leak until proven
-# otherwise.
+# Cross-validation forecasts all test rows in a single call, so the centered mean sees
+# the prices that follow. The rank IC is then far higher than anyone achieves: on daily
+# prices, a mean above 0.05 (dashed) is a leak until proven otherwise.
 #
-# The second leak would never show here. It is small, it does not look good, and it is
-# still wrong: the score finds one of the two leaks, the check finds both. The other
-# bars do not differ beyond their standard errors, so this shows nothing about the two
-# new features.
+# The second leak is too small to show in the score, but it is still wrong: the score
+# reveals one of the two leaks, the check finds both. The other bars differ by no more
+# than their standard errors, so the plot does not show whether the two new features
+# help.
 
 past, y = prices.iloc[:-252], forward_returns(prices, horizon=5)
 bars = {
     "built-in\nfeatures": ({}, "#1f6feb"),
     "and my two": (mine.functions, "#1f6feb"),
     "and a return\nscaled with all rows": ({"leak": scaled_return}, "#c2410c"),
-    "and a\ncentred mean": ({"leak": smooth_trend}, "#c2410c"),
+    "and a\ncentered mean": ({"leak": smooth_trend}, "#c2410c"),
 }
 scores = {}
 fig, ax = plt.subplots(figsize=(7.5, 4), layout="constrained")
@@ -109,7 +112,7 @@ for name, (functions, color) in bars.items():
     ax.bar_label(bar, fmt="{:+.3f}", padding=3)
 ax.axhline(0.05, color="grey", linestyle="--", label="a leak until proven otherwise")
 ax.axhline(0, color="black", linewidth=0.8)
-ax.set_ylabel("rank IC in the year held out\n± one standard error")
+ax.set_ylabel("rank IC in the held-out year\n± one standard error")
 ax.set_ylim(-0.1, 0.85)
 ax.legend(frameon=False, loc="upper left")
 plt.show()

@@ -1,21 +1,21 @@
 """
-A forecaster of your own
-========================
+Write a custom forecaster
+=========================
 
-:class:`~skbatch.forecasting.BaseBatchForecaster` does what all batch forecasters must
-do: check the tables, drop the labels that are not known yet, give forecasts the rows
-and columns that they should have. You write only two hooks, and the forecaster works
-wherever the built-in ones do.
+:class:`~skbatch.forecasting.BaseBatchForecaster` does what all forecasters have in
+common: it checks the tables, drops labels that are not yet known, and gives forecasts
+the right rows and columns. You write two methods; the forecaster then works wherever
+the built-in ones do.
 """
 
 # %%
-# An idea
-# -------
-# The historical mean of each ticker is an honest forecast, but a noisy one. The noisier
-# it is, the closer it should be to the mean of all tickers (James and Stein, 1961).
-# With means m of n labels, their variances s² = h v / n (labels over h rows overlap, so
-# only n / h of them count), and the variance between tickers τ² = max(var(m) −
-# mean(s²), 0), the forecast is m̄ + τ² / (τ² + s²) (m − m̄).
+# Example: a shrunken historical mean
+# -----------------------------------
+# The historical mean of a ticker is a noisy forecast. The noisier it is, the closer it
+# should be to the mean of all tickers (James and Stein, 1961). Let m be the mean of n
+# labels with variance v, and s² = h v / n its sampling variance (labels over h rows
+# overlap, so only n / h of them count). With τ² = max(var(m) − mean(s²), 0), the
+# variance between tickers, the forecast is m̄ + τ² / (τ² + s²) (m − m̄).
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -45,7 +45,7 @@ class ShrunkenMeanForecaster(BaseBatchForecaster):
         n_known = np.isfinite(labels).sum(axis=0)
         self.mean_, self.forecast_ = np.full((2, len(n_known)), np.nan)
         for horizon in set(layout.horizons):
-            # With fewer than 20 independent labels there is no mean to speak of.
+            # Fewer than 20 independent labels are too few for a mean.
             use = (horizons == horizon) & (n_known >= 20 * horizon)
             if use.any():
                 mean = self.mean_[use] = np.nanmean(labels[:, use], axis=0)
@@ -59,11 +59,11 @@ class ShrunkenMeanForecaster(BaseBatchForecaster):
 
 
 # %%
-# Check the promises
-# ------------------
-# :func:`~skbatch.testing.check_batch_forecaster` tries what a batch forecaster
-# promises: unknown labels are not learned, missing ones are not filled, tickers go by
-# name, and a dozen more. If you fill missing labels with zero, it reports that.
+# Check it
+# --------
+# :func:`~skbatch.testing.check_batch_forecaster` tests the rules for batch forecasters:
+# they do not learn from unknown labels, do not fill missing ones, match tickers by
+# name, and a dozen more. This forecaster fills missing labels with zero, and fails:
 
 
 class FillingForecaster(ShrunkenMeanForecaster):
@@ -80,10 +80,10 @@ except AssertionError as error:
 # %%
 # Use it
 # ------
-# It goes wherever a forecaster goes: into a pipeline, a search, as the ``fallback`` of
-# a :class:`~skbatch.FallbackForecaster`, or, as here, into the batch system. In six
-# years the means of 20 stocks differ by less than their errors, so nothing is left of
-# the differences: all tickers have the same forecast.
+# Use it in a pipeline, in a search, as the ``fallback`` of a
+# :class:`~skbatch.FallbackForecaster` or, as here, in the batch system. Over six years,
+# the means of 20 stocks differ by no more than their errors, so they are shrunken
+# completely: all tickers have the same forecast.
 
 prices = load_sp500_prices()  # 33 years of 20 real stocks
 system = BatchForecastingSystem(5, forecaster=ShrunkenMeanForecaster())
@@ -91,12 +91,12 @@ result = system.fit(prices.iloc[-1500:]).forecast()
 print(result.to_frame()[["expected_return", "model"]].head(3).round(5).to_string())
 
 # %%
-# Does it pay?
-# ------------
-# In 33 years the means do differ by more than their errors. AMD, a noisy ticker, keeps
-# less than a tenth of its distance, JNJ, a quiet one, more than half. Walking forward
-# since the end of 1994, that beats the historical mean by less than 1% (``r2_mean``):
-# the smaller error that shrinkage promises, and no skill in ordering the tickers.
+# Does it help?
+# -------------
+# Over 33 years, the means do differ by more than their errors. AMD, a noisy ticker,
+# keeps less than a tenth of its distance from the overall mean, JNJ more than half. In
+# a walk-forward test since the end of 1994, the squared error is less than 1% below
+# that of the historical mean (``r2_mean``), and there is no skill in ranking tickers.
 
 model = make_pipeline(
     SharedFeatureExtractor(["returns"], windows=[5]), ShrunkenMeanForecaster()

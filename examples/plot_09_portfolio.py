@@ -1,19 +1,19 @@
 """
-Into an optimizer, checked
-==========================
+Portfolio optimization: check forecasts, then optimize
+======================================================
 
-An optimizer believes what it is given, and magnifies its errors. Between forecasts
-and weights there are therefore two calls: one that makes annual expected returns with
-a source for each, and one that checks what an optimizer would make of them.
+An optimizer takes its inputs at face value and magnifies their errors. So there are two
+steps between forecasts and weights: compute annual expected returns, each with the
+model that it comes from, and check whether an optimizer can use them.
 """
 
 # %%
 # Expected returns
 # ----------------
-# :func:`~skbatch.robust_forecast_returns` is a dict from ticker to expected return per
-# year that remembers its date, its horizon and its units. A month ahead is forecast
-# and then annualized, to match an annual covariance. That is a matter of units, not a
-# forecast of the year.
+# :func:`~skbatch.robust_forecast_returns` returns a dict from ticker to annual expected
+# return, which also stores its date, horizon and units. The forecast is for one month;
+# it is annualized only to match the units of an annual covariance, and is not a
+# forecast for a year.
 
 from textwrap import fill
 
@@ -36,17 +36,18 @@ print(expected.to_frame().iloc[:4].round(4).to_string())
 # %%
 # Preflight
 # ---------
-# Labels, units, dates and sizes are compared before they can do damage. Read the last
-# note: the forecasts differ far less than returns do, so an optimizer will bet on
-# differences that are mostly noise. All return forecasts have this problem.
+# ``preflight`` checks tickers, units, dates and sizes before they can do damage. Read
+# its last note: forecasts differ far less between tickers than returns do, so an
+# optimizer bets on differences that are mostly noise. All return forecasts have this
+# problem.
 
 covariance = CovarianceShrinkage(prices, frequency=252).ledoit_wolf()
 report = preflight(expected, covariance, prices=prices, covariance_periods=252)
 print(report)
 
 # %%
-# An example of what it catches: a daily covariance, such as ``returns.cov()``, beside
-# annual returns. No optimizer notices that mistake.
+# For example, it detects a daily covariance, such as ``returns.cov()``, that is
+# combined with annual returns. No optimizer notices that mistake.
 
 daily = prices.pct_change().cov()
 wrong = preflight(expected, daily, prices=prices, covariance_periods=252)
@@ -55,8 +56,9 @@ print(*map(fill, wrong.checks.loc[wrong.failed, "detail"]), sep="\n")
 # %%
 # PyPortfolioOpt
 # --------------
-# PyPortfolioOpt goes by position. :func:`~skbatch.portfolio.to_pypfopt` aligns both by
-# ticker, leaves out tickers without a forecast, and raises what preflight fails.
+# PyPortfolioOpt matches expected returns and covariance by position.
+# :func:`~skbatch.portfolio.to_pypfopt` aligns them by ticker, leaves out tickers
+# without a forecast, and raises an error if preflight fails.
 
 frontier = EfficientFrontier(*to_pypfopt(expected, covariance, covariance_periods=252))
 weights = {"PyPortfolioOpt, max Sharpe": frontier.max_sharpe(risk_free_rate=0.02)}
@@ -68,10 +70,10 @@ weights["the same, at most 10%"] = bounded.max_sharpe(risk_free_rate=0.02)
 # %%
 # skfolio
 # -------
-# :class:`~skbatch.portfolio.ForecastMu` is a ``mu_estimator``: it is fitted with the
-# optimizer on each window, so that it may go into ``WalkForward`` and searches. With
-# ``prices`` it forecasts from the same panel as above. Without, it makes prices of the
-# returns, which begin one row later: nothing else differs.
+# :class:`~skbatch.portfolio.ForecastMu` is a ``mu_estimator``. It is fitted together
+# with the optimizer on each window, so it works in ``WalkForward`` and in searches.
+# With ``prices``, it forecasts from the same prices as above. Without, it reconstructs
+# prices from the returns, which start one row later; this is the only difference.
 
 returns = prices.pct_change().iloc[1:]
 system = BatchForecastingSystem(21)
@@ -82,25 +84,25 @@ for name, known in {
     prior = EmpiricalPrior(mu_estimator=ForecastMu(system, prices=known))
     model = MeanRisk(ObjectiveFunction.MAXIMIZE_RATIO, prior_estimator=prior)
     weights[name] = dict(zip(returns, model.fit(returns).weights_, strict=True))
-least = MeanRisk().fit(returns)  # no forecasts in it
+least = MeanRisk().fit(returns)  # uses no forecasts
 weights["skfolio, minimum risk"] = dict(zip(returns, least.weights_, strict=True))
 
 # %%
 # Weights
 # -------
-# From the same forecasts, the two packages make much the same portfolio of a few
-# stocks. Minimum risk, without any forecasts, shares about half of it: the
-# covariance decides as much as the forecasts. Bounds spread it.
+# From the same forecasts, both packages build nearly the same portfolio of a few
+# stocks. The minimum-risk portfolio, which uses no forecasts, shares about half of it,
+# so the covariance matters as much as the forecasts. Bounds spread the weights.
 #
-# A single row, five years ago, moves a third of the portfolio. Labels of 21
-# rows overlap, so the model trains on every eleventh date. One row less shifts them
-# all, and both the trees and how far they are trusted change. Such forecasts contain
-# very little information.
+# Leaving out a single row, five years ago, changes a third of the portfolio. Labels
+# over 21 rows overlap, so the model trains only on every eleventh date. One row less
+# shifts all these dates, which changes the trees and how far their output is shrunken.
+# Such forecasts contain very little information.
 #
 # Do not conclude that any of these would have earned more than equal weights (5% each,
-# dotted): in backtests with costs, no portfolio of forecasts did by more than chance,
-# on any panel tried. ``portfolio_backtest.py`` among the examples has bounded views
-# instead.
+# dotted): in backtests with transaction costs, no portfolio based on forecasts did by a
+# statistically significant margin, on any panel tried. The example
+# ``portfolio_backtest.py`` uses bounded views instead.
 
 table = 100 * pd.DataFrame(weights).reindex(prices.columns)
 fig, axes = plt.subplots(

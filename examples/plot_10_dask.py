@@ -1,22 +1,22 @@
 """
-On a Dask cluster
-=================
+Run on a Dask cluster
+=====================
 
-``engine="dask"`` does the work of a batch system on the workers of a Dask cluster:
-features are computed there in blocks of dates, and the trees are trained by its
-workers on rows that stay where they are. Here the cluster is two workers inside this
-process, which shows that the forecasts agree; with 20 tickers they are not faster.
-:doc:`/scaling` describes what a cluster costs, and when it is worth it. This needs
+With ``engine="dask"``, a batch system runs on the workers of a Dask cluster: they
+compute features in blocks of dates, and train the trees on rows that stay where they
+were computed. Here, the cluster consists of two workers inside this process, to show
+that the forecasts agree; with 20 tickers, a cluster is not faster. :doc:`/scaling`
+shows what a cluster costs, and when it is worthwhile. This example needs
 ``pip install 'skbatch[dask]'``.
 """
 
 # %%
 # One machine
 # -----------
-# Trees draw rows and columns by position, and on a cluster the rows are ordered
-# differently. To compare the two engines to the last digits, the first system draws
-# nothing and has a bin for every value. The second draws as by default, the third with
-# another seed.
+# Trees sample rows and columns by position, and on a cluster the rows are in a
+# different order. To compare the two engines to the last digit, the first system
+# samples nothing and has a bin for every value. The second uses the default sampling,
+# the third another random seed.
 
 import logging
 import time
@@ -39,7 +39,7 @@ forecasts, seconds = {}, {}
 
 
 def run(name, engine, **params):
-    """Forecast the next five rows, and keep what it took."""
+    """Forecast the next five rows, and record the time."""
     trees = BatchXGBoostForecaster(n_estimators=30, **params)
     system = BatchForecastingSystem(
         5,
@@ -60,10 +60,11 @@ run("one machine, another seed", "local", random_state=1)
 # %%
 # The cluster
 # -----------
-# ``engine="dask"`` finds the client that is active. With a cluster that runs elsewhere,
-# ``Client("scheduler:8786")`` is all that changes. Workers that are processes of their
-# own (``processes=True``, the default) import the script that starts them, so a script
-# has to start them below ``if __name__ == "__main__":``; a notebook need not.
+# ``engine="dask"`` uses the active client. For a cluster that runs elsewhere, create
+# ``Client("scheduler:8786")``; nothing else changes. Workers in processes of their own
+# (``processes=True``, the default) import the script that starts them, so start them
+# below ``if __name__ == "__main__":`` in a script. In a notebook, this is not
+# necessary.
 
 logging.getLogger("distributed").setLevel(logging.WARNING)
 with (
@@ -78,9 +79,10 @@ with (
 # %%
 # The same forecasts
 # ------------------
-# Without draws, the engines agree to rounding. With the default draws, the cluster
-# draws other rows than one machine does, as another seed would, and the differences
-# are of the same order of magnitude as between two seeds.
+# Without sampling, the forecasts of both engines are equal up to rounding. With the
+# default sampling, the cluster samples other rows than a single machine, as another
+# seed would, and the differences are of the same order of magnitude as between two
+# seeds.
 
 pairs = {
     "cluster, no draws": "one machine, no draws",

@@ -1,20 +1,20 @@
 """
-Signals of your own
-===================
+Add a point-in-time signal, such as fundamentals
+================================================
 
-Prices alone hold little information about future returns. What you know beyond them,
-such as fundamentals, estimates or sentiment, joins the prices as of the dates on
-which it became known, and the extractor makes features of it. Here is one model with
-a signal and without.
+Prices alone contain little information about future returns. Signals of your own, such
+as fundamentals, estimates or sentiment, are joined to the prices as of the dates on
+which they became known (point in time), and the extractor computes features from them.
+This example compares a model with and without a signal.
 """
 
 # %%
 # A table of publications
 # -----------------------
-# The prices are real. The signal is *made up*: a score of each ticker that is published
-# on Fridays, for two tickers in three at a time. It is noise with some of the next
-# week's relative return mixed in, a correlation of 0.3, which takes knowing the future:
-# no score of yours does, and one that seems to is most likely dated too early.
+# The prices are real. The signal is *made up*: a score that is published on Fridays,
+# each time for two tickers in three. It is noise mixed with some of the next week's
+# relative return, with a correlation of 0.3. That takes knowledge of the future, which
+# no real score has: one that seems this good is most likely dated too early.
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -45,9 +45,9 @@ print(reports.tail(3).to_string())
 # %%
 # Joined as of their dates
 # ------------------------
-# ``known`` names the date on which a row became known. From that close on the value is
-# there, until the next one replaces it or it is older than ``max_age``. Nothing is
-# filled beyond: a score that is older than four weeks is NaN again.
+# ``known`` names the column with the date on which a row became known. Its value
+# applies from the close of that date, until the next value replaces it or it is older
+# than ``max_age``. Here, a score that is older than four weeks is NaN again.
 
 panel = join_signals(prices, reports, known="published", max_age="28D")
 print(panel["score"].iloc[-8:, :4].round(2).to_string())
@@ -55,20 +55,22 @@ print(panel["score"].iloc[-8:, :4].round(2).to_string())
 # %%
 # What the model sees
 # -------------------
-# Three features of each ticker: the score, its rank among the tickers of the date, and
-# its change over 63 rows. ``signals={"score": ["rank"]}`` would take the rank alone.
+# The signal becomes three features of each ticker: the score, its rank among the
+# tickers on that date, and its change over 63 rows. ``signals={"score": ["rank"]}``
+# would keep only the rank.
 
 extractor = SharedFeatureExtractor().fit(panel)
 print(extractor.plan_.ticker_names[-3:])
 
 # %%
-# With and without
-# ----------------
-# Two years are held out. Both models see the same prices and learn from the same rows.
+# With and without the signal
+# ---------------------------
+# Two years are held out. Both models use the same prices and are trained on the same
+# rows.
 
 
 def evaluate(table):
-    """Fit on all but the last two years, and score the forecasts of these."""
+    """Fit on all but the last two years, and score forecasts of these two years."""
     model = make_pipeline(SharedFeatureExtractor(), BatchXGBoostForecaster())
     model.fit(table.iloc[:-504], y.iloc[:-504])
     forecasts = model.predict(table.iloc[-504:])
@@ -89,10 +91,10 @@ table = pd.DataFrame(rows, ["rank IC", "t"]).T
 print(table.round(3).to_string())
 
 # %%
-# The score is fresh on Fridays and up to four weeks old on other days, so that its own
-# rank IC is far below 0.3. The model recovers a part of it: it has to find one useful
-# column among fifty from the returns of 20 tickers. A mean rank IC above 0.05 on daily
-# data is a leak until proven otherwise. Here we know which.
+# The score is new on Fridays and up to four weeks old on other days, so its own rank IC
+# is far below 0.3. The model recovers only part of it, because it has to find one
+# useful column among fifty from the returns of 20 tickers. A mean rank IC above 0.05 on
+# daily data is a leak until proven otherwise; here, the leak is the made-up score.
 
 fig, ax = plt.subplots(figsize=(7, 4), layout="constrained")
 for name, ic in series.items():

@@ -1,8 +1,8 @@
-"""What forecasts would have been worth in a portfolio that is rebalanced every month.
+"""Backtest portfolios that optimize forecasts each month, net of transaction costs.
 
-Run it with ``python examples/portfolio_backtest.py [prices.csv [signal.csv]]`` where
-``skbatch[demo,portfolio]`` is installed. The signal is a table like the prices,
-of values that were known at the close.
+Install ``skbatch[demo,portfolio]`` and run ``python examples/portfolio_backtest.py
+[prices.csv [signal.csv]]``. The signal is a table with the same rows and columns as the
+prices; its values must be known at the close.
 """
 
 import sys
@@ -24,48 +24,48 @@ from skbatch.datasets import load_sp500_prices
 from skbatch.metrics import mean_inference
 from skbatch.panel import join_signals, periods_per_year
 
-COST = 10  # basis points of the traded value
-CONFIDENCE = 0.25  # of a forecast as a view, between 0 and 1
+COST = 10  # basis points of the value traded
+CONFIDENCE = 0.25  # in a forecast as a view, between 0 and 1
 COLUMNS = ["return_net", "volatility", "max_drawdown", "turnover", "cost"]
 
 
 def closes(path=None):
-    """Read closes, without errors of one day, and without gaps of a week."""
+    """Read closes, remove one-day errors, and fill gaps of up to a week."""
     if path is None:
         return load_sp500_prices().iloc[-1800:]  # seven years of 20 real stocks
     panel = read_panel(path)
     prices = panel["Close"] if panel.columns.nlevels == 2 else panel
-    # Off by more than a factor of 8 from the last days: no one traded at that.
+    # More than a factor of 8 from the median of the last five rows is an error.
     typical = prices.rolling(5, min_periods=1).median()
     return prices.where(np.abs(np.log(prices / typical)) < np.log(8)).ffill(limit=5)
 
 
 def optimizer(objective, month, prior=None, **options):
-    """Make a long-only optimizer that knows what its trades cost."""
+    """Create a long-only optimizer that takes transaction costs into account."""
     least = ObjectiveFunction.MINIMIZE_RISK
     return MeanRisk(
         objective,
         prior_estimator=prior or EmpiricalPrior(covariance_estimator=LedoitWolf()),
-        transaction_costs=COST / 1e4 / month,  # paid once for a month of returns
-        # Where nothing is expected to rise, the Sharpe ratio has no maximum.
+        transaction_costs=COST / 1e4 / month,  # paid once per month of returns
+        # If all expected returns are negative, the Sharpe ratio cannot be maximized.
         fallback=None if objective == least else optimizer(least, month, prior),
         **options,
     )
 
 
 def usable(forecasts, past):
-    """List tickers with a forecast and all past prices, for fair comparisons."""
+    """List tickers with a forecast and all past returns, for fair comparisons."""
     return forecasts.index[forecasts.notna() & past.dropna(how="all").notna().all()]
 
 
 def equal(forecasts, past, held):
-    """Hold what the optimizers may hold, equally."""
+    """Hold the tickers that the optimizers may hold, at equal weights."""
     known = usable(forecasts, past)
     return pd.Series(1 / max(len(known), 1), known)
 
 
 def views(month):
-    """Make forecasts views of Black and Litterman, with bounds and little trade."""
+    """Use forecasts as Black–Litterman views, with weight bounds and low turnover."""
 
     def weights(forecasts, past, held):
         known = usable(forecasts, past)
@@ -91,7 +91,7 @@ def views(month):
 
 
 def backtest(prices):
-    """Refit each quarter, and rebalance each month on the three years before."""
+    """Refit each quarter, and rebalance each month with a lookback of three years."""
     year = periods_per_year(prices.index)
     month = round(year / 12)
     walk = walk_forward(
@@ -118,7 +118,7 @@ def backtest(prices):
 
 
 def compare(found):
-    """Tabulate portfolios, with the test of their difference from the first."""
+    """Tabulate portfolios, and test their difference from the first."""
     first = next(iter(found.values())).returns["net"]
     rows = {}
     for name, portfolio in found.items():
