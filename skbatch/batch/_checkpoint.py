@@ -129,7 +129,9 @@ class Checkpoint:
         try:
             free = lock(file)
         except OSError:
-            _LOGGER.warning("%s cannot be locked; let one run use it", self.folder)
+            _LOGGER.warning(
+                "%s cannot be locked; let only one run use it at a time", self.folder
+            )
             return file
         if free:
             file.truncate(0)
@@ -142,7 +144,7 @@ class Checkpoint:
             holder = file.read().decode(errors="replace") or holder
         raise CheckpointError(
             "`checkpoint_dir` must be used by one run at a time. Got "
-            f"'{self.folder}', in use by {holder}. Wait until it has ended, or name "
+            f"'{self.folder}', in use by {holder}. Wait for that run to end, or name "
             "another folder."
         )
 
@@ -156,7 +158,7 @@ class Checkpoint:
             return dict(content["identity"])
         except (ValueError, KeyError, TypeError) as error:
             raise CheckpointError(
-                "`checkpoint_dir` must hold a checkpoint or nothing. Got "
+                "`checkpoint_dir` must be empty or hold a checkpoint. Got "
                 f"'{self.folder}' with a manifest that cannot be read ({error}). Name "
                 "another folder, or delete this one."
             ) from error
@@ -168,8 +170,8 @@ class Checkpoint:
         if others:
             raise CheckpointError(
                 "`checkpoint_dir` must belong to the same prices and settings. Got "
-                f"'{self.folder}', made with other {', '.join(others)}. Name another "
-                "folder, or delete this one to start over."
+                f"'{self.folder}', which was made with other {', '.join(others)}. "
+                "Name another folder, or delete this one to start over."
             )
 
 

@@ -38,14 +38,14 @@ def find_client() -> Any:
         import xgboost.dask  # noqa: F401
     except ImportError as error:
         raise ImportError(
-            f"engine='dask' must have Dask. Got {error}. Install it with "
+            f"engine='dask' must have Dask installed. Got {error}. Install it with "
             "`pip install 'skbatch[dask]'`."
         ) from error
     try:
         client = distributed.default_client()
     except ValueError as error:
         raise ConfigError(
-            "engine='dask' must have a Dask client. Got none. Start one before, as in "
+            "engine='dask' must have a Dask client. Got none. Start one first, as in "
             "`client = distributed.Client(n_workers=2)`, or pass engine='local'."
         ) from error
     try:
@@ -108,7 +108,7 @@ class Cluster:
                 lost = describe_error(error)
                 self.client.retry([f for f in futures if f.status == "error"])
         raise ClusterError(
-            "Workers must live until a model is trained. Got "
+            "Workers must stay alive until a model is trained. Got "
             f"{ATTEMPTS} trainings that lost a worker, the last: {lost}. Check the "
             "logs of the workers: if they ran out of memory, start more or "
             "larger ones."
@@ -181,9 +181,9 @@ class Cluster:
             self.client.restart_workers(workers, timeout=60, raise_for_error=False)
         except ValueError as error:
             raise ClusterError(
-                "The workers of a cluster must be restarted when they hang. Got "
-                f"{', '.join(workers)}, which do not leave a training that has lost a "
-                f"worker, and {error}. Restart them, or start them with a nanny."
+                "The cluster must be able to restart workers that hang. Got "
+                f"{', '.join(workers)}, stuck in a training that has lost a worker, "
+                f"and {error}. Restart them yourself, or start workers with a nanny."
             ) from error
 
     def _wait_for(

@@ -200,7 +200,7 @@ async def _introduce(key: str, n_workers: int, host: str) -> dict[str, Any]:
 
     told = await asyncio.get_running_loop().run_in_executor(None, ask)
     if not told:
-        raise XGBoostError(f"XGBoost's tracker does not start at {host}")
+        raise XGBoostError(f"XGBoost's tracker could not be started at {host}")
     return json.loads(told)
 
 

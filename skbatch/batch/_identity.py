@@ -35,12 +35,12 @@ def run_identity(
         known = _computed(value, panel) if name in _OF_PANEL else value
         try:
             if _has_functions(known):
-                raise TypeError("what a function computes can change without a trace")
+                raise TypeError("the code of a function can change unnoticed")
             identity[name] = joblib.hash(known)
         except (pickle.PicklingError, TypeError) as error:
             raise CheckpointError(
-                f"Settings must be identifiable for checkpoints. Got {name}, for "
-                f"which that is not so ({error}). Pass no checkpoint_dir."
+                "Settings must be comparable between runs for checkpoints. Got "
+                f"{name}, which is not ({error}). Pass no checkpoint_dir."
             ) from error
     if system.memory_budget is not None and system.max_batch_size is None:
         # A budget is for the machine of the day; the first run's batches are kept.

@@ -174,9 +174,9 @@ class SimpleBatchManager(BaseEstimator):
             problem = f"MemoryError: {error}"
         if problem:
             warn_user(
-                'Tickers must have common returns that vary for `groups="correlation"`.'
-                f" Got none to cluster ({problem}): {len(tickers)} tickers are assigned"
-                " to batches at random. Pass a longer history, or a table of groups.",
+                'Tickers must have returns on common dates for `groups="correlation"`. '
+                f"Got {problem}, so the tickers are assigned to batches at random. "
+                "Pass a longer history, or a table of groups.",
                 BatchWarning,
             )
             names = list(random.permutation(np.array(tickers, dtype=object)))

@@ -325,7 +325,7 @@ class BatchForecastingSystem(
         for batch, error in failed.items():
             warn_user(
                 f"Batch {batch} has no forecasts: {error}. See forecast() for the "
-                "reason of each ticker.",
+                "reason for each ticker.",
                 BatchWarning,
             )
         return forecasts if isinstance(X, pd.DataFrame) else forecasts.to_numpy()
@@ -440,9 +440,9 @@ class BatchForecastingSystem(
         missing = [t for t in tickers if t not in result.expected_returns.index]
         if missing:
             warn_user(
-                "`tickers` must be in `data`. Got no prices of "
-                f"{format_tickers(missing)}, which have no forecast. Add their prices, "
-                "or drop them.",
+                "`tickers` must be in `data`. Got "
+                f"{format_tickers(missing)} without prices, and so without a forecast. "
+                "Add the prices, or drop these tickers.",
                 BatchWarning,
             )
         return {t: float(result.expected_returns.get(t, np.nan)) for t in tickers}

@@ -145,8 +145,9 @@ class SystemTickers:
         ]
         if (zones[0] is None) != (zones[1] is None):
             raise PanelError(
-                "`X.index` must have a time zone as in `fit`, or none. Got "
-                f"{zones[0]}, fitted with {zones[1]}. Convert it with `tz_localize`."
+                "`X.index` and the index in `fit` must both have a time zone, or both "
+                f"have none. Got {zones[0]}, fitted with {zones[1]}. Convert it with "
+                "`tz_localize`."
             )
         if not is_ordered:
             panel, marked = panel[self.columns], marked[self.columns]
@@ -195,10 +196,11 @@ class SystemTickers:
         last, end = self.recent.index[-1], panel.index[-1]
         if end < last:
             warn_user(
-                "`X` must end with the latest prices. Got rows to "
-                f"{date_text(end)}, fitted to {date_text(last)}: these are forecasts "
-                "of returns that the models may have learned from. Pass the rows that "
-                "follow, or call `forecast()` for the last fitted date.",
+                "`X` must end with the latest prices. Got rows up to "
+                f"{date_text(end)}, but the models were fitted up to "
+                f"{date_text(last)}, and may have learned from the returns that they "
+                "forecast. Pass later rows, or call `forecast()` for the last fitted "
+                "date.",
                 HistoryWarning,
             )
         elif end > last:

@@ -41,7 +41,7 @@ def _is_calibrated(system: Any) -> bool:
     if calibrates_itself(forecaster):
         return True
     raise AttributeError(
-        "`forecaster` must be calibrated for its uncertainty. Got "
+        "`forecaster` must be calibrated to give uncertainty. Got "
         f"{type(forecaster).__name__}. Pass ConformalForecaster("
         f"{type(forecaster).__name__}())."
     )
@@ -335,9 +335,9 @@ class SystemUncertaintyMixin:
                 lacking += member.tickers
         if lacking:
             warn_user(
-                f"{len(lacking)} of {len(self.tickers_.tickers)} tickers are served "
-                f"by a model that is not calibrated: {format_tickers(lacking)}. They "
-                "have a forecast, but no uncertainty. See provenance_ for reasons; a "
+                f"No uncertainty for {len(lacking)} of {len(self.tickers_.tickers)} "
+                "tickers, because the model that forecasts them is not calibrated: "
+                f"{format_tickers(lacking)}. See provenance_ for reasons; a "
                 "ConformalForecaster calibrates any model.",
                 FallbackWarning,
             )

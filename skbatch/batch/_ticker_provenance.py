@@ -123,7 +123,7 @@ def warn_of_fit(
     provenance: pd.DataFrame,
     problems: Sequence[str],
 ) -> None:
-    """Warn once of what went otherwise than planned in the fit of a system."""
+    """Warn once about everything in the fit of a system that did not go as planned."""
     events = fitted.events
     quarantined, n_tickers = tickers.quarantined, len(tickers.tickers)
     sentences = [*problems, *filter(None, [tickers.partial_row()])]

@@ -61,8 +61,8 @@ def rows_after(system: Any, panel: pd.DataFrame) -> pd.DataFrame | None:
     zones = [getattr(index, "tz", None) for index in (panel.index, recent.index)]
     if (zones[0] is None) != (zones[1] is None):
         raise UserError(
-            "PRICES must have dates with a time zone if and only if those of the model "
-            f"have one. Got {zones[0]}; the model was fitted with {zones[1]}. Write "
+            "PRICES and the prices of the model must both have a time zone, or both "
+            f"have none. Got {zones[0]}; the model was fitted with {zones[1]}. Write "
             "the dates as in the file that it was fitted on."
         )
     end, last = recent.index[-1], panel.index[-1]

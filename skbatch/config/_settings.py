@@ -38,11 +38,11 @@ SECTIONS = {
     "batch": "How the tickers are divided into batches, and where results are kept.",
     "features": "Which features are computed.",
     "model": "Which model forecasts the returns, and its parameters.",
-    "model.target": "What the model learns of the returns.",
-    "fallback": "What serves tickers that the model cannot, and which prices are not "
-    "to be trusted.",
-    "fallback.target": "What the simpler model learns of the returns.",
-    "performance": "Which processors do the work.",
+    "model.target": "Which part of the returns the model learns, and how.",
+    "fallback": "Which models serve tickers that the main model cannot, and which "
+    "prices are rejected.",
+    "fallback.target": "Which part of the returns the simpler model learns, and how.",
+    "performance": "Which hardware does the work, and in how many parallel parts.",
 }
 # Parameters of a system, or paths, that are not settings of their part's section.
 _ABOVE = ("horizon", "delay", "coverage", "delisting_return")
@@ -59,7 +59,7 @@ _NULLS |= dict.fromkeys(["features.lookback", "performance.threads"], "auto")
 # Constraints of scikit-learn that do not describe themselves in the words of a file.
 _WORDS: dict[Any, str] = {
     "boolean": "true or false",
-    "random_state": str(Interval(Integral, 0, 2**32 - 1, closed="both")),
+    "random_state": f"a whole number from 0 to {2**32 - 1}",
     str: "text",
     dict: "a table",
     Mapping: "a table",
@@ -117,7 +117,27 @@ def _words(rule: Any) -> str:
         return " or ".join(map(show, sorted(rule.options)))
     if isinstance(rule, ListOf):
         return f"a list of different items, each {_words(rule.item)}"
-    return str(rule) if isinstance(rule, Interval | TextOf) else _WORDS.get(rule, "")
+    if isinstance(rule, Interval):
+        return _range(rule)
+    return str(rule) if isinstance(rule, TextOf) else _WORDS.get(rule, "")
+
+
+def _range(rule: Interval) -> str:
+    """Put an interval of numbers into words."""
+    noun = "a whole number" if rule.type is Integral else "a number"
+    low, high = (
+        None if bound is None or not isfinite(bound) else f"{bound:.12g}"
+        for bound in (rule.left, rule.right)
+    )
+    if low and high and rule.closed == "both":
+        return f"{noun} from {low} to {high}"
+    above = "of at least" if rule.closed in ("left", "both") else "above"
+    below = "at most" if rule.closed in ("right", "both") else "below"
+    if low and high:
+        return f"{noun} {above} {low} and {below} {high}"
+    if low:
+        return f"{noun} {above} {low}"
+    return f"{noun} of {below} {high}" if below == "at most" else f"{noun} below {high}"
 
 
 def _fits_file(value: Any) -> bool:
@@ -150,7 +170,7 @@ _CHOICES: list[tuple[str, Any, Any, str]] = [
         "fallback.enabled",
         True,
         "boolean",
-        "Serve tickers that the model cannot by a simpler one, then by their "
+        "Forecast tickers that the model cannot with a simpler model, then with their "
         "historical mean.",
     ),
     (

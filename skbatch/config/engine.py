@@ -33,11 +33,12 @@ __all__ = ["SECTIONS", "SETTINGS", "Setting", "effective_settings", "settings_te
 _HEADER = """\
 Settings of skbatch. To change one, remove the # before its key; until then it has the
 value that is shown. Environment variables such as SKBATCH_HORIZON and
-SKBATCH_MODEL__MAX_DEPTH take precedence over this file, and it over the defaults.
+SKBATCH_MODEL__MAX_DEPTH take precedence over this file, and this file takes precedence
+over the defaults.
 """
 # Keys that earlier files may hold, and what to do about them.
 _REMOVED = {
-    "preset": "Remove it: the defaults take half the time that they took. Fewer trees, "
+    "preset": "Remove it: the defaults now take half the time. Fewer trees, such as "
     "model.n_estimators = 100, are faster still.",
     "model.min_child_weight": "It is now `model.xgb_params.min_child_weight`.",
 }
@@ -103,13 +104,13 @@ def _read_file(name: str) -> Values:
         return flatten(tomllib.loads(content.decode("utf-8-sig")))
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ConfigError(
-            f"{name} must be a TOML file. Got: {error}. Put text in quotes, and write "
-            "every key once, as `key = value`."
+            f"{name} must be a valid TOML file. Got: {error}. Put text in quotes, and "
+            "write every key once, as `key = value`."
         ) from error
 
 
 def _read_environment() -> Iterator[tuple[str, Values]]:
-    """Read the variables that are settings, and warn of those that nearly are."""
+    """Read the variables that are settings, and warn about misspelled ones."""
     names = {setting.variable: path for path, setting in SETTINGS.items()}
     for name in sorted(os.environ):
         if name in names:
@@ -119,8 +120,9 @@ def _read_environment() -> Iterator[tuple[str, Values]]:
             meant = _nearest(name[8:].replace("__", "."), cutoff=0.8)
             if meant in SETTINGS:
                 warn_user(
-                    f"Variables must have the name of a setting. Got {name}, which is "
-                    f"ignored. Did you mean {SETTINGS[meant].variable}?",
+                    "Environment variables must have the name of a setting. Got "
+                    f"{name}, which is ignored. Did you mean "
+                    f"{SETTINGS[meant].variable}?",
                     SkbatchWarning,
                 )
 

@@ -249,7 +249,7 @@ def _check_scales(strength: float, volatility: float, market: float) -> None:
     total = volatility + market
     if not (volatility > 0 and market >= 0 and total <= _MAX_VOLATILITY):
         raise ValueError(
-            "`volatility` must be positive, `market_volatility` not negative, their "
+            "`volatility` must be positive, `market_volatility` at least 0, and their "
             f"sum at most {_MAX_VOLATILITY}. Got {volatility!r} and {market!r}. "
             "Pass daily values such as 0.02 and 0.01."
         )

@@ -69,7 +69,7 @@ def check_name(name: Any, argument: str) -> None:
         raise ValueError(
             f"Names in `{argument}` must be non-empty strings without {SEPARATOR!r}, "
             "which separates ticker and feature, and without a leading '_', which "
-            f"would be taken for a part of it. Got {name!r}. Rename it."
+            f"would read as part of that separator. Got {name!r}. Rename it."
         )
     if name == IN_UNIVERSE or name.endswith(GROUPING):
         raise ValueError(
@@ -162,12 +162,12 @@ def check_dates(table: pd.DataFrame, index: pd.Index, argument: str) -> None:
     dates = table.index
     if not (dates.is_monotonic_increasing and dates.is_unique) or dates.hasnans:
         raise ValueError(
-            f"`{argument}` must have increasing, unique dates. Got an index that is "
-            "not. Use `.sort_index()`, and keep one row per date."
+            f"`{argument}` must have increasing, unique dates. Got unsorted or "
+            "repeated ones. Use `.sort_index()`, and keep one row per date."
         )
     if index_kind(dates) != index_kind(index):
         raise ValueError(
-            f"`{argument}` must have an index of the panel's kind. Got "
+            f"`{argument}` must have the same kind of index as the panel. Got "
             f"{index_kind(dates)}, the panel has {index_kind(index)}. Convert one of "
             "them."
         )

@@ -290,9 +290,9 @@ def _check_names(plan: FeaturePlan) -> None:
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
             raise ValueError(
-                "Names of signals and in `functions`, `groups` and `market_data` must "
-                "give features names that differ from each other and from those of "
-                f"the built-in features. Got {format_tickers(twice)} twice. "
+                "Signals and the names in `functions`, `groups` and `market_data` must "
+                "make feature names that differ from each other and from those of the "
+                f"built-in features. Got {format_tickers(twice)} twice. "
                 "Rename them."
             )
 

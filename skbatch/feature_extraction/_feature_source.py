@@ -192,8 +192,8 @@ def call(
         if (values.ndim == 2) != (name in plan.ticker_functions):
             raise PanelError(
                 f"`functions[{name!r}]` must always return the same kind of table. Got "
-                f"a {'DataFrame' if values.ndim == 2 else 'Series'}, but not so in "
-                "`fit`. Return one kind whatever the rows."
+                f"a {'DataFrame' if values.ndim == 2 else 'Series'}, unlike in `fit`. "
+                "Return the same kind for any rows."
             )
         wanted = values[rows]
         called[name] = np.empty(wanted.shape, dtype=np.float32)

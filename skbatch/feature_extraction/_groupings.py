@@ -49,7 +49,7 @@ def name_groupings(groups: Any) -> dict[str, Any]:
     if not isinstance(groups, Mapping):
         raise ValueError(
             "`groups` must be a dict or Series of ticker → group, a table of dates × "
-            "tickers, the name of a signal, or a dict of such by name. Got "
+            "tickers, the name of a signal, or a dict of names to any of these. Got "
             f'{type(groups).__name__}. For example, pass {{"AAPL": "tech"}}.'
         )
     tables = (Mapping, pd.Series, pd.DataFrame)

@@ -96,9 +96,9 @@ class History:
         first = int(is_hole.argmax())
         before, after = map(date_text, self.index[first : first + 2])
         warn_user(
-            f"`X` must hold every row. Got {count(is_hole.sum(), 'hole')}, the first "
-            f"after {before}, before {after}; the rows between count as "
-            "missing. Pass them, too.",
+            f"`X` must hold every row. Got {count(is_hole.sum(), 'gap')}, the first "
+            f"between {before} and {after}; the rows in a gap count as missing. Pass "
+            "them, too.",
             HistoryWarning,
         )
 
@@ -173,11 +173,11 @@ class History:
             return
         needed = self.index[max(0, n_fitted - self.lookback)]
         warn_user(
-            "`X` must start with the first fitted row or after the last, or bring its "
-            f"look-back of {self.lookback} rows. Got rows from {date_text(first)} "
-            f"on, of whose look-back {n_kept} rows were kept, so that some features "
-            "are NaN or of shorter windows. Pass the rows from "
-            f"{date_text(needed)} on.",
+            "`X` must start with the first fitted row, start after the last one, or "
+            f"include a lookback of {self.lookback} rows. Got rows from "
+            f"{date_text(first)} on, with only {count(n_kept, 'row')} kept of that "
+            "lookback, so some features are NaN or use shorter windows. Pass the rows "
+            f"from {date_text(needed)} on.",
             HistoryWarning,
         )
 
@@ -203,11 +203,10 @@ class History:
         if warn:
             number = int(is_hole.argmax())
             warn_user(
-                "`X` must hold every row that follows the fitted rows. Got "
-                f"{count(is_hole.sum(), 'hole')}, the first before "
-                f"{date_text(later[number])}; the fitted rows end at "
-                f"{date_text(last)}; the rows between count as missing. Pass the "
-                f"rows after {date_text(chain[number])}, too.",
+                "`X` must hold every row that follows the fitted rows, which end at "
+                f"{date_text(last)}. Got {count(is_hole.sum(), 'gap')}, the first "
+                f"before {date_text(later[number])}; the rows in a gap count as "
+                f"missing. Pass the rows after {date_text(chain[number])}, too.",
                 HistoryWarning,
             )
         missing = self.steps.missing(chain[:1], chain[1:2])
@@ -224,9 +223,9 @@ class History:
             last = date_text(seam[0])
             warn_user(
                 "`X` must hold every row that follows the fitted rows. Got "
-                f"{date_text(seam[1])} after {last}, and no row of "
-                f"{format_tickers(missed)}, no holiday in the years before. Pass the "
-                f"rows after {last}, too, unless the market was closed.",
+                f"{date_text(seam[1])} after {last}, without "
+                f"{format_tickers(missed)}, when the market was open in earlier years. "
+                f"Pass the rows after {last}, too, unless the market was closed.",
                 HistoryWarning,
             )
 

@@ -109,8 +109,7 @@ def encode_signals(panel: pd.DataFrame, categories: Categories) -> pd.DataFrame:
         warn_user(
             "Categories must be among those seen in `fit`. Got "
             f"{format_tickers(unseen)}, which {'is' if len(unseen) == 1 else 'are'} "
-            f"taken as missing. Fit again on rows with {count(len(unseen), 'category')}"
-            ".",
+            "treated as missing. Fit again on rows that contain all categories.",
             PanelWarning,
         )
     values = np.concatenate(parts, axis=1)
@@ -152,7 +151,7 @@ def choose_signals(
     unknown = [name for name in kinds if name not in tables]
     if unknown:
         raise ValueError(
-            "`signals` must be fields of the panel beside prices and volume. Got "
+            "`signals` must be fields of the panel other than prices and volume. Got "
             f"{format_tickers(map(repr, unknown))}, the panel has "
             f"{format_tickers(tables) or 'none'}. Correct the names, or join them with "
             "`join_signals`."
@@ -177,9 +176,10 @@ def _check_volatility(signal: str, table: pd.DataFrame) -> None:
     low = table.min(numeric_only=True)
     if (low < 0).any():
         raise PanelError(
-            f"Signals called implied_volatility must not be negative, as the expected "
-            f"volatility follows them. Got {low.min():g} in {signal!r} of "
-            f"{format_tickers(low.index[low < 0])}. Correct the values, or rename it."
+            "Signals named implied_volatility must not be negative, because the "
+            f"expected volatility is derived from them. Got {low.min():g} in "
+            f"{signal!r} of {format_tickers(low.index[low < 0])}. Correct the values, "
+            "or rename it."
         )
 
 
@@ -228,8 +228,8 @@ def _parse(
         return SignalFeature(signal, comparison[1], grouping=comparison[0])
     if text == _VALUE:
         raise ValueError(
-            f"Signals must not be called {CATEGORY!r} at the end, as codes of "
-            f"categories are. Got numbers in {signal!r}. Rename it, or convert it with "
+            f"Names of numeric signals must not end in {CATEGORY!r}, which marks codes "
+            f"of categories. Got {signal!r}. Rename it, or convert it with "
             '`astype("category")`.'
         )
     within = [f"{group}_rank" for group in groupings]

@@ -372,7 +372,7 @@ class BaseBatchForecaster(
     def _explain_table(self, table: FeatureTable) -> pd.DataFrame:
         """Split the forecasts of one row into parts, `(n_labels, n_parts)`."""
         raise TypeError(
-            "The forecaster must be of trees or linear to be explained. Got "
+            "The forecaster must be tree-based or linear to be explained. Got "
             f"{type(self).__name__}. Use BatchXGBoostForecaster or "
             "BatchLinearForecaster."
         )

@@ -87,7 +87,7 @@ class BoosterModel:
         if int(learner["learner_model_param"]["num_target"]) > 1:
             raise ValueError(
                 "`strategy` must be 'pooled' or 'per_ticker' for trees to be explained."
-                " Got 'vector', for which XGBoost has no contributions. Fit with "
+                " Got 'vector', for which XGBoost computes no contributions. Fit with "
                 "strategy='pooled'."
             )
         params = {"nthread": prediction_threads(self.n_jobs), "device": self.device}
@@ -288,7 +288,8 @@ def check_training_process() -> None:
     _STATE["ran"] = True
     if _STATE["forked"]:
         raise RuntimeError(
-            "XGBoost must train in a process of its own. Got one that was forked after "
-            "XGBoost had run, where it would wait forever. Start processes by 'spawn' "
-            "or 'forkserver', use joblib's backend 'loky', or train before forking."
+            "XGBoost must not train in a process that was forked after XGBoost had "
+            "run. Got such a process, in which training would hang. Start processes "
+            "with 'spawn' or 'forkserver', use joblib's backend 'loky', or train "
+            "before forking."
         )

@@ -59,12 +59,12 @@ def check_params(params: Mapping[str, Any] | None, strategy: str) -> None:
     for name in params:
         if name in _OWN:
             raise ValueError(
-                "`xgb_params` must not hold what is a parameter of the forecaster. Got "
+                "`xgb_params` must not hold parameters of the forecaster itself. Got "
                 f"{name!r}. Pass {_OWN[name]}= instead."
             )
         if name in _FIXED:
             raise ValueError(
-                "`xgb_params` must not hold what the forecaster relies on. Got "
+                "`xgb_params` must not hold parameters that the forecaster sets. Got "
                 f"{name!r}. Leave it out."
             )
     objective = params.get("objective", OBJECTIVES[0])
@@ -90,8 +90,8 @@ def _try(params: Mapping[str, Any]) -> None:
         booster = xgb.train({**others, "verbosity": 0, "nthread": 1}, row, 0)
     except (xgb.core.XGBoostError, TypeError) as error:
         raise ValueError(
-            f"`xgb_params` must be XGBoost's. Got: {_first_line(error)}. See XGBoost's "
-            "documentation of its parameters."
+            "`xgb_params` must be valid parameters of XGBoost. Got: "
+            f"{_first_line(error)}. See XGBoost's documentation of its parameters."
         ) from error
     known = set(_leaves(json.loads(booster.save_config())))
     unknown = sorted(set(others) - known)
@@ -149,8 +149,8 @@ def with_numbers(
         ordered = [n for n, sign in monotone.items() if sign and n.endswith(CATEGORY)]
         if ordered:
             raise ValueError(
-                "`monotone_constraints` must be of numbers: categories have no order. "
-                f"Got {format_tickers(ordered)}. Leave it out."
+                "`monotone_constraints` must be on numbers, because categories have no "
+                f"order. Got {format_tickers(ordered)}. Leave these features out."
             )
         signs = [str(int(monotone.get(name, 0))) for name in names or ()]
         out[_BY_NAME[0]] = f"({','.join(signs)})"
@@ -177,8 +177,8 @@ def translated(error: xgb.core.XGBoostError) -> Exception:
     message = _first_line(error)
     if "Invalid Parameter" in message:
         return ValueError(
-            f"The parameters must be XGBoost's. Got: {message}. See the docstring of "
-            "BatchXGBoostForecaster for what is allowed."
+            f"The parameters must be valid parameters of XGBoost. Got: {message}. See "
+            "the docstring of BatchXGBoostForecaster for what is allowed."
         )
     return ModelFitError(f"XGBoostError: {message}")
 

@@ -176,8 +176,8 @@ def benchmark_return(
     """Look up the forward returns that are given by the user."""
     if features.index is None:
         raise PanelError(
-            "benchmark must go with features that have dates. Got an array. Pass a "
-            "feature frame."
+            "benchmark must be used with features that have dates. Got an array. Pass "
+            "a feature frame."
         )
     if "delay" in benchmark.attrs and recorded_delay(benchmark) != layout.delay:
         raise PanelError(
@@ -200,7 +200,7 @@ def benchmark_return(
     values[max(0, len(values) - reach) :] = np.nan
     if not np.isfinite(values).any():
         raise PanelError(
-            "benchmark must have finite returns at dates of X, other than the last "
+            "benchmark must have finite returns on dates of X before the last "
             f"{reach}. Got none. Index it by the dates of X."
         )
     return values

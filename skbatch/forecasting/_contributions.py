@@ -80,7 +80,7 @@ def _checked_contributions(model: Any, X: np.ndarray) -> np.ndarray:
     """Split the forecasts of a model, if it is of a kind whose forecasts add up."""
     if not hasattr(model, "contributions"):
         raise TypeError(
-            "The forecaster must be of trees or linear to be explained. Got "
+            "The forecaster must be tree-based or linear to be explained. Got "
             f"{type(model).__name__}. Use BatchXGBoostForecaster or "
             "BatchLinearForecaster."
         )

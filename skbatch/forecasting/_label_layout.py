@@ -309,8 +309,8 @@ def _columns(sample_weight: Any, shape: tuple[int, ...], layout: LabelLayout) ->
     if len(missing) or not columns.is_unique:
         raise PanelError(
             "`sample_weight` must have a column for each ticker of y, once. Got "
-            f"{len(columns)} columns; these have none, or several: "
-            f"{format_tickers(missing.append(columns[columns.duplicated()]))}. Add "
+            f"{len(columns)} columns, in which these are missing or repeated: "
+            f"{format_tickers(missing.append(columns[columns.duplicated()]))}. Correct "
             "them, or pass an array."
         )
     return columns.get_indexer_for(keys)
@@ -334,7 +334,7 @@ def drop_weightless(
     used = weights[np.isfinite(labels)]
     if not len(used):
         raise PanelError(
-            "The weights of known labels must not all be zero. Got no other. Weight "
+            "The weights of known labels must not all be zero. Got only zeros. Weight "
             "other dates or tickers, or pass more rows."
         )
     return None if (used == used[0]).all() else weights

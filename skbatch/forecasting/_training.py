@@ -163,7 +163,7 @@ def fit_panel_model(
                     fitted.failures[task.name] = str(error)
     if not fitted.models:
         raise ModelFitError(
-            f"strategy='per_ticker' must fit a model for one of {len(tasks)} "
+            f"strategy='per_ticker' must fit a model for at least one of {len(tasks)} "
             f"labels. Got none: {next(iter(fitted.failures.values()))}"
         )
     rows = features.rows(tail.start, tail.start + len(tail.labels))
@@ -268,7 +268,7 @@ def _fit_task(
     train, tail = target.split(known, task.horizon, labels.delay)
     if len(train) < 2:
         raise ModelFitError(
-            f"{task.name} must have 2 dates with a usable label. Got "
+            f"{task.name} must have at least 2 dates with a usable label. Got "
             f"{count(len(train), 'date')}. Pass more rows, or relative=False "
             "where no two tickers have labels at the same date."
         )

@@ -320,7 +320,7 @@ def _warn_of_no_calibration(model: Any) -> None:
     """Warn that a model cannot judge its forecasts, and name what can."""
     name = type(model).__name__
     warn_user(
-        f"{name} must be calibrated for its uncertainty. Got no forecasts of dates "
+        f"{name} must be calibrated to give uncertainty. Got no forecasts of dates "
         "that it did not train on: too few rows for a validation tail, or a model of "
         f"your own. Pass more rows, or ConformalForecaster({name}(...)).",
         FallbackWarning,

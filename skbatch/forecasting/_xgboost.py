@@ -251,7 +251,7 @@ class BatchXGBoostForecaster(PanelForecaster):
         if self.device != "cpu" and self.model_.models[0].model.device == "cpu":
             warn_user(
                 f"device={self.device!r} must find a GPU that XGBoost can use. Got "
-                "none, so that the processor trained. Pass device='cpu', or install "
+                "none, so training ran on the CPU. Pass device='cpu', or install "
                 "XGBoost with CUDA and its driver.",
                 FallbackWarning,
             )

@@ -89,8 +89,8 @@ class TradingCosts:
         rates = np.broadcast_to(self.commission + spread, (len(tickers),))
         if not (rates >= 0).all() or not self.impact >= 0:
             raise ValueError(
-                "`costs` must not be negative, and known for every ticker. Got "
-                f"{self!r}. Give a half spread for each ticker of the panel."
+                "`costs` must be at least 0, and given for every ticker. Got "
+                f"{self!r}. Pass a half spread for each ticker of the panel."
             )
         return BASIS_POINT * rates
 
@@ -227,8 +227,8 @@ def backtest(
     if not account.trades:
         raise PanelError(
             "`prices` must hold a row to trade at after the first forecast. Got "
-            f"{len(panel)} rows to {date_text(panel.index[-1])}. Pass prices that go "
-            "on after the forecasts, or delay=0."
+            f"{len(panel)} rows to {date_text(panel.index[-1])}. Pass prices that "
+            "continue after the forecasts, or delay=0."
         )
     _warn_of_ends(account.weights, ends, finals, closes.columns)
     rows = np.array(list(account.trades))
@@ -313,9 +313,10 @@ def _warn_of_ends(
     lost = tickers[within & held & np.isnan(finals)]
     if len(lost):
         warn_user(
-            f"Positions in {count(len(lost), 'ticker')} were held until the prices "
-            f"ended, and count as sold at the last one: {format_tickers(lost)}. Pass "
-            "`delisting_return`, such as -0.3, or 0 if that is what was paid.",
+            f"Positions in {count(len(lost), 'ticker')} were held until their prices "
+            f"ended, and count as sold at the last price: {format_tickers(lost)}. "
+            "Pass `delisting_return`, such as -0.3, or 0 if holders received the last "
+            "price.",
             PanelWarning,
         )
 

@@ -232,9 +232,9 @@ class ForecastExplanation:
             return label if several else ticker
         raise KeyError(
             "`ticker` and `horizon` must be among the forecasts. Got "
-            f"{ticker!r} and {horizon}. There are "
-            f"{format_tickers(index.get_level_values(-1).unique())} at "
-            f"{self.horizon} rows."
+            f"{ticker!r} and {horizon}. Choose from "
+            f"{format_tickers(index.get_level_values(-1).unique())} at horizon "
+            f"{self.horizon}."
         )
 
     def __repr__(self) -> str:

@@ -129,14 +129,14 @@ def _block(pair: Any, number: int, n_dates: int) -> Fold:
             or rows[-1] >= n_dates
         ):
             raise ValueError(
-                f"The {name} rows of a fold must be numbers of rows without a hole. "
-                f"Got others in fold {number} of `cv`. Returns overlap, so that "
-                "folds need to be blocks of time, as those of TimeSeriesSplit."
+                f"The {name} rows of a fold must be consecutive row numbers. Got gaps "
+                f"or other values in fold {number} of `cv`. Pass blocks of time, such "
+                "as those of TimeSeriesSplit, because returns overlap."
             )
     if train[-1] >= test[0]:
         raise ValueError(
-            "`cv` must train on rows before the test rows. Got fold "
-            f"{number} that trains up to row {train[-1]} and tests from row {test[0]}. "
+            "`cv` must train on rows before the test rows. Got fold {number}, which "
+            f"trains up to row {train[-1]} and tests from row {test[0]}. "
             "Pass TimeSeriesSplit, not KFold."
         )
     return Fold(int(train[0]), int(train[-1]) + 1, int(test[0]), int(test[-1]) + 1)
@@ -172,8 +172,8 @@ def _check_training(folds: list[Fold], reach: int) -> None:
         n_rows = fold.train_stop - fold.train_start
         if n_rows < reach + 2:
             raise ValueError(
-                "Training windows must have at least 2 rows more than horizon and "
-                f"delay, {reach} together. Got {n_rows} rows before row "
+                "Training windows must be at least 2 rows longer than horizon plus "
+                f"delay, {reach} rows. Got {n_rows} rows before row "
                 f"{fold.test_start}, and the labels of the last {reach} end later. "
                 "Pass a longer history, fewer folds or a longer `window`."
             )

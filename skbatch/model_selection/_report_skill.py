@@ -129,8 +129,8 @@ def data_section(result: WalkForwardResult) -> str:
         f"{date_text(closes.index[-1])}, {n_tickers} tickers, {gaps} of the prices "
         "missing.",
         "Survivors": survivors,
-        "Relative to": f"Models learn returns relative to {relative}; what is expected "
-        "of it is part of the forecasts.",
+        "Relative to": f"Models learn returns relative to {relative}; the forecasts "
+        f"include the expected return of {relative}.",
         "Evaluation": _schedule(result),
         "Trials": f"{result.n_trials} tried, this one included, as far as recorded: "
         "adjusted p-values and the deflated Sharpe ratio count them.",

@@ -63,10 +63,11 @@ def _on_ranks(card: pd.Series) -> str:
         return f"{text}, on too few dates to be tested."
     test = f"Newey–West t = {number(card['rank_ic_t'], 2)}"
     if abs(card["rank_ic_t"]) > card["critical_t"]:
-        way = "as" if card["rank_ic"] > 0 else "against what"
+        way = "in the" if card["rank_ic"] > 0 else "against the"
         return (
             f"{text}, statistically significant ({test}, beyond "
-            f"±{card['critical_t']:.2f}): they order tickers {way} returns did."
+            f"±{card['critical_t']:.2f}): forecasts rank tickers {way} order of their "
+            "returns."
         )
     return (
         f"{text}, not statistically significant ({test}, within "
@@ -81,21 +82,20 @@ def _on_errors(card: pd.Series) -> str:
     better = "better" if card["r2_zero"] > 0 else "worse"
     text = (
         f"The out-of-sample R² against zero is {percent(card['r2_zero'], 2, sign=True)}"
-        f", {better} than forecasting nothing"
+        f", {better} than forecasting zero"
     )
     if np.isfinite(card["r2_zero_t"]):
         text += f", {_significance(card['r2_zero_t'], card['critical_t'])}"
     if np.isfinite(card["r2_mean"]):
-        text += (
-            f"; against the historical mean {percent(card['r2_mean'], 2, sign=True)}"
-        )
+        mean = percent(card["r2_mean"], 2, sign=True)
+        text += f"; against the historical mean it is {mean}"
     return f"{text}."
 
 
 def _significance(t: float, critical: float) -> str:
     """Return whether a t-statistic is beyond its critical value."""
     way = "" if abs(t) > critical else "not "
-    return f"which is {way}statistically significant (t = {number(t, 2)})"
+    return f"a difference that is {way}statistically significant (t = {number(t, 2)})"
 
 
 def _on_costs(card: pd.Series) -> str:
@@ -129,7 +129,7 @@ def _on_rivals(result: WalkForwardResult, horizon: int, cards: pd.DataFrame) -> 
         better = others.index[others[key] > cards.loc[name, key]]
         ahead.setdefault(tuple(map(str, better)), []).append(score)
     parts = [
-        f"{_listed(names)} had the better {' and '.join(scores)}"
+        f"{_listed(names)} had a better {' and '.join(scores)}"
         for names, scores in ahead.items()
         if names
     ]
@@ -146,7 +146,7 @@ def _on_rivals(result: WalkForwardResult, horizon: int, cards: pd.DataFrame) -> 
     if not np.isfinite(test["p_value"]):
         return text
     return (
-        f"{text} Against the best of them, {best}, the difference in rank IC is "
+        f"{text} Against the best by rank IC, {best}, the difference in rank IC is "
         f"{number(test['difference'], 4)} (95% interval {number(test['lower'], 4)} to "
         f"{number(test['upper'], 4)}, p = {test['p_value']:.2f})."
     )

@@ -397,8 +397,8 @@ def _check_name(
         name = type(final).__name__
     if not isinstance(name, str) or not name or name in (*rivals, *DERIVED):
         raise ValueError(
-            f"`name` must be text, and that of no benchmark. Got {name!r}. Choose "
-            "another."
+            f"`name` must be text other than the name of a benchmark. Got {name!r}. "
+            "Choose another."
         )
     return name
 
@@ -414,5 +414,7 @@ def _warn(results: dict[str, list[FoldForecast]]) -> None:
     for kind, messages in kinds.items():
         text = messages[min(messages)]
         if n_refits > 1:
-            text = f"{len(messages)} of {n_refits} refits warned. The first: {text}"
+            text = (
+                f"Warnings in {len(messages)} of {n_refits} refits, the first: {text}"
+            )
         warn_user(text, kind)

@@ -136,8 +136,8 @@ def mixed_calendars(panel: pd.DataFrame) -> str | None:
     fewest = min(groups, key=int.bit_count)
     return (
         f"Tickers should share one calendar. Got {_name_groups(groups, len(tickers))}, "
-        "whose returns over the same rows cover different days. Forecast them in "
-        "panels of their own, or keep the days on which "
+        "whose returns over the same rows cover different days. Forecast each group in "
+        "a panel of its own, or keep only the days on which "
         f"{groups[fewest][0]} trades."
     )
 

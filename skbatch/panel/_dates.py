@@ -90,7 +90,7 @@ def _find_date_column(
         if date in frame.columns or date == frame.index.name:
             return date if date in frame.columns else None
         raise PanelError(
-            f"`date` must be a column of the table. Got {date!r}. The columns are "
+            f"`date` must be a column of the table. Got {date!r}. Choose from "
             f"{format_tickers(frame.columns, 10)}."
         )
     if isinstance(frame.index, (pd.DatetimeIndex, pd.PeriodIndex)) or frame.empty:

@@ -43,7 +43,8 @@ def name_by_id(
     if n_lacking:
         raise PanelError(
             "Every row of a table with ids must have a date, a ticker and an id. Got "
-            f"{count(n_lacking, 'row')} without. Drop them, or correct the file."
+            f"{count(n_lacking, 'row')} without one of them. Drop the rows, or "
+            "correct the file."
         )
     unique = rows.drop_duplicates()
     other = unique[unique.duplicated(["date", "ticker"])]

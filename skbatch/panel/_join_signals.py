@@ -298,7 +298,7 @@ def _without_tickers(frame: pd.DataFrame, ticker: str | None, id: str) -> pd.Dat
     """Drop the column of tickers of a table that has ids."""
     if id not in frame.columns:
         raise PanelError(
-            f"`id` must be a column of the table. Got {id!r}. The columns are "
+            f"`id` must be a column of the table. Got {id!r}. Choose from "
             f"{format_tickers(frame.columns, 10)}."
         )
     other = find_ticker_column(frame.drop(columns=[id]), ticker)
@@ -321,8 +321,8 @@ def _find_columns(
     for argument, name in named.items():
         if name not in frame.columns and not (argument == "period" and name is None):
             raise PanelError(
-                f"`{argument}` must be a column of the table. Got {name!r}. The "
-                f"columns are {columns}."
+                f"`{argument}` must be a column of the table. Got {name!r}. Choose "
+                f"from {columns}."
             )
     return [str(name) for name in named.values() if name is not None]
 

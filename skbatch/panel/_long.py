@@ -24,7 +24,7 @@ from skbatch.panel._spellings import (
 
 # Text with more values, or as many as tickers, names these.
 _MOST_CATEGORIES = 64
-_BY_ID = " A column that tells companies of the same ticker apart is `id=...`."
+_BY_ID = " Name a column that identifies companies, such as permno, with `id=...`."
 
 
 def find_ticker_column(frame: pd.DataFrame, ticker: Hashable | None) -> Hashable | None:
@@ -71,7 +71,7 @@ def pivot_long(
     signals = [] if value is not None else _signal_columns(frame, ticker, columns)
     if columns[0] not in names:
         raise PanelError(
-            f"`value` must be a column of the table. Got {value!r}. The columns are "
+            f"`value` must be a column of the table. Got {value!r}. Choose from "
             f"{format_tickers(names, 10)}."
         )
     tickers = ticker_texts(frame[ticker])
@@ -184,7 +184,8 @@ def _check_keys(dates: pd.Index, tickers: pd.Series) -> None:
     if missing.any():
         raise PanelError(
             "Every row of a long table must have a date and a ticker. Got "
-            f"{count(missing.sum(), 'row')} without. Drop them, or correct the file."
+            f"{count(missing.sum(), 'row')} without one of them. Drop the rows, or "
+            "correct the file."
         )
     keys = pd.MultiIndex.from_arrays([dates, tickers])
     if not keys.is_unique:

@@ -145,7 +145,7 @@ def _pick_field(frame: pd.DataFrame, field: str | None) -> pd.DataFrame:
         name = "Close" if ADJUSTED in names else name
     if name not in fields:
         raise PanelError(
-            f"`field` must be a field of the table. Got {field!r}. The fields are "
+            f"`field` must be a field of the table. Got {field!r}. Choose from "
             f"{format_tickers(fields)}."
         )
     return panel if wide else pd.DataFrame(panel[name])

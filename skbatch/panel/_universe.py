@@ -166,8 +166,8 @@ def _as_of(table: pd.DataFrame, index: pd.Index) -> pd.DataFrame:
     dates = table.index
     if not (dates.is_monotonic_increasing and dates.is_unique):
         raise PanelError(
-            "`universe` must have increasing dates, each once. Got others. Use "
-            "`.sort_index()`, and keep one row per date."
+            "`universe` must have increasing dates, each once. Got unsorted or "
+            "repeated ones. Use `.sort_index()`, and keep one row per date."
         )
     kinds = [(i.dtype.kind, getattr(i, "tz", None) is None) for i in (dates, index)]
     if kinds[0] != kinds[1]:
@@ -188,7 +188,7 @@ def _as_bools(table: pd.DataFrame) -> np.ndarray:
         values = np.full(table.shape, 2.0)
     if not (np.isnan(values) | (values == 0) | (values == 1)).all():
         raise PanelError(
-            "`universe` must hold true or false, or 1 or 0. Got other values. Compare "
-            "them, such as `table > 0`."
+            "`universe` must hold true or false, or 1 or 0. Got other values. Convert "
+            "them with a comparison, such as `table > 0`."
         )
     return values == 1

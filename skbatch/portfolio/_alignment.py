@@ -86,8 +86,8 @@ class Alignment:
             return Finding(True, f"{same} in the same order.")
         return Finding(
             False,
-            f"{same}, but in another order. Optimizers go by position: pass what "
-            "to_pypfopt or to_riskfolio returns.",
+            f"{same}, but in a different order. Optimizers match tickers by position: "
+            "pass what to_pypfopt or to_riskfolio returns.",
             "warning",
         )
 
@@ -116,9 +116,9 @@ class Alignment:
             )
         if values.empty:
             raise PortfolioError(
-                "At least one ticker must have all that is needed. Got none of "
-                f"{len(self.expected)}: {with_reasons(self.excluded)}. See the "
-                "provenance of the forecasts."
+                "At least one ticker must have both a forecast and a covariance. Got "
+                f"none of {len(self.expected)}: {with_reasons(self.excluded)}. See "
+                "the provenance of the forecasts."
             )
         return values
 
@@ -169,10 +169,10 @@ class Alignment:
         crooked = np.abs(values - values.T) > 1e-6 * np.abs(values).max()
         if crooked.any():
             raise PortfolioError(
-                "`covariance` must be symmetric. Got other values below the diagonal "
-                f"than above it, of {format_tickers(tickers[crooked.any(axis=1)])}: "
-                "its rows may be labeled in another order than its columns. Label "
-                "both alike."
+                "`covariance` must be symmetric. Got different values below and above "
+                f"the diagonal for {format_tickers(tickers[crooked.any(axis=1)])}: the "
+                "rows may be labeled in another order than the columns. Label both in "
+                "the same order."
             )
         variances = np.diag(values)
         still = variances <= 0

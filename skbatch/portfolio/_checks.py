@@ -59,7 +59,9 @@ def judge_missing(expected: ExpectedReturns) -> Finding:
         whole = "The ticker has" if total == 1 else f"All {total} tickers have"
         return Finding(True, f"{whole} a forecast.")
     grade = "error" if len(missing) == total else "warning"
-    detail = f"{len(missing)} of {total} without forecast: {with_reasons(missing)}."
+    detail = (
+        f"No forecast for {len(missing)} of {count(total)}: {with_reasons(missing)}."
+    )
     return Finding(False, detail, grade)
 
 
@@ -92,7 +94,7 @@ def judge_rate(expected: ExpectedReturns, risk_free_rate: float | None) -> Findi
 
 
 def judge_stale(expected: ExpectedReturns, prices: Prices | None) -> Finding:
-    """Find tickers that have a forecast although their prices are no news."""
+    """Find tickers that have a forecast although their prices are stale."""
     known = [ticker for ticker, value in expected.items() if math.isfinite(value)]
     found = dict(expected.stale)
     if prices is not None:
@@ -104,7 +106,9 @@ def judge_stale(expected: ExpectedReturns, prices: Prices | None) -> Finding:
         detail = f"{count(len(stale))} {verb} unusable prices: {listed}."
         return Finding(False, detail)
     if prices is None and not expected.stale:
-        return Finding(True, "None is known; pass `prices` to look for them.")
+        return Finding(
+            True, "None is known; pass `prices` to look for unusable prices."
+        )
     return Finding(True, "All tickers with a forecast have prices that move.")
 
 
@@ -112,7 +116,7 @@ def judge_dates(prices: Prices) -> Finding:
     """Compare the date of the forecasts with the last prices."""
     if prices.panel.empty or prices.panel.index[-1] != prices.date:
         detail = (
-            f"The prices have no row of {date_text(prices.date)}, the forecasts' date."
+            f"The prices have no row for {date_text(prices.date)}, the forecast date."
         )
         return Finding(False, detail, "warning")
     if prices.date == prices.last:
@@ -120,7 +124,7 @@ def judge_dates(prices: Prices) -> Finding:
             True, f"Forecasts and prices both end at {date_text(prices.last)}."
         )
     detail = (
-        f"The forecasts are of {date_text(prices.date)}, and the prices go on to "
+        f"The forecasts are from {date_text(prices.date)}, but the prices continue to "
         f"{date_text(prices.last)}: forecast again."
     )
     return Finding(False, detail, "warning")
@@ -129,28 +133,29 @@ def judge_dates(prices: Prices) -> Finding:
 def judge_dispersion(
     expected: ExpectedReturns, volatilities: Mapping[str, pd.Series | None]
 ) -> Finding:
-    """Compare how forecasts differ with how far returns stray from them."""
+    """Compare the spread of the forecasts with the volatility of the returns."""
     values = expected.to_series()
     known = values[np.isfinite(values)]
     horizon = expected.horizon or expected.periods
     # Forecasts are compared at their own horizon, where their uncertainty is known.
     scaled = (1 + known) ** (horizon / expected.periods) - 1
     if len(scaled) < 2:
-        return Finding(True, "There is one ticker only.")
+        return Finding(True, "There is only one ticker.")
     spread = float(scaled.std())
     rows = count(horizon, "row")
     known_of = {name: v for name, v in volatilities.items() if v is not None}
     if not known_of:
         detail = (
-            f"The forecasts differ by {percent(spread)} over {rows}. Pass `prices`, a "
-            "covariance or intervals to compare that with their uncertainty."
+            "The standard deviation of the forecasts across tickers is "
+            f"{percent(spread)} over {rows}. Pass `prices`, a covariance or intervals "
+            "to compare it with their uncertainty."
         )
         return Finding(True, detail)
     source, volatility = next(iter(known_of.items()))
     stray = float(volatility.reindex(scaled.index).median()) * math.sqrt(horizon)
     detail = (
-        f"The forecasts differ by {percent(spread)} (standard deviation over tickers) "
-        f"while a typical return over {rows} deviates by {percent(stray)}, by the "
+        f"The standard deviation of the forecasts across tickers is {percent(spread)}; "
+        f"that of a typical return over {rows} is {percent(stray)}, according to the "
         f"{source}"
     )
     return _weigh(spread / stray, detail)
@@ -165,13 +170,14 @@ def _weigh(ratio: float, detail: str) -> Finding:
             f"{detail}, {1 / ratio:.0f} times as much: an optimizer will magnify "
             "noise. Shrink the forecasts, bound the weights, or minimize the risk."
             if ratio > 0
-            else f"{detail}: they do not rank the tickers. Minimize the risk instead."
+            else f"{detail}: the forecasts do not rank the tickers. Minimize the risk "
+            "instead."
         )
         return Finding(False, detail, "warning")
     if ratio > LOUD:
         detail = (
-            f"{detail}: that claims a correlation of {ratio:.2f} with what happens, "
-            "where good forecasts reach 0.05. Check the units, look for a leak "
+            f"{detail}: that implies a correlation of {ratio:.2f} with the returns, "
+            "while good forecasts reach 0.05. Check the units, look for a leak "
             "(skbatch.testing.check_no_lookahead), and shrink the forecasts."
         )
         return Finding(False, detail, "warning")

@@ -360,7 +360,7 @@ def warn_without_dates() -> None:
     """Warn that the rows of a year are only a convention."""
     warn_user(
         "The rows must have dates to show how many make a year. Got row numbers, which "
-        f"are taken for weekdays: {WEEKDAYS_PER_YEAR:g} a year. Pass "
+        f"are assumed to be weekdays, {WEEKDAYS_PER_YEAR:g} a year. Pass "
         "`periods_per_year`.",
         PortfolioWarning,
     )

@@ -79,7 +79,7 @@ def _as_series(result: Any) -> pd.Series:
     problem = label_problem(result.index)
     if problem:
         raise LabelsError(
-            f"Expected returns must have one ticker per number as label. Got {problem}"
+            f"Expected returns must be labeled by ticker, each once. Got {problem}"
             ". Pass a Series with the tickers as index."
         )
     if not len(result):

@@ -47,7 +47,7 @@ class PreflightReport:
 
     @property
     def ok(self) -> bool:
-        """Whether nothing failed that must not."""
+        """Whether no check failed after which nothing should be optimized."""
         return not self.failed
 
     @property
@@ -57,7 +57,7 @@ class PreflightReport:
 
     @property
     def warnings(self) -> list[str]:
-        """Names of the checks whose details should be known."""
+        """Names of the checks that found something to look at."""
         return list(self.checks.index[self.checks["severity"] == "warning"])
 
     @property
@@ -66,11 +66,13 @@ class PreflightReport:
         if self.failed:
             return f"Not ready for an optimizer: see {', '.join(self.failed)}."
         if self.warnings:
-            return f"Ready for an optimizer, but read {', '.join(self.warnings)}."
+            listed = ", ".join(self.warnings)
+            noun = "warning" if len(self.warnings) == 1 else "warnings"
+            return f"Ready for an optimizer, but see the {noun}: {listed}."
         return "Ready for an optimizer."
 
     def raise_if_failed(self) -> None:
-        """Raise what must not go to an optimizer.
+        """Raise an error if a check failed after which nothing should be optimized.
 
         Raises
         ------

@@ -31,8 +31,8 @@ def read_prices(
     if strange:
         raise ValueError(
             "`ticker_to_data` must map tickers to columns of `data`, if there is one. "
-            f"Got other things for {format_tickers(strange)}. Pass data=None to use "
-            "tables of their own."
+            f"Got values that are not names for {format_tickers(strange)}. Pass "
+            "data=None to use a table for each ticker."
         )
     panel = read_panel(data)
     lacking = set(given.values()) - set(panel_tickers(panel))

@@ -207,7 +207,7 @@ def _read_interval(
     """Return the spread of returns around forecasts, by ticker, and its rows."""
     if interval is None:
         raise PortfolioError(
-            "There must be intervals for views. Got forecasts without. Create "
+            "Views must be made from intervals. Got forecasts without them. Create "
             "them with robust_forecast_returns(..., coverage=0.9), or of the forecasts "
             "of a system whose forecaster is calibrated."
         )

@@ -134,7 +134,7 @@ def test_scores_and_backtests_of_a_walk_end_with_the_final_return(panel):
     assert wealth.iloc[-1] == pytest.approx(ratio)
     plain = walk_forward(model, panel, **options)
     assert plain.returns["T000"].iloc[27:].isna().all()
-    with pytest.warns(PanelWarning, match="count as sold at the last one: T000"):
+    with pytest.warns(PanelWarning, match="count as sold at the last price: T000"):
         assert plain.backtest(**rule).wealth["net"].iloc[-1] == pytest.approx(
             ratio / 0.6
         )

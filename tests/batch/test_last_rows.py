@@ -49,7 +49,8 @@ CALLS = {
 
 @pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
 def test_rows_that_end_before_the_fitted_ones_are_told(fitted, prices, call):
-    text = f"rows to {day(prices, -31)}, fitted to {day(prices, -1)}.*`forecast\\(\\)`"
+    ends = day(prices, -31), day(prices, -1)
+    text = f"rows up to {ends[0]}, but .* up to {ends[1]}.*`forecast\\(\\)`"
     with pytest.warns(HistoryWarning, match=text) as told:
         call(fitted, prices.iloc[-40:-30])
     assert len(told) == 1

@@ -248,7 +248,7 @@ def test_ohlcv_panels_in_either_order_of_levels(make_system, prices):
 
 def test_one_call_from_prices_to_a_dict(make_system, prices):
     system = make_system()
-    with pytest.warns(BatchWarning, match="Got no prices of X"):
+    with pytest.warns(BatchWarning, match="Got X without prices"):
         returns = system.forecast_batch_returns(["C", "X", "A"], prices, periods=3)
     expected = make_system(horizon=3).fit(prices).forecast().expected_returns
     assert list(returns) == ["C", "X", "A"]
@@ -464,7 +464,7 @@ def test_tickers_that_were_fitted_are_old_enough_for_new_rows(make_system, price
     [
         (lambda p: p.assign(ZZZ=1.0), PanelError, r"1 more \(ZZZ\)"),
         (lambda p: p.iloc[:0], PanelError, "at least one date"),
-        (lambda p: p.tz_localize("UTC"), PanelError, "must have a time zone as in"),
+        (lambda p: p.tz_localize("UTC"), PanelError, "must both have a time zone"),
     ],
 )
 def test_new_rows_of_another_shape_are_refused(

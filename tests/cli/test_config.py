@@ -127,7 +127,7 @@ def test_show_lists_what_is_wrong_with_the_environment():
     assert (result.exit_code, result.stdout) == (2, "")
     lines = result.stderr.splitlines()
     assert lines[0] == "error: The configuration has 2 problems:"
-    assert lines[1].startswith("- SKBATCH_HORIZON: `horizon` must be an int")
+    assert lines[1].startswith("- SKBATCH_HORIZON: `horizon` must be a whole")
     assert lines[2].startswith("- SKBATCH_MODEL__MAX_DEPTH: `model.max_depth` must be")
 
 
@@ -136,7 +136,9 @@ def test_show_warns_of_variables_that_are_nearly_settings():
     assert result.exit_code == 0
     assert rows(result.stdout)["model.max_depth"] == ("4", "default")
     (line,) = result.stderr.splitlines()
-    assert line.startswith("warning: Variables must have the name of a setting.")
+    assert line.startswith(
+        "warning: Environment variables must have the name of a setting."
+    )
     assert line.endswith("Did you mean SKBATCH_MODEL__MAX_DEPTH?")
 
 
@@ -153,7 +155,7 @@ def test_validate_lists_all_that_is_wrong(tmp_path):
     assert (result.exit_code, result.stdout) == (2, "")
     assert result.stderr.splitlines() == [
         "error: The configuration has 2 problems:",
-        "- a.toml: `model.max_depth` must be an int in the range [1, inf). Got 0. "
+        "- a.toml: `model.max_depth` must be a whole number of at least 1. Got 0. "
         "The default is 4.",
         "- a.toml: `model.max_dept` must be a key that skbatch knows. Got 3. "
         "Did you mean `model.max_depth`?",
@@ -166,7 +168,7 @@ def test_files_that_cannot_be_read_are_refused(command, tmp_path):
     for path, message in (
         ("none.toml", "must be a file that can be read"),
         (".", "must be a file that can be read"),
-        ("b.toml", "b.toml must be a TOML file"),
+        ("b.toml", "b.toml must be a valid TOML file"),
     ):
         result = run(command, path)
         assert (result.exit_code, result.stdout) == (2, "")

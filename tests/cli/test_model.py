@@ -133,7 +133,7 @@ def lacking(prices):
         (adjusted, "Got different prices of T001 on"),
         (adjusted_and_nothing_new, "Got different prices of T001 on"),
         (lacking, "Got 1 fewer (T001)"),
-        (zoned, "PRICES must have dates with a time zone if and only if"),
+        (zoned, "PRICES and the prices of the model must both have a time zone"),
     ],
 )
 def test_input_that_would_mislead_is_refused(change, reason, prices, model, tmp_path):

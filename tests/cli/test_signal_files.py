@@ -28,7 +28,7 @@ def test_companies_of_one_ticker_are_told_apart_by_their_id(run, quick, tmp_path
     options = (*options, "--output", "-")
     result = run("forecast", tmp_path / "long.csv", *options)
     assert result.exit_code == 2
-    assert "tells companies of the same ticker apart is `--id ...`" in result.stderr
+    assert "identifies companies, such as permno, with `--id ...`" in result.stderr
     result = run("forecast", tmp_path / "long.csv", *options, "--id", "permno")
     rows = [line.split(",") for line in result.stdout.splitlines()[1:]]
     assert [row[0] for row in rows] == ["T000", "T001=10001", "T001=10002"]

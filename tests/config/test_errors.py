@@ -67,7 +67,7 @@ def test_paths_may_be_written_as_one_key():
 
 def test_sections_name_the_whole_path():
     assert message(BatchForecastingConfig, model={"max_depth": 0}) == (
-        "`model.max_depth` must be an int in the range [1, inf). Got 0. "
+        "`model.max_depth` must be a whole number of at least 1. Got 0. "
         "The default is 4."
     )
 

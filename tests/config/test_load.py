@@ -220,20 +220,21 @@ max_bin = 1
         BatchForecastingConfig.from_file(path, features={"windows": [5, 1]})
     assert str(caught.value).splitlines() == [
         "The configuration has 7 problems:",
-        f"- {path}: `horizon` must be an int in the range [1, inf) or a list of "
-        "different items, each an int in the range [1, inf). Got 0. The default is 5.",
+        f"- {path}: `horizon` must be a whole number of at least 1 or a list of "
+        "different items, each a whole number of at least 1. Got 0. The default is 5.",
         f"- {path}: `model.max_dept` must be a key that skbatch knows. Got 3. "
         "Did you mean `model.max_depth`?",
-        f"- {path}: `model.alpha` must be a float in the range (0.0, inf) or "
+        f"- {path}: `model.alpha` must be a number above 0 or "
         '"auto". Got -1. The default is "auto".',
         f'- {path}: `batch.groups` must be a table or "correlation" or "none". Got '
         '{"B": Infinity}. The default is "none".',
         f"- {path}: `modell` must be a key that skbatch knows. Got "
         '{"max_bin": 1}. Did you mean `model`?',
-        "- SKBATCH_FALLBACK__MAX_JUMP: `fallback.max_jump` must be a float in the "
-        'range (1.0, inf). Got "high". The default is 8.0.',
-        "- argument: `features.windows` must be a list of different items, each an int "
-        "in the range [2, inf). Got [5, 1]. The default is [5, 10, 21, 63, 126, 252].",
+        "- SKBATCH_FALLBACK__MAX_JUMP: `fallback.max_jump` must be a number "
+        'above 1. Got "high". The default is 8.0.',
+        "- argument: `features.windows` must be a list of different items, each a "
+        "whole number of at least 2. Got [5, 1]. The default is [5, 10, 21, 63, 126, "
+        "252].",
     ]
 
 
@@ -256,14 +257,14 @@ def test_files_must_be_toml(text, part, write):
     with pytest.raises(ConfigError) as caught:
         BatchForecastingConfig.from_file(path)
     message = str(caught.value)
-    assert message.startswith(f"{path} must be a TOML file. Got: ")
+    assert message.startswith(f"{path} must be a valid TOML file. Got: ")
     assert part in message
 
 
 def test_binary_files_are_refused(tmp_path):
     path = tmp_path / "x.toml"
     path.write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(ConfigError, match="must be a TOML file"):
+    with pytest.raises(ConfigError, match="must be a valid TOML file"):
         BatchForecastingConfig.from_file(path)
 
 

@@ -122,7 +122,7 @@ def test_a_new_parameter_becomes_a_setting():
     setting = make_setting(Newer, "half_life", "model.half_life")
     assert setting.path == "model.half_life"
     assert setting.default == 9
-    assert setting.allowed == "an int in the range [1, inf)"
+    assert setting.allowed == "a whole number of at least 1"
     assert setting.description == "Rows after which a label counts half."
 
 

@@ -110,7 +110,7 @@ def test_groups_of_cells_are_compared_row_by_row(n_rows, n_tickers, n_groups, se
         ({"a__b": {"T0": "x"}}, "without '__'"),
         ({"rank": {"T0": "x"}}, "Got rank_log_return_21, rank_log_return_5, .* twice"),
         (pd.DataFrame({"AAPL": ["x"]}, pd.to_datetime(["2014-01-01"])), "of AAPL"),
-        (pd.DataFrame({"T0": ["x"]}), "index of the panel's kind"),
+        (pd.DataFrame({"T0": ["x"]}), "kind of index as the panel"),
     ],
 )
 def test_bad_groupings(closes, bad, match):

@@ -134,13 +134,13 @@ def test_one_missed_day_after_the_fitted_rows_is_reported(extractor, zone):
     _, messages = told(extractor, prices.iloc[[monday + 1]])
     (message,) = messages
     assert "must hold every row" in message
-    assert "no row of 2022-12-12" in message
+    assert "without 2022-12-12" in message
     frame, messages = told(extractor, prices.iloc[monday:])
     assert not messages
     np.testing.assert_array_equal(frame, whole.iloc[monday:])
     for part in (prices, prices.iloc[monday - 50 :]):  # with fitted rows before
         part = part.drop(prices.index[monday])
-        assert "no row of 2022-12-12" in told(extractor, part)[1][0]
+        assert "without 2022-12-12" in told(extractor, part)[1][0]
 
 
 def test_a_day_off_that_is_reported_changes_no_feature(extractor):
@@ -150,7 +150,7 @@ def test_a_day_off_that_is_reported_changes_no_feature(extractor):
     extractor.fit(prices.iloc[:mourning])
     frame, messages = told(extractor, prices.iloc[mourning:])
     assert len(messages) == 1
-    assert "no row of 2018-12-05" in messages[0]
+    assert "without 2018-12-05" in messages[0]
     np.testing.assert_array_equal(frame, whole.iloc[mourning:])
 
 

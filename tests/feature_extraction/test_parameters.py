@@ -242,7 +242,7 @@ class TestMarketData:
         [
             (lambda s: s.iloc[::-1], "increasing, unique dates"),
             (lambda s: pd.concat([s, s]).sort_index(), "increasing, unique dates"),
-            (lambda s: s.reset_index(drop=True), "an index of the panel's kind"),
+            (lambda s: s.reset_index(drop=True), "the same kind of index as the panel"),
             (lambda s: s.tz_localize("UTC"), "dates with time zone"),
             (lambda s: s.to_period("D"), "periods"),
             (lambda s: s.rename(None), "Names in `market_data`"),

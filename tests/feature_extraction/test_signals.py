@@ -190,7 +190,7 @@ def test_categories_not_seen_in_fit_are_missing_and_raise_one_warning(panel):
     model = SharedFeatureExtractor(**SMALL).fit(panel.iloc[:100])
     later = panel.iloc[100:].copy()
     later["sector", "T4"], later["sector", "T5"] = "mines", "farms"
-    message = r"Got sector 'farms', sector 'mines', which are taken as missing"
+    message = r"Got sector 'farms', sector 'mines', which are treated as missing"
     with pytest.warns(PanelWarning, match=message) as caught:
         codes = part(model.transform(later), "sector_category")
     assert len(caught) == 1
@@ -259,7 +259,7 @@ def test_bad_signals(panel, signals, match):
     [
         ("log_return_5", "Got log_return_5 twice"),
         ("_odd", "without a leading '_'"),
-        ("size_category", "Got numbers in 'size_category'"),
+        ("size_category", "Got 'size_category'"),
     ],
 )
 def test_bad_names_of_signals(panel, name, match):

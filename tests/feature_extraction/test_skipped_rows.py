@@ -106,7 +106,7 @@ def test_a_hole_in_the_fitted_panel(panel, extractor):
     with pytest.warns(HistoryWarning) as record:
         actual = extractor.fit_transform(holed)
     before, after = (str(x).removesuffix(" 00:00:00") for x in panel.index[[299, 500]])
-    one_warning(record, f"Got 1 hole, the first after {before}, before {after};")
+    one_warning(record, f"Got 1 gap, the first between {before} and {after};")
     assert_right_or_missing(actual, whole)
     assert np.isnan(actual["A__log_return_1"].iloc[300])
     assert np.isfinite(actual["A__log_return_1"].iloc[301])

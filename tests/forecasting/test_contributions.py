@@ -134,7 +134,7 @@ def test_each_ticker_is_explained_by_the_model_that_serves_it(frame):
 def test_what_cannot_be_explained_is_refused(frame):
     vector = fit(BatchXGBoostForecaster("vector", n_estimators=2, n_jobs=1), frame)
     with pytest.raises(
-        ValueError, match="Got 'vector', for which XGBoost has no contr"
+        ValueError, match="Got 'vector', for which XGBoost computes no contr"
     ):
         vector.explain(frame[0])
 

@@ -302,7 +302,7 @@ def test_one_ticker_whose_own_model_fails(make_frames):
     fit(model, X, y)
     assert model.provenance_["model"].tolist().count("Other") == 1
     reason = model.provenance_.loc["T2", "reason"]
-    assert reason.startswith("primary: fit failed (T2 must have 2 dates")
+    assert reason.startswith("primary: fit failed (T2 must have at least 2 dates")
     assert (model.predict(X)["T2"] == 2.0).all()
 
 

@@ -55,4 +55,7 @@ def test_a_forked_process_predicts_the_same():
 def test_a_forked_process_says_that_it_cannot_train():
     done = run("fit")
     assert done.returncode == 1
-    assert "RuntimeError: XGBoost must train in a process of its own." in done.stderr
+    assert (
+        "RuntimeError: XGBoost must not train in a process that was forked"
+        in done.stderr
+    )

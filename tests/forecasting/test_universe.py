@@ -167,7 +167,7 @@ def test_a_benchmark_of_other_dates_is_refused(universe, change):
     benchmark = forward_common_return(y, own_volatility(X))
     if change == "dates":
         benchmark.index = benchmark.index + pd.Timedelta(days=5000)
-        with pytest.raises(PanelError, match="finite returns at dates of X"):
+        with pytest.raises(PanelError, match="finite returns on dates of X"):
             benchmark_model(benchmark).fit(X, y)
     else:
         with pytest.raises(PanelError, match="features that have dates"):

@@ -363,7 +363,7 @@ def test_the_horizon_of_the_forecasts_is_the_time_between_trades(market):
     [
         ({"weights": "best"}, ValueError, "`weights` must be one of 'long_short'"),
         ({"delay": -1}, ValueError, "`delay` must be an int of at least 0"),
-        ({"costs": -1}, ValueError, "`costs` must not be negative"),
+        ({"costs": -1}, ValueError, "`costs` must be at least 0"),
         ({"delay": 1000}, PanelError, "must hold a row to trade at"),
     ],
 )

@@ -97,17 +97,20 @@ def test_every_row_is_forecast_once_by_a_model_of_earlier_rows(first, every, win
         ({"cv": "walk"}, "Got str. Pass TimeSeriesSplit"),
         ({"cv": []}, "`cv` must give folds. Got none"),
         ({"cv": [3]}, "must hold pairs"),
-        ({"cv": [([0, 1, 3], [4, 5])]}, "training rows of a fold must be numbers"),
-        ({"cv": [([0, 1, 2], [4.5])]}, "test rows of a fold must be numbers"),
-        ({"cv": [(range(9), range(18, 25))]}, "test rows of a fold must be numbers"),
-        ({"cv": [(range(9), [])]}, "test rows of a fold must be numbers"),
-        ({"cv": KFold(4)}, "Pass TimeSeriesSplit, not KFold|without a hole"),
+        ({"cv": [([0, 1, 3], [4, 5])]}, "training rows of a fold must be consecutive"),
+        ({"cv": [([0, 1, 2], [4.5])]}, "test rows of a fold must be consecutive"),
+        (
+            {"cv": [(range(9), range(18, 25))]},
+            "test rows of a fold must be consecutive",
+        ),
+        ({"cv": [(range(9), [])]}, "test rows of a fold must be consecutive"),
+        ({"cv": KFold(4)}, "Pass TimeSeriesSplit, not KFold|must be consecutive"),
         ({"cv": [(range(9), range(8, 12))]}, "trains up to row 8 and tests from row 8"),
         (
             {"cv": [(range(9), range(9, 14)), (range(9), range(13, 16))]},
             "must not overlap: a date has one forecast. Got row 13",
         ),
-        ({"cv": [(range(2), range(2, 9))]}, "at least 2 rows more than horizon"),
+        ({"cv": [(range(2), range(2, 9))]}, "at least 2 rows longer than horizon"),
     ],
 )
 def test_errors_say_what_to_do(options, message):

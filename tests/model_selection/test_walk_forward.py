@@ -223,7 +223,7 @@ def test_programming_errors_are_raised(walk):
 def test_fallbacks_are_told_once(walk):
     with pytest.warns(
         FallbackWarning,
-        match=r". of 3 refits warned. The first: \w+ cannot forecast 1 of 8 t",
+        match=r"Warnings in . of 3 refits, the first: \w+ cannot forecast 1 of 8 t",
     ) as seen:
         walk()
     assert [w.category for w in seen].count(FallbackWarning) == 1
@@ -326,7 +326,12 @@ def test_the_last_model_can_go_on(result, prices):
             ValueError,
             "other than 'equal weight' and 'zero'",
         ),
-        (None, {"name": "zero"}, ValueError, "`name` must be text, and that of no be"),
+        (
+            None,
+            {"name": "zero"},
+            ValueError,
+            "`name` must be text other than the name of a be",
+        ),
         (None, {"name": ""}, ValueError, "Got ''. Choose another"),
         (None, {"panel": pd.DataFrame()}, PanelError, "must have at least one date"),
     ],

@@ -237,12 +237,15 @@ def test_summary_says_what_the_scorecard_says(result):
     assert f"R² against zero is {100 * card['r2_zero']:+.2f}" in text
     way = "" if abs(card["spread_t"]) > card["critical_t"] else "not "
     spread_t = f"(t = {card['spread_t']:+.2f})"
-    assert f"lowest, which is {way}statistically significant {spread_t}" in text
+    assert (
+        f"lowest, a difference that is {way}statistically significant {spread_t}"
+        in text
+    )
     tests = result.paired_tests().xs("rank_ic", level="score")
     best = result.scorecard["rank_ic"].drop("FallbackForecaster").idxmax()
     test = tests.loc[best]
     assert (
-        f"Against the best of them, {best}, the difference in rank IC is "
+        f"Against the best by rank IC, {best}, the difference in rank IC is "
         f"{test['difference']:+.4f} (95% interval {test['lower']:+.4f} to "
         f"{test['upper']:+.4f}, p = {test['p_value']:.2f})."
     ) in text
@@ -252,7 +255,7 @@ def test_rivals_that_are_ahead_are_listed_as_in_a_sentence(quiet_walk, mean_mode
     names = ["one", "two", "three"]
     better = {name: BatchLinearForecaster() for name in names}
     text = quiet_walk(mean_model, benchmarks=better, refit_every=110).summary()
-    assert "Of the benchmarks, one, two and three had the better rank IC" in text
+    assert "Of the benchmarks, one, two and three had a better rank IC" in text
 
 
 def test_summary_of_perfect_forecasts_suspects_a_leak(tiny):

@@ -339,7 +339,7 @@ LONG = reports([("A", "2024-01-03", 1.0)])
 ZONE = reports([("A", pd.Timestamp("2024-01-03", tz="UTC"), 1.0)])
 ERRORS = {
     "no dates": (CLOSES, LONG, {}, "`known` must be the column with the dates"),
-    "another column": (CLOSES, LONG, {"known": "when"}, "Got 'when'. The columns"),
+    "another column": (CLOSES, LONG, {"known": "when"}, "Got 'when'. Choose from"),
     "another ticker": (
         CLOSES,
         LONG,

@@ -173,7 +173,7 @@ def test_another_order_is_noted():
 def test_tickers_without_forecast_are_noted_with_reasons():
     report = preflight(expected(RETURNS | {TICKERS[1]: np.nan}), ANNUAL)
     assert report.ok
-    told = f"1 of 6 without forecast: {TICKERS[1]} (no prices of {TICKERS[1]})."
+    told = f"No forecast for 1 of 6 tickers: {TICKERS[1]} (no prices of {TICKERS[1]})."
     assert report.checks.at["missing", "detail"] == told
     nothing = preflight(expected(dict.fromkeys(TICKERS, np.nan)))
     assert nothing.failed == ["missing"]
@@ -217,7 +217,7 @@ def test_later_prices_are_not_looked_at():
 def test_prices_that_end_before_the_forecasts_are_noted():
     report = preflight(expected(), prices=PRICES.iloc[:-1])
     assert "dates" in report.warnings
-    assert "have no row of" in report.checks.at["dates", "detail"]
+    assert "have no row for" in report.checks.at["dates", "detail"]
 
 
 @pytest.mark.parametrize(
@@ -260,7 +260,7 @@ def test_several_horizons_are_no_matter_of_labels():
         (0.0, False, "do not rank the tickers"),
         (0.02, False, "50 times as much: an optimizer will magnify noise"),
         (0.2, True, "a ratio of 0.20"),
-        (0.8, False, "claims a correlation of 0.80"),
+        (0.8, False, "implies a correlation of 0.80"),
     ],
 )
 @pytest.mark.parametrize("annualized", [False, True])
@@ -284,11 +284,13 @@ def test_dispersion_goes_by_intervals_first_then_prices_then_the_covariance():
     def detail(*args, **given):
         return preflight(*args, **given).checks.at["dispersion", "detail"]
 
-    assert "by the covariance" in detail(result, covariance, **params)
-    assert "by the prices" in detail(result, covariance, prices=PRICES, **params)
+    assert "according to the covariance" in detail(result, covariance, **params)
+    assert "according to the prices" in detail(
+        result, covariance, prices=PRICES, **params
+    )
     # Ten times the volatility makes a tenth of the ratio.
     assert "50 times as far" not in detail(result, prices=PRICES)
-    assert "by the intervals, 5" in detail(wide, prices=PRICES)
+    assert "according to the intervals, 5" in detail(wide, prices=PRICES)
     assert "Pass `prices`" in detail(result)
 
 
@@ -300,13 +302,13 @@ def test_intervals_are_read_by_their_coverage(coverage, z):
     interval.attrs["coverage"] = coverage
     result = expected(spread(0.2), annualized=False, interval=interval)
     detail = preflight(result).checks.at["dispersion", "detail"]
-    assert "deviates by 5%, by the intervals" in detail
+    assert "is 5%, according to the intervals" in detail
 
 
 def test_a_single_ticker_cannot_be_compared():
     report = preflight({"A": 0.1}, returns_periods=252)
     assert report.ok
-    assert report.checks.at["dispersion", "detail"] == "There is one ticker only."
+    assert report.checks.at["dispersion", "detail"] == "There is only one ticker."
 
 
 def test_no_rate_is_not_compared():

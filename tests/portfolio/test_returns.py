@@ -412,7 +412,7 @@ def test_wrong_arguments(prices, options, message):
 def test_wrong_settings_are_named(prices):
     with pytest.raises(ConfigError, match=r"Did you mean `model\.max_depth`"):
         robust_forecast_returns(None, prices, config={"model": {"max_dept": 3}})
-    with pytest.raises(ConfigError, match=r"`horizon` must be an int in the range"):
+    with pytest.raises(ConfigError, match=r"`horizon` must be a whole number"):
         robust_forecast_returns(None, prices, horizon=0)
     with pytest.raises(FileNotFoundError):
         robust_forecast_returns(None, prices, config="missing.toml")

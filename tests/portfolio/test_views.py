@@ -380,7 +380,7 @@ def test_repr_and_keywords():
         ({"tau": 0}, ValueError, "`tau` must be above 0"),
         ({"coverage": 1.2}, ValueError, "`coverage` must be between"),
         ({"coverage": 0.5}, PortfolioError, "must be that of the intervals, 0.9"),
-        ({"interval": None}, PortfolioError, "There must be intervals"),
+        ({"interval": None}, PortfolioError, "Views must be made from intervals"),
         ({"interval": pd.DataFrame()}, PortfolioError, "the columns lower and upper"),
         (
             {"interval": PredictionInterval(np.zeros((1, 4)), np.ones((1, 4)))},

@@ -144,7 +144,7 @@ class IntervalCalibrationDisplay(Display):
         pairs = {isinstance(table, tuple) for table in tables.values()}
         if len(pairs) > 1:
             raise ValueError(
-                "`y_pred` must hold quantiles or intervals. Got both. Draw one picture "
+                "`y_pred` must hold quantiles or intervals. Got both. Draw one plot "
                 "of each."
             )
         n_rows = horizon_of(y_true, horizon)
