@@ -135,7 +135,7 @@ def _block(pair: Any, number: int, n_dates: int) -> Fold:
             )
     if train[-1] >= test[0]:
         raise ValueError(
-            "`cv` must train on rows before the test rows. Got fold {number}, which "
+            f"`cv` must train on rows before the test rows. Got fold {number}, which "
             f"trains up to row {train[-1]} and tests from row {test[0]}. "
             "Pass TimeSeriesSplit, not KFold."
         )

@@ -265,7 +265,7 @@ def test_rules_of_a_universe_are_known(run, fits):
 
 def test_other_functions_are_refused(run):
     model = BatchXGBoostForecaster(xgb_params={"own": lambda panel: panel})
-    with pytest.raises(CheckpointError, match="forecaster__xgb_params, for which"):
+    with pytest.raises(CheckpointError, match="forecaster__xgb_params, which is not"):
         run(forecaster=model)
 
 

@@ -335,7 +335,7 @@ def test_each_ticker_is_delisted_at_its_own_return():
     result = backtest(closes * 0 + 1, closes, **options, delisting_return=final)
     np.testing.assert_allclose(result.returns["net"].iloc[:4], [0, 0, -0.3, 0])
     assert result.weights.iloc[-1].tolist() == [0, 0, pytest.approx(0.25 / 0.7)]
-    with pytest.warns(PanelWarning, match=r"1 ticker .* last one: B\. Pass"):
+    with pytest.warns(PanelWarning, match=r"1 ticker .* last price: B\. Pass"):
         other = backtest(closes * 0 + 1, closes, **options, delisting_return=final[:1])
     pd.testing.assert_frame_equal(other.returns, result.returns)
     # Who is quiet for nine rows may be back tomorrow.
