@@ -175,8 +175,8 @@ class SimpleBatchManager(BaseEstimator):
         if problem:
             warn_user(
                 'Tickers must have returns on common dates for `groups="correlation"`. '
-                f"Got {problem}, so the tickers are assigned to batches at random. "
-                "Pass a longer history, or a table of groups.",
+                f"Got {problem}, so {len(tickers)} tickers are assigned to batches at "
+                "random. Pass a longer history, or a table of groups.",
                 BatchWarning,
             )
             names = list(random.permutation(np.array(tickers, dtype=object)))

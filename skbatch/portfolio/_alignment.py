@@ -202,7 +202,8 @@ class Alignment:
         year = year if math.isfinite(year) else DEFAULT_PERIODS
         typical = float(own.median()) * math.sqrt(year / self.span_)
         if PLAUSIBLE[0] <= typical <= PLAUSIBLE[1]:
-            compared = "" if self.volatility is None else ", in line with the measured ones"
+            measured = ", in line with the measured ones"
+            compared = "" if self.volatility is None else measured
             size = f"{percent(own.min())} to {percent(own.max())}"
             return Finding(True, f"Volatilities of {size}{compared}.")
         doubt = (
