@@ -129,7 +129,7 @@ def new_figure() -> tuple[Figure, Axes]:
         raise ImportError(
             "A report needs matplotlib. Install it with `pip install 'skbatch[plot]'`."
         ) from error
-    # Half a page on a desk, a whole one on a phone: letters are legible on both.
+    # Half a page wide on a desktop and a whole one on a phone, legible on both.
     picture = Figure(figsize=(5.2, 3.5), layout="constrained")
     return picture, picture.subplots()
 

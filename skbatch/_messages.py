@@ -12,7 +12,7 @@ from contextvars import ContextVar
 from numbers import Integral
 from typing import Any
 
-# Modules between the line of the user and the one that warns.
+# Modules that may lie between the user's line and the one that warns.
 _CALLEES = ("skbatch.", "sklearn.", "skfolio.", "joblib.")
 # `warnings.catch_warnings` changes the filters of all threads, and may leave them so.
 _collected: ContextVar[list[tuple[type[Warning], str]] | None] = ContextVar(
@@ -47,7 +47,7 @@ def format_tickers(tickers: Iterable[object], limit: int = 5) -> str:
 
 def describe_error(error: BaseException) -> str:
     """Write the class and message of an error in one line."""
-    # A dead worker's message goes on for paragraphs.
+    # The message about a dead worker is several paragraphs long.
     message = textwrap.shorten(str(error), 300, placeholder=" …")
     name = type(error).__name__
     message = re.sub(r"^ModelFitError: (?=\w+: )", "", message)

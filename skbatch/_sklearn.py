@@ -71,7 +71,7 @@ class ListOf(Options):
         if isinstance(val, str | Mapping) or not isinstance(val, Iterable):
             return False
         items, rule = list(val), make_constraint(self.item)
-        # Bools are ints, but no numbers that somebody means.
+        # Bools are ints, but nobody passes one as a number on purpose.
         right = all(rule.is_satisfied_by(i) and not isinstance(i, bool) for i in items)
         return right and self.least <= len(items) == len(set(items))
 

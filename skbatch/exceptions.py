@@ -29,9 +29,8 @@ class PanelError(SkbatchError, ValueError):
 class ModelFitError(SkbatchError, RuntimeError):
     """A model could not be fitted although its arguments are valid.
 
-    This is the failure that :class:`~skbatch.forecasting.FallbackForecaster` answers
-    with its fallback. Bad arguments and malformed input raise other errors, which
-    are never caught.
+    On this error, :class:`~skbatch.forecasting.FallbackForecaster` uses its fallback.
+    Bad arguments and malformed input raise other errors, which are never caught.
     """
 
 
@@ -44,11 +43,11 @@ class CheckpointError(SkbatchError, RuntimeError):
 
 
 class ClusterError(SkbatchError, RuntimeError):
-    """The workers of a cluster are gone, or go away time and again."""
+    """The workers of a cluster were lost, or are lost again and again."""
 
 
 class PortfolioError(SkbatchError, ValueError):
-    """Forecasts cannot be handed to an optimizer as they are."""
+    """Forecasts cannot be passed to an optimizer as they are."""
 
 
 class SkbatchWarning(UserWarning):
@@ -60,7 +59,7 @@ class PanelWarning(SkbatchWarning):
 
 
 class HistoryWarning(SkbatchWarning):
-    """Rows were transformed without the full look-back that precedes them."""
+    """Rows were transformed without their full lookback."""
 
 
 class HorizonWarning(SkbatchWarning):
@@ -68,7 +67,7 @@ class HorizonWarning(SkbatchWarning):
 
 
 class BatchWarning(SkbatchWarning):
-    """A batch run went on in another way than it was asked to."""
+    """A batch run continued in another way than requested."""
 
 
 class FallbackWarning(SkbatchWarning):

@@ -15,7 +15,7 @@ __all__ = [
     "sorted_quantiles",
 ]
 
-# Levels that the adaptive correction follows; others are interpolated.
+# Levels that the adaptive correction tracks; others are interpolated.
 LEVELS = np.linspace(0.0, 1.0, 401)
 # Times the typical size of a date beyond which a single score counts no more.
 MAX_SIZE = 3.0
@@ -122,7 +122,7 @@ def calmer_factors(scores: np.ndarray, worth: np.ndarray) -> np.ndarray:
 
     `worth` is the number of independent dates that each row counts for.
     """
-    # Prices that return to a peg stray less over many rows than their moves from row to
+    # Prices that return to a peg move less over many rows than their moves from row to
     # row suggest. The sum of sizes is compared with that of the mean sizes of all
     # columns on the same dates, whose shocks they share. Larger ones do not count: as a
     # rule they stem from single shocks, which tell nothing of later ones.

@@ -7,7 +7,8 @@ from typing import Protocol
 
 import numpy as np
 
-# Standardized inputs are winsorized here: one absurd price must not own a coefficient.
+# Standardized inputs are winsorized here: one absurd price must not dominate a
+# coefficient.
 MAX_SCORE = 5.0
 # Rows standardized at once: 2**18 cells are 2 MiB of float64, which stay in the cache.
 BLOCK_CELLS = 2**15

@@ -13,7 +13,7 @@ from skbatch._kernels.target import winsorized
 # Tickers with fewer scores than this are taken to depend on the others as the average
 # ticker does: a correlation from a handful of overlapping returns is noise.
 MIN_SCORES = 20
-# In robust deviations. A crash must not own the correlations.
+# In robust deviations. A crash must not dominate the correlations.
 MAX_SCORE = 5.0
 # Returns relative to the median ticker have a t distribution with so many degrees of
 # freedom, of which this is the mean size, and are measured over so many rows; see

@@ -110,7 +110,7 @@ def _row_ranks(
         ranks = _weighted_ranks(masked, np.where(use, weights, 0.0))
     else:
         ranks = bn.nanrankdata(masked, axis=1) if masked.size else masked
-    # Ranks would blow rounding errors up to full dispersion.
+    # Ranks would inflate rounding errors to full dispersion.
     return np.where(is_constant(values, use)[:, None], 0.0, ranks)
 
 

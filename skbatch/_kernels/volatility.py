@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-# A crash must not own the coefficients.
+# A crash must not dominate the coefficients.
 MAX_RATIO = 25.0
 MAX_STEPS = 25
 
@@ -17,7 +17,7 @@ def fit_log_volatility(
     # likelihood of which the fit goes; constant and b are drawn to zero by a ridge, or
     # by one of each.
     # The loss is QLIKE: that of variances which ranks forecasts rightly, whatever the
-    # noise of the squares, and is not owned by the largest of them.
+    # noise of the squares, and is not dominated by the largest of them.
     # Patton, A. J. (2011). Volatility forecast comparison using imperfect volatility
     # proxies. Journal of Econometrics, 160(1), 246–256.
     # https://doi.org/10.1016/j.jeconom.2010.03.034

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from skbatch.batch._usage import format_bytes
 
-# What is over sooner is not worth a recommendation.
+# Shorter runs are not worth a recommendation.
 _WORTHWHILE = 5.0  # seconds
 _DOMINATES_FIT, _DOMINATES_FEATURES = 0.7, 0.5  # shares of the run's time
 _IDLE, _OVERLOADED = 0.5, 1.2  # busy cores as a share of the cores

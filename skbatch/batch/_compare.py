@@ -127,8 +127,9 @@ def compare_batch_vs_individual(
 ) -> BatchComparison:
     """Forecast a portfolio as a batch and one ticker at a time, and compare.
 
-    Both ways compute features, fit the same forecaster on all rows but the last, and
-    forecast these. They run in turn in this process, without the cache of features.
+    Both ways compute features, fit the same forecaster on all rows but the last
+    `test_size`, and forecast those. They run one after the other in this process,
+    without the feature cache.
 
     Parameters
     ----------
@@ -143,7 +144,7 @@ def compare_batch_vs_individual(
     features : SharedFeatureExtractor, default=None
         Makes the features; None means the default one.
     test_size : int, default=252
-        Number of last rows that are forecast, more than horizon and delay together.
+        Number of rows at the end to forecast; more than horizon plus delay.
     repeats : int, default=1
         How often both ways run.
 
@@ -162,8 +163,8 @@ def compare_batch_vs_individual(
     Notes
     -----
     A ticker whose own fit fails has no individual forecast; it is named, and left out
-    of both ways' scores. What fails as a batch is raised. Before the clock starts, the
-    first ticker is forecast once, to load what is loaded on first use.
+    of both ways' scores. An error of the batch is raised. Before timing starts, the
+    first ticker is forecast once, so that one-time loading is not measured.
 
     Examples
     --------

@@ -19,9 +19,9 @@ PATIENCE = 5.0
 # Seconds without any worker after which a fit gives up. Nodes that are replaced need
 # a minute or two.
 NO_WORKERS = 120.0
-# How often what lost a worker is begun.
+# How often a task that lost a worker is started.
 ATTEMPTS = 3
-# Seconds between two looks at the workers.
+# Seconds between two checks of the workers.
 POLL = 0.5
 
 T = TypeVar("T")
@@ -49,7 +49,7 @@ def find_client() -> Any:
             "`client = distributed.Client(n_workers=2)`, or pass engine='local'."
         ) from error
     try:
-        # A cluster that adapts to its work starts with none.
+        # An adaptive cluster starts with no workers.
         client.wait_for_workers(1, timeout=PATIENCE)
     except TimeoutError as error:
         raise ConfigError(
@@ -120,7 +120,7 @@ class Cluster:
         """Return the results of futures."""
 
         async def gathered() -> list[Any]:
-            # A wait of Dask's own that is given up fills the log.
+            # Dask's own wait fills the log when it is abandoned.
             while not _settled(futures):
                 await asyncio.sleep(POLL / 10)
             return await self.client.gather(list(futures), asynchronous=True)
@@ -212,7 +212,7 @@ class Cluster:
                     raise _no_workers()
             return waiting.result()
         except (CancelledError, asyncio.CancelledError, OSError) as error:
-            # With a scheduler all that it knew is lost, whoever takes its place.
+            # When a scheduler is lost, a new one does not know what it knew.
             if await self._workers():
                 raise
             raise _no_workers() from error

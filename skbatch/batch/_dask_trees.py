@@ -95,7 +95,7 @@ def train_trees(
             cluster.try_on_scheduler(_stop_tracker, tracker)
             _wait_until_left(cluster, key)
             if isinstance(error, XGBoostError) and (gone := cluster.lost(set(placed))):
-                # So it looks to the others.
+                # This is how the loss appears to the other workers.
                 raise WorkerLostError(f"{', '.join(sorted(gone))} went away") from error
             raise
 
@@ -114,7 +114,7 @@ def _train_placed(
             [part.weight for part in own],
             *args,
             workers=[worker],
-            # Nobody else can take the place of a worker that is gone.
+            # No other worker can take the place of one that is lost.
             allow_other_workers=False,
         )
         for rank, (worker, own) in enumerate(placed.items())

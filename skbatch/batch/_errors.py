@@ -62,38 +62,38 @@ class BatchErrorHandler(BaseEstimator):
 
     1. Out of memory, or its worker process died: the batch is halved and each half is
        tried on its own, down to one ticker.
-    2. The model failed: the batch is halved to find the tickers because of which it
-       fails. They are taken out, and the others are fitted together again.
-    3. The tickers that were taken out are fitted together by what serves a ticker in
-       a :class:`~skbatch.FallbackForecaster` when its primary model cannot: the
-       fallback, then the historical mean, then NaN with the reason.
+    2. The model failed: the batch is halved to find the tickers that make it fail.
+       They are taken out, and the others are fitted together again.
+    3. The tickers that were taken out are fitted together with the models that serve
+       a ticker in a :class:`~skbatch.FallbackForecaster` when its primary model cannot:
+       the fallback, then the historical mean, then NaN with the reason.
     4. If that fallback fails on them, they are fitted one at a time.
 
     Parameters
     ----------
     recent : int, default=252
-        Number of last rows in which wrong prices and jumps make a ticker unusable:
-        today's features are computed from them. Older ones are noted only.
+        Number of rows at the end in which wrong prices and jumps make a ticker
+        unusable, because today's features use them. Older ones are only noted.
     min_history : int, default=21
-        Fewest prices of a ticker.
+        Smallest number of prices that a ticker needs.
     max_stale : int, default=5
-        How many last rows may have no price.
+        Largest number of rows at the end without a price.
     max_flat : int, default=21
-        A ticker whose last so many prices are all the same is taken for dead.
+        A ticker is unusable if this many of its last prices are all the same.
     max_jump : float, default=8.0
-        Largest ratio of two consecutive prices, up or down, that is believed.
+        Largest ratio of two consecutive prices, up or down, that is accepted.
     max_invalid_share : float, default=0.01
         Largest share of a ticker's prices that may be zero, negative or infinite.
     max_attempts : int, default=32
-        How many fits may be spent on finding the tickers because of which a batch
-        fails. What is not cleared by then is taken out as a whole.
+        Largest number of fits spent on finding the tickers that make a batch fail.
+        Tickers that are not cleared by then are all taken out.
 
     Notes
     -----
     A model fails by raising :class:`~skbatch.exceptions.ModelFitError`, XGBoost's own
     error, ``numpy.linalg.LinAlgError`` or ``FloatingPointError``; or, inside a
     :class:`~skbatch.FallbackForecaster`, by the primary model's failure. All other
-    errors are raised: they are the fault of an argument or of a program. So is
+    errors are raised, because an argument or a program is wrong. So is
     ``KeyboardInterrupt``.
 
     Examples
@@ -137,7 +137,7 @@ class BatchErrorHandler(BaseEstimator):
     def screen(
         self, prices: PanelLike | InspectedPanel
     ) -> tuple[pd.DataFrame, pd.DataFrame]:
-        """Set tickers aside whose prices cannot be forecast.
+        """Set aside tickers whose prices cannot be forecast.
 
         Parameters
         ----------
@@ -232,7 +232,7 @@ class BatchErrorHandler(BaseEstimator):
         task : Task
             What was run.
         outcome : Outcome
-            What came of it.
+            Its outcome.
 
         Returns
         -------

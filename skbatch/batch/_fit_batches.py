@@ -61,7 +61,7 @@ def fit_batches(
     weights: LabelWeights | None = None,
 ) -> tuple[FittedBatches, FeatureTable | None]:
     """Fit the forecaster of a system on a panel of healthy tickers."""
-    # Features of the last date are returned, too, if they are in memory.
+    # Features of the last date are also returned if they are in memory.
     if not panel.shape[1]:
         return FittedBatches(None, None, [], [], {}, []), None
     engine: Any = None

@@ -43,7 +43,7 @@ def run_identity(
                 f"{name}, which is not ({error}). Pass no checkpoint_dir."
             ) from error
     if system.memory_budget is not None and system.max_batch_size is None:
-        # A budget is for the machine of the day; the first run's batches are kept.
+        # A budget depends on the machine, so the batches of the first run are kept.
         identity["memory_budget"] = "given"
     # Trees of the same settings differ between releases.
     identity["xgboost"] = xgboost.__version__

@@ -98,7 +98,7 @@ class BatchPerformanceMonitor:
             self._open.pop()
             record = Record(name, **asdict(usage), n_tickers=n_tickers, n_rows=n_rows)
             now = cache_info()
-            # The counts restart when somebody clears the cache.
+            # The counts restart when the cache is cleared.
             record.cache_hits = max(0, now.hits - cache.hits)
             record.extractions = max(0, now.extractions - cache.extractions)
             if name in self._stages:

@@ -33,15 +33,14 @@ class ForecastResult:
         Time, memory, fallback rate and recommendations of the run.
     periods_per_year : float, default=NaN
         Rows that make a year by the dates of the fitted panel, see
-        :func:`~skbatch.panel.periods_per_year`; NaN if they do not tell.
+        :func:`~skbatch.panel.periods_per_year`; NaN if the dates do not show it.
     stale : dict of str to str
-        Ticker → since when its prices have ended, or stand still.
+        Ticker → since when its prices have ended or stopped changing.
     uncertainty : DataFrame of shape (n_tickers, 4)
-        How sure the forecasts are: ``lower`` and ``upper``, between which the return
-        over the horizon should be with the system's `coverage`; ``volatility``, its
-        expected standard deviation over the horizon; ``p_positive``, the chance of a
-        gain. Several coverages have ``lower_80``, ``upper_80`` and so on. NaN where
-        that is not known.
+        ``lower`` and ``upper``, between which the return over the horizon should be
+        with the system's `coverage`; ``volatility``, its expected standard deviation
+        over the horizon; ``p_positive``, the probability of a gain. Several coverages
+        have ``lower_80``, ``upper_80`` and so on. NaN where that is not known.
     uncalibrated : dict
         Label of a forecast without uncertainty → why.
     delay : int, default=0
@@ -50,10 +49,10 @@ class ForecastResult:
         Ticker → which of the signals it lacks at this date, and since when. It is
         forecast from the others.
     relative_to : str, default=""
-        What the returns are relative to that the first choice learned, such as
+        What the returns that the first choice learned are relative to, such as
         ``"beta × the market"``; see ``relative`` of
-        :class:`~skbatch.forecasting.ReturnTarget`. Expected returns are not: what is
-        expected of it is added back.
+        :class:`~skbatch.forecasting.ReturnTarget`. Expected returns are absolute: the
+        expectation of this part is added back.
     """
 
     date: Any

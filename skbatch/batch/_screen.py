@@ -23,7 +23,7 @@ from skbatch.panel.engine import (
 # In the order in which the reason for a quarantine is chosen.
 RULES = ("empty", "short", "stale", "invalid", "constant", "duplicate", "jump")
 NOTED, QUARANTINED = "noted", "quarantined"
-# What prices that ended, or stand still, are found by.
+# Rules that find prices that ended or stopped changing.
 STALE = ("stale", "constant")
 
 

@@ -80,9 +80,9 @@ class BatchForecastingSystem(
     horizon : int or sequence of int, default=5
         Rows ahead; several horizons are forecast side by side.
     delay : int, default=0
-        Rows from a date to the close at which its forecast is traded; returns are
-        from that close on. 0 trades at the close that the forecast is made from, 1 at
-        the next one.
+        Rows from a date to the close at which its forecast is traded; returns start
+        at that close. 0 trades at the close that the forecast is made from, 1 at the
+        next one.
     features : SharedFeatureExtractor, default=None
         Makes the features; None means the defaults.
     forecaster : estimator, default=None
@@ -96,32 +96,32 @@ class BatchForecastingSystem(
         Largest number of tickers in a batch, for models that can be fitted in batches;
         None sets no limit. Pooled models always learn from all tickers.
     memory_budget : str, int, float or None, default=None
-        Largest resident memory of the process (with workers: of all together), as text
-        such as ``"4GiB"``, bytes, or a fraction in (0, 1] of what is available when
-        `fit` begins, beside what the process has by then. Batches are made as small
-        as necessary. None sets no limit.
+        Largest resident memory of the process, including its workers, as text such as
+        ``"4GiB"``, in bytes, or as a fraction in (0, 1] of the memory that is available
+        when `fit` begins, in addition to what the process already uses. Batches are
+        made as small as necessary. None sets no limit.
     groups : dict, Series, "correlation" or None, default=None
-        What tickers of a batch have in common, see :class:`SimpleBatchManager`. Batches
-        then have models of their own.
+        What the tickers of a batch have in common; see :class:`SimpleBatchManager`.
+        Each batch then has a model of its own.
     n_jobs : int, default=None
-        Batches fitted at the same time by joblib; None means 1, unless in a
+        Number of batches fitted in parallel by joblib; None means 1, unless in a
         :func:`joblib.parallel_config` context, which also chooses the backend.
     checkpoint_dir : path, default=None
         Folder where finished batches are kept. A run on the same prices with the same
         settings redoes only what is missing there.
     engine : {"local", "dask"}, default="local"
-        Who does the work: this machine, or the workers of the Dask cluster whose
-        client is active. Features, trainings and batches are tasks there, and
-        `n_jobs` does not matter.
+        Where the work runs: on this machine, or on the workers of the Dask cluster
+        whose client is active. There, features, training and batches are tasks, and
+        `n_jobs` has no effect.
     random_state : int, default=0
         Seed of the random assignment of tickers that `groups` cannot place, and of
         scenarios.
     coverage : float or sequence of float, default=0.9
         Share of the returns, between 0 and 1, that the intervals of :meth:`forecast`
-        should hold. It changes no fit.
+        should contain. It does not affect the fit.
     delisting_return : float or Series, default=None
-        Final return of tickers whose prices end, such as -0.3, or by ticker, see
-        :func:`~skbatch.forward_returns`. They are then learned from, up to that
+        Final return of tickers whose prices end, such as -0.3, or a Series by ticker;
+        see :func:`~skbatch.forward_returns`. Models then learn from them, up to that
         return, although they have no forecast. None leaves them out.
 
     Attributes
@@ -300,7 +300,7 @@ class BatchForecastingSystem(
         ----------
         X : DataFrame or array-like of shape (n_dates, n_tickers)
             Panel with the columns of `fit`: rows that follow the fitted ones, the
-            fitted rows, or others with their look-back.
+            fitted rows, or others with their lookback.
 
         Returns
         -------

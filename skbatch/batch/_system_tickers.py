@@ -70,7 +70,7 @@ class SystemTickers:
         whole = inspected.panel
         healthy, findings = handler.screen(inspected)
         if delisting_return is not None:
-            # Their last returns are known, and something to learn from.
+            # Their last returns are known, so models can learn from them.
             healthy = without(whole, unsound_of(findings))
         # Made for its columns and for what it refuses.
         labels = forward_returns(CheckedPanel(whole), horizon, delay)
@@ -188,7 +188,7 @@ class SystemTickers:
         """Return who judges new rows, and these after the last fitted ones."""
         before = self.recent[self.recent.index < rows.panel.index[0]]
         handler = clone(self.handler).set_params(min_history=2)
-        # What the check dropped is what the screening has to see.
+        # The screening must see what the check dropped.
         return handler, inspect_marked(pd.concat([before, rows.marked]))
 
     def warn_of_rows(self, panel: pd.DataFrame) -> None:

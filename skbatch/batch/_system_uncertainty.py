@@ -216,7 +216,7 @@ class SystemUncertaintyMixin:
         lost = are_among(joint.labels.get_level_values(-1), quarantined)
 
         def allowed() -> Iterator[np.ndarray]:
-            # What has no forecast takes no place in the ranks.
+            # Tickers without a forecast are not ranked.
             for block in joint.blocks(int(n_samples), self._generator(random_state)):
                 block[:, lost] = np.nan
                 yield block

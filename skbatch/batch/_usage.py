@@ -64,7 +64,7 @@ def measure() -> Iterator[Usage]:
         usage.seconds = time.perf_counter() - start
         usage.cpu_seconds = time.process_time() - cpu_start
         usage.peak_bytes = max(usage.peak_bytes, rss())
-        # A new record of the process was set in this block, maybe between two looks.
+        # A new record of the process was set in this block, maybe between two samples.
         if _peak_on_record() > record:
             usage.peak_bytes = max(usage.peak_bytes, _peak_on_record())
 

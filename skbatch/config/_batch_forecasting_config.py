@@ -131,8 +131,8 @@ class BatchForecastingConfig(_Section):
     ) -> Self:
         """Read a TOML file and the environment.
 
-        Arguments win over environment variables, these over the file, the file over
-        the defaults.
+        Arguments take precedence over environment variables, environment variables
+        over the file, and the file over the defaults.
 
         Parameters
         ----------
@@ -159,7 +159,7 @@ class BatchForecastingConfig(_Section):
         Warns
         -----
         SkbatchWarning
-            For a variable whose name is nearly that of a setting.
+            For a variable whose name looks like a misspelled setting.
         """
         return cls(**read_layers(path, env, overrides)[0])
 
@@ -231,7 +231,7 @@ class BatchForecastingConfig(_Section):
         Raises
         ------
         ConfigError
-            If `batch.enabled` is false: a system is a batch.
+            If `batch.enabled` is false, because a system always forecasts in batches.
         """
         if not self.batch.enabled:
             raise ConfigError(

@@ -69,7 +69,7 @@ def plain(value: Any) -> Any:
     if isinstance(value, pd.Series) and value.index.is_unique:
         value = value.to_dict()
     if isinstance(value, Mapping):
-        # A ticker without a group is as good as one that is not listed.
+        # A ticker without a group is treated like one that is not listed.
         return {k: plain(v) for k, v in value.items() if v is not None and v == v}
     value = value.tolist() if hasattr(value, "tolist") else value
     several = isinstance(value, list | tuple | range)
@@ -133,7 +133,7 @@ def _parse(text: str, path: str) -> Any:
         values = tomllib.loads(f"value = {text}")
     except tomllib.TOMLDecodeError:
         return text
-    # Not more than the value; and a folder may be called 2024.
+    # The text must be a single value; and a folder may be called 2024.
     value, accepts = values.pop("value"), SETTINGS[path].accepts
     return text if values or (accepts(text) and not accepts(plain(value))) else value
 

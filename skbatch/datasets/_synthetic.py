@@ -92,12 +92,13 @@ def make_panel(
         Number of tickers, named T000, T001, ...; at least 2 with a signal.
     signal : {"linear", "nonlinear"} or None, default=None
         What can be forecast: nothing (random walks); momentum of the relative return
-        over 5 rows; or whether that return is extreme, of either sign, of which a
-        linear model sees next to nothing.
+        over 5 rows; or whether that return is extreme, of either sign, which a linear
+        model can hardly detect.
     strength : float, default=0.2
         Size of the signal in units of `volatility`, at most 0.4 in absolute value;
-        negative: reversal. About the information coefficient of the best forecast of
-        the next return, which momentum, feeding on itself, raises to 0.25.
+        negative: reversal. It is roughly the information coefficient of the best
+        forecast of the next return; momentum, which reinforces itself, raises that to
+        0.25.
     volatility : float, default=0.02
         Standard deviation per row of a ticker's own return.
     market_volatility : float, default=0.01
@@ -200,7 +201,7 @@ def _simulate(
 def _score(change: np.ndarray, volatility: float) -> np.ndarray:
     """Scale changes of the log price, relative to the other tickers, to unit noise."""
     scores = (change - change.mean()) / (volatility * np.sqrt(_WINDOW))
-    # Never reached in practice; bounds the expected return for certain.
+    # Never reached in practice; guarantees that the expected return is bounded.
     return np.clip(scores, -_MAX_SCORE, _MAX_SCORE)
 
 

@@ -32,7 +32,7 @@ COPY_ON_WRITE = int(pd.__version__.split(".")[0]) >= 3
 
 
 def check_lookback(lookback: Any, needed: int) -> int:
-    """Check the look-back against what the features need."""
+    """Check the lookback against what the features need."""
     if lookback is None:
         return needed
     if lookback < needed:

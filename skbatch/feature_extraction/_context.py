@@ -145,7 +145,7 @@ class TickerBlock(_Context):
     def compute(self, feature: Feature, out: np.ndarray) -> None:
         """Write the wanted rows of a feature; NaN where it is infinite, or no price."""
         with np.errstate(all="ignore"):
-            # What lies together in memory is mended before it is scattered.
+            # Contiguous memory is corrected before it is scattered.
             values = feature.compute(self).astype(np.float32)
         if self._missing is not None:
             np.copyto(values, np.nan, where=self._missing)

@@ -76,8 +76,8 @@ class SharedFeatureExtractor(TransformerMixin, BaseEstimator):
     Features that tickers share are computed once, and all tickers together. Every
     feature at a date is computed from that date and earlier ones. The last fitted
     rows are kept, so that rows that follow them, the test fold of a cross-validation
-    or a single new day, see their full look-back: to fit on the first rows and
-    transform the next gives the same values, bit by bit, as both at once.
+    or a single new day, have their full lookback: fitting on the first rows and
+    transforming the next gives the same values, bit for bit, as doing both at once.
 
     Parameters
     ----------
@@ -88,7 +88,7 @@ class SharedFeatureExtractor(TransformerMixin, BaseEstimator):
         needs dates, and group needs `groups`. One more, anomalies, is computed only
         when named: ``["default", "anomalies"]`` adds it to those of None.
     windows : sequence of int, default=(5, 10, 21, 63, 126, 252)
-        Windows in rows, at least 2. Each feature takes those that make sense for it.
+        Windows in rows, at least 2. Each feature uses those that make sense for it.
     functions : dict of str to callable, default=None
         Features of your own, by name. A function takes the panel as
         :func:`~skbatch.check_panel` returns it, and returns a DataFrame
@@ -107,7 +107,7 @@ class SharedFeatureExtractor(TransformerMixin, BaseEstimator):
         takes the latest at or before it; or the name of a signal that holds the group.
         Several, ``{"sector": {...}, "country": "country"}`` or a list of signals, give
         features named after each: ``sector_log_return_5``. A ticker without a group has
-        NaN. ``TICKER__sector_grouping``, no input of models, numbers the groups.
+        NaN. ``TICKER__sector_grouping``, not an input of models, numbers the groups.
     signals : dict or list of str, default=None
         Signals, the panel's fields beside prices and volume, and their features:
         ``"value"``; ``"change_63"``, that over 63 rows; ``"rank"``, ``"zscore"`` or
@@ -120,15 +120,17 @@ class SharedFeatureExtractor(TransformerMixin, BaseEstimator):
     cross_section : str, default=None
         ``"rank"`` or ``"zscore"`` (of at most 3), among all tickers of the date, or
         ``"sector_rank"`` and the like, within a grouping of `groups`, replaces the
-        tickers' features by what they are beside the others', but for betas,
-        volatilities by which forecasters scale, and what compares tickers already.
+        tickers' features by their values relative to other tickers, except betas,
+        volatilities that forecasters scale by, and features that compare tickers
+        already.
     universe : str, DataFrame or callable, default=None
-        Who belongs at each date: a signal that is true, or 1, for members; a table of
-        bool, dates × tickers, of which each row takes the latest at or before it; or a
-        function of the panel, such as :func:`~skbatch.panel.liquid` makes, that gives
-        one. Others have no features, so that they are neither trained on nor forecast,
-        and take no part in the market, ranks and groups. Members look back on all
-        their own prices. ``TICKER__in_universe``, no input of models, marks them.
+        Which tickers belong at each date: a signal that is true, or 1, for members; a
+        table of bool, dates × tickers, of which each row takes the latest at or before
+        it; or a function of the panel that returns one, such as
+        :func:`~skbatch.panel.liquid` makes. Others have no features, so they are
+        neither trained on nor forecast, and have no part in the market, ranks and
+        groups. Members use all their own past prices. ``TICKER__in_universe``, which is
+        not an input of models, marks them.
     lookback : int, default=None
         How many rows before its own a feature may read, and how many fitted rows are
         therefore kept. None takes what the built-in features need; raise it for
@@ -171,10 +173,10 @@ class SharedFeatureExtractor(TransformerMixin, BaseEstimator):
     between the fitted ones, after them or among those to transform count as missing
     prices, and a warning names the rows to pass. Where only weekdays are missing on
     which no market was closed in the years before, there is a warning, but nothing
-    counts as missing, as this may be a new holiday. An array has no dates: if
-    its content is that of the fitted array, or of its last rows, it is taken for them,
-    any other for the rows that follow. An array of other fitted rows, such as a fold
-    of KFold, cannot be placed, and is taken to follow, too.
+    counts as missing, as this may be a new holiday. An array has no dates: if its
+    content is that of the fitted array, or of its last rows, it is treated as those
+    rows, and otherwise as the rows that follow. An array of other fitted rows, such as
+    a fold of KFold, cannot be placed, and is treated as following rows, too.
 
     Examples
     --------
@@ -254,7 +256,7 @@ class SharedFeatureExtractor(TransformerMixin, BaseEstimator):
         PanelWarning
             If the panel is shorter than the longest window.
         HistoryWarning
-            If the panel has a hole: a step that skips more than ten dates and is more
+            If the panel has a gap: a step that skips more than ten dates and is more
             than five times as long as usual.
 
         Notes
@@ -279,7 +281,7 @@ class SharedFeatureExtractor(TransformerMixin, BaseEstimator):
         Returns
         -------
         DataFrame or ndarray of shape (n_dates, n_columns), dtype float32
-            Feature frame, or an array if `X` is no DataFrame.
+            Feature frame, or an array if `X` is not a DataFrame.
         """
         X = adopt_table(X)
         panel = self._fit(X)
@@ -292,12 +294,12 @@ class SharedFeatureExtractor(TransformerMixin, BaseEstimator):
         ----------
         X : DataFrame, CheckedPanel or array-like of shape (n_dates, n_tickers)
             Panel with the columns seen in `fit`: the fitted rows, rows that follow
-            them, or any other rows with their look-back.
+            them, or any other rows with their lookback.
 
         Returns
         -------
         DataFrame or ndarray of shape (n_dates, n_columns), dtype float32
-            Feature frame, or an array if `X` is no DataFrame.
+            Feature frame, or an array if `X` is not a DataFrame.
 
         Raises
         ------
@@ -341,12 +343,12 @@ class SharedFeatureExtractor(TransformerMixin, BaseEstimator):
         block_rows : int, default=None
             How many consecutive rows of `X` a block covers at most, wanted or not.
             None chooses a number for which a block takes about 64 MiB, at least 192
-            rows: each block computes its look-back again.
+            rows: each block computes its lookback again.
 
         Returns
         -------
         iterator of DataFrame of shape (n_block, n_columns), dtype float32
-            Bit by bit the wanted rows of ``transform(X)``, in the order of its rows
+            The wanted rows of ``transform(X)``, bit for bit, in the order of its rows
             and columns. All frames have the same columns object.
 
         Raises

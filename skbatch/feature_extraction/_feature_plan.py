@@ -89,7 +89,8 @@ class FeaturePlan:
 
     def frame(self, values: np.ndarray, index: pd.Index) -> pd.DataFrame:
         """Create the feature frame, and record which feature shows a missing signal."""
-        # A view, so that who names the columns does not name those of other frames.
+        # A view, so that renaming the columns of one frame does not rename those of
+        # others.
         frame = pd.DataFrame(values, index, self.index.view(), copy=False)
         named: dict[str, str] = {}
         for feature in sorted(self.signals, key=lambda feature: feature.window > 0):
@@ -184,7 +185,7 @@ class FeaturePlan:
         )
 
     def __getstate__(self) -> dict[str, Any]:
-        # Names are made again sooner than they are read from a file.
+        # Creating the names again is faster than reading them from a file.
         made = "index", "_names"
         return {name: v for name, v in self.__dict__.items() if name not in made}
 

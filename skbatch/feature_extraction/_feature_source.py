@@ -222,12 +222,12 @@ def check_rows(rows: Sequence[int] | np.ndarray | None, n_rows: int) -> np.ndarr
 
 def default_block_rows(n_columns: int, rows: np.ndarray) -> int:
     """Choose how many rows a block covers, of which only some may be wanted."""
-    # Its output stays near 64 MiB, but every block computes its look-back again, so
+    # Its output stays near 64 MiB, but every block computes its lookback again, so
     # that a block of few rows is not worth its time.
     n_stored = max(_LEAST_ROWS, BLOCK_BYTES // (4 * n_columns))
     extent = int(rows[-1] - rows[0]) + 1
     most = n_stored * extent // len(rows)
-    # Blocks of one size: a last one of few rows would pay a whole look-back.
+    # Blocks of one size: a last one of few rows would compute a whole lookback.
     n_blocks = -(-extent // most)
     return -(-extent // n_blocks)
 

@@ -14,7 +14,7 @@ from skbatch.exceptions import HistoryWarning, PanelError
 from skbatch.feature_extraction._additions import index_kind
 from skbatch.feature_extraction._steps import Steps
 
-# Rows kept beyond the look-back, so that the last rows of the fitted panel can be
+# Rows kept beyond the lookback, so that the last rows of the fitted panel can be
 # transformed on their own.
 _OVERLAP = 63
 
@@ -189,7 +189,7 @@ class History:
         *,
         warn: bool,
     ) -> pd.DataFrame:
-        """Warn of holes after the fitted rows; beyond the look-back, drop those."""
+        """Warn of holes after the fitted rows; beyond the lookback, drop those."""
         last = fitted[-1]
         later = panel.index[panel.index > last]
         if not len(later):

@@ -9,7 +9,7 @@ from datetime import date, timedelta
 import numpy as np
 import pandas as pd
 
-# A step of a fitted panel is a hole if it skips more dates than any exchange holiday
+# A step of a fitted panel is a gap if it skips more dates than any exchange holiday
 # does, and is long for the panel, too.
 _LONG_HOLIDAY = 10
 _LONG_STEP = 5

@@ -242,7 +242,7 @@ class BaseBatchForecaster(
     horizon_ : int or tuple of int
         Horizon of the labels, in rows.
     calibration_ : Calibration or None
-        How far returns strayed from forecasts of the latest dates; None where these
+        How far returns deviated from forecasts of the latest dates; None where these
         are too few, or a subclass does not give such forecasts.
     panel_columns_ : PanelColumns
         Which feature column belongs to which ticker.
@@ -320,7 +320,7 @@ class BaseBatchForecaster(
 
     @property
     def calibrates_itself(self) -> bool:
-        """Whether `fit` measures how far returns stray from the forecasts."""
+        """Whether `fit` measures how far returns deviate from the forecasts."""
         # A subclass may forecast other returns than those of the tail.
         return defined_here(self, "_fit_table", "_predict_table", "predict")
 

@@ -233,7 +233,7 @@ def calibrate(
     layout: LabelLayout,
     step: float = ADAPTATION,
 ) -> Calibration | None:
-    """Measure how far returns strayed from the forecasts of a tail, if they can be."""
+    """Measure how far returns deviated from the forecasts of a tail, if they can be."""
     if tail is None or not np.isfinite(tail.forecasts).any():
         return None
     deviations = deviations_of(tail.labels, tail.forecasts, tail.bounded)

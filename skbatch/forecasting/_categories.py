@@ -65,7 +65,7 @@ def indicators(X: np.ndarray, seen: Seen) -> np.ndarray:
 
 def bearers(numbers: np.ndarray, known: np.ndarray) -> np.ndarray:
     """Mark by 0 and 1 who has each known category, `(n_rows, n_levels)`."""
-    # Whoever has none, or one that training rows lacked, is missing in all.
+    # A row with no category, or one that training rows lacked, is missing in all.
     bears = numbers[:, None] == 1.0 + np.flatnonzero(known[1:])
     return np.where(bears.any(axis=1, keepdims=True), bears, np.nan)
 

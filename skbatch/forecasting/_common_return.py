@@ -15,7 +15,7 @@ from skbatch.forecasting._feature_table import FeatureBlocks
 from skbatch.forecasting._label_layout import LabelLayout
 from skbatch.panel.engine import number_calendars, recorded_delay
 
-# Labels are winsorized at so many volatilities. Otherwise single crashes would own
+# Labels are winsorized at so many volatilities. Otherwise single crashes would dominate
 # the trees, and one price that is off by a factor of 100, as real data has them,
 # would move the mean over 500 tickers by 20%.
 MAX_SCALED_LABEL = 5.0

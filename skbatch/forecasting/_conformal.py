@@ -58,7 +58,7 @@ class ConformalForecaster(
     r"""Add calibrated uncertainty to any batch forecaster.
 
     A copy of the forecaster is fitted without the latest dates. Its residuals there,
-    in units of each ticker's own recent volatility and pooled over tickers, tell the
+    in units of each ticker's own recent volatility and pooled over tickers, give the
     spread of returns around the forecast.
 
     Parameters
@@ -76,8 +76,8 @@ class ConformalForecaster(
         features, take the standard deviation of the ticker's own residuals, which
         does not move with the market.
     adaptation : float, default=0.005
-        Step size of the adaptive correction [2]_: how fast quantiles move when
-        returns have left them more, or less, often than they should. 0 disables.
+        Step size of the adaptive correction [2]_: how fast quantiles move when returns
+        have exceeded them more, or less, often than they should. 0 disables it.
     refit : bool, default=True
         Whether forecasts come from a copy fitted on all rows. False uses the one
         that was calibrated, and fits only once.
@@ -244,10 +244,10 @@ default=None
         return getattr(self.estimator, "splits_by_ticker", True)
 
     def update(self, X: Any, y: Any) -> ConformalForecaster:
-        """Calibrate anew with dates that have passed since, without fitting again.
+        """Recalibrate with dates that have passed since, without refitting.
 
-        Their residuals move the tail on, as many of its oldest dates are dropped, and
-        the adaptive correction goes on.
+        Their residuals are added to the tail, as many of its oldest dates are dropped,
+        and the adaptive correction continues.
 
         Parameters
         ----------
@@ -362,7 +362,8 @@ default=None
     ) -> Any:
         """Fit a copy of the forecaster on the rows before `stop`."""
         model = clone_for(self.estimator, self.horizon_)
-        # The forecaster may be anyone's: it never sees a label that ends later.
+        # The forecaster may be third-party code, so it never sees a label that ends
+        # later.
         known = labels[:stop].copy()
         drop_unknown(known, self.layout_)
         index = y.index[:stop] if isinstance(y, pd.DataFrame | pd.Series) else None

@@ -62,7 +62,7 @@ class FallbackForecaster(
     MetaEstimatorMixin,
     BaseEstimator,
 ):
-    """Forecast with a primary model, ticker by ticker with the next best if needed.
+    """Forecast with a primary model, and with simpler ones the tickers it cannot serve.
 
     The primary model is fitted on all tickers. A ticker that it cannot serve (its fit
     failed, the ticker's labels are too few, its forecast is not finite) is forecast
@@ -97,7 +97,7 @@ class FallbackForecaster(
     n_known_ : ndarray of shape (n_labels,)
         Number of known labels of each ticker.
     calibration_ : Calibration or None
-        How far returns strayed from forecasts of the latest dates, each by the first
+        How far returns deviated from forecasts of the latest dates, each by the first
         model that could make it; None where the primary model has no such forecasts.
     horizon_ : int or tuple of int
         Horizon of the labels, in rows.
@@ -107,8 +107,8 @@ class FallbackForecaster(
     Notes
     -----
     Only :class:`~skbatch.exceptions.ModelFitError` counts as a failed fit. Bad
-    arguments, malformed input and programming errors are raised, never answered with
-    a fallback.
+    arguments, malformed input and programming errors are always raised, and never lead
+    to a fallback.
 
     Examples
     --------
@@ -178,7 +178,8 @@ default=None
         features, labels, _ = check_fit(self, X, y, self._horizon(), sample_weight)
         self.n_known_ = np.isfinite(labels).sum(axis=0)
         self.failures_: dict[str, str] = {}
-        # The forecasters inside may be anyone's: they never see an unknown label.
+        # The forecasters inside may be third-party code, so they never see unknown
+        # labels.
         index = getattr(y, "index", None)
         known = self.layout_.wrap(labels, index)
         mean = HistoricalMeanForecaster(min_labels=-(-self.min_labels // 3))
@@ -210,11 +211,11 @@ default=None
 
     @property
     def calibrates_itself(self) -> bool:
-        """Whether `fit` measures how far returns stray from the forecasts."""
+        """Whether `fit` measures how far returns deviate from the forecasts."""
         return calibrates_itself(self.estimator)
 
     def predict(self, X: Any) -> Any:
-        """Forecast every ticker at every date, each with the best model that can.
+        """Forecast every ticker at every date, each with the first model that can.
 
         Parameters
         ----------
@@ -273,7 +274,7 @@ default=None
             pooled = isinstance(model, PanelForecaster) and model.strategy == "pooled"
             if not (pooled and defined_here(model, "predict")):
                 return True
-        # Pooled models forecast whoever has a volatility, and nobody else.
+        # Pooled models forecast exactly the tickers that have a volatility.
         first, other = (model._part("target") for model in models)
         return (first.scale, first.relative) != (other.scale, other.relative)
 

@@ -211,7 +211,7 @@ class FeatureTable(FeatureBlocks):
     universe: Universe | None = None
 
     def __post_init__(self) -> None:
-        # Whoever has all features in memory has room for a part of them.
+        # If all features fit in memory, there is room for a part of them.
         self.storage = Storage(memory_limit=None)
 
     @property

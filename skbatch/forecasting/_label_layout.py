@@ -136,7 +136,7 @@ def _checked_blocks(estimator: Any, X: FeatureBlocks, *, reset: bool) -> Feature
         else:
             vars(estimator).pop("feature_names_in_", None)
         return X
-    # The structure says as much as the names, of which there are many more.
+    # The structure determines the names, of which there are many more.
     if X.columns.equals(estimator.panel_columns_):
         return X
     names: Any = getattr(estimator, "feature_names_in_", None)

@@ -25,7 +25,7 @@ class HistoricalMeanForecaster(BaseBatchForecaster):
 
     Refitted as time goes on, this is the expanding mean: the benchmark against which
     out-of-sample R² of return forecasts is measured [1]_. Labels of more than ten times
-    a ticker's typical size, such as wrong prices make them, enter it as ten times that.
+    a ticker's typical size, which wrong prices can cause, count as ten times that.
 
     With `sample_weight` in `fit` it is the weighted mean.
 
@@ -34,8 +34,8 @@ class HistoricalMeanForecaster(BaseBatchForecaster):
     horizon : int or "auto", default="auto"
         Rows that a label looks ahead. ``"auto"`` reads ``y.attrs["horizon"]``.
     min_labels : int, default=20
-        A ticker with fewer finite labels gets NaN: the mean of a handful of returns
-        says nothing.
+        A ticker with fewer finite labels gets NaN, because the mean of so few returns
+        is not informative.
 
     Attributes
     ----------
@@ -74,7 +74,7 @@ class HistoricalMeanForecaster(BaseBatchForecaster):
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
-        # A mean explains nothing of the labels it is the mean of.
+        # A mean explains none of the variance of its own labels.
         tags.regressor_tags.poor_score = True
         return tags
 

@@ -78,7 +78,7 @@ def _check_affixes(tickers: Sequence[str], labels: Collection[str]) -> None:
 
 def _check_shared(shared: Sequence[str], y: Any, features: FeatureBlocks) -> None:
     """Raise on features of the market only, and describe others that name no ticker."""
-    # Without a feature of its own, nobody sees that a ticker stopped trading.
+    # Without a feature of its own, it is not visible that a ticker stopped trading.
     if any(name.startswith(MARKET + SEPARATOR) for name in shared):
         raise PanelError(
             "X must have a feature of each ticker. Got a feature frame with "

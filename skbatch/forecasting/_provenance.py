@@ -52,7 +52,7 @@ class Reason:
         Which model it is about: ``"primary"``, ``"fallback"``, ``"mean"``, or
         ``""`` for all of them.
     details : tuple of (str, object), default=()
-        What the code stands with, such as ``("error", "LinAlgError: …")``.
+        Details of the reason, such as ``("error", "LinAlgError: …")``.
     """
 
     code: Code

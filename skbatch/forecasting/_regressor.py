@@ -207,7 +207,7 @@ def _explained(error: ValueError, regressor: Any, X: np.ndarray) -> ValueError:
     reason = str(error).strip().splitlines()[0].rstrip(".")
     return ValueError(
         "`regressor` must accept missing inputs (NaN): features have some where prices "
-        f"or look-back are missing. Got {type(regressor).__name__}, which raised: "
+        f"or lookback are missing. Got {type(regressor).__name__}, which raised: "
         f"{reason}. Put an imputer before it, as in make_pipeline(SimpleImputer(), "
         "Ridge()), or pass one that accepts them, such as "
         "HistGradientBoostingRegressor()."

@@ -81,14 +81,14 @@ class ResidualScale:
     label_scale: LabelScale
     deviation: dict[tuple[int, str], float] = field(default_factory=dict)
     regressions: dict[int, VolatilityRegression] = field(default_factory=dict)
-    # Of tickers that stray less than their volatility lets expect, such as stablecoins.
+    # For tickers that move less than their volatility suggests, such as stablecoins.
     calmer: dict[tuple[int, str], float] = field(default_factory=dict)
 
     def matrix(self, features: FeatureBlocks, layout: LabelLayout) -> np.ndarray:
         """Spread of each label `(n_dates, n_labels)`; NaN where unknown."""
         names = self.label_scale.features
         if not names:
-            # A ticker that was not fitted strays as the others do.
+            # A ticker that was not fitted is assumed to deviate as the others do.
             typical = {
                 horizon: _median(
                     [v for (key, _), v in self.deviation.items() if key == horizon]

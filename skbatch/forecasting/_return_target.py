@@ -113,7 +113,7 @@ class ReturnTarget(BaseEstimator):
     min_skill : float or None, default=None
         Least t-statistic of the slope of realized returns on forecasts in the tail. A
         model below it, or without a tail, has no skill to rely on: its forecasts are
-        the market's expectation alone, and the provenance says so. None keeps the
+        the market's expectation alone, which the provenance records. None keeps the
         forecasts of all models, which had the better R² and rank IC on nearly all
         panels.
 
@@ -219,7 +219,7 @@ class ReturnTarget(BaseEstimator):
         layout: LabelLayout,
         weights: np.ndarray | None = None,
     ) -> np.ndarray | None:
-        """Multiply weights with those that the target gives labels.
+        """Multiply weights by those that the target gives to labels.
 
         Parameters
         ----------
@@ -240,7 +240,7 @@ class ReturnTarget(BaseEstimator):
         Raises
         ------
         ValueError
-            If `weight` is no feature.
+            If `weight` is not a feature.
         PanelError
             If it is negative or infinite, or zero or missing everywhere.
         """
@@ -303,7 +303,7 @@ class ReturnTarget(BaseEstimator):
         Raises
         ------
         ValueError
-            If `scale` is no feature.
+            If `scale` is not a feature.
         PanelError
             If volatilities are negative, or the benchmark has no returns at the dates.
         """
@@ -329,7 +329,7 @@ class ReturnTarget(BaseEstimator):
                     labels[rows], -MAX_SCALED_LABEL, MAX_SCALED_LABEL, out=labels[rows]
                 )
         if has_own and not scale.features:
-            # A volatility is a feature: whoever has one has been observed.
+            # A volatility is a feature, so a ticker that has one was observed.
             labels[~features.observed(layout.tickers)] = np.nan
         betas = beta_names(features) if self.relative == "beta" else []
         transform = LabelTransform(layout, scale, expectation, weight, betas)

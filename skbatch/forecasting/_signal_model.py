@@ -29,9 +29,9 @@ from skbatch.forecasting._training import predict_rows, signal_names
 N_CURVED = 3
 CONTEXT = "rank_volatility_63"
 # This penalty only steadies inputs that are nearly the same, such as a signal and its
-# rank. How much forecasts deserve is found on blocks of dates that did not train them.
+# rank. The weight of the forecasts is found on blocks of dates that did not train them.
 PENALTY = 0.03
-# A category has few rows, and a number of them together much room for noise.
+# A category has few rows, and many of them together leave much room for noise.
 CATEGORY_PENALTY = 1.0
 N_BLOCKS = 6
 PRIOR_DEVIATION = 0.1

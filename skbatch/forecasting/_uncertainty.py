@@ -48,7 +48,7 @@ class UncertaintyMixin:
 
     @property
     def calibrates_itself(self) -> bool:
-        """Whether `fit` measures how far returns stray from the forecasts."""
+        """Whether `fit` measures how far returns deviate from the forecasts."""
         return True
 
     def predict_interval(self, X: Any, coverage: float = 0.9) -> PredictionInterval:

@@ -59,7 +59,7 @@ class BatchXGBoostForecaster(PanelForecaster):
     them.
 
     In the pooled strategy, signals have a small linear model of their own, on which the
-    trees build, so that weak ones do not drown among the other inputs, and categories
+    trees build, so that weak ones are not lost among the other inputs, and categories
     another one. Signals are features beside which their rank stands, such as ``yield``
     and ``yield_rank``. Trees read their values, but not what is made of these, such as
     ranks and changes.
@@ -118,8 +118,8 @@ class BatchXGBoostForecaster(PanelForecaster):
           of training rows for squared errors. By default a thousandth of the rows,
           between 1 and 100.
     device : str, default="cpu"
-        Where XGBoost trains and predicts, such as ``"cuda"``. Without a GPU it warns
-        and does so on the processor.
+        Where XGBoost trains and predicts, such as ``"cuda"``. Without a GPU, there is a
+        warning, and the CPU is used.
     n_jobs : int or None, default=None
         Threads of XGBoost; None means all cores, or one inside a joblib worker.
     random_state : int, RandomState or None, default=0
@@ -264,7 +264,8 @@ class BatchXGBoostForecaster(PanelForecaster):
         below = []
         if self.strategy == "pooled" and self._signal_model:
             bound = constrained(self.xgb_params or {})
-            # Each is trusted by itself: categories can be many and uninformative.
+            # Each has a weight of its own, because categories can be many and
+            # uninformative.
             for fit in (fit_signal_model, fit_category_model):
                 if (found := fit(rows, validation, bound)) is not None:
                     below.append(found)

@@ -59,8 +59,8 @@ def information_coefficient(
         \frac{\sum_i (y_{ti} - \bar y_t)(\hat y_{ti} - \bar{\hat y}_t)}
         {\sqrt{\sum_i (y_{ti} - \bar y_t)^2 \sum_i (\hat y_{ti} - \bar{\hat y}_t)^2}}
 
-    Dates without a correlation are skipped, as are pairs with a missing forecast: a
-    forecaster that abstains is not punished here, but by :func:`coverage`. With
+    Dates without a correlation are skipped, as are pairs with a missing forecast:
+    missing forecasts do not lower this score, but that of :func:`coverage`. With
     weights, means, variances and covariances of a date are weighted, and the date
     counts by the mean weight of its pairs.
 

@@ -38,7 +38,7 @@ def rank_bins(y_true: Table, n_bins: int = 5) -> pd.DataFrame:
     PanelError
         If `y_true` is not one date.
     ValueError
-        If `n_bins` is no int of at least 1.
+        If `n_bins` is not an int of at least 1.
 
     Examples
     --------
@@ -85,7 +85,7 @@ def ranked_probability_score(y_true: Table, probability: Table) -> float:
     Raises
     ------
     PanelError
-        If the tickers or shapes differ, or rows are no probabilities.
+        If the tickers or shapes differ, or rows are not probabilities.
 
     See Also
     --------

@@ -79,7 +79,7 @@ class MeanInference:
 
     @property
     def confidence_interval(self) -> tuple[float, float]:
-        """Bounds that hold the true mean in 95% of all series."""
+        """Bounds that contain the true mean in 95% of all series."""
         return self.mean - self.margin, self.mean + self.margin
 
 
@@ -120,9 +120,9 @@ def mean_inference(
     Raises
     ------
     PanelError
-        If `values` is no series of numbers.
+        If `values` is not a series of numbers.
     ValueError
-        If `horizon`, `lags` or `n_resamples` is no count.
+        If `horizon`, `lags` or `n_resamples` is invalid.
 
     Notes
     -----

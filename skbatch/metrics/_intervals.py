@@ -111,7 +111,7 @@ def pinball_loss(y_true: Table, y_pred: Table, quantile: float) -> float:
     PanelError
         If `y_true` and `y_pred` have other dates, tickers or shapes.
     ValueError
-        If `quantile` is no number between 0 and 1.
+        If `quantile` is not a number between 0 and 1.
 
     Notes
     -----

@@ -24,12 +24,12 @@ def holm_adjusted(p_values: ArrayLike, n_tests: int | None = None) -> np.ndarray
     r"""Adjust p-values for the number of tests, by Holm's step-down method.
 
     Rejecting those of at most 5% keeps the probability of any false rejection below
-    5%, whatever the tests have in common.
+    5%, however the tests depend on each other.
 
     Parameters
     ----------
     p_values : array-like of any shape
-        P-values; NaN is no test.
+        P-values; NaN marks a missing test.
     n_tests : int, default=None
         Number of all tests, where others with p-values that are not smaller were
         discarded on the way; None counts `p_values`.
@@ -81,7 +81,7 @@ def holm_adjusted(p_values: ArrayLike, n_tests: int | None = None) -> np.ndarray
 def deflated_sharpe_ratio(
     returns: pd.Series | ArrayLike, trials: int | ArrayLike = 1
 ) -> float:
-    r"""Compute the probability that a Sharpe ratio is above that of luck.
+    r"""Compute the probability that a Sharpe ratio is higher than luck explains.
 
     The best of many backtests has a high Sharpe ratio even if none has any skill.
 
@@ -161,7 +161,7 @@ def deflated_sharpe_ratio(
 def probability_of_backtest_overfitting(
     returns: pd.DataFrame | ArrayLike, n_splits: int = 16
 ) -> float:
-    r"""Compute how often the best trial of one half of time is poor in the other.
+    r"""Compute how often the best trial on half of the dates is poor on the others.
 
     Parameters
     ----------
@@ -175,8 +175,8 @@ def probability_of_backtest_overfitting(
     -------
     float
         Share of the halves in which the trial with the highest Sharpe ratio is at or
-        below the median of all trials in the other half: 0.5 for a choice without any
-        information, near 0 for one that lasts.
+        below the median of all trials in the other half: about 0.5 if the choice is
+        uninformative, near 0 if its advantage lasts.
 
     Raises
     ------

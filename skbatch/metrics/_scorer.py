@@ -74,7 +74,7 @@ default="rank_ic"
     Raises
     ------
     ValueError
-        If `score` is no known name, or `purge` no number of rows.
+        If `score` is unknown, or `purge` is not a number of rows.
     TypeError
         If the score does not take `kwargs`.
 

@@ -53,7 +53,7 @@ def quantile_returns(
     PanelError
         If `y_true` and `y_pred` have other dates, tickers or shapes.
     ValueError
-        If `n_quantiles` is no int of at least 2.
+        If `n_quantiles` is not an int of at least 2.
 
     Notes
     -----
@@ -144,9 +144,9 @@ def rank_turnover(y_pred: Table, step: int = 1) -> Scores:
     Raises
     ------
     PanelError
-        If `y_pred` is no table of numbers.
+        If `y_pred` is not a table of numbers.
     ValueError
-        If `step` is no int of at least 1.
+        If `step` is not an int of at least 1.
 
     Notes
     -----

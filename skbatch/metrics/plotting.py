@@ -67,7 +67,7 @@ class Display:
     _size = (8.0, 3.6)
 
     def plot(self, ax: Axes | None = None) -> Self:
-        """Draw the picture.
+        """Draw the plot.
 
         Parameters
         ----------
@@ -113,7 +113,7 @@ class ForecastDisplay(Display):
         Returns
         -------
         Display
-            The picture.
+            The display.
         """
         picture: Self = cls.from_predictions(y, estimator.predict(X), **options)
         return picture

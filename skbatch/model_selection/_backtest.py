@@ -35,7 +35,7 @@ IMPACT_ROWS = 63
 
 @dataclass(frozen=True)
 class TradingCosts:
-    """What trading costs.
+    """Transaction costs: commission, half spread and market impact.
 
     Parameters
     ----------

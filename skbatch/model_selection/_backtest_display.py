@@ -26,7 +26,7 @@ MONTHS = "JFMAMJJASOND"
 
 
 class BacktestDisplay(Display):
-    """Picture of a backtest: its wealth, its drawdown, or its months.
+    """Plot of a backtest: its wealth, its drawdown, or its months.
 
     Parameters
     ----------
@@ -61,7 +61,7 @@ class BacktestDisplay(Display):
         *,
         kind: Literal["wealth", "drawdown", "months"] = "wealth",
     ) -> Self:
-        """Draw the picture.
+        """Draw the plot.
 
         Parameters
         ----------

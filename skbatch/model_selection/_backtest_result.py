@@ -81,7 +81,7 @@ class BacktestResult:
 
     @property
     def periods_per_year(self) -> float:
-        """Rows that make a year; NaN if the dates leave it open."""
+        """Rows that make a year; NaN if the dates do not show it."""
         return rows_per_year(self.returns.index)
 
     @cached_property
@@ -99,12 +99,12 @@ class BacktestResult:
         - ``turnover``: mean value traded per rebalance over the wealth, the first
           included; ``cost``: costs per year over the wealth.
         - ``break_even_bps``: gross profit over the value traded, in basis points:
-          linear costs above it would have eaten the profit.
+          linear costs above it would have exceeded the profit.
         - ``beta``, ``alpha``, ``correlation``: of net returns on the mean return of all
           tickers, alpha per year.
         - ``exposure_gross``, ``exposure_net``: mean sum of absolute weights, and of
           weights; ``n_positions``: mean number of positions.
-        - ``capacity``: capital at which impact eats what is left after linear costs;
+        - ``capacity``: capital at which impact uses up what is left after linear costs;
           NaN without volumes.
         """
         gross, net = self.returns["gross"], self.returns["net"]

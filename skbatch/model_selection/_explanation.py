@@ -203,7 +203,7 @@ class ForecastExplanation:
         Returns
         -------
         ForecastExplanationDisplay
-            The picture.
+            The display.
         """
         if n_features:
             table = self.of_ticker(ticker, horizon)
@@ -250,9 +250,9 @@ class ForecastExplanation:
 
 
 class ForecastExplanationDisplay(Display):
-    """Picture of what one forecast consists of, as a waterfall.
+    """Plot of what one forecast consists of, as a waterfall.
 
-    Use :meth:`ForecastExplanation.plot` to make one.
+    Use :meth:`ForecastExplanation.plot` to create one.
 
     Parameters
     ----------

@@ -50,9 +50,9 @@ def feature_importances(estimator: BaseEstimator) -> pd.DataFrame:
     -----
     For trees, a feature's importance is the total gain of the splits on it; for a
     linear model, the absolute coefficient of the standardized feature, summed over
-    outputs. Models of several horizons or tickers count the same. Importance says what
-    a model uses, not that it helps: correlated features share it at random, and the
-    gain is that of the training rows.
+    outputs. Models of several horizons or tickers count the same. Importance shows what
+    a model uses, not whether it helps: correlated features share it at random, and the
+    gain is measured on the training rows.
 
     Examples
     --------
@@ -84,9 +84,9 @@ def feature_importances(estimator: BaseEstimator) -> pd.DataFrame:
 
 
 class FeatureImportanceDisplay:
-    """Picture of how much each family of features contributes to a model.
+    """Plot of how much each family of features contributes to a model.
 
-    Use `from_estimator` to make one.
+    Use `from_estimator` to create one.
 
     Parameters
     ----------
@@ -141,7 +141,7 @@ class FeatureImportanceDisplay:
         Returns
         -------
         FeatureImportanceDisplay
-            The picture.
+            The display.
         """
         table = feature_importances(estimator)
         return cls(table).plot(ax, n_names=n_names)
@@ -149,7 +149,7 @@ class FeatureImportanceDisplay:
     def plot(
         self, ax: Axes | None = None, *, n_names: int = 3
     ) -> FeatureImportanceDisplay:
-        """Draw the picture.
+        """Draw the plot.
 
         Parameters
         ----------

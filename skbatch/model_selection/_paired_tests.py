@@ -75,7 +75,7 @@ class PairedScores:
         differences = self.scores if both.equals(self.known) else self._score(own)
         if has_order:
             differences = differences - self._score(benchmark.where(both))
-        # Without an order, the benchmark earns what chance does: nothing.
+        # Without an order, the benchmark earns zero on average.
         saved = ((self.returns - benchmark) ** 2 - (self.returns - own) ** 2).mean(
             axis=1
         )

@@ -23,9 +23,9 @@ NONE_COLOR = "#d5dbe1"
 
 
 class ProvenanceDisplay(Display):
-    """Picture of which model the forecasts come from, and of the fallback rate.
+    """Plot of which model the forecasts come from, and of the fallback rate.
 
-    Use `from_result`, `from_estimator` or `from_predictions` to make one.
+    Use `from_result`, `from_estimator` or `from_predictions` to create one.
 
     Parameters
     ----------
@@ -79,7 +79,7 @@ class ProvenanceDisplay(Display):
         Returns
         -------
         ProvenanceDisplay
-            The picture.
+            The display.
         """
         return cls(result.provenance, first_choice=result.first_choice).plot(ax)
 
@@ -102,7 +102,7 @@ class ProvenanceDisplay(Display):
         Returns
         -------
         ProvenanceDisplay
-            The picture.
+            The display.
 
         Raises
         ------
@@ -142,7 +142,7 @@ class ProvenanceDisplay(Display):
         Returns
         -------
         ProvenanceDisplay
-            The picture.
+            The display.
         """
         return cls(pd.DataFrame(provenance), first_choice=first_choice).plot(ax)
 

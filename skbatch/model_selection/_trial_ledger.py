@@ -70,7 +70,7 @@ class TrialLedger:
         Parameters
         ----------
         result : WalkForwardResult
-            What a trial has given.
+            Result of a trial.
         """
         for horizon in result.horizons:
             test = mean_inference(result.rank_ic(horizon)[result.name], horizon=horizon)
@@ -111,7 +111,7 @@ class TrialLedger:
         return table
 
     def summary(self) -> pd.Series:
-        """Judge the trial with the highest Sharpe ratio by all that was tried.
+        """Judge the trial with the highest Sharpe ratio, given all trials.
 
         Returns
         -------

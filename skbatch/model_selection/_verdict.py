@@ -13,7 +13,7 @@ from skbatch._messages import count, date_text, describe_delay
 if TYPE_CHECKING:
     from skbatch.model_selection._walk_forward_result import WalkForwardResult
 
-# Mean daily rank ICs above this are a bug until proven otherwise.
+# Mean daily rank ICs above this are suspected to be a leak.
 SUSPICIOUS_RANK_IC = 0.05
 
 

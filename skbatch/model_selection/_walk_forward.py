@@ -187,7 +187,7 @@ def walk_forward(
     so, too.
 
     The rows between two refits are forecast in one call of `predict`, which sees
-    them all. An estimator that looks at later rows there is not found out here.
+    them all. An estimator that looks at later rows there is not detected here.
 
     References
     ----------

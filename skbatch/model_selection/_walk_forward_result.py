@@ -378,8 +378,8 @@ class WalkForwardResult(SkillBreakdownMixin):
         Notes
         -----
         Windows do not overlap, as in the decay of skfolio's
-        ``alpha_forecast_evaluation``: how long a forecast is worth anything shows in
-        the last window that it still orders.
+        ``alpha_forecast_evaluation``: a forecast is useful up to the last window whose
+        returns it still ranks.
         """
         horizon = self.horizons[0] if horizon is None else horizon
         forecasts = self.of_horizon(self.forecasts, horizon)
@@ -433,7 +433,7 @@ class WalkForwardResult(SkillBreakdownMixin):
         costs: float | TradingCosts = 10.0,
         groups: Mapping[str, Any] | pd.Series | None = None,
     ) -> Path:
-        """Write a report with plots, whole or not at all: a file that needs no other.
+        """Write a self-contained report with plots, completely or not at all.
 
         Parameters
         ----------

@@ -14,14 +14,14 @@ from skbatch.panel._fields import panel_fields
 _HORIZONS = (1, 5)
 _DATES = 500
 _LEAST_DATES, _LEAST_TICKERS = 60, 10
-# Honest signals have mean rank ICs up to .05. On simulated panels of 20 to 300 tickers,
-# two standard errors less were at most .07, whereas a signal that correlates by .1 with
-# the next week's return stays above with 100 tickers, and mostly with 50.
+# Genuine signals have mean rank ICs up to .05. On simulated panels of 20 to 300
+# tickers, two standard errors less were at most .07, whereas a signal that correlates
+# by .1 with the next week's return stays above with 100 tickers, and mostly with 50.
 _LEAST_IC, _ERRORS = 0.07, 2.0
 
 
 def find_foresight(panel: pd.DataFrame, signals: Mapping[str, pd.DataFrame]) -> str:
-    """Warn of signals whose rank IC is out of all proportion; empty without any."""
+    """Describe signals with an implausibly high rank IC; empty if there are none."""
     if not signals:
         return ""
     closes = panel_fields(panel)["close"]
@@ -36,9 +36,9 @@ def find_foresight(panel: pd.DataFrame, signals: Mapping[str, pd.DataFrame]) -> 
     if not found:
         return ""
     return (
-        "Signals must not contain future returns. Got rank ICs with the next 1 or 5 "
-        f"rows that are out of all proportion, surely beyond {_LEAST_IC:g}, in "
-        f"{format_tickers(found)}: honest ones hardly reach 0.05. Check that their "
+        "Signals must not contain future returns. Got implausible rank ICs with the "
+        f"next 1 or 5 rows, significantly beyond {_LEAST_IC:g}, in "
+        f"{format_tickers(found)}; genuine signals hardly reach 0.05. Check that their "
         "dates are those on which the values became known."
     )
 

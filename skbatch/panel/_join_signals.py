@@ -84,7 +84,7 @@ def join_signals(
         this name, or the name means prices; if no ticker of a table is in the panel;
         if dates are unclear, or only one of the panel and the table has a time zone.
     ValueError
-        If `known` is missing with a long table, or `max_age` or `lag` is no length.
+        If `known` is missing with a long table, or `max_age` or `lag` is invalid.
 
     Warns
     -----
@@ -93,8 +93,8 @@ def join_signals(
         or ticker, several rows for one ticker and date (the last one is used), values
         from before the first price of a ticker; if it ends long before the panel, so
         that its values are too old; or if the rank IC of a signal with the returns of
-        the next 1 or 5 rows is surely beyond 0.07, where honest ones hardly reach 0.05:
-        its dates are then probably too early.
+        the next 1 or 5 rows is significantly beyond 0.07, while genuine ones hardly
+        reach 0.05: its dates are then probably too early.
 
     Notes
     -----

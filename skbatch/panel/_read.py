@@ -39,7 +39,7 @@ def read_panel(
           gives them and writes them to CSV;
         - long: one row per date and ticker, with a column of tickers and one of
           closes or prices, or several fields;
-        - one ticker: columns of fields, and `ticker` says whose they are;
+        - one ticker: columns of fields, and `ticker` is its name;
         - flat: names of field and ticker in one, such as ``Close_AAPL``.
 
         Fields beside prices and volume are signals.
@@ -88,7 +88,7 @@ def read_panel(
     -----
     PanelWarning
         As :func:`check_panel` does; and if the rank IC of a signal with the returns of
-        the next rows is out of all proportion, as of a column of future returns.
+        the next rows is implausibly high, as for a column of future returns.
 
     Notes
     -----

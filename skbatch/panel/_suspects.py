@@ -165,7 +165,7 @@ def check_no_returns(closes: np.ndarray) -> None:
         n_known = np.maximum(1, (~np.isnan(closes)).sum(axis=0))
         shares = (closes <= 0).sum(axis=0) / n_known
         signs = negative.any(axis=0) & (closes > 0).any(axis=0)
-        # One ticker of returns, or of nonsense, does no harm to the others.
+        # One ticker with returns or invalid values does not affect the others.
         if np.mean(signs & (shares > _MAX_NOT_POSITIVE)) > 0.5:
             raise PanelError(
                 f"Prices must be positive. Got {100 * np.mean(shares):.0f}% of values "

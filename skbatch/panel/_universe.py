@@ -31,11 +31,11 @@ def liquid(
     Parameters
     ----------
     min_price : float, default=None
-        Least close. Mind that closes which are adjusted back for later splits and
-        dividends are lower than what was paid at the time.
+        Smallest close. Note that closes adjusted for later splits and dividends are
+        lower than the prices paid at the time.
     top : int, default=None
-        How many tickers belong, those with the largest traded value; more with equal
-        values. The panel needs volume.
+        Number of tickers that belong, those with the largest traded value; more if
+        values are tied. The panel needs volume.
     by : str, default="dollar_volume_63"
         Mean of close times volume over the last 63, or as many as named, rows, of
         which at least half must have both.

@@ -27,7 +27,7 @@ from skbatch.portfolio._interval import row_deviations
 
 # The `frequency` that all risk models of PyPortfolioOpt have by default.
 DEFAULT_PERIODS = 252.0
-# A typical annual volatility of assets that somebody optimizes lies between. Daily ones
+# Range of typical annual volatilities of assets that are optimized. Daily ones
 # of single stocks are 1% to 3%; few optimize Treasury bills.
 PLAUSIBLE = (0.04, 3.0)
 # Two measures of the same volatilities differ by less than this factor; those of a day

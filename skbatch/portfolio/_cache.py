@@ -24,7 +24,7 @@ LIBRARIES = ("numpy", "pandas", "sklearn", "xgboost")
 MAX_ENTRIES = 64
 # Of a folder.
 LIMITS = {"items_limit": 256, "bytes_limit": 256 << 20}
-# As bytes: whoever is given a forecast can change it, but not this one.
+# As bytes, so that changes to a returned forecast do not reach the cache.
 MEMORY: OrderedDict[str, bytes] = OrderedDict()
 _LOCK = Lock()
 

@@ -22,7 +22,7 @@ from skbatch.portfolio._alignment import (
 from skbatch.portfolio._expected import ExpectedReturns, percent, with_reasons
 
 # Standard deviation of forecasts over that of returns: below, differences are small
-# against what nobody can know; above, forecasts claim to know more than they can.
+# compared with the noise; above, forecasts imply implausible skill.
 FAINT, LOUD = 0.1, 0.3
 
 
@@ -33,7 +33,7 @@ class Prices:
         panel = check_panel(prices, warn_all_nan=False)
         self.last = panel.index[-1]
         self.date = self.last if date is None else date
-        # Later prices would judge the forecasts with what they could not know.
+        # Later prices must not be used to judge the forecasts.
         try:
             self.panel = panel.loc[: self.date]
         except (TypeError, KeyError) as error:

@@ -49,12 +49,12 @@ class ExpectedReturns(dict[str, float]):
         ``lower`` and ``upper`` end of the return over `horizon` rows, annualized or
         not; None if the forecaster gives no intervals.
     stale : mapping of str to str, default=None
-        Ticker → why its prices are taken for ended, or for standing still.
+        Ticker → why its prices count as ended or unchanged.
     volatility : Series or DataFrame, default=None
         Standard deviation of the simple return of one row, by ticker, NaN where it is
-        not known: what a covariance is compared with. A DataFrame of shape (n_windows,
+        not known; a covariance is compared with it. A DataFrame of shape (n_windows,
         n_tickers) holds it for several windows of the past, the last year first. None
-        if nobody measured it.
+        if it was not measured.
     periods : float, default=None
         Rows that a return spans, if neither `horizon` nor `annualized` determines it.
 
@@ -146,7 +146,7 @@ class ExpectedReturns(dict[str, float]):
             row is taken. None takes the bounds that `result` has.
         prices : DataFrame of shape (n_dates, n_tickers), default=None
             Prices that the forecast was made of, to measure the volatilities that a
-            covariance is compared with; rows after its date are not looked at.
+            covariance is compared with; rows after its date are not used.
 
         Returns
         -------

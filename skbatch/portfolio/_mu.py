@@ -72,17 +72,17 @@ class ForecastMu(BaseMu):
     time, as in :class:`skfolio.model_selection.WalkForward`; cross-validation that
     trains on rows after the test fold lets the future in, whatever the estimator.
 
-    A ticker without a forecast is NaN in `mu_`, never a default number. skfolio takes
-    it for not investable: it gets a weight of 0, and the others share the portfolio.
-    Leading and trailing NaN in `X` mean that a ticker was not traded. A missing return
-    between others leaves it open what the ticker did, so only what follows the last
+    A ticker without a forecast is NaN in `mu_`, never a default number. skfolio treats
+    it as not investable: it gets a weight of 0, and the others share the portfolio.
+    Leading and trailing NaN in `X` mean that a ticker was not traded. Across a missing
+    return between others, the price change is unknown, so only what follows the last
     one is used; `prices` has no such gap. With NaN in `X`, skfolio also needs a
     covariance estimator that takes them, such as ``EWCovariance``; its default does
     not. :class:`ForecastPrior` does without.
 
     Where every forecast is below the risk-free rate there is no portfolio of maximum
-    ratio, and skfolio raises an error. ``MeanRisk(..., fallback=MeanRisk())`` goes on
-    with the portfolio of least risk then.
+    ratio, and skfolio raises an error. ``MeanRisk(..., fallback=MeanRisk())`` then
+    uses the portfolio of least risk instead.
 
     Examples
     --------

@@ -31,7 +31,7 @@ WIDTH = 88
 
 @dataclass(frozen=True, repr=False)
 class PreflightReport:
-    """What was checked before a hand-off.
+    """Result of the checks before forecasts go to an optimizer.
 
     Attributes
     ----------
@@ -138,10 +138,10 @@ def preflight(
     covariance : DataFrame of shape (n_tickers, n_tickers), default=None
         Covariance with the tickers in rows and columns.
     prices : DataFrame of shape (n_dates, n_tickers), default=None
-        Prices that the forecasts were made of. With them, tickers whose prices stand
-        still are found, and volatilities are measured for a `result` that knows none;
+        Prices that the forecasts were made of. With them, tickers whose prices stopped
+        changing are found, and volatilities are measured for a `result` without any;
         :func:`~skbatch.robust_forecast_returns` gives them. Rows after the date of the
-        forecasts are not looked at.
+        forecasts are not used.
     risk_free_rate : float or None, default=0.0
         Rate that some expected return must exceed for a maximum Sharpe ratio, in the
         units of the returns. None does not ask for that.
@@ -164,9 +164,9 @@ def preflight(
     sides), *missing* (tickers without a forecast), *units* (both over the same
     periods), *covariance* (finite, symmetric, positive semidefinite), *size* (the
     volatilities of prices or intervals), *dates* (those of the prices), *stale* (prices
-    that stand still, ended or are wrong), *risk-free rate*, and *dispersion*: how much
-    forecasts differ against how far returns stray from them. The ratio is about the
-    correlation with the returns that the forecasts claim to have [1]_.
+    that stopped changing, ended or are wrong), *risk-free rate*, and *dispersion*: how
+    much forecasts differ, compared with how far returns deviate from them. The ratio is
+    roughly the correlation with the returns that the forecasts imply [1]_.
 
     References
     ----------

@@ -149,7 +149,7 @@ class ForecastPrior(BasePrior):
             If `prices` do not belong to `X`, or there are too few rows in which all
             tickers have returns.
         TypeError
-            If `covariance_estimator` is none of skfolio's.
+            If `covariance_estimator` is not an estimator of skfolio.
         ValueError
             For another invalid parameter, or a horizon that is not less than the rows.
 

@@ -24,8 +24,9 @@ def to_pypfopt(
 ) -> tuple[pd.Series, pd.DataFrame]:
     """Check expected returns and a covariance, and align them by ticker.
 
-    PyPortfolioOpt goes by position: of expected returns and a covariance whose tickers
-    come in another order, it makes a portfolio of the wrong risks, without a word.
+    PyPortfolioOpt matches by position: if the tickers of expected returns and of the
+    covariance are in different orders, it silently makes a portfolio with the wrong
+    risks.
 
     Parameters
     ----------

@@ -35,7 +35,7 @@ def to_riskfolio(
     result, covariance, risk_free_rate : as in :func:`to_pypfopt`
         Expected returns, their covariance, and the rate that some have to exceed.
     returns_periods, covariance_periods : as in :func:`to_pypfopt`
-        Rows that both speak of. ``returns.cov()``, of which Riskfolio-Lib's
+        Rows that both span. ``returns.cov()``, of which Riskfolio-Lib's
         own ``assets_stats`` makes ``cov``, has covariance_periods=1, and expected
         returns must then be of one row.
     on_missing : {"exclude", "raise"}, default="exclude"

@@ -87,48 +87,48 @@ def robust_forecast_returns(
         Rows that forecasts look ahead; None takes that of `forecaster`, else that of
         `config`, 5 by default.
     config : BatchForecastingConfig, path, mapping or None, default=None
-        Settings: ready ones, a TOML file, or a dict of sections such as
-        ``{"model": {"max_depth": 3}}``. All but the first are laid over or under
-        environment variables such as ``SKBATCH_BATCH__ENABLED``, as
+        Settings: a configuration, a TOML file, or a dict of sections such as
+        ``{"model": {"max_depth": 3}}``. A file or dict is combined with environment
+        variables such as ``SKBATCH_BATCH__ENABLED``, as
         :meth:`~skbatch.BatchForecastingConfig.from_file` does; None reads these alone.
         Not for a `forecaster` that is fitted on prices, which has its own parameters.
     annualize : bool, default=True
         Whether returns are annual; else over the horizon.
     coverage : float, default=None
         Share of the returns over the horizon, between 0 and 1, that an interval around
-        each forecast should hold, such as 0.9. The model is then put into a
+        each forecast should contain, such as 0.9. The model is then put into a
         :class:`~skbatch.ConformalForecaster`, whatever the method, which forecasts the
         same and fits once more. None makes no intervals.
     max_workers : int, default=None
-        Batches, or with "individual" tickers, that are fitted at the same time; -1 for
-        one on each core. None takes ``performance.n_jobs`` of `config`, or ``n_jobs``
+        Number of batches, or of tickers with "individual", that are fitted in parallel;
+        -1 uses every core. None takes ``performance.n_jobs`` of `config`, or ``n_jobs``
         of `forecaster`.
     ticker_to_data : mapping, default=None
         Without `data`: ticker → its own prices, a Series of closes or a table of
         fields, on dates of its own. With `data`: ticker → its column there.
     on_missing : {"nan", "drop", "raise"}, default="nan"
-        What becomes of tickers without a forecast, because they are not in the data or
-        their prices cannot be used: they are NaN, they are left out, or it is an error.
+        What to do with tickers that have no forecast, because they are not in the data
+        or their prices cannot be used: keep them as NaN, drop them, or raise an error.
     periods_per_year : float, default=None
-        Rows that make a year; None asks the dates, see
+        Rows that make a year; None derives it from the dates, see
         :func:`~skbatch.panel.periods_per_year`: 252 for weekdays, 365 for all days.
     cache : bool, default=True
         Whether forecasts of the same prices, settings and versions of the libraries are
         taken from an earlier call. The cache of a process keeps the last 64.
     cache_dir : path, default=None
         Folder in which they are kept for other processes, too: the last 256, of 256 MiB
-        at most. It holds pickles: share it only with whom you trust.
+        at most. It holds pickles: share it only with people you trust.
 
     Returns
     -------
     ExpectedReturns
         A dict ticker → expected simple return, by the names that were asked for, with
         the provenance of each number, and the volatility that each ticker had in the
-        last 252 rows: :func:`~skbatch.portfolio.to_pypfopt` knows a covariance of
-        other units by it. With `coverage`, its ``interval`` holds ``lower`` and
+        last 252 rows, by which :func:`~skbatch.portfolio.to_pypfopt` detects a
+        covariance in other units. With `coverage`, its ``interval`` holds ``lower`` and
         ``upper`` returns over the horizon, of which
         :func:`~skbatch.portfolio.black_litterman_views` makes views; NaN for a ticker
-        with less history than it takes to see how far forecasts stray.
+        with too little history to measure how far returns deviate from forecasts.
 
     Raises
     ------
@@ -146,8 +146,8 @@ def robust_forecast_returns(
     Warns
     -----
     PortfolioWarning
-        Once, naming the tickers without a forecast, and those that the model does not
-        serve but its fallback. Once, if there are no dates to tell a year by.
+        Once, naming the tickers without a forecast, and those served by the fallback
+        instead of the model. Once, if there are no dates that show how long a year is.
 
     Notes
     -----
@@ -155,7 +155,7 @@ def robust_forecast_returns(
     is a matter of units, not a forecast over a year.
 
     Nothing is cached with a `forecaster`, whose code may change, nor if a seed
-    (``random_state``) is none: each call draws anew.
+    (``random_state``) is None, because each call then draws new random numbers.
 
     Examples
     --------

@@ -69,7 +69,7 @@ def black_litterman_views(
     covariance_periods: float | None = None,
     returns_periods: float | None = None,
 ) -> BlackLittermanViews:
-    r"""Convert forecasts to views, the less confident the wider their intervals.
+    r"""Convert forecasts to views, with less confidence where intervals are wider.
 
     Parameters
     ----------
@@ -84,19 +84,19 @@ def black_litterman_views(
         :meth:`BatchForecastingSystem.predict_interval
         <skbatch.BatchForecastingSystem.predict_interval>` gives, of which the last
         row is taken. None takes those of an :class:`ExpectedReturns`. Where neither
-        ``attrs["horizon"]`` nor `result` says the horizon, it is what `result` spans.
+        ``attrs["horizon"]`` nor `result` has the horizon, it is what `result` spans.
     coverage : float, default=None
-        Share of the returns, between 0 and 1, that the intervals should hold. None
-        takes what ``attrs["coverage"]`` of the interval says.
+        Share of the returns, between 0 and 1, that the intervals should contain. None
+        takes ``attrs["coverage"]`` of the interval.
     tau : float, default=0.05
         Uncertainty of the prior in units of the covariance, in (0, 1].
     covariance_periods : float, default=None
         Rows that the returns of `covariance` span: 1 in skfolio, 252 for annual ones
         of weekdays, as in PyPortfolioOpt. None takes ``covariance.attrs["periods"]``,
-        else 252 where the size of the variances bears it out. Views are over as many
-        rows.
+        else 252 if the size of the variances is plausible for it. Views are over as
+        many rows.
     returns_periods : float, default=None
-        Rows that `result` spans, where it is a Series or dict that does not say.
+        Rows that `result` spans, where it is a Series or dict without that information.
 
     Returns
     -------
@@ -121,8 +121,8 @@ def black_litterman_views(
     -----
     The interval of coverage c over h rows is taken for that of a normal variable, whose
     standard deviation is s = (upper − lower) / (2 z) with
-    :math:`z = \Phi^{-1}((1 + c) / 2)`. It says how far the *realized* return strays
-    from the forecast, so the view is on that return, with the error variance
+    :math:`z = \Phi^{-1}((1 + c) / 2)`. It measures how far the *realized* return
+    deviates from the forecast, so the view is on that return, with the error variance
     :math:`\omega = s^2 k / h` over the k rows of the covariance. Idzorek's confidence
     [1]_, in the closed form that skfolio and PyPortfolioOpt use [2]_, is
 

@@ -76,7 +76,7 @@ def fit_on_window(estimator: Any, X: Any) -> Window:
     estimator.forecaster_, estimator.horizon_ = model, horizon
     estimator.provenance_ = provenance
     estimator.expected_returns_ = expected.to_series()
-    # No number of rows compounds to a loss of more than everything.
+    # No compounding of rows loses more than 100%.
     values = estimator.expected_returns_.to_numpy()
     per_row = np.expm1(np.log1p(np.where(values > -1.0, values, np.nan)) / horizon)
     return Window(expected, returns, per_row, last)

@@ -15,7 +15,7 @@ RULES = (*TABLE_RULES, *LABEL_RULES, *METHOD_RULES)
 
 
 def check_batch_forecaster(forecaster: BaseEstimator) -> None:
-    """Check that a forecaster keeps what batch forecasters promise.
+    """Check that a forecaster follows the rules of batch forecasters.
 
     The forecaster is fitted about forty times on small synthetic feature frames: 160
     dates, five tickers with three features each, two features of the market.
@@ -31,10 +31,10 @@ def check_batch_forecaster(forecaster: BaseEstimator) -> None:
     Raises
     ------
     AssertionError
-        If a rule is broken. The message names the rule, says what it promises, what
-        was found, and what to do.
+        If a rule is broken. The message names the rule, and states what it requires,
+        what was found, and what to do.
     TypeError
-        If `forecaster` is no instance with `fit` and `predict`.
+        If `forecaster` is not an instance with `fit` and `predict`.
 
     See Also
     --------
@@ -65,8 +65,8 @@ def check_batch_forecaster(forecaster: BaseEstimator) -> None:
       its own at a date, and for no other.
     - tickers_go_by_name: their order does not matter, up to rounding.
     - rows_stand_alone: a row is forecast from its own features, up to rounding.
-    - batch_methods_agree: `fit_batch` and `predict_batch` are twins of `fit` and
-      `predict`.
+    - batch_methods_agree: `fit_batch` and `predict_batch` give the same results as
+      `fit` and `predict`.
     - score_is_r2_of_the_finite_labels: pooled over dates and tickers.
 
     Warnings of the forecaster are silenced.

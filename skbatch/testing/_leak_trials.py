@@ -102,7 +102,8 @@ class Trial:
             try:
                 got = self.compute(garble(panel, last, kind, rng))
             except REFUSALS:
-                # Refusing absurd prices is no use of them; orderly ones must do.
+                # Raising an error on absurd prices is not a leak; sane ones must be
+                # accepted.
                 if kind in ORDERLY:
                     raise
                 continue
@@ -163,7 +164,7 @@ def transforms_alike(
             expected = as_table(fit_transform(clone(estimator), prices), prices.index)
             got = _transform_fitted_rows(estimator, prices)
         except REFUSALS:
-            continue  # What is refused shows nothing.
+            continue  # An error on refused prices is not evidence.
         if find_difference(expected, got, prices.index) is not None:
             return False
     return True

@@ -48,8 +48,8 @@ def check_no_lookahead(
     """Check that no feature and no forecast depends on prices after its date.
 
     At random dates t, everything after t is replaced by garbage: rescaled, reversed,
-    shuffled, missing, huge and constant prices, or no rows at all. Whatever the
-    estimator outputs for dates up to t must stay the same, bit for bit.
+    shuffled, missing, huge and constant prices, or no rows at all. The output of the
+    estimator for dates up to t must stay the same, bit for bit.
 
     Parameters
     ----------
@@ -128,7 +128,7 @@ def check_no_lookahead(
     the choice. If you fit a search on an outer training fold, use the scorers of
     :func:`~skbatch.metrics.make_forecast_scorer`, which leave these labels out, or
     pass labels made from the prices of that fold alone. A search that is a step of a
-    pipeline is not spared: its choices show in the forecasts.
+    pipeline is not exempt: its choices show in the forecasts.
 
     A leak may show on some days only, such as Fridays. Features and forecasts of rows
     are therefore compared up to the four rows before t and, where the panel has dates,
@@ -143,12 +143,12 @@ def check_no_lookahead(
     ArithmeticError or a :class:`~skbatch.exceptions.ModelFitError` that the estimator
     raises on huge, constant or missing prices is no failure.
 
-    After that, the check is tried itself: the estimator is fed with prices that come
-    a row too early, a forecaster also with labels that come ``horizon + delay`` rows
-    too early, and both must be caught. For an estimator that hardly depends on recent
+    Finally, the check itself is tested: the estimator gets prices that come a row too
+    early, a forecaster also labels that come ``horizon + delay`` rows too early, and
+    both must be detected. For an estimator that hardly depends on recent
     prices (or labels) they come earlier still, or are added to its output as a column.
 
-    Warnings of the estimator are silenced, as garbage gives cause to many.
+    Warnings of the estimator are silenced, because garbage causes many of them.
 
     Examples
     --------

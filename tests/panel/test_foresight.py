@@ -77,7 +77,7 @@ def test_a_column_of_later_returns_in_a_file_is_named():
     tables = {"close": prices, "book": honest, "label": later}
     long = pd.concat({n: t.stack() for n, t in tables.items()}, axis=1)
     long.index.names = ["date", "ticker"]
-    with pytest.warns(PanelWarning, match=r"in label \(1\.00\): honest") as warned:
+    with pytest.warns(PanelWarning, match=r"in label \(1\.00\); genuine") as warned:
         panel = read_panel(long)
     assert len(warned) == 1
     assert set(panel.columns.unique("field")) == {"Close", "book", "label"}

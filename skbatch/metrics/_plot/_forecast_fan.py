@@ -26,9 +26,9 @@ QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 
 
 class ForecastFanDisplay(Display):
-    """Picture of a ticker's past prices and the quantiles of its future price.
+    """Plot of a ticker's past prices and the quantiles of its future price.
 
-    Use `from_estimator` or `from_predictions` to make one.
+    Use `from_estimator` or `from_predictions` to create one.
 
     Parameters
     ----------
@@ -99,7 +99,7 @@ class ForecastFanDisplay(Display):
         Returns
         -------
         ForecastFanDisplay
-            The picture.
+            The display.
 
         Raises
         ------
@@ -147,7 +147,7 @@ class ForecastFanDisplay(Display):
         Returns
         -------
         ForecastFanDisplay
-            The picture.
+            The display.
 
         Raises
         ------

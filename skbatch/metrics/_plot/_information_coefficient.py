@@ -39,9 +39,9 @@ _SERIES = {
 
 
 class InformationCoefficientDisplay(ForecastDisplay):
-    """Picture of the correlation of forecasts and returns across tickers over time.
+    """Plot of the correlation of forecasts and returns across tickers over time.
 
-    Use `from_estimator` or `from_predictions` to make one.
+    Use `from_estimator` or `from_predictions` to create one.
 
     Parameters
     ----------
@@ -126,7 +126,7 @@ class InformationCoefficientDisplay(ForecastDisplay):
         Returns
         -------
         InformationCoefficientDisplay
-            The picture.
+            The display.
 
         Raises
         ------
@@ -150,7 +150,7 @@ class InformationCoefficientDisplay(ForecastDisplay):
         *,
         kind: Literal["rolling", "cumulative"] = "rolling",
     ) -> Self:
-        """Draw the picture.
+        """Draw the plot.
 
         Parameters
         ----------

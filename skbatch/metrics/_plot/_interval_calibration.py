@@ -24,9 +24,9 @@ QUANTILES = (0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99)
 
 
 class IntervalCalibrationDisplay(Display):
-    """Picture of nominal against observed shares of quantiles or intervals.
+    """Plot of nominal against observed shares of quantiles or intervals.
 
-    Use `from_estimator` or `from_predictions` to make one.
+    Use `from_estimator` or `from_predictions` to create one.
 
     Parameters
     ----------
@@ -93,7 +93,7 @@ class IntervalCalibrationDisplay(Display):
         Returns
         -------
         IntervalCalibrationDisplay
-            The picture.
+            The display.
 
         Raises
         ------
@@ -131,7 +131,7 @@ class IntervalCalibrationDisplay(Display):
         Returns
         -------
         IntervalCalibrationDisplay
-            The picture.
+            The display.
 
         Raises
         ------

@@ -27,9 +27,9 @@ if TYPE_CHECKING:
 
 
 class QuantileReturnsDisplay(ForecastDisplay):
-    """Picture of the mean return of each bin of the forecasts.
+    """Plot of the mean return of each bin of the forecasts.
 
-    Use `from_estimator` or `from_predictions` to make one.
+    Use `from_estimator` or `from_predictions` to create one.
 
     Parameters
     ----------
@@ -97,7 +97,7 @@ class QuantileReturnsDisplay(ForecastDisplay):
         Returns
         -------
         QuantileReturnsDisplay
-            The picture.
+            The display.
 
         Raises
         ------
