@@ -44,7 +44,7 @@ def test_a_signal_that_is_a_later_return_is_named(horizon, sign):
     noise = np.random.default_rng(1).normal(size=prices.shape)
     secret = sign * spread.div(spread.std(axis=1), axis=0) + np.sqrt(99) * noise
     plain = pd.DataFrame(noise, prices.index, prices.columns)
-    with pytest.warns(PanelWarning, match=r"in secret \(0\.\d\d\): honest") as warned:
+    with pytest.warns(PanelWarning, match=r"in secret \(0\.\d\d\); genuine") as warned:
         join_signals(prices, {"plain": plain, "secret": secret.ffill()})
     assert len(warned) == 1
 
