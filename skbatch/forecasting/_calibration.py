@@ -243,11 +243,11 @@ def calibrate(
     moves = deviations_of(tail.early_labels, zero, tail.bounded)
     try:
         scale = _scale_of(tail.scale, rows, layout, deviations)
-        scale.learn(early, layout, moves, _early_step(layout))
+        early_scale = scale.learn(early, layout, moves, _early_step(layout))
         scores = deviations / scale.matrix(rows, layout)
         if scale.label_scale.features:
             # Prices that stood still show nothing.
-            before = np.where(moves == 0.0, np.nan, moves / scale.matrix(early, layout))
+            before = np.where(moves == 0.0, np.nan, moves / early_scale)
             after = np.where(tail.labels == 0.0, np.nan, scores)
             scores /= scale.compare(before, after, layout, _early_step(layout))
     except PanelError:

@@ -101,7 +101,7 @@ class ResidualScale:
             return np.broadcast_to(known, (features.n_dates, len(known)))
         spread = np.empty((features.n_dates, len(layout.tickers)))
         for dates, table in features.tables(features=names):
-            spread[dates] = self._of_table(table, layout)
+            spread[dates] = self._moved(*self._inputs(table, layout), layout)
         own = np.array([self.calmer.get(key, 1.0) for key in label_keys(layout)])
         return spread * np.sqrt(np.asarray(layout.horizons, dtype=np.float64)) * own
 
@@ -111,16 +111,20 @@ class ResidualScale:
         layout: LabelLayout,
         deviations: np.ndarray,
         horizon_step: int,
-    ) -> None:
-        """Fit the regression on dates that are so many rows apart."""
-        if len(self.label_scale.features) < 2 or not len(deviations):
-            return
-        for dates, table in features.tables(features=self.label_scale.features):
-            base, inputs = self._inputs(table, layout)
-            for horizon in set(layout.horizons):
-                use = np.asarray(layout.horizons) == horizon
-                part = deviations[dates][:, use] / np.sqrt(horizon)
-                self._learn(horizon, base[:, use], inputs[:, use], part, horizon_step)
+    ) -> np.ndarray:
+        """Fit the regression on dates that are so many rows apart; their `matrix`."""
+        names = self.label_scale.features
+        if len(names) < 2 or not len(deviations):
+            return self.matrix(features, layout)
+        # They have been read into one table.
+        [(_, table)] = features.tables(features=names)
+        base, inputs = self._inputs(table, layout)
+        root = np.sqrt(np.asarray(layout.horizons, dtype=np.float64))
+        for horizon in set(layout.horizons):
+            use = np.asarray(layout.horizons) == horizon
+            part = deviations[:, use] / np.sqrt(horizon)
+            self._learn(horizon, base[:, use], inputs[:, use], part, horizon_step)
+        return self._moved(base, inputs, layout) * root
 
     def _learn(
         self,
@@ -171,9 +175,11 @@ class ResidualScale:
             deviation[use] = shrunken_deviation(winsorized(residuals[:, use]))
         self.deviation = dict(zip(label_keys(layout), deviation.tolist(), strict=True))
 
-    def _of_table(self, table: FeatureTable, layout: LabelLayout) -> np.ndarray:
-        """Volatility per row `(n_dates, n_labels)` of a table."""
-        base, inputs = self._inputs(table, layout)
+    def _moved(
+        self, base: np.ndarray, inputs: np.ndarray, layout: LabelLayout
+    ) -> np.ndarray:
+        """Volatility per row `(n_dates, n_labels)`, for inputs that move its base."""
+        base = base.copy()
         for horizon, regression in self.regressions.items():
             use = np.flatnonzero(np.asarray(layout.horizons) == horizon)
             base[:, use] += regression.move(inputs[:, use])
