@@ -489,9 +489,8 @@ class SharedFeatureExtractor(TransformerMixin, BaseEstimator):
         fitted = self.plan_.market_data
         market_data = fitted_market_data(self.market_data, panel.index, fitted)
         source = self._source(self.plan_, panel, rows, market_data)
-        key = source.key() if self.cache_size else None
         values = FEATURE_CACHE.get_or_compute(
-            key, self.cache_size, source.shape(), source.compute_built_in
+            source.key, self.cache_size, source.shape(), source.compute_built_in
         )
         source.fill_called(values)
         return values

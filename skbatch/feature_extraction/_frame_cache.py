@@ -23,6 +23,8 @@ import pandas as pd
 _LEAST_ENTRIES = 4
 # Smallest number of bytes, and largest number, of arrays that share their memory.
 _LEAST_SHARED, _MOST_SHARED = 2**24, 64
+# Columns that are hashed at once: those of several blocks of pandas are copied.
+_HASHED_COLUMNS = 256
 
 
 class CacheInfo(NamedTuple):
@@ -96,12 +98,15 @@ class FeatureCache:
 
     def get_or_compute(
         self,
-        key: str | None,
+        find_key: Callable[[], str],
         limit: int,
         shape: tuple[int, int],
         compute: Callable[[np.ndarray], None],
     ) -> np.ndarray:
         """Copy the values of a key, or compute them, `shape` of float32."""
+        # To hash a large panel takes as long as some of its features.
+        is_kept = 4 * shape[0] * shape[1] * _LEAST_ENTRIES <= limit
+        key = find_key() if is_kept and limit else None
         with self._lock:
             held = None if key is None else self._values.get(key)
             if key is not None and held is not None:
@@ -111,7 +116,7 @@ class FeatureCache:
                 self._extractions += 1
         if held is not None:
             return held.copy()
-        if key is None or 4 * shape[0] * shape[1] * _LEAST_ENTRIES > limit:
+        if key is None:
             values = np.empty(shape, dtype=np.float32)
             compute(values)
             return values
@@ -177,4 +182,8 @@ def table_key(table: pd.DataFrame) -> str:
         (pd.util.hash_pandas_object(axis).to_numpy(), type(axis).__name__, axis.dtype)
         for axis in (table.index, table.columns)
     ]
-    return str(joblib.hash((np.ascontiguousarray(table.to_numpy()), labels)))
+    # Pandas holds columns one after the other, so that this copies nothing.
+    starts = range(0, table.shape[1], _HASHED_COLUMNS)
+    tables = (table.iloc[:, start : start + _HASHED_COLUMNS] for start in starts)
+    parts = [joblib.hash(np.ascontiguousarray(part.to_numpy().T)) for part in tables]
+    return str(joblib.hash((parts, labels)))
