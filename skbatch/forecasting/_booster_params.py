@@ -50,7 +50,10 @@ _FIXED = {
     "tree_method",
     "updater",
 }
-_BY_NAME = ("monotone_constraints", "interaction_constraints")
+_BY_NAME = {
+    "monotone_constraints": (Mapping, "a dict of feature → 1 or -1"),
+    "interaction_constraints": (list | tuple, "lists of features"),
+}
 
 
 def check_params(params: Mapping[str, Any] | None, strategy: str) -> None:
@@ -78,6 +81,12 @@ def check_params(params: Mapping[str, Any] | None, strategy: str) -> None:
             "`xgb_params` must have no constraints with strategy='vector', because "
             "XGBoost ignores them in trees with vector leaves. Pass strategy='pooled'."
         )
+    for name, (kind, rule) in _BY_NAME.items():
+        if not isinstance(params.get(name), kind | None):
+            raise ValueError(
+                f"`{name}` must be {rule}. Got {params[name]!r}. Name the features: "
+                "which inputs the trees have, and in which order, may change."
+            )
     if params:
         _try(params)
 
@@ -127,9 +136,8 @@ def leaf_weight(params: Mapping[str, Any], y: np.ndarray) -> float:
 
 def constrained(params: Mapping[str, Any]) -> set[str]:
     """Collect the names of the features in constraints."""
-    monotone, together = (params.get(name) or {} for name in _BY_NAME)
-    groups = [] if isinstance(together, str) else together
-    return {*(monotone if isinstance(monotone, Mapping) else ())}.union(*groups)
+    monotone, together = (params.get(name) or () for name in _BY_NAME)
+    return {*monotone}.union(*together)
 
 
 def with_numbers(
@@ -138,8 +146,8 @@ def with_numbers(
     """Replace the names of features in constraints by their place among the inputs."""
     out = dict(params)
     monotone, together = (out.get(name) for name in _BY_NAME)
-    if isinstance(monotone, Mapping):
-        _check_names(monotone, names, _BY_NAME[0])
+    if monotone is not None:
+        _check_names(monotone, names, "monotone_constraints")
         if not set(monotone.values()) <= {-1, 0, 1}:
             raise ValueError(
                 "`monotone_constraints` must be -1, 0 or 1. Got "
@@ -153,11 +161,13 @@ def with_numbers(
                 f"order. Got {format_tickers(ordered)}. Leave these features out."
             )
         signs = [str(int(monotone.get(name, 0))) for name in names or ()]
-        out[_BY_NAME[0]] = f"({','.join(signs)})"
-    if together is not None and not isinstance(together, str):
-        _check_names({name for group in together for name in group}, names, _BY_NAME[1])
+        out["monotone_constraints"] = f"({','.join(signs)})"
+    if together is not None:
+        used = {name for group in together for name in group}
+        _check_names(used, names, "interaction_constraints")
         place = {name: number for number, name in enumerate(names or ())}
-        out[_BY_NAME[1]] = json.dumps([[place[n] for n in g] for g in together])
+        groups = [[place[name] for name in group] for group in together]
+        out["interaction_constraints"] = json.dumps(groups)
     return out
 
 

@@ -43,9 +43,8 @@ from skbatch.forecasting._label_layout import (
 )
 from skbatch.forecasting._other_frame import OtherFrame, forecast_others
 from skbatch.forecasting._provenance import Provenance, forecast_with_provenance
+from skbatch.forecasting._return_target import MAX_AUTO_TAIL
 from skbatch.forecasting._uncertainty import UncertaintyMixin, calibrated_part
-
-MAX_AUTO_TAIL = 504
 
 
 class ConformalForecaster(

@@ -96,6 +96,9 @@ def test_constraints_name_features_of_the_model(make_frames, name):
         ({"booster": "gblinear"}, "that the forecaster sets. Got 'booster'"),
         ({"objective": "reg:quantileerror"}, "objective of expected values"),
         ({"monotone_constraints": {"f0": 2}}, "must be -1, 0 or 1. Got 2"),
+        ({"monotone_constraints": (1, 0)}, r"a dict of feature .* Got \(1, 0\)"),
+        ({"monotone_constraints": "(1,0)"}, "a dict of feature"),
+        ({"interaction_constraints": "[[0, 1]]"}, "lists of features. Got"),
     ],
 )
 def test_wrong_parameters_raise_also_inside_a_fallback(make_frames, params, message):
