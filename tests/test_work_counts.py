@@ -153,7 +153,8 @@ def test_a_search_extracts_once_for_each_fold(count, prices):
     # Training and test rows of five folds, whatever the number of candidates.
     assert work["extractions"] == cache_info().extractions == 2 * 5
     assert cache_info().hits == 2 * 5 * 3
-    assert work["boosters"] == work["matrices"] == 4 * 5
+    # Candidates that differ in their trees share what is quantized of a fold.
+    assert (work["boosters"], work["matrices"]) == (4 * 5, 5)
 
 
 def test_a_search_over_features_extracts_once_for_each_setting_and_fold(count, prices):
@@ -174,7 +175,69 @@ def test_a_search_of_systems_extracts_once_for_each_fold(count, prices):
     with count() as work:
         search.fit(prices)
     assert work["extractions"] == cache_info().extractions == 2 * 5
-    assert work["boosters"] == work["matrices"] == 4 * 5
+    assert (work["boosters"], work["matrices"]) == (4 * 5, 5)
+
+
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        ("max_bin", [16, 32]),
+        ("random_state", [0, 1]),
+        ("target", [ReturnTarget(label="rank"), ReturnTarget(label="scaled")]),
+    ],
+)
+def test_candidates_that_need_other_matrices_have_their_own(
+    count, prices, name, values
+):
+    grid = {f"batchxgboostforecaster__{name}": values}
+    search = GridSearchCV(make_model(), grid, cv=TimeSeriesSplit(3), refit=False)
+    with count() as work:
+        search.fit(prices, forward_returns(prices, 5))
+    assert work["matrices"] == 2 * 3
+
+
+@pytest.mark.parametrize("options", [{}, {"strategy": "vector"}])
+def test_trees_of_a_shared_matrix_are_those_of_their_own(count, prices, options):
+    y = forward_returns(prices, 5)
+
+    def forecasts(**more):
+        model = make_model(**options, **more).fit(prices.iloc[:-1], y.iloc[:-1])
+        return model.predict(prices.iloc[[-1]])
+
+    depths = [2, 5]
+    own = []
+    for depth in depths:
+        clear_cache()
+        own.append(forecasts(max_depth=depth))
+    clear_cache()
+    with count() as work:
+        shared = [forecasts(max_depth=depth) for depth in depths]
+    assert work["matrices"] == 1
+    for one, other in zip(own, shared, strict=True):
+        pd.testing.assert_frame_equal(one, other, check_exact=True)
+
+
+def test_a_matrix_is_of_these_inputs_labels_and_weights_alone(count, prices):
+    X = make_features().fit_transform(prices.iloc[:-1])
+    y = forward_returns(prices, 5).iloc[:-1]
+    weights = np.ones(len(X))
+    trees = make_trees(target=NO_TAIL)
+    trees.fit(X, y, sample_weight=weights)
+    with count() as work:
+        trees.fit(X, y, sample_weight=weights)
+    assert "matrices" not in work
+    other_X, other_y, other_weights = X.copy(), y.copy(), weights.copy()
+    other_X.iloc[100:110, 0] += 1e-3
+    other_y.iloc[100:110, 0] += 0.1
+    other_weights[100:110] = 2.0
+    for changed in (
+        (other_X, y, weights),
+        (X, other_y, weights),
+        (X, y, other_weights),
+    ):
+        with count() as work:
+            trees.fit(changed[0], changed[1], sample_weight=changed[2])
+        assert work["matrices"] == 1
 
 
 def test_the_last_refit_of_a_search_is_one_fit_more(count, prices):

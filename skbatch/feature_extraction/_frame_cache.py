@@ -9,7 +9,6 @@ from __future__ import annotations
 import mmap
 import os
 import weakref
-from collections import OrderedDict
 from collections.abc import Callable
 from threading import Lock
 from typing import NamedTuple
@@ -17,6 +16,8 @@ from typing import NamedTuple
 import joblib
 import numpy as np
 import pandas as pd
+
+from skbatch._cache import BoundedCache, clear_all
 
 # A search needs several frames at once, one of each fold and side. If the limit holds
 # fewer than this many, they would displace each other before any is found again.
@@ -89,12 +90,12 @@ def _held(shape: tuple[int, int], limit: int) -> _HeldArray | _CopiedArray:
 
 
 class FeatureCache:
-    """Feature values by what they were computed from; the least used leave first."""
+    """Feature values by what they were computed from."""
 
     def __init__(self) -> None:
-        self._values: OrderedDict[str, _HeldArray | _CopiedArray] = OrderedDict()
+        self._held: BoundedCache[_HeldArray | _CopiedArray] = BoundedCache()
         self._lock = Lock()
-        self._size = self._hits = self._extractions = 0
+        self._hits = self._extractions = 0
 
     def get_or_compute(
         self,
@@ -105,15 +106,12 @@ class FeatureCache:
     ) -> np.ndarray:
         """Copy the values of a key, or compute them, `shape` of float32."""
         # To hash a large panel takes as long as some of its features.
-        is_kept = 4 * shape[0] * shape[1] * _LEAST_ENTRIES <= limit
-        key = find_key() if is_kept and limit else None
+        is_kept = 0 < limit >= 4 * shape[0] * shape[1] * _LEAST_ENTRIES
+        key = find_key() if is_kept else None
+        held = self._held.get(key)
         with self._lock:
-            held = None if key is None else self._values.get(key)
-            if key is not None and held is not None:
-                self._hits += 1
-                self._values.move_to_end(key)
-            else:
-                self._extractions += 1
+            self._hits += held is not None
+            self._extractions += held is None
         if held is not None:
             return held.copy()
         if key is None:
@@ -122,30 +120,19 @@ class FeatureCache:
             return values
         held = _held(shape, limit)
         compute(held.to_fill())
-        self._put(key, held, limit)
+        self._held.put(key, held, held.nbytes, limit)
         return held.copy()
-
-    def _put(self, key: str, values: _HeldArray | _CopiedArray, limit: int) -> None:
-        """Hold values, dropping the least recently used ones beyond the limit."""
-        with self._lock:
-            if key not in self._values:
-                self._values[key] = values
-                self._size += values.nbytes
-            while self._size > limit:
-                self._size -= self._values.popitem(last=False)[1].nbytes
 
     def info(self) -> CacheInfo:
         """Count what the cache holds."""
         with self._lock:
-            return CacheInfo(
-                self._hits, self._extractions, len(self._values), self._size
-            )
+            held = self._held
+            return CacheInfo(self._hits, self._extractions, len(held), held.size)
 
-    def clear(self) -> None:
-        """Drop all values and restart the counts."""
+    def restart(self) -> None:
+        """Restart the counts."""
         with self._lock:
-            self._values.clear()
-            self._size = self._hits = self._extractions = 0
+            self._hits = self._extractions = 0
 
 
 FEATURE_CACHE = FeatureCache()
@@ -171,8 +158,12 @@ def cache_info() -> CacheInfo:
 
 
 def clear_cache() -> None:
-    """Drop all cached feature frames, to free their memory."""
-    FEATURE_CACHE.clear()
+    """Drop what is kept between fits, to free its memory, and restart the counts.
+
+    These are feature frames, and the quantized matrices of small training sets.
+    """
+    clear_all()
+    FEATURE_CACHE.restart()
 
 
 def table_key(table: pd.DataFrame) -> str:

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import signal
 from collections.abc import Callable, Collection, Mapping
-from threading import Lock, current_thread, main_thread
+from threading import Lock, current_thread, get_ident, main_thread
 from typing import Any
 
 import numpy as np
 import xgboost as xgb
 from xgboost.callback import TrainingCallback
 
+from skbatch._cache import BoundedCache
 from skbatch._kernels.threads import inner_threads
 from skbatch.forecasting._categories import Seen, known_only
+from skbatch.forecasting._feature_table import Rows
 from skbatch.forecasting._row_store import LOWEST, RowStore
 from skbatch.forecasting._training import MAX_CELLS
 
@@ -22,6 +25,11 @@ from skbatch.forecasting._training import MAX_CELLS
 # rows in one of 32 bins is then right to a tenth. Sorting them takes a fortieth of the
 # time of XGBoost's sketch of all rows.
 BIN_ROWS = 2**14
+# Matrices of small training sets are kept, as the candidates of a search, which differ
+# in their trees only, train on the same ones: of several folds, or none is found again.
+_MATRICES: BoundedCache[xgb.QuantileDMatrix] = BoundedCache()
+_MATRICES_BYTES, _LEAST_MATRICES = 2**25, 4
+_BIN_BYTES = 2  # of each cell: its bin, and the same by columns
 # Whether this process was forked after XGBoost had run: its threads are lost then.
 _STATE = {"ran": False, "forked": False}
 
@@ -176,6 +184,27 @@ class SliceIterator(xgb.DataIter):
     def reset(self) -> None:
         """Begin anew: XGBoost reads everything several times."""
         self.start = 0
+
+
+def shared_matrix(
+    rows: Rows, settings: tuple[Any, ...], quantize: Callable[[], xgb.QuantileDMatrix]
+) -> xgb.QuantileDMatrix:
+    """Quantize rows, or look up the matrix that another candidate of a search made."""
+    size = _BIN_BYTES * len(rows.X) * rows.X.shape[1]
+    if rows.X.array is None or size * _LEAST_MATRICES > _MATRICES_BYTES:
+        return quantize()
+    values = hashlib.sha1(usedforsecurity=False)
+    for array in (rows.X.array.T, rows.y, rows.weight):
+        if array is not None:
+            values.update(f"{array.shape} {array.dtype}".encode())
+            values.update(np.ascontiguousarray(array).data)
+    # XGBoost does not say that several threads may train on one matrix.
+    key = values.digest(), settings, get_ident()
+    matrix = _MATRICES.get(key)
+    if matrix is None:
+        matrix = quantize()
+        _MATRICES.put(key, matrix, size, _MATRICES_BYTES)
+    return matrix
 
 
 def feature_types(n_inputs: int, categories: Collection[int]) -> list[str] | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from numbers import Integral, Real
 from typing import Any, ClassVar, Literal
 
@@ -27,6 +28,7 @@ from skbatch.forecasting._booster import (
     draw_rows,
     feature_types,
     masked_loss,
+    shared_matrix,
     tail_correlation,
 )
 from skbatch.forecasting._booster_params import (
@@ -310,7 +312,9 @@ class BatchXGBoostForecaster(PanelForecaster):
         """Train all trees, or stop early when the tail no longer improves."""
         callbacks = [steps]
         options: dict[str, Any] = {}
-        train = self._matrix(rows, seen)
+        chosen = self.max_bin, self._bin_rows, self._seed, self.n_jobs, self.device
+        quantize = partial(self._matrix, rows, seen)
+        train = shared_matrix(rows, (*seen, *chosen), quantize)
         if validation is not None and self.early_stopping_rounds is not None:
             tail = self._matrix(validation, seen, reference=train)
             options["evals"] = [(tail, "tail")]
