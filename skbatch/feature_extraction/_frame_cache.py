@@ -17,7 +17,7 @@ import joblib
 import numpy as np
 import pandas as pd
 
-from skbatch._cache import BoundedCache, clear_all
+from skbatch._bounded_cache import BoundedCache, clear_all
 
 # A search needs several frames at once, one of each fold and side. If the limit holds
 # fewer than this many, they would displace each other before any is found again.

@@ -14,7 +14,7 @@ import numpy as np
 import xgboost as xgb
 from xgboost.callback import TrainingCallback
 
-from skbatch._cache import BoundedCache
+from skbatch._bounded_cache import BoundedCache
 from skbatch._kernels.threads import inner_threads
 from skbatch.forecasting._categories import Seen, known_only
 from skbatch.forecasting._feature_table import Rows
