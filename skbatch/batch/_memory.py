@@ -46,12 +46,14 @@ PER_PRICE = 30
 # Bytes for each cell of the labels: labels, their transform and their scale.
 PER_LABEL = 15
 # And every further horizon's labels, targets and forecasts.
-PER_FURTHER_LABEL = 30
+PER_FURTHER_LABEL = 60
 # Temporaries of features: bytes for each cell of a small panel, of a larger one beyond
 # a first part, and what all threads together have at most. The process keeps a share
 # of them as fragments.
 SMALL_TEMPORARY, FIRST_TEMPORARY, TEMPORARY = 280, 30 * MIB, 75
 MOST_TEMPORARY, KEPT_TEMPORARY = 80 * MIB, 0.7
+# The C library keeps what has been freed of smaller arrays.
+MOST_KEPT = 2**25
 # Bytes for each cell of a quantized matrix: bins, and the same by columns.
 PER_BIN = 2
 # Bytes for each cell of the rows from which bins are cut.
@@ -147,20 +149,25 @@ class MemoryPlan:
             FIRST_TEMPORARY + TEMPORARY * cells,
             MOST_TEMPORARY,
         )
-        block = 4 * wanted * width + temporary
+        block = 4 * wanted * width
         workers = min(self.n_workers, -(-self.n_tickers // self.batch_size))
         rows, matrix = self._rows_and_matrix(workers)
         labels = PER_LABEL + PER_FURTHER_LABEL * (self.n_horizons - 1)
         panel = cells * (self.n_fields * PER_PRICE + labels)
-        # A block of features is gone before the rows are quantized.
-        matrix += int(KEPT_TEMPORARY * temporary)
-        larger = "block" if block > matrix else "quantized matrix"
+        # A block of features is gone before the rows are quantized, but a small one
+        # leaves its memory to the process.
+        if block > MOST_KEPT:
+            matrix += int(KEPT_TEMPORARY * temporary)
+            block = block + temporary if block + temporary > matrix else 0
+            matrix = 0 if block else matrix
+        else:
+            block += temporary
         return {
-            # What training leaves behind is measured to grow with the horizons.
-            "base": BASE * self.n_horizons,
+            "base": BASE,
             "panel": panel,
             "rows": rows,
-            larger: max(block, matrix),
+            "block": block,
+            "quantized matrix": matrix,
             "workers": workers * WORKER if self.in_processes and workers > 1 else 0,
         }
 
