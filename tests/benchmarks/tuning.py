@@ -43,6 +43,7 @@ def measure(case: dict, inputs: dict) -> dict:
     def fit_bare() -> None:
         for frame, rows in zip(frames, train, strict=True):
             for parameters in ParameterGrid(GRID):
+                clear_cache()  # a search shares quantized matrices, single fits do not
                 candidate = clone(model).set_params(**parameters)
                 candidate[-1].fit(frame, labels.iloc[rows])
 
