@@ -62,7 +62,7 @@ def test_preflight_needs_no_prices_for_the_dispersion(prices):
     mu = robust_forecast_returns(None, prices, "mean")
     own, given = preflight(mu), preflight(mu, prices=prices)
     detail = own.checks.at["dispersion", "detail"]
-    assert "deviates by" in detail
+    assert "that of a typical return over 5 rows is" in detail
     assert detail == given.checks.at["dispersion", "detail"]
 
 
