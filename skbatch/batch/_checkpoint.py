@@ -43,7 +43,7 @@ class Checkpoint:
         except OSError as error:
             raise CheckpointError(
                 "`checkpoint_dir` must be a folder that can be created. Got "
-                f"{error}. Name another one."
+                f"'{self.folder}' ({error.strerror or error}). Name another folder."
             ) from error
         self._lock = self._locked()
         try:

@@ -84,8 +84,10 @@ class Setting:
     @property
     def allowed(self) -> str:
         """What the setting may be."""
-        words = [*map(_words, self.rules), show(self.null) if self.null else ""]
-        return " or ".join(filter(None, words))
+        words = [word for rule in self.rules for word in _words(rule)]
+        words += [show(self.null)] if self.null else []
+        before = ", ".join(words[:-1])
+        return " or ".join(filter(None, [before, *words[-1:]]))
 
     def accepts(self, value: Any) -> bool:
         """Return whether a value, as Python has it, is allowed."""
@@ -111,15 +113,18 @@ def show(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, default=str, skipkeys=True)
 
 
-def _words(rule: Any) -> str:
+def _words(rule: Any) -> list[str]:
     """Put a constraint into words, if values of files can meet it."""
     if isinstance(rule, StrOptions):
-        return " or ".join(map(show, sorted(rule.options)))
+        return list(map(show, sorted(rule.options)))
     if isinstance(rule, ListOf):
-        return f"a list of different items, each {_words(rule.item)}"
+        items = " or ".join(_words(rule.item))
+        return [f"a list of different items, each {items}"]
     if isinstance(rule, Interval):
-        return _range(rule)
-    return str(rule) if isinstance(rule, TextOf) else _WORDS.get(rule, "")
+        return [_range(rule)]
+    if isinstance(rule, TextOf):
+        return [str(rule)]
+    return [_WORDS[rule]] if rule in _WORDS else []
 
 
 def _range(rule: Interval) -> str:

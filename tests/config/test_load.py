@@ -226,7 +226,7 @@ max_bin = 1
         "Did you mean `model.max_depth`?",
         f"- {path}: `model.alpha` must be a number above 0 or "
         '"auto". Got -1. The default is "auto".',
-        f'- {path}: `batch.groups` must be a table or "correlation" or "none". Got '
+        f'- {path}: `batch.groups` must be a table, "correlation" or "none". Got '
         '{"B": Infinity}. The default is "none".',
         f"- {path}: `modell` must be a key that skbatch knows. Got "
         '{"max_bin": 1}. Did you mean `model`?',

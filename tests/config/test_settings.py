@@ -243,7 +243,7 @@ def test_tickers_without_a_group_are_not_listed():
 @pytest.mark.parametrize("group", [float("inf"), -float("inf"), "", object()])
 def test_the_entry_that_is_wrong_is_named(group):
     with pytest.raises(
-        ConfigError, match=r'`features.groups` must be a table .* Got {"B": '
+        ConfigError, match=r'`features.groups` must be a table.* Got {"B": '
     ):
         BatchForecastingConfig(features={"groups": {"A": "x", "B": group}})
 
