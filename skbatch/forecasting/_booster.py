@@ -28,7 +28,7 @@ BIN_ROWS = 2**14
 # Matrices of small training sets are kept, as the candidates of a search, which differ
 # in their trees only, train on the same ones: of several folds, or none is found again.
 _MATRICES: BoundedCache[xgb.QuantileDMatrix] = BoundedCache()
-_MATRICES_BYTES, _LEAST_MATRICES = 2**25, 4
+_MATRICES_BYTES, _LEAST_MATRICES = 2**26, 3
 _BIN_BYTES = 2  # of each cell: its bin, and the same by columns
 # Whether this process was forked after XGBoost had run: its threads are lost then.
 _STATE = {"ran": False, "forked": False}
