@@ -51,13 +51,17 @@ class Source:
 
     def labels(self, rows: slice, *, final: bool = True) -> pd.DataFrame:
         """Compute the returns that are known at the last of some rows."""
-        return forward_returns(
-            CheckedPanel(self.panel.iloc[rows]),
+        # Rows before let a refit be followed by fewer rows than the horizon has.
+        reach = int(np.max(self.horizon)) + self.delay
+        start = max(0, min(rows.start, rows.stop - reach - 1))
+        labels = forward_returns(
+            CheckedPanel(self.panel.iloc[start : rows.stop]),
             self.horizon,
             self.delay,
             universe=self.universe,
             delisting_return=self.delisting_return if final else None,
         )
+        return labels.iloc[rows.start - start :]
 
     @cached_property
     def known_features(self) -> KnownFeatures | None:

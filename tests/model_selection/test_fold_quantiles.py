@@ -25,9 +25,15 @@ def walked(walk, whole, linear_model):
     return walk(linear_model, whole, **WALK)
 
 
-@pytest.mark.parametrize("delay", [0, 1])
-def test_they_are_those_of_a_system_refitted_as_often(walk, whole, linear_model, delay):
-    walked = walk(linear_model, whole, delay=delay, **WALK)
+# With the last schedules, a refit follows before the horizon of the previous one ends.
+@pytest.mark.parametrize(
+    ("delay", "first", "every"), [(0, 150, 50), (1, 150, 50), (0, 240, 4), (1, 240, 6)]
+)
+def test_they_are_those_of_a_system_refitted_as_often(
+    walk, whole, linear_model, delay, first, every
+):
+    schedule = {**WALK, "min_train": first, "refit_every": every}
+    walked = walk(linear_model, whole, delay=delay, **schedule)
     assert list(walked.quantiles) == LEVELS
     system = BatchForecastingSystem(
         HORIZON,
@@ -36,9 +42,9 @@ def test_they_are_those_of_a_system_refitted_as_often(walk, whole, linear_model,
         forecaster=BatchLinearForecaster(),
     )
     expected = []
-    for stop in (150, 200, 250):
+    for stop in range(first, len(whole), every):
         system.fit(whole[:stop])
-        expected.append(system.predict_quantiles(whole[stop : stop + 50], LEVELS))
+        expected.append(system.predict_quantiles(whole[stop : stop + every], LEVELS))
     expected = pd.concat(expected)
     for level, table in walked.quantiles.items():
         pd.testing.assert_frame_equal(
