@@ -7,9 +7,24 @@ const SHIFT = [
   [/^glossary/, -95], // its terms match queries exactly
 ];
 
+const QUERY = (new URLSearchParams(window.location.search).get("q") || "")
+  .toLowerCase()
+  .trim();
+
+/* Pages that are named after the query come first. */
+function named(title) {
+  if (!QUERY) return 0;
+  const name = title.toLowerCase();
+  if (name === QUERY) return 40;
+  const words = QUERY.split(/\s+/).map((word) => word.replace(/(ing|s)$/, ""));
+  return words.every((word) => name.includes(word)) ? 20 : 0;
+}
+
 var Scorer = {
-  score: ([page, , , , score]) =>
-    score + SHIFT.reduce((sum, [pages, shift]) => sum + (pages.test(page) ? shift : 0), 0),
+  score: ([page, title, , , score]) =>
+    score +
+    SHIFT.reduce((sum, [pages, shift]) => sum + (pages.test(page) ? shift : 0), 0) +
+    named(title),
   objNameMatch: 11,
   objPartialMatch: 6,
   objPrio: { 0: 15, 1: 5, 2: -5 },
