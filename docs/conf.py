@@ -75,6 +75,7 @@ sphinx_gallery_conf = {
     "download_all_examples": False,
     "show_memory": False,
     "min_reported_time": 0,
+    "write_computation_times": False,  # that page loads scripts from other sites
 }
 
 html_search_scorer = str(HERE / "_static" / "scorer.js")

@@ -8,7 +8,9 @@ function labelCells(table) {
     if (row.cells.length !== names.length) return false;
     [...row.cells].forEach((cell, i) => {
       cell.dataset.label = names[i];
-      cell.classList.toggle("long", cell.textContent.trim().length > 24);
+      const text = cell.textContent.trim();
+      cell.classList.toggle("long", text.length > 24);
+      cell.classList.toggle("empty", !text);
     });
   }
   return true;
