@@ -102,11 +102,14 @@ split = BatchForecastingSystem(5, groups=SECTORS, max_batch_size=6, **options)
 own = split.fit(prices).forecast()
 
 fig, ax = plt.subplots(figsize=(6.5, 5.5), layout="constrained")
-for batch, tickers in own.provenance.groupby("batch").groups.items():
+sides = [(-6, -3, "right"), (4, 3, "left"), (4, -9, "left"), (-4, 3, "right")]
+batches = own.provenance.groupby("batch").groups.items()
+for (batch, tickers), (right, up, side) in zip(batches, sides, strict=True):
     x, height = 100 * one.expected_returns[tickers], 100 * own.expected_returns[tickers]
     ax.scatter(x, height, label=batch)
+    style = {"textcoords": "offset points", "ha": side, "fontsize": 7}
     for ticker in tickers:
-        ax.text(x[ticker] + 0.002, height[ticker] + 0.002, ticker, fontsize=7)
+        ax.annotate(ticker, (x[ticker], height[ticker]), (right, up), **style)
 ax.axline((x.iloc[0], x.iloc[0]), slope=1, color="grey", linewidth=0.8, linestyle="--")
 ax.margins(0.08)
 ax.set_xlabel("forecast of one model of all tickers, %")

@@ -60,10 +60,9 @@ class FragileForecaster(BatchXGBoostForecaster):
 # The fit still succeeds. One warning reports what was left out and recovered, and
 # another the tickers that the primary model could not forecast.
 
-fragile = FallbackForecaster(
-    FragileForecaster(n_estimators=60), BatchLinearForecaster()
-)
-system = BatchForecastingSystem(5, forecaster=fragile)
+fragile = FragileForecaster(n_estimators=60)
+model = FallbackForecaster(fragile, BatchLinearForecaster())
+system = BatchForecastingSystem(5, forecaster=model)
 with warnings.catch_warnings(record=True, action="always") as caught:
     system.fit(dirty)
 print(*(fill(f"- {warning.message}") for warning in caught), sep="\n")
@@ -75,7 +74,8 @@ print(*(fill(f"- {warning.message}") for warning in caught), sep="\n")
 # neither market features nor the ranks of other tickers. HD's old zero is only noted:
 # it counts as missing, and today's features do not look back that far.
 
-print(system.screening_.to_string(max_colwidth=70))
+for row in system.screening_.itertuples():
+    print(fill(f"- {row.Index} {row.action} ({row.rule}): {row.detail}"))
 
 # %%
 # Recovery
@@ -92,8 +92,8 @@ print(system.events_.to_string(index=False, max_colwidth=45))
 # it is wrapped in a :class:`~skbatch.ConformalForecaster`.
 
 result = system.forecast()
-table = result.to_frame()[["expected_return", "model", "reason"]]
-print(table.round(4).to_string(max_colwidth=70))
+table = result.to_frame()[["expected_return", "model", "reason"]].round(4)
+print(table.replace("^Batch|Forecaster$", "", regex=True).to_string(max_colwidth=54))
 
 # %%
 # Over time
@@ -101,15 +101,15 @@ print(table.round(4).to_string(max_colwidth=70))
 # A walk-forward test over the last half year shows when tickers drop out or come in.
 # Each date is screened with the prices known by then, as if the forecast were made that
 # day. GE drops out on the date of its jump, BBY once its price has been constant for 20
-# rows, and CVX on the date of its zero, which remains within the lookback of the
-# features.
+# rows, and CVX on the date of its zero, which stays within the features' lookback.
 
 trees = FallbackForecaster(BatchXGBoostForecaster(n_estimators=30))
 with warnings.catch_warnings(action="ignore"):  # the same as above, at each refit
     system = BatchForecastingSystem(5, forecaster=trees)
     walk = walk_forward(system, dirty, min_train=874, refit_every=21, benchmarks={})
 source = walk.provenance.loc[:, walk.provenance.eq("none").any()]
-print(source[source.ne(source.shift()).any(axis=1)].to_string())
+changes = source.ne(source.shift()).any(axis=1)
+print(source[changes].replace("^Batch|Forecaster$", "", regex=True).to_string())
 
 # %%
 # A high share of the primary model means that the run went well. It says nothing about

@@ -39,8 +39,9 @@ print(*map(fill, walk.summary().splitlines()), sep="\n")
 # %%
 # Against the benchmarks
 # ----------------------
-# - If ``rank_ic_t`` is within ±``critical_t``, the ranking of the tickers is not
-#   statistically significant, and neither are the spread and the break-even cost.
+# - If the absolute value of ``rank_ic_t`` is below ``critical_t``, the ranking of the
+#   tickers is not statistically significant, and neither are the spread and the
+#   break-even cost.
 # - If ``r2_zero`` is above 0, forecasts are closer to the returns than zero is. If
 #   ``r2_zero_t`` is below 2, this is not significant.
 # - If ``r2_mean`` is above 0 but ``r2_zero`` below, the historical mean was even worse.
@@ -48,8 +49,9 @@ print(*map(fill, walk.summary().splitlines()), sep="\n")
 # Look for a forecaster whose lead is significant in all of these. There is none here,
 # and with 20 stocks over four years one could hardly expect any.
 
-scores = ["rank_ic", "rank_ic_t", "critical_t", "r2_zero", "r2_zero_t", "r2_mean"]
-print(walk.scorecard[[*scores, "spread_t", "break_even_bps"]].T.round(4).to_string())
+ranking = ["rank_ic", "rank_ic_t", "critical_t", "spread_t", "break_even_bps"]
+for scores in (ranking, ["r2_zero", "r2_zero_t", "r2_mean"]):
+    print(walk.scorecard[scores].round(4).to_string(), end="\n\n")
 
 # %%
 # Skill over time

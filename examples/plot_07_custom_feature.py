@@ -15,6 +15,8 @@ and earlier rows. It is easy to break this rule by accident.
 # than the built-in features, set ``lookback`` to their number, so that they are kept
 # for new rows.
 
+from textwrap import fill
+
 import matplotlib.pyplot as plt
 from sklearn.pipeline import make_pipeline
 
@@ -78,7 +80,7 @@ for function in (smooth_trend, scaled_return):
     try:
         check_no_lookahead(leaking, sample)
     except LookAheadError as error:
-        print(f"{function.__name__}: {str(error)[:200]} ...\n")
+        print(fill(f"{function.__name__}: {error}"), end="\n\n")
 
 # %%
 # The effect of a leak on the score
@@ -89,8 +91,7 @@ for function in (smooth_trend, scaled_return):
 #
 # The second leak is too small to show in the score, but it is still wrong: the score
 # reveals one of the two leaks, the check finds both. The other bars differ by no more
-# than their standard errors, so the plot does not show whether the two new features
-# help.
+# than their standard errors, so the plot does not show whether the new features help.
 
 past, y = prices.iloc[:-252], forward_returns(prices, horizon=5)
 bars = {

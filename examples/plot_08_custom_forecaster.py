@@ -75,7 +75,7 @@ check_batch_forecaster(ShrunkenMeanForecaster())  # silence is success
 try:
     check_batch_forecaster(FillingForecaster())
 except AssertionError as error:
-    print(error)
+    print(str(error).replace(". ", ".\n"))
 
 # %%
 # Use it

@@ -53,7 +53,7 @@ def run(name, engine, **params):
 
 
 exact = {"subsample": 1.0, "colsample_bytree": 1.0, "max_bin": 2**12}
-run("one machine, no draws", "local", **exact)
+run("one machine, no sampling", "local", **exact)
 run("one machine", "local")
 run("one machine, another seed", "local", random_state=1)
 
@@ -73,7 +73,7 @@ with (
     ) as cluster,
     Client(cluster),
 ):
-    run("cluster, no draws", "dask", **exact)
+    run("cluster, no sampling", "dask", **exact)
     run("cluster", "dask")
 
 # %%
@@ -85,7 +85,7 @@ with (
 # seeds.
 
 pairs = {
-    "cluster, no draws": "one machine, no draws",
+    "cluster, no sampling": "one machine, no sampling",
     "cluster": "one machine",
     "one machine, another seed": "one machine",
 }
