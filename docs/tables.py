@@ -114,7 +114,7 @@ def commands() -> Iterator[str]:
     """Write a section for each command: what it does, arguments and options."""
     for name, command in _commands("skbatch", get_command(app)):
         yield from (f"``{name}``", "~" * (len(name) + 4), "")
-        yield from (inspect.cleandoc(command.help or ""), "")
+        yield from (_literal_options(inspect.cleandoc(command.help or "")), "")
         rows = [_parameter(each) for each in command.params if each.name != "help"]
         if rows:
             yield from _table(["argument or option", "what it is"], rows, "30 70")
@@ -138,10 +138,15 @@ def _parameter(parameter: Any) -> list[str]:
     if not isinstance(default, str):
         given = None if callable(parameter.default) else parameter.default
         default = getattr(given, "value", given)
-    text = parameter.help or ""
+    text = _literal_options(parameter.help or "")
     if default not in (None, False, "", []):
         text += f"\n\nDefault: {default}"
     return [f"``{shown}``", text]
+
+
+def _literal_options(text: str) -> str:
+    """Mark options as code: in prose, Sphinx turns two hyphens into a dash."""
+    return re.sub(r"(?<![\w`-])--[a-z-]+(?: \d+(?:\.\d+)?)?", r"``\g<0>``", text)
 
 
 # ---------------------------------------------------------------- all
