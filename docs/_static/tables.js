@@ -9,7 +9,7 @@ function labelCells(table) {
     [...row.cells].forEach((cell, i) => {
       cell.dataset.label = names[i];
       const text = cell.textContent.trim();
-      cell.classList.toggle("long", text.length > 24);
+      cell.classList.toggle("long", text.length > 20);
       cell.classList.toggle("empty", !text);
     });
   }
