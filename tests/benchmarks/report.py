@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import os
 import platform
-import subprocess
 import time
+from operator import itemgetter
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +24,7 @@ def write_report(modules: dict, rows: list[dict], output: Path) -> None:
         sections.append("![Times of all ways](benchmarks.png)")
     for name, table in tables.items():
         sections.append(f"### {modules[name].TITLE}\n\n{modules[name].TEXT}")
-        sections.append(_markdown(table))
+        sections += [_origin(rows, name), _markdown(table)]
     (output / "results.md").write_text("\n\n".join(filter(None, sections)) + "\n")
     goals = {name: modules[name].goals(table) for name, table in tables.items()}
     summary = {"machine": machine(), "tables": tables, "goals": goals}
@@ -106,14 +106,12 @@ def _header(rows: list[dict]) -> str:
     for row in rows:
         if row["status"] == "ok":
             environments[bool(row["case"].get("peer"))] = row["versions"]
-    lines = [f"Machine: {machine()}.", f"Date: {time.strftime('%Y-%m-%d')}."]
+    lines = [f"Machine: {machine()}."]
     for is_peer, name in ((False, "skbatch"), (True, "Peers")):
         found = environments.get(is_peer)
         if found:
             told = ", ".join(f"{k} {v}" for k, v in found.items())
             lines.append(f"{name}: {told}.")
-    commit = _commit()
-    lines += [f"Commit: {commit}."] if commit else []
     loads = [row["load"] for row in rows]
     if loads:
         lines.append(
@@ -124,14 +122,11 @@ def _header(rows: list[dict]) -> str:
     return "\n".join(lines)
 
 
-def _commit() -> str:
-    command = ["git", "describe", "--always", "--dirty"]
-    folder = Path(__file__).parent
-    try:
-        done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
-    except OSError:
-        return ""
-    return done.stdout.strip()
+def _origin(rows: list[dict], benchmark: str) -> str:
+    """Date and commit of the latest results of a benchmark."""
+    last = max((r for r in rows if r["benchmark"] == benchmark), key=itemgetter("time"))
+    date = time.strftime("%Y-%m-%d", time.gmtime(last["time"]))
+    return f"*{date}, commit {last['commit']}, all defaults of that commit.*"
 
 
 def _markdown(table: list[dict]) -> str:

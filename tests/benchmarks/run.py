@@ -127,6 +127,7 @@ class Runner:
 
     def __init__(self, options: argparse.Namespace) -> None:
         self.options = options
+        self.commit = _commit()
         self.panels = Panels(options.output / "panels", options.prices)
         self.forecasts = options.output / "forecasts"
         self.forecasts.mkdir(exist_ok=True)
@@ -158,6 +159,7 @@ class Runner:
         inputs = self.inputs(name, case, repeat)
         row = {"benchmark": name, "case": case, "repeat": repeat}
         row |= {"inputs": inputs, "load": os.getloadavg()[0], "time": time.time()}
+        row["commit"] = self.commit
         python = sys.executable
         if case.get("peer"):
             python = self.options.peers_python
@@ -199,6 +201,14 @@ def run_benchmark(name: str, module, runner: Runner, results: Results) -> None:
             told = row.get("result", {})
             told = {k: round(v, 3) for k, v in told.items() if isinstance(v, float)}
             print(f"{name} {repeat + 1} {case}: {row['status']} {told}", flush=True)
+
+
+def _commit() -> str:
+    """Name the commit that is measured."""
+    command = ["git", "describe", "--always", "--dirty"]
+    return subprocess.run(
+        command, cwd=HERE, capture_output=True, text=True, check=True
+    ).stdout.strip()
 
 
 def _update(document: Path, output: Path) -> None:
