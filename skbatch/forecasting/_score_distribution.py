@@ -14,9 +14,13 @@ from skbatch._kernels.conformal import (
     independent_dates,
     sorted_quantiles,
 )
+from skbatch._kernels.target import winsorized
 
 # Scores of two years; older ones predict little.
 WINDOW = 504
+# A wrong price, whose score can be in the thousands, must not own the volatility of all
+# tickers, to which the square of each score contributes.
+MAX_SIZES = 20.0
 # Rows after which the pool of scores is made anew.
 REFRESH = 21
 
@@ -81,4 +85,5 @@ def _pool(scores: np.ndarray, horizon: int) -> tuple[np.ndarray, float]:
     """Sort the finite scores, and count the independent dates that they are worth."""
     finite = np.isfinite(scores)
     n_dates = int(finite.any(axis=1).sum())
-    return np.sort(scores[finite]), independent_dates(n_dates, horizon)
+    pooled = np.sort(winsorized(scores[finite], MAX_SIZES))
+    return pooled, independent_dates(n_dates, horizon)

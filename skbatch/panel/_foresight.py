@@ -45,8 +45,9 @@ def find_foresight(panel: pd.DataFrame, signals: Mapping[str, pd.DataFrame]) -> 
 
 def _least_ic(signal: np.ndarray, closes: np.ndarray, horizon: int) -> float:
     """Bound the size of the mean rank IC from below, by two standard errors."""
-    rows = np.linspace(0, len(closes) - 1 - horizon, _DATES).astype(int)
-    rows = np.unique(rows[rows >= 0])
+    if len(closes) < _LEAST_DATES + horizon:
+        return 0.0
+    rows = np.unique(np.linspace(0, len(closes) - 1 - horizon, _DATES).astype(int))
     with np.errstate(invalid="ignore", divide="ignore"):
         later = closes[rows + horizon] / closes[rows] - 1
     both = np.isfinite(signal[rows]) & np.isfinite(later)

@@ -16,6 +16,7 @@ from skbatch import (
     SharedFeatureExtractor,
     forward_returns,
 )
+from skbatch.datasets import make_panel
 from skbatch.exceptions import FallbackWarning, PanelError
 from skbatch.forecasting.engine import BatchForecasterMixin
 from skbatch.metrics import interval_coverage
@@ -346,6 +347,31 @@ def test_a_default_system_says_how_sure_it_is(make_system, prices, horizon):
     assert (draws.std() / table["volatility"].to_numpy()).between(0.85, 1.15).all()
     chances = system.predict_rank_proba(prices[-5:], 2, n_samples=100)
     assert chances.sum(axis=1).round(9).eq(1).all()
+
+
+@pytest.mark.parametrize("horizon", [1, 5])
+def test_a_wrong_price_of_one_ticker_leaves_the_volatility_of_others(
+    make_system, horizon
+):
+    prices = make_panel(1600, 15, random_state=0)
+    wrong = prices.copy()
+    wrong.iloc[-290, 3] *= 100.0  # before the rows for which a ticker is set aside
+    found, samples = [], []
+    for panel in (prices, wrong):
+        system = make_system(
+            horizon,
+            features=SharedFeatureExtractor(["returns", "volatility"], [5, 21]),
+            forecaster=BatchLinearForecaster(),
+        ).fit(panel)
+        found.append(system.forecast().to_frame()["volatility"])
+        samples.append(system.predict_scenarios(n_samples=2000, random_state=0))
+    others = prices.columns.delete(3)
+    # Two returns of 20 typical sizes, or some 15 deviations, among 15 tickers × 318
+    # dates add 2 × 15² / 4770, or 9%, to the variance.
+    ratio = found[1][others] / found[0][others]
+    np.testing.assert_allclose(ratio, 1.0, atol=0.08)
+    drawn = [table[others].std() for table in samples]
+    np.testing.assert_allclose(drawn[1] / drawn[0], 1.0, atol=0.15)
 
 
 def test_several_coverages_stand_side_by_side(make_system, prices):

@@ -68,7 +68,10 @@ def test_few_tickers_or_dates_say_nothing():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         join_signals(prices.iloc[:, :8], {"secret": later.iloc[:, :8]})
-        join_signals(prices.iloc[:50], {"secret": later.iloc[:50]})
+        # A new day has signals, too, before any return follows.
+        for n_dates in (50, 6, 5, 2, 1):
+            rows = slice(-n_dates, None)
+            join_signals(prices.iloc[rows], {"secret": later.iloc[rows]})
 
 
 def test_a_column_of_later_returns_in_a_file_is_named():
