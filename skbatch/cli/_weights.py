@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from skbatch.portfolio import PreflightReport
 
 RISK_ROWS = 504
+# Share of its returns that a ticker needs, and of the dates that all tickers share.
+KNOWN_RETURNS, KNOWN_DATES = 0.95, 0.5
 # Basis points of the traded value; only used where there are holdings.
 COST = 10.0
 
@@ -118,8 +120,8 @@ def weights(
             Source(prices, field, date, ticker, value, id).read, system, stages
         )
         with stages.stage("optimize"):
-            job = Portfolio(system, panel, chosen, current)
-            table = job.solve(max_weight, risk_aversion, cost / 1e4)
+            job = Portfolio(system, panel, chosen, current, cost / 1e4)
+            table = job.solve(max_weight, risk_aversion)
         if output is not None and table is not None:
             write_weights(table, output)
     if json:
@@ -141,6 +143,7 @@ class Portfolio:
         panel: pd.DataFrame,
         optimizer: Optimizer,
         current: Path | None,
+        cost: float,
     ) -> None:
         import pandas as pd
 
@@ -153,7 +156,7 @@ class Portfolio:
         self.horizon, self.optimizer, self.current = system.horizon, optimizer, None
         if current is not None:
             self.current = read_holdings(current, self.closes.ffill().iloc[-1])
-        self.year = periods_per_year(panel.index)
+        self.year, self.cost = periods_per_year(panel.index), cost
         result = system.forecast()
         self.expected = ExpectedReturns.of(result, annualize=False, prices=panel)
         self.covariance, self.left_out = _covariance(self.closes, self.expected)
@@ -170,9 +173,7 @@ class Portfolio:
             covariance_periods=self.horizon,
         )
 
-    def solve(
-        self, max_weight: float, risk_aversion: float, cost: float
-    ) -> pd.DataFrame | None:
+    def solve(self, max_weight: float, risk_aversion: float) -> pd.DataFrame | None:
         """Find the weights, unless a check failed."""
         import pandas as pd
 
@@ -198,7 +199,7 @@ class Portfolio:
                 max_weight=max_weight,
                 risk_aversion=risk_aversion,
                 held=None if held is None else held.reindex(tickers).fillna(0.0),
-                cost=cost,
+                cost=self.cost,
             )
         table = pd.DataFrame({"weight": found}).rename_axis("ticker")
         if self.current is not None:
@@ -221,7 +222,8 @@ class Portfolio:
             "annual_volatility": (variance * self.year) ** 0.5,
         }
         if "trade" in table:
-            found["turnover"] = float(table["trade"].abs().sum() / 2)
+            found["turnover"] = float(table["trade"].abs().sum())
+            found["cost"] = self.cost * found["turnover"]
         return found
 
     def shown(self, table: pd.DataFrame | None) -> list[Any]:
@@ -236,8 +238,8 @@ class Portfolio:
         parts += [checks] if checks.row_count else []
         if self.left_out:
             parts.append(
-                f"Left out because prices are missing in the last {RISK_ROWS} rows: "
-                f"{format_tickers(self.left_out)}."
+                f"Left out because too many of the last {RISK_ROWS} prices are "
+                f"missing: {format_tickers(self.left_out)}."
             )
         if self.sold_unseen and table is not None:
             parts.append(
@@ -255,7 +257,10 @@ class Portfolio:
             f"{facts['annual_volatility']:.1%} a year."
         )
         if "turnover" in facts:
-            text += f" Turnover from the current holdings: {facts['turnover']:.1%}."
+            text += (
+                f" Turnover from the current holdings, buys plus sells: "
+                f"{facts['turnover']:.1%}, which costs {facts['cost']:.2%}."
+            )
         return [*parts, self._weights(table), text]
 
     def _weights(self, table: pd.DataFrame) -> Any:
@@ -292,10 +297,13 @@ def _covariance(closes: pd.DataFrame, expected: Any) -> tuple[pd.DataFrame, list
 
     wanted = [ticker for ticker in closes if expected[ticker] == expected[ticker]]
     recent = closes[wanted].tail(RISK_ROWS + 1).pct_change(fill_method=None).iloc[1:]
-    whole = recent.dropna(axis=1)
+    # Dates that few tickers miss are left out for all, if they are few.
+    whole = recent.loc[:, recent.notna().mean() >= KNOWN_RETURNS].dropna()
+    if len(whole) < KNOWN_DATES * len(recent):
+        whole = recent.dropna(axis=1)
     if whole.shape[1] < 2 or len(whole) < 2:
         raise UserError(
-            "PRICES must have at least two tickers with a forecast and without missing "
+            "PRICES must have at least two tickers with a forecast and nearly all "
             f"prices in the last {RISK_ROWS} rows. Got {whole.shape[1]}. Add tickers, "
             "or fill in the missing prices."
         )

@@ -143,7 +143,38 @@ def test_holdings_in_shares_are_worth_their_last_close(weigh, eight_tickers, tmp
     held = (worth / worth.sum()).reindex(table.index).fillna(0)
     np.testing.assert_allclose(table["current"], held, atol=1e-12)
     np.testing.assert_allclose(table["trade"], 1 / 8 - held, atol=1e-12)
-    assert content["facts"]["turnover"] == pytest.approx(np.abs(1 / 8 - held).sum() / 2)
+    # All that is bought and sold, at 10 basis points by default.
+    assert content["facts"]["turnover"] == pytest.approx(np.abs(1 / 8 - held).sum())
+    assert content["facts"]["cost"] == pytest.approx(0.001 * np.abs(1 / 8 - held).sum())
+
+
+def test_a_few_missing_prices_leave_no_ticker_out(run, eight_tickers, quick, tmp_path):
+    prices = eight_tickers.copy()
+    n_rows = min(len(prices) - 1, 504)
+    third = prices.columns[2]
+    prices.iloc[-60, 0] = prices.iloc[-90, 1] = np.nan
+    prices.iloc[-200 : -200 + n_rows // 10, 2] = np.nan  # 10%, which is too many
+    prices.to_csv(tmp_path / "gaps.csv")
+    result = run(
+        "weights", tmp_path / "gaps.csv", "--config", quick, "--json",
+        "--optimizer", "min-risk", "--max-weight", 1,
+    )  # fmt: skip
+    content = json.loads(result.stdout)
+    assert content["left_out"] == [third]
+    got = pd.DataFrame(content["weights"]).set_index("ticker")["weight"]
+    others = prices.drop(columns=third)
+    # Each gap removes two returns.
+    returns = others.pct_change(fill_method=None).iloc[-n_rows:].dropna()
+    assert len(returns) == n_rows - 4
+    covariance = LedoitWolf().fit(returns.to_numpy()).covariance_
+    best = minimize(
+        lambda w: 1e4 * w @ covariance @ w,
+        np.full(7, 1 / 7),
+        bounds=[(0, 1)] * 7,
+        constraints={"type": "eq", "fun": lambda w: w.sum() - 1},
+        tol=1e-12,
+    )
+    np.testing.assert_allclose(got.reindex(others.columns), best.x, atol=2e-3)
 
 
 def test_high_costs_keep_the_holdings(weigh, eight_tickers, tmp_path):
