@@ -31,7 +31,7 @@ _TEXTS: dict[str, str] = {
     "few_labels": "{n_labels} labels, needs {needed}",
     "no_labels": "no return over the horizon is known",
     "not_finite": "forecast not finite",
-    "unobserved": "no finite feature of its own at this date",
+    "unobserved": "no price at this date, or no finite feature of its own",
     "not_member": "not a member of the universe",
     "quarantined": "quarantined ({rule}): {detail}",
     "no_skill": "market expectation alone, as the model shows no skill in the "

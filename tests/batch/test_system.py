@@ -525,7 +525,7 @@ def test_a_ticker_without_a_recent_price_is_told_so(make_system, prices):
     gone.iloc[-3:, 3] = np.nan
     with pytest.warns(FallbackWarning):
         system = make_system().fit(gone)
-    expected = ["none", "all", "no finite feature of its own at this date"]
+    expected = ["none", "all", "no price at this date, or no finite feature of its own"]
     assert system.provenance_.loc["D"].tolist() == expected
     assert system.forecast().provenance.loc["D"].tolist() == expected
 

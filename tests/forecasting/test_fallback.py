@@ -280,7 +280,7 @@ def test_a_ticker_without_features_at_the_last_date(make_frames):
     assert "T3" in message
     assert model.provenance_.loc["T3"].tolist() == [
         "none",
-        "no finite feature of its own at this date",
+        "no price at this date, or no finite feature of its own",
     ]
     served = model.predict_with_provenance(X)[1].model
     assert served["T3"].tolist()[-3:] == ["BatchLinearForecaster", "none", "none"]
