@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from skbatch._messages import count, format_tickers, warn_user
 from skbatch.cli._shell import Stages, UserError, file_error
 from skbatch.cli._show import Result
+from skbatch.exceptions import BatchWarning
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -108,8 +110,22 @@ def fit_system(
     with stages.stage("fit"):
         system.set_callbacks(stages).fit(panel)
     system.set_callbacks()
+    _warn_of_jumps(system.screening_)
     stages.split("fit", "features", system.performance_.report()["seconds"])
     return panel
+
+
+def _warn_of_jumps(screening: pd.DataFrame) -> None:
+    """Warn of old prices that look wrong, and from which models have learned."""
+    jumps = screening[(screening["rule"] == "jump") & (screening["action"] == "noted")]
+    if len(jumps):
+        found = [f"{ticker} ({detail})" for ticker, detail in jumps["detail"].items()]
+        warn_user(
+            f"The prices of {count(len(jumps), 'ticker')} have changes that look like "
+            f"errors: {format_tickers(found)}. Correct them if they are wrong, because "
+            "models learn from them.",
+            BatchWarning,
+        )
 
 
 def forecast_with(

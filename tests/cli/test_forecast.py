@@ -229,6 +229,19 @@ def test_a_warning_is_shown_once(prices, tmp_path):
     assert len(lines) == len(set(lines)) == 2
 
 
+def test_old_prices_that_look_wrong_are_named(tmp_path):
+    prices = make_panel(400, 5, random_state=0)
+    prices.iloc[60, 1] *= 100.0
+    path, _ = write_wide(prices, tmp_path)
+    result = run("forecast", path, "--holdout", 0)
+    assert result.exit_code == 0
+    assert (
+        "The prices of 1 ticker have changes that look like errors: T001 (2 changes"
+        in (result.stderr)
+    )
+    assert f"{prices.iloc[60, 1]:g} on {prices.index[60].date()}" in result.stderr
+
+
 def test_the_second_fit_does_not_warn(prices, tmp_path):
     # Where the second fit ends, the new ticker is too young for the primary model.
     prices = prices.copy()
