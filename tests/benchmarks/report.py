@@ -126,7 +126,7 @@ def _origin(rows: list[dict], benchmark: str) -> str:
     """Date and commit of the latest results of a benchmark."""
     last = max((r for r in rows if r["benchmark"] == benchmark), key=itemgetter("time"))
     date = time.strftime("%Y-%m-%d", time.gmtime(last["time"]))
-    return f"*{date}, commit {last['commit']}, all defaults of that commit.*"
+    return f"*{date}, commit {last['commit']}, with the defaults of that commit.*"
 
 
 def _markdown(table: list[dict]) -> str:
