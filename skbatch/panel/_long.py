@@ -171,7 +171,8 @@ def ticker_texts(tickers: pd.Series) -> pd.Series:
     if isinstance(tickers.dtype, pd.CategoricalDtype):
         return tickers.astype(tickers.cat.categories.dtype)
     if types.is_integer_dtype(tickers.dtype):
-        return tickers.astype(str)
+        # Before pandas 3, the text of a missing one is "<NA>".
+        return tickers.astype(str).where(tickers.notna())
     if is_text(tickers.dtype):
         # Programs with columns of a fixed width fill up tickers with spaces.
         return tickers.map(str.strip, na_action="ignore")

@@ -143,3 +143,15 @@ def test_ids_are_for_long_tables_of_prices_with_ids(table):
     panel.attrs = {}
     with pytest.raises(PanelError, match="Read them with `read_panel"):
         join_signals(panel, reports, known="date", id="permno")
+
+
+def test_a_missing_whole_number_is_no_ticker():
+    dates = pd.bdate_range("2020-01-01", periods=40)
+    parts = [
+        pd.DataFrame({"date": dates, "ticker": number, "close": 10.0 + np.arange(40)})
+        for number in (1, 2)
+    ]
+    table = pd.concat(parts, ignore_index=True).astype({"ticker": "Int64"})
+    table.loc[5, "ticker"] = pd.NA
+    with pytest.raises(PanelError, match="Got 1 row without one of them"):
+        read_panel(table)
