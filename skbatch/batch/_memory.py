@@ -25,6 +25,7 @@ from skbatch.batch._usage import available_memory, format_bytes, rss
 from skbatch.exceptions import ConfigError
 from skbatch.forecasting import ReturnTarget
 from skbatch.forecasting.engine import (
+    BIN_BYTES,
     BIN_ROWS,
     Storage,
     tail_rows,
@@ -54,8 +55,6 @@ SMALL_TEMPORARY, FIRST_TEMPORARY, TEMPORARY = 280, 30 * MIB, 75
 MOST_TEMPORARY, KEPT_TEMPORARY = 80 * MIB, 0.7
 # The C library keeps what has been freed of smaller arrays.
 MOST_KEPT = 2**25
-# Bytes for each cell of a quantized matrix: bins, and the same by columns.
-PER_BIN = 2
 # Bytes for each cell of the rows from which bins are cut.
 PER_BIN_ROW = 5
 # Bytes for each stacked row (its place, label and date), and for each that trains
@@ -156,12 +155,11 @@ class MemoryPlan:
         panel = cells * (self.n_fields * PER_PRICE + labels)
         # A block of features is gone before the rows are quantized, but a small one
         # leaves its memory to the process.
-        if block > MOST_KEPT:
+        is_freed = block > MOST_KEPT
+        block += temporary
+        if is_freed:
             matrix += int(KEPT_TEMPORARY * temporary)
-            block = block + temporary if block + temporary > matrix else 0
-            matrix = 0 if block else matrix
-        else:
-            block += temporary
+            block, matrix = (block, 0) if block > matrix else (0, matrix)
         return {
             "base": BASE,
             "panel": panel,
@@ -178,7 +176,7 @@ class MemoryPlan:
         if not self.splits:
             rows = n_dates * self.n_tickers
             train = self.n_train * self.n_tickers
-            matrix = train * (PER_BIN * inputs + PER_TRAINED_ROW)
+            matrix = train * (BIN_BYTES * inputs + PER_TRAINED_ROW)
             matrix += PER_BIN_ROW * min(BIN_ROWS, train) * inputs
             kept = 4 * rows * inputs
             if kept > self.rows_limit:

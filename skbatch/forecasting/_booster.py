@@ -29,7 +29,8 @@ BIN_ROWS = 2**14
 # in their trees only, train on the same ones: of several folds, or none is found again.
 _MATRICES: BoundedCache[xgb.QuantileDMatrix] = BoundedCache()
 _MATRICES_BYTES, _LEAST_MATRICES = 2**26, 3
-_BIN_BYTES = 2  # of each cell: its bin, and the same by columns
+# Bytes for each cell of a quantized matrix: its bin, and the same by columns.
+BIN_BYTES = 2
 # Whether this process was forked after XGBoost had run: its threads are lost then.
 _STATE = {"ran": False, "forked": False}
 
@@ -190,7 +191,7 @@ def shared_matrix(
     rows: Rows, settings: tuple[Any, ...], quantize: Callable[[], xgb.QuantileDMatrix]
 ) -> xgb.QuantileDMatrix:
     """Quantize rows, or look up the matrix that another candidate of a search made."""
-    size = _BIN_BYTES * len(rows.X) * rows.X.shape[1]
+    size = BIN_BYTES * len(rows.X) * rows.X.shape[1]
     if rows.X.array is None or size * _LEAST_MATRICES > _MATRICES_BYTES:
         return quantize()
     values = hashlib.sha1(usedforsecurity=False)

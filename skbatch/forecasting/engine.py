@@ -5,6 +5,7 @@ This module is for the other subpackages. It may change with any release.
 
 from skbatch.forecasting._base import BatchForecasterMixin
 from skbatch.forecasting._booster import (
+    BIN_BYTES,
     BIN_ROWS,
     bin_limits,
     feature_types,
@@ -57,6 +58,7 @@ from skbatch.forecasting._uncertainty import (
 )
 
 __all__ = [
+    "BIN_BYTES",
     "BIN_ROWS",
     "NO_FEATURES",
     "NO_MODEL",
